@@ -1,0 +1,1 @@
+//! Moving bytes: pieces, workers, the ordered window, pass-through, read-back and load.

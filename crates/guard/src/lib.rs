@@ -1,0 +1,1 @@
+//! Migrations under the gate: restore point, verification, run, ledger, way back.

@@ -1,0 +1,1 @@
+//! Child programs: process groups, drained stderr, cancellation, time-outs, the scratch keeper.
