@@ -1,1 +1,26 @@
-//! Words and rules of holdpoint: identities, manifests, fingerprints, verifications, the gate and the ledger. No IO, no async, no clock.
+//! Words and rules of holdpoint: identities, manifests, fingerprints, verifications, the gate and the ledger.
+//!
+//! Everything here is a value or a pure function of values: no IO, no async, no clock, no randomness. The instant
+//! "now" and every random seed are arguments, so each rule can be tested with the case that breaks it.
+
+pub mod digest;
+pub mod error;
+pub mod fingerprint;
+pub mod gate;
+pub mod id;
+pub mod identity;
+pub mod index;
+pub mod layout;
+pub mod ledger;
+pub mod manifest;
+pub mod name;
+pub mod progress;
+pub mod selector;
+pub mod verification;
+
+pub use digest::RowDigest;
+pub use error::Error;
+pub use id::{PointId, RunId};
+pub use identity::Identity;
+pub use manifest::Manifest;
+pub use name::DatabaseName;

@@ -1,0 +1,47 @@
+//! What can be wrong with a value.
+
+/// Says which value was refused and why.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An id of a restore point or run does not have the form `20261121T024300Z-k3f9`.
+    #[error("\"{0}\" is not an id: expected the form 20261121T024300Z-k3f9")]
+    InvalidId(String),
+    /// A database's name in the repository has characters that a key may not have.
+    #[error(
+        "\"{0}\" cannot name a database in the repository: use letters, digits, '.', '_' and '-', at most 200 bytes"
+    )]
+    InvalidDatabaseName(String),
+    /// A selector is not one of the documented forms.
+    #[error("\"{0}\" selects no restore point: {1}")]
+    InvalidSelector(String, &'static str),
+    /// A stored document was written by a newer program.
+    #[error("{document} has format {found}, this program knows up to {known}")]
+    NewerFormat {
+        /// Which document.
+        document: &'static str,
+        /// The format number it carries.
+        found: u32,
+        /// The newest format number known here.
+        known: u32,
+    },
+    /// A stored document does not parse, or contradicts itself.
+    #[error("{document} is damaged: {reason}")]
+    Damaged {
+        /// Which document.
+        document: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A digest is not 32 hexadecimal digits.
+    #[error("\"{0}\" is not a digest of 32 hexadecimal digits")]
+    InvalidDigest(String),
+    /// A row has fewer or more columns than its table's column list.
+    #[error("a row has {found} columns where {expected} were announced")]
+    ColumnCount {
+        /// Columns in the column list.
+        expected: usize,
+        /// Columns in the row.
+        found: usize,
+    },
+}

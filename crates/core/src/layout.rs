@@ -1,0 +1,144 @@
+//! Where everything lies in a repository: keys below its root, as `docs/format.md` lists them.
+//!
+//! Keys are plain (`[A-Za-z0-9._/-]`, segments under 255 bytes, none empty, `.` or `..`), because stores differ in what
+//! else they keep; the order of a listing is never relied on.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{DatabaseName, PointId, RunId};
+
+/// Key of the repository's own record.
+pub const REPOSITORY: &str = "holdpoint.json";
+/// The newest form of a repository that this program knows.
+pub const FORMAT: u32 = 1;
+
+/// The repository's own record, created once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryRecord {
+    /// Version of the repository's form.
+    pub format: u32,
+    /// A random id, by which a repository that was replaced is noticed.
+    pub id: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Prefix of everything of one database.
+pub fn database(database: &DatabaseName) -> String {
+    format!("{database}/")
+}
+
+/// Prefix of a database's restore points.
+pub fn points(database: &DatabaseName) -> String {
+    format!("{database}/restore-points/")
+}
+
+/// Prefix of one restore point.
+pub fn point(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/")
+}
+
+/// Key of a manifest.
+pub fn manifest(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/manifest.json")
+}
+
+/// Key of an index.
+pub fn index(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/index.jsonl.zst")
+}
+
+/// Key of an archive.
+pub fn archive(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/archive.dump")
+}
+
+/// Key of a plain dump.
+pub fn plain(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/dump.sql.gz")
+}
+
+/// Key of the roles and database settings.
+pub fn globals(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/globals.sql")
+}
+
+/// Prefix of a restore point's verifications.
+pub fn verifications(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/verifications/")
+}
+
+/// Key of a verification: sorts by time.
+pub fn verification(database: &DatabaseName, id: &PointId, at: DateTime<Utc>, verdict: &str) -> String {
+    format!("{}{}-{verdict}.json", verifications(database, id), at.format("%Y%m%dT%H%M%S%3fZ"))
+}
+
+/// Prefix of a restore point's pins.
+pub fn pins(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/pins/")
+}
+
+/// Key of a pin.
+pub fn pin(database: &DatabaseName, id: &PointId, name: &str) -> String {
+    format!("{}{name}.json", pins(database, id))
+}
+
+/// Prefix of the marks that withdraw a restore point; a point that has one is treated as absent.
+pub fn withdrawn(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/withdrawn/")
+}
+
+/// Prefix of the ledger.
+pub fn runs(database: &DatabaseName) -> String {
+    format!("{database}/runs/")
+}
+
+/// Prefix of one run.
+pub fn run(database: &DatabaseName, id: &RunId) -> String {
+    format!("{database}/runs/{id}/")
+}
+
+/// Key of a run's step.
+pub fn run_step(database: &DatabaseName, id: &RunId, n: u32, state: &str) -> String {
+    format!("{database}/runs/{id}/{n:04}-{state}.json")
+}
+
+/// Prefix of the records that say which database a folder belongs to.
+pub fn identities(database: &DatabaseName) -> String {
+    format!("{database}/identities/")
+}
+
+/// Key of an identity record: sorts by time; the newest counts.
+pub fn identity(database: &DatabaseName, at: DateTime<Utc>) -> String {
+    format!("{database}/identities/{}.json", at.format("%Y%m%dT%H%M%S%6fZ"))
+}
+
+/// Key of the lease that saves two pruners work.
+pub fn lease(database: &DatabaseName) -> String {
+    format!("{database}/lease")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_plain() {
+        let database: DatabaseName = "shop".parse().unwrap();
+        let at = "2026-11-21T02:43:00.125Z".parse().unwrap();
+        let id = PointId::new(at, 1);
+        let run_id = RunId::new(at, 1);
+        for key in [
+            manifest(&database, &id),
+            verification(&database, &id, at, "proved"),
+            pin(&database, &id, "run-1"),
+            run_step(&database, &run_id, 3, "running"),
+            identity(&database, at),
+        ] {
+            assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)), "{key}");
+            assert!(key.split('/').all(|part| !part.is_empty() && part.len() < 255), "{key}");
+        }
+        assert!(verification(&database, &id, at, "proved").ends_with("/verifications/20261121T024300125Z-proved.json"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The progress port: what long work says while it runs.
+//!
+//! Implementations show bars, write JSON lines, log, or stay silent. Work announces every *named phase* before it
+//! begins; tests stop a program there to see what a kill leaves behind.
+
+/// A named phase of the work, in the order in which a verb passes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Checks before anything is started.
+    Preflight,
+    /// The snapshot is held; pg_dump is about to start.
+    SnapshotExported,
+    /// pg_dump runs; header and contents are being read.
+    ReadingContents,
+    /// Rows are copied.
+    CopyingData,
+    /// All rows are stored; the head is about to be written and the upload completed.
+    CompletingUpload,
+    /// The archive is stored; index and globals are about to be.
+    StoringIndex,
+    /// Everything is stored; the manifest is about to be published.
+    PublishingManifest,
+    /// The scratch server is about to start.
+    StartingScratch,
+    /// The archive is read back and restored.
+    Restoring,
+    /// The restore ended; nothing is compared yet.
+    Restored,
+    /// Rows and objects are compared.
+    Comparing,
+    /// The verdict is known; its record is about to be written.
+    RecordingVerification,
+    /// The guarded command is about to run.
+    RunningCommand,
+    /// The restored database is about to take its name.
+    Swapping,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 14] = [
+        Self::Preflight,
+        Self::SnapshotExported,
+        Self::ReadingContents,
+        Self::CopyingData,
+        Self::CompletingUpload,
+        Self::StoringIndex,
+        Self::PublishingManifest,
+        Self::StartingScratch,
+        Self::Restoring,
+        Self::Restored,
+        Self::Comparing,
+        Self::RecordingVerification,
+        Self::RunningCommand,
+        Self::Swapping,
+    ];
+
+    /// The phase's name, as in JSON lines and tests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::SnapshotExported => "snapshot-exported",
+            Self::ReadingContents => "reading-contents",
+            Self::CopyingData => "copying-data",
+            Self::CompletingUpload => "completing-upload",
+            Self::StoringIndex => "storing-index",
+            Self::PublishingManifest => "publishing-manifest",
+            Self::StartingScratch => "starting-scratch",
+            Self::Restoring => "restoring",
+            Self::Restored => "restored",
+            Self::Comparing => "comparing",
+            Self::RecordingVerification => "recording-verification",
+            Self::RunningCommand => "running-command",
+            Self::Swapping => "swapping",
+        }
+    }
+}
+
+/// Receives what long work says.
+///
+/// Calls come from many tasks and must return soon.
+pub trait Progress: Send + Sync {
+    /// A phase begins; `expected_bytes` is how much it will move, where known.
+    fn phase(&self, phase: Phase, expected_bytes: Option<u64>);
+    /// The phase moved `bytes` more.
+    fn advance(&self, bytes: u64);
+    /// Something worth knowing happened, such as a retry or a warning.
+    fn note(&self, message: &str);
+}
+
+/// Says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn phase(&self, _: Phase, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn note(&self, _: &str) {}
+}
