@@ -1,0 +1,128 @@
+//! Listing files, a page at a time.
+
+use std::fs::{self, DirEntry, ReadDir};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::publish::{TEMPORARY, key_of_temporary, object_info};
+use crate::error::{Error, Result};
+use crate::key::RESERVED;
+use crate::store::{ObjectInfo, UnfinishedUpload};
+
+/// Objects in one page of a list.
+pub(super) const PAGE: usize = 1000;
+
+/// A walk through a directory and those below it. Memory is one open directory per level.
+pub(super) struct Walk {
+    root: PathBuf,
+    /// The directory to begin with, until it is opened.
+    start: Option<PathBuf>,
+    open: Vec<(String, ReadDir)>,
+}
+
+impl Walk {
+    pub(super) fn new(root: &Path, directory: PathBuf) -> Self {
+        Self { root: root.to_owned(), start: Some(directory), open: Vec::new() }
+    }
+
+    /// The prefix of the keys in a directory.
+    fn prefix(&self, directory: &Path) -> String {
+        match directory.strip_prefix(&self.root).ok().and_then(Path::to_str) {
+            None | Some("") => String::new(),
+            Some(path) => format!("{}/", path.trim_end_matches('/')),
+        }
+    }
+
+    fn enter(&mut self, directory: &Path) -> Result<()> {
+        match fs::read_dir(directory) {
+            Ok(entries) => self.open.push((self.prefix(directory), entries)),
+            Err(e) if gone(&e) => {}
+            Err(e) => return Err(Error::from_io("list", &self.prefix(directory), e)),
+        }
+        Ok(())
+    }
+
+    /// Gives the next file with the prefix of its directory.
+    fn next_file(&mut self) -> Result<Option<(String, String, DirEntry)>> {
+        if let Some(start) = self.start.take() {
+            self.enter(&start)?;
+        }
+        while let Some((prefix, entries)) = self.open.last_mut() {
+            let fail = |e| Error::from_io("list", prefix, e);
+            let Some(entry) = entries.next() else {
+                self.open.pop();
+                continue;
+            };
+            let entry = entry.map_err(fail)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                Err(e) if gone(&e) => continue,
+                Err(e) => return Err(fail(e)),
+            };
+            if kind.is_dir() {
+                self.enter(&entry.path())?;
+            } else if kind.is_file() {
+                return Ok(Some((prefix.clone(), name, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn next_page(&mut self, limit: usize) -> Result<Vec<ObjectInfo>> {
+        let mut page = Vec::new();
+        while page.len() < limit {
+            let Some((prefix, name, entry)) = self.next_file()? else { break };
+            if name.starts_with(RESERVED) {
+                continue;
+            }
+            let key = format!("{prefix}{name}");
+            match entry.metadata().and_then(|found| object_info(&key, &found)) {
+                Ok(info) => page.push(info),
+                Err(e) if gone(&e) => {}
+                Err(e) => return Err(Error::from_io("list", &key, e)),
+            }
+        }
+        Ok(page)
+    }
+
+    pub(super) fn unfinished(mut self) -> Result<Vec<UnfinishedUpload>> {
+        let mut found = Vec::new();
+        while let Some((prefix, name, entry)) = self.next_file()? {
+            if !name.starts_with(TEMPORARY) {
+                continue;
+            }
+            let Some(key) = key_of_temporary(&prefix, &name) else { continue };
+            let started_at = entry.metadata().and_then(|m| m.created().or_else(|_| m.modified())).ok();
+            found.push(UnfinishedUpload { key, id: format!("{prefix}{name}"), started_at: started_at.map(Into::into) });
+        }
+        Ok(found)
+    }
+}
+
+/// The directories directly below one that hold a file somewhere.
+pub(super) fn children(directory: &Path) -> Result<Vec<String>> {
+    let fail = |e| Error::from_io("list", &directory.display().to_string(), e);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if gone(&e) => return Ok(Vec::new()),
+        Err(e) => return Err(fail(e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(fail)?;
+        let is_directory = entry.file_type().map_err(fail)?.is_dir();
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // An upload that crashed or runs leaves directories with nothing but its temporary file.
+        if is_directory && !Walk::new(directory, entry.path()).next_page(1)?.is_empty() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What is deleted while it is listed is not an error.
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
