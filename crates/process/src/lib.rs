@@ -1,1 +1,18 @@
 //! Child programs: process groups, drained stderr, cancellation, time-outs, the scratch keeper.
+//!
+//! This is the only crate that starts programs. It never passes on its own environment, never puts an
+//! environment or a command line into an error, and ends what it started.
+
+pub mod keeper;
+
+mod error;
+mod group;
+mod program;
+mod running;
+mod tail;
+mod terminal;
+
+pub use error::Error;
+pub use program::{Program, RunAs, Stderr, Stdin, Stdout, Survivors};
+pub use running::{Ended, Running, Status};
+pub use tail::TAIL_BYTES;
