@@ -1,6 +1,6 @@
 //! Where restore points live: S3 and the local directory behind one port.
 //!
-//! [`ObjectStore`] is the port, [`LocalDirectory`] and `S3Store` its adapters; one contract suite runs on both.
+//! [`ObjectStore`] is the port, [`LocalDirectory`] and [`S3Store`] its adapters; one contract suite runs on both.
 //! `Repository` gives the objects their meaning by the keys of `holdpoint_core::layout`.
 //!
 //! This crate never reads the wall clock, never decides what may be deleted, and never writes over an object that it
@@ -13,6 +13,7 @@ mod local;
 mod nonce;
 mod reader;
 mod repository_url;
+mod s3;
 mod store;
 mod upload;
 
@@ -22,5 +23,6 @@ pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, check_key, check_prefix};
 pub use local::LocalDirectory;
 pub use reader::ObjectReader;
 pub use repository_url::RepositoryUrl;
+pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};
 pub use store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};
 pub use upload::{ObjectUpload, UploadOptions, Uploaded};

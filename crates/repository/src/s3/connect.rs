@@ -1,0 +1,179 @@
+//! The client: credentials, TLS, proxy, time-outs and retries.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::interceptors::InterceptorContext;
+use aws_sdk_s3::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Builder, IdentityCache, Region, RequestChecksumCalculation, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
+
+use super::options::{CredentialSource, S3Options, Timing};
+use crate::error::{Error, Result};
+
+/// A client that can be made anew with fresh credentials.
+#[derive(Debug)]
+pub(super) struct Connection {
+    options: S3Options,
+    credentials: CredentialSource,
+    timing: Timing,
+    http: SharedHttpClient,
+    current: Mutex<Client>,
+    generation: AtomicU64,
+    renewing: tokio::sync::Mutex<()>,
+}
+
+impl Connection {
+    pub(super) async fn open(options: &S3Options, credentials: CredentialSource, timing: &Timing) -> Result<Self> {
+        let http = http_client(options).await?;
+        let client = client(options, &credentials, timing, &http).await?;
+        Ok(Self {
+            options: options.clone(),
+            credentials,
+            timing: timing.clone(),
+            http,
+            current: Mutex::new(client),
+            generation: AtomicU64::new(0),
+            renewing: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The client, and its generation for [`renew`](Self::renew).
+    pub(super) fn current(&self) -> (Client, u64) {
+        let client = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        (client, self.generation.load(Ordering::Acquire))
+    }
+
+    /// Makes the client anew from the credentials' source, unless somebody did since `generation`.
+    pub(super) async fn renew(&self, generation: u64) -> Result<()> {
+        let _one_at_a_time = self.renewing.lock().await;
+        if self.generation.load(Ordering::Acquire) != generation {
+            return Ok(());
+        }
+        let client = client(&self.options, &self.credentials, &self.timing, &self.http).await?;
+        *self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = client;
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// The time-outs for one attempt that may take longer than usual.
+    pub(super) fn patient(&self, attempt_for: std::time::Duration) -> Builder {
+        Builder::new().timeout_config(timeouts(&self.timing, attempt_for))
+    }
+}
+
+fn timeouts(timing: &Timing, attempt_for: std::time::Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(timing.connect_for).operation_attempt_timeout(attempt_for).build()
+}
+
+async fn client(
+    options: &S3Options,
+    credentials: &CredentialSource,
+    timing: &Timing,
+    http: &SharedHttpClient,
+) -> Result<Client> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(provider) = credentials.provider() {
+        loader = loader.credentials_provider(provider);
+    }
+    match (&options.region, &options.endpoint) {
+        (Some(region), _) => loader = loader.region(Region::new(region.clone())),
+        // Other stores mostly ignore the region, but the signature needs one.
+        (None, Some(_)) => loader = loader.region(Region::new("us-east-1")),
+        (None, None) => {}
+    }
+    let shared = loader.load().await;
+    if shared.region().is_none() {
+        let reason = "is not set here, in the profile, in AWS_REGION or on the instance".to_owned();
+        return Err(Error::Configuration { setting: "region", reason });
+    }
+    let retries = RetryConfig::standard()
+        .with_max_attempts(timing.attempts)
+        .with_initial_backoff(timing.first_pause)
+        .with_max_backoff(timing.longest_pause);
+    // The SDK's own budget of retries is shared by the whole process and never refills by time.
+    let partition = RetryPartition::custom("holdpoint").token_bucket(TokenBucket::unlimited()).build();
+    let stalls = StalledStreamProtectionConfig::enabled().upload_enabled(true).grace_period(timing.stall_for).build();
+    let mut config = Builder::from(&shared)
+        .force_path_style(options.path_style)
+        .retry_config(retries)
+        .retry_partition(partition)
+        .retry_classifier(TooManyRequests)
+        .timeout_config(timeouts(timing, timing.answer_for))
+        .stalled_stream_protection(stalls)
+        .identity_cache(IdentityCache::lazy().build())
+        .disable_s3_express_session_auth(true)
+        // Checksums are given explicitly: one added by the SDK would be a trailer, which many stores refuse.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
+    if let Some(endpoint) = &options.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Ok(Client::from_conf(config.build()))
+}
+
+/// One TLS provider in the whole program, ring, named explicitly.
+async fn http_client(options: &S3Options) -> Result<SharedHttpClient> {
+    let mut trust = TrustStore::default();
+    if let Some(path) = &options.ca_bundle {
+        trust = trust.with_pem_certificate(read_certificates(path).await?);
+    }
+    let fail = |reason: String| Error::Configuration { setting: "ca_bundle", reason };
+    let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|e| fail(e.to_string()))?;
+    let proxy =
+        if is_loopback(options.endpoint.as_deref()) { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
+    Ok(HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().proxy_config(proxy.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
+        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
+    }))
+}
+
+async fn read_certificates(path: &Path) -> Result<Vec<u8>> {
+    let fail = |reason: String| Error::Configuration { setting: "ca_bundle", reason };
+    let pem = tokio::fs::read(path).await.map_err(|e| fail(format!("{}: {e}", path.display())))?;
+    // The TLS library would end the program on a file without certificates.
+    if !pem.windows(27).any(|w| w == b"-----BEGIN CERTIFICATE-----") {
+        return Err(fail(format!("{} has no PEM certificate", path.display())));
+    }
+    Ok(pem)
+}
+
+/// A proxy of the environment cannot reach this machine's own loopback.
+fn is_loopback(endpoint: Option<&str>) -> bool {
+    let Some(url) = endpoint.and_then(|e| url::Url::parse(e).ok()) else { return false };
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// Some stores throttle with 429, which the SDK does not retry by itself.
+#[derive(Debug)]
+struct TooManyRequests;
+
+impl ClassifyRetry for TooManyRequests {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match context.response().map(|r| r.status().as_u16()) {
+            Some(429) => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "429 is transient"
+    }
+}
