@@ -1,1 +1,32 @@
 //! Development only: private PostgreSQL clusters, the S3 engine, faults, sample databases, fake programs.
+//!
+//! Real parts, never mocks: [`Cluster`] is a PostgreSQL of any supported major, [`S3Server`] a SeaweedFS,
+//! [`FaultProxy`] spoils the connection to either. `scripts/setup` installs both; a missing one is a failed test. The
+//! interface is blocking; tokio tests may call it too.
+//!
+//! Servers listen on unix sockets and loopback addresses only and end with the test process, even on SIGKILL. Never
+//! use this crate outside of tests: it panics where anything is wrong.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the testkit starts servers and stock programs by itself and reads HOLDPOINT_CACHE"
+)]
+
+mod account;
+mod cache;
+mod certificate;
+mod client;
+mod cluster;
+mod cluster_options;
+mod keeper;
+mod place;
+mod template;
+
+pub use account::Account;
+pub use cache::{
+    MAJORS, NEWEST, bin_directory, cache_directory, postgresql_directory, weed_program, workspace_directory,
+};
+pub use certificate::Certificates;
+pub use client::{expect_success, with_input};
+pub use cluster::{Cluster, free_port, quote_identifier, quote_literal};
+pub use cluster_options::ClusterOptions;

@@ -1,0 +1,92 @@
+//! Freshly initialised data directories, made once for each kind and copied after that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::account::Account;
+use crate::cache::{bin_directory, cache_directory};
+use crate::cluster_options::ClusterOptions;
+use crate::place::set_mode;
+
+/// Copies a freshly initialised data directory to `target`, which must not exist.
+pub(crate) fn copy_data_directory(options: &ClusterOptions, target: &Path) {
+    let template = template(options);
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--"]).arg(&template).arg(target).stdin(Stdio::null());
+    run(Account::run_as_server(&mut copy));
+    set_mode(target, 0o700);
+}
+
+fn template(options: &ClusterOptions) -> PathBuf {
+    let uid = Account::for_servers().map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
+    let version = Command::new(bin_directory(options.major).join("postgres")).arg("--version").output();
+    let version = version.expect("postgres runs").stdout;
+    let version: String = String::from_utf8_lossy(&version)
+        .split_whitespace()
+        .nth(2)
+        .unwrap_or("unknown")
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
+        .collect();
+    let ClusterOptions { superuser, encoding, locale, .. } = options;
+    let name: String = format!("{version}-{superuser}-{encoding}-{locale}-{uid}")
+        .bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-_.".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02x}")
+            }
+        })
+        .collect();
+    let home = home();
+    let template = home.join(name);
+    if template.is_dir() {
+        return template.join("data");
+    }
+    // Made under another name and renamed: several test processes may be at this place at once.
+    let unfinished = tempfile::Builder::new().prefix("unfinished.").tempdir_in(&home).expect("a folder for templates");
+    set_mode(unfinished.path(), 0o711);
+    Account::give_to_server(unfinished.path());
+    let mut initdb = Command::new(bin_directory(options.major).join("initdb"));
+    initdb
+        .arg("-D")
+        .arg(unfinished.path().join("data"))
+        .args(["--auth=trust", "--no-sync", "--no-instructions", "--username", superuser])
+        .args(["--encoding", encoding, "--locale", locale])
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name == "PATH"))
+        .env("TZ", "UTC")
+        .stdin(Stdio::null());
+    run(Account::run_as_server(&mut initdb));
+    if fs::rename(unfinished.path(), &template).is_ok() {
+        let _gone = unfinished.keep();
+    }
+    assert!(template.is_dir(), "no initialised data directory at {}", template.display());
+    template.join("data")
+}
+
+/// The cache's folder for templates; a cache that somebody else installed is only read.
+fn home() -> PathBuf {
+    let uid = rustix::process::geteuid().as_raw();
+    let candidates =
+        [cache_directory().join("templates"), std::env::temp_dir().join(format!("holdpoint-templates-{uid}"))];
+    let home = candidates.iter().find(|home| {
+        fs::create_dir_all(home).is_ok() && tempfile::Builder::new().prefix("unfinished.").tempdir_in(home).is_ok()
+    });
+    let home = home.expect("a folder for initialised data directories").clone();
+    set_mode(&home, 0o755);
+    home
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
