@@ -1,1 +1,10 @@
 //! PostgreSQL servers and client programs: connections, versions, snapshots, catalog, COPY, scratch servers, the one door to pg_dump and pg_restore.
+
+pub mod connection;
+pub mod copy;
+pub mod error;
+pub mod session;
+
+pub use connection::ConnectionSettings;
+pub use error::Error;
+pub use session::{Session, SessionPurpose, Snapshot};

@@ -1,0 +1,248 @@
+//! Everything that can go wrong between holdpoint and PostgreSQL.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something with PostgreSQL failed; a variant where a caller or a person acts differently.
+///
+/// No message holds a password or a connection string.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is neither a URL nor `key=value`, or is one that cannot be read. The text itself is never repeated.
+    #[error("connection string: {0}")]
+    BadConnectionString(String),
+    /// A connection parameter that nobody knows.
+    #[error("unknown connection parameter {name:?}{}", nearest.as_ref().map(|n| format!(" (did you mean {n}?)")).unwrap_or_default())]
+    UnknownParameter {
+        /// The name as written.
+        name: String,
+        /// The known name that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A connection parameter's value that cannot be used.
+    #[error("connection parameter {name}: {reason}")]
+    BadParameter {
+        /// The parameter.
+        name: String,
+        /// What is wrong with it, without its value where that could be secret.
+        reason: String,
+    },
+    /// A connection service that no file defines.
+    #[error("connection service {name:?} is not defined in {}", files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(" or "))]
+    NoSuchService {
+        /// The service.
+        name: String,
+        /// The files looked at.
+        files: Vec<PathBuf>,
+    },
+    /// A certificate, key, revocation list, service or password file that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host name is not known.
+    #[error("host {host:?} is not known")]
+    UnknownHost {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing answers there.
+    #[error("{server} cannot be reached")]
+    HostUnreachable {
+        /// `host:port`.
+        server: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The server did not answer in time.
+    #[error("{server} did not answer within {seconds} s (connect_timeout)")]
+    ConnectTimedOut {
+        /// `host:port`.
+        server: String,
+        /// The time given.
+        seconds: u64,
+    },
+    /// TLS is wanted and the server has none.
+    #[error("{server} offers no TLS; if the way to it is safe, say sslmode=disable")]
+    TlsNotOffered {
+        /// `host:port`.
+        server: String,
+    },
+    /// TLS failed: mostly the server's certificate.
+    #[error("TLS with {server}: {problem}: {cure}")]
+    TlsFailed {
+        /// `host:port`.
+        server: String,
+        /// What was found.
+        problem: String,
+        /// What to do.
+        cure: String,
+    },
+    /// The server asks for a password and none was given.
+    #[error("{server} asks for the password of {user:?} and none is given: put it in the URL, PGPASSWORD or .pgpass")]
+    PasswordMissing {
+        /// `host:port`.
+        server: String,
+        /// The role.
+        user: String,
+    },
+    /// The password is wrong.
+    #[error("{server} refuses the password of {user:?}")]
+    WrongPassword {
+        /// `host:port`.
+        server: String,
+        /// The role.
+        user: String,
+    },
+    /// The server does not let this role, from here, to this database.
+    #[error("{server} does not let {user:?} into database {database:?}: {said}")]
+    NotAllowed {
+        /// `host:port`.
+        server: String,
+        /// The role.
+        user: String,
+        /// The database.
+        database: String,
+        /// The server's words.
+        said: String,
+    },
+    /// There is no such database.
+    #[error("{server} has no database {database:?}")]
+    NoSuchDatabase {
+        /// `host:port`.
+        server: String,
+        /// The database.
+        database: String,
+    },
+    /// The server, the database or the role has no connection left.
+    #[error("{server} has no connection left: {said}")]
+    TooManyConnections {
+        /// `host:port`.
+        server: String,
+        /// The server's words.
+        said: String,
+    },
+    /// The server is starting, stopping or recovering.
+    #[error("{server} is not ready: {said}")]
+    ServerNotReady {
+        /// `host:port`.
+        server: String,
+        /// The server's words.
+        said: String,
+    },
+    /// A server that is not of the wanted kind (`target_session_attrs`).
+    #[error("{server} is not {wanted}, as target_session_attrs asks")]
+    WrongKindOfServer {
+        /// `host:port`.
+        server: String,
+        /// The kind.
+        wanted: &'static str,
+    },
+    /// The server or a pooler before it refuses a start-up parameter.
+    #[error(
+        "{server} refuses a start-up parameter ({said}): this looks like a connection pooler; connect to PostgreSQL itself"
+    )]
+    StartupRefused {
+        /// `host:port`.
+        server: String,
+        /// The words.
+        said: String,
+    },
+    /// The connection could not be made, for another reason.
+    #[error("connecting to {server}")]
+    ConnectFailed {
+        /// `host:port`.
+        server: String,
+        /// What the driver or the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// An established connection was lost.
+    #[error("lost the connection while {what}{}", reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
+    ConnectionLost {
+        /// What was being done.
+        what: String,
+        /// Why, where the server or the system said so.
+        reason: Option<String>,
+    },
+    /// The server refused a statement.
+    #[error("{what}")]
+    Query {
+        /// What was being done.
+        what: String,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A session setting that does not stay as it was set; texts would differ.
+    #[error("session setting {name} is {found:?} after it was set to {wanted:?}")]
+    SettingDiffers {
+        /// The setting.
+        name: String,
+        /// What was set.
+        wanted: String,
+        /// What the server says it is.
+        found: String,
+    },
+    /// An answer of a form that this program does not expect.
+    #[error("unexpected answer while {what}: {found}")]
+    UnexpectedAnswer {
+        /// What was being done.
+        what: String,
+        /// What came.
+        found: String,
+    },
+}
+
+impl Error {
+    /// Tells whether the same call may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::HostUnreachable { .. }
+            | Self::ConnectTimedOut { .. }
+            | Self::TooManyConnections { .. }
+            | Self::ServerNotReady { .. }
+            | Self::ConnectionLost { .. } => true,
+            Self::ConnectFailed { source, .. } | Self::Query { source, .. } => transient(source),
+            _ => false,
+        }
+    }
+
+    /// Gives the SQLSTATE, where the server sent one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::ConnectFailed { source, .. } | Self::Query { source, .. } => source.code().map(|code| code.code()),
+            _ => None,
+        }
+    }
+}
+
+/// Class 08 is the connection, 53 a lack of resources, 57P a shutdown, 40 a conflict that a retry solves, 55P03 a lock.
+fn transient(source: &tokio_postgres::Error) -> bool {
+    match source.code().map(|code| code.code()) {
+        Some(code) => {
+            ["08", "40"].iter().any(|class| code.starts_with(class))
+                || matches!(code, "53000" | "53300" | "57P01" | "57P02" | "57P03" | "55P03")
+        }
+        None => source.is_closed() || caused_by_io(source),
+    }
+}
+
+fn caused_by_io(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if cause.is::<io::Error>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
