@@ -1,7 +1,9 @@
 //! The index of a restore point: one JSON record a line, kept beside the archive as `index.jsonl.zst`.
 //!
-//! Order: roles, objects, sequences, tables with their pieces in physical order, large objects. A reader can stop at
-//! what it looks for and holds one record at a time.
+//! Order: roles, objects, sequences, then the blocks in physical order: a block's pieces, then the table they belong
+//! to; or for large objects each one's pieces, then the object, and after the last the block. With the archive's head
+//! the records account for every byte of the archive: a reader that walks them needs no other parser, and holds one
+//! record at a time.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,8 @@ pub enum IndexRecord {
     Piece(PieceRecord),
     /// A large object.
     LargeObject(LargeObjectRecord),
+    /// A block of large objects.
+    LargeObjectBlock(LargeObjectBlockRecord),
 }
 
 /// A role of the source server.
@@ -92,6 +96,9 @@ pub struct TableRecord {
 pub struct PieceRecord {
     /// The block's dump id.
     pub dump_id: i32,
+    /// The large object that it is a piece of; `None` for a table's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large_object: Option<u32>,
     /// Position in the archive.
     pub offset: u64,
     /// Stored length in bytes, framing included.
@@ -100,6 +107,9 @@ pub struct PieceRecord {
     pub raw_bytes: u64,
     /// Rows that end in this piece.
     pub rows: u64,
+    /// The table's end marker (`\\.` and three newlines) is at the end of this piece.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end: bool,
     /// The piece ends within a row, which goes on in the next piece: they can only be loaded together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
@@ -110,12 +120,25 @@ pub struct PieceRecord {
 /// A large object's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LargeObjectRecord {
+    /// The dump id of the block that holds it.
+    pub dump_id: i32,
     /// Its OID.
     pub oid: u32,
     /// Its length in bytes.
     pub bytes: u64,
     /// XXH3-128 of its content, 32 hexadecimal digits.
     pub digest: String,
+}
+
+/// A block of large objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeObjectBlockRecord {
+    /// The entry's dump id in the archive.
+    pub dump_id: i32,
+    /// Position of the block in the archive.
+    pub offset: u64,
+    /// Length of the block in bytes.
+    pub length: u64,
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ pub struct ArchiveObject {
     pub head_bytes: u64,
     /// SHA-256 of the head, in hexadecimal.
     pub head_sha256: String,
-    /// SHA-256 over the head's hash and then every piece's, in physical order, each as 32 raw bytes.
+    /// SHA-256 over every piece's hash in physical order and then the head's, each as 32 raw bytes.
     pub root_sha256: String,
     /// Full-object CRC64NVME as the store confirmed it, base64; `None` where a store knows only other checksums.
     pub crc64nvme: Option<String>,

@@ -1,1 +1,24 @@
-//! Moving bytes: pieces, workers, the ordered window, pass-through, read-back and load.
+//! Moving bytes: pieces, workers, the ordered window, pass-through, read-back and digests of live databases.
+//!
+//! Nothing here decides what to back up or what a difference means; nothing here talks to people. Memory is bounded by
+//! the window of pieces, whatever the size of a table, a row or the repository; each function says its own bound.
+
+mod archive_writer;
+mod contents;
+mod digest_tables;
+mod error;
+mod foreign;
+mod index_file;
+mod pass_through;
+mod piece_check;
+mod piece_cutter;
+mod read_back;
+
+pub use archive_writer::{ArchiveWriter, StoredArchive};
+pub use contents::{Contents, TablePlan};
+pub use digest_tables::{DigestOptions, LiveDigests, digest_database};
+pub use error::Error;
+pub use foreign::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
+pub use index_file::{FinishedIndex, IndexReader, IndexWriter};
+pub use pass_through::{OpenedStream, PassThroughOptions, pass_through, read_head};
+pub use read_back::{ReadBack, ReadBackOptions, read_back};

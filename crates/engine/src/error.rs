@@ -1,0 +1,67 @@
+//! What can go wrong while bytes move.
+
+/// Says what kept bytes from moving as they should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The archive stream is not what the format says.
+    #[error("the archive stream cannot be read")]
+    Archive(#[from] holdpoint_archive::Error),
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] holdpoint_repository::Error),
+    /// PostgreSQL failed.
+    #[error(transparent)]
+    Postgres(#[from] holdpoint_postgres::Error),
+    /// A value was refused.
+    #[error(transparent)]
+    Core(#[from] holdpoint_core::Error),
+    /// A child's pipe failed.
+    #[error("the pipe {0} broke")]
+    Pipe(&'static str, #[source] std::io::Error),
+    /// The stream ended before the archive was complete.
+    #[error("pg_dump's output ended within {0}")]
+    Truncated(&'static str),
+    /// Tables that the contents announce have no data in the stream.
+    #[error("pg_dump's output has no data for {0} of the tables that its contents announce")]
+    BlocksMissing(usize),
+    /// A table's data do not end as COPY text ends.
+    #[error("the data of {table} end within a row")]
+    RowCut {
+        /// The table.
+        table: String,
+    },
+    /// Stored bytes differ from what was written.
+    #[error("{object} is damaged at byte {offset}: {reason}")]
+    Damaged {
+        /// The object's key.
+        object: String,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The index is not one that belongs to the archive.
+    #[error("the index cannot be read")]
+    Index(#[source] std::io::Error),
+    /// Whoever was to take the bytes is gone; its own words say why.
+    #[error("the program that reads the archive ended early")]
+    NobodyReads,
+    /// A worker panicked: a defect of this program.
+    #[error("a worker stopped unexpectedly")]
+    Worker(#[source] tokio::task::JoinError),
+    /// A person or a time limit ended the work.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Error {
+    /// Whether the stored bytes themselves are wrong, rather than the way to them.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Archive(_) | Self::Index(_) | Self::RowCut { .. } => true,
+            Self::Repository(error) => matches!(error, holdpoint_repository::Error::Corrupt { .. }),
+            _ => false,
+        }
+    }
+}
