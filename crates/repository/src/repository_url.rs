@@ -57,7 +57,7 @@ impl FromStr for RepositoryUrl {
         if text.starts_with('/') || text.starts_with('.') {
             return fail("write a local directory as file:///directory");
         }
-        let Ok(url) = url::Url::parse(text) else {
+        let Some(url) = url::Url::parse(text).ok().filter(|_| text.contains("://")) else {
             return fail("expected file:///directory or s3://bucket/prefix");
         };
         if !url.username().is_empty() || url.password().is_some() {
