@@ -1,0 +1,134 @@
+//! Compresses pieces of a block, each by itself.
+
+use std::io;
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
+
+use crate::chunk::{CHUNK_BYTES, put_chunk};
+use crate::{Adler32, Algorithm, Codec, Error};
+
+/// A piece of a block as it is stored.
+///
+/// Pieces are compressed independently and can be decompressed alone by [`decode_piece`](crate::decode_piece); between
+/// [`open_table`](crate::open_table) and [`close_list`](crate::close_list) they make, in the order of their rows, one
+/// stream that stock pg_restore reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedPiece {
+    /// The stored bytes, framed in chunks of at most 256 KiB.
+    pub bytes: Vec<u8>,
+    /// How many bytes went in.
+    pub raw_bytes: u64,
+    /// Sum of the bytes that went in, for gzip; [`Adler32::EMPTY`] for other codecs, which do not use it.
+    pub adler: Adler32,
+}
+
+/// Encodes one piece. Where many are encoded, [`PieceEncoder`] keeps the compressor's memory between them.
+pub fn encode_piece(codec: &Codec, raw: &[u8]) -> Result<EncodedPiece, Error> {
+    PieceEncoder::new(codec)?.encode(raw)
+}
+
+/// Encodes pieces one after the other with the same compressor and buffer.
+pub struct PieceEncoder {
+    state: State,
+    chunk: Vec<u8>,
+}
+
+enum State {
+    None,
+    Gzip(Box<Compress>),
+    Zstd(Encoder<'static>),
+}
+
+impl PieceEncoder {
+    /// Sets up the compressor. Errors where zstd cannot.
+    pub fn new(codec: &Codec) -> Result<Self, Error> {
+        let state = match *codec {
+            Codec::None => State::None,
+            Codec::Gzip { level } => {
+                // Raw deflate: the block's frame holds the zlib header and the checksum.
+                State::Gzip(Box::new(Compress::new(Compression::new(level.clamp(1, 9)), false)))
+            }
+            Codec::Zstd { level } => State::Zstd(zstd_encoder(level).map_err(compress(Algorithm::Zstd))?),
+        };
+        let chunk = if matches!(state, State::None) { Vec::new() } else { Vec::with_capacity(CHUNK_BYTES) };
+        Ok(Self { state, chunk })
+    }
+
+    /// Encodes the next piece.
+    ///
+    /// gzip: raw deflate that ends in a full flush, so pieces share no history; no bytes give no bytes. zstd: one frame
+    /// with content checksum that begins on a chunk of its own; no bytes give an empty frame. The encoder can be used
+    /// again after an error.
+    pub fn encode(&mut self, raw: &[u8]) -> Result<EncodedPiece, Error> {
+        let mut bytes = Vec::new();
+        let mut adler = Adler32::EMPTY;
+        match &mut self.state {
+            State::None => {
+                bytes.reserve_exact(raw.len() + 8 * raw.len().div_ceil(CHUNK_BYTES));
+                raw.chunks(CHUNK_BYTES).for_each(|chunk| put_chunk(&mut bytes, chunk));
+            }
+            State::Gzip(deflate) => {
+                if !raw.is_empty() {
+                    deflate.reset();
+                    encode_gzip(deflate, raw, &mut self.chunk, &mut bytes).map_err(compress(Algorithm::Gzip))?;
+                    adler = Adler32::of(raw);
+                }
+            }
+            State::Zstd(encoder) => {
+                encode_zstd(encoder, raw, &mut self.chunk, &mut bytes).map_err(compress(Algorithm::Zstd))?;
+            }
+        }
+        Ok(EncodedPiece { bytes, raw_bytes: raw.len() as u64, adler })
+    }
+}
+
+fn compress(algorithm: Algorithm) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Compress { algorithm, source }
+}
+
+fn zstd_encoder(level: i32) -> io::Result<Encoder<'static>> {
+    let mut encoder = Encoder::new(level)?;
+    // Stock pg_restore does not notice a frame that is cut off; with the checksum it at least notices a changed one.
+    encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(encoder)
+}
+
+fn encode_gzip(deflate: &mut Compress, raw: &[u8], chunk: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut rest = raw;
+    chunk.clear();
+    loop {
+        let before = deflate.total_in();
+        let status = deflate.compress_vec(rest, chunk, FlushCompress::Full).map_err(io::Error::other)?;
+        let consumed = usize::try_from(deflate.total_in() - before).map_err(io::Error::other)?;
+        rest = &rest[consumed..];
+        let full = chunk.len() == chunk.capacity();
+        put_chunk(out, chunk);
+        chunk.clear();
+        // The flush is complete when the compressor left room (zlib's manual, deflate); "no progress" says it was
+        // complete before.
+        if rest.is_empty() && (!full || status == Status::BufError) {
+            return Ok(());
+        }
+    }
+}
+
+fn encode_zstd(encoder: &mut Encoder<'static>, raw: &[u8], chunk: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {
+    encoder.reinit()?;
+    encoder.set_pledged_src_size(Some(raw.len() as u64))?;
+    let mut input = InBuffer::around(raw);
+    loop {
+        chunk.clear();
+        let mut output = OutBuffer::around(chunk);
+        let remaining = if input.pos() < raw.len() {
+            encoder.run(&mut input, &mut output)?;
+            1
+        } else {
+            encoder.finish(&mut output, false)?
+        };
+        put_chunk(out, chunk);
+        if remaining == 0 {
+            return Ok(());
+        }
+    }
+}
