@@ -1,0 +1,295 @@
+//! The typed repository: what the objects mean, by the keys of `holdpoint_core::layout`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use holdpoint_core::identity::IdentityRecord;
+use holdpoint_core::layout::{self, RepositoryRecord};
+use holdpoint_core::ledger::RunStep;
+use holdpoint_core::verification::Verification;
+use holdpoint_core::{DatabaseName, Manifest, PointId, RunId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::nonce::nonce;
+use crate::store::{ObjectStore, PutOptions};
+
+/// The largest record, other than a manifest, that is read into memory.
+const LARGEST_RECORD: u64 = 16 << 20;
+
+/// A repository of restore points.
+///
+/// Every record is created once and never changed, so any number of machines may use one repository at once.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    store: Arc<dyn ObjectStore>,
+    record: RepositoryRecord,
+}
+
+/// A manifest as it was read.
+#[derive(Clone, Debug)]
+pub struct StoredManifest {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Repository {
+    /// Makes a repository, or opens the one that is there; tells which.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) when there is one already.
+    pub async fn init(store: Arc<dyn ObjectStore>, now: DateTime<Utc>) -> Result<(Self, bool)> {
+        store.ensure_root().await?;
+        let record = RepositoryRecord { format: layout::FORMAT, id: nonce()?, created_at: now };
+        match store.put_new(layout::REPOSITORY, json(layout::REPOSITORY, &record)?, PutOptions::default()).await {
+            Ok(_) => Ok((Self { store, record }, true)),
+            Err(Error::AlreadyExists { .. }) => Ok((Self::open(store).await?, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`] where there is none; [`Error::NewerFormat`] for one of a newer program.
+    pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Self> {
+        let object = match store.get_small(layout::REPOSITORY, LARGEST_RECORD).await {
+            Ok(object) => object,
+            Err(Error::NotFound { .. }) => {
+                let (root, reason) = (store.url().to_string(), "it has no holdpoint.json".to_owned());
+                return Err(Error::NotARepository { root, reason });
+            }
+            Err(error) => return Err(error),
+        };
+        let value: serde_json::Value = parse(layout::REPOSITORY, &object.bytes)?;
+        let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if found > u64::from(layout::FORMAT) {
+            let (key, found) = (layout::REPOSITORY.to_owned(), u32::try_from(found).unwrap_or(u32::MAX));
+            return Err(Error::NewerFormat { key, found, known: layout::FORMAT });
+        }
+        let record = parse(layout::REPOSITORY, &object.bytes)?;
+        Ok(Self { store, record })
+    }
+
+    /// The object storage below.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The repository's random id.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// The names of all databases that have a folder, sorted.
+    pub async fn databases(&self) -> Result<Vec<DatabaseName>> {
+        let names = self.store.list_children("").await?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The ids of a database's restore points, oldest first: those whose manifest is there and that are not withdrawn.
+    ///
+    /// Costs one list over the database's restore points.
+    pub async fn points(&self, database: &DatabaseName) -> Result<Vec<PointId>> {
+        Ok(self.folders(database).await?.published)
+    }
+
+    /// Tells folders with a manifest from folders without one, and leaves out withdrawn points.
+    pub async fn folders(&self, database: &DatabaseName) -> Result<PointFolders> {
+        let prefix = layout::points(database);
+        let mut found = std::collections::BTreeMap::<PointId, FolderFacts>::new();
+        let mut pages = self.store.list(&prefix);
+        while let Some(page) = pages.try_next().await? {
+            for object in page {
+                let rest = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
+                let Some((folder, name)) = rest.split_once('/') else { continue };
+                let Ok(id) = folder.parse::<PointId>() else { continue };
+                let facts = found.entry(id).or_default();
+                facts.manifest |= name == "manifest.json";
+                facts.withdrawn |= name.starts_with("withdrawn/");
+                facts.bytes += object.size_bytes;
+                facts.newest_at = facts.newest_at.max(Some(object.modified_at));
+            }
+        }
+        let mut folders = PointFolders::default();
+        for (id, facts) in found {
+            match (facts.manifest, facts.withdrawn) {
+                (true, false) => folders.published.push(id),
+                (true, true) => {}
+                (false, _) => folders.orphans.push(OrphanFolder { id, bytes: facts.bytes, newest_at: facts.newest_at }),
+            }
+        }
+        Ok(folders)
+    }
+
+    /// Reads a manifest; a withdrawn point counts as absent.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`] for one that does not parse or belongs elsewhere.
+    pub async fn manifest(&self, database: &DatabaseName, id: &PointId) -> Result<StoredManifest> {
+        let key = layout::manifest(database, id);
+        let object = self.store.get_small(&key, holdpoint_core::manifest::LARGEST as u64).await?;
+        let marks = self.store.list(&layout::withdrawn(database, id)).try_next().await?;
+        if marks.is_some_and(|page| !page.is_empty()) {
+            return Err(Error::NotFound { action: "read", key });
+        }
+        let manifest = Manifest::from_json(&object.bytes, id).map_err(|error| refused(&key, error))?;
+        Ok(StoredManifest { manifest, sha256: hex::encode(Sha256::digest(&object.bytes)) })
+    }
+
+    /// Publishes a manifest: from now on the restore point exists.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] when another writer made a point of the same id.
+    pub async fn publish(&self, manifest: &Manifest, retain_until: Option<DateTime<Utc>>) -> Result<StoredManifest> {
+        let key = layout::manifest(&manifest.database, &manifest.id);
+        let bytes = Bytes::from(manifest.to_json().map_err(|error| refused(&key, error))?);
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        self.store.put_new(&key, bytes, PutOptions { retain_until }).await?;
+        Ok(StoredManifest { manifest: manifest.clone(), sha256 })
+    }
+
+    /// Reads a restore point's verifications, oldest first.
+    pub async fn verifications(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<Verification>> {
+        let mut found = Vec::new();
+        for key in self.keys(&layout::verifications(database, id)).await? {
+            let object = self.store.get_small(&key, LARGEST_RECORD).await?;
+            found.push(Verification::from_json(&object.bytes).map_err(|error| refused(&key, error))?);
+        }
+        found.sort_by_key(|one| one.started_at);
+        Ok(found)
+    }
+
+    /// Records a verification; returns its key.
+    pub async fn record_verification(&self, database: &DatabaseName, made: &Verification) -> Result<String> {
+        let key = layout::verification(database, &made.point, made.started_at, made.verdict.word());
+        let bytes = made.to_json().map_err(|error| refused(&key, error))?;
+        self.store.put_new(&key, bytes.into(), PutOptions::default()).await?;
+        Ok(key)
+    }
+
+    /// The names of a restore point's pins, sorted.
+    pub async fn pins(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<String>> {
+        let prefix = layout::pins(database, id);
+        let name = |key: String| key.strip_prefix(&prefix).and_then(|key| key.strip_suffix(".json")).map(str::to_owned);
+        Ok(self.keys(&prefix).await?.into_iter().filter_map(name).collect())
+    }
+
+    /// Pins a restore point that somebody relies on, then looks whether it is still there.
+    ///
+    /// This order makes a lock unnecessary: whoever prunes marks first and then looks for pins. Pinning twice under one
+    /// name is one pin.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the point was withdrawn; the pin is then removed again.
+    pub async fn pin(&self, database: &DatabaseName, id: &PointId, name: &str, record: &impl Serialize) -> Result<()> {
+        let key = layout::pin(database, id, name);
+        match self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await {
+            Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match self.manifest(database, id).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.store.delete(&key).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes a step of a run, create-only.
+    pub async fn record_step(&self, database: &DatabaseName, step: &RunStep) -> Result<()> {
+        let key = layout::run_step(database, &step.run, step.n, step.state.word());
+        self.store.put_new(&key, json(&key, step)?, PutOptions::default()).await.map(drop)
+    }
+
+    /// The ids of a database's runs, oldest first.
+    pub async fn runs(&self, database: &DatabaseName) -> Result<Vec<RunId>> {
+        let names = self.store.list_children(&layout::runs(database)).await?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The steps of a run, in order.
+    pub async fn steps(&self, database: &DatabaseName, run: &RunId) -> Result<Vec<RunStep>> {
+        let mut steps: Vec<RunStep> = Vec::new();
+        for key in self.keys(&layout::run(database, run)).await? {
+            let object = self.store.get_small(&key, LARGEST_RECORD).await?;
+            steps.push(parse(&key, &object.bytes)?);
+        }
+        steps.sort_by_key(|step| step.n);
+        Ok(steps)
+    }
+
+    /// The newest record of which database a folder belongs to.
+    pub async fn identity(&self, database: &DatabaseName) -> Result<Option<IdentityRecord>> {
+        let Some(key) = self.keys(&layout::identities(database)).await?.pop() else { return Ok(None) };
+        let object = self.store.get_small(&key, LARGEST_RECORD).await?;
+        parse(&key, &object.bytes).map(Some)
+    }
+
+    /// Records which database a folder belongs to.
+    pub async fn record_identity(&self, database: &DatabaseName, record: &IdentityRecord) -> Result<()> {
+        let key = layout::identity(database, record.recorded_at);
+        self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await.map(drop)
+    }
+
+    /// All keys under a prefix, sorted. For records, of which there are few.
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let pages: Vec<_> = self.store.list(prefix).try_collect().await?;
+        let mut keys: Vec<String> = pages.into_iter().flatten().map(|object| object.key).collect();
+        keys.sort();
+        Ok(keys)
+    }
+}
+
+/// The folders of a database's restore points.
+#[derive(Clone, Debug, Default)]
+pub struct PointFolders {
+    /// Restore points, oldest first.
+    pub published: Vec<PointId>,
+    /// Folders without a manifest: being written, or left over.
+    pub orphans: Vec<OrphanFolder>,
+}
+
+/// A folder without a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrphanFolder {
+    /// The id that its restore point would have had.
+    pub id: PointId,
+    /// Bytes of its objects.
+    pub bytes: u64,
+    /// When the newest of its objects was written, by the store's clock.
+    pub newest_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Default)]
+struct FolderFacts {
+    manifest: bool,
+    withdrawn: bool,
+    bytes: u64,
+    newest_at: Option<DateTime<Utc>>,
+}
+
+fn json(key: &str, value: &impl Serialize) -> Result<Bytes> {
+    let invalid = |error: serde_json::Error| Error::InvalidRecord { key: key.to_owned(), source: error.into() };
+    serde_json::to_vec_pretty(value).map(Bytes::from).map_err(invalid)
+}
+
+fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::InvalidRecord { key: key.to_owned(), source: error.into() })
+}
+
+fn refused(key: &str, error: holdpoint_core::Error) -> Error {
+    match error {
+        holdpoint_core::Error::NewerFormat { found, known, .. } => {
+            Error::NewerFormat { key: key.to_owned(), found, known }
+        }
+        other => Error::InvalidRecord { key: key.to_owned(), source: other.into() },
+    }
+}
