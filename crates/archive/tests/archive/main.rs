@@ -7,4 +7,6 @@ mod damage;
 mod fixture;
 mod head;
 mod patch;
+mod real;
+mod rewrite;
 mod stream;

@@ -1,0 +1,30 @@
+CREATE TYPE mood AS ENUM ('low', 'high');
+CREATE TABLE plain (id serial PRIMARY KEY, name text, note text);
+INSERT INTO plain (name, note)
+    SELECT 'row ' || i, CASE i % 5 WHEN 0 THEN NULL WHEN 1 THEN '\.' WHEN 2 THEN E'tab\tline\nback\\slash' WHEN 3 THEN '' ELSE md5(i::text) END
+    FROM generate_series(1, 20000) AS i;
+CREATE TABLE child (id int PRIMARY KEY, plain_id int REFERENCES plain, self int REFERENCES child);
+INSERT INTO child SELECT i, i, CASE WHEN i > 1 THEN i - 1 END FROM generate_series(1, 500) AS i;
+CREATE TABLE empty_table (a int, b text);
+CREATE TABLE no_columns ();
+INSERT INTO no_columns DEFAULT VALUES;
+INSERT INTO no_columns DEFAULT VALUES;
+CREATE TABLE wide (id int, bytes bytea, long text);
+INSERT INTO wide SELECT i, decode(repeat(md5(i::text), 5000), 'hex'), repeat('x' || i, 300000) FROM generate_series(1, 3) AS i;
+CREATE SCHEMA "sch.ema (x)";
+CREATE TABLE "sch.ema (x)"."tab	le, ""q"" FROM stdin;" ("co,l" int, "p)a(" text, "a, b" int, """" text, gen int GENERATED ALWAYS AS ("co,l" * 2) STORED);
+INSERT INTO "sch.ema (x)"."tab	le, ""q"" FROM stdin;" VALUES (1, 'x', 2, 'y'), (2, NULL, NULL, E'\\.');
+CREATE TABLE parted (id int, feeling mood) PARTITION BY LIST (feeling);
+CREATE TABLE parted_low PARTITION OF parted FOR VALUES IN ('low');
+CREATE TABLE parted_high PARTITION OF parted FOR VALUES IN ('high');
+INSERT INTO parted SELECT i, CASE WHEN i % 3 = 0 THEN 'low' ELSE 'high' END::mood FROM generate_series(1, 300) AS i;
+CREATE MATERIALIZED VIEW summary AS SELECT feeling, count(*) FROM parted GROUP BY feeling;
+CREATE INDEX ON plain (name);
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER touched BEFORE UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION touch();
+COMMENT ON TABLE plain IS 'a comment';
+SELECT lo_create(3000000001), lo_create(2147483648), lo_create(20001), lo_create(20002);
+SELECT lo_put(3000000001, 0, 'beyond two to the 31st'), lo_put(20001, 0, decode(repeat(md5('x'), 60000), 'hex'));
+SELECT lo_put(20002, 1000000, 'sparse');
+GRANT SELECT ON LARGE OBJECT 20002 TO PUBLIC;
+COMMENT ON LARGE OBJECT 20001 IS 'large';
