@@ -1,5 +1,8 @@
 //! The typed repository: what the objects mean, by the keys of `holdpoint_core::layout`.
 
+mod leftovers;
+mod pins;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,19 +10,25 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout::{self, RepositoryRecord};
-use holdpoint_core::ledger::RunStep;
+use holdpoint_core::ledger::{self, RunStep};
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{DatabaseName, Manifest, PointId, RunId};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::nonce::nonce;
+use crate::repository_url::RepositoryUrl;
 use crate::store::{ObjectStore, PutOptions};
+
+pub use leftovers::Leftover;
 
 /// The largest record, other than a manifest, that is read into memory.
 const LARGEST_RECORD: u64 = 16 << 20;
+
+/// The newest form of identity records that this program knows.
+const IDENTITY_FORMAT: u32 = 1;
 
 /// A repository of restore points.
 ///
@@ -40,12 +49,17 @@ pub struct StoredManifest {
 }
 
 impl Repository {
-    /// Makes a repository, or opens the one that is there; tells which.
+    /// Makes a repository, or opens the one that is there; tells whether it was made.
+    ///
+    /// A local directory is created; a bucket must exist. Of many that do this at once, one makes it.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) when there is one already.
+    /// Those of [`open`](Self::open), except for a place that holds nothing of the name.
     pub async fn init(store: Arc<dyn ObjectStore>, now: DateTime<Utc>) -> Result<(Self, bool)> {
         store.ensure_root().await?;
+        if store.head(layout::REPOSITORY).await.is_ok() {
+            return Ok((Self::open(store).await?, false));
+        }
         let record = RepositoryRecord { format: layout::FORMAT, id: nonce()?, created_at: now };
         match store.put_new(layout::REPOSITORY, json(layout::REPOSITORY, &record)?, PutOptions::default()).await {
             Ok(_) => Ok((Self { store, record }, true)),
@@ -57,29 +71,34 @@ impl Repository {
     /// Opens a repository.
     ///
     /// # Errors
-    /// [`Error::NotARepository`] where there is none; [`Error::NewerFormat`] for one of a newer program.
+    /// [`Error::NotARepository`] where there is none; [`Error::NewerFormat`] for one of a newer program;
+    /// [`Error::BucketNotFound`] when there is no such place.
     pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Self> {
+        let root = store.url().to_string();
+        let fail = |reason: String| Error::NotARepository { root: root.clone(), reason };
         let object = match store.get_small(layout::REPOSITORY, LARGEST_RECORD).await {
             Ok(object) => object,
-            Err(Error::NotFound { .. }) => {
-                let (root, reason) = (store.url().to_string(), "it has no holdpoint.json".to_owned());
-                return Err(Error::NotARepository { root, reason });
-            }
+            Err(Error::NotFound { .. }) => return Err(fail("it has no holdpoint.json".to_owned())),
+            Err(Error::TooLarge { .. }) => return Err(fail("its holdpoint.json is something else".to_owned())),
             Err(error) => return Err(error),
         };
-        let value: serde_json::Value = parse(layout::REPOSITORY, &object.bytes)?;
-        let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if found > u64::from(layout::FORMAT) {
-            let (key, found) = (layout::REPOSITORY.to_owned(), u32::try_from(found).unwrap_or(u32::MAX));
-            return Err(Error::NewerFormat { key, found, known: layout::FORMAT });
+        match parse(layout::REPOSITORY, &object.bytes, layout::FORMAT) {
+            Ok(record) => Ok(Self { store, record }),
+            Err(Error::InvalidRecord { source, .. }) => {
+                Err(fail(format!("its holdpoint.json is something else: {source}")))
+            }
+            Err(error) => Err(error),
         }
-        let record = parse(layout::REPOSITORY, &object.bytes)?;
-        Ok(Self { store, record })
     }
 
     /// The object storage below.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// Where the repository is.
+    pub fn url(&self) -> &RepositoryUrl {
+        self.store.url()
     }
 
     /// The repository's random id.
@@ -134,12 +153,21 @@ impl Repository {
     /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`] for one that does not parse or belongs elsewhere.
     pub async fn manifest(&self, database: &DatabaseName, id: &PointId) -> Result<StoredManifest> {
         let key = layout::manifest(database, id);
-        let object = self.store.get_small(&key, holdpoint_core::manifest::LARGEST as u64).await?;
+        let largest = holdpoint_core::manifest::LARGEST as u64;
+        let object = self.store.get_small(&key, largest).await.map_err(|error| match error {
+            // A manifest that grew was edited.
+            Error::TooLarge { key, detail, .. } => Error::InvalidRecord { key, source: detail.into() },
+            other => other,
+        })?;
         let marks = self.store.list(&layout::withdrawn(database, id)).try_next().await?;
         if marks.is_some_and(|page| !page.is_empty()) {
             return Err(Error::NotFound { action: "read", key });
         }
         let manifest = Manifest::from_json(&object.bytes, id).map_err(|error| refused(&key, error))?;
+        if manifest.database != *database {
+            let text = format!("it names database {} but lies in the folder of {database}", manifest.database);
+            return Err(Error::InvalidRecord { key, source: text.into() });
+        }
         Ok(StoredManifest { manifest, sha256: hex::encode(Sha256::digest(&object.bytes)) })
     }
 
@@ -174,35 +202,6 @@ impl Repository {
         Ok(key)
     }
 
-    /// The names of a restore point's pins, sorted.
-    pub async fn pins(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<String>> {
-        let prefix = layout::pins(database, id);
-        let name = |key: String| key.strip_prefix(&prefix).and_then(|key| key.strip_suffix(".json")).map(str::to_owned);
-        Ok(self.keys(&prefix).await?.into_iter().filter_map(name).collect())
-    }
-
-    /// Pins a restore point that somebody relies on, then looks whether it is still there.
-    ///
-    /// This order makes a lock unnecessary: whoever prunes marks first and then looks for pins. Pinning twice under one
-    /// name is one pin.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when the point was withdrawn; the pin is then removed again.
-    pub async fn pin(&self, database: &DatabaseName, id: &PointId, name: &str, record: &impl Serialize) -> Result<()> {
-        let key = layout::pin(database, id, name);
-        match self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await {
-            Ok(_) | Err(Error::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        match self.manifest(database, id).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.store.delete(&key).await?;
-                Err(error)
-            }
-        }
-    }
-
     /// Writes a step of a run, create-only.
     pub async fn record_step(&self, database: &DatabaseName, step: &RunStep) -> Result<()> {
         let key = layout::run_step(database, &step.run, step.n, step.state.word());
@@ -220,7 +219,7 @@ impl Repository {
         let mut steps: Vec<RunStep> = Vec::new();
         for key in self.keys(&layout::run(database, run)).await? {
             let object = self.store.get_small(&key, LARGEST_RECORD).await?;
-            steps.push(parse(&key, &object.bytes)?);
+            steps.push(parse(&key, &object.bytes, ledger::FORMAT)?);
         }
         steps.sort_by_key(|step| step.n);
         Ok(steps)
@@ -230,7 +229,7 @@ impl Repository {
     pub async fn identity(&self, database: &DatabaseName) -> Result<Option<IdentityRecord>> {
         let Some(key) = self.keys(&layout::identities(database)).await?.pop() else { return Ok(None) };
         let object = self.store.get_small(&key, LARGEST_RECORD).await?;
-        parse(&key, &object.bytes).map(Some)
+        parse(&key, &object.bytes, IDENTITY_FORMAT).map(Some)
     }
 
     /// Records which database a folder belongs to.
@@ -281,8 +280,18 @@ fn json(key: &str, value: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec_pretty(value).map(Bytes::from).map_err(invalid)
 }
 
-fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::InvalidRecord { key: key.to_owned(), source: error.into() })
+/// Reads a record; refuses a newer form before it looks at anything else.
+fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8], known: u32) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Form {
+        format: u32,
+    }
+    let invalid = |error: serde_json::Error| Error::InvalidRecord { key: key.to_owned(), source: error.into() };
+    let found = serde_json::from_slice::<Form>(bytes).map_err(invalid)?.format;
+    if found > known {
+        return Err(Error::NewerFormat { key: key.to_owned(), found, known });
+    }
+    serde_json::from_slice(bytes).map_err(invalid)
 }
 
 fn refused(key: &str, error: holdpoint_core::Error) -> Error {

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::checksum::StoredChecksum;
 use crate::error::Result;
+use crate::probe::PartsProbe;
 use crate::reader::ObjectReader;
 use crate::repository_url::RepositoryUrl;
 use crate::upload::{ObjectUpload, UploadOptions};
@@ -136,7 +137,8 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
 
     /// Lists the names directly under a prefix that have objects below them, sorted.
     ///
-    /// With `a/b/1` and `a/c/2`, the prefix `a/` has the children `b` and `c`.
+    /// With `a/b/1` and `a/c/2`, the prefix `a/` has the children `b` and `c`. Some stores go on naming, for a while,
+    /// what was emptied.
     fn list_children<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>>;
 
     /// Lists the uploads under a prefix that were neither finished nor aborted, running ones included.
@@ -172,6 +174,11 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
 
     /// The most memory that an upload with these options holds at once, in bytes.
     fn upload_memory_bytes(&self, options: &UploadOptions) -> u64;
+
+    /// Uploads some 11 MiB in parts of different sizes, and aborts another upload; `None` where there are no parts.
+    ///
+    /// Leaves the object `key` when it could be put together.
+    fn probe_parts<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<PartsProbe>>;
 
     /// Keeps an object from being deleted until `until` (Object Lock, in the configured mode).
     ///

@@ -23,6 +23,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use crate::error::{Error, Result};
 use crate::key::{check_key, check_prefix};
 use crate::nonce::nonce;
+use crate::probe::PartsProbe;
 use crate::reader::ObjectReader;
 use crate::repository_url::RepositoryUrl;
 use crate::store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};
@@ -133,8 +134,12 @@ impl ObjectStore for LocalDirectory {
 
     fn get_small<'a>(&'a self, key: &'a str, max_bytes: u64) -> BoxFuture<'a, Result<SmallObject>> {
         async move {
-            let (path, key) = (self.path(key)?, key.to_owned());
-            blocking(move || read::whole(&path, &key, max_bytes)).await
+            let (path, key, root) = (self.path(key)?, key.to_owned(), self.root.clone());
+            blocking(move || {
+                Self::demand_root(&root, "read")?;
+                read::whole(&path, &key, max_bytes)
+            })
+            .await
         }
         .boxed()
     }
@@ -245,6 +250,10 @@ impl ObjectStore for LocalDirectory {
 
     fn upload_memory_bytes(&self, options: &UploadOptions) -> u64 {
         2 * upload::BATCH_BYTES as u64 + options.held_back_bytes
+    }
+
+    fn probe_parts<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Option<PartsProbe>> {
+        async { None }.boxed()
     }
 
     fn extend_retention<'a>(&'a self, key: &'a str, _until: DateTime<Utc>) -> BoxFuture<'a, Result<()>> {

@@ -14,6 +14,7 @@ mod list;
 mod multipart;
 mod options;
 mod parts;
+mod probe;
 mod put;
 mod read;
 mod upload;
@@ -39,6 +40,7 @@ use tokio::task::JoinSet;
 use crate::checksum::{ChecksumAlgorithm, ChecksumMode, StoredChecksum};
 use crate::error::{Error, Result};
 use crate::key::check_key;
+use crate::probe::PartsProbe;
 use crate::reader::ObjectReader;
 use crate::repository_url::RepositoryUrl;
 use crate::store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};
@@ -375,6 +377,10 @@ impl ObjectStore for S3Store {
     fn upload_memory_bytes(&self, options: &UploadOptions) -> u64 {
         PartPlan::new(&self.bucket.options, options.expected_bytes, options.held_back_bytes).memory_bytes()
             + options.held_back_bytes
+    }
+
+    fn probe_parts<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<PartsProbe>> {
+        self.bucket.probe_parts(key).map(Some).boxed()
     }
 
     fn extend_retention<'a>(&'a self, key: &'a str, until: DateTime<Utc>) -> BoxFuture<'a, Result<()>> {
