@@ -3,6 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use holdpoint_process::Status;
+
+use crate::programs::{Cause, ProgramsMissing};
+
 /// Why something with PostgreSQL failed; a variant where a caller or a person acts differently.
 ///
 /// No message holds a password or a connection string.
@@ -192,6 +196,56 @@ pub enum Error {
         /// What the server says it is.
         found: String,
     },
+    /// A program of PostgreSQL is not there in the wanted version.
+    #[error("{0}")]
+    ProgramMissing(Box<ProgramsMissing>),
+    /// The client programs asked for are older than the server: they would refuse it.
+    #[error("client programs of PostgreSQL {client_major} cannot serve a server of {server_major}")]
+    ClientTooOld {
+        /// The major asked for.
+        client_major: u32,
+        /// The server's.
+        server_major: u32,
+    },
+    /// A program of PostgreSQL failed.
+    #[error("{program} ended with {status}: {cause}{}", quoted_tail(stderr_tail))]
+    ProgramFailed {
+        /// Its name and major.
+        program: String,
+        /// Exit code or signal.
+        status: Status,
+        /// What its messages tell.
+        cause: Box<Cause>,
+        /// Its last lines on stderr.
+        stderr_tail: String,
+    },
+    /// A child program could not be run to its end.
+    #[error(transparent)]
+    Process(#[from] holdpoint_process::Error),
+    /// The scratch server's folder, or a program it needs, cannot be used by the user that the server runs as.
+    #[error("{} cannot be used for a scratch server: {reason}", path.display())]
+    ScratchPlace {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The server's machine does not have a locale, or the server was built without its provider.
+    #[error("locale {locale:?} is not available: {said}")]
+    LocaleMissing {
+        /// The locale, with its provider.
+        locale: String,
+        /// The server's words.
+        said: String,
+    },
+    /// The command that brings a scratch server up or down does not do what it should.
+    #[error("scratch command {step:?}: {reason}")]
+    ScratchCommand {
+        /// `up` or `down`.
+        step: &'static str,
+        /// What is wrong, without its output where that holds a URL.
+        reason: String,
+    },
     /// An answer of a form that this program does not expect.
     #[error("unexpected answer while {what}: {found}")]
     UnexpectedAnswer {
@@ -212,6 +266,7 @@ impl Error {
             | Self::ServerNotReady { .. }
             | Self::ConnectionLost { .. } => true,
             Self::ConnectFailed { source, .. } | Self::Query { source, .. } => transient(source),
+            Self::ProgramFailed { cause, .. } => cause.is_transient(),
             _ => false,
         }
     }
@@ -245,4 +300,11 @@ fn caused_by_io(error: &(dyn std::error::Error + 'static)) -> bool {
         next = cause.source();
     }
     false
+}
+
+/// Writes the last few lines of a program, for a message.
+fn quoted_tail(tail: &str) -> String {
+    let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    let start = lines.len().saturating_sub(6);
+    if lines.is_empty() { String::new() } else { format!(" ({})", lines[start..].join("; ")) }
 }

@@ -1,8 +1,12 @@
 //! PostgreSQL servers and client programs: connections, versions, snapshots, catalog, COPY, scratch servers, the one door to pg_dump and pg_restore.
 
+mod child;
+
 pub mod connection;
 pub mod copy;
 pub mod error;
+pub mod programs;
+pub mod scratch;
 pub mod session;
 
 pub use connection::ConnectionSettings;

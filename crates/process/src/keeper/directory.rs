@@ -14,14 +14,17 @@ use crate::program::RunAs;
 /// Every scratch directory's name starts with this; nothing else is ever swept.
 pub const SCRATCH_PREFIX: &str = "holdpoint-scratch-";
 
+/// Every socket directory outside of its scratch directory bears this name.
+pub const SOCKET_PREFIX: &str = "holdpoint-socket-";
+
 const LOCK: &str = "keeper.lock";
 const LOG: &str = "scratch.log";
 const SOCKET_PATH: &str = "socket-path";
 const LOG_TAIL_BYTES: u64 = 16 * 1024;
 
-/// Tells whether the path's name is one of a scratch directory.
-pub(super) fn has_scratch_name(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(SCRATCH_PREFIX))
+/// Tells whether the path's name starts with the prefix.
+pub(super) fn is_named(path: &Path, prefix: &str) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix))
 }
 
 /// A scratch directory whose lock this process holds.
@@ -35,7 +38,8 @@ pub(super) struct ScratchDirectory {
 impl ScratchDirectory {
     /// Makes the directory with its folders and files, locked from the moment it can be seen to have a lock.
     pub(super) fn make(spec: &KeeperSpec) -> io::Result<Self> {
-        if !has_scratch_name(&spec.directory) || !spec.socket_directory.iter().all(|path| has_scratch_name(path)) {
+        let socket_is_named = spec.socket_directory.iter().all(|path| is_named(path, SOCKET_PREFIX));
+        if !is_named(&spec.directory, SCRATCH_PREFIX) || !socket_is_named {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a scratch directory's name"));
         }
         // The server's user must be able to pass, and nobody to look.
@@ -121,7 +125,7 @@ impl ScratchDirectory {
     /// still be writing.
     pub(super) fn remove(self) -> io::Result<()> {
         if let Some(socket) = &self.socket_directory
-            && has_scratch_name(socket)
+            && is_named(socket, SOCKET_PREFIX)
         {
             remove_tree(socket)?;
         }

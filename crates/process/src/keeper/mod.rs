@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use directory::SCRATCH_PREFIX;
+pub use directory::{SCRATCH_PREFIX, SOCKET_PREFIX};
 pub use handle::{Keeper, ServerEnd};
 pub use serve::run;
 pub use sweep::{Abandoned, SweepReport, Swept, abandoned, sweep};
@@ -40,7 +40,7 @@ pub struct KeeperSpec {
     /// The server's data directory, below the scratch directory.
     pub data_directory: PathBuf,
     /// A socket directory outside of the scratch directory, where that path would be too long; made and removed
-    /// by the keeper, its name starts with [`SCRATCH_PREFIX`] too.
+    /// by the keeper, its name starts with [`SOCKET_PREFIX`].
     pub socket_directory: Option<PathBuf>,
     /// The user the programs run as, when it is not ours.
     pub run_as: Option<RunAs>,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::group;
-use crate::keeper::directory::{ScratchDirectory, has_scratch_name, is_ours};
+use crate::keeper::directory::{SCRATCH_PREFIX, ScratchDirectory, is_named, is_ours};
 
 /// A directory without a lock is left alone for so long: its keeper may be about to make the lock.
 const MAKING_FOR: Duration = Duration::from_secs(60);
@@ -93,8 +93,7 @@ fn candidates(base: &Path, now: SystemTime) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        // Socket directories bear the prefix too; they go with the directory that names them.
-        let ours = has_scratch_name(&path) && is_ours(&path).unwrap_or(false);
+        let ours = is_named(&path, SCRATCH_PREFIX) && is_ours(&path).unwrap_or(false);
         if ours && (ScratchDirectory::has_lock(&path) || is_old(&path, now)) {
             paths.push(path);
         }

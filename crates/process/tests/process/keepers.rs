@@ -2,7 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use holdpoint_process::keeper::{Keeper, KeeperCommand, KeeperFile, KeeperSpec, SCRATCH_PREFIX, abandoned, sweep};
+use holdpoint_process::keeper::{
+    Keeper, KeeperCommand, KeeperFile, KeeperSpec, SCRATCH_PREFIX, SOCKET_PREFIX, abandoned, sweep,
+};
 use holdpoint_process::{Error, Program, RunAs, Stdout};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -27,7 +29,7 @@ fn spec(base: &Path, server: &str) -> KeeperSpec {
         folders: vec!["data".into()],
         files: vec![KeeperFile { path: "password".into(), text: "geheim".into() }],
         data_directory: "data".into(),
-        socket_directory: Some(base.join("elsewhere").join(format!("{SCRATCH_PREFIX}s"))),
+        socket_directory: Some(base.join("elsewhere").join(format!("{SOCKET_PREFIX}s"))),
         run_as: None,
         preparation: vec![shell("test \"$(cat password)\" = geheim && touch data/prepared")],
         server: shell(server),

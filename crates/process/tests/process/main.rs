@@ -33,6 +33,6 @@ fn wait_until(what: &str, fact: impl Fn() -> bool) {
 fn stage() -> PathBuf {
     let own = std::env::current_exe().expect("own path");
     let path = own.ancestors().nth(2).expect("target directory").join("examples/keeper_stage");
-    assert!(path.exists(), "{}: build the examples first", path.display());
+    assert!(path.exists(), "{}: run cargo build --examples first", path.display());
     path
 }
