@@ -16,14 +16,20 @@ trap '' INT TERM HUP
 read -r word || word=
 [ "$word" = keep ] && exit 0
 pid=$(cat "$1/server.pid" 2>/dev/null)
-# A process id may have been given away again; the folder in its arguments says that it is ours.
-if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1"; then
+# A process id may have been given away again, and a zombie still has one: the folder in its arguments says that it
+# is ours and alive.
+ours() { tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1"; }
+if [ -n "$pid" ] && ours "$1"; then
   kill -"$2" "$pid" 2>/dev/null
   tries=0
-  while kill -0 "$pid" 2>/dev/null && [ "$tries" -lt 40 ]; do sleep 0.05; tries=$((tries + 1)); done
-  kill -KILL "$pid" 2>/dev/null
+  while ours "$1" && [ "$tries" -lt 40 ]; do sleep 0.05; tries=$((tries + 1)); done
+  ours "$1" && kill -KILL "$pid" 2>/dev/null
 fi
-rm -rf -- "$1"
+# The last files of a dying server may appear between the listing and the removal.
+for again in 1 2 3; do
+  rm -rf -- "$1" && break
+  sleep 0.1
+done
 "#;
 
 /// Watches over one server folder.
