@@ -2,9 +2,13 @@
 
 mod child;
 
+pub mod catalog;
 pub mod connection;
 pub mod copy;
 pub mod error;
+pub mod identity;
+pub mod pooler;
+pub mod preflight;
 pub mod programs;
 pub mod scratch;
 pub mod session;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 pub use cancel::Canceller;
 pub use snapshot::Snapshot;
+pub(crate) use snapshot::timeline;
 pub use text_form::TextForm;
 
 use crate::Error;
@@ -63,6 +64,17 @@ impl Session {
     /// # Errors
     /// The cause as a variant of [`Error`]; [`Error::is_transient`] tells whether another try makes sense.
     pub async fn connect(settings: &ConnectionSettings, purpose: &SessionPurpose) -> Result<Self, Error> {
+        let mut session = Self::connect_plain(settings, purpose).await?;
+        let num = session.show("server_version_num").await?;
+        let text = session.show("server_version").await?;
+        let num =
+            num.parse().map_err(|_| Error::UnexpectedAnswer { what: "reading the version".to_owned(), found: num })?;
+        session.server = ServerVersion { num, text, major: num / 10_000 };
+        Ok(session)
+    }
+
+    /// Connects and asks nothing yet; the version stays unknown.
+    pub(crate) async fn connect_plain(settings: &ConnectionSettings, purpose: &SessionPurpose) -> Result<Self, Error> {
         let named = settings.with_application_name(&purpose.application_name);
         let opened = open::open(&named).await?;
         let ended_by = Arc::new(OnceLock::new());
@@ -74,14 +86,8 @@ impl Session {
                 end.set(error).ok();
             }
         });
-        let version = ServerVersion { num: 0, text: String::new(), major: 0 };
-        let mut session = Self { client: opened.client, driver, ended_by, settings: opened.settings, server: version };
-        let num = session.show("server_version_num").await?;
-        let text = session.show("server_version").await?;
-        let num =
-            num.parse().map_err(|_| Error::UnexpectedAnswer { what: "reading the version".to_owned(), found: num })?;
-        session.server = ServerVersion { num, text, major: num / 10_000 };
-        Ok(session)
+        let server = ServerVersion { num: 0, text: String::new(), major: 0 };
+        Ok(Self { client: opened.client, driver, ended_by, settings: opened.settings, server })
     }
 
     /// The settings, narrowed to the one server and address that this session reached.
@@ -134,8 +140,25 @@ impl Session {
 
     /// Reads one setting.
     pub async fn show(&self, setting: &str) -> Result<String, Error> {
-        let row = self.query_one("reading a setting", "SELECT pg_catalog.current_setting($1)", &[&setting]).await?;
-        Ok(row.get(0))
+        let what = "reading a setting";
+        let quoted = setting.replace('\'', "''");
+        self.ask(what, &format!("SELECT pg_catalog.current_setting('{quoted}')")).await
+    }
+
+    /// Asks for the server process that answers this session right now.
+    pub(crate) async fn process(&self) -> Result<String, Error> {
+        self.ask("asking for the server process", "SELECT pg_catalog.pg_backend_pid()").await
+    }
+
+    /// Asks for one value in the simple protocol, which every pooler passes on.
+    async fn ask(&self, what: &str, sql: &str) -> Result<String, Error> {
+        let messages = self.client.simple_query(sql).await.map_err(|source| self.failed(what, source))?;
+        let value = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let found = || Error::UnexpectedAnswer { what: what.to_owned(), found: "no row".to_owned() };
+        value.map(str::to_owned).ok_or_else(found)
     }
 
     /// Makes sure that the connection lives; keeps NATs and idle limits from closing it.

@@ -131,6 +131,8 @@ pub struct ConnectionSettings {
     pub(crate) keepalives: Keepalives,
     pub(crate) schema: Option<String>,
     pub(crate) said_to_be_pooled: bool,
+    /// The endpoints as configured, kept when one of them is chosen: a fail-over is not another database.
+    pub(crate) configured_endpoint: Option<String>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -178,9 +180,10 @@ impl ConnectionSettings {
         &self.warnings
     }
 
-    /// Writes the endpoints, separated by commas.
+    /// Writes the endpoints as configured, separated by commas, also after one of them was chosen.
     pub fn endpoint(&self) -> String {
-        self.servers.iter().map(Server::endpoint).collect::<Vec<_>>().join(",")
+        let listed = || self.servers.iter().map(Server::endpoint).collect::<Vec<_>>().join(",");
+        self.configured_endpoint.clone().unwrap_or_else(listed)
     }
 
     /// Gives the same settings for another database of the server.
@@ -218,7 +221,8 @@ impl ConnectionSettings {
         let mut server = self.servers[index].clone();
         server.address = address;
         // The kind of server was checked when it was chosen; a fail-over is then an error, not another choice.
-        Self { servers: vec![server], target: TargetServer::Any, ..self.clone() }
+        let configured_endpoint = Some(self.endpoint());
+        Self { servers: vec![server], target: TargetServer::Any, configured_endpoint, ..self.clone() }
     }
 
     /// Writes the settings as a URL without password.

@@ -139,6 +139,7 @@ impl ConnectionSettings {
             keepalives: keepalives(&values)?,
             schema: values.get("schema").map(str::to_owned),
             said_to_be_pooled: matches!(values.get("pgbouncer"), Some("true" | "1")),
+            configured_endpoint: None,
             warnings,
         })
     }
@@ -254,8 +255,7 @@ fn tls(
             bad("sslmode", format!("{text:?} is none of disable, allow, prefer, require, verify-ca, verify-full"))
         })?),
         None => match values.get("ssl") {
-            Some("true" | "1" | "on") => Some(SslMode::Require),
-            Some("no-verify") => Some(SslMode::Require),
+            Some("true" | "1" | "on" | "no-verify") => Some(SslMode::Require),
             Some("false" | "0" | "off") => Some(SslMode::Disable),
             Some(_) => return Err(bad("ssl", "is neither true nor false; say sslmode=…")),
             None => None,

@@ -1,6 +1,7 @@
 //! The state of the database that a restore point records, held open for everybody who copies it.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::manifest::SnapshotFacts;
 
 use super::Session;
 use crate::Error;
@@ -74,6 +75,16 @@ impl Snapshot {
     /// Tells whether the server is a standby.
     pub fn in_recovery(&self) -> bool {
         self.in_recovery
+    }
+
+    /// The facts as a manifest records them.
+    pub fn facts(&self) -> SnapshotFacts {
+        SnapshotFacts {
+            at: self.taken_at,
+            wal_position: self.wal_position.clone(),
+            timeline: self.timeline,
+            standby: self.in_recovery,
+        }
     }
 
     /// The session, inside the transaction: catalog queries see the snapshot.

@@ -56,7 +56,7 @@ impl Session {
         }
         let (names, values): (Vec<&str>, Vec<&str>) = wanted.iter().map(|(n, v)| (n.as_str(), v.as_str())).unzip();
         let set = "SELECT pg_catalog.set_config(name, value, false) \
-                   FROM pg_catalog.unnest($1::text[], $2::text[]) AS wanted (name, value)";
+                   FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS wanted (name, value)";
         self.query(WHAT, set, &[&names, &values]).await?;
 
         let read = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.unnest($1::text[]) AS wanted (name)";

@@ -103,7 +103,8 @@ fn several_hosts_and_addresses_keep_their_ports() {
     assert_eq!(settings.endpoint(), "a:5432,b:7,[2001:db8::1]:8");
     assert_eq!(resolve("host=a,b port=9", &[]).endpoint(), "a:9,b:9");
     let pinned = settings.with_resolved_address("192.0.2.1".parse().unwrap());
-    assert_eq!((pinned.endpoint(), pinned.servers.len()), ("a:5432".to_owned(), 1));
+    assert_eq!((pinned.servers[0].endpoint(), pinned.servers.len()), ("a:5432".to_owned(), 1));
+    assert_eq!(pinned.endpoint(), settings.endpoint());
     assert_eq!(pinned.servers[0].address, Some("192.0.2.1".parse().unwrap()));
 }
 

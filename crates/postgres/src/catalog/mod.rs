@@ -1,0 +1,10 @@
+//! What the catalog says about a database, read without taking a lock on any table.
+
+pub mod database;
+pub mod large_objects;
+pub mod relations;
+pub mod roles;
+
+mod lossy;
+
+pub(crate) use lossy::Lossy;

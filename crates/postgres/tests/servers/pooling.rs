@@ -1,0 +1,16 @@
+//! A transaction pooler is recognised by what it does.
+
+use holdpoint_postgres::pooler::shares_connections;
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+
+use crate::{settings, transaction_pooler};
+
+#[tokio::test]
+async fn a_shared_server_connection_is_noticed_and_a_direct_one_is_not() {
+    let cluster = Cluster::start(ClusterOptions::major(NEWEST).with_tcp());
+    let port = transaction_pooler::start(&cluster, "postgres");
+    let pooled = settings(&format!("postgresql://u@127.0.0.1:{port}/postgres?sslmode=disable"));
+    assert!(shares_connections(&pooled).await.unwrap());
+    assert!(!shares_connections(&settings(&cluster.url("postgres"))).await.unwrap());
+    assert!(!shares_connections(&settings(&cluster.tcp_url("postgres"))).await.unwrap());
+}
