@@ -1,1 +1,7 @@
 //! Migrations under the gate: restore point, verification, run, ledger, way back.
+//!
+//! First form: every run takes the run lock, gets a restore point that the gate accepts (making and proving one where
+//! there is none), runs the command without holdpoint's own credentials, and writes each step into the ledger. It never
+//! decides how to undo; it says which command does.
+
+pub mod run;

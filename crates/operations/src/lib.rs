@@ -1,1 +1,25 @@
-//! The verbs: backup, verify, restore, list, doctor. Options in, report out; no byte loops.
+//! The verbs: `XOptions` in, `XReport` out.
+//!
+//! Every verb takes a [`Context`]: the repository, whom to tell about progress, when to stop, and which clock to ask.
+//! Reports serialize, and `--json` prints exactly them. No byte loops here (those are the engine's), no printing, no
+//! reading of the environment.
+
+pub mod adopt;
+pub mod backup;
+pub mod catalogue;
+mod context;
+
+mod database_properties;
+pub mod doctor;
+mod error;
+mod expected;
+pub mod init;
+pub mod leftovers;
+pub mod restore;
+mod restored;
+pub mod selection;
+pub mod status;
+pub mod verify;
+
+pub use context::{Clock, Context, Source};
+pub use error::{Error, ErrorKind};

@@ -1,0 +1,103 @@
+//! Everything that would make a backup fail or worthless, asked before it starts.
+
+use chrono::{DateTime, Utc};
+use holdpoint_postgres::catalog::{database, roles};
+use holdpoint_postgres::identity::{self, ServerIdentity};
+use holdpoint_postgres::{Session, pooler, preflight};
+
+use super::{BackupOptions, check_identity};
+use crate::{Context, Error, Source};
+
+/// A database that may be backed up.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) server: ServerIdentity,
+    /// The server's clock when the work began.
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) warnings: Vec<String>,
+    /// What the archive will not cover, in words.
+    pub(crate) not_covered: Vec<String>,
+}
+
+/// Clocks that differ by more are worth a warning.
+const SKEW_SECONDS: i64 = 60;
+
+/// Asks everything that would make the backup fail after an hour, or succeed without being one.
+pub(crate) async fn check(
+    context: &Context,
+    source: &Source,
+    options: &BackupOptions,
+    session: &Session,
+) -> Result<Checked, Error> {
+    direct(source).await?;
+    let server = identity::read(session).await?;
+    let started_at = preflight::clock(session).await?;
+    let mut warnings = Vec::new();
+    warnings.extend(check_identity(context, &server.identity, started_at).await?);
+    let skew = (started_at - (context.clock)()).num_seconds();
+    if skew.abs() > SKEW_SECONDS {
+        warnings.push(format!("the server's clock is {skew} s ahead of this machine's; ages follow the server's"));
+    }
+    readable(session, options, &mut warnings).await?;
+    for blocker in preflight::blockers(session).await? {
+        let who = blocker.pid.map_or_else(|| "a prepared transaction".to_owned(), |pid| format!("process {pid}"));
+        let verb = if blocker.granted { "holds" } else { "waits for" };
+        warnings.push(format!("{who} {verb} an exclusive lock on {}; the backup waits behind it", blocker.relation));
+    }
+    if let Some(version) = database::changed_collation_version(session).await? {
+        warnings.push(format!("the collation's version is {version} now, not the recorded one: indexes may be wrong"));
+    }
+    let not_covered = not_covered(session).await?;
+    Ok(Checked { server, started_at, warnings, not_covered })
+}
+
+async fn direct(source: &Source) -> Result<(), Error> {
+    let found = pooler::by_address(&source.settings);
+    let certain = found.as_ref().is_some_and(|pooler| pooler.certain);
+    if certain || pooler::shares_connections(&source.settings).await? {
+        let instead = found.map_or_else(|| "PostgreSQL itself".to_owned(), |pooler| pooler.cure);
+        return Err(Error::Pooler { server: source.settings.redacted(), instead });
+    }
+    Ok(())
+}
+
+async fn readable(session: &Session, options: &BackupOptions, warnings: &mut Vec<String>) -> Result<(), Error> {
+    let role = roles::own_rights(session).await?.name;
+    let whole = options.selection == holdpoint_postgres::programs::DumpSelection::default();
+    let mut objects: Vec<String> =
+        preflight::unreadable_relations(session).await?.into_iter().map(|relation| relation.name).collect();
+    if let Some(large) = preflight::unreadable_large_objects(session).await? {
+        objects.push(format!("{} large objects of {}", large.count, large.owners.join(", ")));
+    }
+    let hidden: Vec<String> = preflight::filtered_tables(session).await?.into_iter().map(|table| table.name).collect();
+    match (whole, objects.is_empty(), hidden.is_empty()) {
+        (true, false, _) => Err(Error::CannotRead { role, objects }),
+        (true, true, false) => Err(Error::RowSecurity { role, tables: hidden }),
+        (_, true, true) => Ok(()),
+        // With a selection, what cannot be read may be left out; pg_dump itself refuses what is not.
+        (false, ..) => {
+            warnings.push(format!(
+                "role {role} cannot read all of the database: {}",
+                [objects, hidden].concat().join(", ")
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// What an archive of the whole database does not hold.
+async fn not_covered(session: &Session) -> Result<Vec<String>, Error> {
+    let counts = preflight::object_counts(session).await?;
+    let mut not_covered =
+        vec!["passwords of roles".to_owned(), "rows of materialized views (refreshed on restore)".to_owned()];
+    if counts.foreign_tables > 0 {
+        not_covered.push(format!("rows of {} foreign tables", counts.foreign_tables));
+    }
+    if counts.subscriptions > 0 {
+        not_covered.push(format!("{} subscriptions are restored disabled", counts.subscriptions));
+    }
+    if counts.prepared_transactions > 0 {
+        not_covered.push(format!("{} prepared transactions", counts.prepared_transactions));
+    }
+    Ok(not_covered)
+}

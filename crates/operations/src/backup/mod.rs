@@ -1,0 +1,50 @@
+//! `holdpoint backup`: a restore point of a live database.
+
+mod checks;
+mod globals;
+mod identity;
+mod recipe;
+mod run;
+
+use holdpoint_archive::Codec;
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_core::{Manifest, RunId};
+use holdpoint_postgres::programs::DumpSelection;
+use serde::Serialize;
+
+pub(crate) use identity::check_identity;
+pub use run::backup;
+
+/// How a restore point is made.
+#[derive(Clone, Debug)]
+pub struct BackupOptions {
+    /// A custom-format archive, or SQL text.
+    pub format: PointFormat,
+    /// How data are compressed.
+    pub codec: Codec,
+    /// How many pieces are compressed at a time.
+    pub jobs: usize,
+    /// What is dumped; everything by default.
+    pub selection: DumpSelection,
+    /// How long pg_dump may wait for a table's lock before it gives up, in seconds.
+    pub lock_wait_seconds: u64,
+    /// Why the point is made.
+    pub reason: Option<String>,
+    /// A mark by which it can be recognised.
+    pub label: Option<String>,
+    /// The guarded run that it is made for.
+    pub run: Option<RunId>,
+}
+
+/// A restore point that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackupReport {
+    /// Its manifest, as published.
+    pub manifest: Manifest,
+    /// Which engine copied the rows.
+    pub engine: &'static str,
+    /// Milliseconds from the start to the published manifest.
+    pub took_ms: u64,
+    /// What is worth knowing although the restore point stands.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,386 @@
+//! Making a restore point, in the order that makes its success true.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdpoint_core::manifest::{
+    ArchiveObject, FORMAT, Manifest, PointFormat, SnapshotFacts, StoredObject, Timings, Totals,
+};
+use holdpoint_core::progress::Phase;
+use holdpoint_core::{PointId, layout};
+use holdpoint_engine::{ArchiveWriter, Contents, PassThroughOptions, StoredArchive, pass_through, read_head};
+use holdpoint_postgres::catalog::{database, relations, roles};
+use holdpoint_postgres::identity::ServerIdentity;
+use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, judge};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
+use holdpoint_repository::{PutOptions, UploadOptions, Uploaded};
+use sha2::{Digest, Sha256};
+
+use super::checks::{Checked, check};
+use super::{BackupOptions, BackupReport, globals, recipe};
+use crate::{Context, Error, Source};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Makes a restore point of a live database and publishes it.
+///
+/// Success is returned only after pg_dump's exit status, the archive's own completeness, the completed upload and the
+/// published manifest, in that order. On any failure nothing is published: the upload is aborted, children are ended,
+/// and the error says what could not be removed. Memory: as the engine's and the upload's documentation say.
+pub async fn backup(context: &Context, source: &Source, options: &BackupOptions) -> Result<BackupReport, Error> {
+    let began = Instant::now();
+    context.progress.phase(Phase::Preflight, None);
+    let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint backup")).await?;
+    let checked = check(context, source, options, &session).await?;
+    let programs = Programs::find(context, source, &session).await?;
+    let work = Backup { context, options, programs, checked, began };
+    work.run(session).await
+}
+
+struct Programs {
+    pg_dump: ClientProgram,
+    pg_dumpall: ClientProgram,
+}
+
+impl Programs {
+    async fn find(context: &Context, source: &Source, session: &Session) -> Result<Self, Error> {
+        let major = session.server().major;
+        let find = |name| source.programs.find_for_server(name, major, source.client_major, &context.cancel);
+        Ok(Self { pg_dump: find(ProgramName::PgDump).await?, pg_dumpall: find(ProgramName::PgDumpall).await? })
+    }
+}
+
+struct Backup<'a> {
+    context: &'a Context,
+    options: &'a BackupOptions,
+    programs: Programs,
+    checked: Checked,
+    began: Instant,
+}
+
+/// What the snapshot's own session read.
+struct SourceFacts {
+    id: PointId,
+    snapshot: SnapshotFacts,
+    server: holdpoint_core::manifest::ServerFacts,
+    extensions: Vec<holdpoint_core::manifest::Extension>,
+    properties: holdpoint_core::manifest::DatabaseProperties,
+    roles: Vec<String>,
+    database_bytes: u64,
+    filters: BTreeMap<u32, String>,
+}
+
+impl Backup<'_> {
+    async fn run(self, session: Session) -> Result<BackupReport, Error> {
+        let form = session.pin_text_form().await?;
+        let settings = session.settings().clone();
+        let snapshot = Snapshot::export(session).await?;
+        let facts = self.facts(&snapshot).await?;
+        self.context.progress.phase(Phase::SnapshotExported, None);
+        let stored = self.copy(&snapshot, &settings, &form.pg_options(), &facts).await?;
+        let published = self.publish(&settings, &facts, stored).await;
+        snapshot.release().await.ok();
+        let manifest = match published {
+            Ok(manifest) => manifest,
+            Err(failure) => return Err(self.clean(&facts.id, failure).await),
+        };
+        let took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(BackupReport { manifest, engine: "pass-through", took_ms, warnings: self.checked.warnings })
+    }
+
+    async fn facts(&self, snapshot: &Snapshot) -> Result<SourceFacts, Error> {
+        let session = snapshot.session();
+        let filters = relations::configuration_tables(session).await?;
+        Ok(SourceFacts {
+            id: PointId::new(snapshot.taken_at(), self.context.seed),
+            snapshot: SnapshotFacts {
+                at: snapshot.taken_at(),
+                wal_position: snapshot.wal_position().map(str::to_owned),
+                timeline: snapshot.timeline(),
+                standby: snapshot.in_recovery(),
+            },
+            server: database::server_facts(session).await?,
+            extensions: database::extensions(session).await?,
+            properties: database::properties(session).await?,
+            roles: roles::names(session).await?,
+            database_bytes: database::size_bytes(session).await?.unwrap_or(0),
+            filters: filters.into_iter().filter_map(|table| Some((table.oid, table.condition?))).collect(),
+        })
+    }
+
+    /// Streams pg_dump through the engine into the repository; the upload is complete when this returns.
+    async fn copy(
+        &self,
+        snapshot: &Snapshot,
+        settings: &ConnectionSettings,
+        pg_options: &str,
+        facts: &SourceFacts,
+    ) -> Result<(StoredArchiveFacts, Uploaded), Error> {
+        let program = PgDump::new(&self.programs.pg_dump, settings, pg_options)
+            .snapshot(snapshot.id())
+            .lock_wait_timeout(Duration::from_secs(self.options.lock_wait_seconds))
+            .selection(self.options.selection.clone())
+            .program();
+        let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
+        let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
+        let watched = self.watch(snapshot);
+        let stored = tokio::select! {
+            stored = self.stream(stdout, snapshot, facts) => stored,
+            lost = watched => Err(lost),
+        };
+        match stored {
+            Ok(stored) => {
+                let ended = running.wait_or_cancel(&self.context.cancel, GRACE).await;
+                let judged = ended
+                    .map_err(holdpoint_postgres::Error::Process)
+                    .and_then(|ended| judge(&self.programs.pg_dump, ended));
+                if let Err(error) = judged {
+                    return Err(abort(stored.upload, error.into()).await);
+                }
+                if let Err(lost) = snapshot.ping().await {
+                    return Err(abort(stored.upload, lost.into()).await);
+                }
+                self.complete(stored).await
+            }
+            Err(Error::Interrupted) => {
+                running.terminate_group(GRACE).await.ok();
+                Err(Error::Interrupted)
+            }
+            Err(error) => {
+                // Where pg_dump itself failed, its own words are the cause; else it is in the way.
+                let own = if stream_ended(&error) {
+                    running.wait_within(GRACE, &self.context.cancel, GRACE).await.ok()
+                } else {
+                    None
+                };
+                match own {
+                    Some(ended) => Err(judge(&self.programs.pg_dump, ended).map_or_else(Error::from, |_| error)),
+                    None => {
+                        running.terminate_group(GRACE).await.ok();
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks every 30 s whether the snapshot's connection lives; returns when it does not.
+    async fn watch(&self, snapshot: &Snapshot) -> Error {
+        loop {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            if let Err(lost) = snapshot.ping().await {
+                return lost.into();
+            }
+        }
+    }
+
+    async fn stream(
+        &self,
+        stdout: impl tokio::io::AsyncRead + Unpin + Send,
+        snapshot: &Snapshot,
+        facts: &SourceFacts,
+    ) -> Result<StoredArchive, Error> {
+        let context = self.context;
+        context.progress.phase(Phase::ReadingContents, None);
+        let stream = tokio::select! {
+            stream = read_head(stdout) => stream?,
+            () = context.cancel.cancelled() => return Err(Error::Interrupted),
+        };
+        let head = Arc::clone(&stream.head);
+        let contents = Contents::read(&head)?;
+        self.unrewritten(snapshot, &contents).await?;
+        let key = layout::archive(&context.database, &facts.id);
+        let upload_options = UploadOptions {
+            expected_bytes: facts.database_bytes / 2,
+            held_back_bytes: head.len() as u64,
+            ..UploadOptions::default()
+        };
+        let upload = context.repository.store().begin_upload(&key, upload_options).await?;
+        context.progress.phase(Phase::CopyingData, Some(facts.database_bytes));
+        let mut writer = ArchiveWriter::new(upload, self.options.codec, &contents, &facts.roles)?;
+        let options = PassThroughOptions {
+            codec: self.options.codec,
+            jobs: self.options.jobs,
+            piece_bytes: piece_bytes(facts.database_bytes),
+            filters: facts.filters.clone(),
+        };
+        let progress = context.progress.as_ref();
+        let passed = pass_through(stream, &contents, &mut writer, &options, progress, &context.cancel).await;
+        if let Err(error) = passed {
+            let failure = if context.cancel.is_cancelled() { Error::Interrupted } else { error.into() };
+            return match writer.abort().await {
+                Ok(()) => Err(failure),
+                Err(remains) => Err(left_behind(failure, &remains)),
+            };
+        }
+        Ok(writer.finish(&head).await?)
+    }
+
+    /// Fails when a table was truncated or rewritten between the snapshot and pg_dump's lock: its rows are gone for
+    /// the snapshot, and pg_dump itself would store it as empty without a word.
+    async fn unrewritten(&self, snapshot: &Snapshot, contents: &Contents) -> Result<(), Error> {
+        let oids: Vec<u32> = contents.tables.values().map(|plan| plan.oid).collect();
+        let session = snapshot.session();
+        let then: BTreeMap<u32, (u32, String)> = relations::by_oids(session, &oids)
+            .await?
+            .into_iter()
+            .map(|relation| (relation.oid, (relation.file_node, relation.quoted)))
+            .collect();
+        let now: BTreeMap<u32, u32> = relations::current_file_nodes(session, &oids).await?.into_iter().collect();
+        let rewritten = then.iter().find(|(oid, (node, _))| *node != 0 && now.get(oid).is_some_and(|now| now != node));
+        match rewritten {
+            Some((_, (_, name))) => Err(Error::SourceChanged(format!(
+                "{name} was truncated or rewritten while the backup began, so the snapshot can no longer see its rows"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    async fn complete(&self, stored: StoredArchive) -> Result<(StoredArchiveFacts, Uploaded), Error> {
+        self.context.progress.phase(Phase::CompletingUpload, None);
+        if self.context.cancel.is_cancelled() {
+            return Err(abort(stored.upload, Error::Interrupted).await);
+        }
+        let StoredArchive { upload, head, head_sha256, root_sha256, index, totals, archive_version } = stored;
+        let head_bytes = head.len() as u64;
+        let uploaded = upload.finish(head).await?;
+        let facts = StoredArchiveFacts { head_bytes, head_sha256, root_sha256, index, totals, archive_version };
+        Ok((facts, uploaded))
+    }
+
+    async fn publish(
+        &self,
+        settings: &ConnectionSettings,
+        facts: &SourceFacts,
+        (stored, uploaded): (StoredArchiveFacts, Uploaded),
+    ) -> Result<Manifest, Error> {
+        let context = self.context;
+        context.progress.phase(Phase::StoringIndex, None);
+        let stored_for_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let globals = globals::globals(context, &self.programs.pg_dumpall, settings, &facts.properties).await?;
+        let index = self.put(layout::index(&context.database, &facts.id), stored.index.bytes).await?;
+        let globals = self.put(layout::globals(&context.database, &facts.id), globals.into()).await?;
+        let key = layout::archive(&context.database, &facts.id);
+        let url = context.repository.store().url();
+        let manifest = Manifest {
+            format: FORMAT,
+            id: facts.id.clone(),
+            database: context.database.clone(),
+            repository_id: context.repository.id().to_owned(),
+            holdpoint_version: env!("CARGO_PKG_VERSION").to_owned(),
+            stored_as: PointFormat::Archive,
+            identity: self.server().identity.clone(),
+            server: facts.server.clone(),
+            client_version: self.programs.pg_dump.to_string(),
+            snapshot: facts.snapshot.clone(),
+            timings: Timings { started_at: self.checked.started_at, stored_for_ms },
+            codec: self.options.codec.to_string(),
+            options: selection_words(&self.options.selection),
+            not_covered: self.checked.not_covered.clone(),
+            extensions: facts.extensions.clone(),
+            database_properties: facts.properties.clone(),
+            totals: Totals { database_bytes: facts.database_bytes, ..stored.totals },
+            recipe: recipe::recipe(&url.object(&key), &url.object(&globals.key), PointFormat::Archive, &facts.server),
+            archive: ArchiveObject {
+                key,
+                bytes: uploaded.size_bytes,
+                head_bytes: stored.head_bytes,
+                head_sha256: stored.head_sha256,
+                root_sha256: stored.root_sha256,
+                crc64nvme: Some(uploaded.crc64nvme.base64()),
+                archive_version: Some(stored.archive_version),
+            },
+            index,
+            globals,
+            reason: self.options.reason.clone(),
+            label: self.options.label.clone(),
+            run: self.options.run.clone(),
+        };
+        context.progress.phase(Phase::PublishingManifest, None);
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        Ok(context.repository.publish(&manifest, None).await?.manifest)
+    }
+
+    fn server(&self) -> &ServerIdentity {
+        &self.checked.server
+    }
+
+    async fn put(&self, key: String, bytes: Bytes) -> Result<StoredObject, Error> {
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        let length = bytes.len() as u64;
+        self.context.repository.store().put_new(&key, bytes, PutOptions::default()).await?;
+        Ok(StoredObject { key, bytes: length, sha256 })
+    }
+
+    /// Removes the objects of a restore point that was not published, and says what could not be removed.
+    async fn clean(&self, id: &PointId, failure: Error) -> Error {
+        let database = &self.context.database;
+        let keys = [layout::archive(database, id), layout::index(database, id), layout::globals(database, id)];
+        let removed = self.context.repository.store().delete_many(&keys).await;
+        let remains: Vec<String> = removed.into_iter().filter_map(|(key, gone)| gone.err().map(|_| key)).collect();
+        if remains.is_empty() {
+            return failure;
+        }
+        let remains = format!("these objects could not be removed: {}", remains.join(", "));
+        Error::LeftBehind { failure: Box::new(failure), remains }
+    }
+}
+
+/// What is kept of a stored archive once its upload is complete.
+struct StoredArchiveFacts {
+    head_bytes: u64,
+    head_sha256: String,
+    root_sha256: String,
+    index: holdpoint_engine::FinishedIndex,
+    totals: Totals,
+    archive_version: String,
+}
+
+async fn abort(upload: Box<dyn holdpoint_repository::ObjectUpload>, failure: Error) -> Error {
+    match upload.abort().await {
+        Ok(()) => failure,
+        Err(remains) => left_behind(failure, &remains),
+    }
+}
+
+fn left_behind(failure: Error, remains: &dyn std::error::Error) -> Error {
+    Error::LeftBehind { failure: Box::new(failure), remains: remains.to_string() }
+}
+
+/// Whether the stream itself ended or broke, so that pg_dump's own words are worth waiting for.
+fn stream_ended(error: &Error) -> bool {
+    use holdpoint_engine::Error as Engine;
+    matches!(
+        error,
+        Error::Engine(
+            Engine::Archive(_)
+                | Engine::Truncated(_)
+                | Engine::BlocksMissing(_)
+                | Engine::RowCut { .. }
+                | Engine::Pipe(..)
+        )
+    )
+}
+
+/// Bytes of a piece: 4 MiB, more for large databases, so that an index stays small.
+fn piece_bytes(database_bytes: u64) -> usize {
+    const SMALLEST: u64 = 4 << 20;
+    const LARGEST: u64 = 32 << 20;
+    usize::try_from((database_bytes / 20_000).clamp(SMALLEST, LARGEST)).unwrap_or(4 << 20)
+}
+
+fn selection_words(selection: &holdpoint_postgres::programs::DumpSelection) -> Vec<String> {
+    let lists = [
+        ("--schema", &selection.schemas),
+        ("--exclude-schema", &selection.exclude_schemas),
+        ("--table", &selection.tables),
+        ("--exclude-table", &selection.exclude_tables),
+        ("--exclude-table-data", &selection.exclude_table_data),
+        ("--extension", &selection.extensions),
+    ];
+    lists.iter().flat_map(|(option, list)| list.iter().map(move |pattern| format!("{option}={pattern}"))).collect()
+}

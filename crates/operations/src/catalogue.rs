@@ -1,0 +1,121 @@
+//! `holdpoint list` and `holdpoint show`: what the repository holds.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_core::verification::{Standing, Verification};
+use holdpoint_core::{DatabaseName, Manifest, PointId};
+use serde::Serialize;
+
+use crate::{Context, Error};
+
+/// A restore point in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct PointSummary {
+    /// Which.
+    pub id: PointId,
+    /// Its snapshot's instant.
+    pub snapshot_at: DateTime<Utc>,
+    /// How the data are stored.
+    pub stored_as: PointFormat,
+    /// Bytes stored.
+    pub stored_bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// What its verifications say.
+    pub standing: Standing,
+    /// Names of its pins.
+    pub pins: Vec<String>,
+    /// Why it was made.
+    pub reason: Option<String>,
+    /// Its mark.
+    pub label: Option<String>,
+}
+
+/// The restore points of a database, oldest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListReport {
+    /// The database.
+    pub database: DatabaseName,
+    /// Its restore points.
+    pub points: Vec<PointSummary>,
+    /// Restore points whose manifest cannot be read, with the reason.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A restore point whose manifest cannot be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unreadable {
+    /// Which.
+    pub id: PointId,
+    /// Why not.
+    pub reason: String,
+}
+
+/// Everything about one restore point.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShowReport {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What its verifications say together.
+    pub standing: Standing,
+    /// Its verifications, oldest first.
+    pub verifications: Vec<Verification>,
+    /// Names of its pins.
+    pub pins: Vec<String>,
+}
+
+/// Lists the restore points of a database, oldest first.
+///
+/// A manifest that cannot be read does not hide the others: it is listed with its reason.
+pub async fn list(context: &Context) -> Result<ListReport, Error> {
+    let mut report = ListReport { database: context.database.clone(), points: Vec::new(), unreadable: Vec::new() };
+    for id in context.repository.points(&context.database).await? {
+        match show(context, &id).await {
+            Ok(point) => report.points.push(point.summary()),
+            // Withdrawn between the list and the read.
+            Err(Error::NoSuchPoint { .. }) => {}
+            Err(Error::Repository(
+                error @ (holdpoint_repository::Error::InvalidRecord { .. }
+                | holdpoint_repository::Error::NewerFormat { .. }
+                | holdpoint_repository::Error::TooLarge { .. }),
+            )) => report.unreadable.push(Unreadable { id, reason: error.to_string() }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// Tells everything about one restore point.
+pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
+    let (repository, database) = (&context.repository, &context.database);
+    let stored = repository.manifest(database, point).await.map_err(|error| match error {
+        holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
+            selector: point.to_string(),
+            database: database.to_string(),
+            why: "it has no manifest, or is withdrawn".to_owned(),
+        },
+        error => error.into(),
+    })?;
+    let verifications = repository.verifications(database, point).await?;
+    let standing = holdpoint_core::verification::standing(&verifications, &stored.sha256);
+    let pins = repository.pins(database, point).await?;
+    Ok(ShowReport { manifest: stored.manifest, standing, verifications, pins })
+}
+
+impl ShowReport {
+    /// The restore point as it stands in a list.
+    pub fn summary(&self) -> PointSummary {
+        let manifest = &self.manifest;
+        PointSummary {
+            id: manifest.id.clone(),
+            snapshot_at: manifest.snapshot.at,
+            stored_as: manifest.stored_as,
+            stored_bytes: manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes,
+            rows: manifest.totals.rows,
+            standing: self.standing,
+            pins: self.pins.clone(),
+            reason: manifest.reason.clone(),
+            label: manifest.label.clone(),
+        }
+    }
+}

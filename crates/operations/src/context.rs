@@ -1,0 +1,48 @@
+//! What every verb needs to know.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::DatabaseName;
+use holdpoint_core::progress::Progress;
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::programs::ProgramSearch;
+use holdpoint_repository::Repository;
+use tokio_util::sync::CancellationToken;
+
+/// Tells the time of this machine.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What every verb needs to know.
+#[derive(Clone)]
+pub struct Context {
+    /// The database's folder in the repository.
+    pub database: DatabaseName,
+    /// The repository.
+    pub repository: Arc<Repository>,
+    /// Whom to tell about progress.
+    pub progress: Arc<dyn Progress>,
+    /// Cancelled when the work shall end: everything started is then undone.
+    pub cancel: CancellationToken,
+    /// The clock of this machine.
+    pub clock: Clock,
+    /// A random seed for ids.
+    pub seed: u64,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// The database that is backed up.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// How to connect to it, directly (not through a transaction pooler).
+    pub settings: ConnectionSettings,
+    /// Where client programs are looked for.
+    pub programs: ProgramSearch,
+    /// A major of the client programs other than the server's, by choice.
+    pub client_major: Option<u32>,
+}

@@ -1,0 +1,259 @@
+//! Why a verb failed, and what to do about it.
+
+use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::verification::Obstacle;
+
+/// What kind of failure it is: one exit code each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// A defect of this program.
+    Internal,
+    /// Wrong usage or configuration.
+    Usage,
+    /// Refused by the gate or a rule that protects data.
+    Refused,
+    /// A verification disproved a restore point.
+    Disproved,
+    /// A verification could not run.
+    CouldNotRun,
+    /// What was asked for does not exist.
+    NotFound,
+    /// PostgreSQL or its programs.
+    Postgres,
+    /// The repository.
+    Repository,
+    /// Somebody else is at it; retry later.
+    Busy,
+    /// Differences were found where there must be none.
+    Differences,
+    /// A person has to confirm.
+    ConfirmationNeeded,
+    /// A person or a time limit ended the work.
+    Interrupted,
+}
+
+/// Says why a verb failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value was refused.
+    #[error(transparent)]
+    Core(#[from] holdpoint_core::Error),
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] holdpoint_repository::Error),
+    /// PostgreSQL or one of its programs failed.
+    #[error(transparent)]
+    Postgres(#[from] holdpoint_postgres::Error),
+    /// Moving bytes failed.
+    #[error(transparent)]
+    Engine(#[from] holdpoint_engine::Error),
+    /// A file or pipe failed.
+    #[error("{what}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database is not the one that the folder belongs to.
+    #[error("the folder {database} belongs to another database: {}", differences.join("; "))]
+    AnotherDatabase {
+        /// The folder.
+        database: String,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// The connection goes through a transaction pooler.
+    #[error("{server} is a transaction pooler, through which no snapshot can be shared")]
+    Pooler {
+        /// The pooler.
+        server: String,
+        /// Where to connect instead.
+        instead: String,
+    },
+    /// The role cannot read everything.
+    #[error("role {role} cannot read {}", listed(objects))]
+    CannotRead {
+        /// The role.
+        role: String,
+        /// What it cannot read.
+        objects: Vec<String>,
+    },
+    /// Row security would hide rows.
+    #[error("row security hides rows of {} from role {role}", listed(tables))]
+    RowSecurity {
+        /// The role.
+        role: String,
+        /// The tables.
+        tables: Vec<String>,
+    },
+    /// The clocks of this machine, the server or the store differ too much.
+    #[error("the clock of {whose} is {seconds} s ahead of this machine's")]
+    ClockSkew {
+        /// Whose clock.
+        whose: String,
+        /// By how much.
+        seconds: i64,
+    },
+    /// There is no such restore point.
+    #[error("{selector} selects no restore point of {database}: {why}")]
+    NoSuchPoint {
+        /// What was asked for.
+        selector: String,
+        /// The database.
+        database: String,
+        /// Why not.
+        why: String,
+    },
+    /// `latest` is not accepted while a run is unsettled.
+    #[error("run {run} is unsettled, so the newest restore point may hold the damage")]
+    UnsettledRun {
+        /// The run.
+        run: String,
+    },
+    /// A target holds something.
+    #[error("{target} is not empty: it holds {holds}")]
+    TargetNotEmpty {
+        /// The target, without its password.
+        target: String,
+        /// What it holds.
+        holds: String,
+    },
+    /// A target must not be replaced.
+    #[error("{target} may not be replaced: {why}")]
+    ReplaceRefused {
+        /// The target.
+        target: String,
+        /// Why not.
+        why: String,
+    },
+    /// A verification could not run.
+    #[error("the verification could not run: {}", obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
+    CouldNotRun {
+        /// What stood in the way.
+        obstacles: Vec<Obstacle>,
+    },
+    /// What was restored is not what was recorded.
+    #[error("the restored database differs from the restore point in {} places, the first: {}", differences.len(), differences.first().map(Difference::line).unwrap_or_default())]
+    Differs {
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// Options contradict each other or the situation.
+    #[error("{0}")]
+    Usage(String),
+    /// A program of PostgreSQL ended with an error.
+    #[error("{program} failed: {said}")]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What it said last.
+        said: String,
+        /// What to do, where that is known.
+        cure: Option<String>,
+    },
+    /// A table was rewritten, dropped or locked while it was being copied.
+    #[error("{0}")]
+    SourceChanged(String),
+    /// A dump that is none.
+    #[error("{place} is not a dump that PostgreSQL's programs read")]
+    NotADump {
+        /// Where it is.
+        place: String,
+    },
+    /// A person or a time limit ended the work.
+    #[error("interrupted")]
+    Interrupted,
+    /// Something this program relies on did not hold.
+    #[error("internal: {0}")]
+    Internal(String),
+    /// The failure, and what could not be removed after it.
+    #[error("{failure}; besides, {remains}")]
+    LeftBehind {
+        /// The failure.
+        #[source]
+        failure: Box<Error>,
+        /// What remains.
+        remains: String,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        use holdpoint_repository::Error as Repository;
+        match self {
+            Self::Core(holdpoint_core::Error::NewerFormat { .. } | holdpoint_core::Error::Damaged { .. }) => {
+                ErrorKind::Repository
+            }
+            Self::Core(_) | Self::Usage(_) | Self::Pooler { .. } => ErrorKind::Usage,
+            Self::Repository(Repository::NotFound { .. }) => ErrorKind::NotFound,
+            Self::Repository(_) => ErrorKind::Repository,
+            Self::Engine(error) => engine_kind(error),
+            Self::Postgres(_) | Self::Program { .. } | Self::SourceChanged(_) => ErrorKind::Postgres,
+            Self::CannotRead { .. } | Self::RowSecurity { .. } => ErrorKind::Postgres,
+            Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
+            Self::AnotherDatabase { .. }
+            | Self::TargetNotEmpty { .. }
+            | Self::ReplaceRefused { .. }
+            | Self::UnsettledRun { .. }
+            | Self::ClockSkew { .. } => ErrorKind::Refused,
+            Self::NoSuchPoint { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
+            Self::CouldNotRun { .. } => ErrorKind::CouldNotRun,
+            Self::Differs { .. } => ErrorKind::Disproved,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::LeftBehind { failure, .. } => failure.kind(),
+        }
+    }
+
+    /// What to do next: a command to type, or a change to make.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::AnotherDatabase { .. } => Some(
+                "if the database really moved, record it with: holdpoint adopt --reason \"why it moved\"; \
+                 else name another folder with --database"
+                    .to_owned(),
+            ),
+            Self::Pooler { instead, .. } => Some(format!("connect to {instead}, or set DIRECT_URL")),
+            Self::CannotRead { role, .. } => {
+                Some(format!("GRANT pg_read_all_data TO \"{role}\"; large objects need their owner or a superuser"))
+            }
+            Self::RowSecurity { role, .. } => {
+                Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or back up as the tables' owner"))
+            }
+            Self::ClockSkew { .. } => Some("set the clocks (NTP), then try again".to_owned()),
+            Self::NoSuchPoint { .. } => Some("see what there is: holdpoint list".to_owned()),
+            Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
+            Self::TargetNotEmpty { .. } => Some(
+                "create an empty database and restore into that; a target marked as non-production may be replaced \
+                 with --replace"
+                    .to_owned(),
+            ),
+            Self::CouldNotRun { obstacles } => obstacles.first().map(|one| one.cure.clone()),
+            Self::Program { cure, .. } => cure.clone(),
+            Self::LeftBehind { failure, .. } => {
+                failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn engine_kind(error: &holdpoint_engine::Error) -> ErrorKind {
+    use holdpoint_engine::Error as Engine;
+    match error {
+        Engine::Repository(_) => ErrorKind::Repository,
+        Engine::Cancelled => ErrorKind::Interrupted,
+        Engine::Worker(_) => ErrorKind::Internal,
+        error if error.is_damage() => ErrorKind::Disproved,
+        _ => ErrorKind::Postgres,
+    }
+}

@@ -1,0 +1,258 @@
+//! Restoring an archive from the repository into a database, and comparing what came out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdpoint_archive::Codec;
+use holdpoint_core::fingerprint::{
+    self, Aspect, Difference, compare_large_objects, compare_maps, compare_rows, compare_sequences, object_name,
+};
+use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::verification::Compared;
+use holdpoint_engine::{Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_head};
+use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, judge};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+
+use crate::expected::Expected;
+use crate::{Context, Error};
+
+/// Chunks that may wait for pg_restore.
+const TEE: usize = 4;
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How pg_restore is asked to restore.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ownership {
+    pub(crate) no_owner: bool,
+    pub(crate) no_privileges: bool,
+}
+
+/// Streams the archive from the repository into pg_restore, checked on its way.
+///
+/// Nothing of it touches the local disk. On failure the target holds a part of the data.
+pub(crate) async fn restore_archive(
+    context: &Context,
+    expected: &Expected,
+    target: &ConnectionSettings,
+    pg_restore: &ClientProgram,
+    ownership: Ownership,
+    jobs: usize,
+) -> Result<ReadBack, Error> {
+    let mut call = PgRestore::of_stdin(pg_restore).no_tablespaces();
+    if ownership.no_owner {
+        call = call.no_owner();
+    }
+    if ownership.no_privileges {
+        call = call.no_privileges();
+    }
+    let mut running = call.into_database(target, "").start().map_err(holdpoint_postgres::Error::Process)?;
+    let mut stdin = running.take_stdin().ok_or_else(|| Error::Internal("pg_restore has no stdin".to_owned()))?;
+    let (send, mut receive) = mpsc::channel(TEE);
+    let feed = async move {
+        while let Some(bytes) = receive.recv().await {
+            let bytes: bytes::Bytes = bytes;
+            if stdin.write_all(&bytes).await.is_err() {
+                // pg_restore is gone; its own words say why.
+                return;
+            }
+        }
+        stdin.shutdown().await.ok();
+    };
+    let (read, ()) = tokio::join!(read_archive(context, expected, Some(send), jobs), feed);
+    match read {
+        Ok(read) => {
+            let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
+            judge(pg_restore, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+            Ok(read)
+        }
+        Err(Error::Engine(holdpoint_engine::Error::NobodyReads)) => {
+            let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
+            judge(pg_restore, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+            Err(Error::Internal("pg_restore stopped reading and yet ended well".to_owned()))
+        }
+        Err(error) => {
+            running.terminate_group(GRACE).await.ok();
+            Err(error)
+        }
+    }
+}
+
+/// Reads the archive back from the repository, checking every byte.
+pub(crate) async fn read_archive(
+    context: &Context,
+    expected: &Expected,
+    tee: Option<mpsc::Sender<bytes::Bytes>>,
+    jobs: usize,
+) -> Result<ReadBack, Error> {
+    let archive = &expected.manifest.archive;
+    let codec: Codec = expected
+        .manifest
+        .codec
+        .parse()
+        .map_err(|_| Error::Internal(format!("codec {} is unknown", expected.manifest.codec)))?;
+    let reader = context.repository.store().read(&archive.key, None, None).await?;
+    let options = ReadBackOptions { codec, jobs };
+    let index = expected.records()?;
+    Ok(read_back(reader, archive, index, &options, tee, context.progress.as_ref(), &context.cancel).await?)
+}
+
+/// What a live database holds, as far as it is compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    pub(crate) contents: Contents,
+}
+
+/// Reads the contents that pg_dump would write for a database, without its rows.
+///
+/// pg_dump is stopped once its contents, which come first, are read.
+pub(crate) async fn observe(
+    context: &Context,
+    settings: &ConnectionSettings,
+    pg_dump: &ClientProgram,
+    pg_options: &str,
+) -> Result<Observed, Error> {
+    let mut running = PgDump::new(pg_dump, settings, pg_options)
+        .lock_wait_timeout(Duration::from_secs(30))
+        .program()
+        .start()
+        .map_err(holdpoint_postgres::Error::Process)?;
+    let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
+    let head = tokio::select! {
+        head = read_head(stdout) => head,
+        () = context.cancel.cancelled() => Err(holdpoint_engine::Error::Cancelled),
+    };
+    match head {
+        Ok(stream) => {
+            let contents = Contents::read(&stream.head)?;
+            drop(stream);
+            running.terminate_group(GRACE).await.ok();
+            Ok(Observed { contents })
+        }
+        Err(error) => {
+            let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
+            judge(pg_dump, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Compares rows, sequences and large objects of a database with what was recorded.
+pub(crate) async fn compare_data(
+    context: &Context,
+    expected: &Expected,
+    observed: &Observed,
+    settings: &ConnectionSettings,
+    jobs: usize,
+) -> Result<(Compared, Vec<Difference>), Error> {
+    let options = DigestOptions {
+        jobs,
+        encoding: expected.manifest.server.encoding.clone(),
+        lc_monetary: Some(expected.manifest.server.lc_monetary.clone()),
+        large_objects: true,
+    };
+    let progress = Arc::clone(&context.progress);
+    let live = digest_database(settings, &expected.tables, &options, progress, &context.cancel).await?;
+    let groups = fingerprint::groups(&expected.tables);
+    let mut differences = compare_rows(&groups, &live.groups);
+    differences.extend(compare_sequences(&expected.sequences, &observed.contents.sequences));
+    differences.extend(compare_large_objects(&expected.large_objects, &live.large_objects));
+    let compared = Compared {
+        tables: expected.tables.len() as u64,
+        rows: live.groups.values().map(|digest| digest.rows).sum(),
+        sequences: expected.sequences.len() as u64,
+        large_objects: expected.large_objects.len() as u64,
+        objects: 0,
+    };
+    Ok((compared, differences))
+}
+
+/// Schema objects by their name; several entries may share one.
+type ByName<'a> = BTreeMap<String, Vec<&'a ObjectRecord>>;
+
+fn by_name(objects: &[ObjectRecord]) -> ByName<'_> {
+    let mut map: ByName<'_> = BTreeMap::new();
+    for object in objects {
+        map.entry(object_name(object)).or_default().push(object);
+    }
+    map.values_mut().for_each(|list| list.sort());
+    map
+}
+
+/// Compares schema objects of a restored database with what was recorded.
+///
+/// `normal` are the objects of an empty database into which the archive's schema alone was restored: PostgreSQL
+/// rewrites some texts once through a restore (`IN` lists, `BETWEEN`), so where only the text differs from what was
+/// recorded, equal to *that* is equal. Names and owners must always be as recorded.
+pub(crate) fn compare_schema(
+    expected: &[ObjectRecord],
+    observed: &[ObjectRecord],
+    normal: Option<&[ObjectRecord]>,
+) -> Vec<Difference> {
+    let normal = normal.map(by_name).unwrap_or_default();
+    let observed = by_name(observed);
+    let accepted: ByName<'_> = by_name(expected)
+        .into_iter()
+        .map(|(name, recorded)| {
+            let owners = |list: &[&ObjectRecord]| list.iter().map(|one| one.owner.clone()).collect::<Vec<_>>();
+            match normal.get(&name) {
+                Some(rewritten) if owners(rewritten) == owners(&recorded) && observed.get(&name) == Some(rewritten) => {
+                    (name, rewritten.clone())
+                }
+                _ => (name, recorded),
+            }
+        })
+        .collect();
+    compare_maps(Aspect::Object, &accepted, &observed, |list| {
+        let one = |object: &&ObjectRecord| {
+            let text = object.sha256.get(..12).unwrap_or(&object.sha256).to_owned();
+            object.owner.as_ref().map_or_else(|| format!("text {text}"), |owner| format!("owner {owner}, text {text}"))
+        };
+        list.iter().map(one).collect::<Vec<_>>().join("; ")
+    })
+}
+
+/// The PGOPTIONS that pin the text form for children that connect to a database.
+pub(crate) async fn pinned_options(settings: &ConnectionSettings) -> Result<String, Error> {
+    let session = Session::connect(settings, &SessionPurpose::new("holdpoint compare")).await?;
+    let form = session.pin_text_form().await?;
+    session.close().await;
+    Ok(form.pg_options())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(tag: &str, owner: &str, sha256: &str) -> ObjectRecord {
+        ObjectRecord {
+            description: "CHECK CONSTRAINT".into(),
+            namespace: Some("public".into()),
+            tag: tag.into(),
+            owner: Some(owner.into()),
+            sha256: sha256.into(),
+        }
+    }
+
+    #[test]
+    fn a_text_that_every_restore_rewrites_is_equal() {
+        let recorded = [object("c", "app", "IN list"), object("d", "app", "same")];
+        let rewritten = [object("c", "app", "ANY array"), object("d", "app", "same")];
+        assert_eq!(compare_schema(&recorded, &rewritten, None).len(), 1);
+        assert!(compare_schema(&recorded, &rewritten, Some(&rewritten)).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_text_owner_or_presence_is_never_excused() {
+        let recorded = [object("c", "app", "IN list")];
+        let rewritten = [object("c", "app", "ANY array")];
+        let other = [object("c", "app", "something else")];
+        assert_eq!(compare_schema(&recorded, &other, Some(&rewritten)).len(), 1);
+        let stolen = [object("c", "eve", "ANY array")];
+        assert_eq!(compare_schema(&recorded, &stolen, Some(&stolen)).len(), 1);
+        assert_eq!(compare_schema(&recorded, &[], Some(&[])).len(), 1, "missing from every restore is missing");
+        assert_eq!(compare_schema(&recorded, &[], Some(&rewritten)).len(), 1);
+    }
+}

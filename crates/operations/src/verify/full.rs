@@ -1,0 +1,161 @@
+//! Restoring into a scratch database and comparing everything.
+
+use std::io::Write;
+use std::time::Instant;
+
+use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_core::progress::Phase;
+use holdpoint_core::verification::{Compared, Level};
+use holdpoint_engine::ReadBack;
+use holdpoint_postgres::catalog::database;
+use holdpoint_postgres::programs::{ClientProgram, PgRestore, ProgramName};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+
+use super::VerifyOptions;
+use super::scratch::{Scratch, could_not_run};
+use crate::expected::Expected;
+use crate::restored::{self, Ownership};
+use crate::{Context, Error, database_properties};
+
+/// What was found once everything could be asked.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) read: ReadBack,
+    pub(super) compared: Compared,
+    pub(super) differences: Vec<Difference>,
+    pub(super) restore_took_ms: Option<u64>,
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) struct Programs {
+    pg_dump: ClientProgram,
+    pg_restore: ClientProgram,
+}
+
+impl Programs {
+    /// Finds the client programs of the archive's major.
+    pub(super) async fn find(context: &Context, options: &VerifyOptions, expected: &Expected) -> Result<Self, Error> {
+        let major = expected.manifest.major();
+        let find = async |name| {
+            options.programs.find(name, major, &context.cancel).await.map_err(|error| match error {
+                holdpoint_postgres::Error::ProgramMissing(missing) => could_not_run(
+                    missing.to_string(),
+                    format!("install PostgreSQL {major}'s client programs (Debian: postgresql-client-{major})"),
+                ),
+                error => error.into(),
+            })
+        };
+        Ok(Self { pg_dump: find(ProgramName::PgDump).await?, pg_restore: find(ProgramName::PgRestore).await? })
+    }
+}
+
+/// Restores as far as the level asks and compares.
+pub(super) async fn compare(
+    context: &Context,
+    expected: &Expected,
+    options: &VerifyOptions,
+    programs: &Programs,
+    scratch: &Scratch,
+) -> Result<Findings, Error> {
+    let progress = context.progress.as_ref();
+    let bytes = Some(expected.manifest.archive.bytes);
+    let mut findings = Findings { notes: scratch.notes.clone(), ..Findings::default() };
+    let target = scratch.database("restored").await?;
+    progress.phase(Phase::Restoring, bytes);
+    let began = Instant::now();
+    let whole = options.level > Level::Stored;
+    findings.read = if whole {
+        let ownership = Ownership::default();
+        restored::restore_archive(context, expected, &target, &programs.pg_restore, ownership, options.jobs).await?
+    } else {
+        let read = restored::read_archive(context, expected, None, options.jobs).await?;
+        restore_schema(context, expected, &target, &programs.pg_restore).await?;
+        read
+    };
+    findings.restore_took_ms = whole.then(|| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    progress.phase(Phase::Restored, None);
+    progress.phase(Phase::Comparing, Some(expected.manifest.totals.data_bytes));
+    let pg_options = restored::pinned_options(&target).await?;
+    let observed = restored::observe(context, &target, &programs.pg_dump, &pg_options).await?;
+    if whole {
+        let (compared, differences) =
+            restored::compare_data(context, expected, &observed, &target, options.jobs).await?;
+        findings.compared = compared;
+        findings.differences = differences;
+    } else {
+        let rows = |record: &ObjectRecord| !with_rows(record);
+        let recorded: Vec<ObjectRecord> = expected.objects.iter().filter(|one| rows(one)).cloned().collect();
+        let found: Vec<ObjectRecord> = observed.contents.objects.iter().filter(|one| rows(one)).cloned().collect();
+        findings.differences = restored::compare_schema(&recorded, &found, Some(&found));
+        findings.compared = Compared {
+            tables: findings.read.tables,
+            rows: findings.read.rows,
+            large_objects: findings.read.large_objects,
+            sequences: 0,
+            objects: recorded.len() as u64,
+        };
+        findings.notes.push("rows were counted and digested as stored, not loaded".to_owned());
+        return Ok(findings);
+    }
+    findings.compared.objects = expected.objects.len() as u64;
+    let direct = restored::compare_schema(&expected.objects, &observed.contents.objects, None);
+    if !direct.is_empty() {
+        let normal = scratch.database("normal").await?;
+        restore_schema(context, expected, &normal, &programs.pg_restore).await?;
+        let normal = restored::observe(context, &normal, &programs.pg_dump, &pg_options).await?;
+        let normal = &normal.contents.objects;
+        let differences = restored::compare_schema(&expected.objects, &observed.contents.objects, Some(normal));
+        let excused = direct.len().saturating_sub(differences.len());
+        if excused > 0 {
+            findings.notes.push(format!(
+                "{excused} texts are written differently after any restore and were compared in that form"
+            ));
+        }
+        findings.differences.extend(differences);
+    }
+    findings.differences.extend(compare_properties(expected, &target).await?);
+    Ok(findings)
+}
+
+/// Entries that an archive restored without rows does not give.
+fn with_rows(object: &ObjectRecord) -> bool {
+    let kind = object.description.as_str();
+    let of_large_object =
+        matches!(kind, "ACL" | "COMMENT" | "SECURITY LABEL") && object.tag.starts_with("LARGE OBJECT");
+    matches!(kind, "BLOB" | "BLOBS" | "BLOB METADATA" | "MATERIALIZED VIEW DATA" | "STATISTICS DATA") || of_large_object
+}
+
+/// Restores an archive's schema alone, from its first bytes.
+async fn restore_schema(
+    context: &Context,
+    expected: &Expected,
+    target: &ConnectionSettings,
+    pg_restore: &ClientProgram,
+) -> Result<(), Error> {
+    let archive = &expected.manifest.archive;
+    if expected.manifest.stored_as == PointFormat::Plain {
+        return Err(Error::Internal("a plain dump has no head".to_owned()));
+    }
+    let range = Some(0..archive.head_bytes);
+    let reader = context.repository.store().read(&archive.key, range, None).await?;
+    let head = reader.read_to_end(archive.head_bytes).await?;
+    let io = |source| Error::Io { what: "writing the archive's head to a temporary file".to_owned(), source };
+    let mut file = tempfile::NamedTempFile::new().map_err(io)?;
+    file.write_all(&head).map_err(io)?;
+    file.flush().map_err(io)?;
+    let call = PgRestore::of_file(pg_restore, file.path()).no_tablespaces().schema_only();
+    Ok(call.run_into(target, "", &context.cancel).await?)
+}
+
+/// Applies the recorded properties to the restored database and reads them back.
+async fn compare_properties(expected: &Expected, target: &ConnectionSettings) -> Result<Vec<Difference>, Error> {
+    let session = Session::connect(target, &SessionPurpose::new("holdpoint verify")).await?;
+    let manifest = &expected.manifest;
+    database_properties::apply(&session, target.database(), &manifest.database_properties).await?;
+    let properties = database::properties(&session).await?;
+    let extensions = database::extensions(&session).await?;
+    let recorded = (&manifest.database_properties, manifest.extensions.as_slice());
+    Ok(database_properties::compare(recorded, (&properties, &extensions)))
+}

@@ -1,0 +1,58 @@
+//! `holdpoint verify`: a restore point is read back, restored, and compared with its fingerprint.
+
+mod full;
+mod plan;
+mod run;
+mod scratch;
+
+use holdpoint_core::PointId;
+use holdpoint_core::verification::{Level, Verification};
+use holdpoint_postgres::programs::ProgramSearch;
+use holdpoint_postgres::scratch::ScratchOptions;
+use serde::Serialize;
+
+pub use plan::plan;
+pub use run::verify;
+
+/// How a restore point is verified.
+#[derive(Clone, Debug)]
+pub struct VerifyOptions {
+    /// How far to go.
+    pub level: Level,
+    /// The scratch server, for level *full*.
+    pub scratch: ScratchOptions,
+    /// Where client programs are looked for.
+    pub programs: ProgramSearch,
+    /// Replace a locale that the scratch server lacks by C: the verdict then says that sort order is not reproduced.
+    pub replace_missing_locale: bool,
+    /// How many pieces are checked and sessions compare at a time.
+    pub jobs: usize,
+}
+
+/// What a verification will take, known before it starts.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyPlan {
+    /// The restore point.
+    pub point: PointId,
+    /// How far it goes.
+    pub level: Level,
+    /// Bytes read from the repository.
+    pub read_bytes: u64,
+    /// Bytes of disk that the scratch server will need, estimated.
+    pub disk_needed_bytes: u64,
+    /// Bytes of disk that are free for it, where that is known.
+    pub disk_available_bytes: Option<u64>,
+    /// Seconds, estimated from earlier verifications; `None` when there were none.
+    pub estimated_seconds: Option<f64>,
+    /// The scratch server, in words.
+    pub scratch: String,
+}
+
+/// A verification that was made and recorded.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    /// What was planned.
+    pub plan: VerifyPlan,
+    /// The record, as stored.
+    pub verification: Verification,
+}

@@ -1,0 +1,98 @@
+//! What a verification will take, known before it starts.
+
+use holdpoint_core::PointId;
+use holdpoint_core::verification::{Level, Verdict, Verification};
+use holdpoint_postgres::scratch::{LOCAL_WAL_BYTES, ScratchOptions, available_bytes};
+
+use super::{VerifyOptions, VerifyPlan};
+use crate::expected::Expected;
+use crate::{Context, Error};
+
+/// Disk that a fresh cluster takes before anything is in it.
+const CLUSTER_BYTES: u64 = 64 << 20;
+
+/// Says what a verification will take: bytes, disk, seconds by earlier verifications of the same database.
+pub async fn plan(context: &Context, point: &PointId, options: &VerifyOptions) -> Result<VerifyPlan, Error> {
+    let expected = Expected::read(context, point).await?;
+    plan_for(context, &expected, options).await
+}
+
+pub(super) async fn plan_for(
+    context: &Context,
+    expected: &Expected,
+    options: &VerifyOptions,
+) -> Result<VerifyPlan, Error> {
+    let manifest = &expected.manifest;
+    let read_bytes = manifest.archive.bytes;
+    let earlier = context.repository.verifications(&context.database, &manifest.id).await?;
+    let (scratch, disk_available_bytes) = match &options.scratch {
+        ScratchOptions::Local(local) => {
+            let directory = local.base_directory.as_path();
+            let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
+            (format!("local PostgreSQL {}", manifest.major()), available_bytes(existing).ok())
+        }
+        ScratchOptions::Url(given) => (given.settings.redacted(), None),
+        ScratchOptions::Command(_) => ("brought up by a command".to_owned(), None),
+    };
+    let rows = if options.level == Level::Stored { 0 } else { manifest.totals.database_bytes };
+    let wal = (rows / 2).min(LOCAL_WAL_BYTES);
+    Ok(VerifyPlan {
+        point: manifest.id.clone(),
+        level: options.level,
+        read_bytes,
+        disk_needed_bytes: CLUSTER_BYTES + rows + rows / 10 + wal,
+        disk_available_bytes,
+        estimated_seconds: estimate(&earlier, options.level, read_bytes),
+        scratch,
+    })
+}
+
+/// Scales the newest conclusive verification of the level by the bytes it read.
+fn estimate(earlier: &[Verification], level: Level, read_bytes: u64) -> Option<f64> {
+    let like = earlier
+        .iter()
+        .rev()
+        .find(|one| one.level == level && one.verdict != Verdict::CouldNotRun && one.bytes_read > 0)?;
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds = like.took_ms as f64 / 1000.0 * read_bytes as f64 / like.bytes_read as f64;
+    Some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_core::verification::{Compared, FORMAT};
+
+    use super::*;
+
+    fn took(level: Level, verdict: Verdict, took_ms: u64, bytes_read: u64) -> Verification {
+        Verification {
+            format: FORMAT,
+            point: "20261121T024300Z-k3f9".parse().unwrap(),
+            level,
+            verdict,
+            started_at: chrono::DateTime::UNIX_EPOCH,
+            took_ms,
+            restore_took_ms: None,
+            measured_on: String::new(),
+            manifest_sha256: String::new(),
+            archive_sha256: None,
+            bytes_read,
+            compared: Compared::default(),
+            differences: vec![],
+            obstacles: vec![],
+            not_compared: vec![],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn scales_by_bytes_and_ignores_what_did_not_run() {
+        let earlier = [
+            took(Level::Full, Verdict::Proved, 2000, 100),
+            took(Level::Full, Verdict::CouldNotRun, 1, 100),
+            took(Level::Stored, Verdict::Proved, 1, 100),
+        ];
+        assert_eq!(estimate(&earlier, Level::Full, 300), Some(6.0));
+        assert_eq!(estimate(&earlier, Level::Sampled, 300), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Making a verification and recording it.
+
+use std::time::Instant;
+
+use holdpoint_core::PointId;
+use holdpoint_core::fingerprint::{Aspect, Difference};
+use holdpoint_core::progress::Phase;
+use holdpoint_core::verification::{Compared, FORMAT, Level, Obstacle, Verdict, Verification};
+use holdpoint_postgres::programs::Cause;
+use holdpoint_postgres::scratch::ScratchOptions;
+
+use super::full::{self, Findings, Programs};
+use super::plan::plan_for;
+use super::scratch::{Scratch, chain, could_not_run};
+use super::{VerifyOptions, VerifyPlan, VerifyReport};
+use crate::expected::Expected;
+use crate::{Context, Error};
+
+/// The most differences that a record keeps.
+const KEPT: usize = 1000;
+
+/// Verifies a restore point and records the verdict beside its manifest.
+///
+/// Returns a report for all three verdicts; an error only when nothing could be recorded, such as a repository that
+/// fails, or an interruption. The scratch server and everything on it are gone when this returns.
+pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions) -> Result<VerifyReport, Error> {
+    let began = Instant::now();
+    let started_at = (context.clock)();
+    let expected = Expected::read(context, point).await?;
+    let plan = plan_for(context, &expected, options).await?;
+    let outcome = attempt(context, &expected, options, &plan).await;
+    let mut verification = Verification {
+        format: FORMAT,
+        point: point.clone(),
+        level: options.level,
+        verdict: Verdict::CouldNotRun,
+        started_at,
+        took_ms: 0,
+        restore_took_ms: None,
+        measured_on: format!("scratch server: {}", plan.scratch),
+        manifest_sha256: expected.manifest_sha256.clone(),
+        archive_sha256: None,
+        bytes_read: 0,
+        compared: Compared::default(),
+        differences: Vec::new(),
+        obstacles: Vec::new(),
+        not_compared: not_compared(&expected, options.level),
+        notes: Vec::new(),
+    };
+    judge(&mut verification, outcome)?;
+    verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    context.progress.phase(Phase::RecordingVerification, None);
+    context.repository.record_verification(&context.database, &verification).await?;
+    Ok(VerifyReport { plan, verification })
+}
+
+async fn attempt(
+    context: &Context,
+    expected: &Expected,
+    options: &VerifyOptions,
+    plan: &VerifyPlan,
+) -> Result<Findings, Error> {
+    if let Some(available) = plan.disk_available_bytes
+        && available < plan.disk_needed_bytes
+    {
+        return Err(could_not_run(
+            format!("{} bytes of disk are needed for the scratch server, {available} are free", plan.disk_needed_bytes),
+            "free some disk, or name another directory for scratch servers in the configuration",
+        ));
+    }
+    let programs = Programs::find(context, options, expected).await?;
+    context.progress.phase(Phase::StartingScratch, None);
+    let scratch = Scratch::start(context, expected, options).await?;
+    let local = matches!(options.scratch, ScratchOptions::Local(_));
+    let found = tokio::select! {
+        found = full::compare(context, expected, options, &programs, &scratch) => found,
+        () = context.cancel.cancelled() => Err(Error::Interrupted),
+    };
+    match (scratch.stop().await, found) {
+        (Ok(()), found) => found,
+        // The keeper of a local server removes it in any case; what it says then is no failure of the verification.
+        (Err(_), found) if local => found,
+        (Err(remains), Ok(mut findings)) => {
+            findings.notes.push(format!("the scratch server could not be removed: {}", chain(&remains)));
+            Ok(findings)
+        }
+        (Err(remains), Err(failure)) => {
+            Err(Error::LeftBehind { failure: Box::new(failure), remains: remains.to_string() })
+        }
+    }
+}
+
+/// Turns what happened into a verdict; gives back the errors that are none.
+fn judge(verification: &mut Verification, outcome: Result<Findings, Error>) -> Result<(), Error> {
+    match outcome {
+        Ok(findings) => {
+            verification.verdict = if findings.differences.is_empty() { Verdict::Proved } else { Verdict::Disproved };
+            verification.restore_took_ms = findings.restore_took_ms;
+            verification.archive_sha256 = Some(findings.read.sha256);
+            verification.bytes_read = findings.read.bytes;
+            verification.compared = findings.compared;
+            verification.differences = findings.differences;
+            verification.notes = findings.notes;
+            if verification.differences.len() > KEPT {
+                let more = verification.differences.len() - KEPT;
+                verification.differences.truncate(KEPT);
+                verification.notes.push(format!("{more} more differences are not listed"));
+            }
+            Ok(())
+        }
+        Err(Error::CouldNotRun { obstacles }) => {
+            verification.obstacles = obstacles;
+            Ok(())
+        }
+        Err(Error::LeftBehind { failure, remains }) => {
+            verification.notes.push(remains);
+            judge(verification, Err(*failure))
+        }
+        Err(Error::Engine(error)) if error.is_damage() => {
+            disprove(verification, "archive", &chain(&error));
+            Ok(())
+        }
+        Err(Error::Engine(holdpoint_engine::Error::Repository(holdpoint_repository::Error::NotFound {
+            key, ..
+        })))
+        | Err(Error::Repository(holdpoint_repository::Error::NotFound { key, .. })) => {
+            disprove(verification, &key, "the object is missing");
+            Ok(())
+        }
+        Err(Error::Postgres(error)) => judge_postgres(verification, error),
+        Err(error) => Err(error),
+    }
+}
+
+fn disprove(verification: &mut Verification, name: &str, found: &str) {
+    verification.verdict = Verdict::Disproved;
+    verification.differences.push(Difference {
+        aspect: Aspect::StoredBytes,
+        name: name.to_owned(),
+        expected: Some("what was written".to_owned()),
+        found: Some(found.to_owned()),
+    });
+}
+
+/// A failure of PostgreSQL says something about the restore point only when pg_restore itself stumbled over the
+/// archive; a server that vanished, a full disk or a missing library says nothing.
+fn judge_postgres(verification: &mut Verification, error: holdpoint_postgres::Error) -> Result<(), Error> {
+    use holdpoint_postgres::Error as Postgres;
+    let text = chain(&error);
+    let elsewhere = match &error {
+        Postgres::ProgramFailed { cause, .. } => match cause.as_ref() {
+            Cause::ExtensionMissing { name } => Some(format!("install extension {name} on the scratch server")),
+            Cause::LibraryMissing { library } => Some(format!("install library {library} on the scratch server")),
+            Cause::RoleMissing { name } => Some(format!("create role {name} on the scratch server")),
+            Cause::LocaleMissing { .. } => Some("install the locale on the scratch server".to_owned()),
+            Cause::OutOfDisk => Some("free some disk for the scratch server".to_owned()),
+            Cause::ConnectionLost | Cause::LoginRefused => Some("see the scratch server's log".to_owned()),
+            _ => None,
+        },
+        Postgres::Process(holdpoint_process::Error::Cancelled { .. }) => return Err(Error::Interrupted),
+        _ => Some("holdpoint doctor tries the scratch server alone".to_owned()),
+    };
+    match elsewhere {
+        Some(cure) => verification.obstacles.push(Obstacle { reason: text, cure }),
+        None => disprove(verification, "restore", &text),
+    }
+    Ok(())
+}
+
+/// What no verification compares, in words.
+fn not_compared(expected: &Expected, level: Level) -> Vec<String> {
+    let mut list = vec![
+        "values of generated columns (computed on restore)".to_owned(),
+        "rows of materialized views (refreshed on restore)".to_owned(),
+        "tablespaces".to_owned(),
+    ];
+    if level == Level::Stored {
+        list.push("rows as a server would load them; properties of the database".to_owned());
+    }
+    list.extend(expected.manifest.not_covered.iter().filter(|text| !text.contains("materialized")).cloned());
+    list
+}

@@ -1,0 +1,190 @@
+//! A scratch database for a verification, or the obstacles to one.
+
+use holdpoint_core::manifest::{Extension, Manifest};
+use holdpoint_core::name::quote_identifier;
+use holdpoint_core::verification::Obstacle;
+use holdpoint_postgres::programs::Cause;
+use holdpoint_postgres::scratch::{DatabaseLocale, GapReason, ScratchOptions, ScratchServer, extension_gaps};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+
+use super::VerifyOptions;
+use crate::expected::Expected;
+use crate::{Context, Error};
+
+/// A scratch server that can take the restore point.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) server: ScratchServer,
+    pub(super) locale: DatabaseLocale,
+    pub(super) notes: Vec<String>,
+    made_roles: Vec<String>,
+}
+
+pub(super) fn could_not_run(reason: impl Into<String>, cure: impl Into<String>) -> Error {
+    Error::CouldNotRun { obstacles: vec![Obstacle { reason: reason.into(), cure: cure.into() }] }
+}
+
+impl Scratch {
+    /// Starts the server and looks whether it has what the archive needs.
+    ///
+    /// Fails with [`Error::CouldNotRun`] for everything that says nothing about the restore point.
+    pub(super) async fn start(context: &Context, expected: &Expected, options: &VerifyOptions) -> Result<Self, Error> {
+        let manifest = &expected.manifest;
+        let mut scratch_options = options.scratch.clone();
+        if let ScratchOptions::Local(local) = &mut scratch_options {
+            local.major = manifest.major();
+            local.preload_libraries = preload(manifest);
+        }
+        let server = ScratchServer::start(&scratch_options, &context.cancel).await;
+        let server = match server {
+            Ok(server) => server,
+            Err(_) if context.cancel.is_cancelled() => return Err(Error::Interrupted),
+            Err(error) => return Err(obstacle_to_start(&error, manifest)),
+        };
+        match Self::fit(expected, options, &server).await {
+            Ok((locale, notes)) => match make_roles(&server, &expected.roles).await {
+                Ok(made_roles) => Ok(Self { server, locale, notes, made_roles }),
+                Err(error) => Err(stopped(server, error).await),
+            },
+            Err(error) => Err(stopped(server, error).await),
+        }
+    }
+
+    async fn fit(
+        expected: &Expected,
+        options: &VerifyOptions,
+        server: &ScratchServer,
+    ) -> Result<(DatabaseLocale, Vec<String>), Error> {
+        let manifest = &expected.manifest;
+        if server.major() != manifest.major() {
+            return Err(could_not_run(
+                format!("the scratch server is PostgreSQL {}, the source is {}", server.major(), manifest.major()),
+                format!("give a scratch server of PostgreSQL {}", manifest.major()),
+            ));
+        }
+        let obstacles = extension_obstacles(&manifest.extensions, server).await?;
+        if !obstacles.is_empty() {
+            return Err(Error::CouldNotRun { obstacles });
+        }
+        let locale = DatabaseLocale::from(&manifest.server);
+        match server.create_database("probe", &locale).await {
+            Ok(probe) => {
+                server.drop_database(&probe).await?;
+                Ok((locale, Vec::new()))
+            }
+            Err(holdpoint_postgres::Error::LocaleMissing { locale: name, said }) => {
+                if options.replace_missing_locale {
+                    let note = format!("proved, sort order not reproduced: {name} was replaced by C ({said})");
+                    return Ok((DatabaseLocale::c(&manifest.server.encoding), vec![note]));
+                }
+                Err(could_not_run(
+                    format!("locale {name} is missing on the scratch server: {said}"),
+                    "install the locale (Debian: locales-all; ICU: a server built with it), or accept C with \
+                     --replace-missing-locale",
+                ))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a database of the source's encoding and locale.
+    pub(super) async fn database(&self, name: &str) -> Result<ConnectionSettings, Error> {
+        Ok(self.server.create_database(name, &self.locale).await?)
+    }
+
+    /// Stops the server and removes everything that was made.
+    pub(super) async fn stop(self) -> Result<(), Error> {
+        if self.server.data_directory().is_none() && !self.made_roles.is_empty() {
+            // A server that is not ours alone: its databases go first, since roles own what is in them.
+            let settings = self.server.settings().clone();
+            self.server.stop().await?;
+            let session = Session::connect(&settings, &SessionPurpose::new("holdpoint scratch")).await?;
+            for role in &self.made_roles {
+                session
+                    .run("dropping a scratch role", &format!("DROP ROLE IF EXISTS {}", quote_identifier(role)))
+                    .await?;
+            }
+            return Ok(());
+        }
+        Ok(self.server.stop().await?)
+    }
+}
+
+async fn stopped(server: ScratchServer, error: Error) -> Error {
+    match server.stop().await {
+        Ok(()) => error,
+        Err(remains) => Error::LeftBehind { failure: Box::new(error), remains: remains.to_string() },
+    }
+}
+
+/// Libraries that some extension of the source needs loaded at start; others would only be in the way.
+fn preload(manifest: &Manifest) -> Vec<String> {
+    const NEED_PRELOAD: [&str; 5] = ["timescaledb", "pg_stat_statements", "citus", "pg_cron", "pgaudit"];
+    let wanted = |library: &&str| manifest.extensions.iter().any(|extension| extension.name == **library);
+    let listed = manifest.server.preload_libraries.split(',').map(|name| name.trim().trim_matches('"'));
+    listed.filter(|name| NEED_PRELOAD.contains(name)).filter(wanted).map(str::to_owned).collect()
+}
+
+async fn extension_obstacles(needed: &[Extension], server: &ScratchServer) -> Result<Vec<Obstacle>, Error> {
+    let available = server.extensions().await?;
+    let wanted = needed.iter().map(|one| (one.name.as_str(), one.version.as_str()));
+    let obstacle = |gap: holdpoint_postgres::scratch::ExtensionGap| match gap.reason {
+        GapReason::Absent => Obstacle {
+            reason: format!("extension {} {} is not installed on the scratch server", gap.name, gap.needed),
+            cure: format!("install the package that holds {}, or give a scratch server that has it", gap.name),
+        },
+        GapReason::VersionDiffers { created } => Obstacle {
+            reason: format!(
+                "extension {} would be {} on the scratch server, the source has {}",
+                gap.name,
+                created.unwrap_or_else(|| "of no version".to_owned()),
+                gap.needed
+            ),
+            cure: format!("install {} {}, or update the source's with ALTER EXTENSION", gap.name, gap.needed),
+        },
+    };
+    Ok(extension_gaps(wanted, &available).into_iter().map(obstacle).collect())
+}
+
+async fn make_roles(server: &ScratchServer, roles: &[String]) -> Result<Vec<String>, Error> {
+    const WHAT: &str = "creating the archive's roles";
+    let session = Session::connect(server.settings(), &SessionPurpose::new("holdpoint scratch")).await?;
+    let rows = session.query(WHAT, "SELECT rolname::text FROM pg_catalog.pg_roles", &[]).await?;
+    let there: std::collections::BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut made = Vec::new();
+    for role in roles.iter().filter(|role| !there.contains(*role)) {
+        session.run(WHAT, &format!("CREATE ROLE {}", quote_identifier(role))).await?;
+        made.push(role.clone());
+    }
+    session.close().await;
+    Ok(made)
+}
+
+fn obstacle_to_start(error: &holdpoint_postgres::Error, manifest: &Manifest) -> Error {
+    use holdpoint_postgres::Error as Postgres;
+    let reason = format!("the scratch server cannot start: {}", chain(error));
+    let major = manifest.major();
+    let cure = match error {
+        Postgres::ProgramMissing(_) => {
+            format!(
+                "install PostgreSQL {major}'s server (Debian: postgresql-{major}), or name its folder in the configuration"
+            )
+        }
+        Postgres::ScratchPlace { .. } => "name another directory for scratch servers in the configuration".to_owned(),
+        Postgres::ProgramFailed { cause, .. } if **cause == Cause::OutOfDisk => "free some disk".to_owned(),
+        _ => "see the reason; holdpoint doctor tries the scratch server alone".to_owned(),
+    };
+    could_not_run(reason, cure)
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
