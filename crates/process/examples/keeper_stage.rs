@@ -1,5 +1,6 @@
-//! The two programs that the keeper's tests need: `keeper` is a scratch keeper, `parent SPEC` starts one from the
-//! spec in that file, says "ready" and sleeps until it is killed.
+//! The programs that the tests need: `keeper` is a scratch keeper, `parent SPEC` starts one from the spec in that
+//! file, says "ready" and sleeps until it is killed, `terminal SCRIPT` lends the terminal to a shell and then reads
+//! a line from it by itself.
 
 #![expect(clippy::print_stdout, reason = "a program for tests")]
 
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use holdpoint_process::keeper::{self, Keeper, KeeperSpec};
+use holdpoint_process::{Program, Stderr, Stdin, Stdout};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -14,6 +16,7 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("keeper") => keeper::run(),
         Some("parent") => parent(&arguments[2]),
+        Some("terminal") => terminal(&arguments[2]),
         _ => ExitCode::from(2),
     }
 }
@@ -25,5 +28,17 @@ async fn parent(spec: &str) -> ExitCode {
     let keeper = Keeper::start(&own, &["keeper".into()], &spec, &CancellationToken::new()).await.expect("keeper");
     println!("ready {} {}", keeper.pid(), keeper.server_pid());
     tokio::time::sleep(Duration::from_secs(300)).await;
+    ExitCode::SUCCESS
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn terminal(script: &str) -> ExitCode {
+    let program = Program::new("/bin/sh").arguments(["-c", script]).variable("PATH", "/usr/bin:/bin");
+    let program = program.stdin(Stdin::Inherit).stdout(Stdout::Inherit).stderr(Stderr::Inherit).in_foreground();
+    let ended = program.start().expect("a shell").wait().await.expect("its end");
+    println!("shell: {}", ended.status);
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("the terminal is ours again");
+    println!("parent: {}", line.trim());
     ExitCode::SUCCESS
 }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use holdpoint_postgres::programs::{Cause, PgDumpall, ProgramName, ProgramSearch};
 use holdpoint_postgres::scratch::{
@@ -9,18 +9,33 @@ use holdpoint_postgres::scratch::{
     extension_gaps,
 };
 use holdpoint_postgres::{Error, Session, SessionPurpose};
-use holdpoint_process::RunAs;
-use holdpoint_testkit::{Cluster, MAJORS};
+use holdpoint_process::{Program, RunAs, Stdout};
+use holdpoint_testkit::{Cluster, MAJORS, postgresql_directory};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use crate::{client, is_empty, is_running, open_directory, search, settings};
 
-/// The example beside this test's own binary.
+/// The example beside this test's own binary. Cargo does not build it when tests are filtered, hence the checks.
 fn keeper() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.ancestors().nth(2).unwrap().join("examples/scratch_keeper");
-    assert!(path.exists(), "{}: run cargo build --examples first", path.display());
+    let built = path.metadata().and_then(|metadata| metadata.modified());
+    let built = built.unwrap_or_else(|_| panic!("{}: run cargo build --examples first", path.display()));
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for sources in [own.join("src/scratch"), own.join("../process/src")] {
+        assert!(newest(&sources) <= built, "{} is stale: run cargo build --examples first", path.display());
+    }
     path
+}
+
+/// The time of the newest file; a folder's own time changes with every editor's temporary file.
+fn newest(path: &Path) -> SystemTime {
+    if path.is_file() {
+        return path.metadata().and_then(|metadata| metadata.modified()).unwrap();
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| newest(&entry.path())).fold(SystemTime::UNIX_EPOCH, SystemTime::max)
 }
 
 fn local(major: u32, base: &Path) -> LocalOptions {
@@ -219,6 +234,65 @@ async fn a_killed_keeper_with_a_real_server_is_swept() {
     assert_eq!(swept.removed[0].server_pid, Some(postmaster));
     assert!(!is_running(postmaster) && is_empty(base.path()));
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn kill_9_of_the_parent_leaves_no_server_and_no_directory() {
+    for major in [14, 18] {
+        let base = open_directory();
+        let mut parent = Program::new(keeper())
+            .argument("parent")
+            .argument(postgresql_directory())
+            .arguments([&major.to_string()])
+            .argument(base.path())
+            .stdout(Stdout::Piped)
+            .start()
+            .unwrap();
+        let mut lines = BufReader::new(parent.take_stdout().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("starting"));
+        let ready = lines.next_line().await.unwrap().expect("a server");
+        let postmaster: u32 = ready.strip_prefix("ready ").unwrap().parse().unwrap();
+        assert!(is_running(postmaster) && !is_empty(base.path()));
+        parent.signal_group(rustix::process::Signal::KILL);
+        parent.wait().await.unwrap();
+        for _ in 0..2000 {
+            if !is_running(postmaster) && is_empty(base.path()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!is_running(postmaster) && is_empty(base.path()));
+    }
+}
+
+#[tokio::test]
+async fn kill_9_of_the_parent_at_any_moment_of_the_start_leaves_nothing() {
+    let base = open_directory();
+    for moment in [5, 40, 120, 250, 400, 600] {
+        let mut parent = Program::new(keeper())
+            .argument("parent")
+            .argument(postgresql_directory())
+            .argument("18")
+            .argument(base.path())
+            .stdout(Stdout::Piped)
+            .start()
+            .unwrap();
+        let mut lines = BufReader::new(parent.take_stdout().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("starting"));
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        parent.signal_group(rustix::process::Signal::KILL);
+        parent.wait().await.unwrap();
+        // The keeper may not have made its directory yet: empty must stay empty.
+        let mut empty_for = 0;
+        for _ in 0..2000 {
+            empty_for = if is_empty(base.path()) { empty_for + 1 } else { 0 };
+            if empty_for == 50 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(empty_for == 50, "killed after {moment} ms");
+    }
 }
 
 #[tokio::test]

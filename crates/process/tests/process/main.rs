@@ -4,9 +4,10 @@
 
 mod keepers;
 mod programs;
+mod terminal;
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -29,10 +30,22 @@ fn wait_until(what: &str, fact: impl Fn() -> bool) {
     }
 }
 
-/// The example program beside this test's own binary.
+/// The example beside this test's own binary. Cargo does not build it when tests are filtered, hence the checks.
 fn stage() -> PathBuf {
     let own = std::env::current_exe().expect("own path");
     let path = own.ancestors().nth(2).expect("target directory").join("examples/keeper_stage");
-    assert!(path.exists(), "{}: run cargo build --examples first", path.display());
+    let built = path.metadata().and_then(|metadata| metadata.modified());
+    let built = built.unwrap_or_else(|_| panic!("{}: run cargo build --examples first", path.display()));
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert!(newest(&sources) <= built, "{} is stale: run cargo build --examples first", path.display());
     path
+}
+
+/// The time of the newest file; a folder's own time changes with every editor's temporary file.
+fn newest(path: &Path) -> SystemTime {
+    if path.is_file() {
+        return path.metadata().and_then(|metadata| metadata.modified()).expect("a source's time");
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| newest(&entry.path())).fold(SystemTime::UNIX_EPOCH, SystemTime::max)
 }
