@@ -98,25 +98,35 @@ fn said(settings: &ConnectionSettings) -> Option<Pooler> {
 
 /// Finds out by trying whether something shares server connections between sessions.
 ///
-/// While a second session holds a transaction, the first is asked again for its server process. A direct connection,
-/// and a pooler in session mode, give each session one process of its own for good; a pooler in transaction mode
-/// lends the second the process that the first had, or lends the first another one. Costs two connections.
+/// A session is asked several times for its server process, again while a second one holds a transaction. A direct
+/// connection, and a pooler in session mode, give each session one process of its own for good. A pooler in
+/// transaction mode lends the second the process that the first had, or the first another one each time
+/// (`server_round_robin`); one in statement mode refuses the transaction. Tried with PgBouncer 1.18 in all modes.
+/// Costs two connections.
 pub async fn shares_connections(settings: &ConnectionSettings) -> Result<bool, Error> {
+    const WHAT: &str = "checking for a pooler";
     let purpose = SessionPurpose::new("holdpoint pooler check");
     // Plain text statements: prepared ones already fail on some poolers, with words that do not help.
     let first = Session::connect_plain(settings, &purpose).await?;
     let before = first.process().await?;
+    let mut moved = first.process().await? != before || first.process().await? != before;
     let second = Session::connect_plain(settings, &purpose).await?;
-    second.run("checking for a pooler", "BEGIN").await?;
-    let other = second.process().await?;
-    let mut moved = false;
-    for _ in 0..3 {
-        moved |= first.process().await? != before;
+    match second.run(WHAT, "BEGIN").await {
+        Err(error) if looks_pooled(&error) => return Ok(true),
+        other => other?,
     }
-    second.run("checking for a pooler", "ROLLBACK").await?;
+    let other = second.process().await?;
+    moved |= first.process().await? != before;
+    second.run(WHAT, "ROLLBACK").await?;
     second.close().await;
     first.close().await;
-    Ok(before == other || moved)
+    Ok(moved || before == other)
+}
+
+/// Tells whether an error is of the kind that poolers cause: a refused start-up parameter, a prepared statement that
+/// is gone or already there, a protocol violation. Then [`shares_connections`] gives the answer.
+pub fn looks_pooled(error: &Error) -> bool {
+    matches!(error, Error::StartupRefused { .. }) || matches!(error.sqlstate(), Some("08P01" | "26000" | "42P05"))
 }
 
 #[cfg(test)]
