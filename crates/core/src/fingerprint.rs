@@ -187,7 +187,8 @@ mod tests {
         let seq = |position: &str| SequenceRecord { namespace: None, name: "s".into(), position: position.into() };
         assert!(compare_sequences(&[seq("5, true")], &[seq("5, true")]).is_empty());
         assert_eq!(compare_sequences(&[seq("5, true")], &[seq("5, false")]).len(), 1);
-        let lo = |bytes, digest: &str| LargeObjectRecord { dump_id: 1, oid: 3_000_000_001, bytes, digest: digest.into() };
+        let lo =
+            |bytes, digest: &str| LargeObjectRecord { dump_id: 1, oid: 3_000_000_001, bytes, digest: digest.into() };
         assert_eq!(compare_large_objects(&[lo(1, "a")], &[]).len(), 1);
         assert_eq!(compare_large_objects(&[lo(1, "a")], &[lo(1, "b")])[0].name, "large object 3000000001");
     }

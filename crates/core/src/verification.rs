@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Difference;
+use crate::index::ObjectRecord;
 use crate::{Error, PointId};
 
 /// The newest form of a verification that this program knows.
@@ -134,6 +135,10 @@ pub struct Verification {
     /// What was not reproduced although the verdict stands, such as a sort order.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Schema objects that any restore of this point writes differently than the source did, as they are then: what a
+    /// later restore compares with.
+    #[serde(default)]
+    pub normal: Vec<ObjectRecord>,
 }
 
 /// How much was compared.
@@ -234,6 +239,7 @@ mod tests {
             obstacles: vec![],
             not_compared: vec![],
             notes: vec![],
+            normal: vec![],
         }
     }
 

@@ -122,6 +122,12 @@ pub enum Error {
         /// What it holds.
         holds: String,
     },
+    /// Roles that own objects of the archive are missing on the target.
+    #[error("the target's server lacks roles that own objects: {}", listed(roles))]
+    RolesMissing {
+        /// The roles.
+        roles: Vec<String>,
+    },
     /// A target must not be replaced.
     #[error("{target} may not be replaced: {why}")]
     ReplaceRefused {
@@ -181,12 +187,29 @@ pub enum Error {
     },
 }
 
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
 fn listed(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
 }
 
 impl Error {
+    /// The error with its causes, on one line.
+    pub fn line(&self) -> String {
+        chain(self)
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         use holdpoint_repository::Error as Repository;
@@ -203,6 +226,7 @@ impl Error {
             Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
             Self::AnotherDatabase { .. }
             | Self::TargetNotEmpty { .. }
+            | Self::RolesMissing { .. }
             | Self::ReplaceRefused { .. }
             | Self::UnsettledRun { .. }
             | Self::ClockSkew { .. } => ErrorKind::Refused,
@@ -237,6 +261,14 @@ impl Error {
                  with --replace"
                     .to_owned(),
             ),
+            Self::RolesMissing { roles } => {
+                let create = |role: &String| format!("CREATE ROLE {};", holdpoint_core::name::quote_identifier(role));
+                let all: Vec<String> = roles.iter().take(5).map(create).collect();
+                Some(format!(
+                    "create them ({} …; globals.sql of the restore point has all), or --no-owner",
+                    all.join(" ")
+                ))
+            }
             Self::CouldNotRun { obstacles } => obstacles.first().map(|one| one.cure.clone()),
             Self::Program { cure, .. } => cure.clone(),
             Self::LeftBehind { failure, .. } => {

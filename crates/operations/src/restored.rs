@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdpoint_archive::Codec;
+use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::{
     self, Aspect, Difference, compare_large_objects, compare_maps, compare_rows, compare_sequences, object_name,
 };
 use holdpoint_core::index::ObjectRecord;
-use holdpoint_core::verification::Compared;
+use holdpoint_core::verification::{Compared, Level, Verdict, Verification};
 use holdpoint_engine::{Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_head};
 use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
@@ -28,7 +29,13 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Ownership {
     pub(crate) no_owner: bool,
     pub(crate) no_privileges: bool,
+    /// All or nothing.
+    pub(crate) one_transaction: bool,
 }
+
+/// Up to this many objects are restored in one transaction: each takes a lock or two, and the smallest lock table that
+/// servers have by default holds 6,400.
+pub(crate) const ONE_TRANSACTION_OBJECTS: usize = 2000;
 
 /// Streams the archive from the repository into pg_restore, checked on its way.
 ///
@@ -48,22 +55,26 @@ pub(crate) async fn restore_archive(
     if ownership.no_privileges {
         call = call.no_privileges();
     }
+    if ownership.one_transaction {
+        call = call.single_transaction();
+    }
     let mut running = call.into_database(target, "").start().map_err(holdpoint_postgres::Error::Process)?;
     let mut stdin = running.take_stdin().ok_or_else(|| Error::Internal("pg_restore has no stdin".to_owned()))?;
-    let (send, mut receive) = mpsc::channel(TEE);
-    let feed = async move {
+    let (send, receive) = mpsc::channel(TEE);
+    let feed = async {
+        // Dropped with this block, so that the reader notices when pg_restore is gone; its own words then say why.
+        let mut receive: mpsc::Receiver<bytes::Bytes> = receive;
         while let Some(bytes) = receive.recv().await {
-            let bytes: bytes::Bytes = bytes;
             if stdin.write_all(&bytes).await.is_err() {
-                // pg_restore is gone; its own words say why.
                 return;
             }
         }
-        stdin.shutdown().await.ok();
     };
     let (read, ()) = tokio::join!(read_archive(context, expected, Some(send), jobs), feed);
     match read {
         Ok(read) => {
+            // Only now may pg_restore see the end of its input: an end after a failed read would look like a good one.
+            drop(stdin);
             let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
             judge(pg_restore, ended.map_err(holdpoint_postgres::Error::Process)?)?;
             Ok(read)
@@ -181,37 +192,71 @@ fn by_name(objects: &[ObjectRecord]) -> ByName<'_> {
     map
 }
 
+/// How schema objects differ.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SchemaDifferences {
+    /// Same name, same owner, other text.
+    pub(crate) text: Vec<Difference>,
+    /// Missing, added, or of another owner.
+    pub(crate) other: Vec<Difference>,
+}
+
+impl SchemaDifferences {
+    /// All of them.
+    pub(crate) fn all(self) -> Vec<Difference> {
+        [self.other, self.text].concat()
+    }
+}
+
 /// Compares schema objects of a restored database with what was recorded.
 ///
-/// `normal` are the objects of an empty database into which the archive's schema alone was restored: PostgreSQL
-/// rewrites some texts once through a restore (`IN` lists, `BETWEEN`), so where only the text differs from what was
-/// recorded, equal to *that* is equal. Names and owners must always be as recorded.
+/// `normal` are the objects as any restore of the archive writes them: PostgreSQL rewrites some texts once (`IN` lists,
+/// `BETWEEN`), so where only the text differs from what was recorded, equal to *that* is equal. Names and owners must
+/// always be as recorded.
 pub(crate) fn compare_schema(
     expected: &[ObjectRecord],
     observed: &[ObjectRecord],
     normal: Option<&[ObjectRecord]>,
-) -> Vec<Difference> {
+) -> SchemaDifferences {
     let normal = normal.map(by_name).unwrap_or_default();
+    let recorded = by_name(expected);
     let observed = by_name(observed);
-    let accepted: ByName<'_> = by_name(expected)
-        .into_iter()
-        .map(|(name, recorded)| {
-            let owners = |list: &[&ObjectRecord]| list.iter().map(|one| one.owner.clone()).collect::<Vec<_>>();
-            match normal.get(&name) {
-                Some(rewritten) if owners(rewritten) == owners(&recorded) && observed.get(&name) == Some(rewritten) => {
-                    (name, rewritten.clone())
-                }
-                _ => (name, recorded),
-            }
-        })
-        .collect();
-    compare_maps(Aspect::Object, &accepted, &observed, |list| {
+    let owners = |list: &[&ObjectRecord]| -> Vec<Option<String>> { list.iter().map(|one| one.owner.clone()).collect() };
+    let same_owners = |name: &String| match (recorded.get(name), observed.get(name)) {
+        (Some(was), Some(is)) => owners(was) == owners(is),
+        _ => false,
+    };
+    let mut accepted = recorded.clone();
+    for (name, rewritten) in &normal {
+        if same_owners(name) && observed.get(name) == Some(rewritten) {
+            accepted.insert(name.clone(), rewritten.clone());
+        }
+    }
+    let differences = compare_maps(Aspect::Object, &accepted, &observed, |list| {
         let one = |object: &&ObjectRecord| {
-            let text = object.sha256.get(..12).unwrap_or(&object.sha256).to_owned();
+            let text = object.sha256.get(..12).unwrap_or(&object.sha256);
             object.owner.as_ref().map_or_else(|| format!("text {text}"), |owner| format!("owner {owner}, text {text}"))
         };
         list.iter().map(one).collect::<Vec<_>>().join("; ")
-    })
+    });
+    let (text, other) = differences.into_iter().partition(|difference| same_owners(&difference.name));
+    SchemaDifferences { text, other }
+}
+
+/// The objects of `normal` whose names are written differently than recorded: what a later restore compares with.
+pub(crate) fn rewritten(expected: &[ObjectRecord], normal: &[ObjectRecord]) -> Vec<ObjectRecord> {
+    let recorded = by_name(expected);
+    let changed = |name: &String, list: &Vec<&ObjectRecord>| recorded.get(name).is_some_and(|was| was != list);
+    let normal = by_name(normal).into_iter().filter(|(name, list)| changed(name, list));
+    normal.flat_map(|(_, list)| list.into_iter().cloned()).collect()
+}
+
+/// The texts that the newest full proof of a point found to be written differently after any restore; `None` without a
+/// proof.
+pub(crate) async fn recorded_normal(context: &Context, point: &PointId) -> Result<Option<Vec<ObjectRecord>>, Error> {
+    let verifications = context.repository.verifications(&context.database, point).await?;
+    let full = |one: &Verification| one.level >= Level::Full && one.verdict == Verdict::Proved;
+    Ok(verifications.into_iter().rev().find(full).map(|one| one.normal))
 }
 
 /// The PGOPTIONS that pin the text form for children that connect to a database.
@@ -240,8 +285,12 @@ mod tests {
     fn a_text_that_every_restore_rewrites_is_equal() {
         let recorded = [object("c", "app", "IN list"), object("d", "app", "same")];
         let rewritten = [object("c", "app", "ANY array"), object("d", "app", "same")];
-        assert_eq!(compare_schema(&recorded, &rewritten, None).len(), 1);
-        assert!(compare_schema(&recorded, &rewritten, Some(&rewritten)).is_empty());
+        let plain = compare_schema(&recorded, &rewritten, None);
+        assert_eq!((plain.text.len(), plain.other.len()), (1, 0));
+        assert!(compare_schema(&recorded, &rewritten, Some(&rewritten)).all().is_empty());
+        let kept = super::rewritten(&recorded, &rewritten);
+        assert_eq!(kept, rewritten[..1], "only what changed is kept");
+        assert!(compare_schema(&recorded, &rewritten, Some(&kept)).all().is_empty());
     }
 
     #[test]
@@ -249,10 +298,11 @@ mod tests {
         let recorded = [object("c", "app", "IN list")];
         let rewritten = [object("c", "app", "ANY array")];
         let other = [object("c", "app", "something else")];
-        assert_eq!(compare_schema(&recorded, &other, Some(&rewritten)).len(), 1);
+        assert_eq!(compare_schema(&recorded, &other, Some(&rewritten)).text.len(), 1);
         let stolen = [object("c", "eve", "ANY array")];
-        assert_eq!(compare_schema(&recorded, &stolen, Some(&stolen)).len(), 1);
-        assert_eq!(compare_schema(&recorded, &[], Some(&[])).len(), 1, "missing from every restore is missing");
-        assert_eq!(compare_schema(&recorded, &[], Some(&rewritten)).len(), 1);
+        assert_eq!(compare_schema(&recorded, &stolen, Some(&stolen)).other.len(), 1);
+        assert_eq!(compare_schema(&recorded, &[], Some(&[])).other.len(), 1, "missing from every restore is missing");
+        assert_eq!(compare_schema(&recorded, &[], Some(&rewritten)).other.len(), 1);
+        assert_eq!(compare_schema(&[], &recorded, Some(&recorded)).other.len(), 1, "added by every restore is added");
     }
 }

@@ -1,6 +1,12 @@
 //! `holdpoint restore`: a restore point, or a dump that holdpoint did not make, into a database.
 
+mod foreign;
+mod replace;
+mod run;
+mod target;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
@@ -8,7 +14,10 @@ use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::Compared;
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::ProgramSearch;
+use holdpoint_repository::ObjectStore;
 use serde::Serialize;
+
+pub use run::restore;
 
 /// How a restore is made.
 #[derive(Clone, Debug)]
@@ -31,6 +40,8 @@ pub struct RestoreOptions {
     pub source: Option<ConnectionSettings>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Where a foreign dump with an `s3://` URL lies: the store, and the key in it.
+    pub foreign: Option<(Arc<dyn ObjectStore>, String)>,
 }
 
 /// How a target that is not production is replaced.

@@ -27,6 +27,8 @@ pub(super) struct Findings {
     pub(super) differences: Vec<Difference>,
     pub(super) restore_took_ms: Option<u64>,
     pub(super) notes: Vec<String>,
+    /// Objects as any restore writes them, where that differs from what was recorded.
+    pub(super) normal: Vec<ObjectRecord>,
 }
 
 pub(super) struct Programs {
@@ -88,7 +90,7 @@ pub(super) async fn compare(
         let rows = |record: &ObjectRecord| !with_rows(record);
         let recorded: Vec<ObjectRecord> = expected.objects.iter().filter(|one| rows(one)).cloned().collect();
         let found: Vec<ObjectRecord> = observed.contents.objects.iter().filter(|one| rows(one)).cloned().collect();
-        findings.differences = restored::compare_schema(&recorded, &found, Some(&found));
+        findings.differences = restored::compare_schema(&recorded, &found, Some(&found)).all();
         findings.compared = Compared {
             tables: findings.read.tables,
             rows: findings.read.rows,
@@ -100,19 +102,21 @@ pub(super) async fn compare(
         return Ok(findings);
     }
     findings.compared.objects = expected.objects.len() as u64;
-    let direct = restored::compare_schema(&expected.objects, &observed.contents.objects, None);
+    let direct = restored::compare_schema(&expected.objects, &observed.contents.objects, None).all();
     if !direct.is_empty() {
         let normal = scratch.database("normal").await?;
         restore_schema(context, expected, &normal, &programs.pg_restore).await?;
         let normal = restored::observe(context, &normal, &programs.pg_dump, &pg_options).await?;
         let normal = &normal.contents.objects;
-        let differences = restored::compare_schema(&expected.objects, &observed.contents.objects, Some(normal));
+        let found = &observed.contents.objects;
+        let differences = restored::compare_schema(&expected.objects, found, Some(normal)).all();
         let excused = direct.len().saturating_sub(differences.len());
         if excused > 0 {
             findings.notes.push(format!(
                 "{excused} texts are written differently after any restore and were compared in that form"
             ));
         }
+        findings.normal = restored::rewritten(&expected.objects, normal);
         findings.differences.extend(differences);
     }
     findings.differences.extend(compare_properties(expected, &target).await?);

@@ -82,6 +82,7 @@ mod tests {
             obstacles: vec![],
             not_compared: vec![],
             notes: vec![],
+            normal: vec![],
         }
     }
 

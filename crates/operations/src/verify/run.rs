@@ -11,8 +11,9 @@ use holdpoint_postgres::scratch::ScratchOptions;
 
 use super::full::{self, Findings, Programs};
 use super::plan::plan_for;
-use super::scratch::{Scratch, chain, could_not_run};
+use super::scratch::{Scratch, could_not_run};
 use super::{VerifyOptions, VerifyPlan, VerifyReport};
+use crate::error::chain;
 use crate::expected::Expected;
 use crate::{Context, Error};
 
@@ -46,6 +47,7 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
         obstacles: Vec::new(),
         not_compared: not_compared(&expected, options.level),
         notes: Vec::new(),
+        normal: Vec::new(),
     };
     judge(&mut verification, outcome)?;
     verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -101,6 +103,7 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>) -> R
             verification.compared = findings.compared;
             verification.differences = findings.differences;
             verification.notes = findings.notes;
+            verification.normal = findings.normal;
             if verification.differences.len() > KEPT {
                 let more = verification.differences.len() - KEPT;
                 verification.differences.truncate(KEPT);

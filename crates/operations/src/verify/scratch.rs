@@ -8,6 +8,7 @@ use holdpoint_postgres::scratch::{DatabaseLocale, GapReason, ScratchOptions, Scr
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use super::VerifyOptions;
+use crate::error::chain;
 use crate::expected::Expected;
 use crate::{Context, Error};
 
@@ -175,16 +176,4 @@ fn obstacle_to_start(error: &holdpoint_postgres::Error, manifest: &Manifest) -> 
         _ => "see the reason; holdpoint doctor tries the scratch server alone".to_owned(),
     };
     could_not_run(reason, cure)
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -35,7 +35,7 @@ impl DatabaseLocale {
     }
 
     /// Writes the statement for a server of this major (PostgreSQL manual, CREATE DATABASE).
-    fn statement(&self, name: &str, major: u32) -> String {
+    pub fn statement(&self, name: &str, major: u32) -> String {
         let text = |value: &str| format!("'{}'", value.replace('\'', "''"));
         let mut sql = format!(
             "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",

@@ -43,7 +43,7 @@ pub enum GapReason {
 }
 
 /// Reads the extensions that a server could create, by name.
-pub(super) async fn available(session: &Session) -> Result<Vec<AvailableExtension>, Error> {
+pub async fn available(session: &Session) -> Result<Vec<AvailableExtension>, Error> {
     let sql = "SELECT e.name::text, e.default_version, coalesce(pg_catalog.array_agg(v.version ORDER BY v.version) \
                FILTER (WHERE v.version IS NOT NULL), '{}') \
                FROM pg_catalog.pg_available_extensions e \

@@ -1,0 +1,188 @@
+//! Dumps that holdpoint did not make: `.sql`, `.sql.gz`, `-Fc`, `-Fd`, `-Ft`, on this machine or in S3.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use holdpoint_core::progress::Phase;
+use holdpoint_engine::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::programs::{PgRestore, ProgramName, Psql, judge};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio_util::io::StreamReader;
+
+use super::{RestoreOptions, RestoreReport, target};
+use crate::{Context, Error};
+
+const GRACE: Duration = Duration::from_secs(5);
+const BUFFER: usize = 1 << 20;
+
+/// Restores a foreign dump into an empty database; it is streamed and never wholly on disk or in memory.
+///
+/// There is no fingerprint to match, and the report says so. A dump that ends early is an error: nothing of it stays,
+/// except where the dump's own statements end the transaction.
+pub(super) async fn restore(
+    context: &Context,
+    options: &RestoreOptions,
+    place: &str,
+    into: &ConnectionSettings,
+) -> Result<RestoreReport, Error> {
+    let session = target::connect(into).await?;
+    target::must_be_empty(&session).await?;
+    let major = session.server().major;
+    let mut report = RestoreReport {
+        point: None,
+        from: place.to_owned(),
+        into: into.redacted(),
+        dry_run: options.dry_run,
+        read_bytes: 0,
+        compared: None,
+        differences: Vec::new(),
+        kept_as: None,
+        took_ms: 0,
+        warnings: vec!["a foreign dump has no fingerprint: that everything ran is all that is known".to_owned()],
+    };
+    let path = Path::new(place.strip_prefix("file://").unwrap_or(place));
+    if options.foreign.is_none() && path.is_dir() {
+        if !path.join("toc.dat").is_file() {
+            return Err(Error::NotADump { place: place.to_owned() });
+        }
+        if options.dry_run {
+            return Ok(report);
+        }
+        context.progress.phase(Phase::Restoring, None);
+        let pg_restore = options.programs.find(ProgramName::PgRestore, major, &context.cancel).await?;
+        let call = ownership(PgRestore::of_file(&pg_restore, path), options).single_transaction();
+        call.run_into(session.settings(), "", &context.cancel).await?;
+    } else {
+        let (mut source, bytes) = open(context, options, place, path).await?;
+        report.read_bytes = bytes;
+        let first = source.fill_buf().await.map_err(|source| reading(place, source))?;
+        let dump = recognise(first, place)?;
+        if options.dry_run {
+            return Ok(report);
+        }
+        context.progress.phase(Phase::Restoring, Some(bytes));
+        stream(context, options, session.settings(), major, place, source, dump).await?;
+    }
+    context.progress.phase(Phase::Restored, None);
+    session.run("analyzing the restored database", "ANALYZE").await?;
+    Ok(report)
+}
+
+type Source = Box<dyn AsyncBufRead + Send + Unpin>;
+
+async fn open(context: &Context, options: &RestoreOptions, place: &str, path: &Path) -> Result<(Source, u64), Error> {
+    if let Some((store, key)) = &options.foreign {
+        let reader = store.read(key, None, None).await.map_err(|error| match error {
+            holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
+                selector: place.to_owned(),
+                database: context.database.to_string(),
+                why: "there is no such object".to_owned(),
+            },
+            error => error.into(),
+        })?;
+        let bytes = reader.object_bytes();
+        let stream = reader.map_err(|error| std::io::Error::other(error.to_string()));
+        return Ok((Box::new(BufReader::with_capacity(BUFFER, StreamReader::new(stream))), bytes));
+    }
+    let file = tokio::fs::File::open(path).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::NoSuchPoint {
+            selector: place.to_owned(),
+            database: context.database.to_string(),
+            why: "there is no such file".to_owned(),
+        },
+        _ => reading(place, source),
+    })?;
+    let bytes = file.metadata().await.map_err(|source| reading(place, source))?.len();
+    Ok((Box::new(BufReader::with_capacity(BUFFER, file)), bytes))
+}
+
+fn reading(place: &str, source: std::io::Error) -> Error {
+    Error::Io { what: format!("reading {place}"), source }
+}
+
+fn recognise(first: &[u8], place: &str) -> Result<ForeignDump, Error> {
+    let first = &first[..first.len().min(LOOK_BYTES)];
+    ForeignDump::recognise(first).ok_or_else(|| Error::NotADump { place: place.to_owned() })
+}
+
+async fn stream(
+    context: &Context,
+    options: &RestoreOptions,
+    into: &ConnectionSettings,
+    major: u32,
+    place: &str,
+    source: Source,
+    dump: ForeignDump,
+) -> Result<(), Error> {
+    let mut source = BufReader::with_capacity(BUFFER, decompressed(source, dump.wrapping));
+    let form = if dump.wrapping == Wrapping::None {
+        dump.form
+    } else {
+        let first = source.fill_buf().await.map_err(|source| reading(place, source))?;
+        recognise(first, place)?.form
+    };
+    let find = |name| options.programs.find(name, major, &context.cancel);
+    let (client, program) = match form {
+        ForeignForm::Plain => {
+            let psql = find(ProgramName::Psql).await?;
+            let program = Psql::new(&psql, into).single_transaction().piped();
+            (psql, program)
+        }
+        ForeignForm::Custom | ForeignForm::Tar | ForeignForm::Directory => {
+            let pg_restore = find(ProgramName::PgRestore).await?;
+            let call = ownership(PgRestore::of_stdin(&pg_restore), options).single_transaction();
+            let program = call.into_database(into, "");
+            (pg_restore, program)
+        }
+    };
+    let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
+    let mut stdin =
+        running.take_stdin().ok_or_else(|| Error::Internal("the client program has no stdin".to_owned()))?;
+    let fed = tokio::select! {
+        fed = feed(context, source, &mut stdin) => fed,
+        () = context.cancel.cancelled() => Ok(()),
+    };
+    if let Err(broken) = fed {
+        // The dump is cut or damaged: end the program before it takes the end of its input for success.
+        running.terminate_group(GRACE).await.ok();
+        return Err(reading(place, broken));
+    }
+    drop(stdin);
+    let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
+    if context.cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    judge(&client, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+    Ok(())
+}
+
+/// Hands the dump to the program. Fails only when *reading* fails: a program that stops reading says why by itself.
+///
+/// The caller closes the pipe, and only after a good end: closing it after a failed read would look like one.
+async fn feed(
+    context: &Context,
+    mut source: impl AsyncRead + Unpin,
+    stdin: &mut (impl tokio::io::AsyncWrite + Unpin),
+) -> Result<(), std::io::Error> {
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = match source.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(broken) => return Err(broken),
+        };
+        context.progress.advance(read as u64);
+        if stdin.write_all(&buffer[..read]).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn ownership(call: PgRestore, options: &RestoreOptions) -> PgRestore {
+    let call = call.no_tablespaces();
+    let call = if options.no_owner { call.no_owner() } else { call };
+    if options.no_privileges { call.no_privileges() } else { call }
+}
