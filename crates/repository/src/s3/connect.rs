@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::interceptors::InterceptorContext;
+use aws_sdk_s3::config::interceptors::{BeforeDeserializationInterceptorContextMut, InterceptorContext};
 use aws_sdk_s3::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    Builder, IdentityCache, Region, RequestChecksumCalculation, SharedHttpClient, StalledStreamProtectionConfig,
+    Builder, ConfigBag, IdentityCache, Intercept, Region, RequestChecksumCalculation, RuntimeComponents,
+    SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
 
-use super::options::{CredentialSource, S3Options, Timing};
-use crate::error::{Error, Result};
+use super::options::{CredentialSource, S3Options, SseMode, Timing};
+use crate::error::{BoxError, Error, Result};
 
 /// A client that can be made anew with fresh credentials.
 #[derive(Debug)]
@@ -116,6 +117,9 @@ async fn client(
         .disable_s3_express_session_auth(true)
         // Checksums are given explicitly: one added by the SDK would be a trailer, which many stores refuse.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
+    if options.sse == SseMode::C {
+        config = config.interceptor(OneKeyHeader);
+    }
     if let Some(endpoint) = &options.endpoint {
         config = config.endpoint_url(endpoint);
     }
@@ -175,5 +179,31 @@ impl ClassifyRetry for TooManyRequests {
 
     fn name(&self) -> &'static str {
         "429 is transient"
+    }
+}
+
+/// SeaweedFS 4.48 repeats a header in its answers, which the SDK takes for a broken answer.
+#[derive(Debug)]
+struct OneKeyHeader;
+
+impl Intercept for OneKeyHeader {
+    fn name(&self) -> &'static str {
+        "one header for the customer's key"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let headers = context.response_mut().headers_mut();
+        for name in ["x-amz-server-side-encryption-customer-key-md5", "x-amz-server-side-encryption-customer-algorithm"]
+        {
+            if let Some(first) = headers.get(name).map(str::to_owned) {
+                headers.insert(name, first);
+            }
+        }
+        Ok(())
     }
 }

@@ -55,7 +55,7 @@ where
         _ => return Error::Io { action, key, source: plain_text(&failure) },
     }
     let status = failure.raw_response().map(|r| r.status().as_u16()).unwrap_or_default();
-    let message = failure.message().unwrap_or_default().to_owned();
+    let message = failure.message().map_or_else(|| words(&failure), str::to_owned);
     let request_id = failure.raw_response().and_then(|r| r.request_id()).map(str::to_owned);
     let code = failure.code().map_or_else(|| format!("http status {status}"), str::to_owned);
     let actual = failure.raw_response().and_then(|r| r.headers().get("x-amz-bucket-region")).map(str::to_owned);

@@ -1,4 +1,14 @@
 //! The contract of object storage, on every adapter; and what can go wrong on each.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where anything is wrong")]
+
+mod canned;
+mod engine;
+mod faults_reading;
+mod faults_writing;
 mod local;
+mod probes;
+mod repository;
+mod rights;
+mod s3;
 mod suite;

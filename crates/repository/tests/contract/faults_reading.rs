@@ -1,0 +1,119 @@
+//! Faults while reading, made by a proxy before the real engine.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdpoint_repository::{Error, ObjectStore};
+use holdpoint_testkit::Fault;
+
+use crate::engine::{impatient, spoiled, timing};
+use crate::suite::{noise, put, upload};
+
+const LENGTH: usize = 6 << 20;
+
+#[tokio::test]
+async fn a_cut_download_goes_on_where_it_ended() {
+    let s = spoiled(timing()).await;
+    let data = noise(LENGTH, 1);
+    let etag = upload(&s.straight, "d", &Bytes::new(), &data).await.etag;
+    for fault in [Fault::CloseAfterResponseBytes(2_000_000), Fault::ResetAfterResponseBytes(2_000_000)] {
+        for range in [None, Some(1_000_000..5_000_000u64)] {
+            s.proxy.push_for("GetObject", fault.clone());
+            s.proxy.push_for("GetObject", fault.clone());
+            let before = s.proxy.count("GetObject");
+            let mut reader = s.store.read("d", range.clone(), Some(&etag)).await.unwrap();
+            let mut all = Vec::new();
+            while let Some(chunk) = reader.next_chunk().await.unwrap() {
+                all.extend_from_slice(&chunk);
+            }
+            let wanted = range.map_or(0..LENGTH, |r| r.start as usize..r.end as usize);
+            assert!(all == data[wanted.clone()], "{fault:?} {wanted:?}");
+            assert!(s.proxy.count("GetObject") > before + 1, "it was cut");
+            assert!(reader.fetched_bytes() <= wanted.len() as u64, "nothing was read twice");
+            s.proxy.clear();
+        }
+    }
+    let requests = s.proxy.requests();
+    let resumed = requests.iter().rfind(|r| r.operation() == "GetObject").unwrap();
+    assert!(resumed.header("range").is_some_and(|r| r.ends_with("-4999999")), "{resumed:?}");
+    assert_eq!(resumed.header("if-match"), Some(&etag[..]));
+}
+
+#[tokio::test]
+async fn a_download_that_never_gets_on_is_given_up() {
+    let s = spoiled(timing()).await;
+    upload(&s.straight, "d", &Bytes::new(), &noise(LENGTH, 1)).await;
+    for fault in [Fault::CloseAfterResponseBytes(10), Fault::ResetAfterResponseBytes(10)] {
+        s.proxy.push_times(40, &fault);
+        let reader = s.store.read("d", Some(0..1_000_000), None).await.unwrap();
+        let error = reader.read_to_end(u64::MAX).await.unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+        assert!(s.proxy.pending() > 30, "the attempts are bounded");
+        s.proxy.clear();
+    }
+}
+
+#[tokio::test]
+async fn an_object_replaced_during_a_cut_is_noticed() {
+    let s = spoiled(timing()).await;
+    let etag = put(&s.straight, "d", &"old".repeat(500_000)).await;
+    s.proxy.push_for("GetObject", Fault::CloseAfterResponseBytes(700_000));
+    let mut reader = s.store.read("d", None, None).await.unwrap();
+    reader.next_chunk().await.unwrap();
+    let other = Bytes::from("new".repeat(500_000));
+    s.straight.put_if_matches("d", other, &etag).await.unwrap();
+    let error = reader.read_to_end(u64::MAX).await.unwrap_err();
+    assert!(matches!(error, Error::PreconditionFailed { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stalled_download_is_cut_and_goes_on() {
+    let s = spoiled(impatient()).await;
+    let data = noise(LENGTH, 1);
+    upload(&s.straight, "d", &Bytes::new(), &data).await;
+    let began = Instant::now();
+    let mut reader = s.store.read("d", None, None).await.unwrap();
+    let first = reader.next_chunk().await.unwrap().unwrap();
+    s.proxy.stall(true);
+    let (rest, ()) = tokio::join!(reader.read_to_end(u64::MAX), async {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        s.proxy.stall(false);
+    });
+    let rest = rest.unwrap();
+    assert!(first == data[..first.len()] && rest == data[first.len()..]);
+    assert!(s.proxy.count("GetObject") > 1, "it was cut");
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_noticed_in_a_whole_object_only() {
+    let s = spoiled(timing()).await;
+    let data = noise(LENGTH, 1);
+    let uploaded = upload(&s.straight, "d", &Bytes::new(), &data).await;
+    assert!(uploaded.confirmed.is_some());
+    s.proxy.push_for("GetObject", Fault::FlipResponseByte(1_234_567));
+    let reader = s.store.read("d", None, None).await.unwrap();
+    let error = reader.read_to_end(u64::MAX).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    // No checksum goes with a range: this is why every piece has a hash in the index.
+    s.proxy.push_for("GetObject", Fault::FlipResponseByte(500));
+    let reader = s.store.read("d", Some(0..1000), None).await.unwrap();
+    let bytes = reader.read_to_end(u64::MAX).await.unwrap();
+    assert_eq!(bytes.iter().zip(&data[..1000]).filter(|(a, b)| a != b).count(), 1);
+    // The proxy is what was wrong.
+    let reader = s.store.read("d", None, None).await.unwrap();
+    assert!(reader.read_to_end(u64::MAX).await.unwrap() == data);
+}
+
+#[tokio::test]
+async fn small_reads_survive_faults_too() {
+    let s = spoiled(impatient()).await;
+    put(&s.straight, "record", "0123456789").await;
+    for fault in
+        [Fault::CloseAfterResponseBytes(4), Fault::s3_error(503, "SlowDown"), Fault::ResetAtOnce, Fault::Silence]
+    {
+        s.proxy.push_for("GetObject", fault.clone());
+        assert_eq!(s.store.get_small("record", 10).await.unwrap().bytes, "0123456789", "{fault:?}");
+        assert_eq!(s.proxy.pending(), 0);
+    }
+}

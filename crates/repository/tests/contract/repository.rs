@@ -1,0 +1,278 @@
+//! The typed repository, on both adapters.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdpoint_core::ledger::RunStep;
+use holdpoint_core::verification::Verification;
+use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
+use holdpoint_repository::{Error, Leftover, LocalDirectory, ObjectStore, PutOptions, Repository, UploadOptions};
+use serde_json::json;
+
+use crate::engine::direct;
+use crate::suite::{noise, put};
+
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_a_directory {
+            $(#[tokio::test]
+            async fn $name() {
+                let directory = tempfile::tempdir().unwrap();
+                let store = holdpoint_repository::LocalDirectory::new(directory.path()).unwrap();
+                super::$name(std::sync::Arc::new(store)).await;
+            })*
+        }
+        mod on_s3 {
+            $(#[tokio::test]
+            async fn $name() {
+                let held = crate::engine::direct(|_| {}).await;
+                super::$name(std::sync::Arc::new(held.store.clone())).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_repository_is_made_once,
+    what_is_no_repository_is_refused,
+    points_exist_when_their_manifest_does,
+    edited_and_newer_manifests_are_refused,
+    verifications_steps_and_identities_are_kept,
+    relying_and_withdrawing_see_each_other,
+    leftovers_are_found_and_removed,
+);
+
+const NOW: &str = "2026-11-21T02:43:00Z";
+
+fn shop() -> DatabaseName {
+    "shop".parse().unwrap()
+}
+
+fn point(n: u64) -> PointId {
+    PointId::new(NOW.parse().unwrap(), n)
+}
+
+fn identity() -> serde_json::Value {
+    json!({"system_identifier": "1", "database_oid": 5, "database": "shop", "timeline": 1, "endpoint": "h:5432", "resource_id": null})
+}
+
+fn manifest(id: &PointId) -> Manifest {
+    let stored = json!({"key": "k", "bytes": 1, "sha256": "00"});
+    let value = json!({
+        "format": 1, "id": id, "database": "shop", "repository_id": "r", "holdpoint_version": "0", "stored_as": "archive",
+        "identity": identity(),
+        "server": {"version_num": 180006, "version": "18.6", "encoding": "UTF8", "locale_provider": "libc", "collate": "C",
+            "ctype": "C", "locale": null, "collation_version": null, "lc_monetary": "C", "xmloption": "content"},
+        "client_version": "pg_dump", "snapshot": {"at": NOW, "wal_position": null, "timeline": 1, "standby": false},
+        "timings": {"started_at": NOW, "stored_for_ms": 1}, "codec": "none", "extensions": [],
+        "database_properties": {"owner": "o", "grants": null, "comment": null, "settings": [], "connection_limit": -1},
+        "totals": {"tables": 0, "rows": 0, "data_bytes": 0, "large_objects": 0, "large_object_bytes": 0, "sequences": 0,
+            "objects": 0, "database_bytes": 0},
+        "archive": {"key": "k", "bytes": 1, "head_bytes": 0, "head_sha256": "", "root_sha256": "", "crc64nvme": null,
+            "archive_version": null},
+        "index": stored, "globals": stored, "recipe": []
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+async fn opened(store: &Arc<dyn ObjectStore>) -> Repository {
+    Repository::init(Arc::clone(store), NOW.parse().unwrap()).await.unwrap().0
+}
+
+async fn a_repository_is_made_once(store: Arc<dyn ObjectStore>) {
+    let error = Repository::open(Arc::clone(&store)).await.unwrap_err();
+    assert!(matches!(error, Error::NotARepository { .. }), "{error:?}");
+    let making = (0..4).map(|_| Repository::init(Arc::clone(&store), NOW.parse().unwrap()));
+    let made = futures_util::future::join_all(making).await;
+    let made: Vec<(Repository, bool)> = made.into_iter().map(Result::unwrap).collect();
+    assert_eq!(made.iter().filter(|(_, new)| *new).count(), 1);
+    assert!(made.iter().all(|(r, _)| r.id() == made[0].0.id() && r.id().len() == 32));
+    assert_eq!(Repository::open(Arc::clone(&store)).await.unwrap().id(), made[0].0.id());
+    assert_eq!(opened(&store).await.databases().await.unwrap(), []);
+}
+
+async fn what_is_no_repository_is_refused(store: Arc<dyn ObjectStore>) {
+    store.ensure_root().await.unwrap();
+    let mut etag = put(&*store, layout::REPOSITORY, "not json").await;
+    let cases = [
+        ("not json", false),
+        ("{}", false),
+        (r#"{"format":1}"#, false),
+        (r#"{"format":2,"id":"x","created_at":"2026-11-21T02:43:00Z","new":1}"#, true),
+        (r#"{"format":4000000000}"#, true),
+    ];
+    for (text, newer) in cases {
+        etag = store.put_if_matches(layout::REPOSITORY, Bytes::from_static(text.as_bytes()), &etag).await.unwrap().etag;
+        let errors = [
+            Repository::open(Arc::clone(&store)).await.unwrap_err(),
+            Repository::init(Arc::clone(&store), NOW.parse().unwrap()).await.unwrap_err(),
+        ];
+        for error in errors {
+            match error {
+                Error::NewerFormat { known: 1, .. } => assert!(newer, "{text}"),
+                Error::NotARepository { .. } => assert!(!newer, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(store.get_small(layout::REPOSITORY, 999).await.unwrap().bytes, text, "nothing was changed");
+    }
+}
+
+async fn points_exist_when_their_manifest_does(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    assert_eq!(repository.points(&shop()).await.unwrap(), []);
+    for n in [3, 1, 2] {
+        put(&*store, &layout::globals(&shop(), &point(n)), "g").await;
+        let published = repository.publish(&manifest(&point(n)), None).await.unwrap();
+        let read = repository.manifest(&shop(), &point(n)).await.unwrap();
+        assert_eq!((read.manifest, &read.sha256), (manifest(&point(n)), &published.sha256));
+    }
+    put(&*store, &layout::globals(&shop(), &point(4)), "g").await;
+    put(&*store, "shop/restore-points/not-an-id/manifest.json", "x").await;
+    put(&*store, "other-program/file", "x").await;
+    let mut sorted = [point(1), point(2), point(3)];
+    sorted.sort();
+    assert_eq!(repository.points(&shop()).await.unwrap(), sorted);
+    let names: Vec<String> = repository.databases().await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["other-program", "shop"]);
+    let error = repository.publish(&manifest(&point(1)), None).await.unwrap_err();
+    assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
+    // Withdrawn is as good as gone.
+    put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(2))), "{}").await;
+    assert_eq!(repository.points(&shop()).await.unwrap().len(), 2);
+    for absent in [2, 4, 5] {
+        let error = repository.manifest(&shop(), &point(absent)).await.unwrap_err();
+        assert!(error.is_not_found(), "{error:?}");
+    }
+}
+
+async fn edited_and_newer_manifests_are_refused(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    let good = String::from_utf8(manifest(&point(1)).to_json().unwrap()).unwrap();
+    let other_database =
+        good.replace("\"database\": \"shop\",\n  \"repository_id\"", "\"database\": \"bank\",\n  \"repository_id\"");
+    assert_ne!(good, other_database);
+    let cases = [
+        (good.replace("\"format\": 1", "\"format\": 2"), true),
+        (good.replace(point(1).as_str(), point(9).as_str()), false),
+        (other_database, false),
+        (good[..good.len() / 2].to_owned(), false),
+        (format!("{good}{}", " ".repeat(70_000)), false),
+    ];
+    for (n, (text, newer)) in cases.into_iter().enumerate() {
+        let id = point(1);
+        let key = layout::manifest(&shop(), &id);
+        put(&*store, &key, &text).await;
+        match repository.manifest(&shop(), &id).await.unwrap_err() {
+            Error::NewerFormat { found: 2, .. } => assert!(newer, "{n}"),
+            Error::InvalidRecord { key: named, .. } => assert!(!newer && named == key, "{n}"),
+            other => panic!("{n}: {other:?}"),
+        }
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn verifications_steps_and_identities_are_kept(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    let verification = |minute: u32, verdict: &str| -> Verification {
+        serde_json::from_value(json!({
+            "format": 1, "point": point(1), "level": "full", "verdict": verdict,
+            "started_at": format!("2026-11-21T03:{minute:02}:00Z"), "took_ms": 1, "restore_took_ms": null,
+            "measured_on": "local", "manifest_sha256": "aa", "archive_sha256": null, "bytes_read": 1,
+            "compared": {"tables": 0, "rows": 0, "sequences": 0, "large_objects": 0, "objects": 0}
+        }))
+        .unwrap()
+    };
+    assert_eq!(repository.verifications(&shop(), &point(1)).await.unwrap(), []);
+    for one in [verification(2, "disproved"), verification(1, "proved")] {
+        repository.record_verification(&shop(), &one).await.unwrap();
+    }
+    let found = repository.verifications(&shop(), &point(1)).await.unwrap();
+    assert_eq!(found, [verification(1, "proved"), verification(2, "disproved")]);
+    let again = repository.record_verification(&shop(), &verification(1, "proved")).await;
+    assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+
+    let run = "20261121T024300Z-k3f9".parse().unwrap();
+    let step = |n: u32, state: &str, format: u32| -> RunStep {
+        serde_json::from_value(json!({
+            "format": format, "run": "20261121T024300Z-k3f9", "n": n, "state": state, "at": NOW, "identity": identity(),
+            "command": ["x"], "point": null, "wal_position": null, "instant": null, "exit_code": null, "signal": null,
+            "operator": null
+        }))
+        .unwrap()
+    };
+    for one in [step(2, "running", 1), step(1, "started", 1)] {
+        repository.record_step(&shop(), &one).await.unwrap();
+    }
+    assert_eq!(repository.steps(&shop(), &run).await.unwrap(), [step(1, "started", 1), step(2, "running", 1)]);
+    assert_eq!(repository.runs(&shop()).await.unwrap(), std::slice::from_ref(&run));
+    repository.record_step(&shop(), &step(3, "succeeded", 2)).await.unwrap();
+    let error = repository.steps(&shop(), &run).await.unwrap_err();
+    assert!(matches!(error, Error::NewerFormat { found: 2, .. }), "{error:?}");
+
+    assert_eq!(repository.identity(&shop()).await.unwrap(), None);
+    for minute in [5, 1] {
+        let record = json!({"format": 1, "identity": identity(), "recorded_at": format!("2026-11-21T03:{minute:02}:00Z"),
+            "reason": format!("at {minute}")});
+        repository.record_identity(&shop(), &serde_json::from_value(record).unwrap()).await.unwrap();
+    }
+    assert_eq!(repository.identity(&shop()).await.unwrap().unwrap().reason, "at 5");
+}
+
+async fn relying_and_withdrawing_see_each_other(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    repository.publish(&manifest(&point(1)), None).await.unwrap();
+    repository.pin(&shop(), &point(1), "run-1", &json!({"reason": "r"})).await.unwrap();
+    repository.pin(&shop(), &point(1), "run-1", &json!({"reason": "again"})).await.unwrap();
+    repository.pin(&shop(), &point(1), "audit", &json!({})).await.unwrap();
+    assert_eq!(repository.pins(&shop(), &point(1)).await.unwrap(), ["audit", "run-1"]);
+    repository.unpin(&shop(), &point(1), "audit").await.unwrap();
+    repository.unpin(&shop(), &point(1), "audit").await.unwrap();
+    assert_eq!(repository.pins(&shop(), &point(1)).await.unwrap(), ["run-1"]);
+    put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(1))), "{}").await;
+    for gone in [1, 2] {
+        let error = repository.pin(&shop(), &point(gone), "late", &json!({})).await.unwrap_err();
+        assert!(error.is_not_found(), "{error:?}");
+        assert!(!repository.pins(&shop(), &point(gone)).await.unwrap().contains(&"late".to_owned()));
+    }
+}
+
+async fn leftovers_are_found_and_removed(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    repository.publish(&manifest(&point(1)), None).await.unwrap();
+    put(&*store, &layout::globals(&shop(), &point(1)), "g").await;
+    assert_eq!(repository.leftovers(&shop()).await.unwrap(), []);
+    put(&*store, &layout::globals(&shop(), &point(2)), "12345").await;
+    put(&*store, &layout::index(&shop(), &point(2)), "678").await;
+    let mut running = store.begin_upload(&layout::archive(&shop(), &point(3)), UploadOptions::default()).await.unwrap();
+    running.write(noise(11 << 20, 1)).await.unwrap();
+    let found = repository.leftovers(&shop()).await.unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|l| l.at().is_some()));
+    assert!(found.iter().any(|l| matches!(l, Leftover::Upload(u) if u.key == layout::archive(&shop(), &point(3)))));
+    let orphan = found.iter().find(|l| matches!(l, Leftover::Orphan { id, size_bytes: 8, .. } if *id == point(2)));
+    // Published after it was looked at: not a leftover anymore.
+    repository.publish(&manifest(&point(2)), None).await.unwrap();
+    let error = repository.remove_leftover(orphan.unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
+    assert_eq!(repository.points(&shop()).await.unwrap().len(), 2);
+    store.delete(&layout::manifest(&shop(), &point(2))).await.unwrap();
+    for leftover in &found {
+        repository.remove_leftover(leftover).await.unwrap();
+    }
+    assert_eq!(repository.leftovers(&shop()).await.unwrap(), []);
+    assert_eq!(repository.points(&shop()).await.unwrap(), [point(1)]);
+    running.abort().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_there_is_not_called_an_empty_repository() {
+    let gone = LocalDirectory::new("/nonexistent/for/sure").unwrap();
+    let error = Repository::open(Arc::new(gone)).await.unwrap_err();
+    assert!(matches!(error, Error::BucketNotFound { .. }), "{error:?}");
+    // And one that may be read but holds no record, although it holds other things.
+    let held = direct(|_| {}).await;
+    held.put_new("something/else", Bytes::new(), PutOptions::default()).await.unwrap();
+    let error = Repository::open(Arc::new(held.store.clone())).await.unwrap_err();
+    assert!(matches!(error, Error::NotARepository { .. }), "{error:?}");
+}
