@@ -2,7 +2,7 @@
 
 use super::parameter::{OTHER_VARIABLES, PARAMETERS};
 use super::tls_settings::system_bundle;
-use super::{ChannelBinding, ConnectionSettings, Host, Roots, Secret, SslMode, TargetServer, TlsVersion};
+use super::{ChannelBinding, ConnectionSettings, Host, Roots, Secret, TargetServer, TlsVersion};
 
 /// What a child program's environment must hold, and what it must not inherit.
 ///
@@ -78,15 +78,16 @@ impl ConnectionSettings {
             return;
         }
         add("PGSSLMODE", tls.mode.name().to_owned());
-        match (&tls.roots, system_bundle()) {
-            (Roots::File(file), _) => add("PGSSLROOTCERT", file.to_string_lossy().into_owned()),
-            (Roots::System, Some(bundle)) if tls.mode >= SslMode::VerifyCa => {
-                add("PGSSLROOTCERT", bundle.to_string_lossy().into_owned());
-            }
-            // Known to libpq from 16 on; an older one then fails instead of trusting too much.
-            (Roots::System, None) if tls.mode >= SslMode::VerifyCa => add("PGSSLROOTCERT", "system".to_owned()),
-            // A root file in the user's folder would turn require into verify-ca for the child alone.
-            (Roots::System, _) => {}
+        // Not with the modes that check nothing: libpq would check all the same and, with prefer, go on without TLS.
+        if tls.checks_signer() {
+            let root = match &tls.roots {
+                Roots::File(file) => file.to_string_lossy().into_owned(),
+                // `system` is known to libpq from 16 on; an older one then fails instead of trusting too much.
+                Roots::System => {
+                    system_bundle().map_or("system".into(), |bundle| bundle.to_string_lossy().into_owned())
+                }
+            };
+            add("PGSSLROOTCERT", root);
         }
         if let Some((certificate, key)) = &tls.client {
             add("PGSSLCERT", certificate.to_string_lossy().into_owned());
@@ -148,6 +149,16 @@ mod tests {
         }
         assert!(child.removed.iter().all(|name| get(&child, name).is_none()));
         assert!(!format!("{child:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_root_is_given_only_where_it_is_checked() {
+        let root = |mode: &str| {
+            let url = format!("postgresql://ann@h/x?sslrootcert=/r.pem&sslmode={mode}");
+            let child = ConnectionSettings::resolve(&url, &Environment::default()).unwrap().child_environment();
+            get(&child, "PGSSLROOTCERT").map(str::to_owned)
+        };
+        assert_eq!(["prefer", "require", "verify-ca"].map(|mode| root(mode).is_some()), [false, true, true]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod child_environment;
 mod environment;
 mod parameter;
 mod passfile;
+mod refusal;
 mod resolve;
 mod secret;
 mod service_file;
@@ -12,6 +13,7 @@ mod tls_settings;
 mod verifier;
 
 pub(crate) mod open;
+pub(crate) mod socket;
 pub(crate) mod tls;
 
 use std::fmt::{self, Write as _};

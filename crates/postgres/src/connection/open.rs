@@ -4,17 +4,14 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{ChannelBinding, ConnectionSettings, Host, Keepalives, Server, SslMode, TargetServer, tls};
+use super::refusal::refusal;
+use super::socket::{Socket, socket, within};
+use super::{ChannelBinding, ConnectionSettings, Host, Server, SslMode, TargetServer, tls};
 use crate::Error;
 
 /// The half of a connection that must be polled for the other half to work.
@@ -26,12 +23,6 @@ pub(crate) struct Opened {
     pub(crate) driver: Driver,
     /// The settings narrowed to the server and address that answered.
     pub(crate) settings: ConnectionSettings,
-}
-
-/// A socket of either kind.
-pub(crate) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 /// Opens a connection.
@@ -103,50 +94,6 @@ async fn addresses(settings: &ConnectionSettings, server: &Server) -> Result<Vec
         Ok(found) => Ok(found.map(Some).collect()),
         Err(source) => Err(Error::UnknownHost { host: host.clone(), source }),
     }
-}
-
-async fn within<F: Future>(limit: Option<Duration>, server: &Server, work: F) -> Result<F::Output, Error> {
-    match limit {
-        None => Ok(work.await),
-        Some(limit) => tokio::time::timeout(limit, work)
-            .await
-            .map_err(|_| Error::ConnectTimedOut { server: server.endpoint(), seconds: limit.as_secs() }),
-    }
-}
-
-/// Opens the socket alone; also the way for a cancel request.
-pub(crate) async fn socket(
-    settings: &ConnectionSettings,
-    server: &Server,
-    address: Option<SocketAddr>,
-) -> Result<Socket, Error> {
-    let unreachable = |source| Error::HostUnreachable { server: server.endpoint(), source };
-    match (address, &server.host) {
-        (Some(address), _) => {
-            let stream = within(settings.connect_timeout, server, TcpStream::connect(address)).await?;
-            let stream = stream.map_err(unreachable)?;
-            stream.set_nodelay(true).map_err(unreachable)?;
-            keep_alive(&stream, settings.keepalives).map_err(unreachable)?;
-            Ok(Socket::Tcp(stream))
-        }
-        (None, Host::Socket(folder)) => {
-            let path = folder.join(format!(".s.PGSQL.{}", server.port));
-            let stream = within(settings.connect_timeout, server, UnixStream::connect(path)).await?;
-            Ok(Socket::Unix(stream.map_err(unreachable)?))
-        }
-        (None, Host::Tcp(_)) => Err(unreachable(io::Error::new(io::ErrorKind::NotFound, "no address"))),
-    }
-}
-
-fn keep_alive(stream: &TcpStream, wanted: Keepalives) -> io::Result<()> {
-    use rustix::net::sockopt;
-    if wanted.on {
-        sockopt::set_socket_keepalive(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, wanted.idle_for)?;
-        sockopt::set_tcp_keepintvl(stream, wanted.interval)?;
-        sockopt::set_tcp_keepcnt(stream, wanted.count)?;
-    }
-    Ok(())
 }
 
 async fn open_address(
@@ -259,74 +206,5 @@ async fn fits(
         Ok((client, driver))
     } else {
         Err(Error::WrongKindOfServer { server: server.endpoint(), wanted })
-    }
-}
-
-/// Turns a failed start of a connection into its cause.
-fn refusal(settings: &ConnectionSettings, server: &Server, source: tokio_postgres::Error) -> Error {
-    let (endpoint, user, database) = (server.endpoint(), settings.user.clone(), settings.database.clone());
-    if let Some(answer) = source.as_db_error() {
-        let said = answer.message().to_owned();
-        let code = answer.code();
-        return match code {
-            c if *c == SqlState::INVALID_PASSWORD => Error::WrongPassword { server: endpoint, user },
-            c if *c == SqlState::INVALID_CATALOG_NAME => Error::NoSuchDatabase { server: endpoint, database },
-            c if *c == SqlState::TOO_MANY_CONNECTIONS => Error::TooManyConnections { server: endpoint, said },
-            c if *c == SqlState::CANNOT_CONNECT_NOW => Error::ServerNotReady { server: endpoint, said },
-            c if *c == SqlState::INVALID_AUTHORIZATION_SPECIFICATION || *c == SqlState::INSUFFICIENT_PRIVILEGE => {
-                Error::NotAllowed { server: endpoint, user, database, said }
-            }
-            _ if said.contains("startup parameter") => Error::StartupRefused { server: endpoint, said },
-            _ => Error::ConnectFailed { server: endpoint, source },
-        };
-    }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls_error = error.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref());
-        if let Some(tls_error) = tls_error {
-            let (problem, cure) = tls::explain(tls_error, &settings.tls);
-            return Error::TlsFailed { server: endpoint, problem, cure };
-        }
-        cause = error.source();
-    }
-    // The driver says these two in words only.
-    let words = std::error::Error::source(&source).map(ToString::to_string).unwrap_or_default();
-    match words.as_str() {
-        "password missing" => Error::PasswordMissing { server: endpoint, user },
-        "server does not support TLS" => Error::TlsNotOffered { server: endpoint },
-        _ => Error::ConnectFailed { server: endpoint, source },
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! Settles what a connection is: the given text, then its service, then the environment, then defaults.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +10,7 @@ use super::parameter::{self, Fate, PARAMETERS};
 use super::passfile::{self, Answer};
 use super::source::{self, Pairs};
 use super::{
-    ChannelBinding, ConnectionSettings, Environment, Host, Keepalives, Roots, Secret, Server, SslMode, TargetServer,
-    TlsSettings, TlsVersion, service_file,
+    ChannelBinding, ConnectionSettings, Environment, Host, Keepalives, Secret, Server, TargetServer, service_file,
 };
 use crate::Error;
 
@@ -104,7 +105,7 @@ impl ConnectionSettings {
         let database = values.get("dbname").unwrap_or(&user).to_owned();
         let mut servers = servers(&values)?;
         passwords(&mut servers, &values, environment, &database, &user, &mut warnings);
-        let tls = tls(&values, environment, &servers, &mut warnings)?;
+        let tls = tls::settings(&values, environment, &servers, &mut warnings)?;
         if matches!(values.get("gssencmode"), Some("require")) {
             return Err(bad("gssencmode", "GSSAPI encryption is not supported"));
         }
@@ -232,79 +233,6 @@ fn passwords(
             Answer::Ignored(_) => {}
         }
     }
-}
-
-fn tls(
-    values: &Values,
-    environment: &Environment,
-    servers: &[Server],
-    warnings: &mut Vec<String>,
-) -> Result<TlsSettings, Error> {
-    let home = |name: &str| environment.home().map(|home| home.join(".postgresql").join(name)).filter(|p| p.is_file());
-    let strict = values.choice("sslaccept", &[("strict", true), ("accept_invalid_certs", false)])?;
-    let prismas = strict.is_some() || values.get("sslidentity").is_some();
-    if values.get("sslidentity").is_some() {
-        warnings.push("sslidentity (PKCS 12) is not read; give sslcert and sslkey in PEM form".to_owned());
-    }
-    // Prisma calls the root certificate sslcert; libpq's sslcert is the client's and comes with a key.
-    let prisma_root = values.get("sslcert").filter(|_| prismas && values.get("sslkey").is_none());
-    let root = values.get("sslrootcert").or(prisma_root);
-
-    let said = match values.get("sslmode") {
-        Some(text) => Some(SslMode::parse(text).ok_or_else(|| {
-            bad("sslmode", format!("{text:?} is none of disable, allow, prefer, require, verify-ca, verify-full"))
-        })?),
-        None => match values.get("ssl") {
-            Some("true" | "1" | "on" | "no-verify") => Some(SslMode::Require),
-            Some("false" | "0" | "off") => Some(SslMode::Disable),
-            Some(_) => return Err(bad("ssl", "is neither true nor false; say sslmode=…")),
-            None => None,
-        },
-    };
-    let mode = match (said, strict) {
-        (Some(SslMode::Require) | None, Some(true)) => SslMode::VerifyFull,
-        (None, Some(false)) => SslMode::Require,
-        (Some(mode), _) => mode,
-        (None, None) if root == Some("system") => SslMode::VerifyFull,
-        (None, None) if servers.iter().all(Server::is_local) => SslMode::Prefer,
-        (None, None) => SslMode::VerifyFull,
-    };
-    if root == Some("system") && mode < SslMode::VerifyFull {
-        return Err(bad("sslmode", format!("{} is too weak for sslrootcert=system; say verify-full", mode.name())));
-    }
-    let roots = match root {
-        Some("system") => Roots::System,
-        Some(file) => Roots::File(PathBuf::from(file)),
-        None => home("root.crt").map_or(Roots::System, Roots::File),
-    };
-    let certificate = values.get("sslcert").filter(|_| prisma_root.is_none()).map(PathBuf::from);
-    let client = match (certificate.or_else(|| home("postgresql.crt")), values.get("sslkey").map(PathBuf::from)) {
-        (None, _) => None,
-        (Some(certificate), key) => match key.or_else(|| home("postgresql.key")) {
-            Some(key) => Some((certificate, key)),
-            None => return Err(bad("sslkey", "is needed beside sslcert")),
-        },
-    };
-    let versions = [
-        ("TLSv1", TlsVersion::V12),
-        ("TLSv1.1", TlsVersion::V12),
-        ("TLSv1.2", TlsVersion::V12),
-        ("TLSv1.3", TlsVersion::V13),
-    ];
-    let direct = values.choice("sslnegotiation", &[("postgres", false), ("direct", true)])?.unwrap_or(false);
-    if direct && mode < SslMode::Require {
-        return Err(bad("sslnegotiation", "direct needs sslmode=require or stronger"));
-    }
-    Ok(TlsSettings {
-        mode,
-        roots,
-        client,
-        revoked: values.get("sslcrl").map(PathBuf::from).or_else(|| home("root.crl")),
-        sni: values.get("sslsni") != Some("0"),
-        direct,
-        lowest: values.choice("ssl_min_protocol_version", &versions)?.unwrap_or(TlsVersion::V12),
-        highest: values.choice("ssl_max_protocol_version", &versions[2..])?.unwrap_or(TlsVersion::V13),
-    })
 }
 
 fn keepalives(values: &Values) -> Result<Keepalives, Error> {

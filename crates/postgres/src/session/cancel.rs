@@ -6,7 +6,7 @@ use tokio_postgres::{CancelToken, NoTls};
 
 use super::Session;
 use crate::Error;
-use crate::connection::{ConnectionSettings, SslMode, open};
+use crate::connection::{ConnectionSettings, SslMode, open, socket};
 
 /// Cancels the statement that a session is running; clones freely and outlives the session.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl Canceller {
     pub async fn cancel(&self) -> Result<(), Error> {
         let Some(server) = self.settings.servers().first() else { return Ok(()) };
         let address = server.address.map(|address| SocketAddr::new(address, server.port));
-        let stream = open::socket(&self.settings, server, address).await?;
+        let stream = socket::socket(&self.settings, server, address).await?;
         let plain = address.is_none() || self.settings.tls().mode == SslMode::Disable;
         let sent = if plain {
             self.token.cancel_query_raw(stream, NoTls).await

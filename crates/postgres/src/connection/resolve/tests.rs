@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::connection::{Roots, SslMode};
 
 fn resolve(source: &str, variables: &[(&str, &str)]) -> ConnectionSettings {
     let environment = Environment::new(variables.iter().copied().chain([("USER", "osuser")]));
