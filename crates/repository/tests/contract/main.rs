@@ -7,6 +7,7 @@ mod engine;
 mod faults_reading;
 mod faults_writing;
 mod local;
+mod memory;
 mod probes;
 mod repository;
 mod rights;
