@@ -21,8 +21,8 @@ impl Cluster {
             .env("PGHOST", self.socket_directory())
             .env("PGPORT", self.port().to_string())
             .env("PGUSER", self.superuser())
-            .env("PGPASSFILE", "/dev/null")
-            .env("PGSERVICEFILE", "/dev/null")
+            .env("PGPASSFILE", "/nonexistent/pgpass")
+            .env("PGSERVICEFILE", "/nonexistent/pg_service.conf")
             .stdin(Stdio::null());
         command
     }

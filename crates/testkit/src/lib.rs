@@ -26,6 +26,7 @@ mod keeper;
 mod place;
 mod s3_client;
 mod s3_server;
+pub mod sample;
 mod signature;
 mod template;
 
