@@ -1,0 +1,79 @@
+//! A source, a scratch server and a repository for the verbs.
+
+use std::sync::Arc;
+
+use holdpoint_archive::Codec;
+use holdpoint_core::DatabaseName;
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_core::progress::Silent;
+use holdpoint_core::verification::Level;
+use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::verify::VerifyOptions;
+use holdpoint_operations::{Context, Source};
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::connection::Environment;
+use holdpoint_postgres::programs::{DumpSelection, ProgramSearch};
+use holdpoint_postgres::scratch::{GivenOptions, ScratchOptions};
+use holdpoint_repository::{LocalDirectory, Repository};
+use holdpoint_testkit::Cluster;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Place {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) context: Context,
+}
+
+pub(crate) async fn place(database: &str) -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let store = LocalDirectory::new(directory.path()).unwrap();
+    let (repository, _) = Repository::init(Arc::new(store), chrono::Utc::now()).await.unwrap();
+    let context = Context {
+        database: database.parse::<DatabaseName>().unwrap(),
+        repository: Arc::new(repository),
+        progress: Arc::new(Silent),
+        cancel: CancellationToken::new(),
+        clock: Arc::new(chrono::Utc::now),
+        seed: 4711,
+    };
+    Place { directory, context }
+}
+
+pub(crate) fn settings(cluster: &Cluster, database: &str) -> ConnectionSettings {
+    ConnectionSettings::resolve(&cluster.url(database), &Environment::default()).unwrap()
+}
+
+pub(crate) fn programs(cluster: &Cluster) -> ProgramSearch {
+    ProgramSearch {
+        configured: Some(cluster.bin_directory()),
+        path: Vec::new(),
+        cache: None,
+        without_distributions: true,
+    }
+}
+
+pub(crate) fn source(cluster: &Cluster, database: &str) -> Source {
+    Source { settings: settings(cluster, database), programs: programs(cluster), client_major: None }
+}
+
+pub(crate) fn backup_options() -> BackupOptions {
+    BackupOptions {
+        format: PointFormat::Archive,
+        codec: Codec::Gzip { level: 4 },
+        jobs: 2,
+        selection: DumpSelection::default(),
+        lock_wait_seconds: 10,
+        reason: Some("test".into()),
+        label: None,
+        run: None,
+    }
+}
+
+pub(crate) fn verify_options(scratch: &Cluster, level: Level) -> VerifyOptions {
+    VerifyOptions {
+        level,
+        scratch: ScratchOptions::Url(Box::new(GivenOptions { settings: settings(scratch, "postgres") })),
+        programs: programs(scratch),
+        replace_missing_locale: false,
+        jobs: 2,
+    }
+}
