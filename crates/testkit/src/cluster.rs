@@ -129,10 +129,10 @@ impl Cluster {
         self.options.certificates.as_ref().map(|_| self.directory.join("root.crt"))
     }
 
-    /// Returns the folder with this major's programs.
+    /// Returns the folder with this cluster's programs.
     #[must_use]
     pub fn bin_directory(&self) -> PathBuf {
-        bin_directory(self.options.major)
+        self.options.programs.clone().unwrap_or_else(|| bin_directory(self.options.major))
     }
 
     /// Returns the process id of the postmaster, `None` while the server is stopped.

@@ -1,5 +1,7 @@
 //! What a private cluster is like.
 
+use std::path::PathBuf;
+
 use crate::cache::NEWEST;
 use crate::certificate::Certificates;
 
@@ -27,6 +29,9 @@ pub struct ClusterOptions {
     pub configuration: Vec<String>,
     /// Lines put at the front of `pg_hba.conf`; the first match counts.
     pub access: Vec<String>,
+    /// The folder of the server's programs, when it is not the major's own, such as
+    /// [`Installation::bin`](crate::fake::Installation::bin).
+    pub programs: Option<PathBuf>,
 }
 
 impl Default for ClusterOptions {
@@ -41,6 +46,7 @@ impl Default for ClusterOptions {
             certificates: None,
             configuration: Vec::new(),
             access: Vec::new(),
+            programs: None,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Fake client programs: tiny shell scripts in place of the stock ones.
+//! Fake client programs: tiny shell scripts in place of the stock ones; and installations that lack something.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cache::bin_directory;
 use crate::client::with_input;
-use crate::place::set_mode;
+use crate::place::{set_mode, short_directory};
 
 /// Writes a shell script that can be run, and returns its path.
 ///
@@ -131,5 +131,75 @@ impl FakePrograms {
         let version = "case \" $* \" in *' --version '*|*' -V '*) exec \"$REAL\" \"$@\";; esac";
         // head closes the pipe after its bytes, so the stock program ends by SIGPIPE and lives on nowhere.
         self.replace(name, &format!("{version}\n\"$REAL\" \"$@\" 2>/dev/null | head -c {bytes}\n{end}"))
+    }
+}
+
+/// A copy of one major's whole installation that a test may maim: a server started from it lacks what was taken away.
+#[derive(Debug)]
+pub struct Installation {
+    directory: PathBuf,
+    major: u32,
+}
+
+impl Installation {
+    /// Copies an installation, by hard links where the file system allows it.
+    ///
+    /// # Panics
+    /// When that major is not installed.
+    #[must_use]
+    pub fn copy(major: u32) -> Self {
+        let source = bin_directory(major).canonicalize().expect("the programs have a path");
+        let source = source.parent().expect("the programs are in a folder").to_owned();
+        let directory = short_directory("hp-inst-");
+        let target = directory.join(major.to_string());
+        let copy = |how: &str| {
+            let status = Command::new("cp").arg(how).arg(&source).arg(&target).stderr(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
+        };
+        // Links cannot be made across file systems, and not to the files of others; cp may have begun with them.
+        let copied = copy("-al") || {
+            assert!(!target.exists() || std::fs::remove_dir_all(&target).is_ok(), "cannot remove {}", target.display());
+            copy("-a")
+        };
+        assert!(copied, "cannot copy {}", source.display());
+        Self { directory, major }
+    }
+
+    /// Returns the folder that holds `<major>/bin`: what `HOLDPOINT_POSTGRESQL_DIRECTORY` names.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns the folder with the programs.
+    #[must_use]
+    pub fn bin(&self) -> PathBuf {
+        self.directory.join(self.major.to_string()).join("bin")
+    }
+
+    /// Takes an extension away, as on a machine where its package is missing.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn remove_extension(&self, name: &str) {
+        let control = self.directory.join(self.major.to_string()).join(format!("share/extension/{name}.control"));
+        std::fs::remove_file(&control).unwrap_or_else(|error| panic!("cannot remove {}: {error}", control.display()));
+    }
+
+    /// Takes a program away.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn remove_program(&self, name: &str) {
+        let program = self.bin().join(name);
+        std::fs::remove_file(&program).unwrap_or_else(|error| panic!("cannot remove {}: {error}", program.display()));
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if std::fs::remove_dir_all(&self.directory).is_err() {
+            // Links only; a temporary folder's cleaner takes them.
+        }
     }
 }

@@ -4,8 +4,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-use holdpoint_testkit::Cluster;
-use holdpoint_testkit::fake::FakePrograms;
+use holdpoint_testkit::fake::{FakePrograms, Installation};
+use holdpoint_testkit::{Cluster, ClusterOptions};
 
 #[expect(clippy::disallowed_methods, reason = "runs the fake as the program under test would")]
 fn dump(cluster: &Cluster, programs: &FakePrograms, arguments: &[&str]) -> Output {
@@ -37,4 +37,15 @@ fn programs_die_fail_and_lie() {
     assert_eq!(dump(cluster, &programs, &["--version"]).stdout, b"pg_dump (PostgreSQL) 13.4\n");
     programs.remove("pg_dump");
     assert!(!programs.bin().join("pg_dump").exists());
+}
+
+#[test]
+fn a_maimed_installation_lacks_the_extension_and_the_real_one_does_not() {
+    let installation = Installation::copy(17);
+    installation.remove_extension("citext");
+    let cluster = Cluster::start(ClusterOptions { programs: Some(installation.bin()), ..ClusterOptions::major(17) });
+    let error = cluster.try_psql("postgres", "CREATE EXTENSION citext").unwrap_err();
+    assert!(error.contains("extension \"citext\" is not available"), "{error}");
+    cluster.psql("postgres", "CREATE EXTENSION hstore");
+    Cluster::new(17).psql("postgres", "CREATE EXTENSION citext");
 }
