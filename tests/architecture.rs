@@ -35,7 +35,10 @@ const MAY_USE_AWS: &[&str] = &["holdpoint-repository", "holdpoint-rds"];
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
-    command.manifest_path(root().join("Cargo.toml")).other_options(vec!["--locked".into(), "--offline".into()]);
+    // Only this platform's crates: the others' need not have been downloaded.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let options = ["--locked", "--filter-platform", &platform].map(str::to_owned).to_vec();
+    command.manifest_path(root().join("Cargo.toml")).other_options(options);
     command.exec().expect("cargo metadata runs")
 }
 
