@@ -59,6 +59,11 @@ pub fn plain(database: &DatabaseName, id: &PointId) -> String {
     format!("{database}/restore-points/{id}/dump.sql.gz")
 }
 
+/// Key of the contents of a plain dump: an archive without blocks.
+pub fn contents(database: &DatabaseName, id: &PointId) -> String {
+    format!("{database}/restore-points/{id}/contents.dump")
+}
+
 /// Key of the roles and database settings.
 pub fn globals(database: &DatabaseName, id: &PointId) -> String {
     format!("{database}/restore-points/{id}/globals.sql")

@@ -61,6 +61,9 @@ pub struct Manifest {
     pub totals: Totals,
     /// The archive.
     pub archive: ArchiveObject,
+    /// The contents alone, as an archive without blocks, where the data are stored as SQL text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<StoredObject>,
     /// The index.
     pub index: StoredObject,
     /// Roles, database settings and grants as SQL.

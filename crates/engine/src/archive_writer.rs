@@ -27,6 +27,7 @@ pub struct ArchiveWriter {
     pieces_hash: Sha256,
     totals: Totals,
     list: OpenList,
+    positions: bool,
 }
 
 /// The chunk list that is being written.
@@ -104,7 +105,14 @@ impl ArchiveWriter {
             ..Totals::default()
         };
         let list = OpenList::new(0, 0);
-        Ok(Self { upload, codec, index, blocks: Vec::new(), pieces_hash: Sha256::new(), totals, list })
+        let (blocks, pieces_hash) = (Vec::new(), Sha256::new());
+        Ok(Self { upload, codec, index, blocks, pieces_hash, totals, list, positions: true })
+    }
+
+    /// Leaves positions and pieces out of the index: the archive is only on its way to become something else.
+    pub fn without_positions(mut self) -> Self {
+        self.positions = false;
+        self
     }
 
     async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
@@ -132,7 +140,7 @@ impl ArchiveWriter {
         let WorkedPiece { encoded, sha256, digest, open, end } = piece;
         let offset = self.upload.position();
         let length = encoded.bytes.len() as u64;
-        if length > 0 {
+        if length > 0 && self.positions {
             self.pieces_hash.update(sha256);
             self.index.push(&IndexRecord::Piece(PieceRecord {
                 dump_id: self.list.dump_id,
@@ -145,6 +153,8 @@ impl ArchiveWriter {
                 open,
                 sha256: hex::encode(sha256),
             }))?;
+        }
+        if length > 0 {
             self.write(encoded.bytes).await?;
         }
         let list = &mut self.list;
@@ -171,8 +181,8 @@ impl ArchiveWriter {
             group: plan.group.clone(),
             digest: list.digest,
             data_bytes,
-            offset: list.block_at,
-            length: self.upload.position() - list.block_at,
+            offset: if self.positions { list.block_at } else { 0 },
+            length: if self.positions { self.upload.position() - list.block_at } else { 0 },
         }))
     }
 
@@ -207,6 +217,9 @@ impl ArchiveWriter {
         self.write(close_large_objects()).await?;
         let (dump_id, offset) = (self.list.dump_id, self.list.block_at);
         let length = self.upload.position() - offset;
+        if !self.positions {
+            return Ok(());
+        }
         self.index.push(&IndexRecord::LargeObjectBlock(LargeObjectBlockRecord { dump_id, offset, length }))
     }
 
@@ -233,6 +246,11 @@ impl ArchiveWriter {
             totals: self.totals,
             archive_version: format!("{}.{}", version.major, version.minor),
         })
+    }
+
+    /// Ends the blocks of an archive that became something else, and hands over the sink and the index, to be continued.
+    pub fn into_parts(self) -> (Box<dyn ObjectUpload>, IndexWriter, Totals) {
+        (self.upload, self.index, self.totals)
     }
 
     /// Ends the upload and removes what it stored.

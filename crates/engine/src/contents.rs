@@ -50,8 +50,7 @@ impl Contents {
     /// Fails when a COPY statement does not parse, or leaves that are loaded through one root have other columns.
     pub fn read(head: &Head) -> Result<Self, Error> {
         let encoding = head.encoding()?.unwrap_or_else(|| "SQL_ASCII".to_owned());
-        let mut contents =
-            Self { encoding, objects: Vec::new(), sequences: Vec::new(), tables: BTreeMap::new() };
+        let mut contents = Self { encoding, objects: Vec::new(), sequences: Vec::new(), tables: BTreeMap::new() };
         let mut group_columns: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
         for entry in head.entries() {
             let description = entry.description.as_ref();
@@ -115,7 +114,8 @@ impl Contents {
         let schema = self.text(entry.namespace.as_deref().unwrap_or_default());
         let name = self.text(&entry.tag);
         let via_root = entry.definition.as_deref().is_some_and(|text| text.starts_with(VIA_ROOT));
-        let group = if via_root { target.clone() } else { holdpoint_core::fingerprint::qualified(Some(&schema), &name) };
+        let group =
+            if via_root { target.clone() } else { holdpoint_core::fingerprint::qualified(Some(&schema), &name) };
         let own: Vec<Vec<u8>> = statement.columns_list().into_iter().map(|column| column.to_vec()).collect();
         let first = groups.entry(group.clone()).or_insert_with(|| own.clone());
         let order = ColumnOrder::between(&own, first)?;

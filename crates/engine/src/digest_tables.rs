@@ -194,7 +194,8 @@ async fn read_batch(
     found: &mut Vec<LargeObjectRecord>,
 ) -> Result<(), Error> {
     const WHAT: &str = "reading large objects";
-    const FIRST: &str = "SELECT oid, pg_catalog.lo_get(oid, 0, $2) FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS batch(oid)";
+    const FIRST: &str =
+        "SELECT oid, pg_catalog.lo_get(oid, 0, $2) FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS batch(oid)";
     for row in session.query(WHAT, FIRST, &[&batch, &STEP]).await? {
         let oid: u32 = row.get(0);
         let mut hash = StreamHash::default();
@@ -256,7 +257,8 @@ mod tests {
 
     #[test]
     fn leaves_of_one_root_are_one_group() {
-        let leaves = [table("t1", "s.root", "s.root", Some("a"), None), table("t2", "s.root", "s.root", Some("a"), None)];
+        let leaves =
+            [table("t1", "s.root", "s.root", Some("a"), None), table("t2", "s.root", "s.root", Some("a"), None)];
         let queries = group_queries(&leaves, "UTF8");
         assert_eq!((queries.len(), queries[0].bytes), (1, 2));
     }

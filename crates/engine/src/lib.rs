@@ -12,6 +12,7 @@ mod index_file;
 mod pass_through;
 mod piece_check;
 mod piece_cutter;
+mod plain;
 mod read_back;
 
 pub use archive_writer::{ArchiveWriter, StoredArchive};
@@ -21,4 +22,5 @@ pub use error::Error;
 pub use foreign::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
 pub use index_file::{FinishedIndex, IndexReader, IndexWriter};
 pub use pass_through::{OpenedStream, PassThroughOptions, pass_through, read_head};
+pub use plain::{PipeSink, PlainOptions, StoredPlain, read_back_plain, store_plain};
 pub use read_back::{ReadBack, ReadBackOptions, read_back};

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, Bytes, BytesMut};
 use holdpoint_archive::{
-    Adler32, Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects,
-    open_table,
+    Adler32, Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects, open_table,
 };
 use holdpoint_core::digest::{ColumnOrder, RowDigest, RowDigester, StreamHash};
 use holdpoint_core::index::{IndexRecord, LargeObjectBlockRecord, LargeObjectRecord, PieceRecord, TableRecord};

@@ -17,6 +17,7 @@ pub mod init;
 pub mod leftovers;
 pub mod restore;
 mod restored;
+pub mod schema_check;
 pub mod selection;
 pub mod status;
 pub mod verify;

@@ -10,10 +10,14 @@ use holdpoint_core::fingerprint::{
     self, Aspect, Difference, compare_large_objects, compare_maps, compare_rows, compare_sequences, object_name,
 };
 use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::manifest::{Manifest, PointFormat};
 use holdpoint_core::verification::{Compared, Level, Verdict, Verification};
-use holdpoint_engine::{Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_head};
-use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, judge};
+use holdpoint_engine::{
+    Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_back_plain, read_head,
+};
+use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, ProgramName, Psql, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use holdpoint_process::Program;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
@@ -37,29 +41,22 @@ pub(crate) struct Ownership {
 /// servers have by default holds 6,400.
 pub(crate) const ONE_TRANSACTION_OBJECTS: usize = 2000;
 
-/// Streams the archive from the repository into pg_restore, checked on its way.
+/// Streams a point from the repository into pg_restore (or psql, for SQL text), checked on its way.
 ///
 /// Nothing of it touches the local disk. On failure the target holds a part of the data.
 pub(crate) async fn restore_archive(
     context: &Context,
     expected: &Expected,
     target: &ConnectionSettings,
-    pg_restore: &ClientProgram,
+    client: &ClientProgram,
     ownership: Ownership,
     jobs: usize,
 ) -> Result<ReadBack, Error> {
-    let mut call = PgRestore::of_stdin(pg_restore).no_tablespaces();
-    if ownership.no_owner {
-        call = call.no_owner();
-    }
-    if ownership.no_privileges {
-        call = call.no_privileges();
-    }
-    if ownership.one_transaction {
-        call = call.single_transaction();
-    }
-    let mut running = call.into_database(target, "").start().map_err(holdpoint_postgres::Error::Process)?;
-    let mut stdin = running.take_stdin().ok_or_else(|| Error::Internal("pg_restore has no stdin".to_owned()))?;
+    let plain = expected.manifest.stored_as == PointFormat::Plain;
+    let program = if plain { script(client, target, ownership)? } else { archive(client, target, ownership) };
+    let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
+    let mut stdin =
+        running.take_stdin().ok_or_else(|| Error::Internal("the client program has no stdin".to_owned()))?;
     let (send, receive) = mpsc::channel(TEE);
     let feed = async {
         // Dropped with this block, so that the reader notices when pg_restore is gone; its own words then say why.
@@ -76,18 +73,49 @@ pub(crate) async fn restore_archive(
             // Only now may pg_restore see the end of its input: an end after a failed read would look like a good one.
             drop(stdin);
             let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
-            judge(pg_restore, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+            judge(client, ended.map_err(holdpoint_postgres::Error::Process)?)?;
             Ok(read)
         }
         Err(Error::Engine(holdpoint_engine::Error::NobodyReads)) => {
             let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
-            judge(pg_restore, ended.map_err(holdpoint_postgres::Error::Process)?)?;
-            Err(Error::Internal("pg_restore stopped reading and yet ended well".to_owned()))
+            judge(client, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+            Err(Error::Internal("the client program stopped reading and yet ended well".to_owned()))
         }
         Err(error) => {
             running.terminate_group(GRACE).await.ok();
             Err(error)
         }
+    }
+}
+
+fn archive(pg_restore: &ClientProgram, target: &ConnectionSettings, ownership: Ownership) -> Program {
+    let mut call = PgRestore::of_stdin(pg_restore).no_tablespaces();
+    if ownership.no_owner {
+        call = call.no_owner();
+    }
+    if ownership.no_privileges {
+        call = call.no_privileges();
+    }
+    if ownership.one_transaction {
+        call = call.single_transaction();
+    }
+    call.into_database(target, "")
+}
+
+/// SQL text cannot leave owners or grants out: they are statements like all others.
+fn script(psql: &ClientProgram, target: &ConnectionSettings, ownership: Ownership) -> Result<Program, Error> {
+    if ownership.no_owner || ownership.no_privileges {
+        return Err(Error::Usage("a restore point stored as SQL text cannot leave owners or grants out".to_owned()));
+    }
+    let call = Psql::new(psql, target);
+    Ok(if ownership.one_transaction { call.single_transaction().piped() } else { call.piped() })
+}
+
+/// The program that restores a point: pg_restore for an archive, psql for SQL text.
+pub(crate) fn restoring_program(manifest: &Manifest) -> ProgramName {
+    match manifest.stored_as {
+        PointFormat::Archive => ProgramName::PgRestore,
+        PointFormat::Plain => ProgramName::Psql,
     }
 }
 
@@ -107,7 +135,11 @@ pub(crate) async fn read_archive(
     let reader = context.repository.store().read(&archive.key, None, None).await?;
     let options = ReadBackOptions { codec, jobs };
     let index = expected.records()?;
-    Ok(read_back(reader, archive, index, &options, tee, context.progress.as_ref(), &context.cancel).await?)
+    let progress = context.progress.as_ref();
+    if expected.manifest.stored_as == PointFormat::Plain {
+        return Ok(read_back_plain(reader, archive, index, tee, progress, &context.cancel).await?);
+    }
+    Ok(read_back(reader, archive, index, &options, tee, progress, &context.cancel).await?)
 }
 
 /// What a live database holds, as far as it is compared.

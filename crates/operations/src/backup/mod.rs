@@ -3,6 +3,7 @@
 mod checks;
 mod globals;
 mod identity;
+mod passage;
 mod recipe;
 mod run;
 

@@ -1,7 +1,6 @@
 //! Making a restore point, in the order that makes its success true.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,16 +8,17 @@ use holdpoint_core::manifest::{
     ArchiveObject, FORMAT, Manifest, PointFormat, SnapshotFacts, StoredObject, Timings, Totals,
 };
 use holdpoint_core::progress::Phase;
-use holdpoint_core::{PointId, layout};
-use holdpoint_engine::{ArchiveWriter, Contents, PassThroughOptions, StoredArchive, pass_through, read_head};
+use holdpoint_core::{DatabaseName, PointId, layout};
+use holdpoint_engine::{Contents, read_head};
 use holdpoint_postgres::catalog::{database, relations, roles};
 use holdpoint_postgres::identity::ServerIdentity;
 use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
-use holdpoint_repository::{PutOptions, UploadOptions, Uploaded};
+use holdpoint_repository::{PutOptions, Uploaded};
 use sha2::{Digest, Sha256};
 
 use super::checks::{Checked, check};
+use super::passage::{Passage, StoredData, StoredFacts, abort};
 use super::{BackupOptions, BackupReport, globals, recipe};
 use crate::{Context, Error, Source};
 
@@ -42,13 +42,18 @@ pub async fn backup(context: &Context, source: &Source, options: &BackupOptions)
 struct Programs {
     pg_dump: ClientProgram,
     pg_dumpall: ClientProgram,
+    pg_restore: ClientProgram,
 }
 
 impl Programs {
     async fn find(context: &Context, source: &Source, session: &Session) -> Result<Self, Error> {
         let major = session.server().major;
         let find = |name| source.programs.find_for_server(name, major, source.client_major, &context.cancel);
-        Ok(Self { pg_dump: find(ProgramName::PgDump).await?, pg_dumpall: find(ProgramName::PgDumpall).await? })
+        Ok(Self {
+            pg_dump: find(ProgramName::PgDump).await?,
+            pg_dumpall: find(ProgramName::PgDumpall).await?,
+            pg_restore: find(ProgramName::PgRestore).await?,
+        })
     }
 }
 
@@ -117,7 +122,7 @@ impl Backup<'_> {
         settings: &ConnectionSettings,
         pg_options: &str,
         facts: &SourceFacts,
-    ) -> Result<(StoredArchiveFacts, Uploaded), Error> {
+    ) -> Result<(StoredFacts, Uploaded), Error> {
         let program = PgDump::new(&self.programs.pg_dump, settings, pg_options)
             .snapshot(snapshot.id())
             .lock_wait_timeout(Duration::from_secs(self.options.lock_wait_seconds))
@@ -181,41 +186,29 @@ impl Backup<'_> {
         stdout: impl tokio::io::AsyncRead + Unpin + Send,
         snapshot: &Snapshot,
         facts: &SourceFacts,
-    ) -> Result<StoredArchive, Error> {
+    ) -> Result<StoredData, Error> {
         let context = self.context;
         context.progress.phase(Phase::ReadingContents, None);
         let stream = tokio::select! {
             stream = read_head(stdout) => stream?,
             () = context.cancel.cancelled() => return Err(Error::Interrupted),
         };
-        let head = Arc::clone(&stream.head);
-        let contents = Contents::read(&head)?;
+        let contents = Contents::read(&stream.head)?;
         self.unrewritten(snapshot, &contents).await?;
-        let key = layout::archive(&context.database, &facts.id);
-        let upload_options = UploadOptions {
-            expected_bytes: facts.database_bytes / 2,
-            held_back_bytes: head.len() as u64,
-            ..UploadOptions::default()
-        };
-        let upload = context.repository.store().begin_upload(&key, upload_options).await?;
         context.progress.phase(Phase::CopyingData, Some(facts.database_bytes));
-        let mut writer = ArchiveWriter::new(upload, self.options.codec, &contents, &facts.roles)?;
-        let options = PassThroughOptions {
-            codec: self.options.codec,
-            jobs: self.options.jobs,
-            piece_bytes: piece_bytes(facts.database_bytes),
-            filters: facts.filters.clone(),
+        let passage = Passage {
+            context,
+            options: self.options,
+            id: &facts.id,
+            contents: &contents,
+            roles: &facts.roles,
+            filters: &facts.filters,
+            database_bytes: facts.database_bytes,
         };
-        let progress = context.progress.as_ref();
-        let passed = pass_through(stream, &contents, &mut writer, &options, progress, &context.cancel).await;
-        if let Err(error) = passed {
-            let failure = if context.cancel.is_cancelled() { Error::Interrupted } else { error.into() };
-            return match writer.abort().await {
-                Ok(()) => Err(failure),
-                Err(remains) => Err(left_behind(failure, &remains)),
-            };
+        match self.options.format {
+            PointFormat::Archive => passage.archive(stream).await,
+            PointFormat::Plain => passage.plain(stream, &self.programs.pg_restore).await,
         }
-        Ok(writer.finish(&head).await?)
     }
 
     /// Fails when a table was truncated or rewritten between the snapshot and pg_dump's lock: its rows are gone for
@@ -238,23 +231,21 @@ impl Backup<'_> {
         }
     }
 
-    async fn complete(&self, stored: StoredArchive) -> Result<(StoredArchiveFacts, Uploaded), Error> {
+    async fn complete(&self, stored: StoredData) -> Result<(StoredFacts, Uploaded), Error> {
         self.context.progress.phase(Phase::CompletingUpload, None);
         if self.context.cancel.is_cancelled() {
             return Err(abort(stored.upload, Error::Interrupted).await);
         }
-        let StoredArchive { upload, head, head_sha256, root_sha256, index, totals, archive_version } = stored;
-        let head_bytes = head.len() as u64;
-        let uploaded = upload.finish(head).await?;
-        let facts = StoredArchiveFacts { head_bytes, head_sha256, root_sha256, index, totals, archive_version };
-        Ok((facts, uploaded))
+        let StoredData { upload, held_back, contents, facts } = stored;
+        let uploaded = upload.finish(held_back).await?;
+        Ok((StoredFacts { contents, ..facts }, uploaded))
     }
 
     async fn publish(
         &self,
         settings: &ConnectionSettings,
         facts: &SourceFacts,
-        (stored, uploaded): (StoredArchiveFacts, Uploaded),
+        (stored, uploaded): (StoredFacts, Uploaded),
     ) -> Result<Manifest, Error> {
         let context = self.context;
         context.progress.phase(Phase::StoringIndex, None);
@@ -262,7 +253,11 @@ impl Backup<'_> {
         let globals = globals::globals(context, &self.programs.pg_dumpall, settings, &facts.properties).await?;
         let index = self.put(layout::index(&context.database, &facts.id), stored.index.bytes).await?;
         let globals = self.put(layout::globals(&context.database, &facts.id), globals.into()).await?;
-        let key = layout::archive(&context.database, &facts.id);
+        let contents = match stored.contents {
+            Some(head) => Some(self.put(layout::contents(&context.database, &facts.id), head).await?),
+            None => None,
+        };
+        let key = data_key(self.options.format, &context.database, &facts.id);
         let url = context.repository.store().url();
         let manifest = Manifest {
             format: FORMAT,
@@ -270,19 +265,19 @@ impl Backup<'_> {
             database: context.database.clone(),
             repository_id: context.repository.id().to_owned(),
             holdpoint_version: env!("CARGO_PKG_VERSION").to_owned(),
-            stored_as: PointFormat::Archive,
+            stored_as: self.options.format,
             identity: self.server().identity.clone(),
             server: facts.server.clone(),
             client_version: self.programs.pg_dump.to_string(),
             snapshot: facts.snapshot.clone(),
             timings: Timings { started_at: self.checked.started_at, stored_for_ms },
-            codec: self.options.codec.to_string(),
+            codec: stored.codec.to_string(),
             options: selection_words(&self.options.selection),
             not_covered: self.checked.not_covered.clone(),
             extensions: facts.extensions.clone(),
             database_properties: facts.properties.clone(),
             totals: Totals { database_bytes: facts.database_bytes, ..stored.totals },
-            recipe: recipe::recipe(&url.object(&key), &url.object(&globals.key), PointFormat::Archive, &facts.server),
+            recipe: recipe::recipe(&url.object(&key), &url.object(&globals.key), self.options.format, &facts.server),
             archive: ArchiveObject {
                 key,
                 bytes: uploaded.size_bytes,
@@ -290,8 +285,9 @@ impl Backup<'_> {
                 head_sha256: stored.head_sha256,
                 root_sha256: stored.root_sha256,
                 crc64nvme: Some(uploaded.crc64nvme.base64()),
-                archive_version: Some(stored.archive_version),
+                archive_version: stored.archive_version,
             },
+            contents,
             index,
             globals,
             reason: self.options.reason.clone(),
@@ -319,7 +315,12 @@ impl Backup<'_> {
     /// Removes the objects of a restore point that was not published, and says what could not be removed.
     async fn clean(&self, id: &PointId, failure: Error) -> Error {
         let database = &self.context.database;
-        let keys = [layout::archive(database, id), layout::index(database, id), layout::globals(database, id)];
+        let keys = [
+            data_key(self.options.format, database, id),
+            layout::contents(database, id),
+            layout::index(database, id),
+            layout::globals(database, id),
+        ];
         let removed = self.context.repository.store().delete_many(&keys).await;
         let remains: Vec<String> = removed.into_iter().filter_map(|(key, gone)| gone.err().map(|_| key)).collect();
         if remains.is_empty() {
@@ -330,25 +331,11 @@ impl Backup<'_> {
     }
 }
 
-/// What is kept of a stored archive once its upload is complete.
-struct StoredArchiveFacts {
-    head_bytes: u64,
-    head_sha256: String,
-    root_sha256: String,
-    index: holdpoint_engine::FinishedIndex,
-    totals: Totals,
-    archive_version: String,
-}
-
-async fn abort(upload: Box<dyn holdpoint_repository::ObjectUpload>, failure: Error) -> Error {
-    match upload.abort().await {
-        Ok(()) => failure,
-        Err(remains) => left_behind(failure, &remains),
+fn data_key(format: PointFormat, database: &DatabaseName, id: &PointId) -> String {
+    match format {
+        PointFormat::Archive => layout::archive(database, id),
+        PointFormat::Plain => layout::plain(database, id),
     }
-}
-
-fn left_behind(failure: Error, remains: &dyn std::error::Error) -> Error {
-    Error::LeftBehind { failure: Box::new(failure), remains: remains.to_string() }
 }
 
 /// Whether the stream itself ended or broke, so that pg_dump's own words are worth waiting for.
@@ -364,13 +351,6 @@ fn stream_ended(error: &Error) -> bool {
                 | Engine::Pipe(..)
         )
     )
-}
-
-/// Bytes of a piece: 4 MiB, more for large databases, so that an index stays small.
-fn piece_bytes(database_bytes: u64) -> usize {
-    const SMALLEST: u64 = 4 << 20;
-    const LARGEST: u64 = 32 << 20;
-    usize::try_from((database_bytes / 20_000).clamp(SMALLEST, LARGEST)).unwrap_or(4 << 20)
 }
 
 fn selection_words(selection: &holdpoint_postgres::programs::DumpSelection) -> Vec<String> {

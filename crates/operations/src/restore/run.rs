@@ -90,7 +90,7 @@ async fn load(
 ) -> Result<(Compared, Vec<Difference>), Error> {
     let major = session.server().major;
     let find = |name| options.programs.find(name, major, &context.cancel);
-    let pg_restore = find(ProgramName::PgRestore).await?;
+    let restoring = find(restored::restoring_program(&expected.manifest)).await?;
     let pg_dump = find(ProgramName::PgDump).await?;
     let ownership = Ownership {
         no_owner: options.no_owner,
@@ -98,7 +98,7 @@ async fn load(
         one_transaction: expected.objects.len() < restored::ONE_TRANSACTION_OBJECTS,
     };
     context.progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
-    restored::restore_archive(context, expected, settings, &pg_restore, ownership, options.jobs).await?;
+    restored::restore_archive(context, expected, settings, &restoring, ownership, options.jobs).await?;
     context.progress.phase(Phase::Restored, None);
     context.progress.phase(Phase::Comparing, Some(expected.manifest.totals.data_bytes));
     let pg_options = restored::pinned_options(settings).await?;

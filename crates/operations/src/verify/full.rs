@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::index::ObjectRecord;
-use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, Level};
 use holdpoint_engine::ReadBack;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, ProgramName};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use sha2::{Digest, Sha256};
 
 use super::VerifyOptions;
 use super::scratch::{Scratch, could_not_run};
@@ -34,6 +34,7 @@ pub(super) struct Findings {
 pub(super) struct Programs {
     pg_dump: ClientProgram,
     pg_restore: ClientProgram,
+    restoring: ClientProgram,
 }
 
 impl Programs {
@@ -49,7 +50,11 @@ impl Programs {
                 error => error.into(),
             })
         };
-        Ok(Self { pg_dump: find(ProgramName::PgDump).await?, pg_restore: find(ProgramName::PgRestore).await? })
+        Ok(Self {
+            pg_dump: find(ProgramName::PgDump).await?,
+            pg_restore: find(ProgramName::PgRestore).await?,
+            restoring: find(restored::restoring_program(&expected.manifest)).await?,
+        })
     }
 }
 
@@ -70,7 +75,7 @@ pub(super) async fn compare(
     let whole = options.level > Level::Stored;
     findings.read = if whole {
         let ownership = Ownership::default();
-        restored::restore_archive(context, expected, &target, &programs.pg_restore, ownership, options.jobs).await?
+        restored::restore_archive(context, expected, &target, &programs.restoring, ownership, options.jobs).await?
     } else {
         let read = restored::read_archive(context, expected, None, options.jobs).await?;
         restore_schema(context, expected, &target, &programs.pg_restore).await?;
@@ -138,13 +143,18 @@ async fn restore_schema(
     target: &ConnectionSettings,
     pg_restore: &ClientProgram,
 ) -> Result<(), Error> {
-    let archive = &expected.manifest.archive;
-    if expected.manifest.stored_as == PointFormat::Plain {
-        return Err(Error::Internal("a plain dump has no head".to_owned()));
+    // The head is the archive's first bytes; of a plain dump it lies beside it.
+    let manifest = &expected.manifest;
+    let (key, bytes, sha256) = match &manifest.contents {
+        Some(contents) => (&contents.key, contents.bytes, &contents.sha256),
+        None => (&manifest.archive.key, manifest.archive.head_bytes, &manifest.archive.head_sha256),
+    };
+    let reader = context.repository.store().read(key, Some(0..bytes), None).await?;
+    let head = reader.read_to_end(bytes).await?;
+    if hex::encode(Sha256::digest(&head)) != *sha256 {
+        let reason = "the contents are not what was written".to_owned();
+        return Err(holdpoint_engine::Error::Damaged { object: key.clone(), offset: 0, reason }.into());
     }
-    let range = Some(0..archive.head_bytes);
-    let reader = context.repository.store().read(&archive.key, range, None).await?;
-    let head = reader.read_to_end(archive.head_bytes).await?;
     let io = |source| Error::Io { what: "writing the archive's head to a temporary file".to_owned(), source };
     let mut file = tempfile::NamedTempFile::new().map_err(io)?;
     file.write_all(&head).map_err(io)?;

@@ -1,8 +1,9 @@
 //! Backup, verification and restore of the awkward schema.
 
+use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::{Level, Verdict};
-use holdpoint_operations::backup::backup;
+use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::{RestoreOptions, restore};
 use holdpoint_operations::verify::verify;
 use holdpoint_testkit::{Cluster, ClusterOptions, sample};
@@ -24,21 +25,24 @@ fn restore_options(cluster: &Cluster, from: Selector, into: &str) -> RestoreOpti
     }
 }
 
-async fn round(major: u32) {
+async fn round(major: u32, format: PointFormat) {
     let cluster = Cluster::start(ClusterOptions::major(major));
     sample::load_awkward(&cluster, "awkward");
     let scratch = Cluster::start(ClusterOptions::major(major));
     let place = support::place("awkward").await;
     let context = &place.context;
     let source = support::source(&cluster, "awkward");
-    let made = backup(context, &source, &support::backup_options()).await.unwrap();
+    let options = BackupOptions { format, ..support::backup_options() };
+    let made = backup(context, &source, &options).await.unwrap();
     let point = made.manifest.id.clone();
     for level in [Level::Stored, Level::Full] {
         let report = verify(context, &point, &support::verify_options(&scratch, level)).await.unwrap();
         let found = &report.verification;
         let lines: Vec<String> = found.differences.iter().map(|one| one.line()).collect();
         assert_eq!(found.verdict, Verdict::Proved, "{major} {level}: {lines:#?} {:#?}", found.obstacles);
-        assert_eq!(found.compared.rows, made.manifest.totals.rows);
+        if (format, level) != (PointFormat::Plain, Level::Stored) {
+            assert_eq!(found.compared.rows, made.manifest.totals.rows);
+        }
     }
     cluster.create_database_with("restored", "TEMPLATE template0");
     let options = restore_options(&cluster, Selector::Id(point), "restored");
@@ -55,10 +59,15 @@ async fn round(major: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_awkward_schema_on_18() {
-    round(18).await;
+    round(18, PointFormat::Archive).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_awkward_schema_on_14() {
-    round(14).await;
+    round(14, PointFormat::Archive).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_awkward_schema_as_sql_text() {
+    round(17, PointFormat::Plain).await;
 }

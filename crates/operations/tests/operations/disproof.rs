@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use holdpoint_core::fingerprint::Aspect;
 use holdpoint_core::progress::{Phase, Progress};
 use holdpoint_core::verification::{Level, Standing, Verdict};
+use holdpoint_operations::Context;
 use holdpoint_operations::backup::backup;
 use holdpoint_operations::catalogue::show;
 use holdpoint_operations::verify::verify;
-use holdpoint_operations::Context;
 use holdpoint_testkit::{Cluster, ClusterOptions};
 
 use crate::support;
@@ -82,7 +82,11 @@ async fn every_kind_of_damage_is_disproved_and_named() {
         ("SELECT lo_put(4000000000, 0, 'A')", Aspect::LargeObject, "large object 4000000000"),
         ("SELECT lo_unlink(4000000000)", Aspect::LargeObject, "large object 4000000000"),
         ("DROP INDEX by_name", Aspect::Object, "INDEX public.by_name"),
-        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'", Aspect::Object, "FUNCTION public.f()"),
+        (
+            "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+            Aspect::Object,
+            "FUNCTION public.f()",
+        ),
         ("REVOKE SELECT ON t FROM reader", Aspect::Object, "ACL public.TABLE t"),
         ("ALTER TABLE t OWNER TO reader", Aspect::Object, "TABLE public.t"),
         ("COMMENT ON TABLE t IS 'changed'", Aspect::Object, "COMMENT public.TABLE t"),
@@ -91,8 +95,7 @@ async fn every_kind_of_damage_is_disproved_and_named() {
         ("DROP TABLE no_key", Aspect::Rows, "public.no_key"),
         ("CREATE EXTENSION hstore", Aspect::Extension, "extension hstore"),
     ] {
-        let tamper =
-            Arc::new(Tamper { scratch: scene.scratch, sql: sql.to_owned(), done: AtomicBool::new(false) });
+        let tamper = Arc::new(Tamper { scratch: scene.scratch, sql: sql.to_owned(), done: AtomicBool::new(false) });
         let context = Context { progress: Arc::clone(&tamper) as Arc<dyn Progress>, ..scene.place.context.clone() };
         let options = support::verify_options(scene.scratch, Level::Full);
         let found = verify(&context, &scene.point, &options).await.unwrap().verification;

@@ -1,0 +1,111 @@
+//! The schema of a live database: what it is now, and whether it is still what a restore point recorded.
+//!
+//! Texts are compared as pg_dump writes them for the very same database, which is a fixed point; a database that came
+//! out of a restore may differ in texts that every restore rewrites, and then counts as changed.
+
+use holdpoint_core::PointId;
+use holdpoint_core::fingerprint::{Difference, compare_objects};
+use holdpoint_core::index::ObjectRecord;
+use holdpoint_postgres::programs::ProgramName;
+use holdpoint_postgres::{Session, SessionPurpose};
+
+use crate::expected::Expected;
+use crate::restored::observe;
+use crate::{Context, Error, Source};
+
+/// The schema objects of a database at some moment, without what comes and goes with rows (large objects).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    objects: Vec<ObjectRecord>,
+}
+
+impl Schema {
+    /// Reads the schema of a live database from the contents that pg_dump would write.
+    ///
+    /// pg_dump takes its shared locks for a moment, waits for them at most 30 s, and copies no rows; whatever it held
+    /// is given back when the server has noticed its end, shortly after this returns.
+    ///
+    /// # Errors
+    /// Those of connecting and of pg_dump; [`Error::Interrupted`].
+    pub async fn live(context: &Context, source: &Source) -> Result<Self, Error> {
+        let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint schema check")).await?;
+        let major = session.server().major;
+        let form = session.pin_text_form().await;
+        session.close().await;
+        let form = form?;
+        let programs = &source.programs;
+        let pg_dump =
+            programs.find_for_server(ProgramName::PgDump, major, source.client_major, &context.cancel).await?;
+        let observed = observe(context, &source.settings, &pg_dump, &form.pg_options()).await;
+        match observed {
+            Ok(observed) => Ok(Self::of(observed.contents.objects)),
+            Err(_) if context.cancel.is_cancelled() => Err(Error::Interrupted),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the schema that a restore point recorded.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPoint`], and those of the repository.
+    pub async fn recorded(context: &Context, point: &PointId) -> Result<Self, Error> {
+        Ok(Self::of(Expected::read(context, point).await?.objects))
+    }
+
+    fn of(objects: Vec<ObjectRecord>) -> Self {
+        Self { objects: objects.into_iter().filter(|object| !comes_with_rows(object)).collect() }
+    }
+
+    /// Lists what differs in a later schema of the same database.
+    pub fn changes(&self, later: &Self) -> Vec<Difference> {
+        compare_objects(&self.objects, &later.objects)
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there is no object at all.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+}
+
+/// Entries that are there because of rows: large objects, their grants and comments, statistics.
+fn comes_with_rows(object: &ObjectRecord) -> bool {
+    match object.description.as_str() {
+        "BLOB" | "BLOBS" | "BLOB METADATA" | "BLOB COMMENTS" | "STATISTICS DATA" => true,
+        "ACL" | "COMMENT" | "SECURITY LABEL" => object.tag.starts_with("LARGE OBJECT"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(description: &str, tag: &str, sha256: &str) -> ObjectRecord {
+        let namespace = Some("public".to_owned());
+        let owner = Some("app".to_owned());
+        ObjectRecord { description: description.into(), namespace, tag: tag.into(), owner, sha256: sha256.into() }
+    }
+
+    #[test]
+    fn a_new_large_object_is_no_change_of_the_schema() {
+        let before = Schema::of(vec![object("TABLE", "orders", "1")]);
+        let later = [object("BLOB", "16401", "2"), object("ACL", "LARGE OBJECT 16401", "3")];
+        let after = Schema::of([vec![object("TABLE", "orders", "1")], later.to_vec()].concat());
+        assert!(before.changes(&after).is_empty());
+        assert_eq!((after.len(), after.is_empty()), (1, false));
+    }
+
+    #[test]
+    fn a_changed_text_is_named() {
+        let before = Schema::of(vec![object("TABLE", "orders", "1"), object("ACL", "TABLE orders", "1")]);
+        let after = Schema::of(vec![object("TABLE", "orders", "2"), object("ACL", "TABLE orders", "1")]);
+        let changes = before.changes(&after);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].name, "TABLE public.orders");
+    }
+}

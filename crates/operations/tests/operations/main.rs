@@ -1,0 +1,7 @@
+//! The verbs on real servers and a real local repository.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
+
+mod disproof;
+mod support;
+mod vertical;
