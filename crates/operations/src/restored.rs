@@ -17,7 +17,6 @@ use holdpoint_engine::{
 };
 use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, ProgramName, Psql, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
-use holdpoint_process::Program;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
@@ -53,7 +52,11 @@ pub(crate) async fn restore_archive(
     jobs: usize,
 ) -> Result<ReadBack, Error> {
     let plain = expected.manifest.stored_as == PointFormat::Plain;
-    let program = if plain { script(client, target, ownership)? } else { archive(client, target, ownership) };
+    let program = if plain {
+        script(client, target, ownership)?.piped()
+    } else {
+        archive(client, ownership).into_database(target, "")
+    };
     let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
     let mut stdin =
         running.take_stdin().ok_or_else(|| Error::Internal("the client program has no stdin".to_owned()))?;
@@ -88,7 +91,7 @@ pub(crate) async fn restore_archive(
     }
 }
 
-fn archive(pg_restore: &ClientProgram, target: &ConnectionSettings, ownership: Ownership) -> Program {
+fn archive(pg_restore: &ClientProgram, ownership: Ownership) -> PgRestore {
     let mut call = PgRestore::of_stdin(pg_restore).no_tablespaces();
     if ownership.no_owner {
         call = call.no_owner();
@@ -99,16 +102,16 @@ fn archive(pg_restore: &ClientProgram, target: &ConnectionSettings, ownership: O
     if ownership.one_transaction {
         call = call.single_transaction();
     }
-    call.into_database(target, "")
+    call
 }
 
 /// SQL text cannot leave owners or grants out: they are statements like all others.
-fn script(psql: &ClientProgram, target: &ConnectionSettings, ownership: Ownership) -> Result<Program, Error> {
+fn script(psql: &ClientProgram, target: &ConnectionSettings, ownership: Ownership) -> Result<Psql, Error> {
     if ownership.no_owner || ownership.no_privileges {
         return Err(Error::Usage("a restore point stored as SQL text cannot leave owners or grants out".to_owned()));
     }
     let call = Psql::new(psql, target);
-    Ok(if ownership.one_transaction { call.single_transaction().piped() } else { call.piped() })
+    Ok(if ownership.one_transaction { call.single_transaction() } else { call })
 }
 
 /// The program that restores a point: pg_restore for an archive, psql for SQL text.

@@ -271,6 +271,11 @@ impl Error {
         }
     }
 
+    /// Tells whether a child was ended because the caller wished it.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Process(error) if error.is_cancelled())
+    }
+
     /// Gives the SQLSTATE, where the server sent one.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {

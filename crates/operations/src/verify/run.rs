@@ -160,7 +160,7 @@ fn judge_postgres(verification: &mut Verification, error: holdpoint_postgres::Er
             Cause::ConnectionLost | Cause::LoginRefused => Some("see the scratch server's log".to_owned()),
             _ => None,
         },
-        Postgres::Process(holdpoint_process::Error::Cancelled { .. }) => return Err(Error::Interrupted),
+        error if error.is_cancelled() => return Err(Error::Interrupted),
         _ => Some("holdpoint doctor tries the scratch server alone".to_owned()),
     };
     match elsewhere {

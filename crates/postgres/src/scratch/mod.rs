@@ -11,6 +11,8 @@ mod local;
 mod place;
 mod server;
 
+pub use holdpoint_process::keeper::{SweepReport, abandoned, sweep};
+
 pub use command::CommandOptions;
 pub use database::DatabaseLocale;
 pub use extensions::{AvailableExtension, ExtensionGap, GapReason, available as available_extensions, extension_gaps};
