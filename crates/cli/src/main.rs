@@ -1,3 +1,128 @@
 //! The `holdpoint` program: arguments, configuration, progress, output, exit codes and signals.
+//!
+//! The only crate that reads the environment and the wall clock, prints, and ends the process. It decides nothing about
+//! backups, verifications or the gate: it gathers what was asked for, calls one function, and tells what came of it.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod config;
+mod demo;
+mod failure;
+mod hint;
+mod invocation;
+mod logging;
+mod mask;
+mod output;
+mod policy;
+mod progress;
+mod quantity;
+mod settings;
+mod signals;
+mod variables;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind as ClapKind;
+use holdpoint::exit_code;
+use holdpoint_operations::ErrorKind;
+use tokio_util::sync::CancellationToken;
+
+use arguments::{Arguments, Verb};
+use failure::{ErrorReport, Failure};
+use invocation::Invocation;
+use mask::Mask;
+use output::Output;
+use progress::Screen;
+use settings::Settings;
+use variables::Variables;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ExitCode::from(refuse(&error)),
+    };
+    if matches!(arguments.verb, Verb::ScratchKeeper) {
+        // Before any thread: the keeper blocks signals for the ones it starts.
+        return holdpoint_process::keeper::run();
+    }
+    let variables = Variables::of_process();
+    let screen = Screen::new();
+    logging::start(&arguments.common, &variables, &screen);
+    let output = Output::new(arguments.common.json);
+    let mask = Mask::new(secrets(&variables));
+    let cancel = CancellationToken::new();
+    let done = runtime().and_then(|runtime| {
+        let done = runtime.block_on(work(arguments, variables, screen, output.clone(), cancel.clone()));
+        // Blocking work that was cancelled is not waited for.
+        runtime.shutdown_background();
+        done
+    });
+    ExitCode::from(done.unwrap_or_else(|failure| {
+        let told = failure.told(&mask, cancel.is_cancelled());
+        output.failure(&told);
+        told.exit_code
+    }))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Io { what: "starting".to_owned(), source })
+}
+
+async fn work(
+    arguments: Arguments,
+    variables: Variables,
+    screen: Screen,
+    output: Output,
+    cancel: CancellationToken,
+) -> Result<u8, Failure> {
+    let _watch =
+        signals::watch(&cancel).map_err(|source| Failure::Io { what: "watching signals".to_owned(), source })?;
+    let folder = std::env::current_dir()
+        .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?;
+    let progress = progress::make(&arguments.common, output::talks_to_a_person(), &screen, &variables, &cancel);
+    let settings = Settings::gather(arguments.common, variables, &folder)?;
+    let invocation = Invocation { settings, output, progress, cancel };
+    commands::run(&invocation, &arguments.verb).await
+}
+
+/// Values that must not be shown wherever they turn up.
+fn secrets(variables: &Variables) -> Vec<String> {
+    const NAMES: [&str; 4] =
+        ["PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+    NAMES.iter().filter_map(|name| variables.get(name)).map(str::to_owned).collect()
+}
+
+/// Prints help and version as clap does, and everything else as an error of usage: masked, since clap repeats what was
+/// typed, and as JSON where that was asked for.
+fn refuse(error: &clap::Error) -> u8 {
+    if matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion) {
+        drop(error.print());
+        return exit_code::DONE;
+    }
+    let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    let text = Mask::default().text(&error.render().to_string());
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    if json {
+        let message = text.lines().next().unwrap_or_default().to_owned();
+        let hint = hint::of_kind(ErrorKind::Usage);
+        let report =
+            ErrorReport { kind: ErrorKind::Usage, message, causes: Vec::new(), hint, exit_code: exit_code::USAGE };
+        Output::new(json).failure(&report);
+    } else if error.kind() == ClapKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        drop(error.print());
+    } else {
+        let report = ErrorReport {
+            kind: ErrorKind::Usage,
+            message: text,
+            causes: Vec::new(),
+            hint: None,
+            exit_code: exit_code::USAGE,
+        };
+        Output::new(json).failure(&report);
+    }
+    exit_code::USAGE
+}

@@ -1,0 +1,21 @@
+//! Flags of `leftovers`.
+
+use clap::Args;
+
+/// Flags of `leftovers`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdpoint leftovers
+  holdpoint leftovers --remove --dry-run
+  holdpoint leftovers --remove --min-age 1h")]
+pub(crate) struct LeftoversArguments {
+    /// Remove what is certainly nobody's.
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Only say what would be removed.
+    #[arg(long, requires = "remove")]
+    pub(crate) dry_run: bool,
+    /// Leave younger uploads alone: one may be running now.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::quantity::parse_duration)]
+    pub(crate) min_age: std::time::Duration,
+}

@@ -1,0 +1,165 @@
+//! What may be typed: verbs, flags, and the variables that stand for flags.
+
+mod backup;
+mod catalogue;
+mod guard;
+mod init;
+mod leftovers;
+mod restore;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use holdpoint_core::DatabaseName;
+use holdpoint_core::verification::Level;
+use holdpoint_repository::RepositoryUrl;
+
+pub(crate) use backup::{BackupArguments, BackupFormat};
+pub(crate) use catalogue::{AdoptArguments, ShowArguments};
+pub(crate) use guard::GuardArguments;
+pub(crate) use init::{InitArguments, PolicyRole};
+pub(crate) use leftovers::LeftoversArguments;
+pub(crate) use restore::RestoreArguments;
+pub(crate) use verify::VerifyArguments;
+
+const EXAMPLES: &str = "\
+First steps:
+  export DATABASE_URL=postgresql://app@db.example.com/shop
+  export HOLDPOINT_REPOSITORY=s3://acme-backups/pg
+  holdpoint init
+  holdpoint doctor
+  holdpoint guard -- npm run db:migrate
+
+Without a database at hand:
+  holdpoint demo
+
+Exit codes are listed in docs/exit-codes.md.";
+
+/// Holds a migration until the way back is proven.
+#[derive(Debug, Parser)]
+#[command(name = "holdpoint", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common flags")]
+pub(crate) struct CommonArguments {
+    /// Read this configuration instead of the holdpoint.toml found upward from here [env: HOLDPOINT_CONFIG].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Work on this database: a [database.NAME] of the configuration, or a folder of the repository
+    /// [env: HOLDPOINT_DATABASE].
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) database: Option<DatabaseName>,
+    /// Use this repository: file:///directory or s3://bucket/prefix [env: HOLDPOINT_REPOSITORY].
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) repository: Option<RepositoryUrl>,
+    /// Print the report as one JSON document on stdout, and errors too.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on stderr; twice for all details.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Say nothing on stderr but errors.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Choose how progress is shown on stderr.
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t)]
+    pub(crate) progress: ProgressForm,
+    /// Show no progress.
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+    /// Write the log as JSON lines.
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(crate) log_json: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressForm {
+    /// Bars on a terminal, lines elsewhere, nothing beside --json.
+    #[default]
+    Auto,
+    /// Bars with rate and remaining time.
+    Bars,
+    /// One JSON object a line.
+    Json,
+    /// A line for each phase.
+    Log,
+    /// Nothing.
+    None,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make the repository, or print the storage policy of a role.
+    Init(InitArguments),
+    /// Try everything that a backup, a verification and a guarded run need, and say what would fail.
+    #[command(after_help = "Examples:\n  holdpoint doctor\n  holdpoint doctor --database shop --json")]
+    Doctor,
+    /// Make a restore point of the database.
+    Backup(BackupArguments),
+    /// List the restore points of the database.
+    #[command(after_help = "Examples:\n  holdpoint list\n  holdpoint list --json | jq -r '.points[-1].id'")]
+    List,
+    /// Show everything about one restore point, with the commands that restore it without holdpoint.
+    Show(ShowArguments),
+    /// Restore a restore point into a scratch server and match its fingerprint.
+    Verify(VerifyArguments),
+    /// Restore a restore point, or a dump made elsewhere, into an empty database.
+    Restore(RestoreArguments),
+    /// Record that the database moved: its folder belongs to another server from now on.
+    Adopt(AdoptArguments),
+    /// List what holdpoint made and did not remove.
+    Leftovers(LeftoversArguments),
+    /// Run a migration command once its way back is proven.
+    Guard(GuardArguments),
+    /// Show where the database stands, on one screen.
+    #[command(after_help = "Examples:\n  holdpoint status\n  holdpoint status --database shop --json")]
+    Status,
+    /// Show all of it on a throwaway server: restore point, proof, a migration that destroys, the way back.
+    #[command(after_help = "Examples:\n  holdpoint demo")]
+    Demo,
+    /// Print a script that completes holdpoint's verbs and flags in a shell.
+    Completions(CompletionsArguments),
+    /// Keep a scratch server until stdin ends; started by holdpoint itself.
+    #[command(name = "scratch-keeper", hide = true)]
+    ScratchKeeper,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdpoint completions bash > /etc/bash_completion.d/holdpoint
+  holdpoint completions zsh > ~/.zfunc/_holdpoint")]
+pub(crate) struct CompletionsArguments {
+    /// Write for this shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Reads a level that can be asked for: the others come with later verbs.
+fn level(text: &str) -> Result<Level, String> {
+    match text.parse()? {
+        level @ (Level::Stored | Level::Full) => Ok(level),
+        other => Err(format!("level {other} cannot be asked for yet: use stored or full")),
+    }
+}
+
+/// Reads a number of jobs.
+fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=256) => Ok(jobs),
+        _ => Err("is from 1 to 256".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

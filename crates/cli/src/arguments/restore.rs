@@ -1,0 +1,55 @@
+//! Flags of `restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use holdpoint_core::selector::Selector;
+
+use super::jobs;
+
+/// Flags of `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+POINT is an id, latest, proven, before:RUN, before:INSTANT, run:ID, or the path or s3:// URL of a dump made elsewhere
+(.sql, .sql.gz, pg_dump -Fc, -Fd or -Ft).
+TARGET is a [target.NAME] of the configuration, env:VARIABLE, or a URL; arguments can be seen by every user of the
+machine, so a URL with a password is better kept in a variable.
+
+Examples:
+  createdb shop_restored
+  holdpoint restore --from proven --into postgresql://admin@db.example.com/shop_restored
+  holdpoint restore --from before:2026-11-21T02:43:00Z --into env:RESTORE_URL
+  holdpoint restore --from latest --into staging --replace --after-sql mask.sql
+  holdpoint restore --from ./old.sql.gz --into postgresql:///scratch")]
+pub(crate) struct RestoreArguments {
+    /// Restore this.
+    #[arg(long, value_name = "POINT")]
+    pub(crate) from: Selector,
+    /// Restore into this database: it must exist and be empty.
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) into: String,
+    /// Replace what the target holds; only where the configuration says production = false.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Run this SQL before anyone may connect, such as masking.
+    #[arg(long, value_name = "FILE", requires = "replace")]
+    pub(crate) after_sql: Option<PathBuf>,
+    /// Keep the replaced database under another name.
+    #[arg(long, requires = "replace")]
+    pub(crate) keep_old: bool,
+    /// Leave out owners, for targets that lack the roles.
+    #[arg(long)]
+    pub(crate) no_owner: bool,
+    /// Leave out grants.
+    #[arg(long)]
+    pub(crate) no_privileges: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask before replacing.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Work with this many sessions.
+    #[arg(long, short, value_name = "N", value_parser = jobs)]
+    pub(crate) jobs: Option<usize>,
+}

@@ -1,0 +1,66 @@
+//! `holdpoint backup`.
+
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_operations::backup::{BackupOptions, BackupReport, backup};
+use holdpoint_operations::verify::{VerifyReport, verify};
+use serde::Serialize;
+
+use super::printed;
+use super::verify::code;
+use crate::arguments::{BackupArguments, BackupFormat};
+use crate::failure::Failure;
+use crate::invocation::{Invocation, Verification};
+use crate::output;
+use holdpoint::exit_code;
+
+/// A restore point, and its verification where that was asked for.
+#[derive(Serialize)]
+struct Made {
+    #[serde(flatten)]
+    backup: BackupReport,
+    verify: VerifyReport,
+}
+
+pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) -> Result<u8, Failure> {
+    let verification = arguments.verify.map(|level| Verification {
+        level,
+        scratch_url: None,
+        replace_missing_locale: false,
+        jobs: arguments.jobs,
+    });
+    // What would fail afterwards is refused before.
+    let verification = verification.map(|wanted| invocation.verify_options(&wanted)).transpose()?;
+    let source = invocation.source()?;
+    let context = invocation.context(true).await?;
+    let options = BackupOptions {
+        format: match arguments.format {
+            BackupFormat::Archive => PointFormat::Archive,
+            BackupFormat::Plain => PointFormat::Plain,
+        },
+        codec: arguments.compress,
+        jobs: invocation.settings.jobs(arguments.jobs),
+        selection: arguments.selection(),
+        lock_wait_seconds: arguments.lock_wait.as_secs(),
+        retain_until: invocation.retain_until(),
+        reason: arguments.reason.clone(),
+        label: None,
+        run: None,
+    };
+    let backup = backup(&context, &source, &options).await?;
+    let Some(options) = verification else {
+        printed(invocation.output.report(&backup, |report| {
+            format!("{}\nnot proven yet: holdpoint verify {}\n", output::backup(report), report.manifest.id)
+        }))?;
+        return Ok(exit_code::DONE);
+    };
+    if !invocation.output.json {
+        // The restore point stands, whatever comes now.
+        printed(invocation.output.text(&output::backup(&backup)))?;
+    }
+    invocation.sweep().await;
+    let verify = verify(&context, &backup.manifest.id, &options).await?;
+    let code = code(verify.verification.verdict);
+    let made = Made { backup, verify };
+    printed(invocation.output.report(&made, |made| output::verify(&made.verify)))?;
+    Ok(code)
+}

@@ -1,0 +1,96 @@
+//! `holdpoint guard`.
+
+use holdpoint_core::DatabaseName;
+use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
+use holdpoint_operations::Source;
+
+use super::printed;
+use crate::arguments::GuardArguments;
+use crate::failure::Failure;
+use crate::invocation::{Invocation, Verification, whole};
+use crate::output;
+use crate::settings::Purpose;
+use holdpoint::exit_code;
+
+pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> Result<u8, Failure> {
+    let settings = &invocation.settings;
+    let repository = settings.repository()?;
+    settings.demand_lasting(&repository, arguments.allow_local_repository)?;
+    let policy = settings.policy(arguments);
+    let verify = invocation.verify_options(&Verification {
+        level: policy.level,
+        scratch_url: arguments.scratch_url.as_deref(),
+        replace_missing_locale: arguments.replace_missing_locale,
+        jobs: arguments.jobs,
+    })?;
+    let backup = whole(arguments.compress, settings.jobs(arguments.jobs));
+    let source = invocation.source()?;
+    warn_of_another_database(invocation, &source);
+    let context = invocation.context(true).await?;
+    let options = GuardOptions {
+        command: arguments.command.clone(),
+        environment: settings.child_environment(!repository.url.is_local()),
+        policy,
+        unproven: arguments.unproven.clone(),
+        operator: operator(invocation),
+        own_flags: own_flags(invocation, &context.database),
+    };
+    invocation.sweep().await;
+    invocation
+        .output
+        .keep_for_the_document()
+        .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
+    let report = guard(&context, &source, &verify, &backup, &options).await?;
+    printed(invocation.output.report(&report, output::guard))?;
+    Ok(code(&report))
+}
+
+/// A restore point of one database is no way back for another. Only a warning: a pooler may give names of its own.
+fn warn_of_another_database(invocation: &Invocation, source: &Source) {
+    let Ok(migrates) = invocation.settings.connection(Purpose::Migrate) else { return };
+    if migrates.settings.database() != source.settings.database() {
+        tracing::warn!(
+            "{} names database {}, and the restore point will be of {}",
+            migrates.from,
+            migrates.settings.database(),
+            source.settings.database()
+        );
+    }
+}
+
+/// What happened to the database decides, not what the command said of itself.
+fn code(report: &GuardReport) -> u8 {
+    match report.exit_kind() {
+        ExitKind::Done => exit_code::DONE,
+        ExitKind::NothingApplied => exit_code::COMMAND_FAILED,
+        ExitKind::AppliedInPart => exit_code::APPLIED_IN_PART,
+        ExitKind::Interrupted => exit_code::INTERRUPTED,
+    }
+}
+
+/// Who runs it and where, in words.
+fn operator(invocation: &Invocation) -> Option<String> {
+    let variables = &invocation.settings.variables;
+    let user = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| variables.get(name));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let job = ["GITHUB_RUN_ID", "CI_JOB_URL", "BUILD_URL"].iter().find_map(|name| variables.get(name));
+    let on = if host.is_empty() { String::new() } else { format!(" on {host}") };
+    let by = job.map(|job| format!(", job {job}")).unwrap_or_default();
+    user.map(|user| format!("{user}{on}{by}"))
+}
+
+/// What the way back must repeat to be pasteable in another shell than this one.
+fn own_flags(invocation: &Invocation, database: &DatabaseName) -> Vec<String> {
+    let settings = &invocation.settings;
+    let mut flags = Vec::new();
+    if let Some(path) = &settings.config.path {
+        flags.extend(["--config".to_owned(), path.display().to_string()]);
+    }
+    flags.extend(["--database".to_owned(), database.to_string()]);
+    if let Some(url) = &settings.common.repository {
+        flags.extend(["--repository".to_owned(), url.to_string()]);
+    }
+    flags
+}

@@ -1,0 +1,31 @@
+//! `holdpoint init`.
+
+use holdpoint_operations::init::{InitReport, init};
+
+use super::printed;
+use crate::arguments::InitArguments;
+use crate::failure::Failure;
+use crate::invocation::{Invocation, now};
+use crate::policy::policy;
+use holdpoint::exit_code;
+
+pub(super) async fn run(invocation: &Invocation, arguments: &InitArguments) -> Result<u8, Failure> {
+    let repository = invocation.settings.repository()?;
+    if let Some(role) = arguments.print_policy {
+        let policy = policy(role, &repository.url, &invocation.settings.config.repository.s3)?;
+        printed(invocation.output.document(&policy))?;
+        return Ok(exit_code::DONE);
+    }
+    let store = invocation.store(&repository.url).await?;
+    let report = tokio::select! {
+        report = init(store, now()) => report?,
+        () = invocation.cancel.cancelled() => return Err(holdpoint_operations::Error::Interrupted.into()),
+    };
+    printed(invocation.output.report(&report, text))?;
+    Ok(exit_code::DONE)
+}
+
+fn text(report: &InitReport) -> String {
+    let made = if report.created { "made" } else { "is there already" };
+    format!("repository {} {made} (id {})\nnext: holdpoint doctor\n", report.repository, report.id)
+}

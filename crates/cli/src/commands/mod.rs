@@ -1,0 +1,49 @@
+//! The verbs: flags in, one call, a report out. Each returns the exit code of what it found.
+
+mod adopt;
+mod backup;
+mod catalogue;
+mod completions;
+mod confirm;
+mod demo;
+mod doctor;
+mod guard;
+mod init;
+mod leftovers;
+mod restore;
+mod status;
+mod verify;
+
+use crate::arguments::Verb;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use holdpoint::exit_code;
+
+/// Does what was asked.
+///
+/// # Errors
+/// Whatever the verb could not do; its findings are exit codes.
+pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Failure> {
+    match verb {
+        Verb::Init(arguments) => init::run(invocation, arguments).await,
+        Verb::Doctor => doctor::run(invocation).await,
+        Verb::Backup(arguments) => backup::run(invocation, arguments).await,
+        Verb::List => catalogue::list(invocation).await,
+        Verb::Show(arguments) => catalogue::show(invocation, arguments).await,
+        Verb::Verify(arguments) => verify::run(invocation, arguments).await,
+        Verb::Restore(arguments) => restore::run(invocation, arguments).await,
+        Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
+        Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
+        Verb::Guard(arguments) => guard::run(invocation, arguments).await,
+        Verb::Status => status::run(invocation).await,
+        Verb::Demo => demo::run(invocation).await,
+        Verb::Completions(arguments) => completions::run(invocation, arguments),
+        // The keeper runs before the runtime exists; see main.
+        Verb::ScratchKeeper => Ok(exit_code::INTERNAL),
+    }
+}
+
+/// A report that cannot be printed is a failure of its own.
+fn printed(result: std::io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|source| Failure::Io { what: "printing the report".to_owned(), source })
+}

@@ -1,0 +1,43 @@
+//! Finds the configuration upward from a folder.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfigError, FILE};
+
+/// Reads the named file, or the first `holdpoint.toml` upward from `from`, or nothing where there is none.
+///
+/// # Errors
+/// A named file that is absent, a file that cannot be read, and whatever is wrong inside.
+pub(crate) fn find(named: Option<&Path>, from: &Path) -> Result<Config, ConfigError> {
+    if let Some(path) = named {
+        return read(&from.join(path));
+    }
+    let found = from.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file());
+    found.map_or_else(|| Ok(Config::default()), |path| read(&path))
+}
+
+fn read(path: &Path) -> Result<Config, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let mut config = Config::parse(&text, path)?;
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    config.anchor(&folder);
+    config.path = Some(path.to_owned());
+    Ok(config)
+}
+
+impl Config {
+    /// Makes paths of the file relative to its own folder, wherever the program is started.
+    fn anchor(&mut self, folder: &Path) {
+        let anchor = |path: &mut Option<PathBuf>| {
+            if let Some(path) = path {
+                *path = folder.join(&*path);
+            }
+        };
+        anchor(&mut self.postgresql_directory);
+        anchor(&mut self.scratch.directory);
+        anchor(&mut self.repository.s3.customer_key_file);
+        anchor(&mut self.repository.s3.ca_bundle);
+        self.database.values_mut().for_each(|database| anchor(&mut database.postgresql_directory));
+    }
+}

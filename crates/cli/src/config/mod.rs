@@ -1,0 +1,160 @@
+//! The configuration, `holdpoint.toml`: found upward from the working directory, read strictly, never a place that must
+//! hold a secret (any URL may be `env:NAME`).
+
+mod find;
+mod problem;
+mod read;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holdpoint_core::DatabaseName;
+use holdpoint_core::verification::Level;
+use holdpoint_repository::{RepositoryUrl, S3Options};
+use serde::Deserialize;
+
+pub(crate) use find::find;
+pub(crate) use problem::ConfigError;
+pub(crate) use value::Value;
+
+/// The file's name.
+pub(crate) const FILE: &str = "holdpoint.toml";
+
+/// What the file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The database to work on where none is named.
+    pub(crate) default_database: Option<DatabaseName>,
+    /// A folder with PostgreSQL's programs, or one that holds `<major>/bin`.
+    pub(crate) postgresql_directory: Option<PathBuf>,
+    /// The databases, by their folder's name in the repository.
+    pub(crate) database: BTreeMap<DatabaseName, DatabaseSection>,
+    /// Databases to restore into, by a name for `--into`.
+    pub(crate) target: BTreeMap<String, TargetSection>,
+    /// Where restore points live.
+    pub(crate) repository: RepositorySection,
+    /// Where they are verified.
+    pub(crate) scratch: ScratchSection,
+    /// What the gate asks for.
+    pub(crate) gate: GateSection,
+    /// How commands are guarded.
+    pub(crate) guard: GuardSection,
+    /// Where it was read; `None` where there is no file.
+    #[serde(skip)]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// A database.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DatabaseSection {
+    /// How migrations connect.
+    pub(crate) url: Option<Value>,
+    /// How backups connect: a role with pg_read_all_data and BYPASSRLS.
+    pub(crate) backup_url: Option<Value>,
+    /// The same database without a pooler in between.
+    pub(crate) direct_url: Option<Value>,
+    /// A major of the client programs other than the server's.
+    pub(crate) client_major: Option<u32>,
+    /// A folder with PostgreSQL's programs for this database.
+    pub(crate) postgresql_directory: Option<PathBuf>,
+    /// What it is used for.
+    pub(crate) environment: Environment,
+}
+
+/// What a database is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Environment {
+    /// Its rows matter: never replaced.
+    #[default]
+    Production,
+    /// A copy for trying things: may be named by `--into` and replaced.
+    Staging,
+}
+
+/// A database to restore into.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TargetSection {
+    /// How to connect.
+    pub(crate) url: Value,
+    /// Whether its rows matter; only `false` lets it be replaced.
+    #[serde(default = "matters")]
+    pub(crate) production: bool,
+}
+
+fn matters() -> bool {
+    true
+}
+
+/// Where restore points live.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RepositorySection {
+    /// `file:///directory` or `s3://bucket/prefix`.
+    pub(crate) url: Option<RepositoryUrl>,
+    /// How a bucket is reached and written.
+    pub(crate) s3: S3Options,
+}
+
+/// Where restore points are verified.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ScratchSection {
+    /// Which kind of server.
+    pub(crate) kind: ScratchKind,
+    /// Local: where scratch servers and their data are put.
+    pub(crate) directory: Option<PathBuf>,
+    /// Local: the user the server runs as, where holdpoint runs as root.
+    pub(crate) user: Option<String>,
+    /// Local: scratch servers are allowed on a CI runner, production rows and all.
+    pub(crate) allow_ci: bool,
+    /// A locale that the scratch server lacks is replaced by C, aloud.
+    pub(crate) replace_missing_locale: bool,
+    /// Url: a server on which databases may be created.
+    pub(crate) url: Option<Value>,
+    /// Command: a line for the shell that prints the URL of a fresh server last.
+    pub(crate) up: Option<String>,
+    /// Command: a line for the shell that removes it again.
+    pub(crate) down: Option<String>,
+}
+
+/// Which kind of scratch server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ScratchKind {
+    /// A private cluster of this machine.
+    #[default]
+    Local,
+    /// A database of a given server.
+    Url,
+    /// One that commands bring up and down.
+    Command,
+}
+
+/// What the gate asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GateSection {
+    /// The level that a restore point must be proven at.
+    #[serde(deserialize_with = "read::level")]
+    pub(crate) level: Option<Level>,
+    /// The greatest age of its snapshot; zero makes one for every run.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// How commands are guarded.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GuardSection {
+    /// Variables that the command keeps although holdpoint uses them itself, such as `AWS_PROFILE`.
+    pub(crate) keep_environment: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Reads the file's text, and turns what is wrong with it into something a person can act on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use holdpoint_core::verification::Level;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{Config, ConfigError, ScratchKind};
+use crate::mask::Mask;
+
+impl Config {
+    /// Reads the text of the file at `path`, which is only named in errors.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
+        config.check().map_err(|reason| ConfigError::Contradiction { path: path.to_owned(), reason })?;
+        Ok(config)
+    }
+
+    /// Finds keys that contradict each other.
+    fn check(&self) -> Result<(), String> {
+        if let Some(name) = &self.default_database
+            && !self.database.contains_key(name)
+        {
+            return Err(format!("default_database is \"{name}\", and there is no [database.{name}]"));
+        }
+        let scratch = &self.scratch;
+        match scratch.kind {
+            ScratchKind::Url if scratch.url.is_none() => return Err("scratch.kind = \"url\" needs scratch.url".into()),
+            ScratchKind::Command if scratch.up.is_none() || scratch.down.is_none() => {
+                return Err("scratch.kind = \"command\" needs scratch.up and scratch.down".into());
+            }
+            kind => {
+                if kind != ScratchKind::Url && scratch.url.is_some() {
+                    return Err("scratch.url needs scratch.kind = \"url\"".into());
+                }
+                if kind != ScratchKind::Command && (scratch.up.is_some() || scratch.down.is_some()) {
+                    return Err("scratch.up and scratch.down need scratch.kind = \"command\"".into());
+                }
+            }
+        }
+        self.repository.s3.check().map_err(|error| match error {
+            holdpoint_repository::Error::Configuration { setting, reason } => {
+                format!("repository.s3.{setting} {reason}")
+            }
+            other => other.to_string(),
+        })
+    }
+}
+
+/// Reads a level that the gate can ask for.
+pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Level>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse() {
+        Ok(level @ (Level::Stored | Level::Full)) => Ok(Some(level)),
+        Ok(other) => Err(D::Error::custom(format!("level {other} cannot be asked for yet: use stored or full"))),
+        Err(reason) => Err(D::Error::custom(reason)),
+    }
+}
+
+/// Reads a duration such as `2h`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::quantity::parse_duration(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// The library's own rendering shows the line it stumbled over, which may hold a password; so only its message is used.
+fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
+    let path = path.to_owned();
+    let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let message = error.message();
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        let mut names = rest.split('`').skip(1).step_by(2).map(str::to_owned);
+        let key = names.next().unwrap_or_default();
+        let known: Vec<String> = names.collect();
+        return ConfigError::UnknownKey { path, line, nearest: nearest(&key, &known), key, known };
+    }
+    ConfigError::Wrong { path, line, reason: Mask::default().text(&without_values(message)) }
+}
+
+/// `invalid type: string "…", expected …` repeats the value: it goes.
+fn without_values(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("invalid type: string ") else { return message.to_owned() };
+    let expected = rest.rfind(", expected ").map_or("", |at| &rest[at..]);
+    format!("invalid type: a string{expected}")
+}
+
+fn nearest(key: &str, known: &[String]) -> Option<String> {
+    let close = |name: &&String| {
+        let distance = strsim::damerau_levenshtein(key, name);
+        (distance <= 1 + key.len().min(name.len()) / 3).then_some(distance)
+    };
+    known.iter().filter_map(|name| Some((close(&name)?, name))).min().map(|(_, name)| name.clone())
+}

@@ -1,0 +1,123 @@
+//! `list` and `show` for people.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::verification::{Standing, Verdict, Verification};
+use holdpoint_operations::catalogue::{ListReport, PointSummary, ShowReport};
+
+use super::table::{bullets, columns, facts};
+use crate::quantity::{age, bytes, count, counted, instant, milliseconds};
+
+/// One line a restore point, the oldest first.
+pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
+    if report.points.is_empty() && report.unreadable.is_empty() {
+        return format!("no restore points of {} yet: holdpoint backup makes one\n", report.database);
+    }
+    let headings = ["RESTORE POINT", ">AGE", ">ROWS", ">STORED", "STANDING", "PINS", "REASON"];
+    let row = |point: &PointSummary| {
+        let remark = [point.label.clone(), point.reason.clone()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        vec![
+            point.id.to_string(),
+            age(point.snapshot_at, now),
+            count(point.rows),
+            bytes(point.stored_bytes),
+            standing(&point.standing),
+            point.pins.join(", "),
+            remark,
+        ]
+    };
+    let mut text = columns(&headings, report.points.iter().map(row));
+    let unreadable: Vec<String> = report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
+    text.push_str(&bullets("cannot be read", &unreadable));
+    text
+}
+
+/// Says in a few words what the verifications say together.
+pub(super) fn standing(standing: &Standing) -> String {
+    match standing {
+        Standing::Proven { level, .. } => format!("proven ({level})"),
+        Standing::Disproved { .. } => "DISPROVED".to_owned(),
+        Standing::Unproven => "unproven".to_owned(),
+    }
+}
+
+/// Everything about one restore point.
+pub(crate) fn show(report: &ShowReport, now: DateTime<Utc>) -> String {
+    let manifest = &report.manifest;
+    let totals = &manifest.totals;
+    let server = &manifest.server;
+    let wal = manifest.snapshot.wal_position.as_ref().map(|position| format!(" at {position}")).unwrap_or_default();
+    let extensions: Vec<String> =
+        manifest.extensions.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
+    let mut text = format!("restore point {}: {}\n", manifest.id, standing(&report.standing));
+    text.push_str(&facts([
+        (
+            "  database",
+            Some(format!("{} ({} on {})", manifest.database, manifest.identity.database, manifest.identity.endpoint)),
+        ),
+        ("  snapshot", Some(format!("{}{wal}, {} ago", instant(manifest.snapshot.at), age(manifest.snapshot.at, now)))),
+        (
+            "  server",
+            Some(format!(
+                "PostgreSQL {}, {}, {} {}",
+                server.version, server.encoding, server.locale_provider, server.collate
+            )),
+        ),
+        ("  made by", Some(format!("{}, holdpoint {}", manifest.client_version, manifest.holdpoint_version))),
+        ("  reason", manifest.reason.clone()),
+        ("  label", manifest.label.clone()),
+        ("  run", manifest.run.as_ref().map(ToString::to_string)),
+        (
+            "  holds",
+            Some(format!(
+                "{}, {}, {}, {} ({}), {}",
+                counted(totals.tables, "table"),
+                counted(totals.rows, "row"),
+                counted(totals.sequences, "sequence"),
+                counted(totals.large_objects, "large object"),
+                bytes(totals.large_object_bytes),
+                counted(totals.objects, "schema object")
+            )),
+        ),
+        (
+            "  stored",
+            Some(format!("{} of {} ({})", bytes(manifest.archive.bytes), bytes(totals.data_bytes), manifest.codec)),
+        ),
+        ("  archive", Some(manifest.archive.key.clone())),
+        ("  extensions", Some(extensions.join(", "))),
+        ("  options", Some(manifest.options.join(" "))),
+        ("  pins", Some(report.pins.join(", "))),
+        ("  stored in", Some(milliseconds(manifest.timings.stored_for_ms))),
+    ]));
+    text.push_str(&bullets("not covered", &manifest.not_covered));
+    if !report.verifications.is_empty() {
+        text.push_str("\nverifications:\n");
+        text.push_str(&columns(
+            &["  AT", "LEVEL", "VERDICT", ">TOOK", "ON", "REMARK"],
+            report.verifications.iter().map(verification),
+        ));
+    }
+    text.push_str("\nrestore without holdpoint:\n");
+    for line in &manifest.recipe {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+fn verification(one: &Verification) -> Vec<String> {
+    let remark = match one.verdict {
+        Verdict::Proved => one.notes.first().cloned(),
+        Verdict::Disproved => one.differences.first().map(|first| match one.differences.len() {
+            1 => first.line(),
+            more => format!("{} and {} more", first.line(), more - 1),
+        }),
+        Verdict::CouldNotRun => one.obstacles.first().map(|first| first.reason.clone()),
+    };
+    vec![
+        format!("  {}", instant(one.started_at)),
+        one.level.to_string(),
+        one.verdict.to_string(),
+        milliseconds(one.took_ms),
+        one.measured_on.clone(),
+        remark.unwrap_or_default(),
+    ]
+}

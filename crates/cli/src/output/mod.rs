@@ -1,0 +1,119 @@
+//! What is printed: one JSON document, or text for people; errors after either.
+
+mod backup;
+mod catalogue;
+mod doctor;
+mod guard;
+mod leftovers;
+mod restore;
+mod status;
+mod table;
+mod verify;
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+
+pub(crate) use backup::backup;
+pub(crate) use catalogue::{list, show};
+pub(crate) use doctor::doctor;
+pub(crate) use guard::guard;
+pub(crate) use leftovers::leftovers;
+pub(crate) use restore::restore;
+pub(crate) use status::status;
+pub(crate) use verify::{plan, verify};
+
+use crate::failure::ErrorReport;
+
+/// Where and how reports are printed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Output {
+    /// One JSON document instead of text.
+    pub(crate) json: bool,
+    /// The true stdout, where another program writes to what is called so.
+    aside: Arc<OnceLock<File>>,
+}
+
+impl Output {
+    /// Prints JSON, or text.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, ..Self::default() }
+    }
+
+    /// Keeps stdout for the JSON document alone: whatever else writes there from now on, such as a guarded command,
+    /// writes on stderr.
+    pub(crate) fn keep_for_the_document(&self) -> io::Result<()> {
+        if !self.json || self.aside.get().is_some() {
+            return Ok(());
+        }
+        let own = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        rustix::stdio::dup2_stdout(io::stderr())?;
+        // It was empty a moment ago, and only one thread prints.
+        drop(self.aside.set(own));
+        Ok(())
+    }
+
+    /// A reader that has seen enough (`| head`) is no failure.
+    fn write(&self, text: &str) -> io::Result<()> {
+        let text = format!("{text}\n");
+        let written = match self.aside.get() {
+            Some(mut own) => own.write_all(text.as_bytes()),
+            None => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+            }
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Prints a report: itself with `--json`, else the text made from it.
+    pub(crate) fn report<R: Serialize>(&self, report: &R, text: impl FnOnce(&R) -> String) -> io::Result<()> {
+        if self.json {
+            return self.document(report);
+        }
+        self.write(text(report).trim_end_matches('\n'))
+    }
+
+    /// Prints a JSON document.
+    pub(crate) fn document<R: Serialize>(&self, document: &R) -> io::Result<()> {
+        self.write(&serde_json::to_string_pretty(document)?)
+    }
+
+    /// Prints a text as it is.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        self.write(text.trim_end_matches('\n'))
+    }
+
+    /// Prints a failure: on stdout with `--json`, where a script looks, else on stderr.
+    pub(crate) fn failure(&self, error: &ErrorReport) {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            error: &'a ErrorReport,
+        }
+        let printed = if self.json {
+            self.document(&Document { error })
+        } else {
+            io::stderr().lock().write_all(error.lines().as_bytes())
+        };
+        if let Err(error) = printed {
+            tracing::debug!(%error, "the failure could not be printed");
+        }
+    }
+}
+
+/// Gives the width of the terminal that stdout is; elsewhere lines may be long.
+fn width() -> u16 {
+    let terminal = io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
+    terminal.map(|size| size.ws_col).filter(|columns| *columns >= 40).unwrap_or(160)
+}
+
+/// Tells whether stderr is a terminal, on which bars and questions make sense.
+pub(crate) fn talks_to_a_person() -> bool {
+    io::stderr().is_terminal()
+}

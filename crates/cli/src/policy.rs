@@ -1,0 +1,138 @@
+//! The least S3 policy that a role needs on a repository, for `init --print-policy`.
+
+use holdpoint_repository::{RepositoryUrl, S3Options, SseMode};
+use serde_json::{Value, json};
+
+use crate::arguments::PolicyRole;
+use crate::failure::Failure;
+
+/// What a role does with data keys of the key management service.
+struct Keys {
+    encrypt: bool,
+}
+
+/// Writes the policy as IAM reads it (IAM JSON policy reference; actions by Amazon S3's service authorization
+/// reference).
+///
+/// # Errors
+/// A usage failure for a local repository, whose rights are those of its files.
+pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options) -> Result<Value, Failure> {
+    let RepositoryUrl::Bucket { bucket, prefix } = url else {
+        return Err(Failure::usage(
+            format!("{url} is a local directory, which has no S3 policy"),
+            "name the bucket: --repository s3://bucket/prefix",
+        ));
+    };
+    let bucket_arn = format!("arn:aws:s3:::{bucket}");
+    let root = if prefix.is_empty() { format!("{bucket_arn}/") } else { format!("{bucket_arn}/{prefix}/") };
+    let below = |tail: &str| json!(format!("{root}{tail}"));
+    let mut statements = vec![list(&bucket_arn, prefix), allow("Read", &["s3:GetObject"], &[below("*")])];
+    let put = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
+    // Retention goes with the first write of an object, and needs a right of its own.
+    let retention = options.object_lock_mode.is_some().then_some("s3:PutObjectRetention");
+    let write: Vec<&str> = put.into_iter().chain(retention).collect();
+    let keys = match role {
+        PolicyRole::Writer => {
+            let places = ["holdpoint.json", "*/restore-points/*", "*/identities/*"].map(below);
+            statements.push(allow("Write", &write, &places));
+            Keys { encrypt: true }
+        }
+        PolicyRole::Verifier => {
+            statements.push(allow("Record", &["s3:PutObject"], &[below("*/restore-points/*/verifications/*")]));
+            Keys { encrypt: true }
+        }
+        PolicyRole::Guard => {
+            let places = ["holdpoint.json", "*/restore-points/*", "*/identities/*", "*/runs/*"].map(below);
+            statements.push(allow("Write", &write, &places));
+            Keys { encrypt: true }
+        }
+        PolicyRole::Pruner => {
+            let marks = ["*/restore-points/*/withdrawn/*", "*/lease"].map(below);
+            statements.push(allow("Withdraw", &["s3:PutObject"], &marks));
+            let places = ["*/restore-points/*", "*/lease"].map(below);
+            statements.push(allow("Delete", &["s3:DeleteObject", "s3:AbortMultipartUpload"], &places));
+            Keys { encrypt: true }
+        }
+        PolicyRole::Restorer => Keys { encrypt: false },
+    };
+    if options.sse == SseMode::Kms {
+        let key = options.kms_key_id.clone().unwrap_or_else(|| "*".to_owned());
+        // Parts of an upload are decrypted again when they are put together.
+        let actions: &[&str] = if keys.encrypt { &["kms:GenerateDataKey", "kms:Decrypt"] } else { &["kms:Decrypt"] };
+        statements.push(allow("Keys", actions, &[json!(key)]));
+    }
+    Ok(json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+fn allow(id: &str, actions: &[&str], resources: &[Value]) -> Value {
+    json!({ "Sid": format!("Holdpoint{id}"), "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+fn list(bucket_arn: &str, prefix: &str) -> Value {
+    let actions = ["s3:ListBucket", "s3:ListBucketMultipartUploads"];
+    let mut statement = allow("List", &actions, &[json!(bucket_arn)]);
+    if !prefix.is_empty()
+        && let Some(object) = statement.as_object_mut()
+    {
+        let prefixes = json!([format!("{prefix}/*"), prefix]);
+        object.insert("Condition".to_owned(), json!({ "StringLike": { "s3:prefix": prefixes } }));
+    }
+    statement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLES: [PolicyRole; 5] =
+        [PolicyRole::Writer, PolicyRole::Verifier, PolicyRole::Guard, PolicyRole::Pruner, PolicyRole::Restorer];
+
+    fn text(role: PolicyRole, options: &S3Options) -> String {
+        policy(role, &"s3://acme/pg".parse().unwrap(), options).unwrap().to_string()
+    }
+
+    #[test]
+    fn only_the_pruner_deletes() {
+        for role in ROLES {
+            let text = text(role, &S3Options::default());
+            assert_eq!(text.contains("s3:Delete"), role == PolicyRole::Pruner, "{role:?}");
+            assert_eq!(text.contains("s3:PutObject\""), role != PolicyRole::Restorer, "{role:?}");
+            assert!(!text.contains("s3:*") && !text.contains("\"*\""), "{role:?} {text}");
+        }
+    }
+
+    #[test]
+    fn everything_stays_below_the_prefix() {
+        for role in ROLES {
+            let policy = policy(role, &"s3://acme/pg/prod".parse().unwrap(), &S3Options::default()).unwrap();
+            for statement in policy["Statement"].as_array().unwrap() {
+                for resource in statement["Resource"].as_array().unwrap() {
+                    let whole_bucket = resource == "arn:aws:s3:::acme";
+                    assert!(!whole_bucket || statement["Condition"].is_object());
+                    assert!(whole_bucket || resource.as_str().unwrap().starts_with("arn:aws:s3:::acme/pg/prod/"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn locks_and_keys_need_their_own_rights() {
+        let options = S3Options {
+            sse: SseMode::Kms,
+            kms_key_id: Some("arn:aws:kms:x".into()),
+            object_lock_mode: Some(holdpoint_repository::LockMode::Governance),
+            object_lock_days: Some(7),
+            ..S3Options::default()
+        };
+        let writer = text(PolicyRole::Writer, &options);
+        assert!(writer.contains("PutObjectRetention") && writer.contains("GenerateDataKey"));
+        let restorer = text(PolicyRole::Restorer, &options);
+        assert!(restorer.contains("kms:Decrypt") && !restorer.contains("GenerateDataKey"));
+    }
+
+    #[test]
+    fn a_directory_has_no_policy() {
+        let failure = policy(PolicyRole::Writer, &"file:///b".parse().unwrap(), &S3Options::default()).unwrap_err();
+        assert_eq!(failure.exit_code(), holdpoint::exit_code::USAGE);
+    }
+}

@@ -1,0 +1,110 @@
+//! Progress on stderr: bars, JSON lines, plain lines, or nothing.
+
+mod bars;
+mod json_lines;
+mod lines;
+#[cfg(debug_assertions)]
+mod pause;
+mod screen;
+
+use std::sync::Arc;
+
+use holdpoint_core::progress::{Phase, Progress, Silent};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{CommonArguments, ProgressForm};
+use crate::variables::Variables;
+
+pub(crate) use screen::Screen;
+
+/// Chooses and makes what shows progress.
+///
+/// In debug builds `HOLDPOINT_PAUSE_AT` stops the program at a named phase, so that tests can kill it there.
+pub(crate) fn make(
+    common: &CommonArguments,
+    person: bool,
+    screen: &Screen,
+    variables: &Variables,
+    cancel: &CancellationToken,
+) -> Arc<dyn Progress> {
+    let shown: Arc<dyn Progress> = match form(common, person) {
+        ProgressForm::Bars => bars::Bars::start(screen),
+        ProgressForm::Json => Arc::new(json_lines::JsonLines::new()),
+        ProgressForm::Log => Arc::new(lines::Lines::new()),
+        ProgressForm::Auto | ProgressForm::None => Arc::new(Silent),
+    };
+    #[cfg(debug_assertions)]
+    if let Some(pause) = pause::Pause::wanted(variables, cancel) {
+        return Arc::new(pause.before(shown));
+    }
+    #[cfg(not(debug_assertions))]
+    let _: (&Variables, &CancellationToken) = (variables, cancel);
+    shown
+}
+
+/// Settles what `auto` means here.
+fn form(common: &CommonArguments, person: bool) -> ProgressForm {
+    if common.no_progress || common.quiet {
+        return ProgressForm::None;
+    }
+    match common.progress {
+        ProgressForm::Auto if person => ProgressForm::Bars,
+        ProgressForm::Auto if common.json => ProgressForm::None,
+        ProgressForm::Auto => ProgressForm::Log,
+        form => form,
+    }
+}
+
+/// What a phase is called before people.
+fn title(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Preflight => "checking",
+        Phase::SnapshotExported => "taking the snapshot",
+        Phase::ReadingContents => "reading the schema",
+        Phase::CopyingData => "copying rows",
+        Phase::CompletingUpload => "completing the upload",
+        Phase::StoringIndex => "storing the index",
+        Phase::PublishingManifest => "publishing",
+        Phase::StartingScratch => "starting a scratch server",
+        Phase::Restoring => "restoring",
+        Phase::Restored => "restored",
+        Phase::Comparing => "comparing",
+        Phase::RecordingVerification => "recording the verdict",
+        Phase::RunningCommand => "running the command",
+        Phase::Swapping => "swapping",
+        other => other.name(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    #[test]
+    fn auto_means_what_fits() {
+        let form = |words: &[&str], person| {
+            let arguments = Arguments::try_parse_from([&["holdpoint", "list"], words].concat()).unwrap();
+            super::form(&arguments.common, person)
+        };
+        assert_eq!(form(&[], true), ProgressForm::Bars);
+        assert_eq!(form(&["--json"], true), ProgressForm::Bars);
+        assert_eq!(form(&[], false), ProgressForm::Log);
+        assert_eq!(form(&["--json"], false), ProgressForm::None);
+        assert_eq!(form(&["--json", "--progress", "json"], false), ProgressForm::Json);
+        assert_eq!(form(&["--progress", "bars", "--no-progress"], true), ProgressForm::None);
+        assert_eq!(form(&["-q"], true), ProgressForm::None);
+    }
+
+    #[test]
+    fn every_phase_has_a_title() {
+        for phase in Phase::ALL {
+            assert!(
+                phase == Phase::Restored || title(phase) != phase.name() || !phase.name().contains('-'),
+                "{phase:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Sizes, durations, ages and counts: written for people, read from people.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// Writes a number of bytes with the unit that keeps it short: `812 B`, `4.3 MiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    let mut value = count as f64;
+    // 1023.95 would be written 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Writes a number with its thousands apart: `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Writes a number with a noun: `1 table`, `3 tables`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// Writes a duration in milliseconds: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 13 min`.
+pub(crate) fn milliseconds(ms: u64) -> String {
+    let seconds = (ms + 500) / 1000;
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..59_950 => format!("{:.1} s", ms as f64 / 1000.0),
+        _ if seconds < 3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => {
+            let minutes = (seconds + 30) / 60;
+            format!("{} h {:02} min", minutes / 60, minutes % 60)
+        }
+    }
+}
+
+/// Writes how long ago an instant was: `12 s`, `5 min`, `3 h`, `4 d`.
+pub(crate) fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (now - at).num_seconds();
+    match seconds {
+        ..0 => "in the future".to_owned(),
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Writes an instant to the second, in UTC: `2026-11-21 02:43:00Z`.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Reads a duration: `0`, or numbers each with s, m, h or d, such as `90m` or `1h30m`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time: write 90s, 30m, 2h, 1h30m or 7d");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut seconds: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit = match rest[digits..].bytes().next() {
+            Some(b's') => 1,
+            Some(b'm') => 60,
+            Some(b'h') => 3600,
+            Some(b'd') => 86_400,
+            _ => return Err(wrong()),
+        };
+        seconds = number.checked_mul(unit).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
+        rest = &rest[digits + 1..];
+    }
+    // A century: what is longer is a slip, and would overflow dates.
+    if text.is_empty() || seconds > 100 * 366 * 86_400 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_stay_short() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (1_610_612_736, "1.5 GiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn thousands_are_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(number), text);
+        }
+        assert_eq!(counted(1, "table"), "1 table");
+        assert_eq!(counted(0, "table"), "0 tables");
+    }
+
+    #[test]
+    fn durations_carry_over() {
+        let cases = [
+            (999, "999 ms"),
+            (1000, "1.0 s"),
+            (59_949, "59.9 s"),
+            (59_950, "1 min 00 s"),
+            (245_000, "4 min 05 s"),
+            (3_599_600, "1 h 00 min"),
+            (7_980_000, "2 h 13 min"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(milliseconds(ms), text);
+        }
+    }
+
+    #[test]
+    fn ages_round_down() {
+        let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
+        let ago = |seconds| age(now - chrono::TimeDelta::seconds(seconds), now);
+        assert_eq!([ago(0), ago(119), ago(7199), ago(7200), ago(172_800)], ["0 s", "119 s", "119 min", "2 h", "2 d"]);
+        assert_eq!(ago(-1), "in the future");
+    }
+
+    #[test]
+    fn times_are_read_or_refused() {
+        for (text, seconds) in [("0", 0), ("90s", 90), ("1h30m", 5400), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text).unwrap().as_secs(), seconds, "{text}");
+        }
+        for text in ["", "5", "h", "1x", "-1s", "1.5h", "99999999999999999999s", "9999999999d", "1h 30m", "1é"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What to work on: flags beat the environment, the environment beats the file.
+
+mod child_environment;
+mod database;
+mod gate;
+mod programs;
+mod repository;
+mod scratch;
+mod target;
+
+use std::path::Path;
+use std::str::FromStr;
+
+use holdpoint_postgres::connection::Environment;
+
+pub(crate) use database::Purpose;
+pub(crate) use repository::ChosenRepository;
+pub(crate) use target::ChosenTarget;
+
+use crate::arguments::CommonArguments;
+use crate::config::{self, Config};
+use crate::failure::Failure;
+use crate::variables::Variables;
+
+/// Flags, environment and file together.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The flags that every verb takes; some come from the environment.
+    pub(crate) common: CommonArguments,
+    /// The environment.
+    pub(crate) variables: Variables,
+    /// The file.
+    pub(crate) config: Config,
+}
+
+impl Settings {
+    /// Reads the file and puts everything together; `folder` is the working directory.
+    pub(crate) fn gather(mut common: CommonArguments, variables: Variables, folder: &Path) -> Result<Self, Failure> {
+        // Not by clap: CI systems set variables to nothing, and that shall count as not set.
+        common.config = common.config.or_else(|| variables.path("HOLDPOINT_CONFIG"));
+        common.database = or_variable(common.database, "HOLDPOINT_DATABASE", &variables)?;
+        common.repository = or_variable(common.repository, "HOLDPOINT_REPOSITORY", &variables)?;
+        let config = config::find(common.config.as_deref(), folder)?;
+        Ok(Self { common, variables, config })
+    }
+
+    /// The variables as libpq's rules read them.
+    pub(crate) fn libpq(&self) -> Environment {
+        Environment::new(self.variables.texts())
+    }
+
+    /// Tells whether this runs on a CI runner: its disk is gone tomorrow, and may be seen by others today.
+    pub(crate) fn is_ci(&self) -> bool {
+        self.variables.is_true("CI")
+    }
+}
+
+/// Gives the flag's value, else the variable's.
+fn or_variable<T: FromStr<Err: std::fmt::Display>>(
+    flag: Option<T>,
+    name: &str,
+    variables: &Variables,
+) -> Result<Option<T>, Failure> {
+    match (flag, variables.get(name)) {
+        (None, Some(text)) => {
+            let wrong = |error| Failure::usage(format!("{name}: {error}"), "see holdpoint help");
+            text.parse().map(Some).map_err(wrong)
+        }
+        (flag, _) => Ok(flag),
+    }
+}
+
+#[cfg(test)]
+mod tests;

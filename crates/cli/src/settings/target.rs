@@ -1,0 +1,80 @@
+//! Which database is restored into.
+
+use holdpoint_postgres::ConnectionSettings;
+
+use super::Settings;
+use crate::config::{Environment, Value};
+use crate::failure::Failure;
+
+/// A database to restore into.
+#[derive(Clone, Debug)]
+pub(crate) struct ChosenTarget {
+    /// How to connect.
+    pub(crate) settings: ConnectionSettings,
+    /// The configuration says that its rows do not matter.
+    pub(crate) replaceable: bool,
+}
+
+impl Settings {
+    /// Reads `--into`: a `[target.NAME]`, a `[database.NAME]` of a staging environment, `env:VARIABLE`, or a URL.
+    ///
+    /// A URL of a database that the configuration marks as replaceable is one too.
+    pub(crate) fn target(&self, into: &str) -> Result<ChosenTarget, Failure> {
+        for (name, value, what, replaceable) in self.targets() {
+            if name == into {
+                let settings = self.resolve(&value.get(&what, &self.variables)?, &what)?;
+                return Ok(ChosenTarget { settings, replaceable });
+            }
+        }
+        let value = Value::parse(into).map_err(|reason| Failure::usage(format!("--into: {reason}"), "give a URL"))?;
+        let text = value.get("--into", &self.variables)?;
+        let from = value.variable().unwrap_or("--into");
+        if !text.contains("://") && !text.contains('=') {
+            let names: Vec<&str> = self.targets().iter().map(|(name, ..)| *name).collect();
+            let known = if names.is_empty() {
+                "none is configured".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
+            };
+            return Err(Failure::usage(
+                format!("{from} is neither a URL nor a [target.NAME]"),
+                format!("write postgresql://user@host/database, or a target; {known}"),
+            ));
+        }
+        let settings = self.resolve(&text, from)?;
+        let same = |other: &ConnectionSettings| {
+            other.endpoint() == settings.endpoint() && other.database() == settings.database()
+        };
+        // A target whose variable is not set cannot be the one that is meant.
+        let known = self.targets().into_iter().filter_map(|(_, value, what, replaceable)| {
+            let text = value.get(&what, &self.variables).ok()?;
+            self.resolve(&text, &what).ok().filter(same).map(|_| replaceable)
+        });
+        // Named twice with different answers, it stays.
+        let answers: Vec<bool> = known.collect();
+        let replaceable = !answers.is_empty() && answers.iter().all(|yes| *yes);
+        Ok(ChosenTarget { settings, replaceable })
+    }
+
+    fn targets(&self) -> Vec<(&str, &Value, String, bool)> {
+        let targets = self
+            .config
+            .target
+            .iter()
+            .map(|(name, target)| (name.as_str(), &target.url, format!("target.{name}.url"), !target.production));
+        let databases = self.config.database.iter().flat_map(|(name, database)| {
+            let staging = database.environment == Environment::Staging;
+            let urls = [("direct_url", &database.direct_url), ("url", &database.url)];
+            urls.into_iter().filter_map(move |(key, value)| {
+                Some((name.as_str(), value.as_ref()?, format!("database.{name}.{key}"), staging))
+            })
+        });
+        // A target's name comes first, as the more deliberate one.
+        targets.chain(databases).collect()
+    }
+
+    fn resolve(&self, text: &str, from: &str) -> Result<ConnectionSettings, Failure> {
+        ConnectionSettings::resolve(text, &self.libpq())
+            .map_err(|source| Failure::Connection { from: from.to_owned(), source: Box::new(source) })
+    }
+}

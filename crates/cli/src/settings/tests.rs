@@ -1,0 +1,224 @@
+use std::path::PathBuf;
+
+use clap::Parser as _;
+use holdpoint_core::verification::Level;
+
+use super::*;
+use crate::arguments::{Arguments, Verb};
+use crate::config::Config;
+
+fn settings(words: &[&str], variables: &[(&str, &str)], file: &str) -> Settings {
+    let arguments = Arguments::try_parse_from([&["holdpoint", "list"], words].concat()).unwrap();
+    let all = [("USER", "me"), ("HOME", "/home/me")].into_iter().chain(variables.iter().copied());
+    let nowhere = Path::new("/nonexistent");
+    let settings = Settings::gather(arguments.common, Variables::new(all), nowhere).unwrap();
+    Settings { config: Config::parse(file, Path::new("/x/holdpoint.toml")).unwrap(), ..settings }
+}
+
+#[test]
+fn flags_beat_variables_and_empty_variables_are_not_set() {
+    let variables = [("HOLDPOINT_DATABASE", "env"), ("HOLDPOINT_REPOSITORY", "s3://env")];
+    assert_eq!(settings(&[], &variables, "").database_name().unwrap().as_str(), "env");
+    assert_eq!(settings(&["--database", "flag"], &variables, "").database_name().unwrap().as_str(), "flag");
+    assert_eq!(settings(&[], &variables, "").repository().unwrap().url.to_string(), "s3://env");
+    let empty = [("HOLDPOINT_DATABASE", ""), ("HOLDPOINT_REPOSITORY", ""), ("HOLDPOINT_CONFIG", "")];
+    assert!(settings(&[], &empty, "").repository().unwrap().defaulted);
+    let arguments = Arguments::try_parse_from(["holdpoint", "list"]).unwrap();
+    let wrong = Variables::new([("HOLDPOINT_REPOSITORY", "s3://key:hunter2@bucket")]);
+    let error = Settings::gather(arguments.common, wrong, Path::new("/nonexistent")).unwrap_err().to_string();
+    assert!(error.starts_with("HOLDPOINT_REPOSITORY: ") && !error.contains("hunter2"), "{error}");
+}
+
+fn from(words: &[&str], variables: &[(&str, &str)], file: &str) -> String {
+    let chosen = settings(words, variables, file).connection(Purpose::Backup).unwrap();
+    format!("{} {}", chosen.from, chosen.settings.database())
+}
+
+const SHOP: &str = "[database.shop]\nurl = \"postgresql://h/file\"\n";
+const BOTH: &str = "[database.shop]\nurl = \"postgresql://h/file\"\nbackup_url = \"env:BACKUP\"\n\
+                    [database.other]\nurl = \"postgresql://h/other\"\n";
+
+#[test]
+fn the_environment_beats_the_file() {
+    assert_eq!(from(&[], &[], SHOP), "database.shop.url file");
+    assert_eq!(from(&[], &[("DATABASE_URL", "postgresql://h/env")], SHOP), "DATABASE_URL env");
+    assert_eq!(from(&[], &[("DATABASE_URL", "")], SHOP), "database.shop.url file", "an empty one is not set");
+}
+
+#[test]
+fn a_named_database_beats_the_environment() {
+    let variables = [("DATABASE_URL", "postgresql://h/env"), ("BACKUP", "postgresql://h/backup")];
+    assert_eq!(from(&["--database", "other"], &variables, BOTH), "database.other.url other");
+    assert_eq!(from(&["--database", "shop"], &variables, BOTH), "database.shop.backup_url backup");
+    assert_eq!(from(&["--database", "unknown"], &variables, BOTH), "DATABASE_URL env");
+}
+
+#[test]
+fn backups_go_past_the_pooler() {
+    let pooled = ("DATABASE_URL", "postgresql://h-pooler/x?pgbouncer=true");
+    for direct in ["DIRECT_URL", "DATABASE_URL_UNPOOLED", "POSTGRES_URL_NON_POOLING"] {
+        assert_eq!(from(&[], &[pooled, (direct, "postgresql://h/direct")], ""), format!("{direct} direct"));
+    }
+    let file = "[database.shop]\nurl = \"postgresql://h/file\"\ndirect_url = \"postgresql://h/direct\"";
+    assert_eq!(from(&[], &[pooled], file), "database.shop.direct_url direct");
+    let migrate = settings(&[], &[pooled, ("DIRECT_URL", "postgresql://h/direct")], "").connection(Purpose::Migrate);
+    assert_eq!(migrate.unwrap().from, "DATABASE_URL");
+    let variables = [("HOLDPOINT_BACKUP_URL", "postgresql://h/own"), ("DIRECT_URL", "postgresql://h/direct")];
+    assert_eq!(from(&[], &variables, ""), "HOLDPOINT_BACKUP_URL own");
+}
+
+#[test]
+fn libpqs_variables_are_the_last_resort() {
+    assert_eq!(from(&[], &[("PGHOST", "h"), ("PGDATABASE", "pg")], ""), "PGHOST pg");
+    assert_eq!(from(&[], &[("PGHOST", "h"), ("DATABASE_URL", "postgresql://h/env")], ""), "DATABASE_URL env");
+}
+
+#[test]
+fn without_a_database_the_error_says_what_to_set() {
+    let error = settings(&[], &[], "").connection(Purpose::Backup).unwrap_err();
+    assert_eq!(error.exit_code(), holdpoint::exit_code::USAGE);
+    assert!(error.hint().unwrap().contains("DATABASE_URL"));
+    let error = settings(&[], &[], BOTH).connection(Purpose::Backup).unwrap_err();
+    assert!(error.to_string().contains("other, shop"), "{error}");
+    let error = settings(&["--database", "shop"], &[], BOTH).connection(Purpose::Backup).unwrap_err();
+    assert!(error.to_string().contains("BACKUP is not set"), "{error}");
+}
+
+#[test]
+fn a_url_that_cannot_be_read_names_its_origin_and_shows_nothing() {
+    let text = "postgresql://ann:hunter2@h:x/db";
+    let error = settings(&[], &[("DATABASE_URL", text)], "").connection(Purpose::Backup).unwrap_err();
+    assert_eq!(error.exit_code(), holdpoint::exit_code::USAGE);
+    let shown = format!("{error} {error:?}");
+    assert!(shown.contains("DATABASE_URL") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_database_has_its_configured_name_or_one_of_its_own() {
+    let name = |words: &[&str], variables: &[(&str, &str)], file: &str| {
+        settings(words, variables, file).database_name().unwrap().to_string()
+    };
+    assert_eq!(name(&[], &[], SHOP), "shop");
+    assert_eq!(name(&["--database", "x"], &[], SHOP), "x");
+    assert_eq!(name(&[], &[], &format!("default_database = \"other\"\n{BOTH}")), "other");
+    assert_eq!(name(&[], &[("DATABASE_URL", "postgresql://db.example.com/shop")], ""), "db-shop");
+    assert_eq!(name(&[], &[("DATABASE_URL", "postgresql://10.0.0.7/shop")], ""), "10.0.0.7-shop");
+    assert_eq!(name(&[], &[("DATABASE_URL", "postgresql://%2Ftmp/shop")], ""), "localhost-shop");
+}
+
+#[test]
+fn a_repository_is_chosen_in_order_and_a_defaulted_one_is_told() {
+    let file = "[repository]\nurl = \"s3://from-file/x\"";
+    let chosen = settings(&["--repository", "s3://from-flag"], &[], file).repository().unwrap();
+    assert_eq!((chosen.url.to_string().as_str(), chosen.defaulted), ("s3://from-flag", false));
+    assert_eq!(settings(&[], &[], file).repository().unwrap().url.to_string(), "s3://from-file/x");
+    let chosen = settings(&[], &[], "").repository().unwrap();
+    assert!(chosen.defaulted);
+    assert_eq!(chosen.url.to_string(), "file:///home/me/.local/share/holdpoint/repository");
+}
+
+#[test]
+fn a_guard_refuses_a_repository_that_will_be_gone() {
+    let lasting = |words: &[&str], variables: &[(&str, &str)], allow| {
+        let settings = settings(words, variables, "");
+        settings.demand_lasting(&settings.repository().unwrap(), allow).map_err(|error| error.exit_code())
+    };
+    let local = ["--repository", "file:///backups"];
+    assert_eq!(lasting(&[], &[], false), Err(holdpoint::exit_code::REFUSED));
+    assert_eq!(lasting(&[], &[], true), Ok(()));
+    assert_eq!(lasting(&local, &[], false), Ok(()));
+    assert_eq!(lasting(&local, &[("CI", "true")], false), Err(holdpoint::exit_code::REFUSED));
+    assert_eq!(lasting(&local, &[("CI", "false")], false), Ok(()));
+    assert_eq!(lasting(&local, &[("CI", "true")], true), Ok(()));
+    assert_eq!(lasting(&["--repository", "s3://bucket"], &[("CI", "1")], false), Ok(()));
+}
+
+#[test]
+fn only_what_is_marked_may_be_replaced() {
+    let file = "[database.shop]\nurl = \"postgresql://h/shop\"\n\
+                [database.stage]\nurl = \"env:STAGE\"\nenvironment = \"staging\"\n\
+                [target.laptop]\nurl = \"postgresql://h/laptop\"\nproduction = false\n\
+                [target.twice]\nurl = \"postgresql://h/shop\"\nproduction = false\n\
+                [target.careful]\nurl = \"postgresql://h/careful\"\n";
+    let settings = settings(&[], &[("STAGE", "postgresql://h/stage")], file);
+    let replaceable = |into: &str| settings.target(into).unwrap().replaceable;
+    assert!(replaceable("laptop") && replaceable("stage"));
+    assert!(replaceable("postgresql://h:5432/laptop") && replaceable("env:STAGE"));
+    assert!(!replaceable("careful") && !replaceable("postgresql://h/elsewhere"));
+    assert!(!replaceable("postgresql://h/shop"), "the file says both; production wins");
+    let error = settings.target("laptpo").unwrap_err();
+    assert!(error.hint().unwrap().contains("laptop"), "{error}");
+    assert!(settings.target("env:UNSET").unwrap_err().to_string().contains("UNSET is not set"));
+}
+
+#[test]
+fn production_rows_stay_off_a_ci_runner() {
+    let private = |level, file: &str| {
+        let settings = settings(&[], &[("CI", "true")], file);
+        let scratch = settings.scratch(None, 18).unwrap();
+        settings.demand_private(level, &scratch).map_err(|error| error.exit_code())
+    };
+    assert_eq!(private(Level::Full, ""), Err(holdpoint::exit_code::REFUSED));
+    assert_eq!(private(Level::Stored, ""), Ok(()));
+    assert_eq!(private(Level::Full, "[scratch]\nallow_ci = true"), Ok(()));
+    assert_eq!(private(Level::Full, "[scratch]\nkind = \"url\"\nurl = \"postgresql://h/x\""), Ok(()));
+}
+
+#[test]
+fn a_scratch_url_takes_nothing_from_productions_variables() {
+    use holdpoint_postgres::scratch::ScratchOptions;
+    let settings = settings(&[], &[("PGHOST", "production"), ("PGDATABASE", "shop"), ("PGPASSWORD", "x")], "");
+    let ScratchOptions::Url(given) = settings.scratch(Some("postgresql://admin@scratch"), 18).unwrap() else {
+        panic!()
+    };
+    assert_eq!((given.settings.endpoint(), given.settings.database()), ("scratch:5432".to_owned(), "admin"));
+}
+
+#[test]
+fn a_guarded_command_lacks_what_only_holdpoint_may_use() {
+    let file = "[database.shop]\nurl = \"env:DATABASE_URL\"\nbackup_url = \"env:BACKUP\"\n\
+                [database.two]\nurl = \"env:DATABASE_URL\"\nbackup_url = \"env:DATABASE_URL\"\n\
+                [guard]\nkeep_environment = [\"AWS_PROFILE\"]\n\
+                [scratch]\nkind = \"url\"\nurl = \"env:SCRATCH\"";
+    let variables = [
+        ("DATABASE_URL", "a"),
+        ("BACKUP", "b"),
+        ("SCRATCH", "c"),
+        ("HOLDPOINT_REPOSITORY", "s3://ddd"),
+        ("AWS_SECRET_ACCESS_KEY", "e"),
+        ("AWS_PROFILE", "f"),
+        ("AWS_REGION", "g"),
+    ];
+    let names = |on_s3| -> Vec<String> {
+        let environment = settings(&[], &variables, file).child_environment(on_s3);
+        environment.into_iter().map(|(name, _)| name.into_string().unwrap()).collect()
+    };
+    assert_eq!(names(true), ["AWS_PROFILE", "AWS_REGION", "DATABASE_URL", "HOME", "USER"]);
+    assert!(names(false).contains(&"AWS_SECRET_ACCESS_KEY".to_owned()), "no repository needs it: it is the command's");
+}
+
+#[test]
+fn the_gates_policy_comes_from_flags_then_the_file() {
+    let policy = |words: &[&str], file: &str| {
+        let words = [&["holdpoint", "guard"], words, &["--", "true"]].concat();
+        let Verb::Guard(guard) = Arguments::try_parse_from(words).unwrap().verb else { panic!() };
+        let policy = settings(&[], &[], file).policy(&guard);
+        (policy.level, policy.max_age_seconds)
+    };
+    let file = "[gate]\nlevel = \"stored\"\nmax_age = \"2h\"";
+    assert_eq!(policy(&[], ""), (Level::Full, 0));
+    assert_eq!(policy(&[], file), (Level::Stored, 7200));
+    assert_eq!(policy(&["--level", "full", "--max-age", "0"], file), (Level::Full, 0));
+}
+
+#[test]
+fn programs_are_looked_for_where_they_were_named() {
+    let file = "postgresql_directory = \"/all\"\n[database.shop]\npostgresql_directory = \"/shop\"";
+    let configured =
+        |variables: &[(&str, &str)], file: &str| settings(&[], variables, file).programs().unwrap().configured;
+    assert_eq!(configured(&[], file), Some(PathBuf::from("/shop")));
+    assert_eq!(configured(&[("HOLDPOINT_POSTGRESQL_DIRECTORY", "/env")], file), Some(PathBuf::from("/env")));
+    assert_eq!(configured(&[], "postgresql_directory = \"/all\""), Some(PathBuf::from("/all")));
+    let search = settings(&[], &[("PATH", "/bin::.:/usr/bin")], "").programs().unwrap();
+    assert_eq!(search.path, [PathBuf::from("/bin"), PathBuf::from("/usr/bin")]);
+}
