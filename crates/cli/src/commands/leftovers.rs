@@ -1,19 +1,16 @@
 //! `holdpoint leftovers`.
 
-use holdpoint_operations::leftovers::LeftoversOptions;
-async fn leftovers(
-    _: &holdpoint_operations::Context,
-    _: &LeftoversOptions,
-) -> Result<holdpoint_operations::leftovers::LeftoversReport, Failure> {
-    Ok(Default::default())
-} //TMP
+use holdpoint::exit_code;
+use holdpoint_operations::leftovers::{LeftoversOptions, leftovers};
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::scratch::ScratchOptions;
 
 use super::printed;
 use crate::arguments::LeftoversArguments;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
 use crate::output;
-use holdpoint::exit_code;
+use crate::settings::Purpose;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments) -> Result<u8, Failure> {
     let context = invocation.context(false).await?;
@@ -21,9 +18,22 @@ pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments)
         remove: arguments.remove && !arguments.dry_run,
         min_age_seconds: i64::try_from(arguments.min_age.as_secs()).unwrap_or(i64::MAX),
         scratch_directory: invocation.settings.scratch_directory(),
+        servers: servers(invocation),
     };
     let report = leftovers(&context, &options).await?;
-    printed(invocation.output.report(&report, |report| output::leftovers(report, arguments.dry_run, now())))?;
-    let kept = report.leftovers.iter().any(|one| one.problem.is_some());
+    printed(invocation.output.report(&report, |report| output::leftovers(report, arguments.remove, now())))?;
+    let kept = report.leftovers.iter().any(|one| one.problem.is_some()) || !report.unseen.is_empty();
     Ok(if kept { exit_code::FINDINGS } else { exit_code::DONE })
+}
+
+/// The servers on which databases may have been left: the source's, a given scratch server's, the targets'. One that
+/// is not configured cannot have been used.
+fn servers(invocation: &Invocation) -> Vec<ConnectionSettings> {
+    let settings = &invocation.settings;
+    let source = settings.connection(Purpose::Backup).ok().map(|chosen| chosen.settings);
+    let scratch = match settings.scratch(None, 0) {
+        Ok(ScratchOptions::Url(given)) => Some(given.settings),
+        _ => None,
+    };
+    source.into_iter().chain(scratch).chain(settings.every_target()).collect()
 }

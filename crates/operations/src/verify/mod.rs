@@ -13,6 +13,7 @@ use serde::Serialize;
 
 pub use plan::plan;
 pub use run::verify;
+pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
 
 /// How a restore point is verified.
 #[derive(Clone, Debug)]

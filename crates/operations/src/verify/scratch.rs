@@ -1,6 +1,6 @@
 //! A scratch database for a verification, or the obstacles to one.
 
-use holdpoint_core::manifest::{Extension, Manifest};
+use holdpoint_core::manifest::{Extension, ServerFacts};
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::verification::Obstacle;
 use holdpoint_postgres::programs::Cause;
@@ -34,13 +34,15 @@ impl Scratch {
         let mut scratch_options = options.scratch.clone();
         if let ScratchOptions::Local(local) = &mut scratch_options {
             local.major = manifest.major();
-            local.preload_libraries = preload(manifest);
+            local.preload_libraries = preload(&manifest.server, &manifest.extensions);
         }
         let server = ScratchServer::start(&scratch_options, &context.cancel).await;
         let server = match server {
             Ok(server) => server,
             Err(_) if context.cancel.is_cancelled() => return Err(Error::Interrupted),
-            Err(error) => return Err(obstacle_to_start(&error, manifest)),
+            Err(error) => {
+                return Err(Error::CouldNotRun { obstacles: vec![obstacle_to_start(&error, manifest.major())] });
+            }
         };
         match Self::fit(expected, options, &server).await {
             Ok((locale, notes)) => match make_roles(&server, &expected.roles).await {
@@ -119,14 +121,15 @@ async fn stopped(server: ScratchServer, error: Error) -> Error {
 }
 
 /// Libraries that some extension of the source needs loaded at start; others would only be in the way.
-fn preload(manifest: &Manifest) -> Vec<String> {
+pub(crate) fn preload(server: &ServerFacts, extensions: &[Extension]) -> Vec<String> {
     const NEED_PRELOAD: [&str; 5] = ["timescaledb", "pg_stat_statements", "citus", "pg_cron", "pgaudit"];
-    let wanted = |library: &&str| manifest.extensions.iter().any(|extension| extension.name == **library);
-    let listed = manifest.server.preload_libraries.split(',').map(|name| name.trim().trim_matches('"'));
+    let wanted = |library: &&str| extensions.iter().any(|extension| extension.name == **library);
+    let listed = server.preload_libraries.split(',').map(|name| name.trim().trim_matches('"'));
     listed.filter(|name| NEED_PRELOAD.contains(name)).filter(wanted).map(str::to_owned).collect()
 }
 
-async fn extension_obstacles(needed: &[Extension], server: &ScratchServer) -> Result<Vec<Obstacle>, Error> {
+/// What keeps a scratch server from having the extensions of a database, as it has them.
+pub(crate) async fn extension_obstacles(needed: &[Extension], server: &ScratchServer) -> Result<Vec<Obstacle>, Error> {
     let available = server.extensions().await?;
     let wanted = needed.iter().map(|one| (one.name.as_str(), one.version.as_str()));
     let obstacle = |gap: holdpoint_postgres::scratch::ExtensionGap| match gap.reason {
@@ -161,10 +164,10 @@ async fn make_roles(server: &ScratchServer, roles: &[String]) -> Result<Vec<Stri
     Ok(made)
 }
 
-fn obstacle_to_start(error: &holdpoint_postgres::Error, manifest: &Manifest) -> Error {
+/// What keeps a scratch server of a major from starting.
+pub(crate) fn obstacle_to_start(error: &holdpoint_postgres::Error, major: u32) -> Obstacle {
     use holdpoint_postgres::Error as Postgres;
     let reason = format!("the scratch server cannot start: {}", chain(error));
-    let major = manifest.major();
     let cure = match error {
         Postgres::ProgramMissing(_) => {
             format!(
@@ -175,5 +178,5 @@ fn obstacle_to_start(error: &holdpoint_postgres::Error, manifest: &Manifest) -> 
         Postgres::ProgramFailed { cause, .. } if **cause == Cause::OutOfDisk => "free some disk".to_owned(),
         _ => "see the reason; holdpoint doctor tries the scratch server alone".to_owned(),
     };
-    could_not_run(reason, cure)
+    Obstacle { reason, cure }
 }
