@@ -41,7 +41,7 @@ pub(crate) fn now() -> DateTime<Utc> {
 }
 
 /// The standard library seeds its hashers from the system's randomness.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let mut hasher = std::hash::RandomState::new().build_hasher();
     hasher.write_i64(now().timestamp_micros());
     hasher.finish()

@@ -1,27 +1,34 @@
 //! `holdpoint doctor`.
 
-use holdpoint_operations::doctor::Outcome;
-async fn doctor(
-    _: &holdpoint_operations::Context,
-    _: &holdpoint_operations::Source,
-    _: &holdpoint_postgres::scratch::ScratchOptions,
-) -> holdpoint_operations::doctor::DoctorReport {
-    Default::default()
-} //TMP
+use std::sync::Arc;
+
+use holdpoint::exit_code;
+use holdpoint_operations::doctor::{Outcome, Subject, examine};
 
 use super::printed;
 use crate::failure::Failure;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, now};
 use crate::output;
-use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let settings = &invocation.settings;
     let source = invocation.source()?;
-    let context = invocation.context(true).await?;
-    let scratch = invocation.settings.scratch(None, 0)?;
+    let repository = settings.repository()?;
+    let subject = Subject {
+        database: settings.database_name()?,
+        store: invocation.store(&repository.url).await?,
+        source,
+        scratch: settings.scratch(None, 0)?,
+        retain_until: settings.config.repository.s3.retain_until(now()),
+        progress: Arc::clone(&invocation.progress),
+        cancel: invocation.cancel.clone(),
+        clock: Arc::new(now),
+    };
     invocation.sweep().await;
-    let report = doctor(&context, &source, &scratch).await;
+    let report = examine(&subject).await;
     printed(invocation.output.report(&report, output::doctor))?;
-    let failed = report.checks.iter().any(|check| check.outcome == Outcome::Failure);
-    Ok(if failed { exit_code::FINDINGS } else { exit_code::DONE })
+    if invocation.cancel.is_cancelled() {
+        return Ok(exit_code::INTERRUPTED);
+    }
+    Ok(if report.worst() == Outcome::Failure { exit_code::FINDINGS } else { exit_code::DONE })
 }

@@ -44,6 +44,6 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
 }
 
 /// A report that cannot be printed is a failure of its own.
-fn printed(result: std::io::Result<()>) -> Result<(), Failure> {
+pub(crate) fn printed(result: std::io::Result<()>) -> Result<(), Failure> {
     result.map_err(|source| Failure::Io { what: "printing the report".to_owned(), source })
 }

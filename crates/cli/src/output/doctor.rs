@@ -15,7 +15,7 @@ pub(crate) fn doctor(report: &DoctorReport) -> String {
             text.push_str(&format!("{}{name}\n", if section.is_empty() { "" } else { "\n" }));
             section = name;
         }
-        text.push_str(&columns(&["", "", ""], part.iter().flat_map(rows)).trim_start_matches('\n').to_owned());
+        text.push_str(columns(&["", "", ""], part.iter().flat_map(rows)).trim_start_matches('\n'));
     }
     let of = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count() as u64;
     let (failures, warnings) = (of(Outcome::Failure), of(Outcome::Warning));

@@ -3,40 +3,45 @@
 use chrono::{DateTime, Utc};
 use holdpoint_operations::leftovers::{Leftover, LeftoverKind, LeftoversReport};
 
-use super::table::columns;
+use super::table::{bullets, columns};
 use crate::quantity::{age, bytes, counted};
 
-/// One line a leftover, and how to remove them.
-pub(crate) fn leftovers(report: &LeftoversReport, dry_run: bool, now: DateTime<Utc>) -> String {
+/// One line a leftover, and how to remove them; `removing` was asked for, perhaps as a dry run.
+pub(crate) fn leftovers(report: &LeftoversReport, removing: bool, now: DateTime<Utc>) -> String {
+    let unseen: Vec<String> = report.unseen.iter().map(|one| format!("{}: {}", one.place, one.reason)).collect();
+    let unseen = bullets("could not be looked at", &unseen);
     if report.leftovers.is_empty() {
-        return "nothing was left\n".to_owned();
+        return format!("nothing was left\n{unseen}");
     }
     let row = |one: &Leftover| {
-        let state = match (&one.problem, one.removed) {
-            (Some(problem), _) => format!("kept: {problem}"),
-            (None, true) if dry_run => "would be removed".to_owned(),
-            (None, true) => "removed".to_owned(),
-            (None, false) => String::new(),
-        };
         let place = if one.id.is_empty() { one.place.clone() } else { format!("{} ({})", one.place, one.id) };
         let old = one.since.map(|at| age(at, now)).unwrap_or_default();
-        vec![kind(one.kind).to_owned(), place, old, one.bytes.map(bytes).unwrap_or_default(), state]
+        vec![kind(one.kind).to_owned(), place, old, one.bytes.map(bytes).unwrap_or_default(), state(one, removing)]
     };
-    let mut text = columns(&["KIND", "PLACE", ">AGE", ">SIZE", ""], report.leftovers.iter().map(row));
-    let remain = report.leftovers.iter().filter(|one| !one.removed).count() as u64;
-    if remain > 0 {
-        text.push_str(&format!(
-            "{}; remove what is certainly nobody's: holdpoint leftovers --remove\n",
-            counted(remain, "leftover")
-        ));
+    let mut text = columns(&["KIND", "PLACE", ">AGE", ">SIZE", "STATE"], report.leftovers.iter().map(row));
+    let dead = report.leftovers.iter().filter(|one| one.dead && !one.removed).count() as u64;
+    if dead > 0 && !removing {
+        let those = counted(dead, "leftover");
+        text.push_str(&format!("{those} certainly nobody's; remove with: holdpoint leftovers --remove\n"));
     }
+    text.push_str(&unseen);
     text
+}
+
+fn state(one: &Leftover, removing: bool) -> String {
+    match (&one.problem, one.removed, one.dead) {
+        (Some(problem), ..) => format!("not removed: {problem}"),
+        (None, true, _) => "removed".to_owned(),
+        (None, false, true) if removing => format!("would be removed: {}", one.reason),
+        (None, false, true) => format!("nobody's: {}", one.reason),
+        (None, false, false) => format!("kept: {}", one.reason),
+    }
 }
 
 fn kind(kind: LeftoverKind) -> &'static str {
     match kind {
         LeftoverKind::UnfinishedUpload => "unfinished upload",
-        LeftoverKind::OrphanObjects => "objects without a manifest",
+        LeftoverKind::OrphanObjects => "objects",
         LeftoverKind::ScratchServer => "scratch server",
         LeftoverKind::ScratchDatabase => "scratch database",
         LeftoverKind::ReplacedDatabase => "replaced database",

@@ -58,7 +58,7 @@ impl Output {
 
     /// A reader that has seen enough (`| head`) is no failure.
     fn write(&self, text: &str) -> io::Result<()> {
-        let text = format!("{text}\n");
+        let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
         let written = match self.aside.get() {
             Some(mut own) => own.write_all(text.as_bytes()),
             None => {
@@ -87,7 +87,7 @@ impl Output {
 
     /// Prints a text as it is.
     pub(crate) fn text(&self, text: &str) -> io::Result<()> {
-        self.write(text.trim_end_matches('\n'))
+        self.write(text)
     }
 
     /// Prints a failure: on stdout with `--json`, where a script looks, else on stderr.

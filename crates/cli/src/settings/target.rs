@@ -56,6 +56,14 @@ impl Settings {
         Ok(ChosenTarget { settings, replaceable })
     }
 
+    /// Every configured target whose URL can be read.
+    pub(crate) fn every_target(&self) -> Vec<ConnectionSettings> {
+        let read = |(_, value, what, _): (&str, &Value, String, bool)| {
+            self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok()
+        };
+        self.targets().into_iter().filter_map(read).collect()
+    }
+
     fn targets(&self) -> Vec<(&str, &Value, String, bool)> {
         let targets = self
             .config
