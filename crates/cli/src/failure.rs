@@ -122,7 +122,7 @@ impl Failure {
             Self::Config(error) => error.hint(),
             Self::Operation(error) => error.hint().or_else(|| hint::of_operation(error)),
             Self::Repository(error) => hint::of_repository(error),
-            Self::Guard(error) => error.hint(),
+            Self::Guard(error) => error.hint().or_else(|| hint::of_guard(error)),
             _ => None,
         };
         own.or_else(|| self.chain().find_map(hint::of_cause)).or_else(|| hint::of_kind(self.kind()))
@@ -130,6 +130,24 @@ impl Failure {
 
     fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         std::iter::successors(Some(self as &(dyn StdError + 'static)), |error| (*error).source())
+    }
+
+    /// Why an upload failed that could then not be removed: its source is why it could not be removed.
+    fn left_behind_by(&self) -> Option<String> {
+        use holdpoint_operations::Error as Operation;
+        use holdpoint_repository::Error as Repository;
+        let error = match self {
+            Self::Repository(error) => error,
+            Self::Operation(error) => match error.as_ref() {
+                Operation::Repository(error) | Operation::Engine(holdpoint_engine::Error::Repository(error)) => error,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        match error {
+            Repository::UploadLeftBehind { cause: Some(cause), .. } => Some(format!("the upload failed: {cause}")),
+            _ => None,
+        }
     }
 
     /// Everything that is told about it, with secrets masked. `interrupted`: a signal asked for the end, so what
@@ -148,6 +166,9 @@ impl Failure {
             if !text.is_empty() && !last.contains(&text) {
                 causes.push(text);
             }
+        }
+        if let Some(why) = self.left_behind_by() {
+            causes.insert(0, mask.text(&why));
         }
         let hint = if kind == self.kind() { self.hint() } else { hint::of_kind(kind) };
         ErrorReport { kind, message, causes, hint: hint.map(|hint| mask.text(&hint)), exit_code: exit_code::of(kind) }

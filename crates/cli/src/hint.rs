@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use holdpoint_guard::Error as Guard;
 use holdpoint_operations::{Error as Operation, ErrorKind};
 use holdpoint_postgres::Error as Postgres;
 use holdpoint_repository::Error as Repository;
@@ -19,12 +20,22 @@ pub(crate) fn of_cause(error: &(dyn StdError + 'static)) -> Option<String> {
 /// Gives the hint of what a verb's error passes on: transparent variants hide what they hold from the chain.
 pub(crate) fn of_operation(error: &Operation) -> Option<String> {
     match error {
-        Operation::Postgres(error) => of_postgres(error),
+        Operation::Postgres(error) | Operation::Engine(holdpoint_engine::Error::Postgres(error)) => of_postgres(error),
         Operation::Repository(error) | Operation::Engine(holdpoint_engine::Error::Repository(error)) => {
             of_repository(error)
         }
         Operation::Core(holdpoint_core::Error::NewerFormat { .. }) => Some(newer()),
         Operation::LeftBehind { failure, .. } => of_operation(failure),
+        _ => None,
+    }
+}
+
+/// Gives the hint of what a guarded run's error passes on.
+pub(crate) fn of_guard(error: &Guard) -> Option<String> {
+    match error {
+        Guard::Operation(error) => of_operation(error),
+        Guard::Postgres(error) => of_postgres(error),
+        Guard::Repository(error) => of_repository(error),
         _ => None,
     }
 }

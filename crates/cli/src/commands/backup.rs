@@ -1,5 +1,6 @@
 //! `holdpoint backup`.
 
+use holdpoint_archive::Algorithm;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_operations::backup::{BackupOptions, BackupReport, backup};
 use holdpoint_operations::verify::{VerifyReport, verify};
@@ -22,6 +23,12 @@ struct Made {
 }
 
 pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) -> Result<u8, Failure> {
+    if arguments.format == BackupFormat::Plain && arguments.compress.algorithm() != Algorithm::Gzip {
+        return Err(Failure::usage(
+            format!("--format plain is stored as gzip, not {}", arguments.compress),
+            "leave --compress out, or give gzip:LEVEL",
+        ));
+    }
     let verification = arguments.verify.map(|level| Verification {
         level,
         scratch_url: None,
@@ -49,7 +56,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
     let backup = backup(&context, &source, &options).await?;
     let Some(options) = verification else {
         printed(invocation.output.report(&backup, |report| {
-            format!("{}\nnot proven yet: holdpoint verify {}\n", output::backup(report), report.manifest.id)
+            format!("{}not proven yet: holdpoint verify {}\n", output::backup(report), report.manifest.id)
         }))?;
         return Ok(exit_code::DONE);
     };

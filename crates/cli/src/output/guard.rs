@@ -5,7 +5,7 @@ use holdpoint_core::ledger::RunState;
 use holdpoint_guard::run::GuardReport;
 
 use super::table::{bullets, facts};
-use super::verify::verification;
+use super::verify::{proof, reasons};
 use crate::quantity::milliseconds;
 
 /// Tells how a run ended, and the ways back.
@@ -25,10 +25,12 @@ pub(crate) fn guard(report: &GuardReport) -> String {
         ("  relies on", report.point.as_ref().map(ToString::to_string)),
         ("  command", ended),
         ("  database", Some(report.database.to_owned())),
+        ("  proof", report.verification.as_ref().map(proof)),
     ]));
     if let Some(made) = &report.verification {
-        text.push_str(&verification(made));
+        text.push_str(&reasons(made));
     }
+    text.push_str(&bullets("warnings", &report.warnings));
     if !report.ways_back.is_empty() {
         text.push_str("\nways back:\n");
         for (place, way) in report.ways_back.iter().enumerate() {
@@ -44,7 +46,6 @@ pub(crate) fn guard(report: &GuardReport) -> String {
             ));
         }
     }
-    text.push_str(&bullets("warnings", &report.warnings));
     text
 }
 
@@ -59,6 +60,12 @@ fn state(state: RunState) -> &'static str {
 fn decision(decision: &Decision) -> String {
     match decision {
         Decision::Go { reasons, .. } => format!("go: {}", reasons.join("; ")),
-        Decision::MakeRestorePoint { reasons } => format!("a restore point was needed first: {}", reasons.join("; ")),
+        // The newest one's reason says enough; --json has them all.
+        Decision::MakeRestorePoint { reasons } => {
+            let first = reasons.first().map_or("", String::as_str);
+            let more = reasons.len().saturating_sub(1);
+            let more = if more > 0 { format!(", and {more} older") } else { String::new() };
+            format!("a restore point was needed first ({first}{more})")
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `verify` for people.
 
-use holdpoint_core::verification::{Verdict, Verification};
+use holdpoint_core::verification::{Obstacle, Verdict, Verification};
 use holdpoint_operations::verify::{VerifyPlan, VerifyReport};
 
 use super::restore::differences;
@@ -29,12 +29,27 @@ pub(crate) fn verify(report: &VerifyReport) -> String {
     verification(&report.verification)
 }
 
-pub(super) fn verification(one: &Verification) -> String {
-    let verdict = match one.verdict {
+fn verdict(one: &Verification) -> &'static str {
+    match one.verdict {
         Verdict::Proved => "proved",
         Verdict::Disproved => "DISPROVED",
         Verdict::CouldNotRun => "COULD NOT RUN",
-    };
+    }
+}
+
+/// The verdict on one line.
+pub(super) fn proof(one: &Verification) -> String {
+    format!("{} at level {} in {}, on {}", verdict(one), one.level, milliseconds(one.took_ms), one.measured_on)
+}
+
+/// What differs, stood in the way, or was not reproduced.
+pub(super) fn reasons(one: &Verification) -> String {
+    let obstacle = |one: &Obstacle| format!("{}; cure: {}", one.reason, one.cure);
+    let obstacles: Vec<String> = one.obstacles.iter().map(obstacle).collect();
+    [differences(&one.differences), bullets("obstacles", &obstacles), bullets("notes", &one.notes)].concat()
+}
+
+fn verification(one: &Verification) -> String {
     let compared = &one.compared;
     let compared = format!(
         "{}, {}, {}, {}, {}",
@@ -44,7 +59,7 @@ pub(super) fn verification(one: &Verification) -> String {
         counted(compared.large_objects, "large object"),
         counted(compared.objects, "schema object")
     );
-    let mut text = format!("{}: {verdict} at level {}\n", one.point, one.level);
+    let mut text = format!("{}: {} at level {}\n", one.point, verdict(one), one.level);
     text.push_str(&facts([
         ("  compared", (one.verdict != Verdict::CouldNotRun).then_some(compared)),
         ("  read", Some(bytes(one.bytes_read))),
@@ -52,11 +67,7 @@ pub(super) fn verification(one: &Verification) -> String {
         ("  restore took", one.restore_took_ms.map(milliseconds)),
         ("  took", Some(milliseconds(one.took_ms))),
     ]));
-    text.push_str(&differences(&one.differences));
-    let obstacles: Vec<String> =
-        one.obstacles.iter().map(|one| format!("{}; cure: {}", one.reason, one.cure)).collect();
-    text.push_str(&bullets("obstacles", &obstacles));
-    text.push_str(&bullets("notes", &one.notes));
+    text.push_str(&reasons(one));
     text.push_str(&bullets("not compared", &one.not_compared));
     text
 }

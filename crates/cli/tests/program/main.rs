@@ -111,6 +111,14 @@ fn a_guard_without_a_lasting_repository_never_runs_its_command() {
 }
 
 #[test]
+fn plain_text_is_gzip_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = holdpoint(folder.path(), &[], &["backup", "--format", "plain", "--compress", "zstd"]);
+    assert_eq!(code(&output), exit_code::USAGE);
+    assert!(text(&output.stderr).contains("--format plain is stored as gzip"));
+}
+
+#[test]
 fn a_server_that_is_not_there_is_postgresqls_failure() {
     let folder = tempfile::tempdir().unwrap();
     let variables = [("DATABASE_URL", "postgresql://127.0.0.1:1/shop")];
