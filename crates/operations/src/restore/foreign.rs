@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use holdpoint_core::progress::Phase;
-use holdpoint_engine::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
+use holdpoint_engine::{ForeignDump, ForeignForm, ForeignWatch, LOOK_BYTES, Wrapping, decompressed};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::{PgRestore, ProgramName, Psql, judge};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -140,14 +141,15 @@ async fn stream(
     let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
     let mut stdin =
         running.take_stdin().ok_or_else(|| Error::Internal("the client program has no stdin".to_owned()))?;
+    let watch = ForeignWatch::new(form);
     let fed = tokio::select! {
-        fed = feed(context, source, &mut stdin) => fed,
+        fed = feed(context, place, source, &mut stdin, watch) => fed,
         () = context.cancel.cancelled() => Ok(()),
     };
     if let Err(broken) = fed {
-        // The dump is cut or damaged: end the program before it takes the end of its input for success.
+        // The dump is cut or damaged: end the program before it takes the end of its input for success, or loops.
         running.terminate_group(GRACE).await.ok();
-        return Err(reading(place, broken));
+        return Err(broken);
     }
     drop(stdin);
     let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
@@ -163,22 +165,25 @@ async fn stream(
 /// The caller closes the pipe, and only after a good end: closing it after a failed read would look like one.
 async fn feed(
     context: &Context,
+    place: &str,
     mut source: impl AsyncRead + Unpin,
     stdin: &mut (impl tokio::io::AsyncWrite + Unpin),
-) -> Result<(), std::io::Error> {
-    let mut buffer = vec![0; 256 * 1024];
+    mut watch: ForeignWatch,
+) -> Result<(), Error> {
+    let mut buffer = BytesMut::new();
     loop {
-        let read = match source.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(broken) => return Err(broken),
-        };
-        context.progress.advance(read as u64);
-        if stdin.write_all(&buffer[..read]).await.is_err() {
+        buffer.reserve(256 * 1024);
+        if source.read_buf(&mut buffer).await.map_err(|source| reading(place, source))? == 0 {
+            break;
+        }
+        let bytes = buffer.split().freeze();
+        context.progress.advance(bytes.len() as u64);
+        watch.push(bytes.clone())?;
+        if stdin.write_all(&bytes).await.is_err() {
             return Ok(());
         }
     }
-    Ok(())
+    Ok(watch.finish()?)
 }
 
 fn ownership(call: PgRestore, options: &RestoreOptions) -> PgRestore {
