@@ -1,0 +1,6 @@
+//! What the pages say is what the program does: commands, links, exit codes, configuration keys, named phases.
+
+mod commands;
+mod links;
+mod lists;
+mod page;
