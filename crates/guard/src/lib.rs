@@ -4,4 +4,18 @@
 //! there is none), runs the command without holdpoint's own credentials, and writes each step into the ledger. It never
 //! decides how to undo; it says which command does.
 
+mod command;
+mod error;
+mod ledger_writer;
+mod lock;
+mod mask;
+mod prepare;
 pub mod run;
+mod sessions;
+mod state;
+mod way_back;
+
+pub use error::Error;
+pub use lock::LockHolder;
+pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};
+pub use way_back::shell_quote;

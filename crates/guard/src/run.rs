@@ -1,10 +1,33 @@
-//! One guarded run.
+//! One guarded run: what goes in, what comes out, and the order in between.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use holdpoint_core::gate::{Decision, Policy};
+use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, RunId};
+use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::schema_check::{self, Schema};
+use holdpoint_operations::verify::VerifyOptions;
+use holdpoint_operations::{Context, Source, catalogue};
+use holdpoint_postgres::{Session, SessionPurpose, identity, pooler, preflight};
+use holdpoint_process::Status;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{self, CommandEnd};
+use crate::ledger_writer::{LedgerWriter, OtherRuns};
+use crate::lock::{self, RunLock};
+use crate::mask::Mask;
+use crate::prepare::{self, Preparation, Prepared};
+use crate::state::{DatabaseState, Judgement};
+use crate::way_back::ways_back;
+use crate::{Error, sessions};
+
+/// How long the state after the command may take to be read: a server that hangs must not keep the report.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// How a command is guarded.
 #[derive(Clone, Debug)]
@@ -55,10 +78,285 @@ pub struct GuardReport {
     pub signal: Option<i32>,
     /// Milliseconds that the command ran.
     pub command_took_ms: Option<u64>,
-    /// What the database looks like now, against before: `unchanged`, `changed`, or `unknown`.
+    /// It was ended because a person or a time limit asked for it.
+    pub interrupted: bool,
+    /// What the database looks like now, against right before the command: `unchanged`, `changed`, or `unknown`.
+    ///
+    /// *Unchanged* is only said with evidence that nothing was kept: every transaction meanwhile was aborted, or no
+    /// table's counters and files moved and the schema is the same. Positions of sequences are not part of it.
     pub database: &'static str,
     /// The ways back, best first.
     pub ways_back: Vec<WayBack>,
     /// What is worth knowing.
     pub warnings: Vec<String>,
+}
+
+/// How a run that came to its command ended, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitKind {
+    /// The command succeeded: exit code 0.
+    Done,
+    /// It failed, and nothing was applied: exit code 10.
+    NothingApplied,
+    /// It failed, and something was applied, or that is not known: exit code 11.
+    AppliedInPart,
+    /// It was interrupted, and nothing was applied: exit code 130.
+    Interrupted,
+}
+
+impl GuardReport {
+    /// How the run ended, for the exit code.
+    pub fn exit_kind(&self) -> ExitKind {
+        match (self.state, self.database, self.interrupted) {
+            (RunState::Succeeded, ..) => ExitKind::Done,
+            (_, "unchanged", true) => ExitKind::Interrupted,
+            (_, "unchanged", false) => ExitKind::NothingApplied,
+            _ => ExitKind::AppliedInPart,
+        }
+    }
+}
+
+/// Runs a command once a restore point is proven, or refuses to.
+///
+/// In this order: the gate decides; a restore point is made, pinned and verified where none does; the run lock is
+/// taken; identity and schema are compared with the restore point's; the ledger says *running*; the command runs. An
+/// error means that the command was never started (the ledger then says *refused*); whatever happens to the command is
+/// told in the report, with the ways back. The restore point stays pinned after the command ran.
+///
+/// # Errors
+/// [`Error::Busy`] at once when another run has the lock; [`Error::Disproved`], never excused;
+/// [`Error::CouldNotProve`] unless [`GuardOptions::unproven`] says why it may go on; [`Error::SchemaChanged`] and
+/// [`Error::RanMeanwhile`] when the database is not the one that the restore point recorded any more.
+pub async fn guard(
+    context: &Context,
+    source: &Source,
+    verify: &VerifyOptions,
+    backup: &BackupOptions,
+    options: &GuardOptions,
+) -> Result<GuardReport, Error> {
+    command::check(options)?;
+    prepare::check(backup, options)?;
+    let start = Start::read(context, source).await?;
+    let source = Source { settings: start.settings.clone(), ..source.clone() };
+    let mask = Mask::of(&source.settings);
+    let run = RunId::new(start.now, context.seed);
+    let command = mask.command(&options.command);
+    let operator = options.operator.as_deref().map(|text| mask.text(text));
+    let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
+    let preparation = Preparation { context, source: &source, verify, backup, options };
+    let guarded = Guarded { preparation, start, mask };
+    ledger.write(RunState::Started, guarded.start.warnings.clone()).await?;
+    match guarded.ready(&mut ledger).await {
+        Ok(ready) => Ok(guarded.run(ready, ledger).await),
+        Err(error) => {
+            guarded.preparation.unpin(&ledger).await;
+            let reason = guarded.mask.text(&error.to_string());
+            if let Err(error) = ledger.write(RunState::Refused, vec![reason]).await {
+                context.progress.note(&format!("the refusal could not be written into the ledger: {error}"));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What is known of the server before anything is made.
+struct Start {
+    settings: holdpoint_postgres::ConnectionSettings,
+    identity: Identity,
+    now: DateTime<Utc>,
+    others: OtherRuns,
+    warnings: Vec<String>,
+}
+
+impl Start {
+    /// Connects, and refuses what could never be guarded: a pooler, a standby, another database, a second run.
+    async fn read(context: &Context, source: &Source) -> Result<Self, Error> {
+        let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint guard")).await?;
+        let settings = session.settings().clone();
+        let server = identity::read(&session).await?;
+        if let Some(holder) = lock::holder(&session, &server.identity).await? {
+            return Err(Error::Busy { holder });
+        }
+        let now = preflight::clock(&session).await?;
+        session.close().await;
+        if server.in_recovery {
+            return Err(Error::Usage(format!(
+                "{} is a standby: a command that changes it needs the primary",
+                source.settings
+            )));
+        }
+        if pooler::shares_connections(&settings).await? {
+            let found = pooler::by_address(&source.settings);
+            let instead = found.map_or_else(|| "PostgreSQL itself".to_owned(), |pooler| pooler.cure);
+            return Err(holdpoint_operations::Error::Pooler { server: source.settings.redacted(), instead }.into());
+        }
+        let recorded = context.repository.identity(&context.database).await?;
+        let compared = recorded.map(|recorded| Identity::compare(&recorded.identity, &server.identity));
+        if let Some(IdentityMatch::Different(differences)) = compared {
+            let database = context.database.to_string();
+            return Err(holdpoint_operations::Error::AnotherDatabase { database, differences }.into());
+        }
+        let others = OtherRuns::read(context).await?;
+        let unsettled = |step: &holdpoint_core::ledger::RunStep| {
+            format!("run {} is {} and nobody has settled it", step.run, step.state.word())
+        };
+        let warnings = others.unsettled.iter().map(unsettled).collect();
+        Ok(Self { settings, identity: server.identity, now, others, warnings })
+    }
+}
+
+/// A run that is being guarded.
+struct Guarded<'a> {
+    preparation: Preparation<'a>,
+    start: Start,
+    mask: Mask,
+}
+
+/// Everything is proven, locked and written: the command may start.
+struct Ready {
+    decision: Decision,
+    prepared: Prepared,
+    lock: RunLock,
+    before: DatabaseState,
+    ways_back: Vec<WayBack>,
+}
+
+impl Guarded<'_> {
+    /// Does everything up to the command.
+    async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
+        let Preparation { context, source, options, .. } = self.preparation;
+        let decision = self.preparation.decide(self.start.now).await?;
+        let prepared = self.preparation.prepare(&decision, ledger).await?;
+        let shown = catalogue::show(context, &prepared.point).await?;
+        let ways_back =
+            ways_back(ledger.run(), &shown.manifest, &shown.verifications, &source.settings, &options.own_flags);
+        let identity = &self.start.identity;
+        let lock = RunLock::take(&source.settings, identity, ledger.run(), &context.cancel).await?;
+        let before = self.check_again(&prepared.point, &lock, ledger.run()).await?;
+        let mut ready = Ready { decision, prepared, lock, before, ways_back };
+        let session = ready.lock.session();
+        sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
+        let (instant, wal_position) = position(session).await?;
+        ledger.stands_at(instant, wal_position);
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if !ready.lock.is_held().await {
+            return Err(Error::LockLost);
+        }
+        let mut remarks = Vec::new();
+        if let Some(reason) = &ready.prepared.unproven {
+            remarks.extend(ready.prepared.warnings.iter().cloned());
+            remarks.push(format!("runs although nothing is proven: {}", self.mask.text(reason)));
+        }
+        ready.before.note_transactions(ready.lock.session()).await?;
+        ledger.write(RunState::Running, remarks).await?;
+        Ok(ready)
+    }
+
+    /// Under the lock: still the same database, with the schema that the restore point recorded, and nobody else ran.
+    async fn check_again(&self, point: &PointId, lock: &RunLock, run: &RunId) -> Result<DatabaseState, Error> {
+        let Preparation { context, source, .. } = self.preparation;
+        let now = identity::read(lock.session()).await?.identity;
+        match Identity::compare(&self.start.identity, &now) {
+            IdentityMatch::Same => {}
+            IdentityMatch::TimelineChanged => {
+                return Err(Error::ServerChanged { differences: vec!["its timeline is a new one".to_owned()] });
+            }
+            IdentityMatch::Different(differences) => return Err(Error::ServerChanged { differences }),
+        }
+        if let Some(other) = self.start.others.ran_since(context, run).await? {
+            return Err(Error::RanMeanwhile { run: other.to_string() });
+        }
+        let schema = Schema::live(context, source).await?;
+        let differences = Schema::recorded(context, point).await?.changes(&schema);
+        if !differences.is_empty() {
+            return Err(Error::SchemaChanged { point: point.clone(), differences });
+        }
+        DatabaseState::read(lock.session(), schema).await
+    }
+
+    /// Runs the command, judges, writes the last step. From here on nothing is an error any more.
+    async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
+        let Preparation { context, options, .. } = self.preparation;
+        let Ready { decision, prepared, lock, before, ways_back } = ready;
+        let mut end = command::run(context, options, ledger.run(), &lock).await;
+        if end.warnings.is_empty() && end.started && !lock.is_held().await {
+            end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
+        }
+        let judgement = self.judge(&before, &mut end, ledger.run()).await;
+        lock.release().await;
+        let status = end.ended.as_ref().map(|ended| ended.status);
+        let (exit_code, signal) = match status {
+            Some(Status::Code(code)) => (Some(code), None),
+            Some(Status::Signal(number)) => (None, Some(number)),
+            None => (None, None),
+        };
+        let succeeded = exit_code == Some(0) && !end.interrupted;
+        let state = if succeeded { RunState::Succeeded } else { RunState::Failed };
+        ledger.ended(exit_code, signal);
+        let Judgement { database, remarks, warnings: found } = judgement;
+        let told = if succeeded { Vec::new() } else { remarks.clone() };
+        let mut written = vec![format!("the database is {database}")];
+        written.extend(end.interrupted.then(|| "interrupted".to_owned()));
+        written.extend([remarks, found.clone(), end.warnings.clone()].concat());
+        let mut warnings = [self.start.warnings.clone(), prepared.warnings, end.warnings, told, found].concat();
+        if let Err(error) = ledger.write(state, written).await {
+            warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
+        }
+        GuardReport {
+            run: ledger.run().clone(),
+            state,
+            decision,
+            point: Some(prepared.point),
+            verification: prepared.verification,
+            exit_code,
+            signal,
+            command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
+            interrupted: end.interrupted,
+            database,
+            ways_back,
+            warnings,
+        }
+    }
+
+    /// Ends what the command left working on the server, then compares the database with what it was.
+    async fn judge(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Judgement {
+        // The run's own cancellation must not keep it from looking.
+        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+        let read = async {
+            let purpose = SessionPurpose::new("holdpoint guard check");
+            let session = Session::connect(&self.start.settings, &purpose).await?;
+            if end.was_cut_off() {
+                end.warnings.extend(sessions::cancel(&session, run).await?);
+            } else {
+                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
+                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
+            }
+            let schema = Schema::live(&context, self.preparation.source).await?;
+            let after = DatabaseState::read(&session, schema).await?;
+            let judgement = before.judge(&after, &session).await;
+            session.close().await;
+            judgement
+        };
+        match tokio::time::timeout(READ_WITHIN, read).await {
+            Ok(Ok(judgement)) => judgement,
+            Ok(Err(error)) => Judgement::unreadable(&error.to_string()),
+            Err(_) => Judgement::unreadable(&format!("not within {} s", READ_WITHIN.as_secs())),
+        }
+    }
+}
+
+/// The server's instant, and its WAL position where the role may know it.
+async fn position(session: &Session) -> Result<(DateTime<Utc>, Option<String>), Error> {
+    const WHAT: &str = "noting the server's position";
+    let wal = session.query_one(WHAT, "SELECT pg_catalog.pg_current_wal_lsn()::text", &[]).await;
+    let wal_position = match wal {
+        Ok(row) => row.get(0),
+        Err(error) if error.sqlstate().is_some() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let instant = preflight::clock(session).await?;
+    Ok((instant, wal_position))
 }

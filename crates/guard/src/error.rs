@@ -1,0 +1,140 @@
+//! Why a guarded run did not come to its command.
+
+use holdpoint_core::PointId;
+use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::verification::Obstacle;
+use holdpoint_operations::ErrorKind;
+
+use crate::lock::LockHolder;
+
+/// Says why a command was not run: whatever variant it is, nothing was done to the database.
+///
+/// What happens once the command was started is never an error but a [`crate::run::GuardReport`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Making, proving or finding the restore point failed.
+    #[error(transparent)]
+    Operation(Box<holdpoint_operations::Error>),
+    /// PostgreSQL failed.
+    #[error(transparent)]
+    Postgres(#[from] holdpoint_postgres::Error),
+    /// The repository failed; without the ledger no command is run.
+    #[error(transparent)]
+    Repository(#[from] holdpoint_repository::Error),
+    /// Options contradict each other or the situation.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no program of the command's name.
+    #[error("{program} is not a program that can be run")]
+    CommandNotFound {
+        /// The command's first word.
+        program: String,
+    },
+    /// Another guarded run has the run lock.
+    #[error("another guarded run is at this database: {holder}")]
+    Busy {
+        /// Who has the lock.
+        holder: LockHolder,
+    },
+    /// Another guarded run ran its command while this one prepared.
+    #[error("run {run} ran its command while this one prepared, so this one's restore point is from before it")]
+    RanMeanwhile {
+        /// The other run.
+        run: String,
+    },
+    /// The run lock was lost before the command was started.
+    #[error("the run lock was lost before the command was started")]
+    LockLost,
+    /// The restore point was restored and is not what was recorded.
+    #[error("restore point {point} is disproved: {}", first(differences))]
+    Disproved {
+        /// The restore point.
+        point: PointId,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// The proof could not run.
+    #[error("restore point {point} could not be proven: {}", obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
+    CouldNotProve {
+        /// The restore point.
+        point: PointId,
+        /// What stood in the way.
+        obstacles: Vec<Obstacle>,
+    },
+    /// The database changed between its restore point and the run lock.
+    #[error("the schema changed since restore point {point}: {}", first(differences))]
+    SchemaChanged {
+        /// The restore point.
+        point: PointId,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// The connection leads elsewhere than at the start.
+    #[error("the connection leads to another database than at the start: {}", differences.join("; "))]
+    ServerChanged {
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// A person or a time limit ended the work before the command was started.
+    #[error("interrupted before the command was started")]
+    Interrupted,
+}
+
+impl From<holdpoint_operations::Error> for Error {
+    fn from(error: holdpoint_operations::Error) -> Self {
+        Self::Operation(Box::new(error))
+    }
+}
+
+fn first(differences: &[Difference]) -> String {
+    let line = differences.first().map(Difference::line).unwrap_or_default();
+    match differences.len() {
+        0 | 1 => line,
+        count => format!("{line}; and {} more", count - 1),
+    }
+}
+
+impl Error {
+    /// What kind of failure it is: one exit code each.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Operation(error) => error.kind(),
+            Self::Postgres(_) => ErrorKind::Postgres,
+            Self::Repository(_) => ErrorKind::Repository,
+            Self::Usage(_) | Self::CommandNotFound { .. } => ErrorKind::Usage,
+            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Disproved { .. } => ErrorKind::Disproved,
+            Self::CouldNotProve { .. } => ErrorKind::CouldNotRun,
+            Self::RanMeanwhile { .. } | Self::LockLost | Self::SchemaChanged { .. } | Self::ServerChanged { .. } => {
+                ErrorKind::Refused
+            }
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    /// What to do next: a command to type, or a change to make.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Operation(error) => error.hint(),
+            Self::CommandNotFound { .. } => {
+                Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned())
+            }
+            Self::Busy { holder } => Some(format!(
+                "retry when it has ended; who it is: SELECT * FROM pg_stat_activity WHERE pid = {}",
+                holder.pid
+            )),
+            Self::RanMeanwhile { .. } | Self::SchemaChanged { .. } | Self::LockLost => {
+                Some("run the same command again: it makes a new restore point".to_owned())
+            }
+            Self::Disproved { point, .. } => Some(format!("see what differs: holdpoint show {point}")),
+            Self::CouldNotProve { obstacles, .. } => {
+                let cure = obstacles.first().map(|one| one.cure.clone());
+                let anyway = "to run it without a proof, recorded: --unproven REASON";
+                Some(cure.map_or_else(|| anyway.to_owned(), |cure| format!("{cure}; {anyway}")))
+            }
+            Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
+            Self::Postgres(_) | Self::Repository(_) | Self::Usage(_) | Self::Interrupted => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Writing a run's steps into the ledger, and reading what other runs did.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::ledger::{FORMAT, RunState, RunStep, newest};
+use holdpoint_core::{Identity, PointId, RunId};
+use holdpoint_operations::Context;
+
+use crate::Error;
+
+/// How many runs, newest first, are looked at for what they left.
+const LOOKED_AT: usize = 20;
+
+/// The ledger of one run: every step an object of its own that is created once.
+///
+/// What a step knows, the later ones repeat: each can be read alone.
+#[derive(Debug)]
+pub(crate) struct LedgerWriter<'a> {
+    context: &'a Context,
+    step: RunStep,
+}
+
+impl<'a> LedgerWriter<'a> {
+    /// Begins the ledger of a run; nothing is written yet. Words of `command` must be masked already.
+    pub(crate) fn new(
+        context: &'a Context,
+        run: RunId,
+        identity: Identity,
+        command: Vec<String>,
+        operator: Option<String>,
+    ) -> Self {
+        let step = RunStep {
+            format: FORMAT,
+            run,
+            n: 0,
+            state: RunState::Started,
+            at: (context.clock)(),
+            identity,
+            command,
+            point: None,
+            wal_position: None,
+            instant: None,
+            exit_code: None,
+            signal: None,
+            operator,
+            remarks: Vec::new(),
+        };
+        Self { context, step }
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> &RunId {
+        &self.step.run
+    }
+
+    /// Notes the restore point that the run relies on.
+    pub(crate) fn relies_on(&mut self, point: &PointId) {
+        self.step.point = Some(point.clone());
+    }
+
+    /// The restore point that the run relies on.
+    pub(crate) fn point(&self) -> Option<&PointId> {
+        self.step.point.as_ref()
+    }
+
+    /// Notes where the server stood right before the command.
+    pub(crate) fn stands_at(&mut self, instant: DateTime<Utc>, wal_position: Option<String>) {
+        self.step.instant = Some(instant);
+        self.step.wal_position = wal_position;
+    }
+
+    /// Notes how the command ended.
+    pub(crate) fn ended(&mut self, exit_code: Option<i32>, signal: Option<i32>) {
+        self.step.exit_code = exit_code;
+        self.step.signal = signal;
+    }
+
+    /// Writes the next step.
+    ///
+    /// # Errors
+    /// Those of the repository; also when the step is there already, which only happens when two runs have one id.
+    pub(crate) async fn write(&mut self, state: RunState, remarks: Vec<String>) -> Result<(), Error> {
+        let step = RunStep { n: self.step.n + 1, state, at: (self.context.clock)(), remarks, ..self.step.clone() };
+        self.context.repository.record_step(&self.context.database, &step).await?;
+        self.step.n = step.n;
+        Ok(())
+    }
+}
+
+/// What other runs left or did.
+#[derive(Debug, Default)]
+pub(crate) struct OtherRuns {
+    newest: Vec<(RunId, u32)>,
+    /// Runs that nobody has settled.
+    pub(crate) unsettled: Vec<RunStep>,
+}
+
+impl OtherRuns {
+    /// Reads the newest runs.
+    pub(crate) async fn read(context: &Context) -> Result<Self, Error> {
+        let mut found = Self::default();
+        let runs = context.repository.runs(&context.database).await?;
+        for run in runs.into_iter().rev().take(LOOKED_AT) {
+            let steps = context.repository.steps(&context.database, &run).await?;
+            if let Some(step) = newest(&steps) {
+                found.newest.push((run, step.n));
+                if step.state.unsettled() {
+                    found.unsettled.push(step.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Finds a run, other than `own`, whose command was started since this was read.
+    pub(crate) async fn ran_since(&self, context: &Context, own: &RunId) -> Result<Option<RunId>, Error> {
+        let runs = context.repository.runs(&context.database).await?;
+        for run in runs.into_iter().rev().take(LOOKED_AT).filter(|run| run != own) {
+            let seen = self.newest.iter().find(|(known, _)| *known == run).map_or(0, |(_, n)| *n);
+            let steps = context.repository.steps(&context.database, &run).await?;
+            if steps.iter().any(|step| step.n > seen && step.state == RunState::Running) {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,91 @@
+//! The command's sessions on the server, known by the run's token in their `application_name`.
+//!
+//! The end of a client does not end its statement: a migration that was killed goes on in the server until it is
+//! cancelled there. Sessions without the token are never touched.
+
+use std::time::Duration;
+
+use holdpoint_core::RunId;
+use holdpoint_postgres::Session;
+use tokio::time::{Instant, sleep};
+
+use crate::Error;
+
+const POLL: Duration = Duration::from_millis(50);
+/// How long a session may take to notice that its client is gone.
+const NOTICE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a cancelled statement may take to end before its session is ended.
+const CANCEL_WITHIN: Duration = Duration::from_secs(5);
+
+/// The `application_name` that the command's sessions carry.
+pub(crate) fn token(run: &RunId) -> String {
+    format!("holdpoint:{run}")
+}
+
+/// Lists server processes of this database whose `application_name` holds the text.
+pub(crate) async fn named(session: &Session, text: &str) -> Result<Vec<i32>, Error> {
+    let sql = "SELECT pid FROM pg_catalog.pg_stat_activity \
+               WHERE datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, $1) > 0 \
+                 AND pid <> pg_catalog.pg_backend_pid() ORDER BY pid";
+    let rows = session.query("looking for the command's sessions", sql, &[&text]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Waits a moment until no session of the name is left, and lists those that stay.
+pub(crate) async fn wait_until_gone(session: &Session, text: &str) -> Result<Vec<i32>, Error> {
+    wait(session, text, NOTICE_WITHIN).await
+}
+
+async fn wait(session: &Session, text: &str, limit: Duration) -> Result<Vec<i32>, Error> {
+    let began = Instant::now();
+    loop {
+        let left = named(session, text).await?;
+        if left.is_empty() || began.elapsed() >= limit {
+            return Ok(left);
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Cancels what the command's sessions are doing, and ends those that go on; returns what was done, in words.
+///
+/// Their client is gone: nobody waits for them.
+pub(crate) async fn cancel(session: &Session, run: &RunId) -> Result<Vec<String>, Error> {
+    let token = token(run);
+    let mut remarks = Vec::new();
+    let idle = wait(session, &token, Duration::from_millis(300)).await?;
+    if idle.is_empty() {
+        return Ok(remarks);
+    }
+    signal(session, "pg_cancel_backend", &idle, &mut remarks).await;
+    let left = wait(session, &token, CANCEL_WITHIN).await?;
+    if left.is_empty() {
+        return Ok(remarks);
+    }
+    signal(session, "pg_terminate_backend", &left, &mut remarks).await;
+    let left = wait(session, &token, NOTICE_WITHIN).await?;
+    if !left.is_empty() {
+        remarks.push(still_there(&left));
+    }
+    Ok(remarks)
+}
+
+async fn signal(session: &Session, function: &str, pids: &[i32], remarks: &mut Vec<String>) {
+    let sql = format!("SELECT pg_catalog.{function}($1)");
+    for pid in pids {
+        let word = if function == "pg_cancel_backend" { "cancelled" } else { "ended" };
+        match session.query_one("cancelling the command's sessions", &sql, &[pid]).await {
+            Ok(_) => remarks.push(format!("{word} the command's session {pid} on the server")),
+            Err(error) => {
+                let said = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                remarks.push(format!("the command's session {pid} on the server could not be {word}: {said}"));
+            }
+        }
+    }
+}
+
+/// Says which sessions of the command go on without it.
+pub(crate) fn still_there(pids: &[i32]) -> String {
+    let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("sessions of the command are still on the server (process {list}): it may still be working")
+}

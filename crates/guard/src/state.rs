@@ -1,0 +1,273 @@
+//! What the database looks like after the command, against before.
+//!
+//! *Changed*: a schema object, an extension's version or the set of invalid indexes differs. *Unchanged* is only said
+//! when nothing can have been kept, by one of two kinds of evidence, and never from the schema alone:
+//!
+//! 1. every transaction id that the server gave out meanwhile was aborted. Every write of a row, a large object or
+//!    the catalog needs a transaction id, so nothing was kept by anybody. Rolled-back work passes this test;
+//! 2. or, where others were writing in the cluster: no transaction is open that began meanwhile, and neither the
+//!    counters of written rows nor the files of any table of this database moved, nor those of the shared catalogs.
+//!    These counters count rolled-back rows too.
+//!
+//! Anything else is *unknown*: rows that were written cannot be attributed to the command. Positions of sequences are
+//! not part of it, since `nextval` is never rolled back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::manifest::Extension;
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::Session;
+use holdpoint_postgres::catalog::database;
+
+use crate::Error;
+
+/// More transactions than this are not asked about one by one.
+const MOST_TRANSACTIONS: u64 = 100_000;
+/// Up to 14 counters come from a collector that answers up to half a second late.
+const COLLECTOR_DELAY: Duration = Duration::from_millis(1100);
+/// How many names a remark lists.
+const LISTED: usize = 5;
+
+/// A table's counters: rows inserted, updated, deleted, and its file.
+type Counters = (i64, i64, i64, u32);
+
+/// The database at one moment.
+#[derive(Debug)]
+pub(crate) struct DatabaseState {
+    pub(crate) schema: Schema,
+    extensions: Vec<Extension>,
+    invalid_indexes: Vec<String>,
+    counters: BTreeMap<String, Counters>,
+    /// Start of the server, last reset of the counters, whether they count: a difference makes them worthless.
+    counting: (DateTime<Utc>, Option<DateTime<Utc>>, bool),
+    transactions: Transactions,
+}
+
+/// Which transaction ids had been given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Transactions {
+    next: u64,
+    open: Vec<u64>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// `unchanged`, `changed` or `unknown`.
+    pub(crate) database: &'static str,
+    /// What shows that.
+    pub(crate) remarks: Vec<String>,
+    /// What must be looked at even where the command succeeded.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Judgement {
+    /// Says that the state could not be read.
+    pub(crate) fn unreadable(why: &str) -> Self {
+        let why = format!("what the database looks like now could not be read: {why}");
+        Self { database: "unknown", remarks: Vec::new(), warnings: vec![why] }
+    }
+}
+
+impl DatabaseState {
+    /// Reads everything but the schema, which is given; the transaction ids last.
+    pub(crate) async fn read(session: &Session, schema: Schema) -> Result<Self, Error> {
+        let extensions = database::extensions(session).await?;
+        let invalid_indexes = invalid_indexes(session).await?;
+        if session.server().major <= 14 {
+            tokio::time::sleep(COLLECTOR_DELAY).await;
+        }
+        session.run("reading the counters", "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
+        let counters = counters(session).await?;
+        let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
+                          (SELECT stats_reset FROM pg_catalog.pg_stat_database \
+                           WHERE datname = pg_catalog.current_database()), \
+                          pg_catalog.current_setting('track_counts')::bool";
+        let row = session.query_one("reading the counters", sql, &[]).await?;
+        let counting = (row.get(0), row.get(1), row.get(2));
+        let transactions = Transactions::read(session).await?;
+        Ok(Self { schema, extensions, invalid_indexes, counters, counting, transactions })
+    }
+
+    /// Reads the transaction ids again: right before the command, after everything else.
+    pub(crate) async fn note_transactions(&mut self, session: &Session) -> Result<(), Error> {
+        self.transactions = Transactions::read(session).await?;
+        Ok(())
+    }
+
+    /// Compares with the state after the command, as the module's documentation says.
+    pub(crate) async fn judge(&self, after: &Self, session: &Session) -> Result<Judgement, Error> {
+        let mut judgement = self.visible_changes(after);
+        if judgement.database == "changed" {
+            return Ok(judgement);
+        }
+        if self.counting.0 != after.counting.0 {
+            judgement.warnings.push("the server was restarted while the command ran".to_owned());
+            return Ok(judgement);
+        }
+        let kept = self.transactions.kept(&after.transactions, session).await?;
+        let moved = self.moved(after);
+        let counted = self.counting == after.counting && self.counting.2;
+        if kept == Kept::Nothing || (kept == Kept::Something && counted && moved.is_empty()) {
+            judgement.database = "unchanged";
+            return Ok(judgement);
+        }
+        if !moved.is_empty() {
+            let names = listed(&moved);
+            judgement.remarks.push(format!("rows were written in {names} while the command ran, by it or by others"));
+        }
+        if kept == Kept::Open {
+            judgement.remarks.push("a transaction that began while the command ran is still open".to_owned());
+        }
+        Ok(judgement)
+    }
+
+    /// What shows in the catalog: changed, or not known yet.
+    fn visible_changes(&self, after: &Self) -> Judgement {
+        let mut judgement = Judgement { database: "unknown", remarks: Vec::new(), warnings: Vec::new() };
+        let changes: Vec<String> = self.schema.changes(&after.schema).iter().map(change).collect();
+        if !changes.is_empty() {
+            judgement.remarks.push(format!("changed in the schema: {}", listed(&changes)));
+        }
+        if self.extensions != after.extensions {
+            judgement.remarks.push("an extension or its version changed".to_owned());
+        }
+        let is_new = |name: &&String| !self.invalid_indexes.contains(name);
+        let new: Vec<String> = after.invalid_indexes.iter().filter(is_new).cloned().collect();
+        if !new.is_empty() {
+            judgement.warnings.push(format!("invalid indexes were left: {}", listed(&new)));
+        } else if self.invalid_indexes != after.invalid_indexes {
+            judgement.remarks.push("an invalid index is gone".to_owned());
+        }
+        if !(judgement.remarks.is_empty() && judgement.warnings.is_empty()) {
+            judgement.database = "changed";
+        }
+        judgement
+    }
+
+    fn moved(&self, after: &Self) -> Vec<String> {
+        let names = self.counters.keys().chain(after.counters.keys());
+        let mut moved: Vec<String> =
+            names.filter(|name| self.counters.get(*name) != after.counters.get(*name)).cloned().collect();
+        moved.sort();
+        moved.dedup();
+        moved
+    }
+}
+
+fn change(difference: &Difference) -> String {
+    let word = match (&difference.expected, &difference.found) {
+        (None, _) => "new",
+        (_, None) => "gone",
+        _ => "changed",
+    };
+    format!("{} ({word})", difference.name)
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(LISTED);
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// Indexes that a CREATE INDEX CONCURRENTLY left behind: pg_dump does not show them.
+async fn invalid_indexes(session: &Session) -> Result<Vec<String>, Error> {
+    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
+               JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE NOT (i.indisvalid AND i.indisready AND i.indislive) AND c.relkind = 'i' ORDER BY 1";
+    let rows = session.query("looking for invalid indexes", sql, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Counters of every table of the user, of large objects, and of the catalogs that all databases share.
+async fn counters(session: &Session) -> Result<BTreeMap<String, Counters>, Error> {
+    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), COALESCE(s.n_tup_ins, 0), \
+                      COALESCE(s.n_tup_upd, 0), COALESCE(s.n_tup_del, 0), c.relfilenode \
+               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid \
+               WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' \
+                 AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
+                      OR (n.nspname = 'pg_catalog' AND c.relname IN ('pg_largeobject', 'pg_largeobject_metadata', \
+                          'pg_authid', 'pg_auth_members', 'pg_db_role_setting', 'pg_database', 'pg_tablespace', \
+                          'pg_parameter_acl', 'pg_shdescription', 'pg_shseclabel', 'pg_extension')))";
+    let rows = session.query("reading the counters", sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4)))).collect())
+}
+
+/// What the transactions of a span kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// All of them were aborted.
+    Nothing,
+    /// At least one was committed, or is too old or one of too many to ask.
+    Something,
+    /// At least one that began in the span is still open.
+    Open,
+}
+
+impl Transactions {
+    async fn read(session: &Session) -> Result<Self, Error> {
+        const WHAT: &str = "reading transaction ids";
+        let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
+        let text: String = session.query_one(WHAT, sql, &[]).await?.get(0);
+        Self::parse(&text).ok_or_else(|| {
+            holdpoint_postgres::Error::UnexpectedAnswer { what: WHAT.to_owned(), found: text.clone() }.into()
+        })
+    }
+
+    /// Reads `xmin:xmax:xip,xip` (PostgreSQL manual, "Transaction ID and Snapshot Information Functions").
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let _lowest: u64 = parts.next()?.parse().ok()?;
+        let next = parts.next()?.parse().ok()?;
+        let open =
+            parts.next()?.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { next, open })
+    }
+
+    /// Asks what became of every transaction that was open before, or began since.
+    async fn kept(&self, after: &Self, session: &Session) -> Result<Kept, Error> {
+        if after.open.iter().any(|id| *id >= self.next) {
+            return Ok(Kept::Open);
+        }
+        if after.next.saturating_sub(self.next) > MOST_TRANSACTIONS {
+            return Ok(Kept::Something);
+        }
+        let sql = "SELECT pg_catalog.count(*) FROM (SELECT pg_catalog.generate_series($1::int8, $2::int8 - 1) AS id \
+                   UNION ALL SELECT pg_catalog.unnest($3::int8[])) AS given \
+                   WHERE pg_catalog.pg_xact_status(id::text::xid8) IS DISTINCT FROM 'aborted'";
+        let number = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
+        // Those that were open before and still are kept nothing yet.
+        let ended: Vec<i64> = self.open.iter().filter(|id| !after.open.contains(id)).map(|id| number(*id)).collect();
+        let (from, to) = (number(self.next), number(after.next));
+        let row = session.query_one("asking for the fate of transactions", sql, &[&from, &to, &ended]).await?;
+        let not_aborted: i64 = row.get(0);
+        Ok(if not_aborted == 0 { Kept::Nothing } else { Kept::Something })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_reads_back() {
+        let parse = Transactions::parse;
+        assert_eq!(parse("10:20:10,14"), Some(Transactions { next: 20, open: vec![10, 14] }));
+        assert_eq!(parse("742:742:"), Some(Transactions { next: 742, open: vec![] }));
+        for text in ["", "1", "1:2", "1:2:x", "a:2:"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let names = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+        assert_eq!(listed(&names("ab")), "a, b");
+        assert_eq!(listed(&names("abcdefg")), "a, b, c, d, e and 2 more");
+    }
+}

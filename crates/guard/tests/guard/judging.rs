@@ -1,0 +1,96 @@
+//! What the database looks like after a command that failed.
+
+use holdpoint_core::ledger::RunState::{Failed, Proven, Running, Started};
+use holdpoint_guard::ExitKind::{AppliedInPart, Done, NothingApplied};
+
+use crate::support::{Shop, states};
+
+#[tokio::test]
+async fn what_was_rolled_back_leaves_the_database_unchanged() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        let sql = "DELETE FROM orders; ALTER TABLE orders ADD COLUMN total int; SELECT 1/0";
+        let report = shop.guard(&format!("$SQL -1 -c '{sql}'")).await.unwrap();
+        assert_eq!((report.state, report.database, report.exit_kind()), (Failed, "unchanged", NothingApplied));
+        assert!(report.exit_code.is_some_and(|code| code != 0) && report.signal.is_none());
+        assert!(!report.ways_back.is_empty());
+        let steps = shop.only_steps().await;
+        assert_eq!(states(&steps), [Started, Proven, Running, Failed]);
+        assert_eq!(steps[3].exit_code, report.exit_code);
+        assert_eq!(shop.pins().await.len(), 1, "pinned without end until somebody settles it");
+    }
+}
+
+#[tokio::test]
+async fn what_was_applied_in_half_shows() {
+    let mut shop = Shop::open(18).await;
+    let report = shop.guard("$SQL -c 'CREATE TABLE half ()' -c 'SELECT 1/0'").await.unwrap();
+    assert_eq!((report.state, report.database, report.exit_kind()), (Failed, "changed", AppliedInPart));
+    assert!(report.warnings.iter().any(|text| text.contains("TABLE public.half (new)")), "{report:?}");
+    assert!(!report.ways_back.is_empty());
+}
+
+#[tokio::test]
+async fn rows_that_were_written_are_never_called_unchanged() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        let changes = [
+            ("UPDATE orders SET note = NULL WHERE id = 1", "public.orders"),
+            ("TRUNCATE customers", "public.customers"),
+            ("SELECT lo_from_bytea(0, $$x$$)", "pg_catalog.pg_largeobject"),
+            ("ALTER DATABASE shop SET timezone = $$UTC$$", "pg_catalog.pg_db_role_setting"),
+        ];
+        for (sql, table) in changes {
+            let report = shop.guard(&format!("$SQL -c '{sql}' -c 'SELECT 1/0'")).await.unwrap();
+            assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{sql}: {report:?}");
+            assert!(report.warnings.iter().any(|text| text.contains(table)), "{sql}: {report:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn work_in_another_database_does_not_hide_that_this_one_is_unchanged() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        let report = shop.guard("$SQL -d postgres -c 'CREATE TABLE elsewhere ()'; exit 3").await.unwrap();
+        assert_eq!((report.exit_code, report.database, report.exit_kind()), (Some(3), "unchanged", NothingApplied));
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_index_shows_although_no_dump_has_it() {
+    let mut shop = Shop::open(18).await;
+    let report = shop.guard("$SQL -c 'CREATE UNIQUE INDEX CONCURRENTLY twice ON customers (id)'").await.unwrap();
+    assert_eq!((report.database, report.exit_kind()), ("changed", AppliedInPart), "{report:?}");
+    assert!(report.warnings.iter().any(|text| text.contains("public.twice")), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_command_that_was_killed_is_told_by_its_signal() {
+    let mut shop = Shop::open(18).await;
+    let report = shop.guard("kill -9 $$").await.unwrap();
+    assert_eq!((report.state, report.exit_code, report.signal), (Failed, None, Some(9)));
+    assert_eq!((report.database, report.exit_kind()), ("unchanged", NothingApplied));
+    let steps = shop.only_steps().await;
+    assert_eq!(steps[3].signal, Some(9));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_leaves_the_state_unknown() {
+    let mut shop = Shop::open(18).await;
+    let pid = shop.cluster.pid().unwrap();
+    let report = shop.guard(&format!("kill -QUIT {pid}; sleep 1; exit 1")).await.unwrap();
+    assert_eq!((report.state, report.database, report.exit_kind()), (Failed, "unknown", AppliedInPart));
+    assert!(report.warnings.iter().any(|text| text.contains("could not be read")), "{report:?}");
+    assert_eq!(states(&shop.only_steps().await), [Started, Proven, Running, Failed]);
+}
+
+#[tokio::test]
+async fn the_next_run_says_that_nobody_settled_the_last() {
+    let mut shop = Shop::open(18).await;
+    let failed = shop.guard("false").await.unwrap();
+    let next = shop.guard("true").await.unwrap();
+    assert_eq!(next.exit_kind(), Done);
+    let told = format!("run {} is failed and nobody has settled it", failed.run);
+    assert!(next.warnings.contains(&told), "{next:?}");
+}

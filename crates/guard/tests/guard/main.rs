@@ -1,0 +1,8 @@
+//! Guarded runs on real servers and a real local repository.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
+
+mod judging;
+mod refusing;
+mod running;
+mod support;

@@ -1,0 +1,162 @@
+//! What a run does from its start to its last step.
+
+use std::time::{Duration, Instant};
+
+use holdpoint_core::gate::Decision;
+use holdpoint_core::ledger::RunState::{Failed, Proven, Running, Started, Succeeded};
+use holdpoint_core::verification::{Level, Verdict};
+use holdpoint_guard::ExitKind;
+use holdpoint_testkit::{expect_success, fake};
+
+use crate::support::{SECRET, Shop, states};
+
+#[tokio::test]
+async fn a_command_runs_behind_a_proven_point_and_every_step_is_written() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        let report = shop.guard("$SQL -c 'ALTER TABLE orders ADD COLUMN total int'").await.unwrap();
+        assert_eq!((report.state, report.exit_code, report.database), (Succeeded, Some(0), "changed"));
+        assert_eq!(report.exit_kind(), ExitKind::Done);
+        assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+        let verification = report.verification.unwrap();
+        assert_eq!((verification.verdict, verification.level), (Verdict::Proved, Level::Full));
+
+        let steps = shop.only_steps().await;
+        assert_eq!(states(&steps), [Started, Proven, Running, Succeeded]);
+        assert_eq!(steps.iter().map(|step| step.n).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(steps[1].wal_position.is_none() && steps[2].wal_position.is_some() && steps[3].instant.is_some());
+        assert!(steps.iter().all(|step| step.operator.as_deref() == Some("a test")));
+        assert_eq!((steps[0].point.clone(), steps[1].point.clone()), (None, report.point.clone()));
+        assert!(steps[3].remarks.iter().any(|remark| remark.contains("TABLE public.orders (changed)")), "{steps:?}");
+
+        let manifest =
+            shop.context.repository.manifest(&shop.context.database, &report.point.unwrap()).await.unwrap().manifest;
+        assert_eq!(manifest.run.as_ref(), Some(&report.run));
+        assert_eq!(shop.pins().await, [format!("run-{}", report.run)]);
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+        assert_eq!(shop.cluster.psql("shop", locks), "0");
+    }
+}
+
+#[tokio::test]
+async fn a_proven_point_that_is_young_enough_is_used_again_until_the_schema_changes() {
+    let mut shop = Shop::open(18).await;
+    let first = shop.guard("true").await.unwrap();
+    assert_eq!((first.database, first.exit_kind()), ("unchanged", ExitKind::Done));
+    shop.options.policy.max_age_seconds = 3600;
+    let second = shop.guard("$SQL -c 'CREATE INDEX ON orders (note)'").await.unwrap();
+    assert!(matches!(second.decision, Decision::Go { .. }), "{:?}", second.decision);
+    assert_eq!((&second.point, second.verification.is_none()), (&first.point, true));
+    assert_eq!(states(&shop.steps(&second.run).await), [Started, Proven, Running, Succeeded]);
+    assert!(second.ways_back[0].estimated_seconds.is_some(), "from the earlier proof");
+    let third = shop.guard("true").await.unwrap();
+    let Decision::MakeRestorePoint { reasons } = &third.decision else { panic!("{:?}", third.decision) };
+    assert!(reasons[0].contains("the schema changed since"), "{reasons:?}");
+    assert_ne!(third.point, first.point);
+}
+
+#[tokio::test]
+async fn the_command_gets_exactly_the_given_environment_with_token_and_lock_timeout() {
+    let mut shop = Shop::open(18).await;
+    shop.options.environment.push(("PGOPTIONS".into(), "-c work_mem=1MB".into()));
+    let script = "env > $HERE/env; $SQL -At -c 'SHOW application_name' -c 'SHOW lock_timeout' > $HERE/in-force";
+    let report = shop.guard(script).await.unwrap();
+    let token = format!("holdpoint:{}", report.run);
+    let found = std::fs::read_to_string(shop.file("env")).unwrap();
+    let mut names: Vec<&str> = found.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    // What a shell sets for itself.
+    names.retain(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name));
+    names.sort_unstable();
+    let expected = ["HERE", "PATH", "PGAPPNAME", "PGDATABASE", "PGHOST", "PGOPTIONS", "PGPORT", "PGUSER", "PSQL"];
+    assert_eq!(names, expected);
+    assert!(found.contains("PGOPTIONS=-c work_mem=1MB -c lock_timeout=5s\n"), "{found}");
+    assert_eq!(std::fs::read_to_string(shop.file("in-force")).unwrap(), format!("{token}\n5s\n"));
+}
+
+#[tokio::test]
+async fn the_ways_back_work_when_pasted_and_hold_no_password() {
+    let mut shop = Shop::open(18).await;
+    shop.options.own_flags = ["--config", "/srv/it's here/holdpoint.toml"].map(str::to_owned).into();
+    let report = shop.guard("$SQL -c 'DROP TABLE orders'").await.unwrap();
+    let way = &report.ways_back[0];
+    assert!(!format!("{report:?}").contains(SECRET) && way.title.contains("PGPASSWORD"), "{way:?}");
+    assert!(way.data_lost.starts_with("everything written since 20") && way.estimated_seconds.is_some());
+
+    // As a person would: in a shell, with psql and holdpoint on the PATH.
+    let bin = shop.file("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let arguments = shop.file("arguments");
+    let script = format!("for word; do echo \"$word\"; done > {}", arguments.display());
+    fake::write_program(&bin, "holdpoint", &script);
+    let path = format!("{}:{}:/usr/bin:/bin", bin.display(), shop.cluster.bin_directory().display());
+    let mut shell = std::process::Command::new("/bin/sh");
+    expect_success(shell.args(["-c", &way.command]).env_clear().env("PATH", path));
+    let given = std::fs::read_to_string(arguments).unwrap();
+    let words: Vec<&str> = given.lines().collect();
+    let from = format!("before:{}", report.run);
+    assert_eq!(words[..4], ["restore", "--from", &from, "--into"]);
+    assert_eq!(words[5..], ["--config", "/srv/it's here/holdpoint.toml"]);
+    let made = holdpoint_postgres::ConnectionSettings::resolve(words[4], &Default::default()).unwrap();
+    let sql = "SELECT pg_encoding_to_char(encoding) || datcollate FROM pg_database WHERE datname = ";
+    let of = |name: &str| shop.cluster.psql("postgres", &format!("{sql}'{name}'"));
+    assert_eq!(of(made.database()), of("shop"));
+    let selector = from.parse().unwrap();
+    let point = holdpoint_operations::selection::resolve(&shop.context, &selector).await.unwrap();
+    assert_eq!(Some(point), report.point);
+}
+
+#[tokio::test]
+async fn secrets_of_the_command_are_not_in_the_ledger() {
+    let mut shop = Shop::open(18).await;
+    shop.options.operator = Some(format!("ann with PGPASSWORD={SECRET}"));
+    shop.options.unproven = Some(format!("because {SECRET}"));
+    shop.scratch = 14;
+    shop.options.command =
+        ["true", "--password", "otherwise", &format!("postgres://ann:{SECRET}@h/db")].map(str::to_owned).into();
+    let report = shop.try_guard().await.unwrap();
+    let steps = shop.steps(&report.run).await;
+    assert_eq!(steps[0].command, ["true", "--password", "***", "postgres://ann:***@h/db"]);
+    let text = format!("{steps:?}{report:?}");
+    assert!(text.contains("because ***") && !text.contains(SECRET) && !text.contains("otherwise"), "{text}");
+}
+
+#[tokio::test]
+async fn an_interruption_ends_the_command_and_only_its_own_sessions() {
+    let mut shop = Shop::open(18).await;
+    let bystander = shop.cluster.program("psql").args(["-X", "-d", "shop", "-c", "SELECT pg_sleep(300)"]).spawn();
+    let mut bystander = bystander.unwrap();
+    let cancel = shop.context.cancel.clone();
+    let started = shop.file("started");
+    let stop = async {
+        while !started.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cancel.cancel();
+        Instant::now()
+    };
+    let script = "touch $HERE/started; $SQL -c 'DELETE FROM orders; SELECT pg_sleep(300)'";
+    let (report, cancelled) = tokio::join!(shop.guard(script), stop);
+    let report = report.unwrap();
+    assert!(cancelled.elapsed() < Duration::from_secs(30));
+    assert_eq!((report.state, report.interrupted, report.signal), (Failed, true, Some(15)), "{report:?}");
+    assert!(report.warnings.iter().any(|text| text.starts_with("cancelled the command's session")), "{report:?}");
+    assert_eq!((report.database, report.exit_kind()), ("unchanged", ExitKind::Interrupted));
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)' AND state = 'active'";
+    assert_eq!(shop.cluster.psql("shop", sleeping), "1");
+    assert_eq!(shop.cluster.psql("shop", "SELECT count(*) FROM orders"), "500");
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+    let last = shop.only_steps().await.pop().unwrap();
+    assert!(last.remarks.contains(&"interrupted".to_owned()) && last.signal == Some(15), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_lost_while_the_command_runs_is_told() {
+    let mut shop = Shop::open(18).await;
+    let script = "$SQL -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                  WHERE application_name LIKE 'holdpoint guard%'\"";
+    let report = shop.guard(script).await.unwrap();
+    assert_eq!(report.state, Succeeded);
+    assert!(report.warnings.iter().any(|text| text.starts_with("the run lock was lost")), "{report:?}");
+}
