@@ -12,6 +12,7 @@ mod mask;
 mod prepare;
 pub mod run;
 mod sessions;
+mod start;
 mod state;
 mod way_back;
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use holdpoint_core::gate::{Decision, Policy};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
@@ -12,16 +11,17 @@ use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source, catalogue};
-use holdpoint_postgres::{Session, SessionPurpose, identity, pooler, preflight};
+use holdpoint_postgres::{Session, SessionPurpose, identity};
 use holdpoint_process::Status;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{self, CommandEnd};
-use crate::ledger_writer::{LedgerWriter, OtherRuns};
-use crate::lock::{self, RunLock};
+use crate::ledger_writer::LedgerWriter;
+use crate::lock::RunLock;
 use crate::mask::Mask;
 use crate::prepare::{self, Preparation, Prepared};
+use crate::start::{Start, position};
 use crate::state::{DatabaseState, Judgement};
 use crate::way_back::ways_back;
 use crate::{Error, sessions};
@@ -160,52 +160,6 @@ pub async fn guard(
     }
 }
 
-/// What is known of the server before anything is made.
-struct Start {
-    settings: holdpoint_postgres::ConnectionSettings,
-    identity: Identity,
-    now: DateTime<Utc>,
-    others: OtherRuns,
-    warnings: Vec<String>,
-}
-
-impl Start {
-    /// Connects, and refuses what could never be guarded: a pooler, a standby, another database, a second run.
-    async fn read(context: &Context, source: &Source) -> Result<Self, Error> {
-        let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint guard")).await?;
-        let settings = session.settings().clone();
-        let server = identity::read(&session).await?;
-        if let Some(holder) = lock::holder(&session, &server.identity).await? {
-            return Err(Error::Busy { holder });
-        }
-        let now = preflight::clock(&session).await?;
-        session.close().await;
-        if server.in_recovery {
-            return Err(Error::Usage(format!(
-                "{} is a standby: a command that changes it needs the primary",
-                source.settings
-            )));
-        }
-        if pooler::shares_connections(&settings).await? {
-            let found = pooler::by_address(&source.settings);
-            let instead = found.map_or_else(|| "PostgreSQL itself".to_owned(), |pooler| pooler.cure);
-            return Err(holdpoint_operations::Error::Pooler { server: source.settings.redacted(), instead }.into());
-        }
-        let recorded = context.repository.identity(&context.database).await?;
-        let compared = recorded.map(|recorded| Identity::compare(&recorded.identity, &server.identity));
-        if let Some(IdentityMatch::Different(differences)) = compared {
-            let database = context.database.to_string();
-            return Err(holdpoint_operations::Error::AnotherDatabase { database, differences }.into());
-        }
-        let others = OtherRuns::read(context).await?;
-        let unsettled = |step: &holdpoint_core::ledger::RunStep| {
-            format!("run {} is {} and nobody has settled it", step.run, step.state.word())
-        };
-        let warnings = others.unsettled.iter().map(unsettled).collect();
-        Ok(Self { settings, identity: server.identity, now, others, warnings })
-    }
-}
-
 /// A run that is being guarded.
 struct Guarded<'a> {
     preparation: Preparation<'a>,
@@ -336,9 +290,13 @@ impl Guarded<'_> {
             }
             let schema = Schema::live(&context, self.preparation.source).await?;
             let after = DatabaseState::read(&session, schema).await?;
-            let judgement = before.judge(&after, &session).await;
+            let mut judgement = before.judge(&after, &session).await?;
+            if judgement.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty()
+            {
+                judgement.database = "unknown";
+            }
             session.close().await;
-            judgement
+            Ok::<_, Error>(judgement)
         };
         match tokio::time::timeout(READ_WITHIN, read).await {
             Ok(Ok(judgement)) => judgement,
@@ -346,17 +304,4 @@ impl Guarded<'_> {
             Err(_) => Judgement::unreadable(&format!("not within {} s", READ_WITHIN.as_secs())),
         }
     }
-}
-
-/// The server's instant, and its WAL position where the role may know it.
-async fn position(session: &Session) -> Result<(DateTime<Utc>, Option<String>), Error> {
-    const WHAT: &str = "noting the server's position";
-    let wal = session.query_one(WHAT, "SELECT pg_catalog.pg_current_wal_lsn()::text", &[]).await;
-    let wal_position = match wal {
-        Ok(row) => row.get(0),
-        Err(error) if error.sqlstate().is_some() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let instant = preflight::clock(session).await?;
-    Ok((instant, wal_position))
 }

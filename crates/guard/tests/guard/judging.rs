@@ -94,3 +94,11 @@ async fn the_next_run_says_that_nobody_settled_the_last() {
     let told = format!("run {} is failed and nobody has settled it", failed.run);
     assert!(next.warnings.contains(&told), "{next:?}");
 }
+
+#[tokio::test]
+async fn a_session_that_goes_on_without_its_client_keeps_the_state_unknown() {
+    let mut shop = Shop::open(18).await;
+    let report = shop.guard("$SQL -c 'SELECT pg_sleep(120)' & sleep 0.7; exit 1").await.unwrap();
+    assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{report:?}");
+    assert!(report.warnings.iter().any(|text| text.contains("may still be working")), "{report:?}");
+}

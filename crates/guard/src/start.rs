@@ -1,0 +1,69 @@
+//! What is asked of the server before anything is made, and where it stands right before the command.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_core::ledger::RunStep;
+use holdpoint_operations::{Context, Source};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, pooler, preflight};
+
+use crate::ledger_writer::OtherRuns;
+use crate::{Error, lock};
+
+/// What is known of the server before anything is made.
+pub(crate) struct Start {
+    /// The settings, narrowed to the one server that was reached.
+    pub(crate) settings: ConnectionSettings,
+    pub(crate) identity: Identity,
+    /// The server's clock.
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) others: OtherRuns,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Start {
+    /// Connects, and refuses what could never be guarded: a pooler, a standby, another database, a second run.
+    pub(crate) async fn read(context: &Context, source: &Source) -> Result<Self, Error> {
+        let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint guard")).await?;
+        let settings = session.settings().clone();
+        let server = identity::read(&session).await?;
+        if let Some(holder) = lock::holder(&session, &server.identity).await? {
+            return Err(Error::Busy { holder });
+        }
+        let now = preflight::clock(&session).await?;
+        session.close().await;
+        if server.in_recovery {
+            return Err(Error::Usage(format!(
+                "{} is a standby: a command that changes it needs the primary",
+                source.settings
+            )));
+        }
+        if pooler::shares_connections(&settings).await? {
+            let found = pooler::by_address(&source.settings);
+            let instead = found.map_or_else(|| "PostgreSQL itself".to_owned(), |pooler| pooler.cure);
+            return Err(holdpoint_operations::Error::Pooler { server: source.settings.redacted(), instead }.into());
+        }
+        let recorded = context.repository.identity(&context.database).await?;
+        let compared = recorded.map(|recorded| Identity::compare(&recorded.identity, &server.identity));
+        if let Some(IdentityMatch::Different(differences)) = compared {
+            let database = context.database.to_string();
+            return Err(holdpoint_operations::Error::AnotherDatabase { database, differences }.into());
+        }
+        let others = OtherRuns::read(context).await?;
+        let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, step.state.word());
+        let warnings = others.unsettled.iter().map(unsettled).collect();
+        Ok(Self { settings, identity: server.identity, now, others, warnings })
+    }
+}
+
+/// The server's instant, and its WAL position where the role may know it.
+pub(crate) async fn position(session: &Session) -> Result<(DateTime<Utc>, Option<String>), Error> {
+    const WHAT: &str = "noting the server's position";
+    let wal = session.query_one(WHAT, "SELECT pg_catalog.pg_current_wal_lsn()::text", &[]).await;
+    let wal_position = match wal {
+        Ok(row) => row.get(0),
+        Err(error) if error.sqlstate().is_some() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let instant = preflight::clock(session).await?;
+    Ok((instant, wal_position))
+}
