@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use holdpoint_guard::Error as Guard;
 use holdpoint_operations::{Error as Operation, ErrorKind};
 use holdpoint_postgres::Error as Postgres;
+use holdpoint_postgres::programs::Cause;
 use holdpoint_repository::Error as Repository;
 
 /// Gives the hint of one error of a chain.
@@ -63,6 +64,15 @@ fn of_postgres(error: &Postgres) -> Option<String> {
         Postgres::ServerNotReady { .. } => "retry in a moment",
         Postgres::StartupRefused { .. } => "give the URL past the pooler in DIRECT_URL",
         Postgres::ConnectionLost { .. } => "check the server's log, then try again; nothing was published",
+        Postgres::ProgramMissing(_) => {
+            "install it, or name its folder: HOLDPOINT_POSTGRESQL_DIRECTORY, or postgresql_directory in holdpoint.toml"
+        }
+        Postgres::ProgramFailed { cause, .. } => match **cause {
+            Cause::LockTimeout => "see who holds the lock (pg_stat_activity, pg_locks), or wait longer: --lock-wait 5m",
+            Cause::ConnectionLost => "check the server's log, then try again; nothing was published",
+            Cause::OutOfDisk => "free some disk, here or at the server",
+            _ => return None,
+        },
         _ => return None,
     };
     Some(hint.to_owned())

@@ -3,7 +3,7 @@
 use holdpoint_archive::Algorithm;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_operations::backup::{BackupOptions, BackupReport, backup};
-use holdpoint_operations::verify::{VerifyReport, verify};
+use holdpoint_operations::verify::{VerifyReport, feasible, verify};
 use serde::Serialize;
 
 use super::printed;
@@ -53,6 +53,11 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
         label: None,
         run: None,
     };
+    if let Some(verification) = &verification {
+        invocation.sweep().await;
+        // What the verification lacks is known now, not after the backup.
+        feasible(&context, &source, verification).await?;
+    }
     let backup = backup(&context, &source, &options).await?;
     let Some(options) = verification else {
         printed(invocation.output.report(&backup, |report| {
@@ -64,7 +69,6 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
         // The restore point stands, whatever comes now.
         printed(invocation.output.text(&output::backup(&backup)))?;
     }
-    invocation.sweep().await;
     let verify = verify(&context, &backup.manifest.id, &options).await?;
     let code = code(verify.verification.verdict);
     let made = Made { backup, verify };

@@ -1,5 +1,6 @@
 //! `holdpoint verify`: a restore point is read back, restored, and compared with its fingerprint.
 
+mod feasible;
 mod full;
 mod plan;
 mod run;
@@ -11,6 +12,7 @@ use holdpoint_postgres::programs::ProgramSearch;
 use holdpoint_postgres::scratch::ScratchOptions;
 use serde::Serialize;
 
+pub use feasible::feasible;
 pub use plan::plan;
 pub use run::verify;
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};

@@ -35,16 +35,20 @@ pub(super) async fn plan_for(
         ScratchOptions::Command(_) => ("brought up by a command".to_owned(), None),
     };
     let rows = if options.level == Level::Stored { 0 } else { manifest.totals.database_bytes };
-    let wal = (rows / 2).min(LOCAL_WAL_BYTES);
     Ok(VerifyPlan {
         point: manifest.id.clone(),
         level: options.level,
         read_bytes,
-        disk_needed_bytes: CLUSTER_BYTES + rows + rows / 10 + wal,
+        disk_needed_bytes: disk_needed_bytes(rows),
         disk_available_bytes,
         estimated_seconds: estimate(&earlier, options.level, read_bytes),
         scratch,
     })
+}
+
+/// Disk that a scratch server needs for a database of this many bytes: itself, the rows with some slack, and WAL.
+pub(super) fn disk_needed_bytes(database_bytes: u64) -> u64 {
+    CLUSTER_BYTES + database_bytes + database_bytes / 10 + (database_bytes / 2).min(LOCAL_WAL_BYTES)
 }
 
 /// Scales the newest conclusive verification of the level by the bytes it read.

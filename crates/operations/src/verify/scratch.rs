@@ -31,45 +31,58 @@ impl Scratch {
     /// Fails with [`Error::CouldNotRun`] for everything that says nothing about the restore point.
     pub(super) async fn start(context: &Context, expected: &Expected, options: &VerifyOptions) -> Result<Self, Error> {
         let manifest = &expected.manifest;
+        let mut scratch = Self::fitting(context, options, &manifest.server, &manifest.extensions).await?;
+        match make_roles(&scratch.server, &expected.roles).await {
+            Ok(made_roles) => {
+                scratch.made_roles = made_roles;
+                Ok(scratch)
+            }
+            Err(error) => Err(stopped(scratch.server, error).await),
+        }
+    }
+
+    /// Starts the server and looks whether it has what a database with these facts needs.
+    pub(super) async fn fitting(
+        context: &Context,
+        options: &VerifyOptions,
+        facts: &ServerFacts,
+        extensions: &[Extension],
+    ) -> Result<Self, Error> {
+        let major = facts.version_num / 10_000;
         let mut scratch_options = options.scratch.clone();
         if let ScratchOptions::Local(local) = &mut scratch_options {
-            local.major = manifest.major();
-            local.preload_libraries = preload(&manifest.server, &manifest.extensions);
+            local.major = major;
+            local.preload_libraries = preload(facts, extensions);
         }
-        let server = ScratchServer::start(&scratch_options, &context.cancel).await;
-        let server = match server {
+        let server = match ScratchServer::start(&scratch_options, &context.cancel).await {
             Ok(server) => server,
             Err(_) if context.cancel.is_cancelled() => return Err(Error::Interrupted),
-            Err(error) => {
-                return Err(Error::CouldNotRun { obstacles: vec![obstacle_to_start(&error, manifest.major())] });
-            }
+            Err(error) => return Err(Error::CouldNotRun { obstacles: vec![obstacle_to_start(&error, major)] }),
         };
-        match Self::fit(expected, options, &server).await {
-            Ok((locale, notes)) => match make_roles(&server, &expected.roles).await {
-                Ok(made_roles) => Ok(Self { server, locale, notes, made_roles }),
-                Err(error) => Err(stopped(server, error).await),
-            },
+        match Self::fit(facts, extensions, options, &server).await {
+            Ok((locale, notes)) => Ok(Self { server, locale, notes, made_roles: Vec::new() }),
             Err(error) => Err(stopped(server, error).await),
         }
     }
 
     async fn fit(
-        expected: &Expected,
+        facts: &ServerFacts,
+        extensions: &[Extension],
         options: &VerifyOptions,
         server: &ScratchServer,
     ) -> Result<(DatabaseLocale, Vec<String>), Error> {
-        let manifest = &expected.manifest;
-        if server.major() != manifest.major() {
+        let major = facts.version_num / 10_000;
+        if server.major() != major {
             return Err(could_not_run(
-                format!("the scratch server is PostgreSQL {}, the source is {}", server.major(), manifest.major()),
-                format!("give a scratch server of PostgreSQL {}", manifest.major()),
+                format!("the scratch server is PostgreSQL {}, the source is {major}", server.major()),
+                format!("give a scratch server of PostgreSQL {major}"),
             ));
         }
-        let obstacles = extension_obstacles(&manifest.extensions, server).await?;
+        let obstacles = extension_obstacles(extensions, server).await?;
         if !obstacles.is_empty() {
             return Err(Error::CouldNotRun { obstacles });
         }
-        let locale = DatabaseLocale::from(&manifest.server);
+        let locale = DatabaseLocale::from(facts);
         match server.create_database("probe", &locale).await {
             Ok(probe) => {
                 server.drop_database(&probe).await?;
@@ -78,7 +91,7 @@ impl Scratch {
             Err(holdpoint_postgres::Error::LocaleMissing { locale: name, said }) => {
                 if options.replace_missing_locale {
                     let note = format!("proved, sort order not reproduced: {name} was replaced by C ({said})");
-                    return Ok((DatabaseLocale::c(&manifest.server.encoding), vec![note]));
+                    return Ok((DatabaseLocale::c(&facts.encoding), vec![note]));
                 }
                 Err(could_not_run(
                     format!("locale {name} is missing on the scratch server: {said}"),
