@@ -71,7 +71,7 @@ pub enum Error {
     Pooler {
         /// The pooler.
         server: String,
-        /// Where to connect instead.
+        /// What to do instead, in a sentence.
         instead: String,
     },
     /// The role cannot read everything.
@@ -246,7 +246,7 @@ impl Error {
                  else name another folder with --database"
                     .to_owned(),
             ),
-            Self::Pooler { instead, .. } => Some(format!("connect to {instead}, or set DIRECT_URL")),
+            Self::Pooler { instead, .. } => Some(format!("{instead}; or set DIRECT_URL")),
             Self::CannotRead { role, .. } => {
                 Some(format!("GRANT pg_read_all_data TO \"{role}\"; large objects need their owner or a superuser"))
             }

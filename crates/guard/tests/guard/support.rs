@@ -158,6 +158,7 @@ pub(crate) fn backup_options() -> BackupOptions {
         jobs: 1,
         selection: DumpSelection::default(),
         lock_wait_seconds: 10,
+        retain_until: None,
         reason: None,
         label: None,
         run: None,

@@ -5,7 +5,7 @@ use holdpoint_postgres::catalog::{database, roles};
 use holdpoint_postgres::identity::{self, ServerIdentity};
 use holdpoint_postgres::{Session, pooler, preflight};
 
-use super::{BackupOptions, check_identity};
+use super::{BackupOptions, FolderOwner, folder_owner};
 use crate::{Context, Error, Source};
 
 /// A database that may be backed up.
@@ -17,6 +17,8 @@ pub(crate) struct Checked {
     pub(crate) warnings: Vec<String>,
     /// What the archive will not cover, in words.
     pub(crate) not_covered: Vec<String>,
+    /// Nobody has claimed the folder yet.
+    pub(crate) unclaimed: bool,
 }
 
 /// Clocks that differ by more are worth a warning.
@@ -33,7 +35,11 @@ pub(crate) async fn check(
     let server = identity::read(session).await?;
     let started_at = preflight::clock(session).await?;
     let mut warnings = Vec::new();
-    warnings.extend(check_identity(context, &server.identity, started_at).await?);
+    let owner = folder_owner(context, &server.identity).await?;
+    let unclaimed = owner == FolderOwner::Nobody;
+    if let FolderOwner::Ours(warning) = owner {
+        warnings.extend(warning);
+    }
     let skew = (started_at - (context.clock)()).num_seconds();
     if skew.abs() > SKEW_SECONDS {
         warnings.push(format!("the server's clock is {skew} s ahead of this machine's; ages follow the server's"));
@@ -48,14 +54,22 @@ pub(crate) async fn check(
         warnings.push(format!("the collation's version is {version} now, not the recorded one: indexes may be wrong"));
     }
     let not_covered = not_covered(session).await?;
-    Ok(Checked { server, started_at, warnings, not_covered })
+    Ok(Checked { server, started_at, warnings, not_covered, unclaimed })
+}
+
+/// Refuses what is a transaction pooler for sure by its address, before it is asked anything.
+pub(crate) fn refuse_known_pooler(source: &Source) -> Result<(), Error> {
+    match pooler::by_address(&source.settings) {
+        Some(found) if found.certain => Err(Error::Pooler { server: source.settings.redacted(), instead: found.cure }),
+        _ => Ok(()),
+    }
 }
 
 async fn direct(source: &Source) -> Result<(), Error> {
-    let found = pooler::by_address(&source.settings);
-    let certain = found.as_ref().is_some_and(|pooler| pooler.certain);
-    if certain || pooler::shares_connections(&source.settings).await? {
-        let instead = found.map_or_else(|| "PostgreSQL itself".to_owned(), |pooler| pooler.cure);
+    refuse_known_pooler(source)?;
+    if pooler::shares_connections(&source.settings).await? {
+        let found = pooler::by_address(&source.settings);
+        let instead = found.map_or_else(|| "connect to PostgreSQL itself".to_owned(), |pooler| pooler.cure);
         return Err(Error::Pooler { server: source.settings.redacted(), instead });
     }
     Ok(())

@@ -7,13 +7,14 @@ mod passage;
 mod recipe;
 mod run;
 
+use chrono::{DateTime, Utc};
 use holdpoint_archive::Codec;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::programs::DumpSelection;
 use serde::Serialize;
 
-pub(crate) use identity::check_identity;
+pub(crate) use identity::{FolderOwner, claim_folder, folder_owner};
 pub use run::backup;
 
 /// How a restore point is made.
@@ -29,6 +30,8 @@ pub struct BackupOptions {
     pub selection: DumpSelection,
     /// How long pg_dump may wait for a table's lock before it gives up, in seconds.
     pub lock_wait_seconds: u64,
+    /// Until when the store shall refuse to delete the objects (Object Lock).
+    pub retain_until: Option<DateTime<Utc>>,
     /// Why the point is made.
     pub reason: Option<String>,
     /// A mark by which it can be recognised.

@@ -148,7 +148,7 @@ impl Passage<'_> {
 
     async fn begin(&self, key: String, held_back_bytes: u64) -> Result<Box<dyn ObjectUpload>, Error> {
         let expected_bytes = self.database_bytes / if self.options.format == PointFormat::Plain { 3 } else { 2 };
-        let options = UploadOptions { expected_bytes, held_back_bytes, ..UploadOptions::default() };
+        let options = UploadOptions { expected_bytes, held_back_bytes, retain_until: self.options.retain_until };
         Ok(self.context.repository.store().begin_upload(&key, options).await?)
     }
 

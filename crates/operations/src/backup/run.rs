@@ -17,9 +17,9 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
 use holdpoint_repository::{PutOptions, Uploaded};
 use sha2::{Digest, Sha256};
 
-use super::checks::{Checked, check};
+use super::checks::{Checked, check, refuse_known_pooler};
 use super::passage::{Passage, StoredData, StoredFacts, abort};
-use super::{BackupOptions, BackupReport, globals, recipe};
+use super::{BackupOptions, BackupReport, claim_folder, globals, recipe};
 use crate::{Context, Error, Source};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,6 +32,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn backup(context: &Context, source: &Source, options: &BackupOptions) -> Result<BackupReport, Error> {
     let began = Instant::now();
     context.progress.phase(Phase::Preflight, None);
+    refuse_known_pooler(source)?;
     let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint backup")).await?;
     let checked = check(context, source, options, &session).await?;
     let programs = Programs::find(context, source, &session).await?;
@@ -161,7 +162,7 @@ impl Backup<'_> {
                     None
                 };
                 match own {
-                    Some(ended) => Err(judge(&self.programs.pg_dump, ended).map_or_else(Error::from, |_| error)),
+                    Some(ended) => Err(judge(&self.programs.pg_dump, ended).map_or_else(Error::from, |_| cut(&error))),
                     None => {
                         running.terminate_group(GRACE).await.ok();
                         Err(error)
@@ -298,7 +299,10 @@ impl Backup<'_> {
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        Ok(context.repository.publish(&manifest, None).await?.manifest)
+        if self.checked.unclaimed {
+            claim_folder(context, &self.server().identity, self.checked.started_at).await?;
+        }
+        Ok(context.repository.publish(&manifest, self.options.retain_until).await?.manifest)
     }
 
     fn server(&self) -> &ServerIdentity {
@@ -308,7 +312,11 @@ impl Backup<'_> {
     async fn put(&self, key: String, bytes: Bytes) -> Result<StoredObject, Error> {
         let sha256 = hex::encode(Sha256::digest(&bytes));
         let length = bytes.len() as u64;
-        self.context.repository.store().put_new(&key, bytes, PutOptions::default()).await?;
+        self.context
+            .repository
+            .store()
+            .put_new(&key, bytes, PutOptions { retain_until: self.options.retain_until })
+            .await?;
         Ok(StoredObject { key, bytes: length, sha256 })
     }
 
@@ -351,6 +359,15 @@ fn stream_ended(error: &Error) -> bool {
                 | Engine::Pipe(..)
         )
     )
+}
+
+/// pg_dump said that all went well, and what it wrote is no whole archive: its fault, not a stored archive's.
+fn cut(error: &Error) -> Error {
+    Error::Program {
+        program: "pg_dump",
+        said: format!("it ended with success, but its output is not whole: {}", error.line()),
+        cure: Some("run it again; if that fails too, try the pg_dump of another package".to_owned()),
+    }
 }
 
 fn selection_words(selection: &holdpoint_postgres::programs::DumpSelection) -> Vec<String> {

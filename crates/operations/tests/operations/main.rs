@@ -3,5 +3,9 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
 mod disproof;
+mod doctor;
+mod foreign;
+mod keeper;
+mod leftovers;
 mod support;
 mod vertical;

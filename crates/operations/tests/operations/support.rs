@@ -62,6 +62,7 @@ pub(crate) fn backup_options() -> BackupOptions {
         jobs: 2,
         selection: DumpSelection::default(),
         lock_wait_seconds: 10,
+        retain_until: None,
         reason: Some("test".into()),
         label: None,
         run: None,
