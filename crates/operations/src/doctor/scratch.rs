@@ -8,7 +8,7 @@ use holdpoint_postgres::{Error as Postgres, Session, SessionPurpose, identity};
 use tokio_util::sync::CancellationToken;
 
 use super::Subject;
-use super::database::SourceFacts;
+use super::database::{Running, SourceFacts};
 use super::findings::{Findings, bytes};
 use crate::Error;
 use crate::verify::{extension_obstacles, obstacle_to_start, preload};
@@ -146,8 +146,8 @@ async fn rights(findings: &mut Findings<'_>, server: &ScratchServer, facts: Opti
     }
     // A given server may be any; production's own must not carry the load of verifications.
     if server.data_directory().is_none()
-        && let Some(source) = facts.and_then(|facts| facts.system_identifier.as_ref())
-        && let Some(own) = findings.tried("place", ANSWER_WITHIN, system_identifier(server)).await.flatten()
+        && let Some(source) = facts.and_then(|facts| facts.running.as_ref())
+        && let Some(own) = findings.tried("place", ANSWER_WITHIN, running(server)).await
     {
         if own == *source {
             findings.warning(
@@ -161,11 +161,11 @@ async fn rights(findings: &mut Findings<'_>, server: &ScratchServer, facts: Opti
     }
 }
 
-async fn system_identifier(server: &ScratchServer) -> Result<Option<String>, Postgres> {
+async fn running(server: &ScratchServer) -> Result<Running, Postgres> {
     let session = Session::connect(server.settings(), &SessionPurpose::new("holdpoint doctor")).await?;
     let found = identity::read(&session).await?;
     session.close().await;
-    Ok(found.identity.system_identifier)
+    Ok(Running::from(&found))
 }
 
 async fn compare(findings: &mut Findings<'_>, server: &ScratchServer, facts: &SourceFacts) {

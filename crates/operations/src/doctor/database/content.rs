@@ -7,13 +7,9 @@ use holdpoint_postgres::preflight::{self, ObjectCounts};
 use holdpoint_postgres::{Error, Session};
 
 use super::super::findings::{bytes, listed};
-use super::{ANSWER_WITHIN, Findings, SourceFacts};
+use super::{ANSWER_WITHIN, Findings, Running, SourceFacts};
 
-pub(super) async fn examine(
-    findings: &mut Findings<'_>,
-    session: &Session,
-    system_identifier: Option<String>,
-) -> SourceFacts {
+pub(super) async fn examine(findings: &mut Findings<'_>, session: &Session, running: Option<Running>) -> SourceFacts {
     let server = locale(findings, session).await;
     indexes(findings, session).await;
     if let Some(counts) = findings.tried("special objects", ANSWER_WITHIN, preflight::object_counts(session)).await {
@@ -28,7 +24,7 @@ pub(super) async fn examine(
     if let Some(size) = size {
         findings.ok("size", format!("{} on the server's disk", bytes(size)));
     }
-    SourceFacts { major: session.server().major, system_identifier, server, extensions, size_bytes: size }
+    SourceFacts { major: session.server().major, running, server, extensions, size_bytes: size }
 }
 
 async fn locale(findings: &mut Findings<'_>, session: &Session) -> Option<ServerFacts> {

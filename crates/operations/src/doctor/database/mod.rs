@@ -8,8 +8,10 @@ mod rights;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::manifest::{Extension, ServerFacts};
+use holdpoint_postgres::identity::ServerIdentity;
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::Subject;
@@ -27,10 +29,23 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// What the later sections need to know of the database.
 pub(super) struct SourceFacts {
     pub(super) major: u32,
-    pub(super) system_identifier: Option<String>,
+    pub(super) running: Option<Running>,
     pub(super) server: Option<ServerFacts>,
     pub(super) extensions: Option<Vec<Extension>>,
     pub(super) size_bytes: Option<u64>,
+}
+
+/// Which server answers. The system identifier alone does not tell: a physical copy has the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    system_identifier: Option<String>,
+    started_at: DateTime<Utc>,
+}
+
+impl From<&ServerIdentity> for Running {
+    fn from(server: &ServerIdentity) -> Self {
+        Self { system_identifier: server.identity.system_identifier.clone(), started_at: server.started_at }
+    }
 }
 
 fn purpose() -> SessionPurpose {
@@ -72,12 +87,12 @@ pub(super) async fn examine(
     };
     reach::tls(findings, &session).await;
     let recorded = opened.map(|opened| &opened.identity);
-    let system_identifier = reach::identity(findings, &session, recorded).await;
+    let running = reach::identity(findings, &session, recorded).await;
     rights::examine(findings, &session).await;
     copying::snapshot(findings, &session).await;
     copying::text_form(findings, &session).await;
     activity::examine(findings, &session, subject).await;
-    let facts = content::examine(findings, &session, system_identifier).await;
+    let facts = content::examine(findings, &session, running).await;
     session.close().await;
     Some(facts)
 }

@@ -7,7 +7,7 @@ use holdpoint_core::identity::IdentityMatch;
 use holdpoint_postgres::connection::Host;
 use holdpoint_postgres::{Session, identity, pooler};
 
-use super::{ANSWER_WITHIN, CONNECT_WITHIN, Findings, Recorded, Subject, ask_shortly, purpose};
+use super::{ANSWER_WITHIN, CONNECT_WITHIN, Findings, Recorded, Running, Subject, ask_shortly, purpose};
 use crate::Error;
 
 /// Majors that the tests run on.
@@ -114,15 +114,15 @@ pub(super) async fn tls(findings: &mut Findings<'_>, session: &Session) {
     }
 }
 
-/// Compares with the database that the folder belongs to; records nothing. Gives the system identifier.
+/// Compares with the database that the folder belongs to; records nothing.
 pub(super) async fn identity(
     findings: &mut Findings<'_>,
     session: &Session,
     recorded: Result<&Recorded, &Error>,
-) -> Option<String> {
+) -> Option<Running> {
     const NAME: &str = "identity";
     let server = findings.tried(NAME, ANSWER_WITHIN, identity::read(session)).await?;
-    let now = server.identity;
+    let (running, now) = (Running::from(&server), server.identity);
     match recorded {
         Err(_) => findings.not_tried(NAME, "the repository cannot be opened"),
         Ok(Err(why)) => findings.not_tried(NAME, why),
@@ -138,7 +138,7 @@ pub(super) async fn identity(
     } else {
         findings.ok("server", format!("a primary, up since {}", server.started_at.format("%Y-%m-%d %H:%M:%S UTC")));
     }
-    now.system_identifier
+    Some(running)
 }
 
 fn compare(findings: &mut Findings<'_>, recorded: &Identity, now: &Identity) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use holdpoint_operations::backup::backup;
 use holdpoint_operations::doctor::{Outcome, examine};
 use holdpoint_repository::{
@@ -9,7 +10,7 @@ use holdpoint_repository::{
 };
 use holdpoint_testkit::{ADMIN, Cluster, Identity, READ_ONLY, S3Server};
 
-use super::{assert_healthy, examined, failures, given, subject, text, the};
+use super::{examined, failures, given, subject, text, the};
 use crate::support;
 
 async fn bucket(url: &RepositoryUrl, identity: &Identity) -> Arc<dyn ObjectStore> {
@@ -35,7 +36,8 @@ async fn a_bucket_is_tried_out_and_a_key_that_only_reads_is_told() {
     {
         the(&report, "repository", name, Outcome::Ok);
     }
-    assert_eq!(admin.list_children("").await.unwrap(), Vec::<String>::new(), "nothing stays");
+    let left: Vec<_> = admin.list("").try_concat().await.unwrap().into_iter().map(|object| object.key).collect();
+    assert_eq!(left, ["holdpoint.json"], "nothing stays");
     assert_eq!(admin.list_uploads("").await.unwrap(), []);
 
     let report = examine(&subject(&place.context, bucket(&url, &READ_ONLY).await, source, given())).await;
@@ -83,7 +85,7 @@ async fn a_changed_manifest_is_found() {
     let source = support::source(cluster, "doctored");
     let made = backup(&place.context, &source, &support::backup_options()).await.unwrap();
     let report = examined(&place.context, &source).await;
-    assert_healthy(&report);
+    assert_eq!(failures(&report), []);
     assert!(the(&report, "repository", "manifests", Outcome::Ok).detail.starts_with("1 restore points"));
     assert!(the(&report, "database", "identity", Outcome::Ok).detail.contains("belongs to"));
 
