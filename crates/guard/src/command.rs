@@ -165,6 +165,7 @@ mod tests {
             unproven: None,
             operator: None,
             own_flags: Vec::new(),
+            way_back: None,
         }
     }
 

@@ -55,10 +55,10 @@ pub enum Error {
         differences: Vec<Difference>,
     },
     /// The proof could not run.
-    #[error("restore point {point} could not be proven: {}", obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
+    #[error("{} could not be proven: {}", point.as_ref().map_or_else(|| "a restore point".to_owned(), |point| format!("restore point {point}")), obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
     CouldNotProve {
-        /// The restore point.
-        point: PointId,
+        /// The restore point; `None` when that was known before one was made.
+        point: Option<PointId>,
         /// What stood in the way.
         obstacles: Vec<Obstacle>,
     },

@@ -7,7 +7,7 @@ use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::{Level, Obstacle, Verdict, Verification};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::schema_check::Schema;
-use holdpoint_operations::verify::{VerifyOptions, verify};
+use holdpoint_operations::verify::{VerifyOptions, feasible, verify};
 use holdpoint_operations::{Context, ErrorKind, Source, catalogue};
 use holdpoint_postgres::programs::DumpSelection;
 
@@ -96,6 +96,15 @@ impl Preparation<'_> {
         let mut options = self.backup.clone();
         options.reason = options.reason.or_else(|| Some(format!("guarded run {run}")));
         options.run = Some(run);
+        if self.options.unproven.is_none() {
+            // What the proof lacks is known now, not after the backup.
+            feasible(self.context, self.source, &self.proof()).await.map_err(|error| match error {
+                holdpoint_operations::Error::CouldNotRun { obstacles } => {
+                    Error::CouldNotProve { point: None, obstacles }
+                }
+                error => error.into(),
+            })?;
+        }
         let made = backup(self.context, self.source, &options).await?;
         let point = made.manifest.id;
         self.pin(&point, ledger).await?;
@@ -107,7 +116,9 @@ impl Preparation<'_> {
                 remarks.push(format!("{} was made and proven at level {}", prepared.point, self.options.policy.level));
                 ledger.write(RunState::Proven, remarks).await?;
             }
-            (Some(obstacles), None) => return Err(Error::CouldNotProve { point: prepared.point, obstacles }),
+            (Some(obstacles), None) => {
+                return Err(Error::CouldNotProve { point: Some(prepared.point), obstacles });
+            }
             (Some(obstacles), Some(reason)) => {
                 let why = obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; ");
                 prepared.warnings.push(format!("{} is not proven: {why}", prepared.point));
@@ -117,11 +128,14 @@ impl Preparation<'_> {
         Ok(prepared)
     }
 
+    /// The verification that the policy asks for.
+    fn proof(&self) -> VerifyOptions {
+        VerifyOptions { level: self.options.policy.level, ..self.verify.clone() }
+    }
+
     /// Verifies the point: the record, and the obstacles where it could not run. A disproof is an error.
     async fn prove(&self, point: &PointId) -> Result<(Option<Verification>, Option<Vec<Obstacle>>), Error> {
-        let mut options = self.verify.clone();
-        options.level = self.options.policy.level;
-        let verification = match verify(self.context, point, &options).await {
+        let verification = match verify(self.context, point, &self.proof()).await {
             Ok(report) => report.verification,
             Err(error) if matches!(error.kind(), ErrorKind::Postgres | ErrorKind::CouldNotRun) => {
                 let cure = error.hint().unwrap_or_else(|| format!("try it alone: holdpoint verify {point}"));

@@ -11,7 +11,7 @@ use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source, catalogue};
-use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 use holdpoint_process::Status;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,9 @@ pub struct GuardOptions {
     pub operator: Option<String>,
     /// Flags of this program that the way back must repeat to be pasteable, such as `--config X --database Y`.
     pub own_flags: Vec<String>,
+    /// How the way back connects: a role that may create databases, mostly the migrating one, where the restore point
+    /// is made by one that only reads.
+    pub way_back: Option<ConnectionSettings>,
 }
 
 /// A way to undo.
@@ -183,8 +186,8 @@ impl Guarded<'_> {
         let decision = self.preparation.decide(self.start.now).await?;
         let prepared = self.preparation.prepare(&decision, ledger).await?;
         let shown = catalogue::show(context, &prepared.point).await?;
-        let ways_back =
-            ways_back(ledger.run(), &shown.manifest, &shown.verifications, &source.settings, &options.own_flags);
+        let through = options.way_back.as_ref().unwrap_or(&source.settings);
+        let ways_back = ways_back(ledger.run(), &shown.manifest, &shown.verifications, through, &options.own_flags);
         let identity = &self.start.identity;
         let lock = RunLock::take(&source.settings, identity, ledger.run(), &context.cancel).await?;
         let before = self.check_again(&prepared.point, &lock, ledger.run()).await?;

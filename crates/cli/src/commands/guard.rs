@@ -3,6 +3,7 @@
 use holdpoint_core::DatabaseName;
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
 use holdpoint_operations::Source;
+use holdpoint_postgres::{ConnectionSettings, pooler};
 
 use super::printed;
 use crate::arguments::GuardArguments;
@@ -23,7 +24,8 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         replace_missing_locale: arguments.replace_missing_locale,
         jobs: arguments.jobs,
     })?;
-    let backup = whole(arguments.compress, settings.jobs(arguments.jobs));
+    let mut backup = whole(arguments.compress, settings.jobs(arguments.jobs));
+    backup.retain_until = invocation.retain_until();
     let source = invocation.source()?;
     warn_of_another_database(invocation, &source);
     let context = invocation.context(true).await?;
@@ -34,6 +36,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         unproven: arguments.unproven.clone(),
         operator: operator(invocation),
         own_flags: own_flags(invocation, &context.database),
+        way_back: way_back(invocation),
     };
     invocation.sweep().await;
     invocation
@@ -56,6 +59,12 @@ fn warn_of_another_database(invocation: &Invocation, source: &Source) {
             source.settings.database()
         );
     }
+}
+
+/// The migrating role mostly may create databases, which one that only reads may not; a restore needs no pooler.
+fn way_back(invocation: &Invocation) -> Option<ConnectionSettings> {
+    let migrates = invocation.settings.connection(Purpose::Migrate).ok()?.settings;
+    pooler::by_address(&migrates).is_none().then_some(migrates)
 }
 
 /// What happened to the database decides, not what the command said of itself.

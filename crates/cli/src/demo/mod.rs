@@ -139,6 +139,7 @@ impl Story<'_> {
             own_flags: ["--database", "shop", "--repository", &stage.repository().to_string()]
                 .map(str::to_owned)
                 .to_vec(),
+            way_back: None,
         };
         let backup = whole("gzip".parse().map_err(|_| Failure::Internal("no gzip".to_owned()))?, jobs);
         self.invocation

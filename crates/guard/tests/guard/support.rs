@@ -86,6 +86,7 @@ impl Shop {
             unproven: None,
             operator: Some("a test".into()),
             own_flags: Vec::new(),
+            way_back: None,
         };
         Self { cluster, scratch: major, directory, context, options }
     }
