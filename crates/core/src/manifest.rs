@@ -45,6 +45,8 @@ pub struct Manifest {
     pub snapshot: SnapshotFacts,
     /// When the work was done, by the source server's clock.
     pub timings: Timings,
+    /// Its major: the server's, or a newer one by choice; pg_restore of an older one cannot read the archive.
+    pub client_major: u32,
     /// How data are compressed: `none`, `gzip:4`, `zstd:1`.
     pub codec: String,
     /// pg_dump options that select what is dumped, as given.

@@ -52,6 +52,9 @@ pub(crate) struct BackupArguments {
     /// Give up when a table stays locked by somebody else for this long.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::quantity::parse_duration)]
     pub(crate) lock_wait: std::time::Duration,
+    /// Use client programs of this major, newer than the server's; the restore point then needs them too.
+    #[arg(long, value_name = "MAJOR")]
+    pub(crate) client_major: Option<u32>,
     /// Record why the restore point is made.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

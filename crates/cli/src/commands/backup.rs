@@ -37,7 +37,8 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
     });
     // What would fail afterwards is refused before.
     let verification = verification.map(|wanted| invocation.verify_options(&wanted)).transpose()?;
-    let source = invocation.source()?;
+    let mut source = invocation.source()?;
+    source.client_major = arguments.client_major.or(source.client_major);
     let context = invocation.context(true).await?;
     let options = BackupOptions {
         format: match arguments.format {

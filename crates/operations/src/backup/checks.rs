@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_postgres::catalog::{database, roles};
 use holdpoint_postgres::identity::{self, ServerIdentity};
+use holdpoint_postgres::scratch::available_bytes;
 use holdpoint_postgres::{Session, pooler, preflight};
 
 use super::{BackupOptions, FolderOwner, folder_owner};
@@ -53,8 +54,20 @@ pub(crate) async fn check(
     if let Some(version) = database::changed_collation_version(session).await? {
         warnings.push(format!("the collation's version is {version} now, not the recorded one: indexes may be wrong"));
     }
+    warnings.extend(space(context, session).await?);
     let not_covered = not_covered(session).await?;
     Ok(Checked { server, started_at, warnings, not_covered, unclaimed })
+}
+
+/// A warning where a local repository's disk could not hold the archive even if it shrinks to a tenth of the database.
+async fn space(context: &Context, session: &Session) -> Result<Option<String>, Error> {
+    let store = context.repository.store();
+    let Some(free) = store.url().directory().and_then(|directory| available_bytes(directory).ok()) else {
+        return Ok(None);
+    };
+    let size = database::size_bytes(session).await?.unwrap_or(0);
+    let short = free < size / 10;
+    Ok(short.then(|| format!("the repository's disk has {free} bytes free, the database has {size}: it may not fit")))
 }
 
 /// Refuses what is a transaction pooler for sure by its address, before it is asked anything.

@@ -270,11 +270,12 @@ impl Backup<'_> {
             identity: self.server().identity.clone(),
             server: facts.server.clone(),
             client_version: self.programs.pg_dump.to_string(),
+            client_major: self.programs.pg_dump.version.major,
             snapshot: facts.snapshot.clone(),
             timings: Timings { started_at: self.checked.started_at, stored_for_ms },
             codec: stored.codec.to_string(),
             options: selection_words(&self.options.selection),
-            not_covered: self.checked.not_covered.clone(),
+            not_covered: self.not_covered(),
             extensions: facts.extensions.clone(),
             database_properties: facts.properties.clone(),
             totals: Totals { database_bytes: facts.database_bytes, ..stored.totals },
@@ -303,6 +304,18 @@ impl Backup<'_> {
             claim_folder(context, &self.server().identity, self.checked.started_at).await?;
         }
         Ok(context.repository.publish(&manifest, self.options.retain_until).await?.manifest)
+    }
+
+    fn not_covered(&self) -> Vec<String> {
+        let (client, server) = (self.programs.pg_dump.version.major, self.server().version.major);
+        let mut list = self.checked.not_covered.clone();
+        if client > server {
+            list.push(format!(
+                "made by pg_dump {client} from PostgreSQL {server}: pg_restore {client} is needed, and it may not load \
+                 into PostgreSQL {server}"
+            ));
+        }
+        list
     }
 
     fn server(&self) -> &ServerIdentity {

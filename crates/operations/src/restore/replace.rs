@@ -121,13 +121,15 @@ async fn plan_only(
 /// The configured source is never replaced, whatever URL leads to it.
 async fn refuse_production(options: &RestoreOptions, session: &Session) -> Result<(), Error> {
     let Some(source) = &options.source else { return Ok(()) };
-    let there = identity::read(session).await?.identity;
+    let there = identity::read(session).await?;
     let source = Session::connect(source, &SessionPurpose::new("holdpoint restore")).await?;
-    let production = identity::read(&source).await?.identity;
+    let production = identity::read(&source).await?;
     source.close().await;
-    // Another name for the same host must not help: server and database decide, the endpoint does not.
-    let same_place = Identity { endpoint: production.endpoint.clone(), ..there.clone() };
-    if matches!(Identity::compare(&production, &same_place), IdentityMatch::Different(_)) {
+    // Another name for the same host must not help: server and database decide, the endpoint does not. A physical copy
+    // has the same system identifier, but is another process.
+    let same_place = Identity { endpoint: production.identity.endpoint.clone(), ..there.identity };
+    let differs = matches!(Identity::compare(&production.identity, &same_place), IdentityMatch::Different(_));
+    if differs || production.started_at != there.started_at {
         return Ok(());
     }
     Err(Error::ReplaceRefused {

@@ -88,7 +88,7 @@ async fn load(
     settings: &ConnectionSettings,
     warnings: &mut Vec<String>,
 ) -> Result<(Compared, Vec<Difference>), Error> {
-    let major = session.server().major;
+    let major = session.server().major.max(expected.manifest.client_major);
     let find = |name| options.programs.find(name, major, &context.cancel);
     let restoring = find(restored::restoring_program(&expected.manifest)).await?;
     let pg_dump = find(ProgramName::PgDump).await?;
@@ -106,7 +106,8 @@ async fn load(
     let (mut compared, mut differences) =
         restored::compare_data(context, expected, &observed, settings, options.jobs).await?;
     let manifest = &expected.manifest;
-    let comparable = major == manifest.major() && !options.no_owner && !options.no_privileges;
+    let same_major = session.server().major == manifest.major() && major == manifest.client_major;
+    let comparable = same_major && !options.no_owner && !options.no_privileges;
     if comparable {
         let normal = restored::recorded_normal(context, &manifest.id).await?;
         let found = &observed.contents.objects;

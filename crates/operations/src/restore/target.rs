@@ -49,11 +49,10 @@ pub(super) async fn must_be_empty(session: &Session) -> Result<(), Error> {
 pub(super) async fn must_fit(session: &Session, manifest: &Manifest, roles: &[String]) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
     let major = session.server().major;
-    if major < manifest.major() {
+    if major < manifest.client_major {
         return Err(Error::Usage(format!(
-            "the target is PostgreSQL {major}, the restore point was made from {}: restore into {} or newer",
-            manifest.major(),
-            manifest.major()
+            "the target is PostgreSQL {major}, the restore point was made by pg_dump {}: restore into {} or newer",
+            manifest.client_major, manifest.client_major
         )));
     }
     if major > manifest.major() {

@@ -34,7 +34,7 @@ pub async fn feasible(context: &Context, source: &Source, options: &VerifyOption
             ));
         }
     }
-    let major = facts.version_num / 10_000;
+    let major = source.client_major.unwrap_or(facts.version_num / 10_000);
     for name in [ProgramName::PgDump, ProgramName::PgRestore] {
         if let Err(error) = options.programs.find(name, major, &context.cancel).await {
             return Err(could_not_run(
@@ -43,6 +43,6 @@ pub async fn feasible(context: &Context, source: &Source, options: &VerifyOption
             ));
         }
     }
-    let scratch = Scratch::fitting(context, options, &facts, &extensions).await?;
+    let scratch = Scratch::fitting(context, options, major, &facts, &extensions).await?;
     scratch.stop().await
 }

@@ -40,7 +40,7 @@ pub(super) struct Programs {
 impl Programs {
     /// Finds the client programs of the archive's major.
     pub(super) async fn find(context: &Context, options: &VerifyOptions, expected: &Expected) -> Result<Self, Error> {
-        let major = expected.manifest.major();
+        let major = expected.manifest.client_major;
         let find = async |name| {
             options.programs.find(name, major, &context.cancel).await.map_err(|error| match error {
                 holdpoint_postgres::Error::ProgramMissing(missing) => could_not_run(

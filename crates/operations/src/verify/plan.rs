@@ -29,7 +29,7 @@ pub(super) async fn plan_for(
         ScratchOptions::Local(local) => {
             let directory = local.base_directory.as_path();
             let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
-            (format!("local PostgreSQL {}", manifest.major()), available_bytes(existing).ok())
+            (format!("local PostgreSQL {}", manifest.client_major), available_bytes(existing).ok())
         }
         ScratchOptions::Url(given) => (given.settings.redacted(), None),
         ScratchOptions::Command(_) => ("brought up by a command".to_owned(), None),

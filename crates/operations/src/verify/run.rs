@@ -145,18 +145,27 @@ fn disprove(verification: &mut Verification, name: &str, found: &str) {
     });
 }
 
+/// The cure where the scratch server lets its role do too little.
+const SUPERUSER: &str =
+    "verify on a scratch server on which the roles that need it, and the one in the URL, are superusers";
+
 /// A failure of PostgreSQL says something about the restore point only when pg_restore itself stumbled over the
 /// archive; a server that vanished, a full disk or a missing library says nothing.
 fn judge_postgres(verification: &mut Verification, error: holdpoint_postgres::Error) -> Result<(), Error> {
     use holdpoint_postgres::Error as Postgres;
     let text = chain(&error);
     let elsewhere = match &error {
-        Postgres::ProgramFailed { cause, .. } => match cause.as_ref() {
+        Postgres::ProgramFailed { cause, stderr_tail, .. } => match cause.as_ref() {
             Cause::ExtensionMissing { name } => Some(format!("install extension {name} on the scratch server")),
             Cause::LibraryMissing { library } => Some(format!("install library {library} on the scratch server")),
             Cause::RoleMissing { name } => Some(format!("create role {name} on the scratch server")),
             Cause::LocaleMissing { .. } => Some("install the locale on the scratch server".to_owned()),
             Cause::OutOfDisk => Some("free some disk for the scratch server".to_owned()),
+            Cause::PermissionDenied { .. } => Some(SUPERUSER.to_owned()),
+            // What PostgreSQL says without naming an object: about owners of event triggers, for example.
+            Cause::Other if stderr_tail.contains("permission denied") || stderr_tail.contains("must be superuser") => {
+                Some(SUPERUSER.to_owned())
+            }
             Cause::ConnectionLost | Cause::LoginRefused => Some("see the scratch server's log".to_owned()),
             _ => None,
         },

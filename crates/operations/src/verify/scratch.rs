@@ -31,7 +31,8 @@ impl Scratch {
     /// Fails with [`Error::CouldNotRun`] for everything that says nothing about the restore point.
     pub(super) async fn start(context: &Context, expected: &Expected, options: &VerifyOptions) -> Result<Self, Error> {
         let manifest = &expected.manifest;
-        let mut scratch = Self::fitting(context, options, &manifest.server, &manifest.extensions).await?;
+        let mut scratch =
+            Self::fitting(context, options, manifest.client_major, &manifest.server, &manifest.extensions).await?;
         match make_roles(&scratch.server, &expected.roles).await {
             Ok(made_roles) => {
                 scratch.made_roles = made_roles;
@@ -42,13 +43,15 @@ impl Scratch {
     }
 
     /// Starts the server and looks whether it has what a database with these facts needs.
+    ///
+    /// Its major is that of the client programs: what a newer pg_dump wrote may not load into the source's major.
     pub(super) async fn fitting(
         context: &Context,
         options: &VerifyOptions,
+        major: u32,
         facts: &ServerFacts,
         extensions: &[Extension],
     ) -> Result<Self, Error> {
-        let major = facts.version_num / 10_000;
         let mut scratch_options = options.scratch.clone();
         if let ScratchOptions::Local(local) = &mut scratch_options {
             local.major = major;
@@ -59,22 +62,22 @@ impl Scratch {
             Err(_) if context.cancel.is_cancelled() => return Err(Error::Interrupted),
             Err(error) => return Err(Error::CouldNotRun { obstacles: vec![obstacle_to_start(&error, major)] }),
         };
-        match Self::fit(facts, extensions, options, &server).await {
+        match Self::fit(major, facts, extensions, options, &server).await {
             Ok((locale, notes)) => Ok(Self { server, locale, notes, made_roles: Vec::new() }),
             Err(error) => Err(stopped(server, error).await),
         }
     }
 
     async fn fit(
+        major: u32,
         facts: &ServerFacts,
         extensions: &[Extension],
         options: &VerifyOptions,
         server: &ScratchServer,
     ) -> Result<(DatabaseLocale, Vec<String>), Error> {
-        let major = facts.version_num / 10_000;
         if server.major() != major {
             return Err(could_not_run(
-                format!("the scratch server is PostgreSQL {}, the source is {major}", server.major()),
+                format!("the scratch server is PostgreSQL {}, the restore point needs {major}", server.major()),
                 format!("give a scratch server of PostgreSQL {major}"),
             ));
         }
@@ -168,9 +171,12 @@ async fn make_roles(server: &ScratchServer, roles: &[String]) -> Result<Vec<Stri
     let session = Session::connect(server.settings(), &SessionPurpose::new("holdpoint scratch")).await?;
     let rows = session.query(WHAT, "SELECT rolname::text FROM pg_catalog.pg_roles", &[]).await?;
     let there: std::collections::BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    // Event triggers and some subscriptions and wrappers are only let be owned by superusers, which the source's owner
+    // is and nobody else sees; on a server of our own that harms nobody.
+    let rights = if server.data_directory().is_some() { " SUPERUSER" } else { "" };
     let mut made = Vec::new();
     for role in roles.iter().filter(|role| !there.contains(*role)) {
-        session.run(WHAT, &format!("CREATE ROLE {}", quote_identifier(role))).await?;
+        session.run(WHAT, &format!("CREATE ROLE {}{rights}", quote_identifier(role))).await?;
         made.push(role.clone());
     }
     session.close().await;

@@ -71,3 +71,24 @@ async fn the_awkward_schema_on_14() {
 async fn the_awkward_schema_as_sql_text() {
     round(17, PointFormat::Plain).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_client_is_recorded_and_then_used() {
+    let cluster = Cluster::start(ClusterOptions::major(15));
+    cluster.create_database("old");
+    cluster.psql("old", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)");
+    let place = support::place("old").await;
+    let mut source = support::source(&cluster, "old");
+    source.programs.configured = Some(holdpoint_testkit::postgresql_directory());
+    source.client_major = Some(17);
+    let made = backup(&place.context, &source, &support::backup_options()).await.unwrap().manifest;
+    assert_eq!((made.major(), made.client_major), (15, 17));
+    assert!(made.not_covered.iter().any(|text| text.contains("pg_restore 17")), "{:?}", made.not_covered);
+    let scratch = Cluster::start(ClusterOptions::major(17));
+    let mut options = support::verify_options(&scratch, Level::Full);
+    options.programs = source.programs.clone();
+    let found = verify(&place.context, &made.id, &options).await.unwrap().verification;
+    assert_eq!(found.verdict, Verdict::Proved, "{:#?} {:#?}", found.differences, found.obstacles);
+    source.client_major = Some(14);
+    assert!(backup(&place.context, &source, &support::backup_options()).await.is_err(), "older than the server");
+}
