@@ -24,8 +24,10 @@ pub enum RunState {
     Running,
     /// The command ended with success.
     Succeeded,
-    /// The command failed.
+    /// The command failed and left the database in question.
     Failed,
+    /// The command failed and is shown to have left the database as it was.
+    RolledBack,
     /// A person looked at it and declared it done.
     Settled,
 }
@@ -40,6 +42,7 @@ impl RunState {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::RolledBack => "rolled-back",
             Self::Settled => "settled",
         }
     }
@@ -95,11 +98,11 @@ mod tests {
 
     #[test]
     fn only_running_and_failed_leave_a_question() {
-        use RunState::{Failed, Proven, Refused, Running, Settled, Started, Succeeded};
+        use RunState::{Failed, Proven, Refused, RolledBack, Running, Settled, Started, Succeeded};
         for state in [Running, Failed] {
             assert!(state.unsettled());
         }
-        for state in [Started, Proven, Refused, Succeeded, Settled] {
+        for state in [Started, Proven, Refused, RolledBack, Succeeded, Settled] {
             assert!(!state.unsettled());
         }
     }

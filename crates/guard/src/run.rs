@@ -251,9 +251,13 @@ impl Guarded<'_> {
             None => (None, None),
         };
         let succeeded = exit_code == Some(0) && !end.interrupted;
-        let state = if succeeded { RunState::Succeeded } else { RunState::Failed };
-        ledger.ended(exit_code, signal);
         let Judgement { database, remarks, warnings: found } = judgement;
+        let state = match (succeeded, database) {
+            (true, _) => RunState::Succeeded,
+            (false, "unchanged") => RunState::RolledBack,
+            (false, _) => RunState::Failed,
+        };
+        ledger.ended(exit_code, signal);
         let told = if succeeded { Vec::new() } else { remarks.clone() };
         let mut written = vec![format!("the database is {database}")];
         written.extend(end.interrupted.then(|| "interrupted".to_owned()));

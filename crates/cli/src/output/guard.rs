@@ -52,6 +52,7 @@ pub(crate) fn guard(report: &GuardReport) -> String {
 fn state(state: RunState) -> &'static str {
     match state {
         RunState::Failed => "FAILED",
+        RunState::RolledBack => "FAILED, and left the database as it was",
         RunState::Refused => "REFUSED: the command never ran",
         other => other.word(),
     }

@@ -1,6 +1,6 @@
 //! What the database looks like after a command that failed.
 
-use holdpoint_core::ledger::RunState::{Failed, Proven, Running, Started};
+use holdpoint_core::ledger::RunState::{Failed, Proven, RolledBack, Running, Started};
 use holdpoint_guard::ExitKind::{AppliedInPart, Done, NothingApplied};
 
 use crate::support::{Shop, states};
@@ -11,11 +11,11 @@ async fn what_was_rolled_back_leaves_the_database_unchanged() {
         let mut shop = Shop::open(major).await;
         let sql = "DELETE FROM orders; ALTER TABLE orders ADD COLUMN total int; SELECT 1/0";
         let report = shop.guard(&format!("$SQL -1 -c '{sql}'")).await.unwrap();
-        assert_eq!((report.state, report.database, report.exit_kind()), (Failed, "unchanged", NothingApplied));
+        assert_eq!((report.state, report.database, report.exit_kind()), (RolledBack, "unchanged", NothingApplied));
         assert!(report.exit_code.is_some_and(|code| code != 0) && report.signal.is_none());
         assert!(!report.ways_back.is_empty());
         let steps = shop.only_steps().await;
-        assert_eq!(states(&steps), [Started, Proven, Running, Failed]);
+        assert_eq!(states(&steps), [Started, Proven, Running, RolledBack]);
         assert_eq!(steps[3].exit_code, report.exit_code);
         assert_eq!(shop.pins().await.len(), 1, "pinned without end until somebody settles it");
     }
