@@ -90,7 +90,7 @@ impl Contents {
             description: self.text(&entry.description),
             namespace: self.maybe(entry.namespace.as_ref()),
             tag: self.text(&entry.tag),
-            owner: self.maybe(entry.owner.as_ref()),
+            owner: if has_own_owner(&entry.description) { self.maybe(entry.owner.as_ref()) } else { None },
             sha256: hex::encode(hash.finalize()),
         }
     }
@@ -131,4 +131,14 @@ fn of_database(entry: &Entry) -> bool {
         b"ACL" | b"COMMENT" | b"SECURITY LABEL" => entry.tag.starts_with(b"DATABASE "),
         _ => false,
     }
+}
+/// Whether the owner that an entry names is one that a restore gives.
+///
+/// Rows, grants and comments belong to whom their object belongs to, and the object's own entry says who that is. Where
+/// there is none, the object is an extension's, whose owner is whoever created the extension there.
+fn has_own_owner(description: &[u8]) -> bool {
+    !matches!(
+        description,
+        b"TABLE DATA" | b"STATISTICS DATA" | b"ACL" | b"DEFAULT ACL" | b"COMMENT" | b"SECURITY LABEL"
+    )
 }

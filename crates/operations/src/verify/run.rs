@@ -49,7 +49,8 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
         notes: Vec::new(),
         normal: Vec::new(),
     };
-    judge(&mut verification, outcome)?;
+    let partial = !expected.manifest.options.is_empty();
+    judge(&mut verification, outcome, partial)?;
     verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.progress.phase(Phase::RecordingVerification, None);
     context.repository.record_verification(&context.database, &verification).await?;
@@ -93,7 +94,7 @@ async fn attempt(
 }
 
 /// Turns what happened into a verdict; gives back the errors that are none.
-fn judge(verification: &mut Verification, outcome: Result<Findings, Error>) -> Result<(), Error> {
+fn judge(verification: &mut Verification, outcome: Result<Findings, Error>, partial: bool) -> Result<(), Error> {
     match outcome {
         Ok(findings) => {
             verification.verdict = if findings.differences.is_empty() { Verdict::Proved } else { Verdict::Disproved };
@@ -117,7 +118,7 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>) -> R
         }
         Err(Error::LeftBehind { failure, remains }) => {
             verification.notes.push(remains);
-            judge(verification, Err(*failure))
+            judge(verification, Err(*failure), partial)
         }
         Err(Error::Engine(error)) if error.is_damage() => {
             disprove(verification, "archive", &chain(&error));
@@ -130,7 +131,7 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>) -> R
             disprove(verification, &key, "the object is missing");
             Ok(())
         }
-        Err(Error::Postgres(error)) => judge_postgres(verification, error),
+        Err(Error::Postgres(error)) => judge_postgres(verification, error, partial),
         Err(error) => Err(error),
     }
 }
@@ -145,13 +146,27 @@ fn disprove(verification: &mut Verification, name: &str, found: &str) {
     });
 }
 
+/// What PostgreSQL says about a lack of rights without naming an object: about owners of event triggers, for example.
+const RIGHTS: [&str; 6] = [
+    "permission denied",
+    "must be superuser",
+    "must be owner of",
+    "must be able to SET ROLE",
+    "must be member of role",
+    "must be a superuser",
+];
+
 /// The cure where the scratch server lets its role do too little.
 const SUPERUSER: &str =
     "verify on a scratch server on which the roles that need it, and the one in the URL, are superusers";
 
 /// A failure of PostgreSQL says something about the restore point only when pg_restore itself stumbled over the
 /// archive; a server that vanished, a full disk or a missing library says nothing.
-fn judge_postgres(verification: &mut Verification, error: holdpoint_postgres::Error) -> Result<(), Error> {
+fn judge_postgres(
+    verification: &mut Verification,
+    error: holdpoint_postgres::Error,
+    partial: bool,
+) -> Result<(), Error> {
     use holdpoint_postgres::Error as Postgres;
     let text = chain(&error);
     let elsewhere = match &error {
@@ -160,12 +175,12 @@ fn judge_postgres(verification: &mut Verification, error: holdpoint_postgres::Er
             Cause::LibraryMissing { library } => Some(format!("install library {library} on the scratch server")),
             Cause::RoleMissing { name } => Some(format!("create role {name} on the scratch server")),
             Cause::LocaleMissing { .. } => Some("install the locale on the scratch server".to_owned()),
+            Cause::ObjectMissing { object } if partial => Some(format!(
+                "{object} is outside the part that was dumped: verify a restore point of the whole database"
+            )),
             Cause::OutOfDisk => Some("free some disk for the scratch server".to_owned()),
             Cause::PermissionDenied { .. } => Some(SUPERUSER.to_owned()),
-            // What PostgreSQL says without naming an object: about owners of event triggers, for example.
-            Cause::Other if stderr_tail.contains("permission denied") || stderr_tail.contains("must be superuser") => {
-                Some(SUPERUSER.to_owned())
-            }
+            Cause::Other if RIGHTS.iter().any(|text| stderr_tail.contains(text)) => Some(SUPERUSER.to_owned()),
             Cause::ConnectionLost | Cause::LoginRefused => Some("see the scratch server's log".to_owned()),
             _ => None,
         },
