@@ -1,0 +1,104 @@
+//! What an S3 store answers that the tests' engine cannot be made to: canned answers between it and the program.
+
+use holdpoint_testkit::{Fault, FaultProxy, S3Server};
+use holdpoint_tests::{Failure, Place};
+
+use super::failed;
+use crate::scene::Scene;
+
+const WRITES: [&str; 2] = ["PutObject", "CreateMultipartUpload"];
+
+/// A bucket behind a proxy.
+fn behind_proxy() -> (Scene, FaultProxy) {
+    let server = S3Server::shared();
+    let bucket = server.new_bucket();
+    let proxy = FaultProxy::http(server.address());
+    let mut place = Place::bare();
+    place.use_bucket(server, &bucket, &proxy.endpoint());
+    place.holdpoint(&["init"]).ended_with(0);
+    (Scene::with(place), proxy)
+}
+
+/// Answers every request of some operations so, during one backup that must end with 8 and leave nothing.
+fn answered(scene: &Scene, proxy: &FaultProxy, operations: &'static [&'static str], answer: &Fault) -> Failure {
+    let before = scene.place.tree();
+    for _ in 0..20 {
+        proxy.push_when(|request| operations.contains(&request.operation()), answer.clone());
+    }
+    let failure = failed(scene, &["backup"], 8);
+    assert!(proxy.pending() < 20, "the answer was never given");
+    proxy.clear();
+    assert_eq!(before, scene.place.tree());
+    assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
+    failure
+}
+
+#[test]
+fn clock_of_this_machine_is_off() {
+    let (scene, proxy) = behind_proxy();
+    let skewed = Fault::s3_error(403, "RequestTimeTooSkewed");
+    answered(&scene, &proxy, &WRITES, &skewed).says(&["clock"]).hints(&["clock"]);
+    answered(&scene, &proxy, &["GetObject"], &skewed).says(&["clock"]).hints(&["clock"]);
+    scene.place.backup();
+}
+
+#[test]
+fn wrong_region() {
+    let (scene, proxy) = behind_proxy();
+    let Fault::Answer { status, mut headers, body } = Fault::s3_error(301, "PermanentRedirect") else { panic!() };
+    headers.push(("x-amz-bucket-region".into(), "eu-west-1".into()));
+    let answer = Fault::Answer { status, headers, body };
+    answered(&scene, &proxy, &["GetObject"], &answer).says(&["region", "eu-west-1"]).hints(&["AWS_REGION"]);
+}
+
+#[test]
+fn key_that_may_not_be_used() {
+    let (scene, proxy) = behind_proxy();
+    for code in ["KMS.DisabledException", "KMS.NotFoundException", "AccessDenied"] {
+        let failure = answered(&scene, &proxy, &WRITES, &Fault::s3_error(400, code));
+        assert!(failure.told.contains(code), "{failure:?}");
+    }
+    scene.place.backup();
+}
+
+#[test]
+fn store_that_is_busy_for_a_while_or_loses_answers() {
+    let (scene, proxy) = behind_proxy();
+    for fault in [
+        Fault::s3_error(503, "SlowDown"),
+        Fault::s3_error(500, "InternalError"),
+        Fault::ResetAtOnce,
+        Fault::ResetAfterRequestBytes(100),
+        Fault::LoseResponse,
+    ] {
+        for operation in ["PutObject", "UploadPart", "CompleteMultipartUpload", "GetObject"] {
+            proxy.push_for(operation, fault.clone());
+        }
+        let before = scene.place.points().len();
+        scene.place.backup();
+        proxy.clear();
+        assert_eq!(scene.place.points().len(), before + 1, "{fault:?}");
+        scene.place.holdpoint(&["verify", "--level", "stored"]).ended_with(0);
+    }
+}
+
+#[test]
+fn store_that_dies() {
+    let server: &'static S3Server = Box::leak(Box::new(S3Server::start()));
+    let bucket = server.new_bucket();
+    let mut place = Place::bare();
+    place.use_bucket(server, &bucket, &server.endpoint());
+    place.holdpoint(&["init"]).ended_with(0);
+    let scene = Scene::with(place);
+    scene.place.backup();
+    let before = scene.place.tree();
+    let mut run = scene.place.start_paused(&["backup", "--json"], "copying-data");
+    run.wait_for_pause();
+    server.kill();
+    run.go_on();
+    assert_eq!(run.finish().ended_with(8).failure().kind, "repository");
+    server.resume();
+    assert_eq!(before, scene.place.tree());
+    scene.place.backup();
+    scene.place.prove();
+}

@@ -1,0 +1,98 @@
+//! What is wrong with the database to restore into.
+
+use holdpoint_tests::{assert_same, contents};
+
+use super::failed;
+use crate::scene::Scene;
+
+/// Restores into a target that must stay as it is.
+fn target_untouched(scene: &Scene, target: &str, arguments: &[&str], code: i32) -> holdpoint_tests::Failure {
+    let before = (contents(scene.cluster, target), scene.place.tree());
+    let failure = failed(scene, arguments, code);
+    assert_same("the target", &before.0, &contents(scene.cluster, target));
+    assert_eq!(before.1, scene.place.tree());
+    failure
+}
+
+#[test]
+fn not_empty() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let target = scene.empty_database();
+    let url = scene.cluster.url(&target);
+    let restore = ["restore", "--from", "latest", "--into", &url];
+    for (held, undo) in [
+        ("CREATE TABLE t ()", "DROP TABLE t"),
+        ("CREATE SCHEMA s", "DROP SCHEMA s"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION f"),
+        ("CREATE TYPE e AS ENUM ('a')", "DROP TYPE e"),
+        ("SELECT lo_from_bytea(4200000000, 'x')", "SELECT lo_unlink(4200000000)"),
+    ] {
+        scene.cluster.psql(&target, held);
+        target_untouched(&scene, &target, &restore, 3).says(&["not empty"]).hints(&["empty database"]);
+        scene.cluster.psql(&target, undo);
+    }
+    scene.place.holdpoint(&restore).ended_with(0);
+    scene.cluster.drop_database(&target);
+}
+
+#[test]
+fn the_source_itself() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let url = scene.cluster.url(&scene.database);
+    let restore = ["restore", "--from", "latest", "--into", &url];
+    target_untouched(&scene, &scene.database, &restore, 3).says(&["not empty"]);
+    target_untouched(&scene, &scene.database, &[&restore[..], &["--replace", "--yes"]].concat(), 3);
+    // Marked by mistake: its identity decides.
+    scene.place.write_config(&format!("[target.oops]\nurl = \"{url}\"\nproduction = false\n"));
+    let restore = ["restore", "--from", "latest", "--into", "oops", "--replace", "--yes"];
+    target_untouched(&scene, &scene.database, &restore, 3).says(&["may not be replaced"]);
+}
+
+#[test]
+fn replaced_without_a_mark_or_without_a_word() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let target = scene.empty_database();
+    scene.cluster.psql(&target, "CREATE TABLE mine AS SELECT 1 AS a");
+    let url = scene.cluster.url(&target);
+    let restore = ["restore", "--from", "latest", "--into", &url, "--replace"];
+    target_untouched(&scene, &target, &[&restore[..], &["--yes"]].concat(), 3)
+        .says(&["may not be replaced"])
+        .hints(&["production = false"]);
+    scene.place.write_config(&format!("[target.staging]\nurl = \"{url}\"\nproduction = false\n"));
+    let restore = ["restore", "--from", "latest", "--into", "staging", "--replace"];
+    target_untouched(&scene, &target, &restore, 16).hints(&["--yes"]);
+    scene.place.holdpoint(&[&restore[..], &["--yes"]].concat()).ended_with(0);
+    assert_eq!(scene.cluster.psql(&target, "SELECT count(*) > 0 FROM shop.orders"), "t");
+    assert_eq!(scene.cluster.psql(&target, "SELECT to_regclass('mine') IS NULL"), "t");
+    scene.cluster.drop_database(&target);
+}
+
+#[test]
+fn masking_that_fails_leaves_the_old_one() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let target = scene.empty_database();
+    scene.cluster.psql(&target, "CREATE TABLE mine AS SELECT 1 AS a");
+    let url = scene.cluster.url(&target);
+    scene.place.write_config(&format!("[target.staging]\nurl = \"{url}\"\nproduction = false\n"));
+    std::fs::write(scene.place.work().join("mask.sql"), "UPDATE shop.customers SET email = 'x';\nSELECT 1 / 0;\n")
+        .unwrap();
+    let restore = ["restore", "--from", "latest", "--into", "staging", "--replace", "--after-sql", "mask.sql", "--yes"];
+    target_untouched(&scene, &target, &restore, 7).says(&["division by zero"]);
+    std::fs::write(scene.place.work().join("mask.sql"), "UPDATE shop.customers SET email = 'x';\n").unwrap();
+    scene.place.holdpoint(&restore).ended_with(0);
+    assert_eq!(scene.cluster.psql(&target, "SELECT DISTINCT email FROM shop.customers"), "x");
+    scene.cluster.drop_database(&target);
+}
+
+#[test]
+fn absent_or_unknown() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let url = scene.cluster.url("no such database");
+    failed(&scene, &["restore", "--from", "latest", "--into", &url], 7).says(&["no such database"]);
+    failed(&scene, &["restore", "--from", "latest", "--into", "stagign"], 2).says(&["--into"]);
+}

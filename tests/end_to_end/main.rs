@@ -1,0 +1,10 @@
+//! The `holdpoint` program against real PostgreSQL servers and a real S3 engine, as a person runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
+
+mod bad_input;
+mod command_line;
+mod guard;
+mod matrix;
+mod phases;
+mod scene;

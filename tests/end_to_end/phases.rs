@@ -1,0 +1,231 @@
+//! The program killed, and interrupted, at every named phase of a backup and a verification, on both adapters.
+
+use std::time::Duration;
+
+use holdpoint_testkit::NEWEST;
+use holdpoint_testkit::fake::FakePrograms;
+use holdpoint_tests::{processes_with, wait_until_gone};
+
+use crate::scene::Scene;
+
+const BACKUP: [&str; 7] = [
+    "preflight",
+    "snapshot-exported",
+    "reading-contents",
+    "copying-data",
+    "completing-upload",
+    "storing-index",
+    "publishing-manifest",
+];
+const VERIFY: [&str; 5] = ["starting-scratch", "restoring", "restored", "comparing", "recording-verification"];
+/// The keeper asks the server to stop, waits, and removes.
+const CLEANED_WITHIN: Duration = Duration::from_secs(20);
+
+impl Scene {
+    /// No server, no child and no data directory is left of a run that is gone.
+    #[track_caller]
+    fn assert_nothing_runs(&self) {
+        wait_until_gone(self.place.path(), CLEANED_WITHIN);
+        let sessions = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
+            self.database
+        );
+        let deadline = std::time::Instant::now() + CLEANED_WITHIN;
+        while self.cluster.psql("postgres", &sessions) != "0" {
+            assert!(std::time::Instant::now() < deadline, "sessions are left on the source");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        while !self.scratch_entries().is_empty() {
+            assert!(std::time::Instant::now() < deadline, "left in the scratch folder: {:?}", self.scratch_entries());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn scratch_entries(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.place.scratch()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// What was left is found, and removed where that is asked for; then only whole restore points remain.
+    #[track_caller]
+    fn sweep(&self, points: &[String]) {
+        let report = self.place.holdpoint(&["leftovers", "--json"]).ended_with(0).json();
+        let found = report["leftovers"].as_array().unwrap().clone();
+        let expected = self.objects_beyond(points).len() + self.place.unfinished_uploads().len();
+        if expected > 0 {
+            assert!(!found.is_empty(), "{:?} are not found", self.objects_beyond(points));
+        }
+        let kept = self.place.tree();
+        self.place.holdpoint(&["leftovers", "--remove", "--dry-run", "--min-age", "0s"]).ended_with(0);
+        assert_eq!(kept, self.place.tree(), "a dry run removes nothing");
+        let report = self.place.holdpoint(&["leftovers", "--remove", "--min-age", "0s", "--json"]).ended_with(0).json();
+        for leftover in report["leftovers"].as_array().unwrap() {
+            assert_eq!(leftover["removed"], true, "{leftover:#}");
+        }
+        assert_eq!(self.place.unfinished_uploads(), [""; 0]);
+        assert_eq!(self.objects_beyond(points), [""; 0], "objects of no restore point remain");
+        let report = self.place.holdpoint(&["leftovers", "--json"]).ended_with(0).json();
+        assert_eq!(report["leftovers"].as_array().map(Vec::len), Some(0), "{report:#}");
+    }
+
+    /// Objects below `restore-points` that belong to none of the restore points that are listed.
+    fn objects_beyond(&self, points: &[String]) -> Vec<String> {
+        let keys = self.place.tree().objects.into_keys();
+        keys.filter(|key| key.contains("/restore-points/") && !points.iter().any(|id| key.contains(&format!("/{id}/"))))
+            .collect()
+    }
+
+    fn killed_in_backup(&self, phase: &str) {
+        let before = self.place.points();
+        let mut run = self.place.start_paused(&["backup"], phase);
+        run.wait_for_pause();
+        run.kill();
+        run.finish().ended_with(137);
+        self.assert_nothing_runs();
+        let points = self.place.points();
+        assert_eq!(points, before, "{phase}: a backup that was killed publishes nothing");
+        self.sweep(&points);
+        self.place.backup();
+        assert_eq!(self.place.points().len(), before.len() + 1, "{phase}: the next backup works");
+    }
+
+    fn killed_in_verify(&self, phase: &str) {
+        let mut run = self.place.start_paused(&["verify"], phase);
+        run.wait_for_pause();
+        run.kill();
+        run.finish().ended_with(137);
+        self.assert_nothing_runs();
+        let points = self.place.points();
+        self.sweep(&points);
+        assert_eq!(self.standing(), "unproven", "{phase}: nothing was concluded");
+    }
+
+    fn standing(&self) -> String {
+        let report = self.place.holdpoint(&["show", "--json"]).ended_with(0).json();
+        report["standing"]["standing"].as_str().unwrap().to_owned()
+    }
+
+    fn interrupted(&self, verb: &str, phase: &str) {
+        let before = (self.place.points(), self.place.tree());
+        let mut run = self.place.start_paused(&[verb, "--json"], phase);
+        run.wait_for_pause();
+        run.interrupt();
+        let failure = run.finish().ended_with(130).failure();
+        assert_eq!(failure.kind, "interrupted", "{phase}: {failure:?}");
+        // It has cleaned up itself: nothing is waited for.
+        assert_eq!(processes_with(self.place.path()), [], "{phase}");
+        assert_eq!(self.scratch_entries(), [""; 0], "{phase}");
+        assert_eq!(self.place.unfinished_uploads(), [""; 0], "{phase}");
+        assert_eq!(self.place.points(), before.0, "{phase}: nothing is published");
+        assert_eq!(before.1, self.place.tree(), "{phase}");
+    }
+}
+
+fn every_phase_killed(scene: &Scene) {
+    for phase in BACKUP {
+        scene.killed_in_backup(phase);
+    }
+    for phase in VERIFY {
+        scene.killed_in_verify(phase);
+    }
+    scene.place.prove();
+    assert_eq!(scene.standing(), "proven");
+}
+
+#[test]
+fn killed_at_every_phase_with_a_folder() {
+    every_phase_killed(&Scene::local());
+}
+
+#[test]
+fn killed_at_every_phase_with_a_bucket() {
+    every_phase_killed(&Scene::on_s3());
+}
+
+fn every_phase_interrupted(scene: &Scene) {
+    for phase in BACKUP {
+        scene.interrupted("backup", phase);
+    }
+    scene.place.backup();
+    let (recording, before) = VERIFY.split_last().unwrap();
+    for phase in before {
+        scene.interrupted("verify", phase);
+        assert_eq!(scene.standing(), "unproven", "{phase}");
+    }
+    // The verdict is known by then: it is recorded and told, for nobody wants to wait for it again.
+    let mut run = scene.place.start_paused(&["verify", "--json"], recording);
+    run.wait_for_pause();
+    run.interrupt();
+    assert_eq!(run.finish().ended_with(0).json()["verification"]["verdict"], "proved");
+    assert_eq!(scene.standing(), "proven");
+}
+
+#[test]
+fn interrupted_at_every_phase_with_a_folder() {
+    every_phase_interrupted(&Scene::local());
+}
+
+#[test]
+fn interrupted_at_every_phase_with_a_bucket() {
+    every_phase_interrupted(&Scene::on_s3());
+}
+
+/// pg_dump stands still in the middle of the rows: parts are on their way, and nothing moves.
+fn stalled(scene: &mut Scene) -> (FakePrograms, u64) {
+    scene.sql("CREATE TABLE shop.noise AS SELECT n, md5(n::text) || md5((-n)::text) AS body FROM generate_series(1, 600000) n");
+    let programs = FakePrograms::new(NEWEST);
+    let whole = scene.cluster.pg_dump(&scene.database, &["-Fc", "-Z0"]).len() as u64;
+    programs.stall_after("pg_dump", whole * 9 / 10);
+    scene.place.set("HOLDPOINT_POSTGRESQL_DIRECTORY", &programs.path().to_string_lossy());
+    (programs, whole)
+}
+
+fn in_mid_upload(mut scene: Scene, kill: bool) {
+    let (programs, _) = stalled(&mut scene);
+    let mut run = scene.place.start(&["backup", "--compress", "none", "--json"]);
+    let place = &scene.place;
+    run.wait_until("an upload runs", Duration::from_secs(60), || {
+        !place.unfinished_uploads().is_empty() || !processes_with(programs.path()).is_empty()
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    if kill {
+        run.kill();
+        run.finish().ended_with(137);
+        // The stand-in for pg_dump sleeps and so never meets the broken pipe that ends a real one.
+        for asleep in processes_with(scene.place.path()).iter().filter(|one| one.line.starts_with("sleep 3600")) {
+            holdpoint_tests::kill(asleep.pid);
+        }
+    } else {
+        run.interrupt();
+        assert_eq!(run.finish().ended_with(130).failure().kind, "interrupted");
+        assert_eq!(scene.place.unfinished_uploads(), [""; 0], "the upload is aborted");
+    }
+    scene.assert_nothing_runs();
+    wait_until_gone(programs.path(), CLEANED_WITHIN);
+    assert_eq!(scene.place.points(), [""; 0]);
+    if kill {
+        assert!(!scene.place.unfinished_uploads().is_empty(), "the test killed it in the middle");
+        scene.sweep(&[]);
+    }
+    assert_eq!(scene.objects_beyond(&[]), [""; 0]);
+}
+
+#[test]
+fn killed_in_the_middle_of_an_upload() {
+    in_mid_upload(Scene::on_s3(), true);
+}
+
+#[test]
+fn killed_in_the_middle_of_a_file() {
+    in_mid_upload(Scene::local(), true);
+}
+
+#[test]
+fn interrupted_in_the_middle_of_an_upload() {
+    in_mid_upload(Scene::on_s3(), false);
+}
+
+#[test]
+fn interrupted_in_the_middle_of_a_file() {
+    in_mid_upload(Scene::local(), false);
+}

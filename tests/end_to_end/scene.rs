@@ -1,0 +1,83 @@
+//! Databases that several tests start from.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use holdpoint_testkit::{Cluster, NEWEST, sample};
+use holdpoint_tests::{Place, Tree, contents};
+
+/// A database of the newest major's shared server, dropped with the value, and a place that works on it.
+pub(crate) struct Scene {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) database: String,
+    pub(crate) place: Place,
+}
+
+/// What must not change.
+pub(crate) struct Before {
+    pub(crate) database: String,
+    pub(crate) tree: Tree,
+}
+
+/// Makes up a database name.
+pub(crate) fn name(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{what}_{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Scene {
+    /// A small shop and an initialised local repository.
+    pub(crate) fn local() -> Self {
+        Self::with(Place::local())
+    }
+
+    /// A small shop and an initialised bucket.
+    pub(crate) fn on_s3() -> Self {
+        Self::with(Place::on_s3())
+    }
+
+    /// A small shop, in a place that is made already.
+    pub(crate) fn with(mut place: Place) -> Self {
+        let cluster = Cluster::shared(NEWEST);
+        let database = name("shop");
+        sample::load_shop(cluster, &database, 4_000);
+        place.source(cluster, &database);
+        Self { cluster, database, place }
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.cluster.psql(&self.database, sql)
+    }
+
+    /// Remembers database and repository.
+    pub(crate) fn before(&self) -> Before {
+        Before { database: contents(self.cluster, &self.database), tree: self.place.tree() }
+    }
+
+    /// Demands that database and repository are as they were.
+    #[track_caller]
+    pub(crate) fn assert_untouched(&self, before: &Before) {
+        holdpoint_tests::assert_same("the database changed", &before.database, &contents(self.cluster, &self.database));
+        self.assert_repository_untouched(before);
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_repository_untouched(&self, before: &Before) {
+        assert_eq!(before.tree, self.place.tree(), "the repository changed");
+        assert_eq!(self.place.unfinished_uploads(), [""; 0]);
+    }
+
+    /// Makes an empty database beside the source, and returns its name.
+    pub(crate) fn empty_database(&self) -> String {
+        let name = name("empty");
+        self.cluster.create_database_with(&name, "TEMPLATE template0");
+        name
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.cluster.drop_database(&self.database);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Which programs run on this machine, read from `/proc`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its program and arguments.
+    pub line: String,
+}
+
+/// Returns the processes that have a path in their arguments or their working directory, zombies left out.
+///
+/// # Panics
+/// When `/proc` cannot be read.
+#[must_use]
+pub fn processes_with(path: &Path) -> Vec<Process> {
+    let wanted = path.to_string_lossy();
+    let own = std::process::id();
+    let entries = std::fs::read_dir("/proc").expect("/proc can be listed");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| *pid != own)
+        .filter_map(|pid| {
+            let folder = Path::new("/proc").join(pid.to_string());
+            // A zombie has no arguments, and whoever ended since the listing has no folder.
+            let arguments = std::fs::read(folder.join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&arguments).replace('\0', " ");
+            let inside = std::fs::read_link(folder.join("cwd")).is_ok_and(|place| place.starts_with(path));
+            (!line.is_empty() && (inside || line.contains(&*wanted))).then_some(Process { pid, line })
+        })
+        .collect()
+}
+
+/// Waits until no process has a path in its arguments or working directory.
+///
+/// # Panics
+/// When one is left after the time.
+#[track_caller]
+pub fn wait_until_gone(path: &Path, within: Duration) {
+    let deadline = Instant::now() + within;
+    loop {
+        let left = processes_with(path);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still running after {within:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Kills one process.
+///
+/// # Panics
+/// When it may not be killed.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    let killed = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    assert!(matches!(killed, Ok(()) | Err(rustix::io::Errno::SRCH)), "{killed:?}");
+}
