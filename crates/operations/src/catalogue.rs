@@ -17,6 +17,8 @@ pub struct PointSummary {
     pub snapshot_at: DateTime<Utc>,
     /// How the data are stored.
     pub stored_as: PointFormat,
+    /// It holds a part of the database only.
+    pub partial: bool,
     /// Bytes stored.
     pub stored_bytes: u64,
     /// Rows.
@@ -110,6 +112,7 @@ impl ShowReport {
             id: manifest.id.clone(),
             snapshot_at: manifest.snapshot.at,
             stored_as: manifest.stored_as,
+            partial: !manifest.options.is_empty(),
             stored_bytes: manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes,
             rows: manifest.totals.rows,
             standing: self.standing,

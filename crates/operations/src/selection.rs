@@ -11,7 +11,7 @@ use crate::{Context, Error};
 
 /// Finds the restore point that a selector names.
 ///
-/// Points with a label (made by `undo`) are only found by their id. Foreign dumps and RDS instants are not in the
+/// Points with a label (made by `undo`) and points of a part of the database are only found by their id. Foreign dumps and RDS instants are not in the
 /// repository and are refused.
 pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, Error> {
     let nothing = |why: &str| Error::NoSuchPoint {
@@ -47,14 +47,23 @@ pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, 
     }
 }
 
-/// Refuses `latest` while a run is unsettled: the newest point may hold the damage.
-pub(crate) async fn refuse_latest_while_unsettled(context: &Context, selector: &Selector) -> Result<(), Error> {
-    if *selector != Selector::Latest {
+/// Refuses what `latest` and `proven` select when it was made after a run that nobody settled: it may hold the damage.
+///
+/// The oldest such run is named: only what was made before it is certainly whole.
+pub(crate) async fn refuse_after_unsettled(
+    context: &Context,
+    selector: &Selector,
+    point: &PointId,
+) -> Result<(), Error> {
+    if !matches!(selector, Selector::Latest | Selector::Proven) {
         return Ok(());
     }
-    match unsettled_runs(context).await?.last() {
-        Some(step) => Err(Error::UnsettledRun { run: step.run.to_string() }),
-        None => Ok(()),
+    match unsettled_runs(context).await?.first() {
+        // A run's own point is made for it, right after its id.
+        Some(step) if step.point.as_ref() != Some(point) && point.at() >= step.run.at() => {
+            Err(Error::UnsettledRun { run: step.run.to_string() })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -79,6 +88,7 @@ async fn newest_step(context: &Context, run: &RunId) -> Result<Option<RunStep>, 
 async fn choose(context: &Context, fits: impl Fn(&PointSummary) -> bool) -> Result<Option<PointId>, Error> {
     let points = list(context).await?.points;
     let age = |point: &PointSummary| -> DateTime<Utc> { point.snapshot_at };
-    let chosen = points.into_iter().filter(|point| point.label.is_none() && fits(point)).max_by_key(age);
+    let chosen =
+        points.into_iter().filter(|point| point.label.is_none() && !point.partial && fits(point)).max_by_key(age);
     Ok(chosen.map(|point| point.id))
 }

@@ -38,7 +38,7 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     let at = (context.clock)();
     let listed = list(context).await?;
     let unsettled = unsettled_runs(context).await?;
-    let unlabelled = || listed.points.iter().filter(|point| point.label.is_none());
+    let unlabelled = || listed.points.iter().filter(|point| point.label.is_none() && !point.partial);
     let newest = unlabelled().max_by_key(|point| point.snapshot_at).cloned();
     let proven = |point: &&PointSummary| matches!(point.standing, Standing::Proven { .. });
     let newest_proven = unlabelled().filter(proven).max_by_key(|point| point.snapshot_at).cloned();

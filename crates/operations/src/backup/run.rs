@@ -309,6 +309,10 @@ impl Backup<'_> {
     fn not_covered(&self) -> Vec<String> {
         let (client, server) = (self.programs.pg_dump.version.major, self.server().version.major);
         let mut list = self.checked.not_covered.clone();
+        let selection = selection_words(&self.options.selection);
+        if !selection.is_empty() {
+            list.push(format!("everything but {}", selection.join(" ")));
+        }
         if client > server {
             list.push(format!(
                 "made by pg_dump {client} from PostgreSQL {server}: pg_restore {client} is needed, and it may not load \

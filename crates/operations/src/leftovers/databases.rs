@@ -9,6 +9,7 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use super::{Found, Leftover, LeftoverKind, Unseen, What, judge_age};
 use crate::Error;
+use crate::restore::REPLACED_MARK;
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// DROP DATABASE makes a checkpoint.
@@ -23,6 +24,8 @@ struct Row {
     /// Its directory, where it lies in the default tablespace.
     directory: Option<String>,
     sessions: i64,
+    /// When a restore replaced it, by the mark that the restore left as its comment.
+    replaced_at: Option<DateTime<Utc>>,
 }
 
 /// Whom a name belongs to.
@@ -52,16 +55,27 @@ async fn ask(server: &ConnectionSettings, min_age: TimeDelta) -> Result<Vec<Foun
     const WHAT: &str = "listing databases";
     let session = Session::connect(server, &SessionPurpose::new("holdpoint leftovers")).await?;
     let sql = "SELECT datname::text, CASE dattablespace WHEN 1663 THEN 'base/' || oid::text END, \
-                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid) \
+                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid), \
+                 pg_catalog.shobj_description(oid, 'pg_database') \
                FROM pg_catalog.pg_database d WHERE NOT datistemplate ORDER BY 1";
     let rows = session.query(WHAT, sql, &[]).await?;
-    let rows: Vec<Row> =
-        rows.iter().map(|row| Row { name: row.get(0), directory: row.get(1), sessions: row.get(2) }).collect();
+    let rows: Vec<Row> = rows
+        .iter()
+        .map(|row| Row {
+            name: row.get(0),
+            directory: row.get(1),
+            sessions: row.get(2),
+            replaced_at: row.get::<_, Option<String>>(3).and_then(|mark| replaced_at(&mark)),
+        })
+        .collect();
     let now = holdpoint_postgres::preflight::clock(&session).await?;
     let mut found = Vec::new();
     for row in &rows {
         let Some(named) = named(&row.name) else { continue };
-        let since = if named == Named::Scratch { created_at(&session, row).await } else { None };
+        let since = match named {
+            Named::Scratch => created_at(&session, row).await,
+            Named::Replaced { .. } | Named::Perhaps => row.replaced_at,
+        };
         let (dead, reason) = judge(row, &named, &rows, since, now, min_age);
         let kind = if named == Named::Scratch { LeftoverKind::ScratchDatabase } else { LeftoverKind::ReplacedDatabase };
         let leftover = Leftover {
@@ -108,10 +122,15 @@ fn judge(
     match named {
         Named::Scratch if since.is_none() => (false, format!("this role may not know its age; {by_hand}")),
         Named::Scratch => judge_age(since, Some(now), min_age),
+        // A name proves nothing: it may be somebody's rescue copy.
+        Named::Replaced { .. } if row.replaced_at.is_none() => {
+            (false, format!("it does not bear the mark of a database that a restore replaced; {by_hand}"))
+        }
         Named::Replaced { was } => {
             let stands = |other: &Row| other.name == *was || (was.len() >= CUT_AT - 3 && other.name.starts_with(was));
             if all.iter().any(stands) {
-                (true, format!("replaced by a restore, kept until now; {was} stands in its place"))
+                let (dead, age) = judge_age(since, Some(now), min_age);
+                (dead, format!("replaced by a restore; {was} stands in its place; {age}"))
             } else {
                 (false, format!("no database {was} is there: this may be the only copy; {by_hand}"))
             }
@@ -141,6 +160,12 @@ fn named(name: &str) -> Option<Named<'_>> {
     }
     // Made from a dump, which has no id.
     (tail == "dump").then_some(Named::Perhaps)
+}
+
+/// Reads the mark that a restore leaves on the database that it replaced.
+fn replaced_at(comment: &str) -> Option<DateTime<Utc>> {
+    let at = comment.strip_prefix(REPLACED_MARK)?;
+    DateTime::parse_from_rfc3339(at).ok().map(|at| at.with_timezone(&Utc))
 }
 
 /// Drops a database in which nobody is.
@@ -178,16 +203,27 @@ mod tests {
 
     #[test]
     fn the_only_copy_and_what_is_used_stay() {
-        let row = |name: &str, sessions| Row { name: name.to_owned(), directory: None, sessions };
         let now = DateTime::UNIX_EPOCH;
+        let long_ago = now - TimeDelta::hours(2);
+        let row = |name: &str, sessions| Row {
+            name: name.to_owned(),
+            directory: None,
+            sessions,
+            replaced_at: Some(long_ago),
+        };
         let dead = |row: &Row, all: &[Row], since| {
             let named = named(&row.name).unwrap();
             judge(row, &named, all, since, now, TimeDelta::hours(1)).0
         };
         let replaced = row("shop_before_20261121t024300z_k3f9", 0);
-        assert!(dead(&replaced, &[row("shop", 3)], None));
-        assert!(!dead(&replaced, &[row("other", 0)], None), "the only copy");
-        assert!(!dead(&row(&replaced.name, 1), &[row("shop", 0)], None), "in use");
+        assert!(dead(&replaced, &[row("shop", 3)], Some(long_ago)));
+        assert!(!dead(&replaced, &[row("shop", 3)], Some(now)), "young");
+        assert!(!dead(&replaced, &[row("other", 0)], Some(long_ago)), "the only copy");
+        assert!(!dead(&row(&replaced.name, 1), &[row("shop", 0)], Some(long_ago)), "in use");
+        let unmarked = Row { replaced_at: None, ..row(&replaced.name, 0) };
+        assert!(!dead(&unmarked, &[row("shop", 3)], None), "a rescue copy under such a name");
+        assert_eq!(replaced_at("holdpoint: replaced by a restore at 1970-01-01T00:00:00+00:00"), Some(now));
+        assert_eq!(replaced_at("the shop"), None);
         let scratch = row("holdpoint_scratch_0123456789ab_probe", 0);
         assert!(dead(&scratch, &[], Some(now - TimeDelta::hours(2))));
         assert!(!dead(&scratch, &[], Some(now - TimeDelta::minutes(2))), "young");

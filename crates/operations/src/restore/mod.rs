@@ -19,6 +19,9 @@ use serde::Serialize;
 
 pub use run::restore;
 
+/// What the comment of a database that a restore replaced begins with; the instant follows.
+pub(crate) const REPLACED_MARK: &str = "holdpoint: replaced by a restore at ";
+
 /// How a restore is made.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions {

@@ -11,7 +11,7 @@ use holdpoint_core::selector::Selector;
 use holdpoint_postgres::programs::{ProgramName, Psql, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
-use super::{Replace, RestoreOptions, RestoreReport, foreign, run, target};
+use super::{REPLACED_MARK, Replace, RestoreOptions, RestoreReport, foreign, run, target};
 use crate::{Context, Error};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -67,6 +67,10 @@ pub(super) async fn replace(
     swap(&maintenance, &target_name, &beside, &old).await?;
     report.into = options.into.redacted();
     if how.keep_old {
+        let at = holdpoint_postgres::preflight::clock(&maintenance).await?;
+        let mark = quote_literal(&format!("{REPLACED_MARK}{}", at.to_rfc3339()));
+        let sql = format!("COMMENT ON DATABASE {} IS {mark}", quote_identifier(&old));
+        maintenance.run("marking the replaced database", &sql).await?;
         report.kept_as = Some(old);
     } else {
         drop_database(&maintenance, &old).await?;

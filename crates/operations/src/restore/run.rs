@@ -15,7 +15,7 @@ use holdpoint_postgres::{ConnectionSettings, Session};
 use super::{RestoreOptions, RestoreReport, foreign, replace, target};
 use crate::expected::Expected;
 use crate::restored::{self, Ownership};
-use crate::selection::{refuse_latest_while_unsettled, resolve};
+use crate::selection::{refuse_after_unsettled, resolve};
 use crate::{Context, Error, database_properties};
 
 /// Restores what the options name into their target.
@@ -41,8 +41,8 @@ pub(super) async fn restore_point(
     options: &RestoreOptions,
     into: &ConnectionSettings,
 ) -> Result<RestoreReport, Error> {
-    refuse_latest_while_unsettled(context, &options.from).await?;
     let point = resolve(context, &options.from).await?;
+    refuse_after_unsettled(context, &options.from, &point).await?;
     let expected = Expected::read(context, &point).await?;
     let session = target::connect(into).await?;
     target::must_be_empty(&session).await?;

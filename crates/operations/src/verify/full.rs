@@ -1,10 +1,12 @@
 //! Restoring into a scratch database and comparing everything.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Instant;
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::name::quote_identifier;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, Level};
 use holdpoint_engine::ReadBack;
@@ -70,6 +72,7 @@ pub(super) async fn compare(
     let bytes = Some(expected.manifest.archive.bytes);
     let mut findings = Findings { notes: scratch.notes.clone(), ..Findings::default() };
     let target = scratch.database("restored").await?;
+    let outside = create_outside_schemas(expected, &target).await?;
     progress.phase(Phase::Restoring, bytes);
     let began = Instant::now();
     let whole = options.level > Level::Stored;
@@ -85,7 +88,8 @@ pub(super) async fn compare(
     progress.phase(Phase::Restored, None);
     progress.phase(Phase::Comparing, Some(expected.manifest.totals.data_bytes));
     let pg_options = restored::pinned_options(&target).await?;
-    let observed = restored::observe(context, &target, &programs.pg_dump, &pg_options).await?;
+    let mut observed = restored::observe(context, &target, &programs.pg_dump, &pg_options).await?;
+    observed.contents.objects.retain(|object| !outside.contains(object));
     if whole {
         let (compared, differences) =
             restored::compare_data(context, expected, &observed, &target, options.jobs).await?;
@@ -110,6 +114,7 @@ pub(super) async fn compare(
     let direct = restored::compare_schema(&expected.objects, &observed.contents.objects, None).all();
     if !direct.is_empty() {
         let normal = scratch.database("normal").await?;
+        create_outside_schemas(expected, &normal).await?;
         restore_schema(context, expected, &normal, &programs.pg_restore).await?;
         let normal = restored::observe(context, &normal, &programs.pg_dump, &pg_options).await?;
         let normal = &normal.contents.objects;
@@ -124,8 +129,41 @@ pub(super) async fn compare(
         findings.normal = restored::rewritten(&expected.objects, normal);
         findings.differences.extend(differences);
     }
-    findings.differences.extend(compare_properties(expected, &target).await?);
+    if expected.manifest.options.is_empty() {
+        findings.differences.extend(compare_properties(expected, &target).await?);
+    } else {
+        findings.notes.push("a part of the database: its properties and extensions were not compared".to_owned());
+    }
     Ok(findings)
+}
+
+/// Schemas that a part of a database lies in without holding them: made empty, so that it can be restored.
+struct Outside(BTreeSet<String>);
+
+impl Outside {
+    /// Whether an object is one of these schemas itself.
+    fn contains(&self, object: &ObjectRecord) -> bool {
+        object.description == "SCHEMA" && self.0.contains(&object.tag)
+    }
+}
+
+async fn create_outside_schemas(expected: &Expected, target: &ConnectionSettings) -> Result<Outside, Error> {
+    let held: BTreeSet<&str> =
+        expected.objects.iter().filter(|one| one.description == "SCHEMA").map(|one| one.tag.as_str()).collect();
+    let used = expected.objects.iter().filter_map(|one| one.namespace.as_deref());
+    let outside: BTreeSet<String> = used
+        .filter(|schema| !held.contains(schema) && *schema != "public" && !schema.starts_with("pg_"))
+        .map(str::to_owned)
+        .collect();
+    if expected.manifest.options.is_empty() || outside.is_empty() {
+        return Ok(Outside(BTreeSet::new()));
+    }
+    let session = Session::connect(target, &SessionPurpose::new("holdpoint verify")).await?;
+    for schema in &outside {
+        session.run("creating a schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", quote_identifier(schema))).await?;
+    }
+    session.close().await;
+    Ok(Outside(outside))
 }
 
 /// Entries that an archive restored without rows does not give.

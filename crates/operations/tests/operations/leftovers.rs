@@ -166,6 +166,12 @@ async fn a_scratch_server_whose_keeper_was_killed_goes_and_a_kept_one_stays() {
     assert!(keeper::is_empty(base.path()));
 }
 
+/// Leaves the mark that a restore leaves on the database that it replaced, long ago.
+fn mark(cluster: &Cluster, database: &str) {
+    let text = "holdpoint: replaced by a restore at 2020-01-01T00:00:00+00:00";
+    cluster.psql("postgres", &format!("COMMENT ON DATABASE {database} IS '{text}'"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_go_by_name_age_and_use() {
     let cluster = Cluster::start(ClusterOptions::major(18));
@@ -176,6 +182,12 @@ async fn databases_go_by_name_age_and_use() {
     let (own, dump) = ("shop_before_xmas", "shop_before_dump");
     for name in ["shop", scratch, young, used, replaced, only, own, dump] {
         cluster.create_database(name);
+    }
+    // A rescue copy under such a name, but without the mark of a restore that replaced it.
+    let rescue = "shop_before_20261102t000000z_k3f9";
+    cluster.create_database(rescue);
+    for name in [replaced, only] {
+        mark(&cluster, name);
     }
     for name in [scratch, used] {
         let oid = cluster.psql("postgres", &format!("SELECT oid FROM pg_database WHERE datname = '{name}'"));
@@ -197,6 +209,7 @@ async fn databases_go_by_name_age_and_use() {
         (young, false, false),
         (used, false, false),
         (only, false, false),
+        (rescue, false, false),
         (dump, false, false),
     ];
     expected.sort_unstable();
@@ -206,7 +219,9 @@ async fn databases_go_by_name_age_and_use() {
     assert!(report.unseen[0].place.contains("127.0.0.1:1"), "{:?}", report.unseen);
     let left = cluster
         .psql("postgres", "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname ~ '_'");
-    assert_eq!(left, [only, young, used, dump, own].join(" "));
+    let mut kept = [only, young, used, rescue, dump, own];
+    kept.sort_unstable();
+    assert_eq!(left, kept.join(" "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,6 +233,8 @@ async fn what_cannot_be_removed_says_so_and_does_not_hide_the_rest() {
     cluster.create_database("shop");
     cluster.create_database(first);
     cluster.psql_as("limited", "postgres", &format!("CREATE DATABASE {second}"));
+    mark(&cluster, first);
+    mark(&cluster, second);
     let limited = ConnectionSettings::resolve(&cluster.url_as("limited", "postgres"), &Default::default()).unwrap();
     let report = removed(&place.context, &options(base.path(), vec![limited])).await;
     let of = |name: &str| report.leftovers.iter().find(|one| one.id == name).unwrap();

@@ -6,6 +6,7 @@ use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::{RestoreOptions, restore};
 use holdpoint_operations::verify::verify;
+use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_testkit::{Cluster, ClusterOptions, sample};
 
 use crate::support;
@@ -91,4 +92,51 @@ async fn a_newer_client_is_recorded_and_then_used() {
     assert_eq!(found.verdict, Verdict::Proved, "{:#?} {:#?}", found.differences, found.obstacles);
     source.client_major = Some(14);
     assert!(backup(&place.context, &source, &support::backup_options()).await.is_err(), "older than the server");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_is_what_was_asked_for_and_never_chosen_for_the_whole() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "CREATE SCHEMA s2; CREATE TABLE a (id int); CREATE TABLE c (id int); CREATE TABLE s2.b (id int);
+         INSERT INTO a VALUES (1); INSERT INTO c VALUES (1), (2); INSERT INTO s2.b VALUES (1), (2), (3);",
+    );
+    let place = support::place("shop").await;
+    let source = support::source(&cluster, "shop");
+    let part = async |seed: u64, selection: DumpSelection| {
+        let context = holdpoint_operations::Context { seed, ..place.context.clone() };
+        let options = BackupOptions { selection, ..support::backup_options() };
+        backup(&context, &source, &options).await.unwrap().manifest
+    };
+    let list = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    let whole = part(1, DumpSelection::default()).await;
+    assert_eq!(whole.totals.rows, 6);
+    // Patterns without a schema match as pg_dump's manual says.
+    let without = part(2, DumpSelection { exclude_tables: list(&["c"]), ..DumpSelection::default() }).await;
+    assert_eq!(without.totals.rows, 4);
+    let no_rows = part(3, DumpSelection { exclude_table_data: list(&["a"]), ..DumpSelection::default() }).await;
+    assert_eq!(no_rows.totals.rows, 5);
+    let only = part(4, DumpSelection { tables: list(&["c"]), ..DumpSelection::default() }).await;
+    assert_eq!(only.totals.rows, 2);
+    let elsewhere = part(5, DumpSelection { tables: list(&["s2.b"]), ..DumpSelection::default() }).await;
+    assert!(elsewhere.not_covered.iter().any(|text| text.contains("--table=s2.b")), "{:?}", elsewhere.not_covered);
+    let schema = part(6, DumpSelection { schemas: list(&["s2"]), ..DumpSelection::default() }).await;
+    for made in [&without, &no_rows, &only, &elsewhere, &schema] {
+        let options = support::verify_options(&cluster, Level::Full);
+        let found = verify(&place.context, &made.id, &options).await.unwrap().verification;
+        assert_eq!(
+            found.verdict,
+            Verdict::Proved,
+            "{:?}: {:#?} {:#?}",
+            made.options,
+            found.differences,
+            found.obstacles
+        );
+    }
+    // All of them are younger than the whole one, and proven; none is taken for it.
+    let latest = holdpoint_operations::selection::resolve(&place.context, &Selector::Latest).await.unwrap();
+    assert_eq!(latest, whole.id);
+    assert!(holdpoint_operations::selection::resolve(&place.context, &Selector::Proven).await.is_err());
 }

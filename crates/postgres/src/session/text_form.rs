@@ -90,9 +90,10 @@ fn same(name: &str, wanted: &str, found: &str) -> bool {
 impl TextForm {
     /// Writes the settings as `PGOPTIONS` does, for children.
     ///
-    /// Left out is what `pg_dump` sets for its own reading and changes on the way.
+    /// Left out is what `pg_dump` sets for its own reading and changes on the way. The search path is: with an empty one
+    /// to fall back to, its patterns without a schema would match nothing, silently.
     pub fn pg_options(&self) -> String {
-        let own = |name: &str| name == "restrict_nonsystem_relation_kind";
+        let own = |name: &str| matches!(name, "restrict_nonsystem_relation_kind" | "search_path");
         let options = self.settings.iter().filter(|(name, _)| !own(name));
         options.map(|(name, value)| format!("-c {name}={}", escaped(value))).collect::<Vec<_>>().join(" ")
     }
@@ -118,6 +119,6 @@ mod tests {
     #[test]
     fn options_escape_what_would_end_them() {
         let form = TextForm { settings: vec![("a".into(), r"b c\d".into()), ("search_path".into(), String::new())] };
-        assert_eq!(form.pg_options(), r"-c a=b\ c\\d -c search_path=");
+        assert_eq!(form.pg_options(), r"-c a=b\ c\\d", "pg_dump has a search path of its own");
     }
 }
