@@ -24,7 +24,7 @@ use crate::prepare::{self, Preparation, Prepared};
 use crate::start::{Start, position};
 use crate::state::{DatabaseState, Judgement};
 use crate::way_back::ways_back;
-use crate::{Error, sessions};
+use crate::{Error, sessions, way_back};
 
 /// How long the state after the command may take to be read: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -184,10 +184,18 @@ impl Guarded<'_> {
     async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
         let Preparation { context, source, options, .. } = self.preparation;
         let decision = self.preparation.decide(self.start.now).await?;
-        let prepared = self.preparation.prepare(&decision, ledger).await?;
+        let mut prepared = self.preparation.prepare(&decision, ledger).await?;
         let shown = catalogue::show(context, &prepared.point).await?;
         let through = options.way_back.as_ref().unwrap_or(&source.settings);
-        let ways_back = ways_back(ledger.run(), &shown.manifest, &shown.verifications, through, &options.own_flags);
+        let powerless = self.powerless(through, &mut prepared.warnings).await;
+        let ways_back = ways_back(
+            ledger.run(),
+            &shown.manifest,
+            &shown.verifications,
+            through,
+            &options.own_flags,
+            powerless.as_deref(),
+        );
         let identity = &self.start.identity;
         let lock = RunLock::take(&source.settings, identity, ledger.run(), &context.cancel).await?;
         let before = self.check_again(&prepared.point, &lock, ledger.run()).await?;
@@ -210,6 +218,26 @@ impl Guarded<'_> {
         ready.before.note_transactions(ready.lock.session()).await?;
         ledger.write(RunState::Running, remarks).await?;
         Ok(ready)
+    }
+
+    /// Warns, while there is time to stop, of a way back whose role cannot go it; gives that role.
+    async fn powerless(&self, through: &ConnectionSettings, warnings: &mut Vec<String>) -> Option<String> {
+        let (role, warning) = match way_back::powerless(through).await {
+            Ok(None) => return None,
+            Ok(Some(role)) => {
+                let may_not = way_back::may_not_create(&role);
+                let warning =
+                    format!("the way back needs another role: {may_not} (ALTER ROLE … CREATEDB, or another URL)");
+                (Some(role), warning)
+            }
+            Err(error) => {
+                (None, format!("whether the way back's role may create databases could not be read: {error}"))
+            }
+        };
+        let warning = self.mask.text(&warning);
+        self.preparation.context.progress.note(&warning);
+        warnings.push(warning);
+        role
     }
 
     /// Under the lock: still the same database, with the schema that the restore point recorded, and nobody else ran.

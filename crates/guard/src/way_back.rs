@@ -2,10 +2,12 @@
 
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
-use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::catalog::roles::own_rights;
 use holdpoint_postgres::connection::{Host, Roots, SslMode};
 use holdpoint_postgres::scratch::DatabaseLocale;
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
+use crate::Error;
 use crate::run::WayBack;
 
 /// The longest name of a database in bytes (`NAMEDATALEN` - 1).
@@ -23,13 +25,14 @@ pub fn shell_quote(word: &str) -> String {
 /// Lists the ways back, best first.
 ///
 /// First form: one, the restore of the whole point into a new database beside the live one. `settings` are those of
-/// the live database as configured. No password is in the commands: they take it from PGPASSWORD or `.pgpass`.
+/// the live database as configured, and `powerless` is their role where it may not create databases. No password is in the commands: they take it from PGPASSWORD or `.pgpass`.
 pub(crate) fn ways_back(
     run: &RunId,
     manifest: &Manifest,
     verifications: &[Verification],
     settings: &ConnectionSettings,
     own_flags: &[String],
+    powerless: Option<&str>,
 ) -> Vec<WayBack> {
     let name = database_name(settings.database(), run);
     let create = DatabaseLocale::from(&manifest.server).statement(&name, manifest.major());
@@ -41,12 +44,28 @@ pub(crate) fn ways_back(
         restore.into_iter().chain(own_flags.iter().map(String::as_str)).map(shell_quote).collect();
     let password = settings.servers().iter().any(|server| server.password.is_some());
     let asks = if password { " (set PGPASSWORD, or have the password in ~/.pgpass)" } else { "" };
+    let as_another =
+        powerless.map(|role| format!(" (as another role: {}; put one that may into both URLs)", may_not_create(role)));
+    let as_another = as_another.unwrap_or_default();
     vec![WayBack {
-        title: format!("restore {} into a new database {name} beside the live one{asks}", manifest.id),
+        title: format!("restore {} into a new database {name} beside the live one{as_another}{asks}", manifest.id),
         command: format!("{psql} &&\n{}", restore.join(" ")),
         data_lost: format!("everything written since {}", manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%SZ")),
         estimated_seconds: estimate(verifications),
     }]
+}
+
+/// Reads whether the way back's role may create the database that it restores into: its name where it may not.
+pub(crate) async fn powerless(settings: &ConnectionSettings) -> Result<Option<String>, Error> {
+    let session = Session::connect(settings, &SessionPurpose::new("holdpoint guard way back")).await?;
+    let rights = own_rights(&session).await?;
+    session.close().await;
+    Ok((!rights.superuser && !rights.create_databases).then_some(rights.name))
+}
+
+/// Says what the role lacks.
+pub(crate) fn may_not_create(role: &str) -> String {
+    format!("role {role} may not create databases")
 }
 
 /// The time that the newest proof by restore took: on a scratch server, so an estimate for any other.
@@ -59,7 +78,7 @@ fn estimate(verifications: &[Verification]) -> Option<f64> {
 
 /// A name that tells where it came from: the database's, cut where it would be too long, and the run's.
 fn database_name(database: &str, run: &RunId) -> String {
-    let tail = format!("_before_{}", run.as_str().to_ascii_lowercase().replace('-', "_"));
+    let tail = format!("_restored_{}", run.as_str().to_ascii_lowercase().replace('-', "_"));
     let mut end = database.len().min(LONGEST_NAME - tail.len());
     while !database.is_char_boundary(end) {
         end -= 1;
@@ -121,9 +140,9 @@ mod tests {
 
     #[test]
     fn a_name_stays_within_the_limit() {
-        assert_eq!(database_name("shop", &run()), "shop_before_20261121t024300z_k3f9");
+        assert_eq!(database_name("shop", &run()), "shop_restored_20261121t024300z_k3f9");
         let long = database_name(&"é".repeat(31), &run());
-        assert!(long.len() <= LONGEST_NAME && long.ends_with("_before_20261121t024300z_k3f9"), "{long}");
+        assert!(long.len() <= LONGEST_NAME && long.ends_with("_restored_20261121t024300z_k3f9"), "{long}");
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Story<'_> {
     /// The name that the way back gives the restored database.
     fn restored_database(&self, stage: &Stage, run: &GuardReport) -> Result<String, Failure> {
         let tail = run.run.as_str().to_ascii_lowercase().replace('-', "_");
-        let name = format!("{}_before_{tail}", stage.settings.database());
+        let name = format!("{}_restored_{tail}", stage.settings.database());
         let told = run.ways_back.first().is_some_and(|way| way.command.contains(&name));
         if told { Ok(name) } else { Err(Failure::Internal("the way back names another database".to_owned())) }
     }

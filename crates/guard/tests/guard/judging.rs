@@ -69,7 +69,7 @@ async fn an_invalid_index_shows_although_no_dump_has_it() {
 async fn a_command_that_was_killed_is_told_by_its_signal() {
     let mut shop = Shop::open(18).await;
     let report = shop.guard("kill -9 $$").await.unwrap();
-    assert_eq!((report.state, report.exit_code, report.signal), (Failed, None, Some(9)));
+    assert_eq!((report.state, report.exit_code, report.signal), (RolledBack, None, Some(9)));
     assert_eq!((report.database, report.exit_kind()), ("unchanged", NothingApplied));
     let steps = shop.only_steps().await;
     assert_eq!(steps[3].signal, Some(9));
@@ -88,7 +88,7 @@ async fn a_server_that_stops_leaves_the_state_unknown() {
 #[tokio::test]
 async fn the_next_run_says_that_nobody_settled_the_last() {
     let mut shop = Shop::open(18).await;
-    let failed = shop.guard("false").await.unwrap();
+    let failed = shop.guard("$SQL -c 'CREATE TABLE left_over ()'; exit 1").await.unwrap();
     let next = shop.guard("true").await.unwrap();
     assert_eq!(next.exit_kind(), Done);
     let told = format!("run {} is failed and nobody has settled it", failed.run);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use holdpoint_core::gate::Decision;
-use holdpoint_core::ledger::RunState::{Failed, Proven, Running, Started, Succeeded};
+use holdpoint_core::ledger::RunState::{Proven, RolledBack, Running, Started, Succeeded};
 use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_guard::ExitKind;
 use holdpoint_testkit::{expect_success, fake};
@@ -106,6 +106,23 @@ async fn the_ways_back_work_when_pasted_and_hold_no_password() {
 }
 
 #[tokio::test]
+async fn a_way_back_whose_role_may_not_create_databases_says_so() {
+    let mut shop = Shop::open(18).await;
+    shop.cluster.psql("shop", "CREATE ROLE migrates LOGIN");
+    let url = shop.cluster.url("shop");
+    let settings = format!("{url}{}user=migrates", if url.contains('?') { "&" } else { "?" });
+    shop.options.way_back =
+        Some(holdpoint_postgres::ConnectionSettings::resolve(&settings, &Default::default()).unwrap());
+    let report = shop.guard("true").await.unwrap();
+    let told = "role migrates may not create databases";
+    assert!(report.ways_back[0].title.contains(told), "{report:?}");
+    assert!(report.warnings.iter().any(|text| text.contains(told)), "{report:?}");
+    shop.cluster.psql("shop", "ALTER ROLE migrates CREATEDB");
+    let report = shop.guard("true").await.unwrap();
+    assert!(!format!("{report:?}").contains(told), "{report:?}");
+}
+
+#[tokio::test]
 async fn secrets_of_the_command_are_not_in_the_ledger() {
     let mut shop = Shop::open(18).await;
     shop.options.operator = Some(format!("ann with PGPASSWORD={SECRET}"));
@@ -139,7 +156,7 @@ async fn an_interruption_ends_the_command_and_only_its_own_sessions() {
     let (report, cancelled) = tokio::join!(shop.guard(script), stop);
     let report = report.unwrap();
     assert!(cancelled.elapsed() < Duration::from_secs(30));
-    assert_eq!((report.state, report.interrupted, report.signal), (Failed, true, Some(15)), "{report:?}");
+    assert_eq!((report.state, report.interrupted, report.signal), (RolledBack, true, Some(15)), "{report:?}");
     assert!(report.warnings.iter().any(|text| text.starts_with("cancelled the command's session")), "{report:?}");
     assert_eq!((report.database, report.exit_kind()), ("unchanged", ExitKind::Interrupted));
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)' AND state = 'active'";

@@ -16,10 +16,67 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Puts `mask` wherever the secret stands in a text, whatever part of it is percent-encoded there.
+    pub fn masked_in(&self, text: &str, mask: &str) -> String {
+        let mut masked = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            match length_of(self.0.as_bytes(), rest.as_bytes()) {
+                Some(length) if length > 0 => {
+                    masked.push_str(mask);
+                    rest = &rest[length..];
+                }
+                _ => {
+                    masked.push(next);
+                    rest = &rest[next.len_utf8()..];
+                }
+            }
+        }
+        masked
+    }
+}
+
+/// The bytes that the secret takes at the beginning of a text; `None` where it does not stand there.
+fn length_of(secret: &[u8], text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for (done, byte) in secret.iter().enumerate() {
+        let encoded = text.get(at..at + 3).is_some_and(|three| {
+            let digit = |place: usize| char::from(three[place]).to_digit(16);
+            three[0] == b'%' && digit(1).zip(digit(2)).is_some_and(|(high, low)| high * 16 + low == u32::from(*byte))
+        });
+        let plain = text.get(at) == Some(byte);
+        at += match (encoded, plain) {
+            // Only a `%` can be both: its own encoding, or itself before two digits.
+            (true, true) => match length_of(&secret[done + 1..], &text[at + 3..]) {
+                Some(length) => return Some(at + 3 + length),
+                None => 1,
+            },
+            (true, false) => 3,
+            (false, true) => 1,
+            (false, false) => return None,
+        };
+    }
+    Some(at)
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_goes_however_it_is_encoded() {
+        let secret = Secret::new("p@ss/wörd%25");
+        for text in ["p@ss/wörd%25", "p%40ss%2Fw%C3%B6rd%2525", "p@ss%2fwörd%25", "%70%40ss/w%c3%b6rd%2525"] {
+            assert_eq!(secret.masked_in(&format!("é{text} at {text}"), "***"), "é*** at ***", "{text}");
+        }
+        assert_eq!(secret.masked_in("p@ss/word", "***"), "p@ss/word");
+        assert_eq!(Secret::new("").masked_in("a", "***"), "a");
     }
 }
