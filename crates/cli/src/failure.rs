@@ -65,6 +65,9 @@ pub(crate) enum Failure {
         #[source]
         source: std::io::Error,
     },
+    /// The work is done, and only its report could not be printed.
+    #[error("the report could not be printed")]
+    Unprinted(#[source] std::io::Error),
     /// Something this program relies on did not hold.
     #[error("internal: {0}")]
     Internal(String),
@@ -105,7 +108,7 @@ impl Failure {
                 holdpoint_repository::Error::InvalidUrl { .. } | holdpoint_repository::Error::Configuration { .. },
             ) => ErrorKind::Usage,
             Self::Repository(_) => ErrorKind::Repository,
-            Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
+            Self::Io { .. } | Self::Unprinted(_) | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 
@@ -120,6 +123,9 @@ impl Failure {
         let own = match self {
             Self::Usage { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
             Self::Config(error) => error.hint(),
+            Self::Unprinted(_) => Some(
+                "nothing else failed: look at where stdout goes; what was done shows in: holdpoint status".to_owned(),
+            ),
             Self::Operation(error) => error.hint().or_else(|| hint::of_operation(error)),
             Self::Repository(error) => hint::of_repository(error),
             Self::Guard(error) => error.hint().or_else(|| hint::of_guard(error)),

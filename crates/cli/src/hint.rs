@@ -78,10 +78,20 @@ fn of_postgres(error: &Postgres) -> Option<String> {
     Some(hint.to_owned())
 }
 
+/// Tells a refusal by the file system from one by a store: only the first speaks in the system's words.
+fn of_files(code: &str) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    [PermissionDenied, ReadOnlyFilesystem].iter().any(|kind| kind.to_string() == code)
+}
+
 pub(crate) fn of_repository(error: &Repository) -> Option<String> {
     let hint = match error {
         Repository::BucketNotFound { .. } => "create the bucket or directory and run: holdpoint init",
         Repository::NotARepository { .. } => "check --repository, or make one there: holdpoint init",
+        // The rights of a directory are those of its files.
+        Repository::AccessDenied { code, .. } if of_files(code) => {
+            "see who owns the repository's files and their mode (ls -l); run holdpoint as that user, or let this one in"
+        }
         Repository::AccessDenied { .. } => {
             "see what the credentials may do: holdpoint doctor; what they need: holdpoint init --print-policy writer"
         }
@@ -119,4 +129,17 @@ pub(crate) fn of_kind(kind: ErrorKind) -> Option<String> {
         ErrorKind::Interrupted => "nothing was published; see whether something remains: holdpoint leftovers",
     };
     Some(hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_and_a_bucket_that_refuse_have_different_cures() {
+        let denied = |code: String| Repository::AccessDenied { action: "write", key: "k".into(), code };
+        let files = of_repository(&denied(std::io::ErrorKind::PermissionDenied.to_string())).unwrap();
+        assert!(files.contains("owns") && !files.contains("policy"), "{files}");
+        assert!(of_repository(&denied("AccessDenied".to_owned())).unwrap().contains("--print-policy"));
+    }
 }

@@ -50,10 +50,10 @@ fn main() -> ExitCode {
     let screen = Screen::new();
     logging::start(&arguments.common, &variables, &screen);
     let output = Output::new(arguments.common.json);
-    let mask = Mask::new(secrets(&variables));
+    let mut mask = Mask::new(secrets(&variables));
     let cancel = CancellationToken::new();
     let done = runtime().and_then(|runtime| {
-        let done = runtime.block_on(work(arguments, variables, screen, output.clone(), cancel.clone()));
+        let done = runtime.block_on(work(arguments, variables, screen, output.clone(), cancel.clone(), &mut mask));
         // Blocking work that was cancelled is not waited for.
         runtime.shutdown_background();
         done
@@ -78,6 +78,7 @@ async fn work(
     screen: Screen,
     output: Output,
     cancel: CancellationToken,
+    mask: &mut Mask,
 ) -> Result<u8, Failure> {
     let _watch =
         signals::watch(&cancel).map_err(|source| Failure::Io { what: "watching signals".to_owned(), source })?;
@@ -85,6 +86,7 @@ async fn work(
         .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?;
     let progress = progress::make(&arguments.common, output::talks_to_a_person(), &screen, &variables, &cancel);
     let settings = Settings::gather(arguments.common, variables, &folder)?;
+    mask.learn(settings.passwords());
     let invocation = Invocation { settings, output, progress, cancel };
     commands::run(&invocation, &arguments.verb).await
 }
@@ -93,7 +95,28 @@ async fn work(
 fn secrets(variables: &Variables) -> Vec<String> {
     const NAMES: [&str; 4] =
         ["PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
-    NAMES.iter().filter_map(|name| variables.get(name)).map(str::to_owned).collect()
+    let named = NAMES.iter().filter_map(|name| variables.get(name)).map(str::to_owned);
+    let of_urls = variables.texts().flat_map(|(_, value)| mask::passwords(value));
+    let typed = std::env::args_os().flat_map(|word| mask::passwords(&word.to_string_lossy()));
+    named.chain(of_urls).chain(typed).collect()
+}
+
+/// The lines up to the first blank one: what is wrong, without usage.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// The same words with `--` before the command that `guard` is to run, where they lack it.
+fn after_dashes(words: &[String], unknown: &str) -> Option<String> {
+    let at = words.iter().position(|word| word == unknown).filter(|at| *at > 1)?;
+    let lacks = words[1..at].iter().any(|word| word == "guard") && !unknown.starts_with('-');
+    if !lacks || words.iter().any(|word| word == "--") {
+        return None;
+    }
+    let quoted = |words: &[String]| words.iter().map(|word| holdpoint_guard::shell_quote(word)).collect::<Vec<_>>();
+    let (flags, command) = (quoted(&words[1..at]).join(" "), quoted(&words[at..]).join(" "));
+    Some(format!("the command comes after --: holdpoint {flags} -- {command}"))
 }
 
 /// Prints help and version as clap does, and everything else as an error of usage: masked, since clap repeats what was
@@ -106,9 +129,15 @@ fn refuse(error: &clap::Error) -> u8 {
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     let text = Mask::default().text(&error.render().to_string());
     let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let unknown = match error.get(clap::error::ContextKind::InvalidArg) {
+        Some(clap::error::ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    let tip = unknown.and_then(|word| after_dashes(&words, word)).map(|tip| Mask::default().text(&tip));
     if json {
-        let message = text.lines().next().unwrap_or_default().to_owned();
-        let hint = hint::of_kind(ErrorKind::Usage);
+        let message = first_paragraph(&text);
+        let hint = tip.or_else(|| hint::of_kind(ErrorKind::Usage));
         let report =
             ErrorReport { kind: ErrorKind::Usage, message, causes: Vec::new(), hint, exit_code: exit_code::USAGE };
         Output::new(json).failure(&report);
@@ -119,10 +148,32 @@ fn refuse(error: &clap::Error) -> u8 {
             kind: ErrorKind::Usage,
             message: text,
             causes: Vec::new(),
-            hint: None,
+            hint: tip,
             exit_code: exit_code::USAGE,
         };
         Output::new(json).failure(&report);
     }
     exit_code::USAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_without_dashes_is_repeated_with_them() {
+        let tip = |text: &str, unknown| after_dashes(&text.split(' ').map(str::to_owned).collect::<Vec<_>>(), unknown);
+        assert_eq!(
+            tip("holdpoint guard --json echo hi", "echo").as_deref(),
+            Some("the command comes after --: holdpoint guard --json -- echo hi")
+        );
+        assert_eq!(tip("holdpoint guard --what echo", "--what"), None);
+        assert_eq!(tip("holdpoint list echo", "echo"), None);
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_whole() {
+        let text = "these are missing:\n  --from <POINT>\n  --into <TARGET>\n\nUsage: x";
+        assert_eq!(first_paragraph(text), "these are missing: --from <POINT> --into <TARGET>");
+    }
 }

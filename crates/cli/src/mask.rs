@@ -1,31 +1,44 @@
 //! Takes secrets out of texts for people: the last net, after every place that should not have let them in.
 
+use holdpoint_postgres::connection::Secret;
+
 /// What stands in a secret's place.
 const MASK: &str = "***";
 /// Parameters whose value is a secret, as in connection strings and URLs.
 const NAMES: [&str; 6] =
     ["password=", "sslpassword=", "pgpassword=", "secret_access_key=", "session_token=", "aws_secret_access_key="];
 
+/// Words that are no secret even where they are a password: without them no message could be read.
+const WORDS: &str = "postgresql password holdpoint database";
+
 /// Secrets that are known by their value.
 #[derive(Clone, Default)]
 pub(crate) struct Mask {
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
 }
 
 impl Mask {
     /// Collects known secrets. Short ones are left out: masking `a` would make every message unreadable.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let mut secrets: Vec<String> = secrets.into_iter().filter(|secret| secret.len() >= 6).collect();
+        let mut mask = Self::default();
+        mask.learn(secrets);
+        mask
+    }
+
+    /// Adds secrets that became known later.
+    pub(crate) fn learn(&mut self, secrets: impl IntoIterator<Item = String>) {
+        let telling = |secret: &String| secret.len() >= 6 && !WORDS.contains(secret.as_str());
+        self.secrets.extend(secrets.into_iter().filter(telling).map(Secret::new));
         // The longest first, so that a secret that contains another goes whole.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { secrets }
+        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        self.secrets.dedup();
     }
 
     /// Returns the text with known secrets, passwords of URLs and values of secret parameters masked.
     pub(crate) fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
-            text = text.replace(secret, MASK);
+            text = secret.masked_in(&text, MASK);
         }
         parameters(&urls(&text))
     }
@@ -35,6 +48,15 @@ impl std::fmt::Debug for Mask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Mask({} secrets)", self.secrets.len())
     }
+}
+
+/// Gives the password in a URL, as written and decoded; nothing where the text is none or has none.
+pub(crate) fn passwords(url: &str) -> Vec<String> {
+    let after = url.split_once("://").map_or("", |(_, after)| after);
+    let user = after.rsplit_once('@').map_or("", |(user, _)| user);
+    let Some((_, raw)) = user.split_once(':') else { return Vec::new() };
+    let decoded = percent_encoding::percent_decode_str(raw).decode_utf8_lossy().into_owned();
+    vec![raw.to_owned(), decoded]
 }
 
 /// Masks the password in every `scheme://user:password@host`. A password may hold an `@` that nobody encoded, so the
@@ -118,6 +140,15 @@ mod tests {
         ] {
             assert_eq!(mask.text(text), masked);
         }
+    }
+
+    #[test]
+    fn the_password_of_a_url_is_known_as_written_and_decoded() {
+        assert_eq!(passwords("postgresql://ann:hu%40shhush@h/db"), ["hu%40shhush", "hu@shhush"]);
+        assert!(passwords("postgresql://ann@h/db").is_empty() && passwords("plain").is_empty());
+        let mask = Mask::new(passwords("postgresql://ann:hu%40shhush@h/db"));
+        assert_eq!(mask.text("hu%40shhush hu@shhush h%75@shhush"), "*** *** ***");
+        assert_eq!(Mask::new(passwords("postgres://a:postgres@h")).text("postgres here"), "postgres here");
     }
 
     #[test]

@@ -6,6 +6,14 @@ use holdpoint_core::verification::Level;
 
 use super::{jobs, level};
 
+/// Reads a reason: who reads the ledger later wants one.
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say in words why nothing has to be proven".to_owned()),
+        reason => Ok(reason.to_owned()),
+    }
+}
+
 /// Flags of `guard`, and the command it guards.
 #[derive(Debug, Args)]
 #[command(
@@ -24,7 +32,7 @@ pub(crate) struct GuardArguments {
     #[arg(long, value_name = "TIME", value_parser = crate::quantity::parse_duration)]
     pub(crate) max_age: Option<std::time::Duration>,
     /// Run although nothing is proven, and record this reason.
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) unproven: Option<String>,
     /// Accept a repository on this machine's own disk, by default or under CI.
     #[arg(long)]

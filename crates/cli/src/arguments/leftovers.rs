@@ -6,14 +6,14 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   holdpoint leftovers
-  holdpoint leftovers --remove --dry-run
+  holdpoint leftovers --dry-run
   holdpoint leftovers --remove --min-age 1h")]
 pub(crate) struct LeftoversArguments {
     /// Remove what is certainly nobody's.
     #[arg(long)]
     pub(crate) remove: bool,
     /// Only say what would be removed.
-    #[arg(long, requires = "remove")]
+    #[arg(long)]
     pub(crate) dry_run: bool,
     /// Leave younger uploads alone: one may be running now.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::quantity::parse_duration)]

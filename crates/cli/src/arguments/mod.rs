@@ -147,9 +147,9 @@ pub(crate) struct CompletionsArguments {
 
 /// Reads a level that can be asked for: the others come with later verbs.
 fn level(text: &str) -> Result<Level, String> {
-    match text.parse()? {
-        level @ (Level::Stored | Level::Full) => Ok(level),
-        other => Err(format!("level {other} cannot be asked for yet: use stored or full")),
+    match text.parse() {
+        Ok(level @ (Level::Stored | Level::Full)) => Ok(level),
+        _ => Err("is stored or full".to_owned()),
     }
 }
 

@@ -7,6 +7,13 @@ use holdpoint_core::selector::Selector;
 
 use super::jobs;
 
+/// Reads what to restore; what names no restore point may name a file or directory that is here.
+fn from(text: &str) -> Result<Selector, holdpoint_core::Error> {
+    let read: Result<Selector, _> = text.parse();
+    let here = !text.is_empty() && !text.contains("://") && std::path::Path::new(text).exists();
+    if read.is_err() && here { format!("./{text}").parse() } else { read }
+}
+
 /// Flags of `restore`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,7 +30,7 @@ Examples:
   holdpoint restore --from ./old.sql.gz --into postgresql:///scratch")]
 pub(crate) struct RestoreArguments {
     /// Restore this.
-    #[arg(long, value_name = "POINT")]
+    #[arg(long, value_name = "POINT", value_parser = from)]
     pub(crate) from: Selector,
     /// Restore into this database: it must exist and be empty.
     #[arg(long, value_name = "TARGET")]

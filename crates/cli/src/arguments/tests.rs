@@ -92,7 +92,7 @@ fn verify_after_backup_has_a_level_of_its_own() {
     assert_eq!(verify(&["backup", "--verify"]), Some(Level::Full));
     assert_eq!(verify(&["backup", "--verify=stored"]), Some(Level::Stored));
     let error = parse(&["backup", "--verify=sampled"]).unwrap_err().to_string();
-    assert!(error.contains("use stored or full"), "{error}");
+    assert!(error.contains("is stored or full"), "{error}");
 }
 
 #[test]
@@ -150,7 +150,6 @@ fn what_makes_no_sense_together_is_refused() {
         &["restore", "--from", "latest"],
         &["restore", "--from", "newest", "--into", "x"],
         &["restore", "--from", "latest", "--into", "x", "--jobs", "0"],
-        &["leftovers", "--dry-run"],
         &["backup", "--compress", "lzma"],
         &["backup", "--format", "directory"],
         &["adopt"],
@@ -160,4 +159,22 @@ fn what_makes_no_sense_together_is_refused() {
     ] {
         assert!(parse(words).is_err(), "{words:?}");
     }
+}
+
+#[test]
+fn a_dump_that_is_here_needs_no_dot() {
+    // Tests run in the crate's folder.
+    let parsed = Arguments::try_parse_from(["holdpoint", "restore", "--from", "Cargo.toml", "--into", "x"]).unwrap();
+    let Verb::Restore(arguments) = parsed.verb else { panic!("another verb") };
+    assert_eq!(arguments.from, holdpoint_core::selector::Selector::Foreign("./Cargo.toml".into()));
+}
+
+#[test]
+fn leftovers_may_be_a_dry_run_alone_and_a_reason_says_something() {
+    assert!(Arguments::try_parse_from(["holdpoint", "leftovers", "--dry-run"]).is_ok());
+    for reason in ["", "  \t"] {
+        assert!(Arguments::try_parse_from(["holdpoint", "guard", "--unproven", reason, "--", "true"]).is_err());
+    }
+    let error = Arguments::try_parse_from(["holdpoint", "verify", "--level", "sampled"]).unwrap_err().to_string();
+    assert!(error.contains("stored or full") && !error.contains("instance"), "{error}");
 }

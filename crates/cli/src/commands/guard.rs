@@ -9,6 +9,7 @@ use super::printed;
 use crate::arguments::GuardArguments;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
+use crate::mask::Mask;
 use crate::output;
 use crate::settings::Purpose;
 use holdpoint::exit_code;
@@ -44,7 +45,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         .keep_for_the_document()
         .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
     let report = guard(&context, &source, &verify, &backup, &options).await?;
-    printed(invocation.output.report(&report, output::guard))?;
+    if let Err(failure) = printed(invocation.output.report(&report, output::guard)) {
+        // What happened to the database still decides, whoever reads of it.
+        invocation.output.unprinted(&failure.told(&Mask::default(), false));
+    }
     Ok(code(&report))
 }
 
@@ -87,7 +91,8 @@ fn operator(invocation: &Invocation) -> Option<String> {
     let job = ["GITHUB_RUN_ID", "CI_JOB_URL", "BUILD_URL"].iter().find_map(|name| variables.get(name));
     let on = if host.is_empty() { String::new() } else { format!(" on {host}") };
     let by = job.map(|job| format!(", job {job}")).unwrap_or_default();
-    user.map(|user| format!("{user}{on}{by}"))
+    let user = user.map_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()), str::to_owned);
+    Some(format!("{user}{on}{by}"))
 }
 
 /// What the way back must repeat to be pasteable in another shell than this one.

@@ -21,7 +21,11 @@ pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments)
         servers: servers(invocation),
     };
     let report = leftovers(&context, &options).await?;
-    printed(invocation.output.report(&report, |report| output::leftovers(report, arguments.remove, now())))?;
+    printed(
+        invocation
+            .output
+            .report(&report, |report| output::leftovers(report, arguments.remove || arguments.dry_run, now())),
+    )?;
     let kept = report.leftovers.iter().any(|one| one.problem.is_some()) || !report.unseen.is_empty();
     Ok(if kept { exit_code::FINDINGS } else { exit_code::DONE })
 }

@@ -45,5 +45,5 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
 
 /// A report that cannot be printed is a failure of its own.
 pub(crate) fn printed(result: std::io::Result<()>) -> Result<(), Failure> {
-    result.map_err(|source| Failure::Io { what: "printing the report".to_owned(), source })
+    result.map_err(Failure::Unprinted)
 }

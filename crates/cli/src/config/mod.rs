@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use holdpoint_core::DatabaseName;
 use holdpoint_core::verification::Level;
-use holdpoint_repository::{RepositoryUrl, S3Options};
+use holdpoint_repository::S3Options;
 use serde::Deserialize;
 
 pub(crate) use find::find;
@@ -95,8 +95,9 @@ fn matters() -> bool {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RepositorySection {
-    /// `file:///directory` or `s3://bucket/prefix`.
-    pub(crate) url: Option<RepositoryUrl>,
+    /// `file:///directory`, `s3://bucket/prefix`, or the variable that holds one.
+    #[serde(deserialize_with = "read::repository")]
+    pub(crate) url: Option<Value>,
     /// How a bucket is reached and written.
     pub(crate) s3: S3Options,
 }

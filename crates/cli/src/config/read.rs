@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use holdpoint_core::verification::Level;
+use holdpoint_repository::RepositoryUrl;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{Config, ConfigError, ScratchKind};
+use super::{Config, ConfigError, ScratchKind, Value};
 use crate::mask::Mask;
 
 impl Config {
@@ -53,9 +54,17 @@ pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     let text = String::deserialize(deserializer)?;
     match text.parse() {
         Ok(level @ (Level::Stored | Level::Full)) => Ok(Some(level)),
-        Ok(other) => Err(D::Error::custom(format!("level {other} cannot be asked for yet: use stored or full"))),
-        Err(reason) => Err(D::Error::custom(reason)),
+        _ => Err(D::Error::custom(format!("{text:?} is no level that can be asked for: use stored or full"))),
     }
+}
+
+/// Reads where the repository is: what is written out must be a URL, a variable is read when it is needed.
+pub(super) fn repository<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    if let Value::Literal(text) = &value {
+        text.parse::<RepositoryUrl>().map_err(D::Error::custom)?;
+    }
+    Ok(Some(value))
 }
 
 /// Reads a duration such as `2h`.

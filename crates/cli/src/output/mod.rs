@@ -101,8 +101,18 @@ impl Output {
         } else {
             io::stderr().lock().write_all(error.lines().as_bytes())
         };
-        if let Err(error) = printed {
-            tracing::debug!(%error, "the failure could not be printed");
+        if let Err(unprinted) = printed {
+            tracing::debug!(error = %unprinted, "the failure could not be printed");
+            if self.json {
+                self.unprinted(error);
+            }
+        }
+    }
+
+    /// Tells on stderr what stdout did not take.
+    pub(crate) fn unprinted(&self, error: &ErrorReport) {
+        if let Err(error) = io::stderr().lock().write_all(error.lines().as_bytes()) {
+            tracing::debug!(%error, "stderr takes nothing either");
         }
     }
 }

@@ -80,6 +80,14 @@ impl Settings {
         Ok(ChosenConnection { settings, from })
     }
 
+    /// Gives every password of the connections that are configured, decoded, wherever it came from.
+    pub(crate) fn passwords(&self) -> Vec<String> {
+        let connections = [Purpose::Backup, Purpose::Migrate].map(|purpose| self.connection(purpose).ok());
+        let own = connections.into_iter().flatten().map(|chosen| chosen.settings);
+        let servers = own.chain(self.every_target()).flat_map(|settings| settings.servers().to_vec());
+        servers.filter_map(|server| server.password.map(|secret| secret.expose().to_owned())).collect()
+    }
+
     fn url(&self, purpose: Purpose, chosen: ChosenSection<'_>) -> Result<(String, String), Failure> {
         let variable = |name: &str| self.variables.get(name).map(|text| (text.to_owned(), name.to_owned()));
         let own = |key: &str, value: fn(&DatabaseSection) -> Option<&Value>| -> Result<Option<_>, Failure> {

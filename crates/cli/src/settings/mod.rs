@@ -46,13 +46,24 @@ impl Settings {
 
     /// The variables as libpq's rules read them.
     pub(crate) fn libpq(&self) -> Environment {
-        Environment::new(self.variables.texts())
+        with_account(self.variables.texts())
     }
 
     /// Tells whether this runs on a CI runner: its disk is gone tomorrow, and may be seen by others today.
     pub(crate) fn is_ci(&self) -> bool {
         self.variables.is_true("CI")
     }
+}
+
+/// Makes libpq's variables; where none names the user, the account's name does, as in libpq.
+fn with_account<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Environment {
+    let given: Vec<_> = variables.filter(|(_, value)| !value.is_empty()).collect();
+    if given.iter().any(|(name, _)| matches!(*name, "USER" | "LOGNAME")) {
+        return Environment::new(given);
+    }
+    let account = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
+    let account = account.iter().map(|name| ("USER", name.as_str()));
+    Environment::new(given.iter().copied().chain(account))
 }
 
 /// Gives the flag's value, else the variable's.

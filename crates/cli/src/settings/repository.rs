@@ -17,8 +17,15 @@ pub(crate) struct ChosenRepository {
 impl Settings {
     /// Chooses the repository: flag, variable, file, or a directory of the user.
     pub(crate) fn repository(&self) -> Result<ChosenRepository, Failure> {
-        if let Some(url) = self.common.repository.as_ref().or(self.config.repository.url.as_ref()) {
+        if let Some(url) = &self.common.repository {
             return Ok(ChosenRepository { url: url.clone(), defaulted: false });
+        }
+        if let Some(value) = &self.config.repository.url {
+            let text = value.get("repository.url", &self.variables)?;
+            let from = value.variable().unwrap_or("repository.url");
+            let wrong =
+                |error| Failure::usage(format!("{from}: {error}"), "write file:///directory or s3://bucket/prefix");
+            return Ok(ChosenRepository { url: text.parse().map_err(wrong)?, defaulted: false });
         }
         let data = self.variables.path("XDG_DATA_HOME").filter(|path| path.is_absolute());
         let data = data.or_else(|| Some(self.variables.path("HOME")?.join(".local/share")));

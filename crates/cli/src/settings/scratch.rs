@@ -59,9 +59,7 @@ impl Settings {
 
     fn scratch_libpq(&self) -> holdpoint_postgres::connection::Environment {
         let personal = ["HOME", "USER", "LOGNAME"];
-        holdpoint_postgres::connection::Environment::new(
-            self.variables.texts().filter(|(name, _)| personal.contains(name)),
-        )
+        super::with_account(self.variables.texts().filter(|(name, _)| personal.contains(name)))
     }
 
     /// Gives the folder in which scratch directories are made and swept. It holds as much as the database does, so it

@@ -222,3 +222,29 @@ fn programs_are_looked_for_where_they_were_named() {
     let search = settings(&[], &[("PATH", "/bin::.:/usr/bin")], "").programs().unwrap();
     assert_eq!(search.path, [PathBuf::from("/bin"), PathBuf::from("/usr/bin")]);
 }
+
+#[test]
+fn the_repository_may_be_named_by_a_variable() {
+    let file = "[repository]\nurl = \"env:STORE\"\n";
+    let chosen = settings(&[], &[("STORE", "s3://bucket/pg")], file).repository().unwrap();
+    assert_eq!((chosen.url.to_string().as_str(), chosen.defaulted), ("s3://bucket/pg", false));
+    let unset = settings(&[], &[], file).repository().unwrap_err().to_string();
+    assert!(unset.contains("STORE"), "{unset}");
+    let wrong = settings(&[], &[("STORE", "nowhere")], file).repository().unwrap_err().to_string();
+    assert!(wrong.starts_with("STORE: "), "{wrong}");
+}
+
+#[test]
+fn the_account_is_the_user_where_no_variable_names_one() {
+    let own = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    for unset in [&[][..], &[("USER", ""), ("LOGNAME", "")]] {
+        assert_eq!(with_account(unset.iter().copied()).get("USER"), Some(own.as_str()));
+    }
+    assert_eq!(with_account([("LOGNAME", "ann")].into_iter()).get("USER"), None);
+}
+
+#[test]
+fn passwords_of_connections_are_known() {
+    let found = settings(&[], &[("DATABASE_URL", "postgresql://ann:hu%40sh@h/db")], "").passwords();
+    assert!(!found.is_empty() && found.iter().all(|one| one == "hu@sh"), "{}", found.len());
+}
