@@ -34,6 +34,12 @@ pub enum IndexRecord {
 pub struct RoleRecord {
     /// The role's name.
     pub name: String,
+    /// It is a superuser: some objects can be owned by no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superuser: bool,
+    /// The roles that it is a member of: what it may read and grant hangs on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_of: Vec<String>,
 }
 
 /// One entry of the archive's contents, by its identity and a hash of its text.
@@ -74,6 +80,9 @@ pub struct TableRecord {
     /// The table that the rows are loaded into as the COPY statement names it, quoted; a partition's root for tables
     /// that are loaded through it.
     pub target: String,
+    /// The rows are loaded through the partitions' root, which is then the target.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub via_root: bool,
     /// The column list of the COPY statement, quoted; `None` for a table without columns to copy.
     pub columns: Option<String>,
     /// The condition that limits which rows were copied (extension configuration tables).
@@ -152,6 +161,7 @@ mod tests {
             schema: "odd \"schema\"".into(),
             name: "tab\there".into(),
             target: "\"odd \"\"schema\"\"\".x".into(),
+            via_root: true,
             columns: Some("a, \"b,c\"".into()),
             filter: None,
             group: "g".into(),

@@ -86,11 +86,11 @@ impl ArchiveWriter {
         upload: Box<dyn ObjectUpload>,
         codec: Codec,
         contents: &Contents,
-        roles: &[String],
+        roles: &[RoleRecord],
     ) -> Result<Self, Error> {
         let mut index = IndexWriter::new()?;
-        for name in roles {
-            index.push(&IndexRecord::Role(RoleRecord { name: name.clone() }))?;
+        for role in roles {
+            index.push(&IndexRecord::Role(role.clone()))?;
         }
         for object in &contents.objects {
             index.push(&IndexRecord::Object(object.clone()))?;
@@ -176,6 +176,7 @@ impl ArchiveWriter {
             schema: plan.schema.clone(),
             name: plan.name.clone(),
             target: plan.target.clone(),
+            via_root: plan.via_root,
             columns: plan.columns.clone(),
             filter,
             group: plan.group.clone(),

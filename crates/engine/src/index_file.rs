@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn role(name: &str) -> IndexRecord {
-        IndexRecord::Role(RoleRecord { name: name.into() })
+        IndexRecord::Role(RoleRecord { name: name.into(), superuser: false, member_of: vec![] })
     }
 
     #[test]

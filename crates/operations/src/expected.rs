@@ -1,8 +1,11 @@
 //! What a restore point recorded: its manifest and, from the index, everything that is compared.
 
-use holdpoint_core::index::{IndexRecord, LargeObjectRecord, ObjectRecord, SequenceRecord, TableRecord};
+use holdpoint_core::index::{IndexRecord, LargeObjectRecord, ObjectRecord, RoleRecord, SequenceRecord, TableRecord};
 use holdpoint_core::{Manifest, PointId};
 use holdpoint_engine::IndexReader;
+
+use holdpoint_repository::StoredManifest;
+use sha2::{Digest, Sha256};
 
 use crate::{Context, Error};
 
@@ -15,13 +18,25 @@ const LARGEST_INDEX: u64 = 4 << 30;
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     pub(crate) manifest: Manifest,
-    pub(crate) manifest_sha256: String,
     pub(crate) index: bytes::Bytes,
     pub(crate) roles: Vec<String>,
+    pub(crate) role_rights: Vec<RoleRecord>,
     pub(crate) objects: Vec<ObjectRecord>,
     pub(crate) sequences: Vec<SequenceRecord>,
     pub(crate) tables: Vec<TableRecord>,
     pub(crate) large_objects: Vec<LargeObjectRecord>,
+}
+
+/// Reads a manifest.
+pub(crate) async fn manifest(context: &Context, point: &PointId) -> Result<StoredManifest, Error> {
+    context.repository.manifest(&context.database, point).await.map_err(|error| match error {
+        holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
+            selector: point.to_string(),
+            database: context.database.to_string(),
+            why: "it has no manifest, or is withdrawn".to_owned(),
+        },
+        error => error.into(),
+    })
 }
 
 impl Expected {
@@ -29,21 +44,18 @@ impl Expected {
     ///
     /// Fails when the index is not the one that the manifest names.
     pub(crate) async fn read(context: &Context, point: &PointId) -> Result<Self, Error> {
-        let stored = context.repository.manifest(&context.database, point).await.map_err(|error| match error {
-            holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
-                selector: point.to_string(),
-                database: context.database.to_string(),
-                why: "it has no manifest, or is withdrawn".to_owned(),
-            },
-            error => error.into(),
-        })?;
+        Self::of(context, manifest(context, point).await?).await
+    }
+
+    /// Reads the index that a manifest names.
+    pub(crate) async fn of(context: &Context, stored: StoredManifest) -> Result<Self, Error> {
         let object = &stored.manifest.index;
         let index = context.repository.store().get_small(&object.key, LARGEST_INDEX).await?.bytes;
         let mut expected = Self {
             manifest: stored.manifest,
-            manifest_sha256: stored.sha256,
             index,
             roles: Vec::new(),
+            role_rights: Vec::new(),
             objects: Vec::new(),
             sequences: Vec::new(),
             tables: Vec::new(),
@@ -51,7 +63,10 @@ impl Expected {
         };
         for record in expected.records()? {
             match record? {
-                IndexRecord::Role(role) => expected.roles.push(role.name),
+                IndexRecord::Role(role) => {
+                    expected.roles.push(role.name.clone());
+                    expected.role_rights.push(role);
+                }
                 IndexRecord::Object(object) => expected.objects.push(object),
                 IndexRecord::Sequence(sequence) => expected.sequences.push(sequence),
                 IndexRecord::Table(table) => expected.tables.push(table),
@@ -60,6 +75,17 @@ impl Expected {
             }
         }
         Ok(expected)
+    }
+
+    /// Fails unless the roles and settings, which nothing else reads, are there as they were written.
+    pub(crate) async fn check_globals(&self, context: &Context) -> Result<(), Error> {
+        let object = &self.manifest.globals;
+        let found = context.repository.store().get_small(&object.key, LARGEST_INDEX).await?.bytes;
+        if hex::encode(Sha256::digest(&found)) == object.sha256 {
+            return Ok(());
+        }
+        let reason = "it is not what was written".to_owned();
+        Err(holdpoint_engine::Error::Damaged { object: object.key.clone(), offset: 0, reason }.into())
     }
 
     /// Reads the index again, record by record.

@@ -1,6 +1,6 @@
 //! Restoring an archive from the repository into a database, and comparing what came out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use holdpoint_core::fingerprint::{
 };
 use holdpoint_core::index::ObjectRecord;
 use holdpoint_core::manifest::{Manifest, PointFormat};
-use holdpoint_core::verification::{Compared, Level, Verdict, Verification};
+use holdpoint_core::verification::{Compared, Level, Obstacle, Verdict, Verification};
 use holdpoint_engine::{
     Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_back_plain, read_head,
 };
@@ -52,6 +52,7 @@ pub(crate) async fn restore_archive(
     jobs: usize,
 ) -> Result<ReadBack, Error> {
     let plain = expected.manifest.stored_as == PointFormat::Plain;
+    let target = &with_money(target, &expected.manifest).await?;
     let program = if plain {
         script(client, target, ownership)?.piped()
     } else {
@@ -61,18 +62,38 @@ pub(crate) async fn restore_archive(
     let mut stdin =
         running.take_stdin().ok_or_else(|| Error::Internal("the client program has no stdin".to_owned()))?;
     let (send, receive) = mpsc::channel(TEE);
-    let feed = async {
+    // Hands the pipe back: whoever closes it says that the input is whole.
+    let feed = async move {
         // Dropped with this block, so that the reader notices when pg_restore is gone; its own words then say why.
         let mut receive: mpsc::Receiver<bytes::Bytes> = receive;
         while let Some(bytes) = receive.recv().await {
             if stdin.write_all(&bytes).await.is_err() {
-                return;
+                break;
             }
         }
+        stdin
     };
-    let (read, ()) = tokio::join!(read_archive(context, expected, Some(send), jobs), feed);
+    let read = read_archive(context, expected, Some(send), jobs);
+    tokio::pin!(read, feed);
+    let mut fed = None;
+    let read = loop {
+        tokio::select! {
+            read = &mut read => break read,
+            stdin = &mut feed, if fed.is_none() => fed = Some(stdin),
+        }
+    };
     match read {
         Ok(read) => {
+            let stdin = match fed {
+                Some(stdin) => stdin,
+                None => tokio::select! {
+                    stdin = &mut feed => stdin,
+                    () = context.cancel.cancelled() => {
+                        running.terminate_group(GRACE).await.ok();
+                        return Err(Error::Interrupted);
+                    }
+                },
+            };
             // Only now may pg_restore see the end of its input: an end after a failed read would look like a good one.
             drop(stdin);
             let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
@@ -85,9 +106,33 @@ pub(crate) async fn restore_archive(
             Err(Error::Internal("the client program stopped reading and yet ended well".to_owned()))
         }
         Err(error) => {
+            // Not waiting for what is still to be written: a server that hangs would keep it from ever ending.
             running.terminate_group(GRACE).await.ok();
             Err(error)
         }
+    }
+}
+
+/// Adds the recorded `lc_monetary` to a connection: without it, money does not read back.
+///
+/// Fails with [`Error::CouldNotRun`] where the server does not know that locale.
+async fn with_money(target: &ConnectionSettings, manifest: &Manifest) -> Result<ConnectionSettings, Error> {
+    let locale = &manifest.server.lc_monetary;
+    if matches!(locale.as_str(), "C" | "POSIX" | "") {
+        return Ok(target.clone());
+    }
+    let session = Session::connect(target, &SessionPurpose::new("holdpoint restore")).await?;
+    let set = format!("SET lc_monetary = {}", holdpoint_core::name::quote_literal(locale));
+    let known = session.run("setting lc_monetary", &set).await;
+    session.close().await;
+    match known {
+        Ok(()) => Ok(target.with_appended_options(&format!("-c lc_monetary={}", locale.replace(' ', "\\ ")))),
+        Err(error) => Err(Error::CouldNotRun {
+            obstacles: vec![Obstacle {
+                reason: format!("the source's lc_monetary {locale} is not known: {}", crate::error::chain(&error)),
+                cure: format!("install locale {locale} (Debian: locales-all) on the target's server"),
+            }],
+        }),
     }
 }
 
@@ -276,6 +321,16 @@ pub(crate) fn compare_schema(
     });
     let (text, other) = differences.into_iter().partition(|difference| same_owners(&difference.name));
     SchemaDifferences { text, other }
+}
+
+/// Leaves out of a restored part of a database the rows that were not asked for: its tables are there, empty, and a dump
+/// of them has entries that the part has not.
+pub(crate) fn leave_out_unasked(manifest: &Manifest, expected: &[ObjectRecord], observed: &mut Vec<ObjectRecord>) {
+    if manifest.options.is_empty() {
+        return;
+    }
+    let asked: BTreeSet<String> = expected.iter().map(object_name).collect();
+    observed.retain(|object| object.description != "TABLE DATA" || asked.contains(&object_name(object)));
 }
 
 /// The objects of `normal` whose names are written differently than recorded: what a later restore compares with.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use holdpoint_archive::Codec;
+use holdpoint_archive::{Codec, Head};
 use holdpoint_core::index::{IndexRecord, LargeObjectRecord, TableRecord};
 use holdpoint_core::manifest::ArchiveObject;
 use holdpoint_core::progress::Silent;
 use holdpoint_engine::{
-    ArchiveWriter, Contents, DigestOptions, Error, IndexReader, PassThroughOptions, ReadBack, ReadBackOptions,
+    ArchiveWriter, Contents, DigestOptions, Error, IndexReader, IndexWriter, PassThroughOptions, ReadBack, ReadBackOptions,
     digest_database, pass_through, read_back, read_head,
 };
 use holdpoint_postgres::ConnectionSettings;
@@ -35,6 +35,15 @@ impl Stored {
     fn records(&self) -> Vec<IndexRecord> {
         let reader = IndexReader::open(self.index.clone(), &self.index_sha256).unwrap();
         reader.collect::<Result<_, _>>().unwrap()
+    }
+
+    fn reindex(&mut self, records: &[IndexRecord]) {
+        let mut writer = IndexWriter::new().unwrap();
+        for record in records {
+            writer.push(record).unwrap();
+        }
+        let index = writer.finish().unwrap();
+        (self.index, self.index_sha256) = (index.bytes, index.sha256);
     }
 
     fn tables(&self) -> Vec<TableRecord> {
@@ -65,7 +74,7 @@ async fn store(dump: &[u8], codec: Codec, piece_bytes: usize) -> Result<Stored, 
     let contents = Contents::read(&head)?;
     let held_back_bytes = head.len() as u64;
     let upload = store.begin_upload(KEY, UploadOptions { held_back_bytes, ..UploadOptions::default() }).await?;
-    let mut writer = ArchiveWriter::new(upload, codec, &contents, &["app".to_owned()])?;
+    let mut writer = ArchiveWriter::new(upload, codec, &contents, &[])?;
     let options = PassThroughOptions { codec, jobs: 2, piece_bytes, filters: BTreeMap::new() };
     let passed = pass_through(stream, &contents, &mut writer, &options, &Silent, &CancellationToken::new()).await;
     if let Err(error) = passed {
@@ -107,6 +116,10 @@ const SCHEMA: &str = r#"
     SELECT lo_from_bytea(7, '');
     SELECT lo_from_bytea(8, decode(repeat('00ff', 700000), 'hex'));
     CREATE SEQUENCE s; SELECT setval('s', 4711);
+    CREATE SCHEMA x; CREATE SCHEMA "x.a"; CREATE SCHEMA "x.s";
+    CREATE TABLE x."a.b" (id int, t text); INSERT INTO x."a.b" VALUES (1, 'one'), (2, 'two');
+    CREATE TABLE "x.a".b (n numeric); INSERT INTO "x.a".b VALUES (3);
+    CREATE SEQUENCE x."s.t"; SELECT setval('x."s.t"', 5); CREATE SEQUENCE "x.s".t; SELECT setval('"x.s".t', 6);
 "#;
 
 fn source(major: u32, name: &str) -> (&'static Cluster, Vec<u8>) {
@@ -115,6 +128,10 @@ fn source(major: u32, name: &str) -> (&'static Cluster, Vec<u8>) {
     cluster.psql(name, SCHEMA);
     let dump = cluster.pg_dump(name, &["-Fc", "-Z0"]);
     (cluster, dump)
+}
+
+fn contents_of(archive: &[u8]) -> Contents {
+    Contents::read(&Head::parse(archive).unwrap()).unwrap()
 }
 
 fn settings(cluster: &Cluster, database: &str) -> ConnectionSettings {
@@ -133,7 +150,7 @@ async fn what_passes_through_reads_back_and_restores() {
         let (cluster, dump) = source(major, &name);
         let stored = store(&dump, codec, piece_bytes).await.unwrap();
         let found = stored.read(codec).await.unwrap();
-        assert_eq!((found.rows, found.large_objects), (20_000 + 2 + 3 + 3000, 3), "major {major}");
+        assert_eq!((found.rows, found.large_objects), (20_000 + 2 + 3 + 3000 + 3, 3), "major {major}");
         assert_eq!(found.bytes, stored.bytes().len() as u64);
 
         // The live source and a stock restore of the stored archive both hold what was digested as it passed.
@@ -160,7 +177,15 @@ async fn what_passes_through_reads_back_and_restores() {
             assert!(differences.is_empty(), "{differences:?}");
         }
         let groups = holdpoint_core::fingerprint::groups(&tables);
-        assert_eq!(groups["public.moods"].rows, 3000, "leaves hashed on an enum are one group: {groups:?}");
+        assert_eq!(groups["public.moods.*"].rows, 3000, "leaves hashed on an enum are one group: {groups:?}");
+        assert_eq!((groups["x.\"a.b\""].rows, groups["\"x.a\".b"].rows), (2, 1), "{groups:?}");
+        let sequences = contents_of(&stored.bytes()).sequences;
+        assert_eq!(sequences.len(), 3);
+        for at in 0..sequences.len() {
+            let mut other = sequences.clone();
+            other[at].position = "77, true".into();
+            assert_eq!(holdpoint_core::fingerprint::compare_sequences(&sequences, &other).len(), 1, "{:?}", other[at]);
+        }
     }
 }
 
@@ -187,6 +212,47 @@ async fn any_flipped_or_missing_byte_is_found() {
     }
     std::fs::write(&path, [whole.as_slice(), b"x"].concat()).unwrap();
     assert!(stored.read(codec).await.unwrap_err().is_damage(), "a byte too many");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_says_other_than_the_contents_is_refused() {
+    let (_, dump) = source(18, "other_index");
+    let codec = Codec::Gzip { level: 4 };
+    let mut stored = store(&dump, codec, 64 * 1024).await.unwrap();
+    let records = stored.records();
+    let object = records.iter().position(|record| matches!(record, IndexRecord::Object(_))).unwrap();
+    let sequence = records.iter().position(|record| matches!(record, IndexRecord::Sequence(_))).unwrap();
+    let with = |at: usize, change: &dyn Fn(&mut IndexRecord)| {
+        let mut changed = records.clone();
+        change(&mut changed[at]);
+        changed
+    };
+    let without = |at: usize| [&records[..at], &records[at + 1..]].concat();
+    let doubled = |at: usize| [&records[..=at], &records[at..]].concat();
+    let sha = |record: &mut IndexRecord| {
+        if let IndexRecord::Object(object) = record {
+            object.sha256 = "0".repeat(64);
+        }
+    };
+    let position = |record: &mut IndexRecord| {
+        if let IndexRecord::Sequence(sequence) = record {
+            sequence.position = "1, false".into();
+        }
+    };
+    stored.reindex(&records);
+    stored.read(codec).await.unwrap();
+    for changed in [
+        with(object, &sha),
+        with(sequence, &position),
+        without(object),
+        without(sequence),
+        doubled(object),
+        doubled(sequence),
+    ] {
+        stored.reindex(&changed);
+        let error = stored.read(codec).await.unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,8 +120,17 @@ async fn not_covered(session: &Session) -> Result<Vec<String>, Error> {
     if counts.foreign_tables > 0 {
         not_covered.push(format!("rows of {} foreign tables", counts.foreign_tables));
     }
+    // pg_dump leaves these out, or their options, for a role that is no superuser.
+    let superuser = roles::own_rights(session).await?.superuser;
     if counts.subscriptions > 0 {
-        not_covered.push(format!("{} subscriptions are restored disabled", counts.subscriptions));
+        not_covered.push(if superuser {
+            format!("{} subscriptions are restored disabled", counts.subscriptions)
+        } else {
+            format!("{} subscriptions: only a superuser may dump them", counts.subscriptions)
+        });
+    }
+    if !superuser {
+        not_covered.push("options of other roles' user mappings: only a superuser may read them".to_owned());
     }
     if counts.prepared_transactions > 0 {
         not_covered.push(format!("{} prepared transactions", counts.prepared_transactions));

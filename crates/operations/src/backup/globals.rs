@@ -1,14 +1,12 @@
 //! Roles, database settings and grants as SQL, for people who restore without holdpoint.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use holdpoint_core::manifest::DatabaseProperties;
-use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::{ClientProgram, PgDumpall};
 
-use crate::{Context, Error};
+use crate::{Context, Error, database_properties};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -25,30 +23,44 @@ pub(crate) async fn globals(
     Ok(sql)
 }
 
-/// Writes the statements that give a database its properties.
+/// Writes the statements that give a database its properties, as comments.
 pub(crate) fn properties_sql(database: &str, properties: &DatabaseProperties) -> String {
-    let name = quote_identifier(database);
     let mut sql = String::from("\n-- Properties of the database: run after restoring, under the name it then has.\n");
-    let mut line = |text: String| {
-        // A comment line must stay one line.
-        writeln!(sql, "-- {}", text.replace('\n', " ")).ok();
-    };
-    line(format!("ALTER DATABASE {name} OWNER TO {};", quote_identifier(&properties.owner)));
-    if let Some(comment) = &properties.comment {
-        line(format!("COMMENT ON DATABASE {name} IS {};", quote_literal(comment)));
-    }
-    for setting in &properties.settings {
-        let value = quote_literal(&setting.value);
-        let parameter = quote_identifier(&setting.name);
-        match &setting.role {
-            Some(role) => {
-                line(format!("ALTER ROLE {} IN DATABASE {name} SET {parameter} TO {value};", quote_identifier(role)))
+    for statement in database_properties::statements(database, properties) {
+        sql.push_str("-- ");
+        for character in statement.chars() {
+            sql.push(character);
+            // Both end a comment in psql; what follows must stay in it, and be right once it is taken out of it.
+            if matches!(character, '\n' | '\r') {
+                sql.push_str("-- ");
             }
-            None => line(format!("ALTER DATABASE {name} SET {parameter} TO {value};")),
         }
-    }
-    for grant in properties.grants.iter().flatten() {
-        line(format!("grant: {grant}"));
+        sql.push_str(";\n");
     }
     sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_whole_and_nothing_leaves_the_comment() {
+        let properties = DatabaseProperties {
+            owner: "o".into(),
+            grants: Some(vec!["app=c/o".into()]),
+            comment: Some("two\nlines\rDROP TABLE x;".into()),
+            settings: vec![holdpoint_core::manifest::DatabaseSetting {
+                role: None,
+                name: "search_path".into(),
+                value: "\"$user\", public".into(),
+            }],
+            connection_limit: -1,
+        };
+        let sql = properties_sql("d", &properties);
+        assert!(sql.contains("\n-- ALTER DATABASE \"d\" SET \"search_path\" TO '$user', 'public';\n"), "{sql}");
+        assert!(sql.contains("\n-- GRANT CONNECT ON DATABASE \"d\" TO \"app\";\n"), "{sql}");
+        let lines = sql.split(['\n', '\r']).filter(|line| !line.is_empty());
+        assert!(lines.clone().all(|line| line.starts_with("-- ")), "{sql}");
+    }
 }

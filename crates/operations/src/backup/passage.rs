@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdpoint_archive::Codec;
-use holdpoint_core::index::IndexRecord;
+use holdpoint_core::index::{IndexRecord, RoleRecord};
 use holdpoint_core::manifest::{PointFormat, Totals};
 use holdpoint_core::{PointId, layout};
 use holdpoint_engine::{
@@ -29,7 +29,7 @@ pub(super) struct Passage<'a> {
     pub(super) options: &'a BackupOptions,
     pub(super) id: &'a PointId,
     pub(super) contents: &'a Contents,
-    pub(super) roles: &'a [String],
+    pub(super) roles: &'a [RoleRecord],
     pub(super) filters: &'a BTreeMap<u32, String>,
     pub(super) database_bytes: u64,
 }

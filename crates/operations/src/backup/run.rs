@@ -73,7 +73,7 @@ struct SourceFacts {
     server: holdpoint_core::manifest::ServerFacts,
     extensions: Vec<holdpoint_core::manifest::Extension>,
     properties: holdpoint_core::manifest::DatabaseProperties,
-    roles: Vec<String>,
+    roles: Vec<holdpoint_core::index::RoleRecord>,
     database_bytes: u64,
     filters: BTreeMap<u32, String>,
 }
@@ -110,7 +110,7 @@ impl Backup<'_> {
             server: database::server_facts(session).await?,
             extensions: database::extensions(session).await?,
             properties: database::properties(session).await?,
-            roles: roles::names(session).await?,
+            roles: roles::list(session).await?,
             database_bytes: database::size_bytes(session).await?.unwrap_or(0),
             filters: filters.into_iter().filter_map(|table| Some((table.oid, table.condition?))).collect(),
         })
@@ -338,8 +338,21 @@ impl Backup<'_> {
     }
 
     /// Removes the objects of a restore point that was not published, and says what could not be removed.
+    ///
+    /// A lost answer may hide that the manifest is there: then, or where nobody can tell, everything stays.
     async fn clean(&self, id: &PointId, failure: Error) -> Error {
         let database = &self.context.database;
+        match self.context.repository.store().head(&layout::manifest(database, id)).await {
+            Err(holdpoint_repository::Error::NotFound { .. }) => {}
+            Ok(_) => {
+                let remains = format!("restore point {id} was published all the same: holdpoint verify {id}");
+                return Error::LeftBehind { failure: Box::new(failure), remains };
+            }
+            Err(_) => {
+                let remains = format!("whether restore point {id} was published is not known: holdpoint list");
+                return Error::LeftBehind { failure: Box::new(failure), remains };
+            }
+        }
         let keys = [
             data_key(self.options.format, database, id),
             layout::contents(database, id),

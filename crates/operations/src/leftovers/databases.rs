@@ -127,8 +127,9 @@ fn judge(
             (false, format!("it does not bear the mark of a database that a restore replaced; {by_hand}"))
         }
         Named::Replaced { was } => {
-            let stands = |other: &Row| other.name == *was || (was.len() >= CUT_AT - 3 && other.name.starts_with(was));
-            if all.iter().any(stands) {
+            // A name that was cut may be another's: what stood there then is not known.
+            let cut = was.len() >= CUT_AT - 3;
+            if !cut && all.iter().any(|other| other.name == *was) {
                 let (dead, age) = judge_age(since, Some(now), min_age);
                 (dead, format!("replaced by a restore; {was} stands in its place; {age}"))
             } else {

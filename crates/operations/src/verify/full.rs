@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, Level};
@@ -90,6 +91,7 @@ pub(super) async fn compare(
     let pg_options = restored::pinned_options(&target).await?;
     let mut observed = restored::observe(context, &target, &programs.pg_dump, &pg_options).await?;
     observed.contents.objects.retain(|object| !outside.contains(object));
+    restored::leave_out_unasked(&expected.manifest, &expected.objects, &mut observed.contents.objects);
     if whole {
         let (compared, differences) =
             restored::compare_data(context, expected, &observed, &target, options.jobs).await?;
@@ -107,7 +109,10 @@ pub(super) async fn compare(
             sequences: 0,
             objects: recorded.len() as u64,
         };
-        findings.notes.push("rows were counted and digested as stored, not loaded".to_owned());
+        findings.notes.push(match expected.manifest.stored_as {
+            PointFormat::Archive => "rows were counted and digested as stored, not loaded".to_owned(),
+            PointFormat::Plain => "SQL text was read and its hashes compared; its rows were not counted".to_owned(),
+        });
         return Ok(findings);
     }
     findings.compared.objects = expected.objects.len() as u64;

@@ -1,11 +1,11 @@
 //! What a verification will take, known before it starts.
 
-use holdpoint_core::PointId;
 use holdpoint_core::verification::{Level, Verdict, Verification};
+use holdpoint_core::{Manifest, PointId};
 use holdpoint_postgres::scratch::{LOCAL_WAL_BYTES, ScratchOptions, available_bytes};
 
 use super::{VerifyOptions, VerifyPlan};
-use crate::expected::Expected;
+use crate::expected::manifest;
 use crate::{Context, Error};
 
 /// Disk that a fresh cluster takes before anything is in it.
@@ -13,16 +13,14 @@ const CLUSTER_BYTES: u64 = 64 << 20;
 
 /// Says what a verification will take: bytes, disk, seconds by earlier verifications of the same database.
 pub async fn plan(context: &Context, point: &PointId, options: &VerifyOptions) -> Result<VerifyPlan, Error> {
-    let expected = Expected::read(context, point).await?;
-    plan_for(context, &expected, options).await
+    plan_for(context, &manifest(context, point).await?.manifest, options).await
 }
 
 pub(super) async fn plan_for(
     context: &Context,
-    expected: &Expected,
+    manifest: &Manifest,
     options: &VerifyOptions,
 ) -> Result<VerifyPlan, Error> {
-    let manifest = &expected.manifest;
     let read_bytes = manifest.archive.bytes;
     let earlier = context.repository.verifications(&context.database, &manifest.id).await?;
     let (scratch, disk_available_bytes) = match &options.scratch {

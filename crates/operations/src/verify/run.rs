@@ -2,19 +2,20 @@
 
 use std::time::Instant;
 
-use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::{Aspect, Difference};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, FORMAT, Level, Obstacle, Verdict, Verification};
+use holdpoint_core::{Manifest, PointId};
 use holdpoint_postgres::programs::Cause;
 use holdpoint_postgres::scratch::ScratchOptions;
+use holdpoint_repository::StoredManifest;
 
 use super::full::{self, Findings, Programs};
 use super::plan::plan_for;
 use super::scratch::{Scratch, could_not_run};
 use super::{VerifyOptions, VerifyPlan, VerifyReport};
 use crate::error::chain;
-use crate::expected::Expected;
+use crate::expected::{Expected, manifest};
 use crate::{Context, Error};
 
 /// The most differences that a record keeps.
@@ -27,9 +28,10 @@ const KEPT: usize = 1000;
 pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions) -> Result<VerifyReport, Error> {
     let began = Instant::now();
     let started_at = (context.clock)();
-    let expected = Expected::read(context, point).await?;
-    let plan = plan_for(context, &expected, options).await?;
-    let outcome = attempt(context, &expected, options, &plan).await;
+    let stored = manifest(context, point).await?;
+    let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
+    let plan = plan_for(context, &manifest, options).await?;
+    let outcome = attempt(context, stored, options, &plan).await;
     let mut verification = Verification {
         format: FORMAT,
         point: point.clone(),
@@ -39,17 +41,17 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
         took_ms: 0,
         restore_took_ms: None,
         measured_on: format!("scratch server: {}", plan.scratch),
-        manifest_sha256: expected.manifest_sha256.clone(),
+        manifest_sha256,
         archive_sha256: None,
         bytes_read: 0,
         compared: Compared::default(),
         differences: Vec::new(),
         obstacles: Vec::new(),
-        not_compared: not_compared(&expected, options.level),
+        not_compared: not_compared(&manifest, options.level),
         notes: Vec::new(),
         normal: Vec::new(),
     };
-    let partial = !expected.manifest.options.is_empty();
+    let partial = !manifest.options.is_empty();
     judge(&mut verification, outcome, partial)?;
     verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.progress.phase(Phase::RecordingVerification, None);
@@ -59,10 +61,13 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
 
 async fn attempt(
     context: &Context,
-    expected: &Expected,
+    stored: StoredManifest,
     options: &VerifyOptions,
     plan: &VerifyPlan,
 ) -> Result<Findings, Error> {
+    // A damaged index or a missing object is a finding like any other.
+    let expected = &Expected::of(context, stored).await?;
+    expected.check_globals(context).await?;
     if let Some(available) = plan.disk_available_bytes
         && available < plan.disk_needed_bytes
     {
@@ -195,15 +200,16 @@ fn judge_postgres(
 }
 
 /// What no verification compares, in words.
-fn not_compared(expected: &Expected, level: Level) -> Vec<String> {
+fn not_compared(manifest: &Manifest, level: Level) -> Vec<String> {
     let mut list = vec![
         "values of generated columns (computed on restore)".to_owned(),
         "rows of materialized views (refreshed on restore)".to_owned(),
         "tablespaces".to_owned(),
+        "who granted the grants on the database".to_owned(),
     ];
     if level == Level::Stored {
         list.push("rows as a server would load them; properties of the database".to_owned());
     }
-    list.extend(expected.manifest.not_covered.iter().filter(|text| !text.contains("materialized")).cloned());
+    list.extend(manifest.not_covered.iter().filter(|text| !text.contains("materialized")).cloned());
     list
 }

@@ -1,5 +1,8 @@
 //! A scratch database for a verification, or the obstacles to one.
 
+use std::collections::BTreeSet;
+
+use holdpoint_core::index::{ObjectRecord, RoleRecord};
 use holdpoint_core::manifest::{Extension, ServerFacts};
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::verification::Obstacle;
@@ -33,7 +36,7 @@ impl Scratch {
         let manifest = &expected.manifest;
         let mut scratch =
             Self::fitting(context, options, manifest.client_major, &manifest.server, &manifest.extensions).await?;
-        match make_roles(&scratch.server, &expected.roles).await {
+        match make_roles(&scratch.server, expected).await {
             Ok(made_roles) => {
                 scratch.made_roles = made_roles;
                 Ok(scratch)
@@ -166,18 +169,33 @@ pub(crate) async fn extension_obstacles(needed: &[Extension], server: &ScratchSe
     Ok(extension_gaps(wanted, &available).into_iter().map(obstacle).collect())
 }
 
-async fn make_roles(server: &ScratchServer, roles: &[String]) -> Result<Vec<String>, Error> {
+/// Makes the roles that are missing, with what grants and owners hang on: memberships, and where it must be, superuser.
+async fn make_roles(server: &ScratchServer, expected: &Expected) -> Result<Vec<String>, Error> {
     const WHAT: &str = "creating the archive's roles";
     let session = Session::connect(server.settings(), &SessionPurpose::new("holdpoint scratch")).await?;
     let rows = session.query(WHAT, "SELECT rolname::text FROM pg_catalog.pg_roles", &[]).await?;
-    let there: std::collections::BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    // Event triggers and some subscriptions and wrappers are only let be owned by superusers, which the source's owner
-    // is and nobody else sees; on a server of our own that harms nobody.
-    let rights = if server.data_directory().is_some() { " SUPERUSER" } else { "" };
+    let mut there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let ours = server.data_directory().is_some();
+    // Only superusers may own these. Managed servers let others; on a server of our own that harms nobody.
+    let demanding = |object: &ObjectRecord| {
+        matches!(object.description.as_str(), "EVENT TRIGGER" | "FOREIGN DATA WRAPPER" | "SUBSCRIPTION")
+    };
+    let owners: BTreeSet<&str> =
+        expected.objects.iter().filter(|one| demanding(one)).filter_map(|one| one.owner.as_deref()).collect();
+    let missing: Vec<&RoleRecord> = expected.role_rights.iter().filter(|role| !there.contains(&role.name)).collect();
     let mut made = Vec::new();
-    for role in roles.iter().filter(|role| !there.contains(*role)) {
-        session.run(WHAT, &format!("CREATE ROLE {}{rights}", quote_identifier(role))).await?;
-        made.push(role.clone());
+    for role in &missing {
+        let superuser = ours && (role.superuser || owners.contains(role.name.as_str()));
+        let rights = if superuser { " SUPERUSER" } else { "" };
+        session.run(WHAT, &format!("CREATE ROLE {}{rights}", quote_identifier(&role.name))).await?;
+        made.push(role.name.clone());
+        there.insert(role.name.clone());
+    }
+    for role in &missing {
+        for group in role.member_of.iter().filter(|group| there.contains(*group)) {
+            let grant = format!("GRANT {} TO {}", quote_identifier(group), quote_identifier(&role.name));
+            session.run(WHAT, &grant).await?;
+        }
     }
     session.close().await;
     Ok(made)

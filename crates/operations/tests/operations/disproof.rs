@@ -169,3 +169,49 @@ async fn stored_bytes_that_changed_are_disproved_and_named() {
     let left = scene.scratch.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'holdpoint%'");
     assert_eq!(left.trim(), "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_or_missing_object_beside_the_archive_is_disproved_and_recorded() {
+    let scene = scene("beside").await;
+    let manifest = show(&scene.place.context, &scene.point).await.unwrap().manifest;
+    let options = support::verify_options(scene.scratch, Level::Full);
+    let proved = verify(&scene.place.context, &scene.point, &options).await.unwrap().verification;
+    assert_eq!(proved.verdict, Verdict::Proved, "{:#?}", proved.differences);
+    for key in [&manifest.index.key, &manifest.globals.key] {
+        let path = scene.place.directory.path().join(key);
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        let found = verify(&scene.place.context, &scene.point, &options).await.unwrap().verification;
+        assert_eq!(found.verdict, Verdict::Disproved, "{key} flipped");
+        std::fs::remove_file(&path).unwrap();
+        let found = verify(&scene.place.context, &scene.point, &options).await.unwrap().verification;
+        assert_eq!(found.verdict, Verdict::Disproved, "{key} missing");
+        let standing = show(&scene.place.context, &scene.point).await.unwrap().standing;
+        assert!(matches!(standing, Standing::Disproved { .. }), "{key}");
+        std::fs::write(&path, whole).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_handed_on_and_rights_by_membership_restore_as_they_were() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("granted");
+    cluster.psql(
+        "granted",
+        "CREATE ROLE u1; CREATE ROLE u2; CREATE ROLE base; CREATE ROLE derived; GRANT base TO derived;
+         CREATE TABLE t (id int); INSERT INTO t VALUES (1);
+         GRANT SELECT ON t TO u1 WITH GRANT OPTION; SET ROLE u1; GRANT SELECT ON t TO u2; RESET ROLE;
+         GRANT SELECT ON t TO base; GRANT CREATE, USAGE ON SCHEMA public TO derived;
+         SET ROLE derived; CREATE MATERIALIZED VIEW m AS SELECT * FROM t; RESET ROLE;",
+    );
+    let scratch = Cluster::start(ClusterOptions::major(18));
+    let place = support::place("granted").await;
+    let source = support::source(&cluster, "granted");
+    let made = backup(&place.context, &source, &support::backup_options()).await.unwrap().manifest;
+    let options = support::verify_options(&scratch, Level::Full);
+    let found = verify(&place.context, &made.id, &options).await.unwrap().verification;
+    assert_eq!(found.verdict, Verdict::Proved, "{:#?} {:#?}", found.differences, found.obstacles);
+    assert!(found.normal.is_empty(), "nothing had to be excused: {:#?}", found.normal);
+}

@@ -10,6 +10,8 @@ use holdpoint_operations::restore::{Replace, RestoreOptions, restore};
 use holdpoint_operations::selection::resolve;
 use holdpoint_operations::verify::verify;
 use holdpoint_operations::{Error, ErrorKind};
+use holdpoint_postgres::connection::Environment;
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use holdpoint_repository::{LocalDirectory, ObjectStore};
 use holdpoint_testkit::{Cluster, ClusterOptions, expect_success};
 
@@ -117,11 +119,29 @@ async fn staging_is_replaced_masked_and_production_never() {
     cluster.psql("shop", SCHEMA);
     cluster.create_database("staging");
     cluster.psql("staging", "CREATE TABLE old (id int); INSERT INTO old VALUES (1)");
+    // Production's own properties are not staging's: this one would not even let the masking write.
+    cluster.psql(
+        "postgres",
+        "CREATE ROLE keeper; CREATE ROLE tester LOGIN; CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader;
+         ALTER DATABASE shop SET default_transaction_read_only = on;
+         ALTER DATABASE staging OWNER TO keeper; ALTER DATABASE staging SET app.env = 'staging';
+         ALTER DATABASE staging SET search_path = '$user', 'Odd, one', public;
+         ALTER DATABASE staging CONNECTION LIMIT 7; COMMENT ON DATABASE staging IS 'for tests';
+         REVOKE CONNECT ON DATABASE staging FROM PUBLIC; GRANT CONNECT ON DATABASE staging TO tester",
+    );
+    let properties = || {
+        let sql = "SELECT datdba::regrole, datconnlimit, shobj_description(d.oid, 'pg_database'), \
+                          (SELECT string_agg(i, ';' ORDER BY i) FROM unnest(datacl::text[]) i), setconfig \
+                   FROM pg_database d JOIN pg_db_role_setting ON setdatabase = d.oid WHERE datname = 'staging'";
+        cluster.psql("postgres", sql)
+    };
+    let before = properties();
+    assert!(before.contains("keeper") && before.contains("app.env=staging") && before.contains("Odd"), "{before}");
     let place = support::place("shop").await;
     let source = support::source(&cluster, "shop");
     let made = backup(&place.context, &source, &support::backup_options()).await.unwrap();
     let masking = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(masking.path(), "UPDATE customers SET email = 'masked' || id;").unwrap();
+    std::fs::write(masking.path(), "SELECT pg_sleep(3); UPDATE customers SET email = 'masked' || id;").unwrap();
     let replace = |keep_old| Some(Replace { after_sql: Some(masking.path().to_owned()), keep_old });
     let mut asked = options(&cluster, made.manifest.id.as_str(), "staging");
     asked.source = Some(source.settings.clone());
@@ -133,7 +153,34 @@ async fn staging_is_replaced_masked_and_production_never() {
     assert!(restore(&place.context, &asked).await.unwrap().dry_run);
     assert_eq!(cluster.psql("staging", "SELECT count(*) FROM old").trim(), "1", "a dry run does nothing");
     asked.dry_run = false;
-    let report = restore(&place.context, &asked).await.unwrap();
+    // A name that is taken is found out before anything is done.
+    let taken = format!("staging_before_{}", made.manifest.id.as_str().replace('-', "_").to_lowercase());
+    cluster.create_database(&taken);
+    let restoring = restore(&place.context, &asked);
+    let intruding = async {
+        let sleeping = "SELECT datname FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' \
+                        AND datname LIKE 'holdpoint_restore_%' AND state = 'active'";
+        let beside = loop {
+            let name = cluster.psql("postgres", sleeping).trim().to_owned();
+            if !name.is_empty() {
+                break name;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
+        // While rows are unmasked nobody reads them, not even who may read everything.
+        let error = cluster.try_psql_as("reader", &beside, "SELECT email FROM customers LIMIT 1").unwrap_err();
+        assert!(error.contains("permission denied") || error.contains("too many connections"), "{error}");
+    };
+    let (report, ()) =
+        tokio::time::timeout(std::time::Duration::from_secs(120), async { tokio::join!(restoring, intruding) })
+            .await
+            .unwrap();
+    let report = report.unwrap();
+    assert_eq!(report.warnings, Vec::<String>::new());
+    assert_eq!(properties(), before, "staging keeps its own owner, grants, settings, comment and limit");
+    assert!(cluster.try_psql_as("reader", "staging", "SELECT 1").is_err());
+    assert!(cluster.try_psql_as("tester", "staging", "SELECT 1").is_ok());
+    assert_eq!(report.kept_as, Some(format!("{taken}_2")));
     assert_eq!(cluster.psql("staging", "SELECT count(*) FROM customers WHERE email LIKE 'masked%'").trim(), "3000");
     let kept = report.kept_as.unwrap();
     assert_eq!(cluster.psql(&kept, "SELECT count(*) FROM old").trim(), "1");
@@ -153,6 +200,91 @@ async fn staging_is_replaced_masked_and_production_never() {
     let error = restore(&place.context, &production).await.unwrap_err();
     assert!(matches!(error, Error::ReplaceRefused { .. }), "{error}");
     assert_eq!(count(&cluster, "shop"), "3000 3000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_grants_is_opened_again_and_a_failed_swap_leaves_nothing() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    for name in ["shop", "staging"] {
+        cluster.create_database(name);
+    }
+    cluster.psql("shop", SCHEMA);
+    // A restoring role that is no superuser: it owns staging, and cannot end a superuser's session.
+    cluster.psql(
+        "postgres",
+        "CREATE ROLE app LOGIN CREATEDB; CREATE ROLE other LOGIN; ALTER DATABASE staging OWNER TO app",
+    );
+    cluster.psql("staging", "CREATE TABLE old (id int)");
+    let place = support::place("shop").await;
+    let made = backup(&place.context, &support::source(&cluster, "shop"), &support::backup_options()).await.unwrap();
+    let mut asked = options(&cluster, made.manifest.id.as_str(), "staging");
+    asked.into = ConnectionSettings::resolve(&cluster.url_as("app", "staging"), &Environment::default()).unwrap();
+    (asked.no_owner, asked.no_privileges) = (true, true);
+    asked.replace = Some(Replace { after_sql: None, keep_old: false });
+    let databases = || cluster.psql("postgres", "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database");
+    let all = databases();
+    let stays = Session::connect(&support::settings(&cluster, "staging"), &SessionPurpose::new("stays")).await.unwrap();
+    let failed = restore(&place.context, &asked).await;
+    assert!(failed.is_err(), "{failed:?}");
+    assert_eq!(databases(), all);
+    assert_eq!(cluster.psql_as("other", "staging", "SELECT 1").trim(), "1", "open again");
+    assert_eq!(cluster.psql("staging", "SELECT count(*) FROM old").trim(), "0");
+    stays.close().await;
+
+    let report = restore(&place.context, &asked).await.unwrap();
+    assert!(!report.warnings.iter().any(|text| text.contains("was not applied")), "{:?}", report.warnings);
+    assert_eq!(databases(), all);
+    assert_eq!(count(&cluster, "staging"), "3000 3000");
+    assert_eq!(cluster.psql_as("other", "staging", "SELECT 1").trim(), "1", "everybody may connect, as before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_target_holds_nothing_at_all() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        &format!(
+            "{SCHEMA}; ALTER DATABASE shop SET search_path = '$user', 'Odd, one', public;
+         CREATE ROLE boss; CREATE ROLE app; GRANT CONNECT ON DATABASE shop TO boss WITH GRANT OPTION;
+         SET ROLE boss; GRANT CONNECT ON DATABASE shop TO app"
+        ),
+    );
+    let place = support::place("shop").await;
+    let made = backup(&place.context, &support::source(&cluster, "shop"), &support::backup_options()).await.unwrap();
+    let things = [
+        ("CREATE TYPE pair AS (a int, b int)", "1 composite type"),
+        (
+            "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w",
+            "1 foreign data wrapper, 1 foreign server",
+        ),
+        ("CREATE COLLATION c FROM \"C\"", "1 collation"),
+        ("CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple)", "1 text search dictionary"),
+        ("CREATE CAST (bytea AS int8range) WITHOUT FUNCTION", "1 cast"),
+        ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "1 default privilege"),
+        ("CREATE LANGUAGE own HANDLER plpgsql_call_handler", "1 procedural language"),
+        ("CREATE TABLE a (id int); CREATE TABLE b (id int)", "2 tables"),
+    ];
+    for (n, (sql, held)) in things.iter().enumerate() {
+        let name = format!("holds_{n}");
+        cluster.create_database(&name);
+        cluster.psql(&name, sql);
+        let error = restore(&place.context, &options(&cluster, made.manifest.id.as_str(), &name)).await.unwrap_err();
+        assert!(matches!(&error, Error::TargetNotEmpty { holds, .. } if holds == held), "{sql}: {error}");
+    }
+    // What every database has is nothing; lists arrive, and grants, whoever granted them.
+    cluster.create_database("empty");
+    let mut asked = options(&cluster, made.manifest.id.as_str(), "empty");
+    let report = restore(&place.context, &asked).await.unwrap();
+    assert_eq!(report.differences, Vec::new());
+    let path = "SELECT array_to_string(setconfig, '') FROM pg_db_role_setting WHERE setdatabase = \
+                (SELECT oid FROM pg_database WHERE datname = 'empty')";
+    assert_eq!(cluster.psql("postgres", path).trim(), r#"search_path="$user", "Odd, one", public"#);
+    cluster.create_database("without");
+    asked.into = support::settings(&cluster, "without");
+    asked.no_owner = true;
+    let report = restore(&place.context, &asked).await.unwrap();
+    assert!(report.warnings.iter().any(|text| text.contains("neither applied nor compared")), "{:?}", report.warnings);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Roles: their names, and what the connected one may do.
 
+use holdpoint_core::index::RoleRecord;
 use serde::Serialize;
 
 use crate::Error;
@@ -40,6 +41,18 @@ pub async fn own_rights(session: &Session) -> Result<RoleRights, Error> {
         read_all_data: row.get(5),
         signal_backends: row.get(6),
     })
+}
+
+/// Lists the roles of the server but the predefined ones, with what any role may know of them.
+pub async fn list(session: &Session) -> Result<Vec<RoleRecord>, Error> {
+    let sql = "SELECT rolname::text, rolsuper, \
+                 ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid \
+                       WHERE m.member = r.oid ORDER BY 1) \
+               FROM pg_catalog.pg_roles r WHERE rolname !~ '^pg_' ORDER BY 1";
+    let rows = session.query("listing roles", sql, &[]).await?;
+    let role =
+        |row: &tokio_postgres::Row| RoleRecord { name: row.get(0), superuser: row.get(1), member_of: row.get(2) };
+    Ok(rows.iter().map(role).collect())
 }
 
 /// Lists the names of all roles but PostgreSQL's own (`pg_…`).
