@@ -87,5 +87,6 @@ async fn signal(session: &Session, function: &str, pids: &[i32], remarks: &mut V
 /// Says which sessions of the command go on without it.
 pub(crate) fn still_there(pids: &[i32]) -> String {
     let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    format!("sessions of the command are still on the server (process {list}): it may still be working")
+    let those = if pids.len() == 1 { "a session of the command is" } else { "sessions of the command are" };
+    format!("{those} still on the server (process {list}): it may still be working")
 }
