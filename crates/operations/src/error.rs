@@ -164,6 +164,14 @@ pub enum Error {
     /// A table was rewritten, dropped or locked while it was being copied.
     #[error("{0}")]
     SourceChanged(String),
+    /// What the manifest must hold of a database is more than one may have.
+    #[error("settings, grants and extensions of the database take {held} bytes, a manifest has {limit} for everything")]
+    TooManyProperties {
+        /// Bytes that they take.
+        held: usize,
+        /// Bytes of the largest manifest.
+        limit: usize,
+    },
     /// A dump that is none.
     #[error("{place} is not a dump that PostgreSQL's programs read")]
     NotADump {
@@ -221,7 +229,9 @@ impl Error {
             Self::Repository(Repository::NotFound { .. }) => ErrorKind::NotFound,
             Self::Repository(_) => ErrorKind::Repository,
             Self::Engine(error) => engine_kind(error),
-            Self::Postgres(_) | Self::Program { .. } | Self::SourceChanged(_) => ErrorKind::Postgres,
+            Self::Postgres(_) | Self::Program { .. } | Self::SourceChanged(_) | Self::TooManyProperties { .. } => {
+                ErrorKind::Postgres
+            }
             Self::CannotRead { .. } | Self::RowSecurity { .. } => ErrorKind::Postgres,
             Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
             Self::AnotherDatabase { .. }

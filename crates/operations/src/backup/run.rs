@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdpoint_core::manifest::{
-    ArchiveObject, FORMAT, Manifest, PointFormat, SnapshotFacts, StoredObject, Timings, Totals,
+    ArchiveObject, FORMAT, LARGEST, Manifest, PointFormat, SnapshotFacts, StoredObject, Timings, Totals,
 };
 use holdpoint_core::progress::Phase;
 use holdpoint_core::{DatabaseName, PointId, layout};
@@ -84,6 +84,7 @@ impl Backup<'_> {
         let settings = session.settings().clone();
         let snapshot = Snapshot::export(session).await?;
         let facts = self.facts(&snapshot).await?;
+        fits_a_manifest(&facts)?;
         self.context.progress.phase(Phase::SnapshotExported, None);
         let stored = self.copy(&snapshot, &settings, &form.pg_options(), &facts).await?;
         let published = self.publish(&settings, &facts, stored).await;
@@ -367,6 +368,17 @@ impl Backup<'_> {
         let remains = format!("these objects could not be removed: {}", remains.join(", "));
         Error::LeftBehind { failure: Box::new(failure), remains }
     }
+}
+
+/// Fails now, not after the copy, when what a manifest must hold of the database is more than one may have.
+fn fits_a_manifest(facts: &SourceFacts) -> Result<(), Error> {
+    let held = serde_json::to_vec(&(&facts.properties, &facts.extensions))
+        .map_err(|error| Error::Internal(error.to_string()))?
+        .len();
+    if held > LARGEST / 4 * 3 {
+        return Err(Error::TooManyProperties { held, limit: LARGEST });
+    }
+    Ok(())
 }
 
 fn data_key(format: PointFormat, database: &DatabaseName, id: &PointId) -> String {
