@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use holdpoint_core::fingerprint::{Aspect, Difference, compare_maps};
-use holdpoint_core::manifest::{DatabaseProperties, Extension};
+use holdpoint_core::manifest::{DatabaseProperties, DatabaseSetting, Extension};
 use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_postgres::Session;
 
@@ -22,16 +22,31 @@ const LISTS: [&str; 7] = [
 
 /// Gives a database the recorded properties, by its actual name: an archive's own text names the one it was made from.
 ///
-/// `session` must be connected to that database as a role that may alter it.
-pub(crate) async fn apply(session: &Session, database: &str, properties: &DatabaseProperties) -> Result<(), Error> {
+/// `session` must be connected to that server as a role that may alter the database. Every statement is tried; the
+/// result says in words which failed, and why. What they left shows when the properties are read back and compared.
+///
+/// # Errors
+/// When the server does not answer any more.
+pub(crate) async fn apply(
+    session: &Session,
+    database: &str,
+    properties: &DatabaseProperties,
+) -> Result<Vec<String>, Error> {
     const WHAT: &str = "applying the database's properties";
+    let mut failures = Vec::new();
     for statement in statements(database, properties) {
-        session.run(WHAT, &statement).await?;
+        if let Err(error) = session.run(WHAT, &statement).await {
+            failures.push(format!("{statement}: {}", Error::from(error).line()));
+        }
     }
-    Ok(())
+    if !failures.is_empty() {
+        session.run(WHAT, "SELECT 1").await?;
+    }
+    Ok(failures)
 }
 
-fn statements(database: &str, properties: &DatabaseProperties) -> Vec<String> {
+/// Writes the statements that give a database its properties, one each, without semicolons.
+pub(crate) fn statements(database: &str, properties: &DatabaseProperties) -> Vec<String> {
     let name = quote_identifier(database);
     let mut list = vec![format!("ALTER DATABASE {name} OWNER TO {}", quote_identifier(&properties.owner))];
     if properties.connection_limit >= 0 {
@@ -41,11 +56,11 @@ fn statements(database: &str, properties: &DatabaseProperties) -> Vec<String> {
         list.push(format!("COMMENT ON DATABASE {name} IS {}", quote_literal(comment)));
     }
     for setting in &properties.settings {
-        let value = if LISTS.contains(&setting.name.as_str()) {
-            // Stored quoted as a list already.
-            if setting.value.is_empty() { "''".to_owned() } else { setting.value.clone() }
-        } else {
-            quote_literal(&setting.value)
+        let value = match elements(setting) {
+            // An empty list is set as one empty element, which is how pg_dump writes it.
+            Some(list) if list.is_empty() => "''".to_owned(),
+            Some(list) => list.iter().map(|element| quote_literal(element)).collect::<Vec<_>>().join(", "),
+            None => quote_literal(&setting.value),
         };
         let whom = match &setting.role {
             Some(role) => format!("ROLE {} IN DATABASE {name}", quote_identifier(role)),
@@ -59,6 +74,40 @@ fn statements(database: &str, properties: &DatabaseProperties) -> Vec<String> {
         list.extend(grants.iter().flat_map(|item| grant(&name, item)));
     }
     list
+}
+
+/// Splits the stored value of a list parameter into its elements, as PostgreSQL's `SplitGUCList` does: separated by
+/// commas, in double quotes where an element has odd characters.
+///
+/// `None` for other parameters, and for a value that is not written so.
+fn elements(setting: &DatabaseSetting) -> Option<Vec<String>> {
+    if !LISTS.iter().any(|name| name.eq_ignore_ascii_case(&setting.name)) {
+        return None;
+    }
+    let mut rest = setting.value.trim();
+    let mut list = Vec::new();
+    while !rest.is_empty() {
+        let element = if rest.starts_with('"') {
+            let (element, after) = unquoted(rest)?;
+            rest = after.trim_start();
+            element
+        } else {
+            let end = rest.find(|c: char| c == ',' || c.is_ascii_whitespace()).unwrap_or(rest.len());
+            let (element, after) = rest.split_at(end);
+            rest = after.trim_start();
+            (!element.is_empty()).then(|| element.to_owned())?
+        };
+        list.push(element);
+        if let Some(after) = rest.strip_prefix(',') {
+            rest = after.trim_start();
+            if rest.is_empty() {
+                return None;
+            }
+        } else if !rest.is_empty() {
+            return None;
+        }
+    }
+    Some(list)
 }
 
 /// A parameter's name; extensions' have dots, which separate quoted parts.
@@ -88,10 +137,17 @@ fn grant(database: &str, item: &str) -> Vec<String> {
 
 /// Splits an ACL item at its `=`; a grantee with odd characters is in double quotes.
 fn split_grantee(item: &str) -> Option<(String, &str)> {
-    let Some(quoted) = item.strip_prefix('"') else {
-        let (grantee, rest) = item.split_once('=')?;
-        return Some((grantee.to_owned(), rest));
-    };
+    if item.starts_with('"') {
+        let (grantee, rest) = unquoted(item)?;
+        return Some((grantee, rest.strip_prefix('=')?));
+    }
+    let (grantee, rest) = item.split_once('=')?;
+    Some((grantee.to_owned(), rest))
+}
+
+/// Reads what is in double quotes at the beginning, and gives what follows.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let quoted = text.strip_prefix('"')?;
     let mut name = String::new();
     let mut characters = quoted.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
@@ -100,10 +156,29 @@ fn split_grantee(item: &str) -> Option<(String, &str)> {
         } else if characters.next_if(|(_, next)| *next == '"').is_some() {
             name.push('"');
         } else {
-            return Some((name, quoted[at + 1..].strip_prefix('=')?));
+            return Some((name, &quoted[at + 1..]));
         }
     }
     None
+}
+
+/// Writes ACL items in one form: by grantee, each privilege once, without who granted it, which a restore cannot keep.
+fn without_grantors(items: &[String]) -> String {
+    let mut grants: BTreeMap<String, BTreeMap<char, bool>> = BTreeMap::new();
+    for item in items {
+        let Some((grantee, rest)) = split_grantee(item) else { continue };
+        let mut letters = rest.split('/').next().unwrap_or_default().chars().peekable();
+        let privileges = grants.entry(grantee).or_default();
+        while let Some(letter) = letters.next() {
+            let option = letters.next_if_eq(&'*').is_some();
+            *privileges.entry(letter).or_default() |= option;
+        }
+    }
+    let words = |privileges: &BTreeMap<char, bool>| -> String {
+        privileges.iter().map(|(letter, option)| format!("{letter}{}", if *option { "*" } else { "" })).collect()
+    };
+    let all: Vec<String> = grants.iter().map(|(grantee, of)| format!("{grantee}={}", words(of))).collect();
+    all.join(", ")
 }
 
 /// Compares the properties and extensions of a restored database with the recorded ones.
@@ -118,11 +193,12 @@ pub(crate) fn compare(
         ]);
         for setting in &properties.settings {
             let role = setting.role.as_deref().unwrap_or("all roles");
-            map.insert(format!("setting {} for {role}", setting.name), setting.value.clone());
+            // A list may be stored with or without quotes.
+            let value = elements(setting).map_or_else(|| setting.value.clone(), |list| format!("{list:?}"));
+            map.insert(format!("setting {} for {role}", setting.name), value);
         }
-        let mut grants = properties.grants.clone().unwrap_or_else(|| default_grants(&properties.owner));
-        grants.sort();
-        map.insert("grants on the database".to_owned(), grants.join(", "));
+        let grants = properties.grants.clone().unwrap_or_else(|| default_grants(&properties.owner));
+        map.insert("grants on the database".to_owned(), without_grantors(&grants));
         map
     };
     let mut differences = compare_maps(Aspect::DatabaseProperty, &map(expected.0), &map(found.0), Clone::clone);
@@ -134,7 +210,7 @@ pub(crate) fn compare(
 }
 
 /// What no ACL means (`acldefault('d', owner)`).
-fn default_grants(owner: &str) -> Vec<String> {
+pub(crate) fn default_grants(owner: &str) -> Vec<String> {
     let plain = owner.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let owner = if plain { owner.to_owned() } else { quote_identifier(owner) };
     vec![format!("=Tc/{owner}"), format!("{owner}=CTc/{owner}")]
@@ -173,10 +249,37 @@ mod tests {
         assert_eq!(
             statements("D", &properties)[1..],
             [
-                "ALTER DATABASE \"D\" SET \"search_path\" TO \"$user\", public",
+                "ALTER DATABASE \"D\" SET \"search_path\" TO '$user', 'public'",
                 "ALTER DATABASE \"D\" SET \"my\".\"thing\" TO 'it''s'"
             ]
         );
+    }
+
+    #[test]
+    fn lists_are_split_as_they_are_stored() {
+        let split = |value: &str| {
+            let list = DatabaseSetting { role: None, name: "Search_Path".into(), value: value.into() };
+            elements(&list)
+        };
+        let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(split("\"$user\", public"), list(&["$user", "public"]));
+        assert_eq!(split("\"a, \"\"b\", \"C d\",e"), list(&["a, \"b", "C d", "e"]));
+        assert_eq!(split("\"\""), list(&[""]));
+        assert_eq!(split(""), list(&[]));
+        for broken in ["a,", "\"a", "a b", ",a"] {
+            assert_eq!(split(broken), None, "{broken}");
+        }
+        let plain = DatabaseSetting { role: None, name: "application_name".into(), value: "a, b".into() };
+        assert_eq!(elements(&plain), None);
+    }
+
+    #[test]
+    fn grants_compare_without_their_grantor() {
+        let items = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
+        let by_two = items(&["app=c/owner", "app=T*/admin", "=c/owner"]);
+        assert_eq!(without_grantors(&by_two), without_grantors(&items(&["=c/postgres", "app=T*c/postgres"])));
+        assert_ne!(without_grantors(&by_two), without_grantors(&items(&["=c/owner", "app=Tc/owner"])));
+        assert_eq!(without_grantors(&items(&["\"a/b\"=c/o"])), "a/b=c");
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(super) async fn restore(
         stream(context, options, session.settings(), major, place, source, dump).await?;
     }
     context.progress.phase(Phase::Restored, None);
-    session.run("analyzing the restored database", "ANALYZE").await?;
+    target::analyze(&session, &mut report.warnings).await;
     Ok(report)
 }
 

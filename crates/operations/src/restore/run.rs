@@ -29,10 +29,19 @@ pub async fn restore(context: &Context, options: &RestoreOptions) -> Result<Rest
     let mut report = match (&options.replace, &options.from) {
         (Some(how), _) => replace::replace(context, options, how).await?,
         (None, Selector::Foreign(place)) => foreign::restore(context, options, place, &options.into).await?,
-        (None, _) => restore_point(context, options, &options.into).await?,
+        (None, _) => restore_point(context, options, &options.into, Properties::Recorded).await?,
     };
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if report.differences.is_empty() { Ok(report) } else { Err(Error::Differs { differences: report.differences }) }
+}
+
+/// Which properties (owner, grants, settings, comment, connection limit) the database gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Properties {
+    /// Those that the restore point recorded.
+    Recorded,
+    /// None: whoever replaces a database gives it those of the replaced one.
+    Untouched,
 }
 
 /// Restores a restore point into an empty database.
@@ -40,6 +49,7 @@ pub(super) async fn restore_point(
     context: &Context,
     options: &RestoreOptions,
     into: &ConnectionSettings,
+    properties: Properties,
 ) -> Result<RestoreReport, Error> {
     let point = resolve(context, &options.from).await?;
     refuse_after_unsettled(context, &options.from, &point).await?;
@@ -67,6 +77,9 @@ pub(super) async fn restore_point(
     let settings = session.settings().clone();
     let restored = load(context, options, &expected, &session, &settings, &mut warnings).await?;
     (report.compared, report.differences) = (Some(restored.0), restored.1);
+    let of_database = give_properties(options, &expected, &session, properties, &mut warnings).await?;
+    report.differences.extend(of_database);
+    target::analyze(&session, &mut warnings).await;
     report.warnings = warnings;
     Ok(report)
 }
@@ -127,19 +140,39 @@ async fn load(
     } else if options.no_owner || options.no_privileges {
         warnings.push("owners or grants were left out, so schema objects were not compared".to_owned());
     }
-    if !options.no_owner {
-        match database_properties::apply(session, settings.database(), &manifest.database_properties).await {
-            Ok(()) => {
-                let properties = database::properties(session).await?;
-                let extensions = database::extensions(session).await?;
-                let recorded = (&manifest.database_properties, manifest.extensions.as_slice());
-                differences.extend(database_properties::compare(recorded, (&properties, &extensions)));
-            }
-            Err(error) => warnings.push(format!("the database's own properties were not applied: {}", error.line())),
-        }
-    }
-    session.run("analyzing the restored database", "ANALYZE").await?;
     Ok((compared, differences))
+}
+
+/// Gives the restored database its properties, and compares them and the extensions with the recorded ones.
+async fn give_properties(
+    options: &RestoreOptions,
+    expected: &Expected,
+    session: &Session,
+    properties: Properties,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Difference>, Error> {
+    let manifest = &expected.manifest;
+    let wanted = &manifest.database_properties;
+    if options.no_owner {
+        if properties == Properties::Recorded {
+            warnings.push(
+                "without owners the database's own properties (owner, grants, settings, comment, connection limit) \
+                 are neither applied nor compared"
+                    .to_owned(),
+            );
+        }
+        return Ok(Vec::new());
+    }
+    let found = match properties {
+        Properties::Untouched => wanted.clone(),
+        Properties::Recorded => {
+            let failures = database_properties::apply(session, session.settings().database(), wanted).await?;
+            warnings.extend(failures.iter().map(|failure| format!("a property was not applied: {failure}")));
+            database::properties(session).await?
+        }
+    };
+    let extensions = database::extensions(session).await?;
+    Ok(database_properties::compare((wanted, manifest.extensions.as_slice()), (&found, &extensions)))
 }
 
 /// Names a point for messages, such as in names of databases that are kept.

@@ -6,29 +6,52 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use crate::Error;
 
-/// Counts what a database holds beside what every new one does (PostgreSQL manual, "System Catalogs").
-const HOLDS: &str = "WITH own AS (SELECT oid FROM pg_catalog.pg_namespace \
-     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'), \
-   members AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'), \
-   counts (what, n) AS ( \
-     SELECT 'tables, views, sequences', pg_catalog.count(*) FROM pg_catalog.pg_class \
-       WHERE relnamespace IN (SELECT oid FROM own) AND relkind IN ('r','p','v','m','S','f') \
-         AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objid = pg_class.oid) \
-     UNION ALL SELECT 'functions', pg_catalog.count(*) FROM pg_catalog.pg_proc \
-       WHERE pronamespace IN (SELECT oid FROM own) \
-         AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = pg_proc.oid) \
-     UNION ALL SELECT 'types', pg_catalog.count(*) FROM pg_catalog.pg_type \
-       WHERE typnamespace IN (SELECT oid FROM own) AND typtype IN ('d','e','r') \
-         AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND objid = pg_type.oid) \
-     UNION ALL SELECT 'schemas', pg_catalog.count(*) FROM pg_catalog.pg_namespace \
-       WHERE oid IN (SELECT oid FROM own) AND nspname <> 'public' \
-         AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND objid = pg_namespace.oid) \
-     UNION ALL SELECT 'extensions', pg_catalog.count(*) FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql' \
-     UNION ALL SELECT 'large objects', pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata \
-     UNION ALL SELECT 'publications', pg_catalog.count(*) FROM pg_catalog.pg_publication \
-     UNION ALL SELECT 'event triggers', pg_catalog.count(*) FROM pg_catalog.pg_event_trigger \
-       WHERE NOT EXISTS (SELECT FROM members WHERE classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND objid = pg_event_trigger.oid)) \
-   SELECT pg_catalog.string_agg(n || ' ' || what, ', ') FROM counts WHERE n > 0";
+/// The first OID that `initdb` does not give (`FirstNormalObjectId` in PostgreSQL's source).
+const OWN_OID: &str = "oid >= 16384";
+
+/// What a database may hold beside what every new one does (PostgreSQL manual, "System Catalogs"): one, several, the
+/// catalog, and which rows of it. `{in}` stands for the schemas that are not PostgreSQL's.
+const KINDS: &[(&str, &str, &str, &str)] = &[
+    ("table", "tables", "pg_class", "relnamespace {in} AND relkind IN ('r','p','f')"),
+    ("view", "views", "pg_class", "relnamespace {in} AND relkind IN ('v','m')"),
+    ("sequence", "sequences", "pg_class", "relnamespace {in} AND relkind = 'S'"),
+    ("composite type", "composite types", "pg_class", "relnamespace {in} AND relkind = 'c'"),
+    ("type", "types", "pg_type", "typnamespace {in} AND typtype IN ('d','e','r','p')"),
+    ("function", "functions", "pg_proc", "pronamespace {in}"),
+    ("operator", "operators", "pg_operator", "oprnamespace {in}"),
+    ("operator family", "operator families", "pg_opfamily", "opfnamespace {in}"),
+    ("collation", "collations", "pg_collation", "collnamespace {in}"),
+    ("conversion", "conversions", "pg_conversion", "connamespace {in}"),
+    ("text search configuration", "text search configurations", "pg_ts_config", "cfgnamespace {in}"),
+    ("text search dictionary", "text search dictionaries", "pg_ts_dict", "dictnamespace {in}"),
+    ("text search parser", "text search parsers", "pg_ts_parser", "prsnamespace {in}"),
+    ("text search template", "text search templates", "pg_ts_template", "tmplnamespace {in}"),
+    ("schema", "schemas", "pg_namespace", "oid {in} AND nspname <> 'public'"),
+    ("extension", "extensions", "pg_extension", "extname <> 'plpgsql'"),
+    ("procedural language", "procedural languages", "pg_language", OWN_OID),
+    ("cast", "casts", "pg_cast", OWN_OID),
+    ("foreign data wrapper", "foreign data wrappers", "pg_foreign_data_wrapper", "true"),
+    ("foreign server", "foreign servers", "pg_foreign_server", "true"),
+    ("default privilege", "default privileges", "pg_default_acl", "true"),
+    ("large object", "large objects", "pg_largeobject_metadata", "true"),
+    ("publication", "publications", "pg_publication", "true"),
+    ("event trigger", "event triggers", "pg_event_trigger", "true"),
+];
+
+/// Counts each of the kinds; what an extension brought is the extension's.
+fn counts() -> String {
+    const IN: &str = "IN (SELECT oid FROM pg_catalog.pg_namespace \
+                      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')";
+    let count = |(_, _, catalog, which): &(&str, &str, &str, &str)| {
+        let which = which.replace("{in}", IN);
+        format!(
+            "(SELECT pg_catalog.count(*) FROM pg_catalog.{catalog} o WHERE {which} AND NOT EXISTS (\
+               SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = o.oid \
+               AND d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass))"
+        )
+    };
+    format!("SELECT ARRAY[{}]", KINDS.iter().map(count).collect::<Vec<_>>().join(", "))
+}
 
 /// Connects to a target.
 pub(super) async fn connect(settings: &ConnectionSettings) -> Result<Session, Error> {
@@ -37,10 +60,36 @@ pub(super) async fn connect(settings: &ConnectionSettings) -> Result<Session, Er
 
 /// Refuses a database that holds anything.
 pub(super) async fn must_be_empty(session: &Session) -> Result<(), Error> {
-    let row = session.query_one("looking whether the target is empty", HOLDS, &[]).await?;
-    match row.get::<_, Option<String>>(0) {
-        Some(holds) => Err(Error::TargetNotEmpty { target: session.settings().redacted(), holds }),
-        None => Ok(()),
+    let row = session.query_one("looking whether the target is empty", &counts(), &[]).await?;
+    let found: Vec<i64> = row.get(0);
+    let holds = KINDS.iter().zip(found).filter_map(|((one, many, ..), count)| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {many}")),
+    });
+    let holds: Vec<String> = holds.collect();
+    if holds.is_empty() {
+        return Ok(());
+    }
+    Err(Error::TargetNotEmpty { target: session.settings().redacted(), holds: holds.join(", ") })
+}
+
+/// Makes the planner's statistics of what was restored, however long it takes.
+///
+/// The data are committed: a failure is a warning.
+pub(super) async fn analyze(session: &Session, warnings: &mut Vec<String>) {
+    const WHAT: &str = "analyzing the restored database";
+    let mut limits =
+        String::from("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0");
+    if session.server().major >= 17 {
+        limits.push_str("; SET transaction_timeout = 0");
+    }
+    let analyzed = async {
+        session.run(WHAT, &limits).await?;
+        session.run(WHAT, "ANALYZE").await
+    };
+    if let Err(error) = analyzed.await {
+        warnings.push(format!("everything is restored, but run ANALYZE yourself: {}", Error::from(error).line()));
     }
 }
 

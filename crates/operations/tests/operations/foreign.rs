@@ -260,7 +260,7 @@ async fn an_empty_target_holds_nothing_at_all() {
         ),
         ("CREATE COLLATION c FROM \"C\"", "1 collation"),
         ("CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple)", "1 text search dictionary"),
-        ("CREATE CAST (bytea AS int8range) WITHOUT FUNCTION", "1 cast"),
+        ("CREATE CAST (integer AS date) WITHOUT FUNCTION", "1 cast"),
         ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "1 default privilege"),
         ("CREATE LANGUAGE own HANDLER plpgsql_call_handler", "1 procedural language"),
         ("CREATE TABLE a (id int); CREATE TABLE b (id int)", "2 tables"),
