@@ -72,7 +72,8 @@ impl fmt::Display for DatabaseName {
 
 /// Turns a name's bytes as an archive holds them into text, without losing any.
 ///
-/// UTF-8 stays as it is; LATIN1 is decoded; of any other encoding the bytes beyond ASCII are written `\xNN`.
+/// `encoding` is a server encoding as PostgreSQL names it. UTF-8 stays as it is; encodings of which the tables are known
+/// are decoded; of any other, and of text that is not in its encoding, the bytes beyond ASCII are written `\xNN`.
 pub fn archive_text(bytes: &[u8], encoding: &str) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
         && (text.is_ascii() || encoding == "UTF8")
@@ -82,11 +83,52 @@ pub fn archive_text(bytes: &[u8], encoding: &str) -> String {
     if encoding == "LATIN1" {
         return bytes.iter().map(|byte| char::from(*byte)).collect();
     }
+    let known = encoding_named(encoding);
+    if let Some(text) = known.and_then(|known| known.decode_without_bom_handling_and_without_replacement(bytes)) {
+        return text.into_owned();
+    }
     let mut text = String::with_capacity(bytes.len() + 8);
     for byte in bytes {
         if byte.is_ascii() { text.push(char::from(*byte)) } else { text.push_str(&format!("\\x{byte:02x}")) }
     }
     text
+}
+
+/// The decoder of a server encoding (PostgreSQL's documentation, "Character Set Support").
+///
+/// Where it is of a superset, such as windows-1254 for LATIN5, what PostgreSQL accepts as letters decodes alike.
+fn encoding_named(name: &str) -> Option<&'static encoding_rs::Encoding> {
+    Some(match name {
+        "WIN1250" => encoding_rs::WINDOWS_1250,
+        "WIN1251" => encoding_rs::WINDOWS_1251,
+        "WIN1252" => encoding_rs::WINDOWS_1252,
+        "WIN1253" => encoding_rs::WINDOWS_1253,
+        "WIN1254" | "LATIN5" => encoding_rs::WINDOWS_1254,
+        "WIN1255" => encoding_rs::WINDOWS_1255,
+        "WIN1256" => encoding_rs::WINDOWS_1256,
+        "WIN1257" => encoding_rs::WINDOWS_1257,
+        "WIN1258" => encoding_rs::WINDOWS_1258,
+        "WIN866" => encoding_rs::IBM866,
+        "WIN874" => encoding_rs::WINDOWS_874,
+        "KOI8R" => encoding_rs::KOI8_R,
+        "KOI8U" => encoding_rs::KOI8_U,
+        "LATIN2" => encoding_rs::ISO_8859_2,
+        "LATIN3" => encoding_rs::ISO_8859_3,
+        "LATIN4" => encoding_rs::ISO_8859_4,
+        "LATIN6" => encoding_rs::ISO_8859_10,
+        "LATIN7" => encoding_rs::ISO_8859_13,
+        "LATIN8" => encoding_rs::ISO_8859_14,
+        "LATIN9" => encoding_rs::ISO_8859_15,
+        "LATIN10" => encoding_rs::ISO_8859_16,
+        "ISO_8859_5" => encoding_rs::ISO_8859_5,
+        "ISO_8859_6" => encoding_rs::ISO_8859_6,
+        "ISO_8859_7" => encoding_rs::ISO_8859_7,
+        "ISO_8859_8" => encoding_rs::ISO_8859_8,
+        "EUC_JP" => encoding_rs::EUC_JP,
+        "EUC_KR" => encoding_rs::EUC_KR,
+        "EUC_CN" => encoding_rs::GBK,
+        _ => return None,
+    })
 }
 
 /// Quotes an identifier for SQL, always with quotes.
@@ -127,5 +169,28 @@ mod tests {
         assert_eq!(archive_text("café".as_bytes(), "UTF8"), "café");
         assert_eq!(archive_text(b"caf\xe9", "SQL_ASCII"), "caf\\xe9");
         assert_eq!(archive_text(b"caf\xc3\xa9", "LATIN1"), "cafÃ©");
+    }
+
+    #[test]
+    fn decodes_the_encodings_it_knows_and_loses_nothing_of_the_others() {
+        for (bytes, encoding, text) in [
+            (&b"\xe7\xe0\xea\xe0\xe7\xfb"[..], "WIN1251", "заказы"),
+            (b"\xda\xc1\xcb\xc1\xda\xd9", "KOI8R", "заказы"),
+            (b"\xa7\xa0\xaa\xa0\xa7\xeb", "WIN866", "заказы"),
+            (b"\xd7\xd0\xda\xd0\xd7\xeb", "ISO_8859_5", "заказы"),
+            (b"\x80uro", "WIN1252", "€uro"),
+            (b"\xa4uro", "LATIN9", "€uro"),
+            (b"\xb1\xb6", "LATIN2", "ąś"),
+            (b"\xfe\xf0", "LATIN5", "şğ"),
+            (b"\xc3\xed\xca\xb8", "EUC_JP", "注文"),
+            (b"\xc1\xd6\xb9\xae", "EUC_KR", "주문"),
+            (b"\xb6\xa9\xb5\xa5", "EUC_CN", "订单"),
+            (b"a\xff", "EUC_JP", "a\\xff"),
+            (b"a\x80", "EUC_TW", "a\\x80"),
+            // Valid UTF-8 by chance, but the archive says what it is.
+            (b"\xc3\xa9", "WIN1251", "Г©"),
+        ] {
+            assert_eq!(archive_text(bytes, encoding), text, "{encoding}");
+        }
     }
 }
