@@ -1,11 +1,13 @@
 //! Comparing what a database held with what another holds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::RowDigest;
 use crate::index::{LargeObjectRecord, ObjectRecord, SequenceRecord, TableRecord};
+use crate::name::quote_identifier;
 
 /// What kind of thing differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,20 +95,36 @@ pub fn compare_rows(expected: &BTreeMap<String, RowDigest>, found: &BTreeMap<Str
     compare_maps(Aspect::Rows, expected, found, ToString::to_string)
 }
 
+/// Compares named entries as multisets by name: entries that share one never hide each other.
+fn compare_lists<T, V: Ord>(
+    aspect: Aspect,
+    expected: &[T],
+    found: &[T],
+    entry: impl Fn(&T) -> (String, V),
+    show: impl Fn(&V) -> String,
+) -> Vec<Difference> {
+    let map = |records: &[T]| {
+        let mut map: BTreeMap<String, Vec<V>> = BTreeMap::new();
+        for (name, value) in records.iter().map(&entry) {
+            map.entry(name).or_default().push(value);
+        }
+        map.values_mut().for_each(|list| list.sort());
+        map
+    };
+    let show = |list: &Vec<V>| list.iter().map(&show).collect::<Vec<_>>().join("; ");
+    compare_maps(aspect, &map(expected), &map(found), show)
+}
+
 /// Compares sequences.
 pub fn compare_sequences(expected: &[SequenceRecord], found: &[SequenceRecord]) -> Vec<Difference> {
-    let map = |records: &[SequenceRecord]| -> BTreeMap<String, String> {
-        records.iter().map(|one| (qualified(one.namespace.as_deref(), &one.name), one.position.clone())).collect()
-    };
-    compare_maps(Aspect::Sequence, &map(expected), &map(found), Clone::clone)
+    let entry = |one: &SequenceRecord| (qualified(one.namespace.as_deref(), &one.name), one.position.clone());
+    compare_lists(Aspect::Sequence, expected, found, entry, Clone::clone)
 }
 
 /// Compares large objects by OID, length and content.
 pub fn compare_large_objects(expected: &[LargeObjectRecord], found: &[LargeObjectRecord]) -> Vec<Difference> {
-    let map = |records: &[LargeObjectRecord]| -> BTreeMap<String, (u64, String)> {
-        records.iter().map(|one| (format!("large object {}", one.oid), (one.bytes, one.digest.clone()))).collect()
-    };
-    compare_maps(Aspect::LargeObject, &map(expected), &map(found), |(bytes, digest)| {
+    let entry = |one: &LargeObjectRecord| (format!("large object {}", one.oid), (one.bytes, one.digest.clone()));
+    compare_lists(Aspect::LargeObject, expected, found, entry, |(bytes, digest)| {
         format!("{bytes} bytes, digest {digest}")
     })
 }
@@ -115,34 +133,44 @@ pub fn compare_large_objects(expected: &[LargeObjectRecord], found: &[LargeObjec
 ///
 /// Several entries may share a name (overloaded comments, say), so entries are compared as multisets by name.
 pub fn compare_objects(expected: &[ObjectRecord], found: &[ObjectRecord]) -> Vec<Difference> {
-    let map = |records: &[ObjectRecord]| -> BTreeMap<String, Vec<(Option<String>, String)>> {
-        let mut map: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for one in records {
-            map.entry(object_name(one)).or_default().push((one.owner.clone(), one.sha256.clone()));
-        }
-        map.values_mut().for_each(|list| list.sort());
-        map
-    };
-    compare_maps(Aspect::Object, &map(expected), &map(found), |list| {
-        let one = |(owner, sha): &(Option<String>, String)| {
-            let text = sha.get(..12).unwrap_or(sha);
-            owner.as_ref().map_or_else(|| format!("text {text}"), |owner| format!("owner {owner}, text {text}"))
-        };
-        list.iter().map(one).collect::<Vec<_>>().join("; ")
+    let entry = |one: &ObjectRecord| (object_name(one), (one.owner.clone(), one.sha256.clone()));
+    compare_lists(Aspect::Object, expected, found, entry, |(owner, sha)| {
+        let text = sha.get(..12).unwrap_or(sha);
+        owner.as_ref().map_or_else(|| format!("text {text}"), |owner| format!("owner {owner}, text {text}"))
     })
 }
 
 /// The name by which an object is compared and reported.
+///
+/// A tag may be more than a name, such as `COLUMN orders.id`, and stays as it is.
 pub fn object_name(object: &ObjectRecord) -> String {
-    format!("{} {}", object.description, qualified(object.namespace.as_deref(), &object.tag))
+    match object.namespace.as_deref() {
+        Some(namespace) if !namespace.is_empty() => {
+            format!("{} {}.{}", object.description, part(namespace), object.tag)
+        }
+        _ => format!("{} {}", object.description, object.tag),
+    }
 }
 
-/// `schema.name`, or the name alone.
+/// `schema.name`, or the name alone: no two pairs give the same text.
+///
+/// A part in which a point or a quote would mislead is quoted.
 pub fn qualified(namespace: Option<&str>, name: &str) -> String {
     match namespace {
-        Some(namespace) if !namespace.is_empty() => format!("{namespace}.{name}"),
-        _ => name.to_owned(),
+        Some(namespace) if !namespace.is_empty() => format!("{}.{}", part(namespace), part(name)),
+        _ => part(name).into_owned(),
     }
+}
+
+/// The comparison group of tables that are loaded through a partitions' root, quoted as in the COPY statement.
+///
+/// It has three parts, so it is never a table's own.
+pub fn group_of_root(root: &str) -> String {
+    format!("{root}.*")
+}
+
+fn part(name: &str) -> Cow<'_, str> {
+    if name.is_empty() || name.contains(['.', '"']) { quote_identifier(name).into() } else { name.into() }
 }
 
 #[cfg(test)]
@@ -180,6 +208,45 @@ mod tests {
         let one = [object("f()", "app", "11")];
         let two = [object("f()", "app", "11"), object("f()", "app", "11")];
         assert_eq!(compare_objects(&one, &two).len(), 1);
+    }
+
+    #[test]
+    fn no_two_names_are_one_key() {
+        let pairs = [
+            (Some("x"), "a.b"),
+            (Some("x.a"), "b"),
+            (None, "x.a.b"),
+            (Some("x"), "\"a.b\""),
+            (Some("x\".\"a"), "b"),
+            (Some("x"), "a"),
+            (None, "x.a"),
+            (Some("x"), ""),
+            (None, "x"),
+        ];
+        let mut keys: Vec<String> = pairs.iter().map(|(schema, name)| qualified(*schema, name)).collect();
+        keys.extend(["x.a", "\"x.a\".b", "x.\"a.b\""].map(group_of_root));
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), pairs.len() + 3, "{keys:?}");
+        assert_eq!(qualified(Some("odd schema"), "Orders"), "odd schema.Orders");
+    }
+
+    #[test]
+    fn sequences_with_points_in_their_names_are_each_compared() {
+        let seq = |schema: &str, name: &str, position: &str| SequenceRecord {
+            namespace: Some(schema.into()),
+            name: name.into(),
+            position: position.into(),
+        };
+        let was = [seq("x", "a.b", "1, true"), seq("x.a", "b", "2, true")];
+        for is in [[seq("x", "a.b", "9, true"), was[1].clone()], [was[0].clone(), seq("x.a", "b", "9, true")]] {
+            assert_eq!(compare_sequences(&was, &is).len(), 1);
+        }
+        assert_eq!(compare_sequences(&was, &was[..1])[0].name, "\"x.a\".b");
+        // Even entries of one name are all compared.
+        let doubled = [was[0].clone(), was[0].clone()];
+        assert_eq!(compare_sequences(&doubled, &[was[0].clone(), seq("x", "a.b", "9, true")]).len(), 1);
+        assert_eq!(compare_sequences(&doubled, &doubled[..1]).len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use holdpoint_archive::{CopyStatement, Entry, EntryKind, Head};
 use holdpoint_core::digest::ColumnOrder;
+use holdpoint_core::fingerprint::{group_of_root, qualified};
 use holdpoint_core::index::{ObjectRecord, SequenceRecord};
 use holdpoint_core::name::archive_text;
 use sha2::{Digest, Sha256};
@@ -34,6 +35,8 @@ pub struct TablePlan {
     pub name: String,
     /// The table that rows are loaded into, quoted.
     pub target: String,
+    /// Whether that is the partitions' root rather than the table itself.
+    pub via_root: bool,
     /// The column list, quoted.
     pub columns: Option<String>,
     /// The comparison group.
@@ -114,13 +117,12 @@ impl Contents {
         let schema = self.text(entry.namespace.as_deref().unwrap_or_default());
         let name = self.text(&entry.tag);
         let via_root = entry.definition.as_deref().is_some_and(|text| text.starts_with(VIA_ROOT));
-        let group =
-            if via_root { target.clone() } else { holdpoint_core::fingerprint::qualified(Some(&schema), &name) };
+        let group = if via_root { group_of_root(&target) } else { qualified(Some(&schema), &name) };
         let own: Vec<Vec<u8>> = statement.columns_list().into_iter().map(|column| column.to_vec()).collect();
         let first = groups.entry(group.clone()).or_insert_with(|| own.clone());
         let order = ColumnOrder::between(&own, first)?;
         let columns = statement.columns.as_ref().map(|columns| self.text(columns));
-        Ok(TablePlan { oid: entry.catalog_oid, schema, name, target, columns, group, order })
+        Ok(TablePlan { oid: entry.catalog_oid, schema, name, target, via_root, columns, group, order })
     }
 }
 

@@ -48,8 +48,7 @@ fn group_queries(tables: &[TableRecord], encoding: &str) -> Vec<GroupQuery> {
     let mut groups: BTreeMap<&str, GroupQuery> = BTreeMap::new();
     for table in tables {
         groups.entry(&table.group).and_modify(|group| group.bytes += table.data_bytes).or_insert_with(|| {
-            let via_root = table.group != holdpoint_core::fingerprint::qualified(Some(&table.schema), &table.name);
-            let source = match (&table.columns, &table.filter, via_root) {
+            let source = match (&table.columns, &table.filter, table.via_root) {
                 (Some(columns), None, false) => format!("{} ({columns})", table.target),
                 (None, None, false) => table.target.clone(),
                 (columns, filter, _) => format!(
@@ -227,6 +226,7 @@ mod tests {
             schema: "s".into(),
             name: name.into(),
             target: target.into(),
+            via_root: group.ends_with(".*"),
             columns: columns.map(Into::into),
             filter: filter.map(Into::into),
             group: group.into(),
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(sql(table("t", "s.t", "s.t", Some("a, b"), None)), "COPY s.t (a, b) TO STDOUT (ENCODING 'UTF8')");
         assert_eq!(sql(table("t", "s.t", "s.t", None, None)), "COPY s.t TO STDOUT (ENCODING 'UTF8')");
         assert_eq!(
-            sql(table("t1", "s.root", "s.root", Some("a"), None)),
+            sql(table("t1", "s.root.*", "s.root", Some("a"), None)),
             "COPY (SELECT a FROM s.root ) TO STDOUT (ENCODING 'UTF8')"
         );
         assert_eq!(
@@ -258,8 +258,14 @@ mod tests {
     #[test]
     fn leaves_of_one_root_are_one_group() {
         let leaves =
-            [table("t1", "s.root", "s.root", Some("a"), None), table("t2", "s.root", "s.root", Some("a"), None)];
+            [table("t1", "s.root.*", "s.root", Some("a"), None), table("t2", "s.root.*", "s.root", Some("a"), None)];
         let queries = group_queries(&leaves, "UTF8");
         assert_eq!((queries.len(), queries[0].bytes), (1, 2));
+    }
+
+    #[test]
+    fn a_quoted_target_is_the_table_itself() {
+        let odd = table("a.b", "s.\"a.b\"", "s.\"a.b\"", Some("a"), None);
+        assert_eq!(sql(odd), "COPY s.\"a.b\" (a) TO STDOUT (ENCODING 'UTF8')");
     }
 }

@@ -10,6 +10,7 @@ use holdpoint_archive::{
     Adler32, Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects, open_table,
 };
 use holdpoint_core::digest::{ColumnOrder, RowDigest, RowDigester, StreamHash};
+use holdpoint_core::fingerprint::{object_name, qualified};
 use holdpoint_core::index::{IndexRecord, LargeObjectBlockRecord, LargeObjectRecord, PieceRecord, TableRecord};
 use holdpoint_core::manifest::ArchiveObject;
 use holdpoint_core::progress::Progress;
@@ -146,8 +147,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn run(&mut self, archive: &ArchiveObject, index: IndexReader) -> Result<ReadBack, Error> {
         let head = self.head(archive).await?;
-        let tables = Contents::read(&head)?.tables;
+        let Contents { objects, sequences, tables, .. } = Contents::read(&head)?;
         self.orders = tables.iter().map(|(dump_id, plan)| (*dump_id, plan.order.clone())).collect();
+        let (mut objects, mut sequences) = (objects.into_iter(), sequences.into_iter());
         let mut blocks = 0;
         for record in index {
             match record? {
@@ -161,8 +163,25 @@ impl Walk<'_> {
                     self.large_object_block(&block).await?;
                     blocks += 1;
                 }
-                IndexRecord::Role(_) | IndexRecord::Object(_) | IndexRecord::Sequence(_) => {}
+                IndexRecord::Object(recorded) => {
+                    if objects.next().as_ref() != Some(&recorded) {
+                        return Err(self.not_as_recorded(&object_name(&recorded)));
+                    }
+                }
+                IndexRecord::Sequence(recorded) => {
+                    if sequences.next().as_ref() != Some(&recorded) {
+                        let name = qualified(recorded.namespace.as_deref(), &recorded.name);
+                        return Err(self.not_as_recorded(&name));
+                    }
+                }
+                IndexRecord::Role(_) => {}
             }
+        }
+        if let Some(left) = objects.next() {
+            return Err(self.not_as_recorded(&object_name(&left)));
+        }
+        if let Some(left) = sequences.next() {
+            return Err(self.not_as_recorded(&qualified(left.namespace.as_deref(), &left.name)));
         }
         let announced = head.entries().iter().filter(|entry| entry.has_data).count();
         if blocks != announced {
@@ -182,6 +201,12 @@ impl Walk<'_> {
 
     fn damaged(&self, reason: String) -> Error {
         Error::Damaged { object: self.object.to_owned(), offset: self.source.position, reason }
+    }
+
+    /// The index and the archive's contents, written from one another, say different things of an entry.
+    fn not_as_recorded(&self, name: &str) -> Error {
+        let reason = format!("the contents and the index differ in {name}");
+        Error::Damaged { object: self.object.to_owned(), offset: 0, reason }
     }
 
     fn damaged_at(&self, record: &PieceRecord, reason: String) -> Error {
@@ -312,7 +337,7 @@ impl Walk<'_> {
         self.open(table.dump_id, None).await?;
         let list = self.close("the end of a block").await?;
         if list.digest != table.digest {
-            let name = holdpoint_core::fingerprint::qualified(Some(&table.schema), &table.name);
+            let name = qualified(Some(&table.schema), &table.name);
             return Err(self.damaged(format!("{name} has {}, expected {}", list.digest, table.digest)));
         }
         if self.source.position != table.offset + table.length {

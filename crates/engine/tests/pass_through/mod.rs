@@ -9,8 +9,8 @@ use holdpoint_core::index::{IndexRecord, LargeObjectRecord, TableRecord};
 use holdpoint_core::manifest::ArchiveObject;
 use holdpoint_core::progress::Silent;
 use holdpoint_engine::{
-    ArchiveWriter, Contents, DigestOptions, Error, IndexReader, IndexWriter, PassThroughOptions, ReadBack, ReadBackOptions,
-    digest_database, pass_through, read_back, read_head,
+    ArchiveWriter, Contents, DigestOptions, Error, IndexReader, IndexWriter, PassThroughOptions, ReadBack,
+    ReadBackOptions, digest_database, pass_through, read_back, read_head,
 };
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::connection::Environment;
