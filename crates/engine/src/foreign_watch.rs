@@ -1,20 +1,28 @@
-//! Watching a dump on its way into pg_restore, which loops without end on one that is cut (measured on 18.6: custom
-//! format and tar, from a pipe).
+//! Watching a dump on its way into the program that restores it.
+//!
+//! pg_restore loops without end on one that is cut (measured on 18.6: custom format and tar, from a pipe); psql, and
+//! pg_restore of a directory, take rows that are cut for all of them.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use bytes::{Buf, Bytes};
 use holdpoint_archive::{Event, Limits, StreamParser};
 
+use crate::text_watch::TextWatch;
 use crate::{Error, ForeignForm};
 
-/// Tells whether a dump that streams by is whole; memory: an archive's head.
+/// Tells whether a dump that streams by is whole; memory: an archive's head, or a few kilobytes.
 ///
-/// Archives of versions that the parser does not know pass unwatched, as do other forms.
+/// Archives of versions that the parser does not know pass unwatched; of directories see [`directory_is_whole`].
 #[derive(Debug)]
 pub struct ForeignWatch(Form);
 
 enum Form {
     Custom { parser: Box<StreamParser>, past_head: bool },
     Tar(Tar),
+    Text(Box<TextWatch>),
     Unwatched,
 }
 
@@ -23,6 +31,7 @@ impl std::fmt::Debug for Form {
         f.write_str(match self {
             Self::Custom { .. } => "Custom",
             Self::Tar(_) => "Tar",
+            Self::Text(_) => "Text",
             Self::Unwatched => "Unwatched",
         })
     }
@@ -36,7 +45,8 @@ impl ForeignWatch {
                 Form::Custom { parser: Box::new(StreamParser::new(Limits::default())), past_head: false }
             }
             ForeignForm::Tar => Form::Tar(Tar::default()),
-            ForeignForm::Directory | ForeignForm::Plain => Form::Unwatched,
+            ForeignForm::Plain => Form::Text(Box::default()),
+            ForeignForm::Directory => Form::Unwatched,
         })
     }
 
@@ -45,6 +55,10 @@ impl ForeignWatch {
         match &mut self.0 {
             Form::Unwatched => Ok(()),
             Form::Tar(tar) => tar.push(bytes),
+            Form::Text(text) => {
+                text.push(&bytes);
+                Ok(())
+            }
             Form::Custom { parser, past_head } => {
                 parser.push(bytes);
                 loop {
@@ -66,10 +80,46 @@ impl ForeignWatch {
     pub fn finish(self) -> Result<(), Error> {
         match self.0 {
             Form::Custom { mut parser, .. } => Ok(parser.finish()?),
+            Form::Text(text) => text.finish(),
             Form::Tar(tar) if !tar.ended => Err(Error::Truncated("a tar archive")),
             Form::Tar(_) | Form::Unwatched => Ok(()),
         }
     }
+}
+
+const ROWS_END: &[u8] = b"\\.\n\n\n";
+const INSERTS_END: &[u8] = b";\n\n\n";
+
+/// Tells whether the tables' files of a directory (`pg_dump -Fd`) are whole; `Err` within names the first that is not.
+///
+/// Only uncompressed files are looked at: a compressed one has an end of its own. Of large objects' files no
+/// end is known. Reads a few bytes of each file; blocks.
+pub fn directory_is_whole(path: &Path) -> io::Result<Result<(), String>> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort();
+    for name in names {
+        let of_table = name.strip_suffix(".dat").is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+        if of_table && !rows_end(&mut File::open(path.join(&name))?)? {
+            return Ok(Err(format!("{name} ends within its rows")));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Whether a table's file ends as `pg_dump` ends rows, or the statements that it writes with `--inserts`.
+fn rows_end(file: &mut File) -> io::Result<bool> {
+    const INSERT: &[u8] = b"INSERT INTO ";
+    let mut first = Vec::new();
+    (&mut *file).take(INSERT.len() as u64).read_to_end(&mut first)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(ROWS_END.len() as u64)))?;
+    let mut last = Vec::new();
+    file.take(ROWS_END.len() as u64).read_to_end(&mut last)?;
+    let no_inserts = last == b"\n\n";
+    Ok(last == ROWS_END || no_inserts || (first == INSERT && last.ends_with(INSERTS_END)))
 }
 
 const BLOCK: usize = 512;
@@ -150,6 +200,35 @@ mod tests {
                 assert!(watched(&whole[..cut], portion).is_err(), "cut at {cut}");
             }
         }
+    }
+
+    #[test]
+    fn a_text_is_watched() {
+        let mut watch = ForeignWatch::new(ForeignForm::Plain);
+        watch.push(Bytes::from_static(b"COPY public.t (a) FROM stdin;\n1\n")).unwrap();
+        assert!(matches!(watch.finish(), Err(Error::Truncated("SQL text"))));
+    }
+
+    #[test]
+    fn a_directory_is_whole_only_with_every_file_s_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).unwrap();
+        let look = || directory_is_whole(directory.path()).unwrap();
+        write("toc.dat", b"PGDMP");
+        write("blob_16385.dat", b"anything");
+        write("blobs_12.toc", b"16385 blob_16385.dat\n");
+        write("3001.dat.gz", b"\x1f\x8b");
+        write("3002.dat", b"\\.\n\n\n");
+        write("3003.dat", b"INSERT INTO public.t VALUES (1);\n\n\n");
+        write("3004.dat", b"\n\n");
+        let rows = b"1\tone\n2\ttwo\n\\.\n\n\n";
+        for cut in 0..rows.len() {
+            write("3000.dat", &rows[..cut]);
+            assert_eq!(look(), Err("3000.dat ends within its rows".to_owned()), "cut at {cut}");
+        }
+        write("3000.dat", rows);
+        assert_eq!(look(), Ok(()));
+        assert!(directory_is_whole(&directory.path().join("absent")).is_err());
     }
 
     #[test]

@@ -15,13 +15,14 @@ mod piece_check;
 mod piece_cutter;
 mod plain;
 mod read_back;
+mod text_watch;
 
 pub use archive_writer::{ArchiveWriter, StoredArchive};
 pub use contents::{Contents, TablePlan};
 pub use digest_tables::{DigestOptions, LiveDigests, digest_database};
 pub use error::Error;
 pub use foreign::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
-pub use foreign_watch::ForeignWatch;
+pub use foreign_watch::{ForeignWatch, directory_is_whole};
 pub use index_file::{FinishedIndex, IndexReader, IndexWriter};
 pub use pass_through::{OpenedStream, PassThroughOptions, pass_through, read_head};
 pub use plain::{PipeSink, PlainOptions, StoredPlain, read_back_plain, store_plain};
