@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use holdpoint_testkit::{Cluster, NEWEST};
 use holdpoint_tests::{Outcome, Place, assert_same, contents, program, shell};
 use serde_json::Value;
 
@@ -12,7 +13,11 @@ const MIGRATION: &str = "BEGIN; ALTER TABLE shop.orders ADD COLUMN weight intege
 
 /// A shop with `psql` and `holdpoint` on PATH, and the migration's file in the working directory.
 fn scene(place: Place, sql: &str) -> Scene {
-    let mut scene = Scene::with(place);
+    scene_on(Cluster::shared(NEWEST), place, sql)
+}
+
+fn scene_on(cluster: &'static Cluster, place: Place, sql: &str) -> Scene {
+    let mut scene = Scene::on(cluster, place);
     let psql = scene.cluster.bin_directory();
     let own = program();
     let path = format!("{}:{}:/usr/bin:/bin", own.parent().unwrap().display(), psql.display());
@@ -83,7 +88,7 @@ fn guard_of(scene: &Scene, flags: &[&str], script: &str) -> Value {
 
 /// Pastes a way back into a shell and returns the name of the database that it made.
 fn paste(scene: &Scene, command: &str) -> String {
-    let databases = "SELECT datname FROM pg_database WHERE datname LIKE '%_before_%' ORDER BY 1";
+    let databases = "SELECT datname FROM pg_database WHERE datname LIKE '%_restored_%' ORDER BY 1";
     let before = scene.cluster.psql("postgres", databases);
     let environment: BTreeMap<String, String> = scene.place.environment();
     let pasted = shell(&scene.place.work(), &environment, command);
@@ -118,7 +123,8 @@ fn a_migration_that_fails_in_the_middle_tells_its_way_back() {
         // People read the same command as text.
         let run = report["run"].as_str().unwrap();
         assert!(report["ways_back"][0]["command"].as_str().unwrap().contains(&format!("before:{run}")));
-        // The newest restore point may hold the damage now.
+        // A restore point from now on may hold the damage.
+        scene.place.backup();
         let target = scene.empty_database();
         let url = scene.cluster.url(&target);
         let failure =
@@ -143,7 +149,12 @@ fn the_way_back_is_told_as_text_too() {
 
 #[test]
 fn a_migration_that_rolls_back_leaves_nothing() {
-    let scene = scene(Place::local(), "BEGIN; DELETE FROM shop.order_lines; SELECT 1 / 0; COMMIT;");
+    // On a server of its own: what others do to the shared catalogs would leave it unknown.
+    let scene = scene_on(
+        Box::leak(Box::new(Cluster::new(NEWEST))),
+        Place::local(),
+        "BEGIN; DELETE FROM shop.order_lines; SELECT 1 / 0; COMMIT;",
+    );
     let before = contents(scene.cluster, &scene.database);
     let report = guard(&scene, &[], 10).json();
     assert_eq!(report["database"], "unchanged", "{report:#}");

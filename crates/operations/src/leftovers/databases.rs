@@ -153,7 +153,12 @@ fn named(name: &str) -> Option<Named<'_>> {
     }
     let (was, tail) = name.rsplit_once("_before_")?;
     let point = |tail: &str| {
-        let (time, nonce) = tail.split_once('_')?;
+        let (time, rest) = tail.split_once('_')?;
+        // A number is added where the name was taken.
+        let (nonce, taken) = rest.split_once('_').unwrap_or((rest, "2"));
+        if taken.parse::<u8>().is_err() {
+            return None;
+        }
         format!("{}-{nonce}", time.to_ascii_uppercase()).parse::<PointId>().ok()
     };
     if point(tail).is_some() {
@@ -196,6 +201,7 @@ mod tests {
         assert_eq!(named("holdpoint_restore_notes"), Some(Named::Perhaps));
         let replaced = "shop_before_20261121t024300z_k3f9";
         assert_eq!(named(replaced), Some(Named::Replaced { was: "shop" }));
+        assert_eq!(named("shop_before_20261121t024300z_k3f9_2"), Some(Named::Replaced { was: "shop" }));
         assert_eq!(named("shop_before_dump"), Some(Named::Perhaps));
         for other in ["shop", "shop_before_xmas", "shop_before_20261121", "holdpoint", "template1"] {
             assert_eq!(named(other), None, "{other}");
