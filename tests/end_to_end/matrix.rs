@@ -59,7 +59,7 @@ fn restores_everywhere(place: &Place, cluster: &Cluster, source: &str, expected:
             cluster.pg_restore(&[&arguments[..], &[how, archive.to_str().unwrap()]].concat())
         };
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "pg_restore with {how}: {said}");
+        assert!(output.status.success() && !said.contains("error:"), "pg_restore with {how}: {said}");
         assert_same(&format!("pg_restore with {how}"), expected, &contents(cluster, &by_stock));
         cluster.drop_database(&by_stock);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use holdpoint_testkit::{Cluster, NEWEST, sample};
 use holdpoint_tests::{Place, Tree, contents};
 
-/// A database of the newest major's shared server, dropped with the value, and a place that works on it.
+/// A database, mostly of the newest major's shared server, dropped with the value, and a place that works on it.
 pub(crate) struct Scene {
     pub(crate) cluster: &'static Cluster,
     pub(crate) database: String,
@@ -36,8 +36,12 @@ impl Scene {
     }
 
     /// A small shop, in a place that is made already.
-    pub(crate) fn with(mut place: Place) -> Self {
-        let cluster = Cluster::shared(NEWEST);
+    pub(crate) fn with(place: Place) -> Self {
+        Self::on(Cluster::shared(NEWEST), place)
+    }
+
+    /// A small shop on a server of the test's choice.
+    pub(crate) fn on(cluster: &'static Cluster, mut place: Place) -> Self {
         let database = name("shop");
         sample::load_shop(cluster, &database, 4_000);
         place.source(cluster, &database);

@@ -1,6 +1,8 @@
 //! What an S3 store answers that the tests' engine cannot be made to: canned answers between it and the program.
 
-use holdpoint_testkit::{Fault, FaultProxy, S3Server};
+use std::time::{Duration, Instant};
+
+use holdpoint_testkit::{ADMIN, Fault, FaultProxy, S3Server};
 use holdpoint_tests::{Failure, Place};
 
 use super::failed;
@@ -98,6 +100,13 @@ fn store_that_dies() {
     run.go_on();
     assert_eq!(run.finish().ended_with(8).failure().kind, "repository");
     server.resume();
+    // It answers for a while before it finds its own files again.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let path = format!("/{bucket}/backups/holdpoint.json");
+    while server.request(&ADMIN, "GET", &path, &[], &[], b"").status != 200 {
+        assert!(Instant::now() < deadline, "the store does not come back");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     assert_eq!(before, scene.place.tree());
     scene.place.backup();
     scene.place.prove();
