@@ -178,6 +178,14 @@ pub enum Error {
         /// Where it is.
         place: String,
     },
+    /// A dump that ends early.
+    #[error("{place} is cut: {reason}")]
+    CutDump {
+        /// Where it is.
+        place: String,
+        /// What is missing.
+        reason: String,
+    },
     /// A person or a time limit ended the work.
     #[error("interrupted")]
     Interrupted,
@@ -242,7 +250,7 @@ impl Error {
             | Self::ClockSkew { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } => ErrorKind::CouldNotRun,
-            Self::Differs { .. } => ErrorKind::Disproved,
+            Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::LeftBehind { failure, .. } => failure.kind(),
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use holdpoint_core::progress::Phase;
-use holdpoint_engine::{ForeignDump, ForeignForm, ForeignWatch, LOOK_BYTES, Wrapping, decompressed};
+use holdpoint_engine::{
+    ForeignDump, ForeignForm, ForeignWatch, LOOK_BYTES, Wrapping, decompressed, directory_is_whole,
+};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::{PgRestore, ProgramName, Psql, judge};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -47,6 +49,12 @@ pub(super) async fn restore(
     if options.foreign.is_none() && path.is_dir() {
         if !path.join("toc.dat").is_file() {
             return Err(Error::NotADump { place: place.to_owned() });
+        }
+        let directory = path.to_owned();
+        let looked = tokio::task::spawn_blocking(move || directory_is_whole(&directory));
+        let looked = looked.await.map_err(|error| Error::Internal(error.to_string()))?;
+        if let Err(reason) = looked.map_err(|source| reading(place, source))? {
+            return Err(Error::CutDump { place: place.to_owned(), reason });
         }
         if options.dry_run {
             return Ok(report);
