@@ -155,27 +155,28 @@ impl Backup<'_> {
                 running.terminate_group(GRACE).await.ok();
                 Err(Error::Interrupted)
             }
-            Err(Error::LeftBehind { failure, remains }) => {
-                let failure = Box::new(self.cause(running, *failure).await);
-                Err(Error::LeftBehind { failure, remains })
-            }
-            Err(error) => Err(self.cause(running, error).await),
-        }
-    }
-
-    /// Ends pg_dump after a failure and finds the cause: where pg_dump itself failed, its own words; else it is in the
-    /// way.
-    async fn cause(&self, mut running: Running, error: Error) -> Error {
-        let own = if stream_ended(&error) {
-            running.wait_within(GRACE, &self.context.cancel, GRACE).await.ok()
-        } else {
-            None
-        };
-        match own {
-            Some(ended) => judge(&self.programs.pg_dump, ended).map_or_else(Error::from, |_| cut(&error)),
-            None => {
-                running.terminate_group(GRACE).await.ok();
-                error
+            Err(error) => {
+                let (error, remains) = match error {
+                    Error::LeftBehind { failure, remains } => (*failure, Some(remains)),
+                    error => (error, None),
+                };
+                // Where pg_dump itself failed, its own words are the cause; else it is in the way.
+                let own = if stream_ended(&error) {
+                    running.wait_within(GRACE, &self.context.cancel, GRACE).await.ok()
+                } else {
+                    None
+                };
+                let failure = match own {
+                    Some(ended) => judge(&self.programs.pg_dump, ended).map_or_else(Error::from, |_| cut(&error)),
+                    None => {
+                        running.terminate_group(GRACE).await.ok();
+                        error
+                    }
+                };
+                Err(match remains {
+                    Some(remains) => Error::LeftBehind { failure: Box::new(failure), remains },
+                    None => failure,
+                })
             }
         }
     }

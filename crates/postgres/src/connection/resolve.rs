@@ -101,7 +101,8 @@ impl ConnectionSettings {
 
         let mut warnings = Vec::new();
         let user = values.get("user").or_else(|| environment.user()).map(str::to_owned);
-        let user = user.ok_or_else(|| bad("user", "is not given, USER is not in the environment, and the account has no name"))?;
+        let user = user
+            .ok_or_else(|| bad("user", "is not given, USER is not in the environment, and the account has no name"))?;
         let database = values.get("dbname").unwrap_or(&user).to_owned();
         let mut servers = servers(&values)?;
         passwords(&mut servers, &values, environment, &database, &user, &mut warnings);
