@@ -41,7 +41,7 @@ fn guard_with_a_repository_that_will_be_gone() {
 }
 
 #[test]
-fn several_verbs_need_a_database() {
+fn no_database_at_all() {
     let mut scene = Scene::local();
     scene.place.unset("DATABASE_URL").unset("HOLDPOINT_DATABASE");
     failed(&scene, &["backup"], 2).says(&["no database"]).hints(&["DATABASE_URL"]);

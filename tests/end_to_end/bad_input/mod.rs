@@ -12,6 +12,8 @@ mod store;
 mod target;
 mod volume;
 
+use std::collections::BTreeSet;
+
 use holdpoint_tests::Failure;
 
 use crate::scene::Scene;
@@ -29,4 +31,40 @@ pub(crate) fn refused(scene: &Scene, arguments: &[&str], code: i32) -> Failure {
 #[track_caller]
 pub(crate) fn failed(scene: &Scene, arguments: &[&str], code: i32) -> Failure {
     scene.place.holdpoint(&[arguments, &["--json"]].concat()).ended_with(code).failure()
+}
+
+/// Every row of the table names tests that exist, and every test of this folder stands in a row.
+#[test]
+fn the_table_is_the_tests() {
+    let page = include_str!("../../../docs/exit-codes.md").split("## Bad input").nth(1).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut named = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert_eq!(cells.len(), 5, "{row}");
+        let tests = cells[4].trim_end_matches(" |").split(", ");
+        named.extend(tests.map(|test| test.trim_matches('`').to_owned()));
+    }
+    let sources = [
+        ("configuration", include_str!("configuration.rs")),
+        ("connection", include_str!("connection.rs")),
+        ("database", include_str!("database.rs")),
+        ("pg_dump", include_str!("pg_dump.rs")),
+        ("repository", include_str!("repository.rs")),
+        ("restore_point", include_str!("restore_point.rs")),
+        ("scratch", include_str!("scratch.rs")),
+        ("store", include_str!("store.rs")),
+        ("target", include_str!("target.rs")),
+        ("volume", include_str!("volume.rs")),
+        ("phases", include_str!("../phases.rs")),
+        ("clock", include_str!("../../../crates/operations/tests/operations/clock.rs")),
+    ];
+    let mut written = BTreeSet::new();
+    for (module, source) in sources {
+        for test in source.split("test]\n").chain(source.split("test(flavor = \"multi_thread\")]\n")).skip(1) {
+            let name = test.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            written.extend(name.map(|name| format!("{module}::{name}")));
+        }
+    }
+    assert_eq!(named, written);
 }

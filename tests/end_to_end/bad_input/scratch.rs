@@ -121,7 +121,7 @@ fn on_the_disk_of_a_ci_runner() {
 }
 
 #[test]
-fn deadline_of_nobody() {
+fn level_that_cannot_be_asked_for() {
     let scene = with_extension();
     failed(&scene, &["verify", "--level", "sampled"], 2);
 }

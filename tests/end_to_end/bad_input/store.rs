@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use holdpoint_testkit::{ADMIN, Fault, FaultProxy, S3Server};
+use holdpoint_testkit::fake::FakePrograms;
+use holdpoint_testkit::{ADMIN, Fault, FaultProxy, NEWEST, S3Server};
 use holdpoint_tests::{Failure, Place};
 
 use super::failed;
@@ -110,4 +111,29 @@ fn store_that_dies() {
     assert_eq!(before, scene.place.tree());
     scene.place.backup();
     scene.place.prove();
+}
+
+/// A writer that may not even abort: the upload remains, and that is told and listed.
+#[test]
+fn aborting_refused_too() {
+    let (mut scene, proxy) = behind_proxy();
+    // More than a few parts.
+    scene.sql("CREATE TABLE shop.noise AS SELECT n, md5(n::text) || md5((-n)::text) AS body FROM generate_series(1, 800000) n");
+    let programs = FakePrograms::new(NEWEST);
+    programs.kill_after("pg_dump", 55_000_000);
+    scene.place.set("HOLDPOINT_POSTGRESQL_DIRECTORY", &programs.path().to_string_lossy());
+    let before = scene.place.tree();
+    for _ in 0..20 {
+        proxy.push_for("AbortMultipartUpload", Fault::s3_error(403, "AccessDenied"));
+    }
+    failed(&scene, &["backup", "--compress", "none"], 7)
+        .says(&["pg_dump", "upload", "archive.dump"])
+        .hints(&["holdpoint leftovers"]);
+    proxy.clear();
+    assert_eq!(before, scene.place.tree());
+    assert_eq!(scene.place.unfinished_uploads().len(), 1);
+    let report = scene.place.holdpoint(&["leftovers", "--json"]).ended_with(0).json();
+    assert_eq!(report["leftovers"][0]["kind"], "unfinished_upload", "{report:#}");
+    scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0s"]).ended_with(0);
+    assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
 }

@@ -43,7 +43,9 @@ pub(crate) async fn check(
     }
     let skew = (started_at - (context.clock)()).num_seconds();
     if skew.abs() > SKEW_SECONDS {
-        warnings.push(format!("the server's clock is {skew} s ahead of this machine's; ages follow the server's"));
+        let where_to = if skew > 0 { "ahead of" } else { "behind" };
+        let seconds = skew.unsigned_abs();
+        warnings.push(format!("the server's clock is {seconds} s {where_to} this machine's; ages follow the server's"));
     }
     readable(session, options, &mut warnings).await?;
     for blocker in preflight::blockers(session).await? {
