@@ -190,6 +190,8 @@ fn judge_postgres(
             _ => None,
         },
         error if error.is_cancelled() => return Err(Error::Interrupted),
+        // insufficient_privilege
+        error if error.sqlstate() == Some("42501") => Some(SUPERUSER.to_owned()),
         _ => Some("holdpoint doctor tries the scratch server alone".to_owned()),
     };
     match elsewhere {
