@@ -90,14 +90,6 @@ pub enum Error {
         /// The tables.
         tables: Vec<String>,
     },
-    /// The clocks of this machine, the server or the store differ too much.
-    #[error("the clock of {whose} is {seconds} s ahead of this machine's")]
-    ClockSkew {
-        /// Whose clock.
-        whose: String,
-        /// By how much.
-        seconds: i64,
-    },
     /// There is no such restore point.
     #[error("{selector} selects no restore point of {database}: {why}")]
     NoSuchPoint {
@@ -246,8 +238,7 @@ impl Error {
             | Self::TargetNotEmpty { .. }
             | Self::RolesMissing { .. }
             | Self::ReplaceRefused { .. }
-            | Self::UnsettledRun { .. }
-            | Self::ClockSkew { .. } => ErrorKind::Refused,
+            | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } => ErrorKind::CouldNotRun,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
@@ -271,7 +262,6 @@ impl Error {
             Self::RowSecurity { role, .. } => {
                 Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or back up as the tables' owner"))
             }
-            Self::ClockSkew { .. } => Some("set the clocks (NTP), then try again".to_owned()),
             Self::NoSuchPoint { .. } => Some("see what there is: holdpoint list".to_owned()),
             Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
             Self::TargetNotEmpty { .. } => Some(
