@@ -63,7 +63,7 @@ fn manifest(id: &PointId) -> Manifest {
         "identity": identity(),
         "server": {"version_num": 180006, "version": "18.6", "encoding": "UTF8", "locale_provider": "libc", "collate": "C",
             "ctype": "C", "locale": null, "collation_version": null, "lc_monetary": "C", "xmloption": "content"},
-        "client_version": "pg_dump", "snapshot": {"at": NOW, "wal_position": null, "timeline": 1, "standby": false},
+        "client_version": "pg_dump", "client_major": 18, "snapshot": {"at": NOW, "wal_position": null, "timeline": 1, "standby": false},
         "timings": {"started_at": NOW, "stored_for_ms": 1}, "codec": "none", "extensions": [],
         "database_properties": {"owner": "o", "grants": null, "comment": null, "settings": [], "connection_limit": -1},
         "totals": {"tables": 0, "rows": 0, "data_bytes": 0, "large_objects": 0, "large_object_bytes": 0, "sequences": 0,
