@@ -194,7 +194,11 @@ async fn make_roles(server: &ScratchServer, expected: &Expected) -> Result<Vec<S
     for role in &missing {
         for group in role.member_of.iter().filter(|group| there.contains(*group)) {
             let grant = format!("GRANT {} TO {}", quote_identifier(group), quote_identifier(&role.name));
-            session.run(WHAT, &grant).await?;
+            match session.run(WHAT, &grant).await {
+                // On somebody else's server our role may not hand out every role; what then lacks rights says so.
+                Err(error) if !ours && error.sqlstate() == Some("42501") => {}
+                granted => granted?,
+            }
         }
     }
     session.close().await;

@@ -63,7 +63,9 @@ async fn a_prompt_works_and_the_terminal_comes_back() {
 
 #[tokio::test]
 async fn interrupt_goes_to_the_child_alone() {
-    let mut held = Held::start("trap 'echo interrupted; exit 9' INT; echo waiting; while :; do sleep 0.05; done");
+    // The terminal is handed over right after the start; on a busy machine the child can be quicker.
+    let script = "trap 'echo interrupted; exit 9' INT; sleep 1; echo waiting; while :; do sleep 0.05; done";
+    let mut held = Held::start(script);
     held.expect("waiting").await;
     held.press(b"\x03").await;
     held.expect("interrupted").await;
