@@ -25,6 +25,10 @@ pub enum Phase {
     StartingScratch,
     /// The archive is read back and restored.
     Restoring,
+    /// Rows are loaded; indexes and constraints are about to be made.
+    BuildingIndexes,
+    /// Everything is made; the planner's statistics are about to be.
+    Analyzing,
     /// The restore ended; nothing is compared yet.
     Restored,
     /// Rows and objects are compared.
@@ -39,7 +43,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -49,6 +53,8 @@ impl Phase {
         Self::PublishingManifest,
         Self::StartingScratch,
         Self::Restoring,
+        Self::BuildingIndexes,
+        Self::Analyzing,
         Self::Restored,
         Self::Comparing,
         Self::RecordingVerification,
@@ -68,6 +74,8 @@ impl Phase {
             Self::PublishingManifest => "publishing-manifest",
             Self::StartingScratch => "starting-scratch",
             Self::Restoring => "restoring",
+            Self::BuildingIndexes => "building-indexes",
+            Self::Analyzing => "analyzing",
             Self::Restored => "restored",
             Self::Comparing => "comparing",
             Self::RecordingVerification => "recording-verification",
@@ -87,6 +95,12 @@ pub trait Progress: Send + Sync {
     fn advance(&self, bytes: u64);
     /// Something worth knowing happened, such as a retry or a warning.
     fn note(&self, message: &str);
+    /// A named part of the phase, such as a table, has moved `done` bytes so far, of `total` where that is known.
+    ///
+    /// Counted as in [`Progress::advance`], and besides it: an item's bytes are also told there. The part ends when
+    /// `done` reaches `total`, or with the phase. The name is shown as it is: quoted where a person would quote it,
+    /// never a value of a row.
+    fn item(&self, _name: &str, _done: u64, _total: Option<u64>) {}
 }
 
 /// Says nothing.

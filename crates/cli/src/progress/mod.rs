@@ -67,6 +67,8 @@ fn title(phase: Phase) -> &'static str {
         Phase::PublishingManifest => "publishing",
         Phase::StartingScratch => "starting a scratch server",
         Phase::Restoring => "restoring",
+        Phase::BuildingIndexes => "building indexes",
+        Phase::Analyzing => "analyzing",
         Phase::Restored => "restored",
         Phase::Comparing => "comparing",
         Phase::RecordingVerification => "recording the verdict",

@@ -69,6 +69,10 @@ impl Progress for Paused {
     fn note(&self, message: &str) {
         self.shown.note(message);
     }
+
+    fn item(&self, name: &str, done: u64, total: Option<u64>) {
+        self.shown.item(name, done, total);
+    }
 }
 
 #[cfg(test)]
