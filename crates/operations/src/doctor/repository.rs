@@ -40,8 +40,9 @@ pub(super) async fn open(subject: &Subject) -> Result<Opened, Error> {
     };
     let slow = || Store::Timeout { action: "open", key: layout::REPOSITORY.to_owned() };
     tokio::select! {
-        opened = tokio::time::timeout(OPEN_WITHIN, opening) => opened.map_err(|_| Error::from(slow()))?,
+        biased;
         () = subject.cancel.cancelled() => Err(Error::Interrupted),
+        opened = tokio::time::timeout(OPEN_WITHIN, opening) => opened.map_err(|_| Error::from(slow()))?,
     }
 }
 

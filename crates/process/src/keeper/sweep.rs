@@ -119,13 +119,22 @@ pub(super) fn clear(directory: ScratchDirectory) -> io::Result<Option<u32>> {
 
 fn stop(server: Pid) {
     group::signal_one(server, Signal::QUIT);
-    let deadline = Instant::now() + STOP_GRACE;
-    while group::is_alive(server) && Instant::now() < deadline {
+    if !ends_within(server, STOP_GRACE) {
+        group::signal_one(server, Signal::KILL);
+        // Its directory is removed next: what is still alive would write into it.
+        ends_within(server, STOP_GRACE);
+    }
+}
+
+fn ends_within(server: Pid, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while group::is_alive(server) {
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    if group::is_alive(server) {
-        group::signal_one(server, Signal::KILL);
-    }
+    true
 }
 
 /// Finds the postmasters of the data directories below a scratch directory.

@@ -18,7 +18,8 @@ fn is_running(pid: u32) -> bool {
         return false;
     }
     let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    !status.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+    // Reaped since it was asked: gone.
+    status.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
 }
 
 /// Polls a fact, with a long cap.
