@@ -90,6 +90,17 @@ impl Running {
         kill_process_group(self.id(), Signal::INT).expect("the program runs");
     }
 
+    /// Waits until the program has said something on stderr.
+    ///
+    /// # Panics
+    /// When it ends before, or does not say it within a minute.
+    #[track_caller]
+    pub fn wait_until_said(&mut self, text: &str) {
+        let path = self.output.path().join("stderr");
+        let said = || String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).contains(text);
+        self.wait_until(&format!("it says {text:?}"), Duration::from_secs(60), said);
+    }
+
     /// Waits until the program has ended.
     ///
     /// # Panics

@@ -210,6 +210,38 @@ fn in_mid_upload(mut scene: Scene, kill: bool) {
     assert_eq!(scene.objects_beyond(&[]), [""; 0]);
 }
 
+/// The first Ctrl-C asks pg_dump to end and waits for it; this one does not listen. The second waits for nobody.
+#[test]
+fn interrupted_twice_ends_at_once() {
+    let mut scene = Scene::local();
+    scene.place.backup();
+    let points = scene.place.points();
+    let proper = scene.place.environment()["HOLDPOINT_POSTGRESQL_DIRECTORY"].clone();
+    let programs = FakePrograms::new(NEWEST);
+    let version = "case \" $* \" in *' --version '*|*' -V '*) exec \"$REAL\" \"$@\";; esac";
+    let deaf = "trap '' TERM INT HUP\n\"$REAL\" \"$@\" 2>/dev/null | head -c 40000\nexec sleep 3600";
+    programs.replace("pg_dump", &format!("{version}\n{deaf}"));
+    scene.place.set("HOLDPOINT_POSTGRESQL_DIRECTORY", &programs.path().to_string_lossy());
+
+    let mut run = scene.place.start(&["backup", "--json"]);
+    let asleep = || processes_with(scene.place.path()).into_iter().filter(|one| one.line.starts_with("sleep 3600"));
+    run.wait_until("pg_dump stands still", Duration::from_secs(60), || asleep().count() == 1);
+    run.interrupt();
+    run.wait_until_said("once more ends at once");
+    run.interrupt();
+    let outcome = run.finish().ended_with(130);
+    assert!(outcome.stderr.contains("ended at once; see what was left: holdpoint leftovers"), "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "", "nothing was awaited that could be told");
+    // It did not wait for the deaf one, which is ended by hand.
+    assert_eq!(asleep().count(), 1);
+    asleep().for_each(|one| holdpoint_tests::kill(one.pid));
+    scene.assert_nothing_runs();
+    assert_eq!(scene.place.points(), points, "nothing is published");
+    scene.sweep(&points);
+    scene.place.set("HOLDPOINT_POSTGRESQL_DIRECTORY", &proper);
+    scene.place.backup();
+}
+
 #[test]
 fn killed_in_the_middle_of_an_upload() {
     in_mid_upload(Scene::on_s3(), true);

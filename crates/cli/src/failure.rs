@@ -2,12 +2,12 @@
 
 use std::error::Error as StdError;
 
+use holdpoint_core::Mask;
 use holdpoint_operations::ErrorKind;
 use serde::Serialize;
 
 use crate::config::ConfigError;
 use crate::hint;
-use crate::mask::Mask;
 use holdpoint::exit_code;
 
 /// Why a verb failed.
@@ -163,10 +163,10 @@ impl Failure {
         let consequence =
             matches!(kind, ErrorKind::Postgres | ErrorKind::Repository | ErrorKind::CouldNotRun | ErrorKind::Internal);
         let kind = if interrupted && consequence { ErrorKind::Interrupted } else { kind };
-        let message = mask.text(&self.to_string());
+        let message = mask.message(&self.to_string());
         let mut causes: Vec<String> = Vec::new();
         for cause in self.chain().skip(1) {
-            let text = mask.text(&cause.to_string());
+            let text = mask.message(&cause.to_string());
             // Some sources are repeated by what they are the source of; nobody wants to read that twice.
             let last = causes.last().unwrap_or(&message);
             if !text.is_empty() && !last.contains(&text) {
@@ -174,10 +174,16 @@ impl Failure {
             }
         }
         if let Some(why) = self.left_behind_by() {
-            causes.insert(0, mask.text(&why));
+            causes.insert(0, mask.message(&why));
         }
         let hint = if kind == self.kind() { self.hint() } else { hint::of_kind(kind) };
-        ErrorReport { kind, message, causes, hint: hint.map(|hint| mask.text(&hint)), exit_code: exit_code::of(kind) }
+        ErrorReport {
+            kind,
+            message,
+            causes,
+            hint: hint.map(|hint| mask.message(&hint)),
+            exit_code: exit_code::of(kind),
+        }
     }
 }
 

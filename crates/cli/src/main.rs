@@ -11,11 +11,11 @@ mod failure;
 mod hint;
 mod invocation;
 mod logging;
-mod mask;
 mod output;
 mod policy;
 mod progress;
 mod quantity;
+mod secrets;
 mod settings;
 mod signals;
 mod variables;
@@ -25,13 +25,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind as ClapKind;
 use holdpoint::exit_code;
+use holdpoint_core::Mask;
 use holdpoint_operations::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use arguments::{Arguments, Verb};
 use failure::{ErrorReport, Failure};
 use invocation::Invocation;
-use mask::Mask;
 use output::Output;
 use progress::Screen;
 use settings::Settings;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let screen = Screen::new();
     logging::start(&arguments.common, &variables, &screen);
     let output = Output::new(arguments.common.json);
-    let mut mask = Mask::new(secrets(&variables));
+    let mut mask = Mask::new(secrets::known(&variables));
     let cancel = CancellationToken::new();
     let done = runtime().and_then(|runtime| {
         let done = runtime.block_on(work(arguments, variables, screen, output.clone(), cancel.clone(), &mut mask));
@@ -91,16 +91,6 @@ async fn work(
     commands::run(&invocation, &arguments.verb).await
 }
 
-/// Values that must not be shown wherever they turn up.
-fn secrets(variables: &Variables) -> Vec<String> {
-    const NAMES: [&str; 4] =
-        ["PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
-    let named = NAMES.iter().filter_map(|name| variables.get(name)).map(str::to_owned);
-    let of_urls = variables.texts().flat_map(|(_, value)| mask::passwords(value));
-    let typed = std::env::args_os().flat_map(|word| mask::passwords(&word.to_string_lossy()));
-    named.chain(of_urls).chain(typed).collect()
-}
-
 /// The lines up to the first blank one: what is wrong, without usage.
 fn first_paragraph(text: &str) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
@@ -127,14 +117,14 @@ fn refuse(error: &clap::Error) -> u8 {
         return exit_code::DONE;
     }
     let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
-    let text = Mask::default().text(&error.render().to_string());
+    let text = Mask::default().message(&error.render().to_string());
     let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let unknown = match error.get(clap::error::ContextKind::InvalidArg) {
         Some(clap::error::ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
     };
-    let tip = unknown.and_then(|word| after_dashes(&words, word)).map(|tip| Mask::default().text(&tip));
+    let tip = unknown.and_then(|word| after_dashes(&words, word)).map(|tip| Mask::default().message(&tip));
     if json {
         let message = first_paragraph(&text);
         let hint = tip.or_else(|| hint::of_kind(ErrorKind::Usage));

@@ -1,39 +1,9 @@
-//! Sizes, durations, ages and counts: written for people, read from people.
+//! Durations, ages and instants, written for people and read from people; with sizes and counts as the core has them.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-
-/// Writes a number of bytes with the unit that keeps it short: `812 B`, `4.3 MiB`.
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut unit = 0;
-    let mut value = count as f64;
-    // 1023.95 would be written 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// Writes a number with its thousands apart: `1,234,567`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Writes a number with a noun: `1 table`, `3 tables`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
-}
+pub(crate) use holdpoint_core::quantity::{bytes, count, counted};
 
 /// Writes a duration in milliseconds: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 13 min`.
 pub(crate) fn milliseconds(ms: u64) -> String {
@@ -94,30 +64,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_stay_short() {
-        let cases = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (1_610_612_736, "1.5 GiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ];
-        for (number, text) in cases {
-            assert_eq!(bytes(number), text);
-        }
-    }
-
-    #[test]
-    fn thousands_are_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(count(number), text);
-        }
-        assert_eq!(counted(1, "table"), "1 table");
-        assert_eq!(counted(0, "table"), "0 tables");
-    }
 
     #[test]
     fn durations_carry_over() {

@@ -13,8 +13,11 @@ pub mod index;
 pub mod layout;
 pub mod ledger;
 pub mod manifest;
+pub mod mask;
 pub mod name;
 pub mod progress;
+pub mod quantity;
+pub mod secret;
 pub mod selector;
 pub mod verification;
 
@@ -23,4 +26,6 @@ pub use error::Error;
 pub use id::{PointId, RunId};
 pub use identity::Identity;
 pub use manifest::Manifest;
+pub use mask::Mask;
 pub use name::DatabaseName;
+pub use secret::Secret;

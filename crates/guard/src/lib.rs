@@ -8,7 +8,6 @@ mod command;
 mod error;
 mod ledger_writer;
 mod lock;
-mod mask;
 mod prepare;
 pub mod run;
 mod sessions;

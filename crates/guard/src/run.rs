@@ -6,7 +6,7 @@ use holdpoint_core::gate::{Decision, Policy};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::Verification;
-use holdpoint_core::{PointId, RunId};
+use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{self, CommandEnd};
 use crate::ledger_writer::LedgerWriter;
 use crate::lock::RunLock;
-use crate::mask::Mask;
 use crate::prepare::{self, Preparation, Prepared};
 use crate::start::{Start, position};
 use crate::state::{DatabaseState, Judgement};
@@ -142,10 +141,10 @@ pub async fn guard(
     prepare::check(backup, options)?;
     let start = Start::read(context, source).await?;
     let source = Source { settings: start.settings.clone(), ..source.clone() };
-    let mask = Mask::of(&source.settings);
+    let mask = Mask::new(source.settings.servers().iter().filter_map(|server| server.password.clone()));
     let run = RunId::new(start.now, context.seed);
     let command = mask.command(&options.command);
-    let operator = options.operator.as_deref().map(|text| mask.text(text));
+    let operator = options.operator.as_deref().map(|text| mask.script(text));
     let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
     let preparation = Preparation { context, source: &source, verify, backup, options };
     let guarded = Guarded { preparation, start, mask };
@@ -154,7 +153,7 @@ pub async fn guard(
         Ok(ready) => Ok(guarded.run(ready, ledger).await),
         Err(error) => {
             guarded.preparation.unpin(&ledger).await;
-            let reason = guarded.mask.text(&error.to_string());
+            let reason = guarded.mask.script(&error.to_string());
             if let Err(error) = ledger.write(RunState::Refused, vec![reason]).await {
                 context.progress.note(&format!("the refusal could not be written into the ledger: {error}"));
             }
@@ -213,7 +212,7 @@ impl Guarded<'_> {
         let mut remarks = Vec::new();
         if let Some(reason) = &ready.prepared.unproven {
             remarks.extend(ready.prepared.warnings.iter().cloned());
-            remarks.push(format!("runs although nothing is proven: {}", self.mask.text(reason)));
+            remarks.push(format!("runs although nothing is proven: {}", self.mask.script(reason)));
         }
         ready.before.note_transactions(ready.lock.session()).await?;
         ledger.write(RunState::Running, remarks).await?;
@@ -234,7 +233,7 @@ impl Guarded<'_> {
                 (None, format!("whether the way back's role may create databases could not be read: {error}"))
             }
         };
-        let warning = self.mask.text(&warning);
+        let warning = self.mask.script(&warning);
         self.preparation.context.progress.note(&warning);
         warnings.push(warning);
         role

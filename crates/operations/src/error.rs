@@ -1,7 +1,11 @@
 //! Why a verb failed, and what to do about it.
 
 use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::quantity::{counted, listed};
 use holdpoint_core::verification::Obstacle;
+
+/// So many names of a list are told.
+pub(crate) const LISTED: usize = 5;
 
 /// What kind of failure it is: one exit code each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -75,7 +79,7 @@ pub enum Error {
         instead: String,
     },
     /// The role cannot read everything.
-    #[error("role {role} cannot read {}", listed(objects))]
+    #[error("role {role} cannot read {}", listed(objects, LISTED))]
     CannotRead {
         /// The role.
         role: String,
@@ -83,7 +87,7 @@ pub enum Error {
         objects: Vec<String>,
     },
     /// Row security would hide rows.
-    #[error("row security hides rows of {} from role {role}", listed(tables))]
+    #[error("row security hides rows of {} from role {role}", listed(tables, LISTED))]
     RowSecurity {
         /// The role.
         role: String,
@@ -115,7 +119,7 @@ pub enum Error {
         holds: String,
     },
     /// Roles that own objects of the archive are missing on the target.
-    #[error("the target's server lacks roles that own objects: {}", listed(roles))]
+    #[error("the target's server lacks roles that own objects: {}", listed(roles, LISTED))]
     RolesMissing {
         /// The roles.
         roles: Vec<String>,
@@ -135,7 +139,7 @@ pub enum Error {
         obstacles: Vec<Obstacle>,
     },
     /// What was restored is not what was recorded.
-    #[error("the restored database differs from the restore point in {} places, the first: {}", differences.len(), differences.first().map(Difference::line).unwrap_or_default())]
+    #[error("the restored database differs from the restore point in {}, the first: {}", counted(differences.len() as u64, "place"), differences.first().map(Difference::line).unwrap_or_default())]
     Differs {
         /// What differs.
         differences: Vec<Difference>,
@@ -205,11 +209,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
 }
 
 impl Error {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use holdpoint_core::quantity::listed;
 use holdpoint_process::Status;
 
 use crate::programs::{Cause, ProgramsMissing};
@@ -311,5 +312,47 @@ fn caused_by_io(error: &(dyn std::error::Error + 'static)) -> bool {
 fn quoted_tail(tail: &str) -> String {
     let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
     let start = lines.len().saturating_sub(6);
-    if lines.is_empty() { String::new() } else { format!(" ({})", lines[start..].join("; ")) }
+    let lines: Vec<String> = lines[start..].iter().map(|line| without_most_tables(line)).collect();
+    if lines.is_empty() { String::new() } else { format!(" ({})", lines.join("; ")) }
+}
+
+/// Shortens the statement by which pg_dump locks every table of the database to its first three tables.
+fn without_most_tables(line: &str) -> String {
+    const STATEMENT: &str = "LOCK TABLE ";
+    const MOST: usize = 3;
+    let Some(start) = line.find(STATEMENT).map(|at| at + STATEMENT.len()) else { return line.to_owned() };
+    let list = &line[start..];
+    let end = list.find(" IN ACCESS ").unwrap_or(list.len());
+    let tables = separated(&list[..end]);
+    if tables.len() <= MOST {
+        return line.to_owned();
+    }
+    format!("{}{}{}", &line[..start], listed(&tables, MOST), &list[end..])
+}
+
+/// Splits at commas that stand outside of quoted names.
+fn separated(list: &str) -> Vec<String> {
+    let mut quoted = false;
+    let parts = list.split(|c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    parts.map(|part| part.trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_tables_is_cut() {
+        let line = |list: &str| format!("pg_dump: detail: Query was: LOCK TABLE {list} IN ACCESS SHARE MODE");
+        let shortened = |list: &str| without_most_tables(&line(list));
+        assert_eq!(shortened("public.a"), line("public.a"));
+        assert_eq!(shortened("a.a, a.b, a.c"), line("a.a, a.b, a.c"));
+        assert_eq!(shortened("a.a, a.b, \"a, \"\"x\", a.d, a.e"), line("a.a, a.b, \"a, \"\"x\" and 2 more"));
+        // The line itself was cut, in the middle of the list.
+        assert_eq!(without_most_tables("LOCK TABLE a, b, c, d, e…"), "LOCK TABLE a, b, c and 2 more");
+        assert_eq!(without_most_tables("pg_dump: error: x, y"), "pg_dump: error: x, y");
+    }
 }

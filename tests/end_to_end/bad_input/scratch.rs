@@ -35,6 +35,22 @@ fn unharmed(scene: &Scene, before: &Before) {
     assert_eq!(left, 0, "a scratch directory is left");
 }
 
+#[test]
+fn temporary_folder_missing() {
+    let mut scene = Scene::local();
+    scene.place.backup();
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap_or_default();
+    assert!(!config.contains("[scratch]"), "{config}");
+    let missing = scene.place.path().join("not/there");
+    scene.place.set("TMPDIR", &missing.to_string_lossy());
+    for verb in ["verify", "demo"] {
+        refused(&scene, &[verb], 2).says(&["TMPDIR", "not/there"]).hints(&["scratch.directory"]);
+    }
+    assert!(!missing.exists(), "it was made silently");
+    // What needs no scratch server does not mind.
+    scene.place.holdpoint(&["list"]).ended_with(0);
+}
+
 fn with_extension() -> Scene {
     let scene = Scene::local();
     scene.sql("CREATE EXTENSION hstore; ALTER TABLE shop.products ADD tags hstore");

@@ -1,6 +1,6 @@
 //! `holdpoint guard`.
 
-use holdpoint_core::DatabaseName;
+use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
 use holdpoint_operations::Source;
 use holdpoint_postgres::{ConnectionSettings, pooler};
@@ -9,7 +9,6 @@ use super::printed;
 use crate::arguments::GuardArguments;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
-use crate::mask::Mask;
 use crate::output;
 use crate::settings::Purpose;
 use holdpoint::exit_code;

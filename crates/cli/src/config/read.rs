@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use holdpoint_core::Mask;
 use holdpoint_core::verification::Level;
 use holdpoint_repository::RepositoryUrl;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{Config, ConfigError, ScratchKind, Value};
-use crate::mask::Mask;
 
 impl Config {
     /// Reads the text of the file at `path`, which is only named in errors.
@@ -85,7 +85,7 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
         let known: Vec<String> = names.collect();
         return ConfigError::UnknownKey { path, line, nearest: nearest(&key, &known), key, known };
     }
-    ConfigError::Wrong { path, line, reason: Mask::default().text(&without_values(message)) }
+    ConfigError::Wrong { path, line, reason: Mask::default().message(&without_values(message)) }
 }
 
 /// `invalid type: string "…", expected …` repeats the value: it goes.

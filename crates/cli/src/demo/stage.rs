@@ -57,7 +57,7 @@ impl Stage {
     pub(super) async fn set(invocation: &Invocation) -> Result<Self, Failure> {
         let search = invocation.settings.programs()?;
         let (major, psql) = newest(&search, invocation).await?;
-        let base = invocation.settings.scratch_directory();
+        let base = invocation.settings.usable_scratch_directory()?;
         std::fs::create_dir_all(&base).map_err(io("making the scratch directory"))?;
         let folder = tempfile::Builder::new()
             .prefix("holdpoint-demo-")

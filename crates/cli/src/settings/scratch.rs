@@ -42,7 +42,8 @@ impl Settings {
             ScratchKind::Local => {
                 let own = std::env::current_exe()
                     .map_err(|source| Failure::Io { what: "finding this program itself".to_owned(), source })?;
-                let mut local = LocalOptions::new(self.programs()?, major, self.scratch_directory(), own, [KEEPER]);
+                let directory = self.usable_scratch_directory()?;
+                let mut local = LocalOptions::new(self.programs()?, major, directory, own, [KEEPER]);
                 local.user = section.user.clone();
                 Ok(ScratchOptions::Local(Box::new(local)))
             }
@@ -68,6 +69,24 @@ impl Settings {
         let configured = self.config.scratch.directory.clone();
         let temporary = || self.variables.path("TMPDIR").filter(|path| path.is_absolute());
         configured.or_else(temporary).unwrap_or_else(|| PathBuf::from("/var/tmp"))
+    }
+
+    /// Gives the folder for something that will really be put there.
+    ///
+    /// A folder that the file names is made where it is missing. One that only `TMPDIR` names is not: it is the system's
+    /// to make, with its mode and its cleaner, and a variable that leads nowhere is mostly another machine's.
+    ///
+    /// # Errors
+    /// A usage failure where `TMPDIR` is what counts and names no directory.
+    pub(crate) fn usable_scratch_directory(&self) -> Result<PathBuf, Failure> {
+        let directory = self.scratch_directory();
+        if self.config.scratch.directory.is_none() && self.variables.path("TMPDIR").is_some() && !directory.is_dir() {
+            return Err(Failure::usage(
+                format!("TMPDIR is {}, which is not a directory", directory.display()),
+                "make it, unset TMPDIR, or name another folder: scratch.directory in holdpoint.toml",
+            ));
+        }
+        Ok(directory)
     }
 
     /// Refuses to put production rows on a CI runner's disk, unless the file allows it.

@@ -1,6 +1,7 @@
 //! Everything that would make a backup fail or worthless, asked before it starts.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::quantity::counted;
 use holdpoint_postgres::catalog::{database, roles};
 use holdpoint_postgres::identity::{self, ServerIdentity};
 use holdpoint_postgres::scratch::available_bytes;
@@ -96,7 +97,7 @@ async fn readable(session: &Session, options: &BackupOptions, warnings: &mut Vec
     let mut objects: Vec<String> =
         preflight::unreadable_relations(session).await?.into_iter().map(|relation| relation.name).collect();
     if let Some(large) = preflight::unreadable_large_objects(session).await? {
-        objects.push(format!("{} large objects of {}", large.count, large.owners.join(", ")));
+        objects.push(format!("{} of {}", counted(large.count, "large object"), large.owners.join(", ")));
     }
     let hidden: Vec<String> = preflight::filtered_tables(session).await?.into_iter().map(|table| table.name).collect();
     match (whole, objects.is_empty(), hidden.is_empty()) {
@@ -120,22 +121,20 @@ async fn not_covered(session: &Session) -> Result<Vec<String>, Error> {
     let mut not_covered =
         vec!["passwords of roles".to_owned(), "rows of materialized views (refreshed on restore)".to_owned()];
     if counts.foreign_tables > 0 {
-        not_covered.push(format!("rows of {} foreign tables", counts.foreign_tables));
+        not_covered.push(format!("rows of {}", counted(counts.foreign_tables.unsigned_abs(), "foreign table")));
     }
     // pg_dump leaves these out, or their options, for a role that is no superuser.
     let superuser = roles::own_rights(session).await?.superuser;
     if counts.subscriptions > 0 {
-        not_covered.push(if superuser {
-            format!("{} subscriptions are restored disabled", counts.subscriptions)
-        } else {
-            format!("{} subscriptions: only a superuser may dump them", counts.subscriptions)
-        });
+        let subscriptions = counted(counts.subscriptions.unsigned_abs(), "subscription");
+        let why = if superuser { "restored disabled" } else { "only a superuser may dump them" };
+        not_covered.push(format!("{subscriptions}: {why}"));
     }
     if !superuser {
         not_covered.push("options of other roles' user mappings: only a superuser may read them".to_owned());
     }
     if counts.prepared_transactions > 0 {
-        not_covered.push(format!("{} prepared transactions", counts.prepared_transactions));
+        not_covered.push(counted(counts.prepared_transactions.unsigned_abs(), "prepared transaction"));
     }
     Ok(not_covered)
 }

@@ -102,37 +102,3 @@ impl<'a> Findings<'a> {
         }
     }
 }
-
-/// Writes bytes for people.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| count >> shift > 0) else {
-        return format!("{count} bytes");
-    };
-    let tenths = (u128::from(count) * 10) >> shift;
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
-/// Lists names, the first few of them.
-pub(super) fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_readable() {
-        for (count, text) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (1536, "1.5 KiB"),
-            (10 << 20, "10.0 MiB"),
-            (u64::MAX, "16777215.9 TiB"),
-        ] {
-            assert_eq!(bytes(count), text);
-        }
-    }
-}

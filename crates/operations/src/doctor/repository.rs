@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::layout;
+use holdpoint_core::quantity::{bytes, counted, listed};
 use holdpoint_postgres::scratch::available_bytes;
 use holdpoint_repository::{
     Error as Store, Leftover, Probe, ProbeOptions, ProbeOutcome, Repository, RepositoryUrl, probe,
 };
 
 use super::database::SourceFacts;
-use super::findings::{Findings, bytes, listed};
+use super::findings::Findings;
 use super::{Outcome, Subject};
 use crate::Error;
+use crate::error::LISTED;
 use crate::leftovers::doctor_prefix;
 
 const OPEN_WITHIN: Duration = Duration::from_secs(60);
@@ -104,10 +106,14 @@ async fn read(findings: &mut Findings<'_>, subject: &Subject, repository: &Repos
     const NAME: &str = "manifests";
     if let Some((read, unreadable)) = findings.tried(NAME, READ_WITHIN, manifests(subject, repository)).await {
         if unreadable.is_empty() {
-            findings.ok(NAME, format!("{read} restore points, every manifest can be read"));
+            findings.ok(NAME, format!("{}, every manifest can be read", counted(read as u64, "restore point")));
         } else {
-            let detail =
-                format!("{} of {} cannot be read: {}", unreadable.len(), read + unreadable.len(), listed(&unreadable));
+            let detail = format!(
+                "{} of {} cannot be read: {}",
+                unreadable.len(),
+                read + unreadable.len(),
+                listed(&unreadable, LISTED)
+            );
             findings.failure(
                 NAME,
                 detail,

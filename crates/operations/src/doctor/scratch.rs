@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use holdpoint_core::manifest::{Extension, ServerFacts};
+use holdpoint_core::quantity::bytes;
 use holdpoint_postgres::scratch::{DatabaseLocale, LOCAL_WAL_BYTES, ScratchOptions, ScratchServer, available_bytes};
 use holdpoint_postgres::{Error as Postgres, Session, SessionPurpose, identity};
 use tokio_util::sync::CancellationToken;
 
 use super::Subject;
 use super::database::{Running, SourceFacts};
-use super::findings::{Findings, bytes};
+use super::findings::Findings;
 use crate::Error;
 use crate::verify::{extension_obstacles, obstacle_to_start, preload};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::name::quote_identifier;
+use holdpoint_core::quantity::counted;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use super::{Found, Leftover, LeftoverKind, Unseen, What, judge_age};
@@ -116,7 +117,7 @@ fn judge(
     min_age: TimeDelta,
 ) -> (bool, String) {
     if row.sessions > 0 {
-        return (false, format!("{} sessions use it", row.sessions));
+        return (false, format!("in use by {}", counted(row.sessions.unsigned_abs(), "session")));
     }
     let by_hand = format!("by hand: DROP DATABASE {}", quote_identifier(&row.name));
     match named {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::progress::Phase;
+use holdpoint_core::quantity::counted;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::Compared;
 use holdpoint_postgres::catalog::database;
@@ -131,9 +132,9 @@ async fn load(
         } else if !schema.text.is_empty() {
             // Without a proof on record nobody knows how these texts look after a restore.
             warnings.push(format!(
-                "{} texts of schema objects are written differently after the restore; verify the restore point to \
+                "written differently after the restore: {}; verify the restore point to \
                  know whether that is PostgreSQL's own rewriting",
-                schema.text.len()
+                counted(schema.text.len() as u64, "schema text")
             ));
         }
         compared.objects = expected.objects.len() as u64;

@@ -135,7 +135,7 @@ pub(super) async fn compare(
         findings.differences.extend(differences);
     }
     if expected.manifest.options.is_empty() {
-        findings.differences.extend(compare_properties(expected, &target).await?);
+        compare_properties(expected, &target, &mut findings).await?;
     } else {
         findings.notes.push("a part of the database: its properties and extensions were not compared".to_owned());
     }
@@ -206,13 +206,22 @@ async fn restore_schema(
     Ok(call.run_into(target, "", &context.cancel).await?)
 }
 
-/// Applies the recorded properties to the restored database and reads them back.
-async fn compare_properties(expected: &Expected, target: &ConnectionSettings) -> Result<Vec<Difference>, Error> {
+/// Applies the recorded properties to the restored database, reads them back, and adds what differs. What could not be
+/// applied is noted: it says why something differs.
+async fn compare_properties(
+    expected: &Expected,
+    target: &ConnectionSettings,
+    findings: &mut Findings,
+) -> Result<(), Error> {
     let session = Session::connect(target, &SessionPurpose::new("holdpoint verify")).await?;
     let manifest = &expected.manifest;
-    database_properties::apply(&session, target.database(), &manifest.database_properties).await?;
+    let refused = database_properties::apply(&session, target.database(), &manifest.database_properties).await?;
+    findings
+        .notes
+        .extend(refused.into_iter().map(|why| format!("could not be applied to the scratch database: {why}")));
     let properties = database::properties(&session).await?;
     let extensions = database::extensions(&session).await?;
     let recorded = (&manifest.database_properties, manifest.extensions.as_slice());
-    Ok(database_properties::compare(recorded, (&properties, &extensions)))
+    findings.differences.extend(database_properties::compare(recorded, (&properties, &extensions)));
+    Ok(())
 }

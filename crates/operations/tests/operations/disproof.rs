@@ -194,6 +194,26 @@ async fn a_damaged_or_missing_object_beside_the_archive_is_disproved_and_recorde
     }
 }
 
+/// What is read back differs, and the note says why: the statement that would have made it equal was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_property_that_cannot_be_applied_is_noted_with_the_servers_words() {
+    let scene = scene("properties").await;
+    let key = holdpoint_core::layout::manifest(&scene.place.context.database, &scene.point);
+    let path = scene.place.directory.path().join(key);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let setting = serde_json::json!({ "role": null, "name": "no_such_setting", "value": "1" });
+    manifest["database_properties"]["settings"] = serde_json::json!([setting]);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let options = support::verify_options(scene.scratch, Level::Full);
+    let found = verify(&scene.place.context, &scene.point, &options).await.unwrap().verification;
+    assert_eq!(found.verdict, Verdict::Disproved, "{:#?}", found.obstacles);
+    let differs = found.differences.iter().any(|one| one.aspect == Aspect::DatabaseProperty);
+    assert!(differs, "{:#?}", found.differences);
+    let note = found.notes.iter().find(|note| note.contains("could not be applied")).expect("a note");
+    assert!(note.contains("unrecognized configuration parameter \"no_such_setting\""), "{note}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_handed_on_and_rights_by_membership_restore_as_they_were() {
     let cluster = Cluster::start(ClusterOptions::major(18));

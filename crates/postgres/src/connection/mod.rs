@@ -6,7 +6,6 @@ mod parameter;
 mod passfile;
 mod refusal;
 mod resolve;
-mod secret;
 mod service_file;
 mod source;
 mod tls_settings;
@@ -25,7 +24,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use child_environment::ChildEnvironment;
 pub use environment::Environment;
-pub use secret::Secret;
+pub use holdpoint_core::Secret;
 pub use tls_settings::{Roots, SslMode, TlsSettings, TlsVersion};
 
 /// Where a server listens.

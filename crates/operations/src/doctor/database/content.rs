@@ -2,12 +2,13 @@
 
 use holdpoint_core::manifest::ServerFacts;
 use holdpoint_core::name::quote_identifier;
+use holdpoint_core::quantity::{bytes, counted, listed};
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::preflight::{self, ObjectCounts};
 use holdpoint_postgres::{Error, Session};
 
-use super::super::findings::{bytes, listed};
 use super::{ANSWER_WITHIN, Findings, Running, SourceFacts};
+use crate::error::LISTED;
 
 pub(super) async fn examine(findings: &mut Findings<'_>, session: &Session, running: Option<Running>) -> SourceFacts {
     let server = locale(findings, session).await;
@@ -70,7 +71,7 @@ async fn indexes(findings: &mut Findings<'_>, session: &Session) {
         None => findings.ok(NAME, "all are valid"),
         Some(first) => findings.warning(
             NAME,
-            format!("invalid, left by a broken CREATE INDEX CONCURRENTLY: {}", listed(&names)),
+            format!("invalid, left by a broken CREATE INDEX CONCURRENTLY: {}", listed(&names, LISTED)),
             format!("DROP INDEX CONCURRENTLY {first}; or REINDEX INDEX CONCURRENTLY {first};"),
         ),
     }
@@ -85,13 +86,13 @@ fn special(findings: &mut Findings<'_>, counts: ObjectCounts) {
             "SELECT * FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED",
         );
     }
-    for (count, what) in [
-        (counts.foreign_tables, "foreign tables, whose rows are elsewhere and in no backup"),
-        (counts.subscriptions, "subscriptions, which a restore leaves disabled"),
-        (counts.event_triggers, "event triggers, which only a superuser restores"),
+    for (count, what, remark) in [
+        (counts.foreign_tables, "foreign table", "rows are elsewhere and in no backup"),
+        (counts.subscriptions, "subscription", "a restore leaves it disabled"),
+        (counts.event_triggers, "event trigger", "only a superuser restores it"),
     ] {
         if count > 0 {
-            said.push(format!("{count} {what}"));
+            said.push(format!("{} ({remark})", counted(count.unsigned_abs(), what)));
         }
     }
     match said.is_empty() {

@@ -1,12 +1,13 @@
 //! What the role may read, and what would be hidden from it.
 
 use holdpoint_core::name::quote_identifier;
+use holdpoint_core::quantity::listed;
 use holdpoint_postgres::Session;
 use holdpoint_postgres::catalog::roles::{self, RoleRights};
 use holdpoint_postgres::preflight::{self, MissingRight, UnreadableRelation};
 
-use super::super::findings::listed;
 use super::{ANSWER_WITHIN, Findings};
+use crate::error::LISTED;
 
 /// More statements than this nobody pastes.
 const MOST_GRANTS: usize = 5;
@@ -43,7 +44,7 @@ async fn tables(findings: &mut Findings<'_>, session: &Session, role: &str) {
         return findings.ok(NAME, "the role may read every one");
     }
     let names: Vec<String> = unreadable.iter().map(|relation| relation.name.clone()).collect();
-    findings.failure(NAME, format!("role {role} cannot read {}", listed(&names)), grants(&unreadable, role));
+    findings.failure(NAME, format!("role {role} cannot read {}", listed(&names, LISTED)), grants(&unreadable, role));
 }
 
 fn grants(unreadable: &[UnreadableRelation], role: &str) -> String {
@@ -81,7 +82,7 @@ async fn large_objects(findings: &mut Findings<'_>, session: &Session, role: &st
             let detail = format!(
                 "role {role} cannot read {} of them, such as {}; their owners: {}",
                 unreadable.count,
-                listed(&examples),
+                listed(&examples, LISTED),
                 unreadable.owners.join(", ")
             );
             findings.failure(NAME, detail, cure);
@@ -100,7 +101,7 @@ async fn row_security(findings: &mut Findings<'_>, session: &Session, role: &str
     if filtered.iter().all(|table| table.forced && table.owner == role) {
         cure.push_str(" or, since the role owns them: ALTER TABLE … NO FORCE ROW LEVEL SECURITY;");
     }
-    findings.failure(NAME, format!("hides rows of {} from role {role}", listed(&names)), cure);
+    findings.failure(NAME, format!("hides rows of {} from role {role}", listed(&names, LISTED)), cure);
 }
 
 #[cfg(test)]

@@ -8,16 +8,19 @@ pub struct Secret(String);
 
 impl Secret {
     /// Wraps a secret.
+    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// Shows the secret, for the one place that needs it: the server, or a child's environment.
+    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
     /// Puts `mask` wherever the secret stands in a text, whatever part of it is percent-encoded there.
+    #[must_use]
     pub fn masked_in(&self, text: &str, mask: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         let mut rest = text;
@@ -58,6 +61,12 @@ fn length_of(secret: &[u8], text: &[u8]) -> Option<usize> {
         };
     }
     Some(at)
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
 }
 
 impl fmt::Debug for Secret {

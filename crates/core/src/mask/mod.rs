@@ -1,0 +1,105 @@
+//! Takes secrets out of texts that people or records get to see: the last net, after every place that should not have
+//! let them in.
+//!
+//! Two kinds of text, two rules. A *message* is our own or a program's prose, which must stay readable: known secrets,
+//! passwords of URLs and values of secret parameters go. A *command* is what somebody typed, where any flag may hold a
+//! secret: what merely looks like one goes too.
+
+mod address;
+mod value;
+
+use crate::Secret;
+use address::{urls, without_scheme};
+use value::{Introduction, is_name, is_scheme, is_secret, values};
+
+/// What stands in a secret's place.
+const MASK: &str = "***";
+/// Masking a shorter one would make every text unreadable.
+const SHORTEST: usize = 5;
+/// Words that are no secret even where they are a password: without them no text could be read.
+const WORDS: &str = "postgresql password holdpoint database";
+
+/// Secrets that are known by their value, and the rules for those that are not.
+#[derive(Clone, Default)]
+pub struct Mask {
+    known: Vec<Secret>,
+}
+
+impl Mask {
+    /// Collects known secrets. Short ones and everyday words are left out.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = impl Into<Secret>>) -> Self {
+        let mut mask = Self::default();
+        mask.learn(secrets);
+        mask
+    }
+
+    /// Adds secrets that became known later.
+    pub fn learn(&mut self, secrets: impl IntoIterator<Item = impl Into<Secret>>) {
+        let telling = |secret: &Secret| secret.expose().len() >= SHORTEST && !WORDS.contains(secret.expose());
+        self.known.extend(secrets.into_iter().map(Into::into).filter(telling));
+        // The longest first, so that a secret that contains another goes whole.
+        self.known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        self.known.dedup();
+    }
+
+    /// Masks a message: known secrets, passwords of URLs, values of parameters such as `password=`.
+    #[must_use]
+    pub fn message(&self, text: &str) -> String {
+        values(&urls(&self.without_known(text)), Introduction::Parameter)
+    }
+
+    /// Masks a text in which somebody gives orders, such as a shell's: known secrets, addresses with passwords, values
+    /// of whatever is named like a secret.
+    #[must_use]
+    pub fn script(&self, text: &str) -> String {
+        values(&without_scheme(&urls(&self.without_known(text))), Introduction::Any)
+    }
+
+    /// Masks the words of a command.
+    #[must_use]
+    pub fn command(&self, words: &[String]) -> Vec<String> {
+        let mut secret_follows = false;
+        let mut masked = Vec::with_capacity(words.len());
+        for word in words {
+            if secret_follows && is_scheme(word) {
+                masked.push(word.clone());
+                continue;
+            }
+            if secret_follows && !word.starts_with('-') {
+                masked.push(MASK.to_owned());
+                secret_follows = false;
+                continue;
+            }
+            let name = word.strip_suffix(':').unwrap_or(word);
+            let named = name.len() < word.len() || word.starts_with('-');
+            secret_follows = named && is_name(name) && is_secret(name);
+            masked.push(self.word(word));
+        }
+        masked
+    }
+
+    /// Masks one word: what follows `NAME=` is the value up to the word's end, whatever is in it. A word with blanks
+    /// may be a script, so it is read as a text.
+    fn word(&self, word: &str) -> String {
+        match word.split_once('=') {
+            Some((name, value)) if is_name(name) && is_secret(name) && !value.contains(char::is_whitespace) => {
+                format!("{name}={}", if value.is_empty() { "" } else { MASK })
+            }
+            _ => self.script(word),
+        }
+    }
+
+    fn without_known(&self, text: &str) -> String {
+        self.known.iter().fold(text.to_owned(), |text, secret| secret.masked_in(&text, MASK))
+    }
+}
+
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mask({} secrets)", self.known.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

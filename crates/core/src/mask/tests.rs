@@ -1,0 +1,105 @@
+use super::*;
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn secrets_in_every_usual_place_go() {
+    let mask = Mask::new(["known/secret".to_owned()]);
+    for (given, expected) in [
+        ("psql postgres://ann:hush@h/db", "psql postgres://ann:***@h/db"),
+        ("psql postgres://ann:hu@sh@h/db?x=1", "psql postgres://ann:***@h/db?x=1"),
+        ("migrate --password=hush up", "migrate --password=*** up"),
+        ("migrate --db-password hush up", "migrate --db-password *** up"),
+        ("migrate --password --force up", "migrate --password --force up"),
+        ("env PGPASSWORD=hush psql", "env PGPASSWORD=*** psql"),
+        ("flyway -Dflyway.password=hush", "flyway -Dflyway.password=***"),
+        ("x API_KEY=a;b&c", "x API_KEY=***"),
+        ("psql host=h\u{a0}password='two'", "psql host=h\u{a0}password=***"),
+        ("a known/secret b known%2fsecret", "a *** b ***"),
+        ("psql -c select=1 --file=x.sql", "psql -c select=1 --file=x.sql"),
+        ("tool --token=", "tool --token="),
+        ("tool --db-pass hush up", "tool --db-pass *** up"),
+        ("tool -token hush up", "tool -token *** up"),
+        ("tool --auth=hush up", "tool --auth=*** up"),
+        ("tool --password:hush up", "tool --password:*** up"),
+        ("tool --pwd hush PWD=hush DB_PASS=hush", "tool --pwd *** PWD=*** DB_PASS=***"),
+        ("curl -H Authorization: Bearer hush x", "curl -H Authorization: Bearer *** x"),
+        ("goose mysql ann:hu@sh@tcp(h:1)/db", "goose mysql ann:***@tcp(h:1)/db"),
+        ("goose ann:hush@db.example.com:5432/shop", "goose ann:***@db.example.com:5432/shop"),
+        ("goose --dsn=ann:hush@localhost", "goose --dsn=ann:***@localhost"),
+        ("npm run auth:migrate --author ann", "npm run auth:migrate --author ann"),
+        ("psql --no-password shop db:migrate", "psql --no-password shop db:migrate"),
+        ("docker run image:tag@sha256:0a git@h.example:x", "docker run image:tag@sha256:0a git@h.example:x"),
+    ] {
+        assert_eq!(mask.command(&words(given)).join(" "), expected);
+    }
+}
+
+#[test]
+fn a_shell_command_in_one_word_is_masked_too() {
+    let mask = Mask::default();
+    let given = "PGPASSWORD='a b' psql -c 'select 1' && curl https://u:p@h/x";
+    assert_eq!(mask.script(given), "PGPASSWORD=*** psql -c 'select 1' && curl https://u:***@h/x");
+    for (given, expected) in [
+        (r#"curl -d '{"password":"hu sh", "x": 1}' h"#, r#"curl -d '{"password":***, "x": 1}' h"#),
+        (r#"curl -d "{\"token\": \"hu sh\"}""#, r#"curl -d "{\"token\": ***}""#),
+        ("curl -H 'Authorization: Bearer hush' h", "curl -H 'Authorization: ***' h"),
+        ("password: hush, x", "password: *** x"),
+        ("migrate --db-pass hush && x", "migrate --db-pass *** && x"),
+        ("psql -c \"ALTER ROLE a PASSWORD 'hu sh'\"", "psql -c \"ALTER ROLE a PASSWORD ***\""),
+        (r"PGPASSWORD='hu'\''sh sh' psql", "PGPASSWORD=*** psql"),
+        ("a::pass::b tokens https://pass://x", "a::pass::b tokens https://pass://x"),
+    ] {
+        assert_eq!(mask.script(given), expected);
+    }
+    assert!(!format!("{:?}", Mask::new(["hush-hush".to_owned()])).contains("hush"));
+}
+
+#[test]
+fn passwords_of_urls_go_from_messages() {
+    let mask = Mask::default();
+    for (text, masked) in [
+        ("postgresql://ann:hush@h/db", "postgresql://ann:***@h/db"),
+        ("at 'postgres://ann:hu@sh@h/db?x=1'.", "at 'postgres://ann:***@h/db?x=1'."),
+        ("postgresql://ann@h:5432/db", "postgresql://ann@h:5432/db"),
+        ("s3://k:s@b and file:///x:1/y", "s3://k:***@b and file:///x:1/y"),
+        ("postgres://:hush@h", "postgres://:***@h"),
+        ("no url: a@b", "no url: a@b"),
+    ] {
+        assert_eq!(mask.message(text), masked);
+    }
+}
+
+#[test]
+fn values_of_secret_parameters_go_from_messages() {
+    let mask = Mask::default();
+    for (text, masked) in [
+        ("host=h password=hush user=u", "host=h password=*** user=u"),
+        ("password='two words' x", "password=*** x"),
+        ("?user=u&Password=hush&x=1", "?user=u&Password=***&x=1"),
+        ("PGPASSWORD=hush pg_dump", "PGPASSWORD=*** pg_dump"),
+        ("password=", "password="),
+        ("password='open", "password=***"),
+    ] {
+        assert_eq!(mask.message(text), masked);
+    }
+}
+
+#[test]
+fn known_secrets_go_wherever_they_stand() {
+    let mask = Mask::new(["hunter2x".to_owned(), "hunter2xlonger".to_owned(), "ab".to_owned()]);
+    assert_eq!(mask.message("a hunter2xlonger, a hunter2x, ab"), "a ***, a ***, ab");
+    assert!(!format!("{mask:?}").contains("hunter"));
+}
+
+/// A message keeps the words that a command would lose.
+#[test]
+fn messages_stay_readable() {
+    let mask = Mask::default();
+    for text in ["connection parameter password: is empty", "use --token or --auth x", "auth=md5 failed", "pwd: /tmp"] {
+        assert_eq!(mask.message(text), text);
+    }
+    assert_eq!(mask.script("use --token x"), "use --token ***");
+}
