@@ -126,9 +126,9 @@ impl Failure {
             Self::Unprinted(_) => Some(
                 "nothing else failed: look at where stdout goes; what was done shows in: holdpoint status".to_owned(),
             ),
-            Self::Operation(error) => error.hint().or_else(|| hint::of_operation(error)),
-            Self::Repository(error) => hint::of_repository(error),
-            Self::Guard(error) => error.hint().or_else(|| hint::of_guard(error)),
+            Self::Operation(error) => error.hint(),
+            Self::Repository(error) => holdpoint_operations::hint::of_repository(error),
+            Self::Guard(error) => error.hint(),
             _ => None,
         };
         own.or_else(|| self.chain().find_map(hint::of_cause)).or_else(|| hint::of_kind(self.kind()))

@@ -3,7 +3,7 @@
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::verification::Obstacle;
-use holdpoint_operations::ErrorKind;
+use holdpoint_operations::{ErrorKind, hint};
 
 use crate::lock::LockHolder;
 
@@ -134,7 +134,9 @@ impl Error {
                 Some(cure.map_or_else(|| anyway.to_owned(), |cure| format!("{cure}; {anyway}")))
             }
             Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
-            Self::Postgres(_) | Self::Repository(_) | Self::Usage(_) | Self::Interrupted => None,
+            Self::Postgres(error) => hint::of_postgres(error),
+            Self::Repository(error) => hint::of_repository(error),
+            Self::Usage(_) | Self::Interrupted => None,
         }
     }
 }

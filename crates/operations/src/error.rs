@@ -4,6 +4,8 @@ use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::quantity::{counted, listed};
 use holdpoint_core::verification::Obstacle;
 
+use crate::hint;
+
 /// So many names of a list are told.
 pub(crate) const LISTED: usize = 5;
 
@@ -281,6 +283,11 @@ impl Error {
             Self::LeftBehind { failure, .. } => {
                 failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
             }
+            Self::Postgres(error) | Self::Engine(holdpoint_engine::Error::Postgres(error)) => hint::of_postgres(error),
+            Self::Repository(error) | Self::Engine(holdpoint_engine::Error::Repository(error)) => {
+                hint::of_repository(error)
+            }
+            Self::Core(holdpoint_core::Error::NewerFormat { .. }) => Some(hint::NEWER.to_owned()),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ mod database_properties;
 pub mod doctor;
 mod error;
 mod expected;
+pub mod hint;
 pub mod init;
 pub mod leftovers;
 pub mod restore;

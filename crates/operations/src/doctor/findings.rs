@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdpoint_core::progress::Progress;
 use tokio_util::sync::CancellationToken;
 
-use super::{Check, DoctorReport, Outcome, Subject, cure};
+use super::{Check, DoctorReport, Outcome, Subject};
 use crate::Error;
 
 /// The lines of one section, as they come.
@@ -47,7 +47,8 @@ impl<'a> Findings<'a> {
     }
 
     pub(super) fn failed(&mut self, name: &str, error: &Error) {
-        self.failure(name, error.line(), cure::of(error));
+        let cure = error.hint().unwrap_or_else(|| "see the reason; then run: holdpoint doctor".to_owned());
+        self.failure(name, error.line(), cure);
     }
 
     /// Says aloud that something was not tried.

@@ -4,7 +4,6 @@
 //! started, objects are written and removed. Nothing is recorded, and nothing of it stays. The first failure ends
 //! nothing: what depends on it is named as not tried.
 
-mod cure;
 mod database;
 mod findings;
 mod programs;

@@ -1,0 +1,124 @@
+//! The next step after a failure of a server, a program or a store: each said once, for every verb and for `doctor`.
+
+use holdpoint_postgres::Error as Postgres;
+use holdpoint_postgres::programs::Cause;
+use holdpoint_repository::Error as Repository;
+
+/// Gives what to do about a failure of PostgreSQL or its programs; `None` where the message says all that is known.
+pub fn of_postgres(error: &Postgres) -> Option<String> {
+    let hint = match error {
+        Postgres::BadConnectionString(_) | Postgres::UnknownParameter { .. } | Postgres::BadParameter { .. } => {
+            "write postgresql://user:password@host:5432/database"
+        }
+        Postgres::UnknownHost { .. } => "check the host in the URL, and the network's names (DNS, VPN)",
+        Postgres::HostUnreachable { .. } | Postgres::ConnectTimedOut { .. } => {
+            "check host and port in the URL, whether the server runs, and the firewall"
+        }
+        Postgres::WrongPassword { .. } => {
+            "check user and password in the URL (special characters are percent-encoded), PGPASSWORD or ~/.pgpass"
+        }
+        Postgres::PasswordMissing { .. } => "put the password into PGPASSWORD or ~/.pgpass",
+        Postgres::NotAllowed { .. } => {
+            "let the role in with pg_hba.conf and SELECT pg_reload_conf(), or GRANT CONNECT ON DATABASE … TO …"
+        }
+        Postgres::NoSuchDatabase { .. } => {
+            "check the database's name at the end of the URL; psql -l lists what there is"
+        }
+        Postgres::TooManyConnections { .. } => {
+            "retry later or with fewer --jobs; else end idle connections, or raise max_connections or the role's \
+             CONNECTION LIMIT"
+        }
+        Postgres::ServerNotReady { .. } => "retry in a moment; the server's log says what it is doing",
+        Postgres::ConnectionLost { .. } => LOST,
+        Postgres::StartupRefused { .. } | Postgres::SettingDiffers { .. } => {
+            "give the URL of PostgreSQL itself, past the pooler, in DIRECT_URL"
+        }
+        Postgres::TlsNotOffered { .. } => "switch on TLS on the server, or say sslmode=disable if the way is safe",
+        Postgres::ClientTooOld { .. } => "leave out the client major, or name the server's",
+        Postgres::ProgramMissing(missing) => {
+            return Some(format!(
+                "{}: HOLDPOINT_POSTGRESQL_DIRECTORY, or postgresql_directory in holdpoint.toml",
+                missing.name.cure(missing.major)
+            ));
+        }
+        Postgres::ProgramFailed { cause, .. } => match **cause {
+            Cause::LockTimeout => "see who holds the lock (pg_stat_activity, pg_locks), or wait longer: --lock-wait 5m",
+            Cause::ConnectionLost => LOST,
+            Cause::OutOfDisk => "free some disk, here or at the server",
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+const LOST: &str = "check the server's log, then try again; nothing was published";
+
+/// Gives what to do about a failure of the repository; `None` where the message says all that is known.
+pub fn of_repository(error: &Repository) -> Option<String> {
+    let hint = match error {
+        Repository::BucketNotFound { .. } => {
+            "create the bucket or directory and run: holdpoint init; or correct the repository's URL"
+        }
+        Repository::NotARepository { .. } => "make it one: holdpoint init; or correct the repository's URL",
+        // The rights of a directory are those of its files.
+        Repository::AccessDenied { code, .. } if of_files(code) => {
+            "see who owns the repository's files and their mode (ls -l); run holdpoint as that user, or let this one in"
+        }
+        Repository::AccessDenied { .. } => {
+            "see what the credentials may do: holdpoint doctor; what they need: holdpoint init --print-policy writer"
+        }
+        Repository::Credentials { .. } => "log in (aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
+        Repository::WrongRegion { .. } => "set repository.s3.region in holdpoint.toml, or AWS_REGION",
+        Repository::ClockSkew { .. } => "set this machine's clock (NTP)",
+        Repository::Full { .. } => "make room, then see what an unfinished write left: holdpoint leftovers",
+        Repository::Corrupt { .. } => "verify it again: holdpoint verify; if that fails too, use another restore point",
+        Repository::NewerFormat { .. } => NEWER,
+        Repository::InvalidRecord { .. } => {
+            "it was changed or damaged after it was written: bring it back from a version or copy of the bucket, or \
+             use another restore point: holdpoint list"
+        }
+        Repository::UploadLeftBehind { .. } => "remove what remains: holdpoint leftovers --remove",
+        Repository::Throttled { .. } | Repository::Timeout { .. } => {
+            "retry later, or set repository.s3.parallel_uploads lower"
+        }
+        Repository::Io { .. } => "look at the network or the disk, then run: holdpoint doctor",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// What to do about a record of a newer form.
+pub(crate) const NEWER: &str = "install the newer holdpoint that wrote it";
+
+/// Tells a refusal by the file system from one by a store: only the first speaks in the system's words.
+fn of_files(code: &str) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    [PermissionDenied, ReadOnlyFilesystem].iter().any(|kind| kind.to_string() == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_and_a_bucket_that_refuse_have_different_cures() {
+        let denied = |code: String| Repository::AccessDenied { action: "write", key: "k".into(), code };
+        let files = of_repository(&denied(std::io::ErrorKind::PermissionDenied.to_string())).unwrap();
+        assert!(files.contains("owns") && !files.contains("policy"), "{files}");
+        assert!(of_repository(&denied("AccessDenied".to_owned())).unwrap().contains("--print-policy"));
+    }
+
+    /// Whoever passes an error on passes its hint on.
+    #[test]
+    fn a_hint_survives_what_the_error_is_wrapped_in() {
+        use crate::Error;
+        let lost = || Postgres::ConnectionLost { what: "x".into(), reason: None };
+        let wrapped = [Error::Postgres(lost()), Error::Engine(holdpoint_engine::Error::Postgres(lost()))];
+        for error in wrapped {
+            assert_eq!(error.hint().as_deref(), Some(LOST));
+            let behind = Error::LeftBehind { failure: Box::new(error), remains: "y".into() };
+            assert_eq!(behind.hint().as_deref(), Some(LOST));
+        }
+    }
+}
