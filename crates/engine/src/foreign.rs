@@ -59,7 +59,43 @@ impl ForeignDump {
             return whole(ForeignForm::Tar);
         }
         let text = !first.is_empty() && !first.contains(&0);
-        if text { whole(ForeignForm::Plain) } else { None }
+        if text && begins_as_sql(first) { whole(ForeignForm::Plain) } else { None }
+    }
+}
+
+/// Words that a statement of a script can begin with (PostgreSQL manual, "SQL Commands"); `PGDMP` is not among them.
+const STATEMENTS: &str = " abort alter analyze begin call checkpoint close cluster comment commit copy create deallocate \
+                          declare delete discard do drop end execute explain fetch grant import insert listen load lock \
+                          merge move notify prepare reassign refresh reindex release reset revoke rollback savepoint \
+                          security select set show start table truncate unlisten update vacuum values with ";
+
+/// Tells whether a text begins as a script for psql may: after blanks and comments with a statement or a command of
+/// psql's own. A text whose comments are longer than what was looked at may be one.
+fn begins_as_sql(text: &[u8]) -> bool {
+    let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    loop {
+        rest = rest.trim_ascii_start();
+        let end = match rest {
+            [b'-', b'-', ..] => rest.iter().position(|byte| *byte == b'\n'),
+            [b'/', b'*', ..] => rest.windows(2).position(|two| two == b"*/").map(|at| at + 1),
+            [b';', ..] => Some(0),
+            _ => break,
+        };
+        let Some(end) = end else { return true };
+        rest = &rest[end + 1..];
+    }
+    let word = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    match rest.first() {
+        // Nothing but comments so far, or psql's \connect, \restrict and the like.
+        None | Some(b'\\') => true,
+        Some(b'(') => true,
+        Some(_) if word == 0 => false,
+        // The word may have been cut by the end of what was looked at.
+        Some(_) if word == rest.len() => true,
+        Some(_) => {
+            let word = format!(" {} ", String::from_utf8_lossy(&rest[..word]).to_ascii_lowercase());
+            STATEMENTS.contains(&word)
+        }
     }
 }
 
@@ -101,6 +137,34 @@ mod tests {
         assert_eq!(form(&tar), Some(ForeignForm::Tar));
         assert_eq!(form(b""), None, "an empty file is no dump");
         assert_eq!(form(b"\x7fELF\0\0"), None);
+    }
+
+    #[test]
+    fn a_text_that_is_no_sql_is_no_dump() {
+        let sql = |text: &str| ForeignDump::recognise(text.as_bytes()).is_some();
+        for text in [
+            "--\n-- PostgreSQL database dump\n--\n\n\\restrict x\nSET a = 1;",
+            "\u{feff}set x = 1;",
+            "/* a\n comment */ -- another\nINSERT INTO t VALUES (1);",
+            "\\connect shop",
+            "  ;\n(SELECT 1);",
+            "-- only a comment that goes on",
+            "/* so does this",
+            "crea",
+        ] {
+            assert!(sql(text), "{text}");
+        }
+        for text in [
+            "Dear all,\nplease find attached",
+            "{\"tables\": []}",
+            "id,name\n1,a\n",
+            "<html><body>404</body></html>",
+            "settings go here",
+            "1 2 3",
+            "-- a comment\nnot a statement",
+        ] {
+            assert!(!sql(text), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -172,7 +172,9 @@ fn a_dump_that_is_none() {
     let place = scene.place.work();
     std::fs::write(place.join("picture.dump"), [0x89, b'P', b'N', b'G', 0, 1, 2, 3]).unwrap();
     std::fs::create_dir(place.join("a folder")).unwrap();
-    for dump in ["./picture.dump", "./a folder", "./absent.dump"] {
+    std::fs::write(place.join("letter.sql"), "Dear all,\nplease find the dump attached.\n").unwrap();
+    holdpoint_tests::shell(&place, &scene.place.environment(), "gzip -k letter.sql").ended_with(0);
+    for dump in ["./picture.dump", "./a folder", "./absent.dump", "./letter.sql", "./letter.sql.gz"] {
         failed(&scene, &["restore", "--from", dump, "--into", &url], 6).says(&[dump.trim_start_matches("./")]);
         assert_eq!(scene.cluster.psql(&target, "SELECT count(*) FROM pg_class WHERE oid >= 16384"), "0");
     }

@@ -8,5 +8,6 @@ mod doctor;
 mod foreign;
 mod keeper;
 mod leftovers;
+mod mutated;
 mod support;
 mod vertical;
