@@ -12,6 +12,7 @@ pub mod preflight;
 pub mod programs;
 pub mod scratch;
 pub mod session;
+pub mod waiters;
 
 pub use connection::ConnectionSettings;
 pub use error::Error;

@@ -26,7 +26,7 @@ fn readers_survive_any_damage_in_little_memory() {
     }
     let folder = tempfile::tempdir().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(real_files(folder.path()));
-    let limited = format!("ulimit -v {ADDRESS_SPACE_KIB} && exec \"$0\" --exact mutated::{}", TEST);
+    let limited = format!("ulimit -v {ADDRESS_SPACE_KIB} && exec \"$0\" --exact mutated::{TEST}");
     let child = Command::new("/bin/sh")
         .args(["-c", &limited])
         .arg(std::env::current_exe().unwrap())

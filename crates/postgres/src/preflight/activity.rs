@@ -88,7 +88,7 @@ pub async fn open_transactions(session: &Session, older_than_s: u32) -> Result<V
 }
 
 /// Gives the leading words of a statement as far as they are SQL's own, so that no value shows.
-fn keywords(statement: &str) -> Option<String> {
+pub(crate) fn keywords(statement: &str) -> Option<String> {
     const VERBS: &[&str] = &[
         "ALTER", "ANALYZE", "BEGIN", "CALL", "CLUSTER", "COMMIT", "COPY", "CREATE", "DELETE", "DROP", "INSERT", "LOCK",
         "MERGE", "REFRESH", "REINDEX", "ROLLBACK", "SELECT", "SET", "TRUNCATE", "UPDATE", "VACUUM", "WITH",

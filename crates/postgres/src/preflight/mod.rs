@@ -9,6 +9,7 @@ mod objects;
 mod rights;
 mod row_security;
 
+pub(crate) use activity::keywords;
 pub use activity::{Blocker, OpenTransaction, blockers, open_transactions};
 pub use capacity::{Headroom, TableSize, clock, headroom, table_sizes};
 pub use objects::{ObjectCounts, object_counts};

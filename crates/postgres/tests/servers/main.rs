@@ -11,6 +11,7 @@ mod preflight;
 mod sessions;
 mod tls;
 mod transaction_pooler;
+mod waiting;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

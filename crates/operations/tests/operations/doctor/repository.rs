@@ -86,7 +86,7 @@ async fn a_changed_manifest_is_found() {
     let made = backup(&place.context, &source, &support::backup_options()).await.unwrap();
     let report = examined(&place.context, &source).await;
     assert_eq!(failures(&report), []);
-    assert!(the(&report, "repository", "manifests", Outcome::Ok).detail.starts_with("1 restore points"));
+    assert!(the(&report, "repository", "manifests", Outcome::Ok).detail.starts_with("1 restore point,"));
     assert!(the(&report, "database", "identity", Outcome::Ok).detail.contains("belongs to"));
 
     let id = made.manifest.id;
