@@ -1,0 +1,133 @@
+"""What is run: holdpoint and its peers, by suite."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class Case:
+    """One thing to measure. The first case of a group is the one that its ratios are told against."""
+
+    group: str  # backup, proof, restore
+    name: str
+    what: str | list  # a shell line, or holdpoint's arguments
+    makes: str | None = None  # a file, a key on S3 or, of holdpoint, the name by which its point is found again
+    reads: str | None = None
+    place: str = "local"  # or s3
+    cost: float = 5.0  # seconds for 1 GB on 2 cores, for telling the time beforehand
+    jobs: int | None = None  # of holdpoint, where not those asked for
+    text: str | None = None  # a shell line that writes what was made as SQL text
+    needs: str | None = None  # a program that may be absent
+
+    @property
+    def ours(self):
+        return isinstance(self.what, list)
+
+
+def backup_peers(jobs, wanted):
+    plain, dump = "gunzip -c {}", "pg_restore -f - {}"
+    # name, line, file, text, cost, program
+    table = {
+        "gzip": ("pg_dump | gzip", "pg_dump -d $SOURCE | gzip > {}", "plain.sql.gz", plain, 39, None),
+        "pigz": ("pg_dump | pigz -p2", "pg_dump -d $SOURCE | pigz -p2 > {}", "pigz.sql.gz", plain, 28, "pigz"),
+        "Fc": ("pg_dump -Fc", "pg_dump -d $SOURCE -Fc -f {}", "gzip.dump", dump, 35, None),
+        "Fd": (f"pg_dump -Fd -j{jobs}", f"pg_dump -d $SOURCE -Fd -j{jobs} -f {{}}", "gzip.dir", dump, 21, None),
+        "Fc zstd": ("pg_dump -Fc zstd:3", "pg_dump -d $SOURCE -Fc --compress=zstd:3 -f {}", "zstd.dump", dump, 7.6, None),
+        "Fd zstd": (f"pg_dump -Fd -j{jobs} zstd:3", f"pg_dump -d $SOURCE -Fd -j{jobs} --compress=zstd:3 -f {{}}",
+                    "zstd.dir", dump, 6.2, None),
+    }
+    for key in wanted:
+        name, line, file, text, cost, program = table[key]
+        yield Case("backup", name, line.format(file), makes=file, text=text.format(file), cost=cost, needs=program)
+
+
+def backups(codecs, jobs=None, place="local"):
+    costs = {"gzip": 9, "zstd": 6, "none": 5}
+    for codec in codecs:
+        tail = f", {jobs} jobs" if jobs else ""
+        key = f"{codec}{jobs or ''}"
+        read = "aws s3 cp $ARCHIVE - | pg_restore -f -" if place == "s3" else "pg_restore -f - $ARCHIVE"
+        yield Case("backup", f"holdpoint backup {codec}{tail}", ["backup", "--compress", codec], makes=key,
+                   place=place, jobs=jobs, text=read, cost=costs[codec])
+
+
+def proofs(codecs, levels=("full",)):
+    for level in levels:
+        for codec in codecs:
+            yield Case("proof", f"holdpoint verify {level}, {codec}", ["verify", "--level", level], reads=codec,
+                       cost=3 if level == "stored" else 15)
+
+
+def restores(codecs, place="local"):
+    for codec in codecs:
+        yield Case("restore", f"holdpoint restore {codec}", ["restore", "--into", "env:TARGET"], reads=codec,
+                   place=place, cost=14)
+
+
+def pg_restores(jobs, wanted):
+    line = f"pg_restore -e -j{jobs} -d $TARGET {{}}"
+    table = {
+        "gzip": (f"pg_restore -j{jobs}, gzip", line.format("gzip.dump"), "gzip.dump", 12),
+        "zstd": (f"pg_restore -j{jobs}, zstd", line.format("zstd.dump"), "zstd.dump", 11),
+        "ours": (f"pg_restore -j{jobs}, holdpoint's gzip", line.format("$ARCHIVE"), "gzip", 12),
+        "psql": ("gunzip | psql", "gunzip -c plain.sql.gz | psql -Xq -v ON_ERROR_STOP=1 $TARGET > psql.out",
+                 "plain.sql.gz", 17),
+    }
+    for key in wanted:
+        name, command, reads, cost = table[key]
+        yield Case("restore", name, command, reads=reads, cost=cost)
+
+
+def clone(jobs):
+    line = ("rm -rf clone.dir && pgcopydb clone --source $SOURCE --target $TARGET --dir clone.dir --no-comments "
+            f"--table-jobs {jobs} --index-jobs {jobs} > clone.out 2>&1 || {{ tail -n 20 clone.out >&2; exit 1; }}")
+    yield Case("restore", "pgcopydb clone (nothing stored)", line, cost=14, needs="pgcopydb")
+
+
+def cases(suite, jobs):
+    """The cases of a suite, in the order in which each run takes them."""
+    name = suite.name.split()[0]
+    if name == "main":
+        return [*backup_peers(jobs, ["gzip", "pigz", "Fc", "Fd", "Fc zstd", "Fd zstd"]),
+                *backups(["gzip", "zstd", "none"]),
+                *proofs(["gzip", "zstd"], ["stored", "full"]),
+                *pg_restores(jobs, ["gzip", "zstd", "ours", "psql"]),
+                *clone(jobs), *restores(["gzip", "zstd"])]
+    if name == "huge":
+        return [*backup_peers(jobs, ["Fc", "Fd zstd", "Fc zstd"]), *backups(["gzip", "zstd"]),
+                *pg_restores(jobs, ["gzip", "zstd"]), *restores(["gzip", "zstd"])]
+    if name == "many":
+        return [*backup_peers(jobs, ["gzip", "Fc", "Fd"]), *backups(["gzip"]), *proofs(["gzip"]),
+                *pg_restores(jobs, ["gzip"]), *restores(["gzip"])]
+    if name == "wide":
+        return [*backup_peers(jobs, ["Fc zstd"]), *backups(["gzip", "zstd"], jobs=4), *backups(["gzip"]),
+                *proofs(["gzip"]), *pg_restores(jobs, ["zstd"]), *restores(["gzip"])]
+    if name == "s3":
+        return s3(jobs)
+    return [*backup_peers(jobs, ["Fc zstd", "Fd zstd"]), *backups(["gzip", "zstd"]), *backups(["gzip", "zstd"], jobs=4),
+            *proofs(["zstd"]), *pg_restores(jobs, ["zstd"]), *restores(["zstd"])]
+
+
+def s3(jobs):
+    plain = "s3://bench/plain.sql.gz"
+    return [
+        Case("backup", "pg_dump | gzip | aws s3 cp", f"pg_dump -d $SOURCE | gzip | aws s3 cp --no-progress - {plain}",
+             makes="plain.sql.gz", place="s3", text=f"aws s3 cp {plain} - | gunzip", cost=45),
+        Case("backup", "pg_dump -Fc zstd:3 | aws s3 cp",
+             "pg_dump -d $SOURCE -Fc --compress=zstd:3 | aws s3 cp --no-progress - s3://bench/zstd.dump",
+             makes="zstd.dump", place="s3", text="aws s3 cp s3://bench/zstd.dump - | pg_restore -f -", cost=14),
+        *backups(["gzip", "zstd"], place="s3"),
+        Case("restore", f"aws s3 cp, pg_restore -j{jobs} zstd",
+             "aws s3 cp --no-progress s3://bench/zstd.dump fetched.dump > fetched.out && "
+             f"pg_restore -e -j{jobs} -d $TARGET fetched.dump", reads="zstd.dump", place="s3", cost=18),
+        *restores(["gzip", "zstd"], place="s3"),
+    ]
+
+
+def wanted(suite, arguments):
+    """The cases asked for, and those that make what they read."""
+    every = cases(suite, arguments.jobs)
+    if not arguments.only:
+        return every
+    named = [case for case in every if any(text in case.name for text in arguments.only)]
+    needed = {case.reads for case in named}
+    return [case for case in every if case in named or (case.makes and case.makes in needed)]

@@ -1,0 +1,177 @@
+"""Runs the cases of one suite, and believes none before its result was counted."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+
+from . import cases, databases
+from .measure import Failed, measure, rows_of_text
+
+
+def tell(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def stored_bytes(path):
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def seconds_expected(suite, arguments):
+    """About how long a suite takes on two cores: filling, every case, counting each result once."""
+    gigabytes, chosen = suite.bytes / 10**9, cases.wanted(suite, arguments)
+    tables = arguments.tables if suite.database == "many" else 70
+    each = sum(case.cost * gigabytes + 1.5 + tables * 0.0025 for case in chosen)
+    counted = sum(5 * gigabytes + tables * 0.0006 for case in chosen if case.text)
+    return 5 + 45 * gigabytes + tables * 0.002 + each * suite.runs + counted
+
+
+class Bench:
+    """One suite's database, repository and points."""
+
+    def __init__(self, suite, arguments, machine):
+        self.suite, self.arguments, self.machine = suite, arguments, machine
+        self.server, self.engine = machine.server, machine.engine if suite.name == "s3" else None
+        self.name = "bench_" + suite.name.replace(" ", "_").lower()
+        self.work = machine.work / self.name
+        self.work.mkdir()
+        self.repository = self.work / "repository"
+        url = "s3://bench/holdpoint" if self.engine else f"file://{self.repository}"
+        self.points, self.measured, self.failures, self.series = {}, {}, {}, []
+        self.environment = {
+            "PATH": ":".join(map(str, machine.path)), "HOME": os.environ.get("HOME", "/"), "TMPDIR": str(self.work),
+            "LC_ALL": "C", "DATABASE_URL": self.server.url(self.name), "SOURCE": self.server.url(self.name),
+            "HOLDPOINT_REPOSITORY": url, "HOLDPOINT_POSTGRESQL_DIRECTORY": str(self.server.bin.parent.parent),
+            **(self.engine.environment() if self.engine else {}),
+        }
+        self.expected, self.data_bytes = {}, 0
+
+    def run(self):
+        """Fills, runs every case as often as asked, cleans up; returns what report.py tells."""
+        suite = self.suite
+        tell(f"{suite.name}: filling {suite.bytes / 1e6:,.0f} MB")
+        self.expected = databases.fill(self.server, self.name, suite, self.arguments)
+        subprocess.run([self.machine.holdpoint, "init", "--quiet"], env=self.environment, cwd=self.work, check=True,
+                       stdout=subprocess.DEVNULL)
+        # The first reader would pay for cold caches alone.
+        subprocess.run(["bash", "-c", 'pg_dump -d "$SOURCE" > /dev/null'], env=self.environment, check=True)
+        chosen = [case for case in cases.wanted(suite, self.arguments)
+                  if case.needs is None or case.needs in self.machine.peers]
+        for number in range(1, suite.runs + 1):
+            for case in chosen:
+                self.attempt(number, case)
+        self.server.drop(self.name)
+        shutil.rmtree(self.work, ignore_errors=True)
+        return {
+            "suite": suite.name, "title": suite.title, "runs": suite.runs, "rows": sum(self.expected.values()),
+            "tables": len(self.expected), "copy_bytes": self.data_bytes,
+            "largest_row_bytes": databases.largest_row(suite, self.arguments),
+            "cases": [{"group": case.group, "name": case.name, "ours": case.ours, "jobs": case.jobs} for case in chosen],
+            "medians": {name: median(runs) for name, runs in self.measured.items()},
+            "measured": self.measured, "failures": self.failures,
+        }
+
+    def attempt(self, number, case):
+        """A case that fails is told, and the others go on."""
+        if case.name in self.failures:
+            return
+        try:
+            taken = self.once(case)
+        except (Failed, subprocess.CalledProcessError) as failure:
+            self.failures[case.name] = str(failure)
+            tell(f"{self.suite.name}: {case.name}: FAILED: {failure}")
+            return
+        finally:
+            if case.group == "restore":
+                self.server.drop("target")
+        self.measured.setdefault(case.name, []).append(taken)
+        tell(f"{self.suite.name}: run {number}: {case.name}: {taken['wall_seconds']:.1f} s "
+             f"(others used {taken['others_cpu_seconds']:.1f} CPU s)")
+
+    def once(self, case):
+        environment = dict(self.environment)
+        if case.group == "restore":
+            self.server.create("target")
+            environment["TARGET"] = self.server.url("target")
+        if case.reads:
+            self.must_be_there(case)
+        if case.reads in self.points:
+            environment["ARCHIVE"] = self.archive(case.reads)
+        first = case.name not in self.measured
+        if case.ours:
+            command = [self.machine.holdpoint, *self.words(case)]
+        else:
+            if case.makes:
+                remove(self.work / case.makes)
+            command = ["bash", "-o", "pipefail", "-c", case.what]
+        taken, said, listener = measure(command, environment, self.work, self.server, self.engine)
+        if case.ours:
+            self.series.append({"suite": self.suite.name, "case": case.name, "jobs": case.jobs or self.arguments.jobs,
+                                "events": listener.events, "wall_seconds": taken["wall_seconds"]})
+        if case.group == "backup":
+            self.stored(case, taken, said)
+            if first:
+                self.count(case, dict(environment, ARCHIVE=self.archive(case.makes) if case.ours else ""))
+        elif case.group == "proof" and json.loads(said)["verification"]["verdict"] != "proved":
+            raise Failed(f"not proved: {said[:2000]}")
+        elif case.group == "restore":
+            taken["loaded_seconds"] = (listener.phase_at("restored") if case.ours else None) or taken["wall_seconds"]
+            self.match("the target", self.server.counts("target"))
+        return taken
+
+    def words(self, case):
+        jobs = ["--jobs", str(case.jobs or self.arguments.jobs), "--json", "--progress", "json"]
+        if case.group == "proof":
+            return [*case.what, self.points[case.reads], *jobs]
+        if case.group == "restore":
+            return [*case.what, "--from", self.points[case.reads], *jobs]
+        if case.makes in self.points and not self.engine:
+            remove(self.folder(case.makes))
+        return [*case.what, *jobs]
+
+    def must_be_there(self, case):
+        made = case.reads in self.points if case.ours or case.reads in ("gzip", "zstd", "none") else (
+            self.engine is not None or (self.work / case.reads).exists())
+        if not made:
+            raise Failed(f"{case.reads} is not there to be read")
+
+    def folder(self, key):
+        return next(self.repository.glob(f"*/restore-points/{self.points[key]}"))
+
+    def archive(self, key):
+        if self.engine:
+            return f"s3://bench/holdpoint/{self.name_in_repository}/restore-points/{self.points[key]}/archive.dump"
+        return str(self.folder(key) / "archive.dump")
+
+    def stored(self, case, taken, said):
+        """Notes the size of what a backup made, and its point."""
+        if case.ours:
+            manifest = json.loads(said)["manifest"]
+            self.points[case.makes], self.data_bytes = manifest["id"], manifest["totals"]["data_bytes"]
+            self.name_in_repository = manifest["database"]
+            taken["stored_bytes"] = (sum(manifest[part]["bytes"] for part in ("archive", "index", "globals"))
+                                     if self.engine else stored_bytes(self.folder(case.makes)))
+        elif self.engine:
+            taken["stored_bytes"] = self.engine.size(case.makes)
+        else:
+            taken["stored_bytes"] = stored_bytes(self.work / case.makes)
+
+    def count(self, case, environment):
+        self.match("what was made", rows_of_text(case.text, environment, self.work))
+
+    def match(self, what, counts):
+        wrong = [f"{name}: {counts.get(name)} rows, expected {rows}" for name, rows in self.expected.items()
+                 if counts.get(name) != rows]
+        if wrong:
+            raise Failed(f"{what} differs in {len(wrong)} tables: {'; '.join(wrong[:3])}")
+
+
+def median(runs):
+    return {key: statistics.median(one[key] for one in runs) for key in runs[0]}
