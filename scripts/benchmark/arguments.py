@@ -71,7 +71,7 @@ def read():
                         help="where server, dumps and repository go; about 8 times the size (default: /var/tmp)")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.size, arguments.growth, arguments.tables = 12 * MB, [4 * MB, 8 * MB], 100
+        arguments.size, arguments.growth, arguments.tables = 8 * MB, [4 * MB, 8 * MB], 100
         arguments.runs = arguments.runs or 1
     arguments.suites = list(suites(arguments))
     return arguments

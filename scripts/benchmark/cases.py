@@ -99,7 +99,7 @@ def cases(suite, jobs):
         return [*backup_peers(jobs, ["gzip", "Fc", "Fd"]), *backups(["gzip"]), *proofs(["gzip"]),
                 *pg_restores(jobs, ["gzip"]), *restores(["gzip"])]
     if name == "wide":
-        return [*backup_peers(jobs, ["Fc zstd"]), *backups(["gzip", "zstd"], jobs=4), *backups(["gzip"]),
+        return [*backup_peers(jobs, ["Fc", "Fc zstd"]), *backups(["gzip", "zstd"], jobs=4), *backups(["gzip"]),
                 *proofs(["gzip"]), *pg_restores(jobs, ["zstd"]), *restores(["gzip"])]
     if name == "s3":
         return s3(jobs)

@@ -56,12 +56,6 @@ def is_server(pid):
     return False
 
 
-def socket_bytes(pid):
-    """Bytes a process has read and written so far, sockets and files together."""
-    fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(fields["rchar"]), int(fields["wchar"])
-
-
 def machine_busy_seconds():
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / TICKS
@@ -117,7 +111,7 @@ def measure(command, environment, work, server, engine=None):
     said = work / "said"
     busy, served = machine_busy_seconds(), cpu_of_tree(server.process.pid)
     stored = cpu_of_tree(engine.process.pid) if engine else 0.0
-    moved = socket_bytes(engine.process.pid) if engine else None
+    moved = engine.moved() if engine else {}
     with open(said, "wb") as out:
         began = time.monotonic()
         process = subprocess.Popen(command, env=environment, cwd=work, stdin=subprocess.DEVNULL, stdout=out,
@@ -141,9 +135,8 @@ def measure(command, environment, work, server, engine=None):
     taken = {"wall_seconds": wall, "client_cpu_seconds": client, "server_cpu_seconds": served,
              "others_cpu_seconds": others, "peak_tree_bytes": sampler.tree, "peak_own_bytes": sampler.own}
     if engine:
-        now = socket_bytes(engine.process.pid)
-        taken |= {"engine_cpu_seconds": stored, "engine_in_bytes": now[0] - moved[0],
-                  "engine_out_bytes": now[1] - moved[1]}
+        now = engine.moved()
+        taken |= {"engine_cpu_seconds": stored, **{key: now[key] - before for key, before in moved.items()}}
     return taken, said.read_text(errors="replace"), listener
 
 

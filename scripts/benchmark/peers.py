@@ -15,8 +15,7 @@ IDENTITY = {"identities": [{"name": "admin", "credentials": [{"accessKey": "test
 
 
 def find(cache, offline):
-    """Returns a folder with the peers that could be had and where each was found; Debian's packages are unpacked into
-    the cache, nothing is installed."""
+    """Returns where each peer was found. Debian's packages are unpacked into the cache; nothing is installed."""
     folder, found = cache / "peers", {}
     for program in ("pigz", "pgcopydb"):
         own = folder / program / "usr/bin" / program
@@ -27,8 +26,7 @@ def find(cache, offline):
         elif shutil.which(program):
             found[program] = shutil.which(program)
         else:
-            print(f"bench: {program} cannot be had here, so its cases are left out (apt-get install {program})",
-                  file=sys.stderr)
+            print(f"bench: {program} is not here, so its cases are left out (apt-get install {program})", file=sys.stderr)
     return found
 
 
@@ -50,7 +48,7 @@ def unpack(folder, program):
 class Engine:
     """SeaweedFS on loopback, with the bucket `bench`."""
 
-    OFFSETS = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+    OFFSETS = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14]
 
     def __init__(self, cache, work):
         self.weed, self.aws = cache / "seaweedfs/weed", cache / "awscli/bin"
@@ -75,7 +73,8 @@ class Engine:
                    f"-s3.port.grpc={p + 10}", f"-master.port={p + 1}", f"-master.port.grpc={p + 11}",
                    f"-volume.port={p + 2}", f"-volume.port.grpc={p + 12}", f"-filer.port={p + 3}",
                    f"-filer.port.grpc={p + 13}", f"-admin.port={p + 4}", f"-admin.port.grpc={p + 14}",
-                   "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"]
+                   f"-metricsPort={p + 5}", "-metricsIp=127.0.0.1", "-s3.autoCreateBucket=false",
+                   "-s3.allowDeleteBucketNotEmpty=false"]
         with open(self.home / "log", "wb") as log:
             self.process = subprocess.Popen(command, cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={"PATH": os.environ["PATH"], "HOME": str(self.home),
@@ -96,6 +95,14 @@ class Engine:
         return {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret", "AWS_REGION": "us-east-1",
                 "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
                 "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+    def moved(self):
+        """Bytes of objects that clients have sent and fetched so far, and requests, as the engine counts them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port + 5}/metrics", timeout=30) as answer:
+            lines = [line.rpartition(" ") for line in answer.read().decode().splitlines() if 'bucket="bench"' in line]
+        return {key: sum(float(value) for name, _, value in lines if name.startswith(f"SeaweedFS_s3_{metric}{{"))
+                for key, metric in (("sent_bytes", "bucket_traffic_received_bytes_total"),
+                                    ("fetched_bytes", "bucket_traffic_sent_bytes_total"), ("requests", "request_total"))}
 
     def size(self, key):
         said = subprocess.run([self.aws / "aws", "s3api", "head-object", "--bucket", "bench", "--key", key,

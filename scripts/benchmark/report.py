@@ -27,8 +27,9 @@ COLUMNS = {
     "× faster, loaded": lambda one, base: f"{base['loaded_seconds'] / one['loaded_seconds']:.2f}",
     "client CPU s": lambda one, base: f"{one['client_cpu_seconds']:.1f}",
     "server CPU s": lambda one, base: f"{one['server_cpu_seconds']:.1f}",
-    "to S3 MiB": lambda one, base: mebibytes(one["engine_in_bytes"]),
-    "from S3 MiB": lambda one, base: mebibytes(one["engine_out_bytes"]),
+    "sent MiB": lambda one, base: mebibytes(one["sent_bytes"]),
+    "fetched MiB": lambda one, base: mebibytes(one["fetched_bytes"]),
+    "requests": lambda one, base: f"{one['requests']:.0f}",
     "peak MiB": lambda one, base: mebibytes(one["peak_tree_bytes"]),
     "stored MiB": lambda one, base: mebibytes(one["stored_bytes"]),
     "size ratio": lambda one, base: f"{one['stored_bytes'] / base['stored_bytes']:.2f}",
@@ -36,7 +37,7 @@ COLUMNS = {
 
 
 def columns_of(group, s3):
-    engine = {"backup": ["to S3 MiB"], "restore": ["from S3 MiB"]}.get(group, []) if s3 else []
+    engine = ["sent MiB" if group == "backup" else "fetched MiB", "requests"] if s3 else []
     cost = ["client CPU s", "server CPU s", *engine, "peak MiB"]
     return {
         "backup": ["wall s", "× faster", *cost, "stored MiB", "size ratio"],
@@ -68,7 +69,7 @@ def markdown(facts, results, goals):
              f"{facts['jobs']} jobs unless said; load before {facts['load_before']}, others took "
              f"{facts['others_share']:.1%} of the machine. `{facts['command']}`"]
     if facts["missing"]:
-        lines += ["", f"Could not be had on this machine: {', '.join(facts['missing'])}."]
+        lines += ["", f"Not on this machine, so left out: {', '.join(facts['missing'])}."]
     if not facts["quiet"]:
         lines += ["", "**Not to be published: others were at work on this machine.** Repeat it when it is quiet."]
     if goals:
@@ -97,5 +98,5 @@ def growth(results):
         for result in sizes:
             one, scale = result["medians"].get(case["name"]), (result["copy_bytes"] or 1) / 10**9
             cells.append(f"{one['wall_seconds'] / scale:.1f} s, {one['client_cpu_seconds'] / scale:.1f} s, "
-                         f"{mebibytes(one['peak_tree_bytes'])}" if one else "failed")
+                         f"{mebibytes(one['peak_tree_bytes'])} MiB" if one else "failed")
         yield f"| {code(case['name'])} | " + " | ".join(cells) + " |"

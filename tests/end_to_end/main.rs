@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
 mod bad_input;
+mod benchmark;
 mod command_line;
 mod guard;
 mod matrix;

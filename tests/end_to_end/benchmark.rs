@@ -1,0 +1,39 @@
+//! The benchmark still understands the program: `scripts/bench --quick`, a part of it.
+
+use std::collections::BTreeMap;
+
+use holdpoint_testkit::{cache_directory, workspace_directory};
+use holdpoint_tests::{program, shell};
+
+#[test]
+fn a_quick_benchmark_measures_backup_proof_and_restore() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    let environment =
+        BTreeMap::from([("PATH".to_owned(), path), ("HOLDPOINT_CACHE".to_owned(), text(&cache_directory()))]);
+    let script = format!(
+        "'{}' --quick --directory /tmp --holdpoint '{}' --json bench.json --markdown bench.md --record series.jsonl \
+         --only 'backup zstd' --only 'verify full, zstd' --only 'restore zstd' --only 'pg_restore -j2, zstd'",
+        text(&workspace_directory().join("scripts/bench")),
+        text(&program()),
+    );
+    let outcome = shell(folder.path(), &environment, &script).ended_with(0);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+
+    let result: serde_json::Value = serde_json::from_str(&read("bench.json")).unwrap();
+    let medians = &result["suites"][0]["medians"];
+    for case in
+        ["holdpoint backup zstd", "holdpoint verify full, zstd", "holdpoint restore zstd", "pg_restore -j2, zstd"]
+    {
+        assert!(medians[case]["wall_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{case}: {outcome:?}");
+    }
+    // The phase `restored` was heard: rows are loaded before they are compared.
+    let restore = &medians["holdpoint restore zstd"];
+    assert!(restore["loaded_seconds"].as_f64() < restore["wall_seconds"].as_f64(), "{restore}");
+    assert!(read("bench.md").contains("| `holdpoint restore zstd` |"), "{outcome:?}");
+    assert!(read("series.jsonl").contains("copying-data"), "{outcome:?}");
+}
+
+fn text(path: &std::path::Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
