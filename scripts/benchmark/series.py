@@ -1,4 +1,4 @@
-"""What progress said during each run, for the test of the remaining time (crates/core/tests/pace.rs)."""
+"""What progress said during each run, for the test of the remaining time (crates/core/tests/core/forecast.rs)."""
 
 import json
 

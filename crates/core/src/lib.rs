@@ -6,6 +6,7 @@
 pub mod digest;
 pub mod error;
 pub mod fingerprint;
+pub mod forecast;
 pub mod gate;
 pub mod id;
 pub mod identity;

@@ -83,14 +83,14 @@ pub(crate) struct CommonArguments {
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressForm {
-    /// Bars on a terminal, lines elsewhere, nothing beside --json.
+    /// Bars on a terminal; elsewhere only what is worth knowing, and nothing beside --json.
     #[default]
     Auto,
     /// Bars with rate and remaining time.
     Bars,
     /// One JSON object a line.
     Json,
-    /// A line for each phase.
+    /// A line for each phase, and every 20 seconds.
     Log,
     /// Nothing.
     None,

@@ -3,6 +3,7 @@
 mod bars;
 mod json_lines;
 mod lines;
+mod meter;
 #[cfg(debug_assertions)]
 mod pause;
 mod screen;
@@ -31,7 +32,8 @@ pub(crate) fn make(
         ProgressForm::Bars => bars::Bars::start(screen),
         ProgressForm::Json => Arc::new(json_lines::JsonLines::new()),
         ProgressForm::Log => Arc::new(lines::Lines::new()),
-        ProgressForm::Auto | ProgressForm::None => Arc::new(Silent),
+        ProgressForm::Auto => Arc::new(lines::Notes),
+        ProgressForm::None => Arc::new(Silent),
     };
     #[cfg(debug_assertions)]
     if let Some(pause) = pause::Pause::wanted(variables, cancel) {
@@ -42,7 +44,7 @@ pub(crate) fn make(
     shown
 }
 
-/// Settles what `auto` means here.
+/// Settles what `auto` means here; what it stays is notes and nothing else.
 fn form(common: &CommonArguments, person: bool) -> ProgressForm {
     if common.no_progress || common.quiet {
         return ProgressForm::None;
@@ -50,7 +52,6 @@ fn form(common: &CommonArguments, person: bool) -> ProgressForm {
     match common.progress {
         ProgressForm::Auto if person => ProgressForm::Bars,
         ProgressForm::Auto if common.json => ProgressForm::None,
-        ProgressForm::Auto => ProgressForm::Log,
         form => form,
     }
 }
@@ -93,7 +94,8 @@ mod tests {
         };
         assert_eq!(form(&[], true), ProgressForm::Bars);
         assert_eq!(form(&["--json"], true), ProgressForm::Bars);
-        assert_eq!(form(&[], false), ProgressForm::Log);
+        assert_eq!(form(&[], false), ProgressForm::Auto, "notes alone");
+        assert_eq!(form(&["--progress", "log"], false), ProgressForm::Log);
         assert_eq!(form(&["--json"], false), ProgressForm::None);
         assert_eq!(form(&["--json", "--progress", "json"], false), ProgressForm::Json);
         assert_eq!(form(&["--progress", "bars", "--no-progress"], true), ProgressForm::None);
