@@ -119,9 +119,23 @@ fn people_get_text_and_progress_stays_off_stdout() {
     let quiet = scene.place.holdpoint(&["verify", "--quiet"]).ended_with(0);
     assert!(quiet.stderr.is_empty(), "{}", quiet.stderr);
     assert!(quiet.stdout.contains("proved"), "{}", quiet.stdout);
-    let json = scene.place.holdpoint(&["backup", "--progress", "json"]).ended_with(0);
-    for line in json.stderr.lines() {
-        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    let silent = scene.place.holdpoint(&["backup"]).ended_with(0);
+    assert!(silent.stderr.is_empty(), "no terminal, nothing worth knowing: {}", silent.stderr);
+    for (words, named) in [
+        (["backup"], ["preflight", "copying-data", "publishing-manifest"]),
+        (["verify"], ["starting-scratch", "restored", "comparing"]),
+    ] {
+        let json = scene.place.holdpoint(&[words.as_slice(), &["--progress", "json"]].concat()).ended_with(0);
+        let lines: Vec<serde_json::Value> =
+            json.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        assert!(lines.iter().all(|line| line["event"].is_string() && line["elapsed_ms"].is_u64()), "{json:?}");
+        let phases: Vec<&str> =
+            lines.iter().filter(|line| line["event"] == "phase").flat_map(|line| line["phase"].as_str()).collect();
+        for name in named {
+            assert!(phases.contains(&name), "{words:?}: {phases:?}");
+        }
+        // What moved is told at least once, when its phase ends.
+        assert!(lines.iter().any(|line| line["event"] == "moved" && line["bytes"].as_u64() > Some(0)), "{json:?}");
     }
 }
 
