@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::DatabaseName;
 use holdpoint_core::progress::Progress;
 use holdpoint_core::verification::Level;
-use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Clock, Context, Source};
 use holdpoint_postgres::programs::DumpSelection;
@@ -162,11 +162,12 @@ pub(crate) struct Verification<'a> {
 }
 
 /// Makes the options of a backup of the whole database, as a guarded run needs it.
-pub(crate) fn whole(codec: holdpoint_archive::Codec, jobs: usize) -> BackupOptions {
+pub(crate) fn whole(codec: holdpoint_archive::Codec, (jobs, limits): (usize, BackupLimits)) -> BackupOptions {
     BackupOptions {
         format: holdpoint_core::manifest::PointFormat::Archive,
         codec,
         jobs,
+        limits,
         selection: DumpSelection::default(),
         lock_wait_seconds: LOCK_WAIT_SECONDS,
         retain_until: None,

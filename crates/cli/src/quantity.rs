@@ -61,9 +61,37 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() || seconds > 100 * 366 * 86_400 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
 }
 
+/// Reads bytes a second: `0`, or a number with K, M or G, which count by 1024, such as `50M`.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("\"{text}\" is not a rate: write 500K, 50M or 1G, meaning bytes a second; K is 1024");
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
+        // A rate in bytes is mostly a forgotten unit.
+        _ if text == "0" => ("0", 1),
+        _ => return Err(wrong()),
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_read_or_refused() {
+        for (text, rate) in [("0", 0), ("1K", 1024), ("50M", 50 << 20), ("2g", 2 << 30)] {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        for text in ["", "50", "M", "-1M", "+1M", "1.5M", "50MB", "99999999999999999999G", "18014398509481984K", "1é"]
+        {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations_carry_over() {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::piece_cutter::{PieceCutter, RawPiece, WorkedPiece};
-use crate::{ArchiveWriter, Contents, Error, TablePlan};
+use crate::{ArchiveWriter, Contents, Error, Pace, TablePlan};
 
 /// How a stream is passed through.
 #[derive(Clone, Debug)]
@@ -88,6 +88,7 @@ pub async fn pass_through<R: AsyncRead + Unpin + Send>(
     contents: &Contents,
     writer: &mut ArchiveWriter,
     options: &PassThroughOptions,
+    pace: &Pace,
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
@@ -95,7 +96,7 @@ pub async fn pass_through<R: AsyncRead + Unpin + Send>(
         stream.head.entries().iter().filter(|entry| entry.has_data).map(|entry| entry.dump_id).collect();
     let (send, mut receive) = mpsc::channel::<Part>(options.jobs.max(1) * 2);
     let produce = async move {
-        let mut producer = Producer { contents, options, send, progress, expected, block: Block::Between };
+        let mut producer = Producer { contents, options, send, pace, progress, expected, block: Block::Between };
         producer.run(stream).await
     };
     let consume = async {
@@ -165,6 +166,7 @@ struct Producer<'a> {
     contents: &'a Contents,
     options: &'a PassThroughOptions,
     send: mpsc::Sender<Part>,
+    pace: &'a Pace,
     progress: &'a dyn Progress,
     expected: BTreeSet<i32>,
     block: Block,
@@ -189,6 +191,7 @@ impl Producer<'_> {
             match read(&mut source, &mut buffer).await? {
                 Some(bytes) => {
                     self.progress.advance(bytes.len() as u64);
+                    self.pace.read(bytes.len() as u64).await;
                     parser.push(bytes);
                 }
                 None => break,

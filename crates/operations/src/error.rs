@@ -184,6 +184,20 @@ pub enum Error {
         /// What is missing.
         reason: String,
     },
+    /// A backup held its snapshot for as long as it may, and ended itself.
+    #[error("the backup held its snapshot for {} s, which is as long as it may; nothing was published", limit.as_secs())]
+    SnapshotTooOld {
+        /// As long as it may.
+        limit: std::time::Duration,
+    },
+    /// Somebody waited for one of the backup's locks for as long as one may, and the backup ended itself.
+    #[error("the backup was in the way and ended itself: {waiter}; nothing was published")]
+    InTheWay {
+        /// Who waited, for what.
+        waiter: String,
+        /// As long as one may wait.
+        limit: std::time::Duration,
+    },
     /// A person or a time limit ended the work.
     #[error("interrupted")]
     Interrupted,
@@ -241,7 +255,8 @@ impl Error {
             | Self::ReplaceRefused { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
-            Self::CouldNotRun { .. } => ErrorKind::CouldNotRun,
+            Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
+            Self::InTheWay { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::LeftBehind { failure, .. } => failure.kind(),
@@ -280,6 +295,14 @@ impl Error {
             }
             Self::CouldNotRun { obstacles } => obstacles.first().map(|one| one.cure.clone()),
             Self::Program { cure, .. } => cure.clone(),
+            Self::SnapshotTooOld { .. } => Some(
+                "allow more (--max-snapshot-age), or make it faster: more --jobs, a higher --max-rate, or a standby in \
+                 backup_url"
+                    .to_owned(),
+            ),
+            Self::InTheWay { .. } => Some(
+                "run it again when that is done; to let others wait longer for a backup: --max-lock-wait".to_owned(),
+            ),
             Self::LeftBehind { failure, .. } => {
                 failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
             }

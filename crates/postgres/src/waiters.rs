@@ -91,6 +91,20 @@ pub async fn waiters(session: &Session, ours: &str) -> Result<Vec<Waiter>, Error
     Ok(rows.iter().map(waiter).collect())
 }
 
+/// Counts the active sessions that wait for the server's disk, buffers or internal locks, without those whose
+/// `application_name` begins with `ours`: a rough sign of load.
+///
+/// Sessions of other roles count only for members of `pg_read_all_stats`; without that right the answer is small and
+/// stays so.
+pub async fn waiting_elsewhere(session: &Session, ours: &str) -> Result<u64, Error> {
+    let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
+               WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_catalog.pg_backend_pid() \
+                 AND wait_event_type IN ('LWLock', 'BufferPin', 'Buffer', 'IO', 'IPC') \
+                 AND pg_catalog.strpos(application_name, $1) <> 1";
+    let row = session.query_one("counting sessions that wait", sql, &[&ours]).await?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
+}
+
 /// Turns `AccessExclusiveLock` into `ACCESS EXCLUSIVE`.
 fn words(mode: &str) -> String {
     let mut words = String::with_capacity(mode.len() + 2);

@@ -5,7 +5,7 @@ use holdpoint_archive::Codec;
 use holdpoint_core::verification::Level;
 use holdpoint_postgres::programs::DumpSelection;
 
-use super::{jobs, level};
+use super::{LimitArguments, level};
 
 /// How the data are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -23,6 +23,7 @@ pub(crate) enum BackupFormat {
   holdpoint backup
   holdpoint backup --verify --reason 'before the orders rework'
   holdpoint backup --compress zstd --jobs 8
+  holdpoint backup --max-rate 50M --max-lock-wait 10s --max-snapshot-age 2h
   holdpoint backup --exclude-table-data 'audit.*'")]
 pub(crate) struct BackupArguments {
     /// Store a custom-format archive or SQL text.
@@ -31,9 +32,8 @@ pub(crate) struct BackupArguments {
     /// Compress with gzip[:1-9], zstd[:1-22] (PostgreSQL 16 and later) or none.
     #[arg(long, value_name = "CODEC", default_value = "gzip")]
     pub(crate) compress: Codec,
-    /// Work on this many pieces at a time.
-    #[arg(long, short, value_name = "N", value_parser = jobs)]
-    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
     /// Take only schemas that match.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) schema: Vec<String>,

@@ -4,7 +4,7 @@ use clap::Args;
 use holdpoint_archive::Codec;
 use holdpoint_core::verification::Level;
 
-use super::{jobs, level};
+use super::{LimitArguments, level};
 
 /// Reads a reason: who reads the ledger later wants one.
 fn reason(text: &str) -> Result<String, String> {
@@ -40,9 +40,8 @@ pub(crate) struct GuardArguments {
     /// Compress a restore point that has to be made with gzip[:1-9], zstd[:1-22] or none.
     #[arg(long, value_name = "CODEC", default_value = "gzip")]
     pub(crate) compress: Codec,
-    /// Work on this many pieces at a time.
-    #[arg(long, short, value_name = "N", value_parser = jobs)]
-    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
     /// Use this server for the proof, instead of the configured one [env: HOLDPOINT_SCRATCH_URL].
     #[arg(long, value_name = "URL")]
     pub(crate) scratch_url: Option<String>,

@@ -5,6 +5,7 @@ mod catalogue;
 mod guard;
 mod init;
 mod leftovers;
+mod limits;
 mod restore;
 mod verify;
 
@@ -20,6 +21,7 @@ pub(crate) use catalogue::{AdoptArguments, ShowArguments};
 pub(crate) use guard::GuardArguments;
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
+pub(crate) use limits::{Jobs, LimitArguments};
 pub(crate) use restore::RestoreArguments;
 pub(crate) use verify::VerifyArguments;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::printed;
 use super::verify::code;
-use crate::arguments::{BackupArguments, BackupFormat};
+use crate::arguments::{BackupArguments, BackupFormat, Jobs};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification};
 use crate::output;
@@ -33,20 +33,22 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
         level,
         scratch_url: None,
         replace_missing_locale: false,
-        jobs: arguments.jobs,
+        jobs: arguments.limits.jobs.and_then(Jobs::number),
     });
     // What would fail afterwards is refused before.
     let verification = verification.map(|wanted| invocation.verify_options(&wanted)).transpose()?;
     let mut source = invocation.source()?;
     source.client_major = arguments.client_major.or(source.client_major);
     let context = invocation.context(true).await?;
+    let (jobs, limits) = invocation.settings.limits(&arguments.limits);
     let options = BackupOptions {
         format: match arguments.format {
             BackupFormat::Archive => PointFormat::Archive,
             BackupFormat::Plain => PointFormat::Plain,
         },
         codec: arguments.compress,
-        jobs: invocation.settings.jobs(arguments.jobs),
+        jobs,
+        limits,
         selection: arguments.selection(),
         lock_wait_seconds: arguments.lock_wait.as_secs(),
         retain_until: invocation.retain_until(),

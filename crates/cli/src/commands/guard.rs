@@ -6,7 +6,7 @@ use holdpoint_operations::Source;
 use holdpoint_postgres::{ConnectionSettings, pooler};
 
 use super::printed;
-use crate::arguments::GuardArguments;
+use crate::arguments::{GuardArguments, Jobs};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
 use crate::output;
@@ -22,9 +22,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         level: policy.level,
         scratch_url: arguments.scratch_url.as_deref(),
         replace_missing_locale: arguments.replace_missing_locale,
-        jobs: arguments.jobs,
+        jobs: arguments.limits.jobs.and_then(Jobs::number),
     })?;
-    let mut backup = whole(arguments.compress, settings.jobs(arguments.jobs));
+    let mut backup = whole(arguments.compress, settings.limits(&arguments.limits));
     backup.retain_until = invocation.retain_until();
     let source = invocation.source()?;
     warn_of_another_database(invocation, &source);

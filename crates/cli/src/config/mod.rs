@@ -15,6 +15,8 @@ use holdpoint_core::verification::Level;
 use holdpoint_repository::S3Options;
 use serde::Deserialize;
 
+use crate::arguments::Jobs;
+
 pub(crate) use find::find;
 pub(crate) use problem::ConfigError;
 pub(crate) use value::Value;
@@ -36,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) target: BTreeMap<String, TargetSection>,
     /// Where restore points live.
     pub(crate) repository: RepositorySection,
+    /// What a backup may ask of the server.
+    pub(crate) backup: BackupSection,
     /// Where they are verified.
     pub(crate) scratch: ScratchSection,
     /// What the gate asks for.
@@ -100,6 +104,23 @@ pub(crate) struct RepositorySection {
     pub(crate) url: Option<Value>,
     /// How a bucket is reached and written.
     pub(crate) s3: S3Options,
+}
+
+/// What a backup may ask of the server.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BackupSection {
+    /// How many pieces are worked on at a time.
+    pub(crate) jobs: Option<Jobs>,
+    /// Bytes of rows that are read in a second; zero sets no limit.
+    #[serde(deserialize_with = "read::rate")]
+    pub(crate) max_rate: Option<u64>,
+    /// How long a backup may hold its snapshot.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) max_snapshot_age: Option<Duration>,
+    /// How long somebody may wait for a table behind the backup.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) max_lock_wait: Option<Duration>,
 }
 
 /// Where restore points are verified.

@@ -73,6 +73,12 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     crate::quantity::parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
+/// Reads a rate such as `50M`.
+pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::quantity::parse_rate(&text).map(Some).map_err(D::Error::custom)
+}
+
 /// The library's own rendering shows the line it stumbled over, which may hold a password; so only its message is used.
 fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
     let path = path.to_owned();

@@ -27,7 +27,7 @@ fn the_sample_is_valid_with_and_without_its_comments() {
     let all = sample.lines().map(in_force).collect::<Vec<_>>().join("\n");
     let keys = all.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
     let config = parse(&all).unwrap_or_else(|error| panic!("{error}\n{all}"));
-    assert!(keys >= 35, "only {keys} keys are in the sample");
+    assert!(keys >= 39, "only {keys} keys are in the sample");
     assert_eq!(config.database.len(), 2);
     assert_eq!(config.gate.level, Some(Level::Full));
     assert!(config.target.values().any(|target| !target.production));
@@ -38,8 +38,17 @@ fn the_sample_is_valid_with_and_without_its_comments() {
 #[test]
 fn the_sample_has_every_key() {
     let sample = include_str!("../../../../config/holdpoint.toml");
-    for probe in ["", "[database.x]", "[target.x]", "[repository]", "[repository.s3]", "[scratch]", "[gate]", "[guard]"]
-    {
+    for probe in [
+        "",
+        "[database.x]",
+        "[target.x]",
+        "[repository]",
+        "[repository.s3]",
+        "[backup]",
+        "[scratch]",
+        "[gate]",
+        "[guard]",
+    ] {
         let Err(ConfigError::UnknownKey { known, .. }) = parse(&format!("{probe}\nno_such_key = 1")) else {
             panic!("{probe} takes anything")
         };
@@ -93,6 +102,9 @@ fn contradictions_are_refused() {
         ("[repository.s3]\nkms_key_id = \"x\"", "sse"),
         ("[gate]\nlevel = \"sampled\"", "stored or full"),
         ("[gate]\nmax_age = \"soon\"", "30m"),
+        ("[backup]\nmax_rate = \"fast\"", "50M"),
+        ("[backup]\njobs = 0", "auto, or from 1 to 256"),
+        ("[backup]\njobs = \"many\"", "auto, or from 1 to 256"),
         ("[database.\"a/b\"]", "cannot name a database"),
         ("[database.shop]\nurl = \"\"", "empty"),
         ("[database.shop]\nurl = \"env:\"", "name of a variable"),

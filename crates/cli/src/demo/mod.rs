@@ -12,6 +12,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::gate::Policy;
 use holdpoint_core::verification::{Level, Verification};
 use holdpoint_guard::run::{GuardOptions, GuardReport, guard};
+use holdpoint_operations::backup::BackupLimits;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{catalogue, selection};
 use holdpoint_process::{Program, Stdout};
@@ -141,7 +142,10 @@ impl Story<'_> {
                 .to_vec(),
             way_back: None,
         };
-        let backup = whole("gzip".parse().map_err(|_| Failure::Internal("no gzip".to_owned()))?, jobs);
+        let backup = whole(
+            "gzip".parse().map_err(|_| Failure::Internal("no gzip".to_owned()))?,
+            (jobs, BackupLimits::default()),
+        );
         self.invocation
             .output
             .keep_for_the_document()

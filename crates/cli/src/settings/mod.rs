@@ -3,6 +3,7 @@
 mod child_environment;
 mod database;
 mod gate;
+mod limits;
 mod programs;
 mod repository;
 mod scratch;

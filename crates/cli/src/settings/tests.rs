@@ -29,6 +29,32 @@ fn flags_beat_variables_and_empty_variables_are_not_set() {
     assert!(error.starts_with("HOLDPOINT_REPOSITORY: ") && !error.contains("hunter2"), "{error}");
 }
 
+#[test]
+fn limits_of_a_backup_come_from_flags_then_the_file() {
+    use std::time::Duration;
+    let file = "[backup]\njobs = 3\nmax_rate = \"50M\"\nmax_snapshot_age = \"2h\"\nmax_lock_wait = \"10s\"";
+    let limits = |words: &[&str], file: &str| {
+        let typed = Arguments::try_parse_from([&["holdpoint", "backup"], words].concat()).unwrap();
+        let Verb::Backup(backup) = typed.verb else { panic!("not a backup") };
+        settings(&[], &[], file).limits(&backup.limits)
+    };
+    let (jobs, of_file) = limits(&[], file);
+    assert_eq!((jobs, of_file.choose_jobs, of_file.max_rate.map(u64::from)), (3, false, Some(50 << 20)));
+    assert_eq!(of_file.max_snapshot_age, Some(Duration::from_secs(7200)));
+    assert_eq!(of_file.max_lock_wait, Some(Duration::from_secs(10)));
+
+    let words = ["--jobs", "auto", "--max-rate", "0", "--max-snapshot-age", "30m", "--max-lock-wait", "0"];
+    let (jobs, of_flags) = limits(&words, file);
+    assert!(jobs >= 1 && of_flags.choose_jobs);
+    assert_eq!((of_flags.max_rate, of_flags.max_lock_wait), (None, None), "0 takes away what the file sets");
+    assert_eq!(of_flags.max_snapshot_age, Some(Duration::from_secs(1800)));
+
+    let (_, none) = limits(&[], "");
+    assert_eq!(none, holdpoint_operations::backup::BackupLimits { choose_jobs: true, ..Default::default() });
+    assert!(!limits(&["-j", "4"], "").1.choose_jobs && limits(&["-j", "4"], "").0 == 4);
+    assert!(limits(&[], "[backup]\njobs = \"auto\"").1.choose_jobs);
+}
+
 fn from(words: &[&str], variables: &[(&str, &str)], file: &str) -> String {
     let chosen = settings(words, variables, file).connection(Purpose::Backup).unwrap();
     format!("{} {}", chosen.from, chosen.settings.database())

@@ -9,7 +9,7 @@ use holdpoint_core::index::{IndexRecord, LargeObjectRecord, TableRecord};
 use holdpoint_core::manifest::ArchiveObject;
 use holdpoint_core::progress::Silent;
 use holdpoint_engine::{
-    ArchiveWriter, Contents, DigestOptions, Error, IndexReader, IndexWriter, PassThroughOptions, ReadBack,
+    ArchiveWriter, Contents, DigestOptions, Error, IndexReader, IndexWriter, Pace, PassThroughOptions, ReadBack,
     ReadBackOptions, digest_database, pass_through, read_back, read_head,
 };
 use holdpoint_postgres::ConnectionSettings;
@@ -76,7 +76,9 @@ async fn store(dump: &[u8], codec: Codec, piece_bytes: usize) -> Result<Stored, 
     let upload = store.begin_upload(KEY, UploadOptions { held_back_bytes, ..UploadOptions::default() }).await?;
     let mut writer = ArchiveWriter::new(upload, codec, &contents, &[])?;
     let options = PassThroughOptions { codec, jobs: 2, piece_bytes, filters: BTreeMap::new() };
-    let passed = pass_through(stream, &contents, &mut writer, &options, &Silent, &CancellationToken::new()).await;
+    let passed =
+        pass_through(stream, &contents, &mut writer, &options, &Pace::unbounded(), &Silent, &CancellationToken::new())
+            .await;
     if let Err(error) = passed {
         writer.abort().await?;
         return Err(error);

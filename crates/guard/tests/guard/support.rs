@@ -10,7 +10,7 @@ use holdpoint_core::progress::{Phase, Progress};
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, RunId};
 use holdpoint_guard::{Error, GuardOptions, GuardReport, guard};
-use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
@@ -157,6 +157,7 @@ pub(crate) fn backup_options() -> BackupOptions {
         format: PointFormat::Archive,
         codec: "gzip:1".parse().unwrap(),
         jobs: 1,
+        limits: BackupLimits::default(),
         selection: DumpSelection::default(),
         lock_wait_seconds: 10,
         retain_until: None,

@@ -3,9 +3,11 @@
 mod checks;
 mod globals;
 mod identity;
+mod limits;
 mod passage;
 mod recipe;
 mod run;
+mod watch;
 
 use chrono::{DateTime, Utc};
 use holdpoint_archive::Codec;
@@ -15,6 +17,7 @@ use holdpoint_postgres::programs::DumpSelection;
 use serde::Serialize;
 
 pub(crate) use identity::{FolderOwner, claim_folder, folder_owner};
+pub use limits::BackupLimits;
 pub use run::backup;
 
 /// How a restore point is made.
@@ -24,8 +27,10 @@ pub struct BackupOptions {
     pub format: PointFormat,
     /// How data are compressed.
     pub codec: Codec,
-    /// How many pieces are compressed at a time.
+    /// How many pieces are worked on at a time; at most, where the limits leave the number to holdpoint.
     pub jobs: usize,
+    /// What the backup may ask of the server.
+    pub limits: BackupLimits,
     /// What is dumped; everything by default.
     pub selection: DumpSelection,
     /// How long pg_dump may wait for a table's lock before it gives up, in seconds.

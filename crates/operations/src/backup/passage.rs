@@ -10,8 +10,8 @@ use holdpoint_core::index::{IndexRecord, RoleRecord};
 use holdpoint_core::manifest::{PointFormat, Totals};
 use holdpoint_core::{PointId, layout};
 use holdpoint_engine::{
-    ArchiveWriter, Contents, FinishedIndex, OpenedStream, PassThroughOptions, PipeSink, PlainOptions, StoredArchive,
-    pass_through, store_plain,
+    ArchiveWriter, Contents, FinishedIndex, OpenedStream, Pace, PassThroughOptions, PipeSink, PlainOptions,
+    StoredArchive, pass_through, store_plain,
 };
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, judge};
 use holdpoint_repository::{ObjectUpload, UploadOptions};
@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Passage<'a> {
     pub(super) context: &'a Context,
     pub(super) options: &'a BackupOptions,
+    /// How many pieces are worked on at a time.
+    pub(super) jobs: usize,
+    pub(super) pace: &'a Pace,
     pub(super) id: &'a PointId,
     pub(super) contents: &'a Contents,
     pub(super) roles: &'a [RoleRecord],
@@ -111,7 +114,7 @@ impl Passage<'_> {
             sink.finish(Bytes::new()).await?;
             Ok::<_, Error>((index, totals))
         };
-        let options = PlainOptions { level, jobs: self.options.jobs, member_bytes: piece_bytes(self.database_bytes) };
+        let options = PlainOptions { level, jobs: self.jobs, member_bytes: piece_bytes(self.database_bytes) };
         // Both always run to their end: when the feed fails, pg_restore's input and so its output end, and the upload
         // comes back to be aborted.
         let (fed, stored) = tokio::join!(feed, store_plain(stdout, upload, options));
@@ -158,13 +161,13 @@ impl Passage<'_> {
     {
         let options = PassThroughOptions {
             codec,
-            jobs: self.options.jobs,
+            jobs: self.jobs,
             piece_bytes: piece_bytes(self.database_bytes),
             filters: self.filters.clone(),
         };
         let context = self.context;
         let progress = context.progress.as_ref();
-        let passed = pass_through(stream, self.contents, writer, &options, progress, &context.cancel).await;
+        let passed = pass_through(stream, self.contents, writer, &options, self.pace, progress, &context.cancel).await;
         passed.map_err(|error| if context.cancel.is_cancelled() { Error::Interrupted } else { error.into() })
     }
 }

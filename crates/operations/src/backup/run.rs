@@ -9,7 +9,7 @@ use holdpoint_core::manifest::{
 };
 use holdpoint_core::progress::Phase;
 use holdpoint_core::{DatabaseName, PointId, layout};
-use holdpoint_engine::{Contents, read_head};
+use holdpoint_engine::{Contents, Pace, read_head};
 use holdpoint_postgres::catalog::{database, relations, roles};
 use holdpoint_postgres::identity::ServerIdentity;
 use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, judge};
@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 
 use super::checks::{Checked, check, refuse_known_pooler};
 use super::passage::{Passage, StoredData, StoredFacts, abort};
-use super::{BackupOptions, BackupReport, claim_folder, globals, recipe};
+use super::watch::{self, Watch};
+use super::{BackupOptions, BackupReport, claim_folder, globals, limits, recipe};
 use crate::{Context, Error, Source};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,10 +34,14 @@ pub async fn backup(context: &Context, source: &Source, options: &BackupOptions)
     let began = Instant::now();
     context.progress.phase(Phase::Preflight, None);
     refuse_known_pooler(source)?;
-    let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint backup")).await?;
+    let session = Session::connect(&source.settings, &SessionPurpose::new(watch::name(context.seed))).await?;
     let checked = check(context, source, options, &session).await?;
     let programs = Programs::find(context, source, &session).await?;
-    let work = Backup { context, options, programs, checked, began };
+    let jobs = limits::jobs(&session, options).await?;
+    let pace = watch::pace(jobs, &options.limits);
+    // What ends this backup alone must not end what else the caller does.
+    let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
+    let work = Backup { context, options, jobs, pace, programs, checked, began };
     work.run(session).await
 }
 
@@ -61,6 +66,8 @@ impl Programs {
 struct Backup<'a> {
     context: &'a Context,
     options: &'a BackupOptions,
+    jobs: usize,
+    pace: Pace,
     programs: Programs,
     checked: Checked,
     began: Instant,
@@ -79,16 +86,21 @@ struct SourceFacts {
 }
 
 impl Backup<'_> {
-    async fn run(self, session: Session) -> Result<BackupReport, Error> {
+    async fn run(mut self, session: Session) -> Result<BackupReport, Error> {
         let form = session.pin_text_form().await?;
         let settings = session.settings().clone();
+        let held_since = Instant::now();
         let snapshot = Snapshot::export(session).await?;
         let facts = self.facts(&snapshot).await?;
         fits_a_manifest(&facts)?;
         self.context.progress.phase(Phase::SnapshotExported, None);
-        let stored = self.copy(&snapshot, &settings, &form.pg_options(), &facts).await?;
-        let published = self.publish(&settings, &facts, stored).await;
+        let watch = Watch::new(self.context, &snapshot, self.options.limits, &self.pace, held_since);
+        let stored = self.copy(&snapshot, &watch, &settings, &form.pg_options(), &facts).await?;
+        let warnings = watch.warnings();
+        self.checked.warnings.extend(warnings);
+        // Everything is read: vacuum may go on, whatever the store still takes.
         snapshot.release().await.ok();
+        let published = self.publish(&settings, &facts, stored).await;
         let manifest = match published {
             Ok(manifest) => manifest,
             Err(failure) => return Err(self.clean(&facts.id, failure).await),
@@ -121,6 +133,7 @@ impl Backup<'_> {
     async fn copy(
         &self,
         snapshot: &Snapshot,
+        watch: &Watch<'_>,
         settings: &ConnectionSettings,
         pg_options: &str,
         facts: &SourceFacts,
@@ -132,11 +145,7 @@ impl Backup<'_> {
             .program();
         let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
         let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
-        let watched = self.watch(snapshot);
-        let stored = tokio::select! {
-            stored = self.stream(stdout, snapshot, facts) => stored,
-            lost = watched => Err(lost),
-        };
+        let stored = watch.over(self.stream(stdout, snapshot, facts)).await;
         match stored {
             Ok(stored) => {
                 let ended = running.wait_or_cancel(&self.context.cancel, GRACE).await;
@@ -181,16 +190,6 @@ impl Backup<'_> {
         }
     }
 
-    /// Asks every 30 s whether the snapshot's connection lives; returns when it does not.
-    async fn watch(&self, snapshot: &Snapshot) -> Error {
-        loop {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            if let Err(lost) = snapshot.ping().await {
-                return lost.into();
-            }
-        }
-    }
-
     async fn stream(
         &self,
         stdout: impl tokio::io::AsyncRead + Unpin + Send,
@@ -209,6 +208,8 @@ impl Backup<'_> {
         let passage = Passage {
             context,
             options: self.options,
+            jobs: self.jobs,
+            pace: &self.pace,
             id: &facts.id,
             contents: &contents,
             roles: &facts.roles,

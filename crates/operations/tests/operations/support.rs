@@ -7,7 +7,7 @@ use holdpoint_core::DatabaseName;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::progress::Silent;
 use holdpoint_core::verification::Level;
-use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
@@ -60,6 +60,7 @@ pub(crate) fn backup_options() -> BackupOptions {
         format: PointFormat::Archive,
         codec: Codec::Gzip { level: 4 },
         jobs: 2,
+        limits: BackupLimits::default(),
         selection: DumpSelection::default(),
         lock_wait_seconds: 10,
         retain_until: None,

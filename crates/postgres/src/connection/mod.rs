@@ -187,6 +187,11 @@ impl ConnectionSettings {
         self.configured_endpoint.clone().unwrap_or_else(listed)
     }
 
+    /// The name for `pg_stat_activity`, where one is set.
+    pub fn application_name(&self) -> Option<&str> {
+        self.application_name.as_deref()
+    }
+
     /// Gives the same settings for another database of the server.
     #[must_use]
     pub fn with_database(&self, name: impl Into<String>) -> Self {

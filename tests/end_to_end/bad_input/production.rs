@@ -1,0 +1,115 @@
+//! A backup that asks too much of production gives way: nobody waits behind it for longer than they were promised.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use holdpoint_tests::{Running, processes_with};
+
+use super::failed;
+use crate::scene::Scene;
+
+/// About 16 MB of text, so that a rate decides how long a backup takes.
+fn with_much_to_copy() -> Scene {
+    let scene = Scene::local();
+    scene.sql(
+        "CREATE TABLE shop.noise AS SELECT n, repeat(md5(n::text), 5) AS body FROM generate_series(1, 100000) n; \
+         ANALYZE shop.noise",
+    );
+    scene
+}
+
+/// Starts a backup that has far to go, and waits until it holds its locks.
+fn slow_backup(scene: &Scene, flags: &[&str]) -> Running {
+    let mut run = scene.place.start(&[&["backup", "--json", "--max-rate", "1M"], flags].concat());
+    let held = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.granted \
+                AND l.relation = 'shop.noise'::regclass AND a.application_name LIKE 'holdpoint backup%'";
+    run.wait_until("the backup holds its locks", Duration::from_secs(60), || scene.sql(held) != "0");
+    run
+}
+
+/// Wants a table for itself alone, and waits.
+fn altering(scene: &Scene, run: &mut Running) -> Child {
+    let mut psql = scene.cluster.program("psql");
+    psql.args([
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-d",
+        &scene.database,
+        "-c",
+        "ALTER TABLE shop.orders ADD later int",
+    ]);
+    let psql = psql.env("PGAPPNAME", "migration").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let waits = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+                 WHERE NOT l.granted AND a.application_name = 'migration' AND a.datname = current_database()";
+    run.wait_until("the migration waits", Duration::from_secs(30), || scene.sql(waits) == "1");
+    psql
+}
+
+fn nothing_is_left(scene: &Scene, points: &[String]) {
+    assert_eq!(scene.place.points(), points, "nothing is published");
+    assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
+    assert_eq!(processes_with(scene.place.path()), []);
+    let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint%' \
+                AND datname = current_database()";
+    assert_eq!(scene.sql(ours), "0");
+}
+
+#[test]
+fn an_alter_table_gets_its_lock() {
+    let scene = with_much_to_copy();
+    let mut run = slow_backup(&scene, &["--max-lock-wait", "2s"]);
+    let mut migration = altering(&scene, &mut run);
+    let failure = run.finish().ended_with(14).failure();
+    assert_eq!(failure.kind, "busy");
+    failure
+        .says(&["(postgres, migration)", "ALTER TABLE", "ACCESS EXCLUSIVE on shop.orders"])
+        .hints(&["--max-lock-wait"]);
+    assert!(migration.wait().unwrap().success(), "the migration goes on");
+    nothing_is_left(&scene, &[]);
+    scene.place.backup();
+}
+
+/// Without a limit nobody is ended, and everybody is told.
+#[test]
+fn who_waits_is_told() {
+    let scene = with_much_to_copy();
+    let mut run = slow_backup(&scene, &["--progress", "json"]);
+    let mut migration = altering(&scene, &mut run);
+    run.wait_until_said("the backup holds up others: process ");
+    let outcome = run.finish().ended_with(0);
+    assert!(migration.wait().unwrap().success());
+    let warnings = outcome.json()["warnings"].to_string();
+    assert!(warnings.contains("ACCESS EXCLUSIVE on shop.orders"), "{warnings}");
+    assert!(!warnings.contains("later"), "no more than keywords are told: {warnings}");
+}
+
+#[test]
+fn a_snapshot_that_grows_too_old_ends_the_backup() {
+    let scene = with_much_to_copy();
+    let failure = failed(&scene, &["backup", "--max-rate", "1M", "--max-snapshot-age", "2s"], 5);
+    failure.says(&["held its snapshot for 2 s"]).hints(&["--max-snapshot-age"]);
+    nothing_is_left(&scene, &[]);
+    // The file sets it, and a flag takes it away.
+    scene.place.write_config("[backup]\nmax_rate = \"1M\"\nmax_snapshot_age = \"1s\"\n");
+    failed(&scene, &["backup"], 5);
+    nothing_is_left(&scene, &[]);
+    scene.place.holdpoint(&["backup", "--max-rate", "0", "--max-snapshot-age", "0"]).ended_with(0);
+}
+
+/// No backup is faster than its rate allows, however many read; how much slower this machine is does not matter.
+#[test]
+fn a_rate_is_kept() {
+    let scene = with_much_to_copy();
+    for jobs in ["1", "3"] {
+        let flags = ["backup", "--json", "--max-rate", "8M", "--jobs", jobs, "--compress", "none"];
+        let report = scene.place.holdpoint(&flags).ended_with(0).json();
+        let bytes = report["manifest"]["totals"]["data_bytes"].as_u64().unwrap();
+        assert!(bytes > 15_000_000, "{bytes}");
+        // A fifth of a second may be made up for.
+        let least_ms = bytes * 1000 / (8 << 20) - 200;
+        let took_ms = report["took_ms"].as_u64().unwrap();
+        assert!(took_ms >= least_ms, "{jobs} jobs: {bytes} bytes in {took_ms} ms");
+    }
+}
