@@ -125,6 +125,7 @@ impl Invocation {
             replace_missing_locale: wanted.replace_missing_locale
                 || self.settings.config.scratch.replace_missing_locale,
             jobs: self.settings.jobs(wanted.jobs),
+            parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
         })
     }
 

@@ -94,6 +94,17 @@ pub fn archive_text(bytes: &[u8], encoding: &str) -> String {
     text
 }
 
+/// Tells whether a name that an archive holds can be said in UTF-8, so that a session of ours can name it.
+pub fn is_decodable(bytes: &[u8], encoding: &str) -> bool {
+    match encoding {
+        _ if bytes.is_ascii() => true,
+        "UTF8" => std::str::from_utf8(bytes).is_ok(),
+        "LATIN1" => true,
+        _ => encoding_named(encoding)
+            .is_some_and(|known| known.decode_without_bom_handling_and_without_replacement(bytes).is_some()),
+    }
+}
+
 /// The decoder of a server encoding (PostgreSQL's documentation, "Character Set Support").
 ///
 /// Where it is of a superset, such as windows-1254 for LATIN5, what PostgreSQL accepts as letters decodes alike.

@@ -47,6 +47,14 @@ pub enum Error {
     /// Whoever was to take the bytes is gone; its own words say why.
     #[error("the program that reads the archive ended early")]
     NobodyReads,
+    /// Nobody can say whether rows that were sent are in the database.
+    #[error("the connection was lost while loading {what}, and whether it is there cannot be told: {reason}")]
+    AnswerLost {
+        /// The table, or what else was loaded.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// A worker panicked: a defect of this program.
     #[error("a worker stopped unexpectedly")]
     Worker(#[source] tokio::task::JoinError),

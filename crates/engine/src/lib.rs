@@ -3,6 +3,7 @@
 //! Nothing here decides what to back up or what a difference means; nothing here talks to people. Memory is bounded by
 //! the window of pieces, whatever the size of a table, a row or the repository; each function says its own bound.
 
+mod archive_source;
 mod archive_writer;
 mod contents;
 mod digest_tables;
@@ -10,6 +11,7 @@ mod error;
 mod foreign;
 mod foreign_watch;
 mod index_file;
+mod load;
 mod pace;
 mod pass_through;
 mod piece_check;
@@ -18,6 +20,7 @@ mod plain;
 mod read_back;
 mod text_watch;
 
+pub use archive_source::ArchiveSource;
 pub use archive_writer::{ArchiveWriter, StoredArchive};
 pub use contents::{Contents, TablePlan};
 pub use digest_tables::{DigestOptions, LiveDigests, digest_database};
@@ -25,6 +28,7 @@ pub use error::Error;
 pub use foreign::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
 pub use foreign_watch::{ForeignWatch, directory_is_whole};
 pub use index_file::{FinishedIndex, IndexReader, IndexWriter};
+pub use load::{LoadOptions, can_be_loaded, load};
 pub use pace::{Pace, Turn};
 pub use pass_through::{OpenedStream, PassThroughOptions, pass_through, read_head};
 pub use plain::{PipeSink, PlainOptions, StoredPlain, read_back_plain, store_plain};

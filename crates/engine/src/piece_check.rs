@@ -8,12 +8,17 @@ use holdpoint_core::digest::{ColumnOrder, RowDigest, RowDigester};
 use holdpoint_core::index::PieceRecord;
 use sha2::{Digest, Sha256};
 
+/// The most that is reserved for a piece by what its record says; more grows as it comes.
+const LARGEST_RESERVED: usize = 64 << 20;
+
 /// A piece to check.
 pub(crate) struct PieceCheck {
     pub(crate) codec: Codec,
     pub(crate) order: Option<ColumnOrder>,
     /// The content is hashed by whoever asked, in order, and must be handed back.
     pub(crate) in_order: bool,
+    /// The content goes on, and must be handed back.
+    pub(crate) keep: bool,
     pub(crate) record: PieceRecord,
     pub(crate) stored: Bytes,
 }
@@ -22,7 +27,7 @@ pub(crate) struct PieceCheck {
 pub(crate) struct Checked {
     pub(crate) digest: RowDigest,
     pub(crate) adler: Adler32,
-    pub(crate) raw: Option<Vec<u8>>,
+    pub(crate) raw: Option<Bytes>,
     pub(crate) stored: Bytes,
 }
 
@@ -33,7 +38,8 @@ impl PieceCheck {
         if found != self.record.sha256 {
             return Err(format!("a piece has SHA-256 {found}, expected {}", self.record.sha256));
         }
-        let mut out = Bounded { held: Vec::new(), limit: self.record.raw_bytes };
+        let capacity = usize::try_from(self.record.raw_bytes).unwrap_or(0).min(LARGEST_RESERVED);
+        let mut out = Bounded { held: Vec::with_capacity(capacity), limit: self.record.raw_bytes };
         decode_piece(self.codec.algorithm(), &self.stored, &mut out).map_err(|error| error.to_string())?;
         let raw = out.held;
         if raw.len() as u64 != self.record.raw_bytes {
@@ -41,7 +47,7 @@ impl PieceCheck {
         }
         let adler = Adler32::of(&raw);
         if self.in_order {
-            return Ok(Checked { digest: RowDigest::default(), adler, raw: Some(raw), stored: self.stored });
+            return Ok(Checked { digest: RowDigest::default(), adler, raw: Some(raw.into()), stored: self.stored });
         }
         let rows = match (self.record.end, raw.strip_suffix(COPY_END)) {
             (false, _) => raw.as_slice(),
@@ -51,7 +57,8 @@ impl PieceCheck {
         let mut digester = RowDigester::with_order(self.order);
         digester.push(rows).map_err(|error| error.to_string())?;
         let digest = digester.finish().ok_or_else(|| "a piece ends within a row".to_owned())?;
-        Ok(Checked { digest, adler, raw: None, stored: self.stored })
+        let raw = self.keep.then(|| raw.into());
+        Ok(Checked { digest, adler, raw, stored: self.stored })
     }
 }
 

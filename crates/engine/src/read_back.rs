@@ -4,24 +4,25 @@
 //! them, which follow from the records, byte by byte. So no second parser is asked, and nothing is skipped.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use holdpoint_archive::{
-    Adler32, Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects, open_table,
+    Adler32, COPY_END, Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects, open_table,
 };
 use holdpoint_core::digest::{ColumnOrder, RowDigest, RowDigester, StreamHash};
 use holdpoint_core::fingerprint::{object_name, qualified};
 use holdpoint_core::index::{IndexRecord, LargeObjectBlockRecord, LargeObjectRecord, PieceRecord, TableRecord};
 use holdpoint_core::manifest::ArchiveObject;
 use holdpoint_core::progress::Progress;
-use holdpoint_repository::ObjectReader;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::load::{Feed, Permit};
 use crate::piece_check::{Checked, PieceCheck};
-use crate::{Contents, Error, IndexReader};
+use crate::{ArchiveSource, Contents, Error, IndexReader};
 
 /// How an archive is read back.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub struct ReadBack {
 /// it is closed when this returns. Fails with [`Error::Damaged`] at the first difference, naming where, and with
 /// [`Error::NobodyReads`] when the tee's other end is gone. Memory: the head, `jobs + 2` pieces, and what the tee holds.
 pub async fn read_back(
-    reader: ObjectReader,
+    source: impl Into<ArchiveSource>,
     archive: &ArchiveObject,
     index: IndexReader,
     options: &ReadBackOptions,
@@ -61,11 +62,38 @@ pub async fn read_back(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<ReadBack, Error> {
+    let outlet = tee.map_or(Outlet::Nowhere, Outlet::Stored);
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Cancelled),
+        outcome = walk(source.into(), archive, index, options, outlet, progress) => outcome,
+    }
+}
+
+/// Where the checked parts of an archive go.
+pub(crate) enum Outlet {
+    /// Nowhere: they are only checked.
+    Nowhere,
+    /// As they are stored, in order.
+    Stored(mpsc::Sender<Bytes>),
+    /// Decoded, into the sessions of a load.
+    Load(Box<Feed>),
+}
+
+/// Walks an archive from its first byte to its last, as the index accounts for it.
+pub(crate) async fn walk(
+    source: ArchiveSource,
+    archive: &ArchiveObject,
+    index: IndexReader,
+    options: &ReadBackOptions,
+    outlet: Outlet,
+    progress: &dyn Progress,
+) -> Result<ReadBack, Error> {
     let mut walk = Walk {
-        source: Source { reader, buffer: BytesMut::new(), position: 0, flat: Sha256::new(), progress },
+        source: Source { source, buffer: BytesMut::new(), position: 0, flat: Sha256::new(), progress },
         object: &archive.key,
         codec: options.codec,
-        tee,
+        outlet,
         orders: BTreeMap::new(),
         root: Sha256::new(),
         list: None,
@@ -74,15 +102,11 @@ pub async fn read_back(
         jobs: options.jobs.max(1),
         found: ReadBack::default(),
     };
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Error::Cancelled),
-        outcome = walk.run(archive, index) => outcome,
-    }
+    walk.run(archive, index).await
 }
 
 struct Source<'a> {
-    reader: ObjectReader,
+    source: ArchiveSource,
     buffer: BytesMut,
     position: u64,
     flat: Sha256,
@@ -93,7 +117,7 @@ impl Source<'_> {
     /// Takes exactly `length` bytes; `None` when the object ends before.
     async fn take(&mut self, length: usize) -> Result<Option<Bytes>, Error> {
         while self.buffer.len() < length {
-            let Some(chunk) = self.reader.next_chunk().await? else { return Ok(None) };
+            let Some(chunk) = self.source.next_chunk().await? else { return Ok(None) };
             self.flat.update(&chunk);
             self.progress.advance(chunk.len() as u64);
             self.buffer.extend_from_slice(&chunk);
@@ -103,7 +127,7 @@ impl Source<'_> {
     }
 
     async fn at_end(&mut self) -> Result<bool, Error> {
-        Ok(!self.buffer.has_remaining() && self.reader.next_chunk().await?.is_none())
+        Ok(!self.buffer.has_remaining() && self.source.next_chunk().await?.is_none())
     }
 }
 
@@ -130,16 +154,23 @@ impl OpenList {
     }
 }
 
+/// A piece that is being checked.
+struct InWork {
+    record: PieceRecord,
+    work: JoinHandle<Result<Checked, String>>,
+    permit: Option<Permit>,
+}
+
 struct Walk<'a> {
     source: Source<'a>,
     object: &'a str,
     codec: Codec,
-    tee: Option<mpsc::Sender<Bytes>>,
+    outlet: Outlet,
     orders: BTreeMap<i32, Option<ColumnOrder>>,
     root: Sha256,
     list: Option<OpenList>,
     large_objects: Option<i32>,
-    window: VecDeque<(PieceRecord, JoinHandle<Result<Checked, String>>)>,
+    window: VecDeque<InWork>,
     jobs: usize,
     found: ReadBack,
 }
@@ -147,7 +178,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn run(&mut self, archive: &ArchiveObject, index: IndexReader) -> Result<ReadBack, Error> {
         let head = self.head(archive).await?;
-        let Contents { objects, sequences, tables, .. } = Contents::read(&head)?;
+        let contents = Contents::read(&head)?;
+        if let Outlet::Load(feed) = &mut self.outlet {
+            feed.contents(&head, &contents);
+        }
+        let Contents { objects, sequences, tables, .. } = contents;
         self.orders = tables.iter().map(|(dump_id, plan)| (*dump_id, plan.order.clone())).collect();
         let (mut objects, mut sequences) = (objects.into_iter(), sequences.into_iter());
         let mut blocks = 0;
@@ -194,6 +229,9 @@ impl Walk<'_> {
         if root != archive.root_sha256 {
             return Err(self.damaged(format!("root SHA-256 is {root}, expected {}", archive.root_sha256)));
         }
+        if let Outlet::Load(feed) = &mut self.outlet {
+            feed.flush().await?;
+        }
         self.found.sha256 = hex::encode(self.source.flat.clone().finalize());
         self.found.bytes = self.source.position;
         Ok(std::mem::take(&mut self.found))
@@ -222,9 +260,9 @@ impl Walk<'_> {
     }
 
     async fn pass(&mut self, bytes: Bytes) -> Result<(), Error> {
-        match &mut self.tee {
-            Some(tee) => tee.send(bytes).await.map_err(|_| Error::NobodyReads),
-            None => Ok(()),
+        match &mut self.outlet {
+            Outlet::Stored(tee) => tee.send(bytes).await.map_err(|_| Error::NobodyReads),
+            Outlet::Nowhere | Outlet::Load(_) => Ok(()),
         }
     }
 
@@ -273,8 +311,10 @@ impl Walk<'_> {
         if record.offset != self.source.position {
             return Err(self.damaged(format!("the index has a piece at byte {}", record.offset)));
         }
+        let permit = self.permit().await?;
         let stored = self.exactly(record.length).await?;
         let order = self.orders.get(&record.dump_id).cloned().flatten();
+        let keep = matches!(self.outlet, Outlet::Load(_));
         let Some(list) = &mut self.list else { return Ok(()) };
         if record.open && !list.within_row {
             list.giant = Some(RowDigester::with_order(order.clone()));
@@ -282,20 +322,53 @@ impl Walk<'_> {
         // Rows that span pieces, and large objects, are hashed in order; all else by the workers.
         let in_order = record.open || list.within_row || record.large_object.is_some();
         list.within_row = record.open;
-        let work = PieceCheck { codec: self.codec, order, in_order, record: record.clone(), stored };
-        self.window.push_back((record, tokio::task::spawn_blocking(move || work.run())));
+        let check = PieceCheck { codec: self.codec, order, in_order, keep, record: record.clone(), stored };
+        self.window.push_back(InWork { record, work: tokio::task::spawn_blocking(move || check.run()), permit });
         self.drain(if in_order { 0 } else { self.jobs }).await
+    }
+
+    /// Waits until one more piece may be in memory; only a load holds them for longer than the check.
+    async fn permit(&mut self) -> Result<Option<Permit>, Error> {
+        let Outlet::Load(feed) = &self.outlet else { return Ok(None) };
+        let permits = Arc::clone(feed.permits());
+        loop {
+            if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+                return Ok(Some(permit));
+            }
+            // Pieces in the window hold permits, and give them back only once they went on.
+            match self.window.len() {
+                0 => break,
+                held => self.drain(held - 1).await?,
+            }
+        }
+        permits.acquire_owned().await.map(Some).map_err(|_| Error::NobodyReads)
     }
 
     /// Waits until at most `left` pieces are being checked.
     async fn drain(&mut self, left: usize) -> Result<(), Error> {
         while self.window.len() > left {
-            let Some((record, work)) = self.window.pop_front() else { break };
+            let Some(InWork { record, work, permit }) = self.window.pop_front() else { break };
             let checked = work.await.map_err(Error::Worker)?.map_err(|reason| self.damaged_at(&record, reason))?;
             self.account(&record, &checked)?;
-            self.pass(checked.stored).await?;
+            self.hand_on(&record, checked, permit).await?;
         }
         Ok(())
+    }
+
+    async fn hand_on(&mut self, record: &PieceRecord, checked: Checked, permit: Option<Permit>) -> Result<(), Error> {
+        let feed = match &mut self.outlet {
+            Outlet::Nowhere => return Ok(()),
+            Outlet::Stored(_) => return self.pass(checked.stored).await,
+            Outlet::Load(feed) => feed,
+        };
+        let mut raw = checked.raw.unwrap_or_default();
+        if let Some(oid) = record.large_object {
+            return feed.object(oid, record, raw, permit).await;
+        }
+        if record.end {
+            raw.truncate(raw.len().saturating_sub(COPY_END.len()));
+        }
+        feed.rows(record, raw, permit).await
     }
 
     fn account(&mut self, record: &PieceRecord, checked: &Checked) -> Result<(), Error> {
@@ -359,6 +432,9 @@ impl Walk<'_> {
     async fn large_object(&mut self, object: &LargeObjectRecord) -> Result<(), Error> {
         self.open(object.dump_id, Some(object.oid)).await?;
         let list = self.close("the end of a large object").await?;
+        if let Outlet::Load(feed) = &mut self.outlet {
+            feed.close_object().await?;
+        }
         if list.hash.hex() != object.digest || list.raw_bytes != object.bytes {
             return Err(self.damaged(format!("large object {} is not the recorded one", object.oid)));
         }

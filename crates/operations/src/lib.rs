@@ -25,3 +25,4 @@ pub mod verify;
 
 pub use context::{Clock, Context, Source};
 pub use error::{Error, ErrorKind};
+pub use restored::PARALLEL_ABOVE_BYTES;

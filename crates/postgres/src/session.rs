@@ -3,6 +3,7 @@
 mod cancel;
 mod snapshot;
 mod text_form;
+mod transaction;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use cancel::Canceller;
 pub use snapshot::Snapshot;
 pub(crate) use snapshot::timeline;
 pub use text_form::TextForm;
+pub use transaction::{Fate, TransactionId};
 
 use crate::Error;
 use crate::connection::{ConnectionSettings, open};

@@ -33,6 +33,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RestoreArguments) -
         into: target.settings,
         programs: settings.programs()?,
         jobs: settings.jobs(arguments.jobs),
+        parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
         replace,
         no_owner: arguments.no_owner,
         no_privileges: arguments.no_privileges,

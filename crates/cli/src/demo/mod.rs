@@ -125,6 +125,7 @@ impl Story<'_> {
             programs: stage.source.programs.clone(),
             replace_missing_locale: false,
             jobs,
+            parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
         };
         let words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"].map(str::to_owned);
         let options = GuardOptions {

@@ -174,5 +174,6 @@ pub(crate) fn verify_options(scratch: &Cluster) -> VerifyOptions {
         programs: programs(),
         replace_missing_locale: false,
         jobs: 1,
+        parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
     }
 }

@@ -1,5 +1,6 @@
 //! `holdpoint restore`: a restore point, or a dump that holdpoint did not make, into a database.
 
+mod emptied;
 mod foreign;
 mod replace;
 mod run;
@@ -33,6 +34,8 @@ pub struct RestoreOptions {
     pub programs: ProgramSearch,
     /// How many sessions work at a time.
     pub jobs: usize,
+    /// From how many bytes of rows on several sessions load; [`PARALLEL_ABOVE_BYTES`](crate::PARALLEL_ABOVE_BYTES).
+    pub parallel_above_bytes: u64,
     /// Replace what the target holds: only where the configuration marks it as non-production.
     pub replace: Option<Replace>,
     /// Leave owners as they fall, for targets that lack the roles.

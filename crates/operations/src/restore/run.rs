@@ -13,9 +13,9 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{ConnectionSettings, Session};
 
-use super::{RestoreOptions, RestoreReport, foreign, replace, target};
+use super::{RestoreOptions, RestoreReport, emptied, foreign, replace, target};
 use crate::expected::Expected;
-use crate::restored::{self, Ownership};
+use crate::restored::{self, Manner, Ownership, TargetKind};
 use crate::selection::{refuse_after_unsettled, resolve};
 use crate::{Context, Error, database_properties};
 
@@ -111,8 +111,16 @@ async fn load(
         no_privileges: options.no_privileges,
         one_transaction: expected.objects.len() < restored::ONE_TRANSACTION_OBJECTS,
     };
+    let manner = Manner {
+        ownership,
+        jobs: options.jobs,
+        parallel_above_bytes: options.parallel_above_bytes,
+        target: TargetKind::New,
+    };
     context.progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
-    restored::restore_archive(context, expected, settings, &restoring, ownership, options.jobs).await?;
+    if let Err(failure) = restored::restore_archive(context, expected, settings, &restoring, &manner).await {
+        return Err(emptied::after(settings, failure).await);
+    }
     context.progress.phase(Phase::Restored, None);
     context.progress.phase(Phase::Comparing, Some(expected.manifest.totals.data_bytes));
     let pg_options = restored::pinned_options(settings).await?;

@@ -11,7 +11,7 @@ const OWN_OID: &str = "oid >= 16384";
 
 /// What a database may hold beside what every new one does (PostgreSQL manual, "System Catalogs"): one, several, the
 /// catalog, and which rows of it. `{in}` stands for the schemas that are not PostgreSQL's.
-const KINDS: &[(&str, &str, &str, &str)] = &[
+pub(super) const KINDS: &[(&str, &str, &str, &str)] = &[
     ("table", "tables", "pg_class", "relnamespace {in} AND relkind IN ('r','p','f')"),
     ("view", "views", "pg_class", "relnamespace {in} AND relkind IN ('v','m')"),
     ("sequence", "sequences", "pg_class", "relnamespace {in} AND relkind = 'S'"),
@@ -40,17 +40,22 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
 
 /// Counts each of the kinds; what an extension brought is the extension's.
 fn counts() -> String {
-    const IN: &str = "IN (SELECT oid FROM pg_catalog.pg_namespace \
-                      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')";
     let count = |(_, _, catalog, which): &(&str, &str, &str, &str)| {
-        let which = which.replace("{in}", IN);
-        format!(
-            "(SELECT pg_catalog.count(*) FROM pg_catalog.{catalog} o WHERE {which} AND NOT EXISTS (\
-               SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = o.oid \
-               AND d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass))"
-        )
+        format!("(SELECT pg_catalog.count(*) {})", of_kind(catalog, which))
     };
     format!("SELECT ARRAY[{}]", KINDS.iter().map(count).collect::<Vec<_>>().join(", "))
+}
+
+/// Writes the part of a query that finds the objects `o` of one kind.
+pub(super) fn of_kind(catalog: &str, which: &str) -> String {
+    const IN: &str = "IN (SELECT oid FROM pg_catalog.pg_namespace \
+                      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')";
+    let which = which.replace("{in}", IN);
+    format!(
+        "FROM pg_catalog.{catalog} o WHERE {which} AND NOT EXISTS (\
+           SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = o.oid \
+           AND d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass)"
+    )
 }
 
 /// Connects to a target.

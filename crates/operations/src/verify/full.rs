@@ -1,7 +1,6 @@
 //! Restoring into a scratch database and comparing everything.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::time::Instant;
 
 use holdpoint_core::fingerprint::Difference;
@@ -14,12 +13,11 @@ use holdpoint_engine::ReadBack;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, ProgramName};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
-use sha2::{Digest, Sha256};
 
 use super::VerifyOptions;
 use super::scratch::{Scratch, could_not_run};
 use crate::expected::Expected;
-use crate::restored::{self, Ownership};
+use crate::restored::{self, HeadFile, Manner, Ownership, TargetKind};
 use crate::{Context, Error, database_properties};
 
 /// What was found once everything could be asked.
@@ -78,8 +76,13 @@ pub(super) async fn compare(
     let began = Instant::now();
     let whole = options.level > Level::Stored;
     findings.read = if whole {
-        let ownership = Ownership::default();
-        restored::restore_archive(context, expected, &target, &programs.restoring, ownership, options.jobs).await?
+        let manner = Manner {
+            ownership: Ownership::default(),
+            jobs: options.jobs,
+            parallel_above_bytes: options.parallel_above_bytes,
+            target: TargetKind::Scratch,
+        };
+        restored::restore_archive(context, expected, &target, &programs.restoring, &manner).await?
     } else {
         let read = restored::read_archive(context, expected, None, options.jobs).await?;
         restore_schema(context, expected, &target, &programs.pg_restore).await?;
@@ -186,23 +189,8 @@ async fn restore_schema(
     target: &ConnectionSettings,
     pg_restore: &ClientProgram,
 ) -> Result<(), Error> {
-    // The head is the archive's first bytes; of a plain dump it lies beside it.
-    let manifest = &expected.manifest;
-    let (key, bytes, sha256) = match &manifest.contents {
-        Some(contents) => (&contents.key, contents.bytes, &contents.sha256),
-        None => (&manifest.archive.key, manifest.archive.head_bytes, &manifest.archive.head_sha256),
-    };
-    let reader = context.repository.store().read(key, Some(0..bytes), None).await?;
-    let head = reader.read_to_end(bytes).await?;
-    if hex::encode(Sha256::digest(&head)) != *sha256 {
-        let reason = "the contents are not what was written".to_owned();
-        return Err(holdpoint_engine::Error::Damaged { object: key.clone(), offset: 0, reason }.into());
-    }
-    let io = |source| Error::Io { what: "writing the archive's head to a temporary file".to_owned(), source };
-    let mut file = tempfile::NamedTempFile::new().map_err(io)?;
-    file.write_all(&head).map_err(io)?;
-    file.flush().map_err(io)?;
-    let call = PgRestore::of_file(pg_restore, file.path()).no_tablespaces().schema_only();
+    let head = HeadFile::fetch(context, expected).await?;
+    let call = PgRestore::of_file(pg_restore, head.path()).no_tablespaces().schema_only();
     Ok(call.run_into(target, "", &context.cancel).await?)
 }
 

@@ -30,6 +30,8 @@ pub struct VerifyOptions {
     pub replace_missing_locale: bool,
     /// How many pieces are checked and sessions compare at a time.
     pub jobs: usize,
+    /// From how many bytes of rows on several sessions load; [`PARALLEL_ABOVE_BYTES`](crate::PARALLEL_ABOVE_BYTES).
+    pub parallel_above_bytes: u64,
 }
 
 /// What a verification will take, known before it starts.

@@ -29,6 +29,7 @@ fn options(cluster: &Cluster, from: &str, into: &str) -> RestoreOptions {
         into: support::settings(cluster, into),
         programs: support::programs(cluster),
         jobs: 2,
+        parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
         replace: None,
         no_owner: false,
         no_privileges: false,

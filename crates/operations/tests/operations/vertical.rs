@@ -5,7 +5,7 @@ use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::{RestoreOptions, restore};
-use holdpoint_operations::verify::verify;
+use holdpoint_operations::verify::{VerifyOptions, verify};
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_testkit::{Cluster, ClusterOptions, sample};
 
@@ -17,6 +17,7 @@ fn restore_options(cluster: &Cluster, from: Selector, into: &str) -> RestoreOpti
         into: support::settings(cluster, into),
         programs: support::programs(cluster),
         jobs: 2,
+        parallel_above_bytes: 0,
         replace: None,
         no_owner: false,
         no_privileges: false,
@@ -26,7 +27,8 @@ fn restore_options(cluster: &Cluster, from: Selector, into: &str) -> RestoreOpti
     }
 }
 
-async fn round(major: u32, format: PointFormat) {
+/// Rows go through the loader from this many bytes on.
+async fn round(major: u32, format: PointFormat, parallel_above_bytes: u64) {
     let cluster = Cluster::start(ClusterOptions::major(major));
     sample::load_awkward(&cluster, "awkward");
     let scratch = Cluster::start(ClusterOptions::major(major));
@@ -37,7 +39,8 @@ async fn round(major: u32, format: PointFormat) {
     let made = backup(context, &source, &options).await.unwrap();
     let point = made.manifest.id.clone();
     for level in [Level::Stored, Level::Full] {
-        let report = verify(context, &point, &support::verify_options(&scratch, level)).await.unwrap();
+        let options = VerifyOptions { parallel_above_bytes, ..support::verify_options(&scratch, level) };
+        let report = verify(context, &point, &options).await.unwrap();
         let found = &report.verification;
         let lines: Vec<String> = found.differences.iter().map(|one| one.line()).collect();
         assert_eq!(found.verdict, Verdict::Proved, "{major} {level}: {lines:#?} {:#?}", found.obstacles);
@@ -46,7 +49,8 @@ async fn round(major: u32, format: PointFormat) {
         }
     }
     cluster.create_database_with("restored", "TEMPLATE template0");
-    let options = restore_options(&cluster, Selector::Id(point), "restored");
+    let options =
+        RestoreOptions { parallel_above_bytes, ..restore_options(&cluster, Selector::Id(point), "restored") };
     let report = restore(context, &options).await.unwrap();
     assert_eq!(report.compared.unwrap().rows, made.manifest.totals.rows);
     let again = restore(context, &options).await.unwrap_err();
@@ -59,18 +63,39 @@ async fn round(major: u32, format: PointFormat) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_awkward_schema_on_18() {
-    round(18, PointFormat::Archive).await;
+async fn the_awkward_schema_on_14() {
+    round(14, PointFormat::Archive, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_awkward_schema_on_14() {
-    round(14, PointFormat::Archive).await;
+async fn the_awkward_schema_on_15() {
+    round(15, PointFormat::Archive, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_awkward_schema_on_16() {
+    round(16, PointFormat::Archive, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_awkward_schema_on_17() {
+    round(17, PointFormat::Archive, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_awkward_schema_on_18() {
+    round(18, PointFormat::Archive, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_awkward_schema_through_one_pg_restore() {
+    round(18, PointFormat::Archive, u64::MAX).await;
+    round(14, PointFormat::Archive, u64::MAX).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_awkward_schema_as_sql_text() {
-    round(17, PointFormat::Plain).await;
+    round(17, PointFormat::Plain, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,116 @@
+//! Restoring by several sessions: pg_restore for everything but rows, and rows by the engine's loader.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use holdpoint_archive::{EntryKind, Head, Section};
+use holdpoint_core::progress::Phase;
+use holdpoint_engine::{ArchiveSource, LoadOptions, ReadBack, ReadBackOptions, load};
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::programs::{ClientProgram, PgRestore, RestoreSection};
+
+use super::tuning::Tuning;
+use super::{HeadFile, Manner, codec, owned};
+use crate::expected::Expected;
+use crate::{Context, Error};
+
+/// The entries of the data section that have no block: statements, which pg_restore runs by themselves.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Statements {
+    /// Needed by the rows: large objects are created.
+    before: Vec<i32>,
+    /// Positions of sequences, grants and comments on large objects, statistics.
+    after: Vec<i32>,
+}
+
+impl Statements {
+    /// Finds them as pg_restore's `--section` counts them: entries without a section of their own belong to the one
+    /// before (`ProcessArchiveRestoreOptions` in pg_backup_archiver.c).
+    fn of(head: &Head) -> Self {
+        let mut found = Self::default();
+        let mut section = Section::PreData;
+        for entry in head.entries() {
+            if entry.section != Section::None {
+                section = entry.section;
+            }
+            if section == Section::Data && !entry.has_data {
+                match entry.kind() {
+                    EntryKind::LargeObjectMetadata => found.before.push(entry.dump_id),
+                    _ => found.after.push(entry.dump_id),
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Restores an archive: its pre-data section, rows and large objects by `jobs` sessions, what else is in the data
+/// section, the post-data section by `jobs` sessions.
+///
+/// On failure the target holds a part of it.
+pub(super) async fn restore(
+    context: &Context,
+    expected: &Expected,
+    head: &HeadFile,
+    target: &ConnectionSettings,
+    pg_restore: &ClientProgram,
+    manner: &Manner,
+) -> Result<ReadBack, Error> {
+    let tuning = Tuning::choose(target, manner.target, manner.jobs).await?;
+    let statements = Statements::of(head.head());
+    let run = async |call: PgRestore, settings: &[(String, String)]| {
+        let ran = call.run_into(target, &Tuning::options(settings), &context.cancel).await;
+        ran.map_err(|error| if error.is_cancelled() { Error::Interrupted } else { error.into() })
+    };
+    let call = || owned(PgRestore::of_file(pg_restore, head.path()), manner.ownership, false);
+    let run_listed = async |ids: &[i32]| {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let list = list_file(ids)?;
+        run(call().use_list(list.path()), &tuning.session).await
+    };
+    run(call().section(RestoreSection::PreData), &tuning.session).await?;
+    run_listed(&statements.before).await?;
+    let read = rows(context, expected, target, manner, &tuning).await?;
+    run_listed(&statements.after).await?;
+    context.progress.phase(Phase::BuildingIndexes, None);
+    let jobs = u32::try_from(manner.jobs.max(1)).unwrap_or(1);
+    let settings = [tuning.session.as_slice(), tuning.indexes.as_slice()].concat();
+    run(call().section(RestoreSection::PostData).jobs(jobs), &settings).await?;
+    Ok(read)
+}
+
+async fn rows(
+    context: &Context,
+    expected: &Expected,
+    target: &ConnectionSettings,
+    manner: &Manner,
+    tuning: &Tuning,
+) -> Result<ReadBack, Error> {
+    let archive = &expected.manifest.archive;
+    let block_bytes: BTreeMap<i32, u64> = expected.tables.iter().map(|table| (table.dump_id, table.length)).collect();
+    let options = LoadOptions {
+        read: ReadBackOptions { codec: codec(&expected.manifest)?, jobs: manner.jobs },
+        session: tuning.session.clone(),
+        freeze: tuning.freeze,
+        block_bytes,
+    };
+    let source = ArchiveSource::open(Arc::clone(context.repository.store()), &archive.key).await?;
+    let index = expected.records()?;
+    let loaded = load(source, archive, index, target, &options, &context.progress, &context.cancel).await;
+    loaded.map_err(|error| match error {
+        holdpoint_engine::Error::Cancelled => Error::Interrupted,
+        error => error.into(),
+    })
+}
+
+/// Writes a list file for pg_restore, which reads the number at the beginning of each line.
+fn list_file(ids: &[i32]) -> Result<tempfile::NamedTempFile, Error> {
+    let io = |source| Error::Io { what: "writing a list of entries to a temporary file".to_owned(), source };
+    let mut file = tempfile::NamedTempFile::new().map_err(io)?;
+    let lines: String = ids.iter().map(|id| format!("{id};\n")).collect();
+    file.write_all(lines.as_bytes()).map_err(io)?;
+    Ok(file)
+}

@@ -1,0 +1,55 @@
+//! Writing transactions whose end is known even when the server's answer is lost.
+
+use tokio_postgres::SimpleQueryMessage;
+
+use super::Session;
+use crate::Error;
+
+/// A writing transaction, by the number under which the server keeps its end.
+///
+/// Numbers do not wrap, and the server remembers the end for as long as rows of that age are not frozen (PostgreSQL
+/// manual, "Transaction ID and Snapshot Information Functions").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionId(String);
+
+/// How a transaction ended, as far as the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Its changes are there.
+    Committed,
+    /// Its changes are not there and never will be.
+    Aborted,
+    /// It has not ended; its session may have gone already.
+    InProgress,
+    /// It is so old that the server forgot.
+    Forgotten,
+}
+
+impl Session {
+    /// Begins a writing transaction and notes its number, in one exchange.
+    pub async fn begin_noted(&self) -> Result<TransactionId, Error> {
+        const WHAT: &str = "beginning a transaction";
+        let sql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_catalog.pg_current_xact_id()";
+        let messages = self.client.simple_query(sql).await.map_err(|source| self.failed(WHAT, source))?;
+        let number = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let none = || Error::UnexpectedAnswer { what: WHAT.to_owned(), found: "no transaction number".to_owned() };
+        number.map(|number| TransactionId(number.to_owned())).ok_or_else(none)
+    }
+
+    /// Asks how a transaction of this server, any session's, ended.
+    pub async fn fate_of(&self, transaction: &TransactionId) -> Result<Fate, Error> {
+        const WHAT: &str = "asking how a transaction ended";
+        let sql = "SELECT pg_catalog.pg_xact_status($1::text::pg_catalog.xid8)";
+        let status: Option<String> = self.query_one(WHAT, sql, &[&transaction.0]).await?.get(0);
+        match status.as_deref() {
+            Some("committed") => Ok(Fate::Committed),
+            Some("aborted") => Ok(Fate::Aborted),
+            Some("in progress") => Ok(Fate::InProgress),
+            None => Ok(Fate::Forgotten),
+            Some(other) => Err(Error::UnexpectedAnswer { what: WHAT.to_owned(), found: other.to_owned() }),
+        }
+    }
+}
