@@ -131,9 +131,15 @@ impl Feed {
     }
 
     /// Takes a checked piece of a table; `bytes` are its rows without the end marker.
-    pub(crate) async fn rows(&mut self, record: &PieceRecord, bytes: Bytes, permit: Option<Permit>) -> Result<(), Error> {
+    pub(crate) async fn rows(
+        &mut self,
+        record: &PieceRecord,
+        bytes: Bytes,
+        permit: Option<Permit>,
+    ) -> Result<(), Error> {
         let Some(target) = self.targets.get(&record.dump_id).map(Arc::clone) else {
-            let unknown = std::io::Error::new(std::io::ErrorKind::InvalidData, "a piece of a table that is not announced");
+            let unknown =
+                std::io::Error::new(std::io::ErrorKind::InvalidData, "a piece of a table that is not announced");
             return Err(Error::Index(unknown));
         };
         let first = self.last.replace(record.dump_id) != Some(record.dump_id);

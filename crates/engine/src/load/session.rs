@@ -26,7 +26,8 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) async fn open(target: &ConnectionSettings, session: &[(String, String)]) -> Result<Self, Error> {
         let anchor = Session::connect(target, &SessionPurpose::new("holdpoint restore")).await?;
-        let set = |(name, value): &(String, String)| format!("SET {} = {};", quote_identifier(name), quote_literal(value));
+        let set =
+            |(name, value): &(String, String)| format!("SET {} = {};", quote_identifier(name), quote_literal(value));
         let session = session.iter().map(set).collect();
         Ok(Self { settings: anchor.settings().clone(), session, anchor })
     }

@@ -55,7 +55,8 @@ impl LoadTarget {
         stored_bytes: Option<u64>,
     ) -> Self {
         let columns = plan.columns.as_ref().map(|columns| format!(" ({columns})")).unwrap_or_default();
-        let copy = format!("COPY {}{columns} FROM STDIN WITH (ENCODING {}", plan.target, quote_literal(&contents.encoding));
+        let copy =
+            format!("COPY {}{columns} FROM STDIN WITH (ENCODING {}", plan.target, quote_literal(&contents.encoding));
         let depends_on = |fits: &dyn Fn(&Entry) -> bool| {
             let mut entries = entry.dependencies.iter().filter_map(|id| head.entry(*id));
             entries.any(fits)

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use holdpoint_archive::Codec;
 use holdpoint_core::PointId;
-use holdpoint_core::fingerprint::{
-    self, Difference, compare_large_objects, compare_rows, compare_sequences,
-};
+use holdpoint_core::fingerprint::{self, Difference, compare_large_objects, compare_rows, compare_sequences};
 use holdpoint_core::index::ObjectRecord;
 use holdpoint_core::manifest::{Manifest, PointFormat};
 use holdpoint_core::verification::{Compared, Level, Obstacle, Verdict, Verification};
 use holdpoint_engine::{
-    ArchiveSource, Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_back_plain, read_head,
+    ArchiveSource, Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_back_plain,
+    read_head,
 };
 use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, ProgramName, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};

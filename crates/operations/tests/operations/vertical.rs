@@ -49,8 +49,7 @@ async fn round(major: u32, format: PointFormat, parallel_above_bytes: u64) {
         }
     }
     cluster.create_database_with("restored", "TEMPLATE template0");
-    let options =
-        RestoreOptions { parallel_above_bytes, ..restore_options(&cluster, Selector::Id(point), "restored") };
+    let options = RestoreOptions { parallel_above_bytes, ..restore_options(&cluster, Selector::Id(point), "restored") };
     let report = restore(context, &options).await.unwrap();
     assert_eq!(report.compared.unwrap().rows, made.manifest.totals.rows);
     let again = restore(context, &options).await.unwrap_err();
