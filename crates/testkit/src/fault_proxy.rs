@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, SeenRequest};
 use crate::http::find;
+use crate::trap::{Trap, Traps};
 
 const LONGEST_HEAD: usize = 256 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -33,6 +34,7 @@ struct Shared {
     http: bool,
     queue: Mutex<VecDeque<(Option<Matcher>, Fault)>>,
     seen: Mutex<Vec<SeenRequest>>,
+    traps: Traps,
     connections: AtomicUsize,
     live: Mutex<Vec<Weak<Link>>>,
     stalled: AtomicBool,
@@ -45,6 +47,8 @@ struct Link {
     client: TcpStream,
     server: Mutex<Option<Arc<TcpStream>>>,
     cut: AtomicBool,
+    /// The next answer is lost.
+    mute: AtomicBool,
 }
 
 impl fmt::Debug for FaultProxy {
@@ -74,6 +78,7 @@ impl FaultProxy {
             http,
             queue: Mutex::default(),
             seen: Mutex::default(),
+            traps: Traps::default(),
             connections: AtomicUsize::new(0),
             live: Mutex::default(),
             stalled: AtomicBool::new(false),
@@ -119,6 +124,17 @@ impl FaultProxy {
     /// Adds a fault for the next request of an S3 operation, as [`SeenRequest::operation`] names it (HTTP mode).
     pub fn push_for(&self, operation: &'static str, fault: Fault) {
         self.push_when(move |request| request.operation() == operation, fault);
+    }
+
+    /// Sets a trap for the next `times` connections on which `word` passes from the client to the server (TCP mode).
+    pub fn set_trap(&self, word: &[u8], trap: Trap, times: usize) {
+        self.shared.traps.set(word, trap, times);
+    }
+
+    /// Returns how often traps may still spring.
+    #[must_use]
+    pub fn traps_left(&self) -> usize {
+        self.shared.traps.left()
     }
 
     /// Returns how many faults of the queue no connection has met yet.
@@ -188,7 +204,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let Ok(client) = client else { continue };
-        let link = Arc::new(Link { client, server: Mutex::new(None), cut: AtomicBool::new(false) });
+        let link = Arc::new(Link {
+            client,
+            server: Mutex::new(None),
+            cut: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+        });
         if shared.refusing.load(Ordering::SeqCst) {
             link.reset();
             continue;
@@ -238,6 +259,8 @@ struct Spoil {
     flip_at: Option<u64>,
     bytes_per_second: Option<u64>,
     swallow: bool,
+    /// This is the direction in which traps are set.
+    trapped: bool,
 }
 
 impl Shared {
@@ -268,7 +291,7 @@ impl Shared {
         server.set_nodelay(true)?;
         link.client.set_nodelay(true)?;
         *lock(&link.server) = Some(Arc::clone(&server));
-        let (mut up, mut down) = (Spoil::default(), Spoil::default());
+        let (mut up, mut down) = (Spoil { trapped: true, ..Spoil::default() }, Spoil::default());
         match fault {
             Fault::ResetAfterRequestBytes(bytes) => up.reset_after = Some(bytes),
             Fault::ResetAfterResponseBytes(bytes) => down.reset_after = Some(bytes),
@@ -360,12 +383,25 @@ impl Shared {
         spoil: Spoil,
     ) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
-        let (mut moved, started) = (0_u64, Instant::now());
+        let (mut moved, started, mut tail) = (0_u64, Instant::now(), Vec::new());
         loop {
             while self.stalled.load(Ordering::SeqCst) && !link.cut.load(Ordering::SeqCst) {
                 sleep(LOOK_EVERY);
             }
             if link.cut.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            if spoil.trapped {
+                match self.traps.spring(&mut tail, &pending) {
+                    Some(Trap::LoseAnswer) => link.mute.store(true, Ordering::SeqCst),
+                    Some(Trap::Reset) => {
+                        link.reset();
+                        return Err(io::ErrorKind::ConnectionReset.into());
+                    }
+                    None => {}
+                }
+            } else if !pending.is_empty() && link.mute.load(Ordering::SeqCst) {
+                link.reset();
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             if !spoil.swallow {

@@ -29,6 +29,7 @@ mod s3_server;
 pub mod sample;
 mod signature;
 mod template;
+mod trap;
 
 pub use account::Account;
 pub use cache::{
@@ -43,3 +44,4 @@ pub use fault_proxy::FaultProxy;
 pub use http::Response;
 pub use s3_client::ListedObject;
 pub use s3_server::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};
+pub use trap::Trap;

@@ -8,6 +8,7 @@ mod doctor;
 mod foreign;
 mod keeper;
 mod leftovers;
+mod load;
 mod mutated;
 mod support;
 mod vertical;

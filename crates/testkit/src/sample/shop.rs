@@ -39,7 +39,7 @@ INSERT INTO shop.orders (customer, status, placed, note)
     FROM generate_series(1, {orders}) n;
 INSERT INTO shop.order_lines (order_id, product, quantity, price, token)
     SELECT n % {orders} + 1, n * 104729 % {products} + 1, n % 7 + 1, (n * 31 % 9999) / 100.0, md5('l' || n)::uuid
-    FROM generate_series(1, {lines}) n;
+    FROM generate_series(1, {lines}::bigint) n;
 INSERT INTO shop.events (at, kind, body, digest)
     SELECT timestamptz '2026-01-01 00:00:00+00' + n * interval '40 s', (ARRAY['view', 'cart', 'search', 'login'])[n % 4 + 1],
            jsonb_build_object('session', md5('s' || n / 9), 'path', '/p/' || n % 997, 'ms', n % 1337, 'tags', ARRAY['a', 'b' || n % 5]),
