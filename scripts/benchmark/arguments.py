@@ -20,6 +20,7 @@ SUITES = """suites:
   wide    rows of 1 to 8 MB, and one of --wide-row: whether memory keeps to the formula
   s3      to and from the S3 engine: the client's CPU, and the bytes it moves
   growth  the main database at 250M, 1G and 4G: whether cost grows evenly and memory does not grow
+  production  pgbench runs all the time: how many of its transactions a backup costs
   all     all of these, in this order"""
 
 
@@ -47,7 +48,7 @@ def read():
     parser = argparse.ArgumentParser(description=DESCRIPTION, epilog=SUITES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", metavar="NAME", default=None,
-                        choices=["main", "huge", "many", "wide", "s3", "growth", "all"],
+                        choices=["main", "huge", "many", "wide", "s3", "growth", "production", "all"],
                         help="run this suite (again for more; default: main)")
     parser.add_argument("--size", type=size, default=10**9, help="COPY text of the main database (default: 1G)")
     parser.add_argument("--growth", type=size, nargs="+", default=[250 * MB, 1000 * MB, 4000 * MB], metavar="SIZE",
@@ -56,7 +57,7 @@ def read():
     parser.add_argument("--wide-row", type=size, default=None, metavar="SIZE",
                         help="one row of this size in the suite wide, such as 120M")
     parser.add_argument("--runs", type=int, default=None,
-                        help="runs of every case; medians are shown (default: 3; suites many, wide, s3, growth: 1)")
+                        help="runs of every case; medians are shown (default: main and huge 3, others 1)")
     parser.add_argument("--jobs", type=int, default=2, help="jobs for every program that has them (default: 2)")
     parser.add_argument("--quick", action="store_true", help="tiny databases, one run: whether it works, not how fast")
     parser.add_argument("--only", metavar="TEXT", action="append",
@@ -80,7 +81,7 @@ def read():
 def suites(arguments):
     names = arguments.suite or ["main"]
     if "all" in names:
-        names = ["main", "huge", "many", "wide", "s3", "growth"]
+        names = ["main", "huge", "many", "wide", "s3", "growth", "production"]
     runs = arguments.runs
     half, small = arguments.size // 2, min(arguments.size, 300 * MB)
     for name in dict.fromkeys(names):
@@ -94,6 +95,8 @@ def suites(arguments):
             yield Suite(name, "wide", small, runs or 1, "Rows of 1 to 8 MB")
         elif name == "s3":
             yield Suite(name, "mixed", half, runs or 1, "To and from S3")
+        elif name == "production":
+            yield Suite(name, "pgbench", half, runs or 1, "A database at work")
         else:
             for each in arguments.growth:
                 yield Suite(f"growth {each // MB}M", "mixed", each, runs or 1, f"Growth: {each / 10**9:g} GB")

@@ -7,7 +7,7 @@ import dataclasses
 class Case:
     """One thing to measure. The first case of a group is the one that its ratios are told against."""
 
-    group: str  # backup, proof, restore
+    group: str  # backup, proof, restore, production
     name: str
     what: str | list  # a shell line, or holdpoint's arguments
     makes: str | None = None  # a file, a key on S3 or, of holdpoint, the name by which its point is found again
@@ -103,6 +103,8 @@ def cases(suite, jobs):
                 *proofs(["gzip"]), *pg_restores(jobs, ["zstd"]), *restores(["gzip"])]
     if name == "s3":
         return s3(jobs)
+    if name == "production":
+        return list(production(suite, jobs))
     return [*backup_peers(jobs, ["Fc zstd", "Fd zstd"]), *backups(["gzip", "zstd"]), *backups(["gzip", "zstd"], jobs=4),
             *proofs(["zstd"]), *pg_restores(jobs, ["zstd"]), *restores(["zstd"])]
 
@@ -121,6 +123,19 @@ def s3(jobs):
              f"pg_restore -e -j{jobs} -d $TARGET fetched.dump", reads="zstd.dump", place="s3", cost=18),
         *restores(["gzip", "zstd"], place="s3"),
     ]
+
+
+def production(suite, jobs):
+    """Backups of a database at work; the rate is one that makes a backup take about 20 seconds."""
+    for key in ("Fc", "Fc zstd", "Fd zstd"):
+        case = next(backup_peers(jobs, [key]))
+        yield Case("production", case.name, case.what, makes=case.makes, cost=case.cost)
+    rate = f"{max(1, suite.bytes // 2**20 // 20)}M"
+    for codec, name, flags, cost in [("gzip", f"{jobs} jobs", ["--jobs", str(jobs)], 9),
+                                     ("zstd", f"{jobs} jobs", ["--jobs", str(jobs)], 6), ("zstd", "auto", [], 6),
+                                     ("zstd", f"auto, {rate} a second", ["--max-rate", rate], 40)]:
+        yield Case("production", f"holdpoint backup {codec}, {name}", ["backup", "--quiet", "--compress", codec, *flags],
+                   cost=cost)
 
 
 def wanted(suite, arguments):

@@ -1,5 +1,7 @@
 """What was measured, as tables for people."""
 
+from . import production
+
 MIB = 2**20
 
 
@@ -13,6 +15,8 @@ def code(name):
 
 def suite_tables(result):
     """One Markdown table a group; ratios are against the group's first case: above 1 is faster, below 1 is smaller."""
+    if result["suite"] == "production":
+        return ["", *production.table(result)]
     lines = []
     for group in dict.fromkeys(case["group"] for case in result["cases"]):
         members = [case for case in result["cases"] if case["group"] == group]

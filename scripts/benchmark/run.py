@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import arguments as asked
 from . import goals, peers, report, series
+from .production import Production
 from .server import MAJOR, SETTINGS, Server
 from .suite import Bench, seconds_expected, tell
 
@@ -74,7 +75,7 @@ def main():
         versions = [server.sql("SHOW server_version", "postgres"),
                     subprocess.run([holdpoint, "--version"], stdout=subprocess.PIPE).stdout.decode().strip()]
         for suite in arguments.suites:
-            bench = Bench(suite, arguments, machine)
+            bench = (Production if suite.name == "production" else Bench)(suite, arguments, machine)
             results.append(bench.run())
             recorded += bench.series
     finally:

@@ -11,6 +11,9 @@ from . import cases, databases
 from .measure import Failed, measure, rows_of_text
 
 
+REST_SECONDS = 10
+
+
 def tell(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
@@ -29,6 +32,8 @@ def seconds_expected(suite, arguments):
     gigabytes, chosen = suite.bytes / 10**9, cases.wanted(suite, arguments)
     tables = arguments.tables if suite.database == "many" else 70
     each = sum(case.cost * gigabytes + 1.5 + tables * 0.0025 for case in chosen)
+    # pgbench alone before and after each.
+    each += 2 * REST_SECONDS * len(chosen) if suite.name == "production" else 0
     counted = sum(5 * gigabytes + tables * 0.0006 for case in chosen if case.text)
     return 5 + 45 * gigabytes + tables * 0.002 + each * suite.runs + counted
 

@@ -34,6 +34,28 @@ fn a_quick_benchmark_measures_backup_proof_and_restore() {
     assert!(read("series.jsonl").contains("copying-data"), "{outcome:?}");
 }
 
+/// How many transactions a backup costs an application can only be asked for here; nobody knows the answer beforehand.
+#[test]
+fn a_quick_benchmark_runs_a_database_at_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    let environment =
+        BTreeMap::from([("PATH".to_owned(), path), ("HOLDPOINT_CACHE".to_owned(), text(&cache_directory()))]);
+    let script = format!(
+        "'{}' --quick --suite production --directory /tmp --holdpoint '{}' --json bench.json --only 'a second'",
+        text(&workspace_directory().join("scripts/bench")),
+        text(&program()),
+    );
+    let outcome = shell(folder.path(), &environment, &script).ended_with(0);
+    let json = std::fs::read_to_string(folder.path().join("bench.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let medians = result["suites"][0]["medians"].as_object().unwrap();
+    assert_eq!(medians.len(), 1, "{outcome:?}");
+    for one in medians.values() {
+        assert!(one["during_tps"].as_f64().is_some_and(|tps| tps > 0.0), "{outcome:?}");
+    }
+}
+
 fn text(path: &std::path::Path) -> String {
     path.to_str().unwrap().to_owned()
 }
