@@ -20,6 +20,7 @@ mod codec;
 mod copy_statement;
 mod copy_text;
 mod cursor;
+mod deflate;
 mod entry;
 mod error;
 mod head;

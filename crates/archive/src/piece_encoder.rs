@@ -6,6 +6,7 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
 use crate::chunk::{CHUNK_BYTES, put_chunk};
+use crate::deflate::{Deflater, Effort};
 use crate::{Adler32, Algorithm, Codec, Error};
 
 /// A piece of a block as it is stored.
@@ -36,7 +37,8 @@ pub struct PieceEncoder {
 
 enum State {
     None,
-    Gzip(Box<Compress>),
+    Deflate(Box<Deflater>),
+    Zlib(Box<Compress>),
     Zstd(Encoder<'static>),
 }
 
@@ -47,11 +49,15 @@ impl PieceEncoder {
             Codec::None => State::None,
             Codec::Gzip { level } => {
                 // Raw deflate: the block's frame holds the zlib header and the checksum.
-                State::Gzip(Box::new(Compress::new(Compression::new(level.clamp(1, 9)), false)))
+                match effort(level) {
+                    Some(effort) => State::Deflate(Box::new(Deflater::new(effort))),
+                    None => State::Zlib(Box::new(Compress::new(Compression::new(level.clamp(1, 9)), false))),
+                }
             }
             Codec::Zstd { level } => State::Zstd(zstd_encoder(level).map_err(compress(Algorithm::Zstd))?),
         };
-        let chunk = if matches!(state, State::None) { Vec::new() } else { Vec::with_capacity(CHUNK_BYTES) };
+        let chunk =
+            if matches!(state, State::None | State::Deflate(_)) { Vec::new() } else { Vec::with_capacity(CHUNK_BYTES) };
         Ok(Self { state, chunk })
     }
 
@@ -68,10 +74,18 @@ impl PieceEncoder {
                 bytes.reserve_exact(raw.len() + 8 * raw.len().div_ceil(CHUNK_BYTES));
                 raw.chunks(CHUNK_BYTES).for_each(|chunk| put_chunk(&mut bytes, chunk));
             }
-            State::Gzip(deflate) => {
+            State::Deflate(deflater) => {
+                if !raw.is_empty() {
+                    let put = |chunk: &[u8]| put_chunk(&mut bytes, chunk);
+                    let encoded = deflater.encode(raw, CHUNK_BYTES, put).map_err(io::Error::other);
+                    encoded.map_err(compress(Algorithm::Gzip))?;
+                    adler = Adler32::of(raw);
+                }
+            }
+            State::Zlib(deflate) => {
                 if !raw.is_empty() {
                     deflate.reset();
-                    encode_gzip(deflate, raw, &mut self.chunk, &mut bytes).map_err(compress(Algorithm::Gzip))?;
+                    encode_zlib(deflate, raw, &mut self.chunk, &mut bytes).map_err(compress(Algorithm::Gzip))?;
                     adler = Adler32::of(raw);
                 }
             }
@@ -87,6 +101,18 @@ fn compress(algorithm: Algorithm) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Compress { algorithm, source }
 }
 
+/// How hard our own compressor tries at a level of gzip; above them zlib's algorithm tries harder.
+fn effort(level: u32) -> Option<Effort> {
+    let effort = match level {
+        0 | 1 => Effort { ways: 1, insert_step: 4, patience: 2 },
+        2 => Effort { ways: 1, insert_step: 2, patience: 3 },
+        3 => Effort { ways: 1, insert_step: 1, patience: 3 },
+        4 => Effort { ways: 2, insert_step: 1, patience: 3 },
+        _ => return None,
+    };
+    Some(effort)
+}
+
 fn zstd_encoder(level: i32) -> io::Result<Encoder<'static>> {
     let mut encoder = Encoder::new(level)?;
     // Stock pg_restore does not notice a frame that is cut off; with the checksum it at least notices a changed one.
@@ -94,7 +120,7 @@ fn zstd_encoder(level: i32) -> io::Result<Encoder<'static>> {
     Ok(encoder)
 }
 
-fn encode_gzip(deflate: &mut Compress, raw: &[u8], chunk: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {
+fn encode_zlib(deflate: &mut Compress, raw: &[u8], chunk: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {
     let mut rest = raw;
     chunk.clear();
     loop {

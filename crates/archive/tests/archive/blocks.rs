@@ -6,7 +6,8 @@ use holdpoint_archive::{
 };
 use proptest::prelude::*;
 
-pub(crate) const CODECS: [Codec; 3] = [Codec::None, Codec::Gzip { level: 4 }, Codec::Zstd { level: 1 }];
+pub(crate) const CODECS: [Codec; 4] =
+    [Codec::None, Codec::Gzip { level: 4 }, Codec::Gzip { level: 1 }, Codec::Zstd { level: 1 }];
 
 /// The chunks of a list, without their frames.
 pub(crate) fn chunks(mut list: &[u8]) -> Vec<&[u8]> {
