@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use holdpoint_engine::Pace;
 use holdpoint_postgres::waiters::{Waiter, waiters, waiting_elsewhere};
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot, preflight};
 
 use super::BackupLimits;
 use super::passage::{StoredData, abort};
@@ -25,6 +25,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
 /// Whoever waits for longer is told of, even where nobody set a limit.
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
+
+/// Fewer are left alone: pg_dump or a copying session that was lost may need one.
+const CONNECTIONS_KEPT: i64 = 3;
 
 /// What is looked after, and what came of it.
 pub(super) struct Watch<'a> {
@@ -121,6 +124,7 @@ impl<'a> Watch<'a> {
         let mut session = None;
         let mut failed_before = false;
         loop {
+            tokio::time::sleep(LOOK_EVERY).await;
             let looked = match tokio::time::timeout(LOOK_WITHIN, self.look(&mut session)).await {
                 Ok(looked) => looked,
                 Err(_) => Err(Error::Internal("no answer".to_owned())),
@@ -137,7 +141,6 @@ impl<'a> Watch<'a> {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
             }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -146,8 +149,14 @@ impl<'a> Watch<'a> {
         let ours = settings.application_name().unwrap_or_default();
         let session = match session {
             Some(session) => session,
-            // A name of its own, which no waiter waits for.
-            none => none.insert(Session::connect(settings, &SessionPurpose::new("holdpoint watch")).await?),
+            none => {
+                // Copying comes before looking, and the last connection is not ours to take.
+                if preflight::headroom(self.snapshot.session()).await?.left < CONNECTIONS_KEPT {
+                    return Err(Error::Usage("hardly a connection is left on the server".to_owned()));
+                }
+                // A name of its own, which no waiter waits for.
+                none.insert(Session::connect(settings, &SessionPurpose::new("holdpoint watch")).await?)
+            }
         };
         if self.limits.choose_jobs {
             self.pace.others_wait(waiting_elsewhere(session, ours).await?);
