@@ -170,6 +170,7 @@ pub(crate) fn whole(codec: holdpoint_archive::Codec, (jobs, limits): (usize, Bac
         jobs,
         limits,
         selection: DumpSelection::default(),
+        parallel_from_bytes: holdpoint_operations::backup::PARALLEL_FROM_BYTES,
         lock_wait_seconds: LOCK_WAIT_SECONDS,
         retain_until: None,
         reason: None,

@@ -64,18 +64,25 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Reads bytes a second: `0`, or a number with K, M or G, which count by 1024, such as `50M`.
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not a rate: write 500K, 50M or 1G, meaning bytes a second; K is 1024");
-    let (number, unit) = match text.char_indices().last() {
-        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
-        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
-        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
-        // A rate in bytes is mostly a forgotten unit.
+    scaled(text).ok_or_else(wrong)
+}
+
+/// Reads a number of bytes in the same way.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    scaled(text).ok_or_else(|| format!("\"{text}\" is not a size: write 0, 512K, 64M or 2G; K is 1024"))
+}
+
+fn scaled(text: &str) -> Option<u64> {
+    let (number, unit) = match text.char_indices().last()? {
+        (at, 'K' | 'k') => (&text[..at], 1 << 10),
+        (at, 'M' | 'm') => (&text[..at], 1 << 20),
+        (at, 'G' | 'g') => (&text[..at], 1 << 30),
+        // A number in bytes is mostly a forgotten unit.
         _ if text == "0" => ("0", 1),
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit)
 }
 
 #[cfg(test)]
@@ -91,6 +98,12 @@ mod tests {
         {
             assert!(parse_rate(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_or_refused() {
+        assert_eq!((parse_bytes("0"), parse_bytes("8M")), (Ok(0), Ok(8 << 20)));
+        assert!(parse_bytes("8MB").unwrap_err().contains("not a size"));
     }
 
     #[test]

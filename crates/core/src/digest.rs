@@ -202,6 +202,11 @@ impl RowDigester {
         Ok(())
     }
 
+    /// Takes the digest of the rows that ended since the last call; a row under way goes on.
+    pub fn take(&mut self) -> RowDigest {
+        std::mem::take(&mut self.digest)
+    }
+
     /// Rows ended so far, and whether a row is under way.
     pub fn rows(&self) -> (u64, bool) {
         (self.digest.rows, self.open.is_some() || !self.held.is_empty())
@@ -246,6 +251,17 @@ mod tests {
         digester.push(b"a\nb").unwrap();
         assert_eq!(digester.rows(), (1, true));
         assert_eq!(digester.finish(), None);
+    }
+
+    #[test]
+    fn taking_splits_the_digest_between_rows() {
+        let mut digester = RowDigester::default();
+        digester.push(b"a\nb").unwrap();
+        let mut sum = digester.take();
+        assert_eq!((sum.rows, digester.rows()), (1, (0, true)));
+        digester.push(b"c\n").unwrap();
+        sum.merge(&digester.take());
+        assert_eq!(sum, digest(b"a\nbc\n"));
     }
 
     #[test]

@@ -75,17 +75,8 @@ impl fmt::Display for DatabaseName {
 /// `encoding` is a server encoding as PostgreSQL names it. UTF-8 stays as it is; encodings of which the tables are known
 /// are decoded; of any other, and of text that is not in its encoding, the bytes beyond ASCII are written `\xNN`.
 pub fn archive_text(bytes: &[u8], encoding: &str) -> String {
-    if let Ok(text) = std::str::from_utf8(bytes)
-        && (text.is_ascii() || encoding == "UTF8")
-    {
-        return text.to_owned();
-    }
-    if encoding == "LATIN1" {
-        return bytes.iter().map(|byte| char::from(*byte)).collect();
-    }
-    let known = encoding_named(encoding);
-    if let Some(text) = known.and_then(|known| known.decode_without_bom_handling_and_without_replacement(bytes)) {
-        return text.into_owned();
+    if let Some(text) = decoded_text(bytes, encoding) {
+        return text;
     }
     let mut text = String::with_capacity(bytes.len() + 8);
     for byte in bytes {
@@ -96,13 +87,21 @@ pub fn archive_text(bytes: &[u8], encoding: &str) -> String {
 
 /// Tells whether a name that an archive holds can be said in UTF-8, so that a session of ours can name it.
 pub fn is_decodable(bytes: &[u8], encoding: &str) -> bool {
-    match encoding {
-        _ if bytes.is_ascii() => true,
-        "UTF8" => std::str::from_utf8(bytes).is_ok(),
-        "LATIN1" => true,
-        _ => encoding_named(encoding)
-            .is_some_and(|known| known.decode_without_bom_handling_and_without_replacement(bytes).is_some()),
+    decoded_text(bytes, encoding).is_some()
+}
+
+/// Decodes a name's bytes; `None` where they are not in their encoding, or its tables are not known.
+pub fn decoded_text(bytes: &[u8], encoding: &str) -> Option<String> {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && (text.is_ascii() || encoding == "UTF8")
+    {
+        return Some(text.to_owned());
     }
+    if encoding == "LATIN1" {
+        return Some(bytes.iter().map(|byte| char::from(*byte)).collect());
+    }
+    let text = encoding_named(encoding)?.decode_without_bom_handling_and_without_replacement(bytes)?;
+    Some(text.into_owned())
 }
 
 /// The decoder of a server encoding (PostgreSQL's documentation, "Character Set Support").

@@ -31,6 +31,30 @@ pub enum Error {
         /// The table.
         table: String,
     },
+    /// A table was truncated or rewritten between the snapshot and the lock: the snapshot no longer sees its rows.
+    #[error("{table} was truncated or rewritten while the backup began, so the snapshot can no longer see its rows")]
+    Rewritten {
+        /// The table.
+        table: String,
+    },
+    /// The server counted other rows than came.
+    #[error("{what}: the server sent {sent} rows, {arrived} arrived")]
+    RowsDiffer {
+        /// What was being done.
+        what: String,
+        /// Rows by the server's count.
+        sent: u64,
+        /// Rows that came.
+        arrived: u64,
+    },
+    /// A large object has another length than when it was measured in the same snapshot.
+    #[error("large object {oid} was measured with {length} bytes and read with others")]
+    LargeObjectCut {
+        /// The object.
+        oid: u32,
+        /// The measured length.
+        length: u64,
+    },
     /// Stored bytes differ from what was written.
     #[error("{object} is damaged at byte {offset}: {reason}")]
     Damaged {

@@ -6,6 +6,7 @@
 mod archive_source;
 mod archive_writer;
 mod contents;
+pub mod copy_out;
 mod digest_tables;
 mod error;
 mod foreign;

@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
+mod copy_out;
 mod pass_through;

@@ -4,6 +4,7 @@ mod child;
 
 pub mod catalog;
 pub mod connection;
+pub mod copied_rows;
 pub mod copy;
 pub mod error;
 pub mod identity;

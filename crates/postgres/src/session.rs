@@ -20,6 +20,7 @@ pub use text_form::TextForm;
 pub use transaction::{Fate, TransactionId};
 
 use crate::Error;
+use crate::connection::row_tap::Diversion;
 use crate::connection::{ConnectionSettings, open};
 
 /// What a session is for: shown in `pg_stat_activity`, so that an operator knows whom to ask.
@@ -58,6 +59,7 @@ pub struct Session {
     ended_by: Arc<OnceLock<tokio_postgres::Error>>,
     settings: ConnectionSettings,
     server: ServerVersion,
+    diversion: Diversion,
 }
 
 impl Session {
@@ -89,7 +91,14 @@ impl Session {
             }
         });
         let server = ServerVersion { num: 0, text: String::new(), major: 0 };
-        Ok(Self { client: opened.client, driver, ended_by, settings: opened.settings, server })
+        Ok(Self {
+            client: opened.client,
+            driver,
+            ended_by,
+            settings: opened.settings,
+            server,
+            diversion: opened.diversion,
+        })
     }
 
     /// The settings, narrowed to the one server and address that this session reached.
@@ -107,6 +116,11 @@ impl Session {
     /// The driver's client, for what this type has no method for.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where the rows of a COPY can be taken out.
+    pub(crate) fn diversion(&self) -> &Diversion {
+        &self.diversion
     }
 
     /// Tells whether the connection is gone.

@@ -34,6 +34,9 @@ pub(crate) struct BackupArguments {
     pub(crate) compress: Codec,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+    /// Copy data of this size on disk and above with several sessions, smaller ones with one.
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = crate::quantity::parse_bytes)]
+    pub(crate) parallel_from: u64,
     /// Take only schemas that match.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) schema: Vec<String>,

@@ -50,6 +50,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
         jobs,
         limits,
         selection: arguments.selection(),
+        parallel_from_bytes: arguments.parallel_from,
         lock_wait_seconds: arguments.lock_wait.as_secs(),
         retain_until: invocation.retain_until(),
         reason: arguments.reason.clone(),

@@ -1,9 +1,17 @@
 //! `backup` for people.
 
-use holdpoint_operations::backup::BackupReport;
+use holdpoint_operations::backup::{BackupReport, Engine};
 
 use super::table::{bullets, facts};
 use crate::quantity::{bytes, counted, instant, milliseconds};
+
+/// Tells who copied the rows, and why not several sessions did.
+fn engine(engine: &Engine) -> String {
+    match engine {
+        Engine::Parallel { sessions } => format!("copied by {sessions} sessions"),
+        Engine::PassThrough { reason } => format!("copied by pg_dump alone: {reason}"),
+    }
+}
 
 /// Tells what was made and what to do next.
 pub(crate) fn backup(report: &BackupReport) -> String {
@@ -22,7 +30,7 @@ pub(crate) fn backup(report: &BackupReport) -> String {
         ("  snapshot", Some(instant(manifest.snapshot.at))),
         ("  holds", Some(held)),
         ("  stored", Some(size)),
-        ("  took", Some(milliseconds(report.took_ms))),
+        ("  took", Some(format!("{}, {}", milliseconds(report.took_ms), engine(&report.engine)))),
     ]));
     text.push_str(&bullets("not covered", &manifest.not_covered));
     text.push_str(&bullets("warnings", &report.warnings));

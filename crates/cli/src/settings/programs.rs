@@ -33,9 +33,9 @@ impl Settings {
         Ok(self.section()?.section.and_then(|one| one.client_major))
     }
 
-    /// Gives how many jobs work at a time: as asked, or as many as there are processors, up to eight.
+    /// Gives how many jobs work at a time: as asked, or as many as there are processors, at least two, up to eight.
     pub(crate) fn jobs(&self, asked: Option<usize>) -> usize {
-        let processors = || std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
+        let processors = || std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
         asked.unwrap_or_else(processors)
     }
 }

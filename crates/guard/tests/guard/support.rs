@@ -159,6 +159,7 @@ pub(crate) fn backup_options() -> BackupOptions {
         jobs: 1,
         limits: BackupLimits::default(),
         selection: DumpSelection::default(),
+        parallel_from_bytes: holdpoint_operations::backup::PARALLEL_FROM_BYTES,
         lock_wait_seconds: 10,
         retain_until: None,
         reason: None,

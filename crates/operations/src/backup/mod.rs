@@ -31,6 +31,8 @@ pub struct BackupOptions {
     pub jobs: usize,
     /// What the backup may ask of the server.
     pub limits: BackupLimits,
+    /// Data smaller than this on the source's disk are copied by pg_dump's own session.
+    pub parallel_from_bytes: u64,
     /// What is dumped; everything by default.
     pub selection: DumpSelection,
     /// How long pg_dump may wait for a table's lock before it gives up, in seconds.
@@ -45,13 +47,40 @@ pub struct BackupOptions {
     pub run: Option<RunId>,
 }
 
+/// What [`BackupOptions::parallel_from_bytes`] is by default: below it, opening sessions takes longer than copying.
+pub const PARALLEL_FROM_BYTES: u64 = 8 << 20;
+
+/// Which engine copied the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "engine", rename_all = "kebab-case")]
+pub enum Engine {
+    /// Several sessions in one snapshot.
+    Parallel {
+        /// How many.
+        sessions: usize,
+    },
+    /// pg_dump's own session.
+    PassThrough {
+        /// Why not several.
+        #[serde(rename = "engine_reason")]
+        reason: String,
+    },
+}
+
+impl Engine {
+    pub(crate) fn is_pass_through(&self) -> bool {
+        matches!(self, Self::PassThrough { .. })
+    }
+}
+
 /// A restore point that was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct BackupReport {
     /// Its manifest, as published.
     pub manifest: Manifest,
-    /// Which engine copied the rows.
-    pub engine: &'static str,
+    /// Which engine copied the rows, and why not the parallel one.
+    #[serde(flatten)]
+    pub engine: Engine,
     /// Milliseconds from the start to the published manifest.
     pub took_ms: u64,
     /// What is worth knowing although the restore point stands.

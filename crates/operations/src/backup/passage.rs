@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdpoint_archive::Codec;
+use holdpoint_archive::{Codec, Head};
 use holdpoint_core::index::{IndexRecord, RoleRecord};
 use holdpoint_core::manifest::{PointFormat, Totals};
 use holdpoint_core::{PointId, layout};
+use holdpoint_engine::copy_out::{CopyOutOptions, CopyPlan, copy_out};
 use holdpoint_engine::{
     ArchiveWriter, Contents, FinishedIndex, OpenedStream, Pace, PassThroughOptions, PipeSink, PlainOptions,
     StoredArchive, pass_through, store_plain,
 };
+use holdpoint_postgres::Snapshot;
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, judge};
 use holdpoint_repository::{ObjectUpload, UploadOptions};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncRead;
 
-use super::BackupOptions;
+use super::{BackupOptions, Engine};
 use crate::{Context, Error};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,7 +31,7 @@ pub(super) struct Passage<'a> {
     pub(super) options: &'a BackupOptions,
     /// How many pieces are worked on at a time.
     pub(super) jobs: usize,
-    pub(super) pace: &'a Pace,
+    pub(super) pace: &'a Arc<Pace>,
     pub(super) id: &'a PointId,
     pub(super) contents: &'a Contents,
     pub(super) roles: &'a [RoleRecord],
@@ -56,25 +58,65 @@ pub(super) struct StoredFacts {
     pub(super) archive_version: Option<String>,
     /// The contents, to be stored beside data that do not carry them.
     pub(super) contents: Option<Bytes>,
+    pub(super) engine: Engine,
 }
 
 impl Passage<'_> {
+    /// How the rows would be copied in parallel; SQL text is written by one pg_restore from one stream.
+    pub(super) fn copy_out_options(&self) -> CopyOutOptions {
+        CopyOutOptions {
+            codec: self.options.codec,
+            jobs: if self.options.format == PointFormat::Plain { 1 } else { self.jobs },
+            piece_bytes: piece_bytes(self.database_bytes),
+            parallel_from_bytes: self.options.parallel_from_bytes,
+            filters: self.filters.clone(),
+        }
+    }
+
+    /// Copies the rows in parallel and stores them as a seekable archive.
+    pub(super) async fn parallel(&self, head: &Head, plan: CopyPlan, snapshot: &Snapshot) -> Result<StoredData, Error> {
+        let context = self.context;
+        let engine = Engine::Parallel { sessions: plan.sessions() };
+        let mut writer = self.writer(head).await?;
+        let (pace, progress) = (Arc::clone(self.pace), Arc::clone(&context.progress));
+        let copied = copy_out(plan, snapshot, self.contents, &mut writer, pace, progress, &context.cancel).await;
+        self.finish(copied, writer, head, engine).await
+    }
+
     /// Stores the stream as a seekable archive.
-    pub(super) async fn archive<R>(&self, stream: OpenedStream<R>) -> Result<StoredData, Error>
+    pub(super) async fn archive<R>(&self, stream: OpenedStream<R>, engine: Engine) -> Result<StoredData, Error>
     where
         R: AsyncRead + Unpin + Send,
     {
         let head = Arc::clone(&stream.head);
+        let mut writer = self.writer(&head).await?;
+        let passed = self.pass(stream, &mut writer, self.options.codec).await;
+        self.finish(passed, writer, &head, engine).await
+    }
+
+    async fn writer(&self, head: &Head) -> Result<ArchiveWriter, Error> {
         let upload = self.begin(layout::archive(&self.context.database, self.id), head.len() as u64).await?;
-        let mut writer = ArchiveWriter::new(upload, self.options.codec, self.contents, self.roles)?;
-        if let Err(failure) = self.pass(stream, &mut writer, self.options.codec).await {
+        Ok(ArchiveWriter::new(upload, self.options.codec, self.contents, self.roles)?)
+    }
+
+    /// Ends an archive whose rows were copied, or aborts it where they were not.
+    async fn finish(
+        &self,
+        copied: Result<(), holdpoint_engine::Error>,
+        writer: ArchiveWriter,
+        head: &Head,
+        engine: Engine,
+    ) -> Result<StoredData, Error> {
+        if let Err(failure) = copied {
+            let interrupted = self.context.cancel.is_cancelled();
+            let failure = if interrupted { Error::Interrupted } else { failure.into() };
             return match writer.abort().await {
                 Ok(()) => Err(failure),
                 Err(remains) => Err(left_behind(failure, &remains)),
             };
         }
         let StoredArchive { upload, head, head_sha256, root_sha256, index, totals, archive_version } =
-            writer.finish(&head).await?;
+            writer.finish(head).await?;
         let facts = StoredFacts {
             codec: self.options.codec,
             head_bytes: head.len() as u64,
@@ -84,6 +126,7 @@ impl Passage<'_> {
             totals,
             archive_version: Some(archive_version),
             contents: None,
+            engine,
         };
         Ok(StoredData { upload, held_back: head, contents: None, facts })
     }
@@ -93,6 +136,7 @@ impl Passage<'_> {
         &self,
         stream: OpenedStream<R>,
         pg_restore: &ClientProgram,
+        engine: Engine,
     ) -> Result<StoredData, Error>
     where
         R: AsyncRead + Unpin + Send,
@@ -109,7 +153,9 @@ impl Passage<'_> {
         let sink = Box::new(PipeSink::new(stdin, head.bytes().clone()));
         let feed = async {
             let mut writer = ArchiveWriter::new(sink, Codec::None, self.contents, self.roles)?.without_positions();
-            self.pass(stream, &mut writer, Codec::None).await?;
+            let passed = self.pass(stream, &mut writer, Codec::None).await;
+            passed
+                .map_err(|error| if self.context.cancel.is_cancelled() { Error::Interrupted } else { error.into() })?;
             let (sink, index, totals) = writer.into_parts();
             sink.finish(Bytes::new()).await?;
             Ok::<_, Error>((index, totals))
@@ -144,6 +190,7 @@ impl Passage<'_> {
             totals,
             archive_version: None,
             contents: None,
+            engine,
         };
         let contents = Some(head.bytes().clone());
         Ok(StoredData { upload: stored.upload, held_back: Bytes::new(), contents, facts })
@@ -155,7 +202,12 @@ impl Passage<'_> {
         Ok(self.context.repository.store().begin_upload(&key, options).await?)
     }
 
-    async fn pass<R>(&self, stream: OpenedStream<R>, writer: &mut ArchiveWriter, codec: Codec) -> Result<(), Error>
+    async fn pass<R>(
+        &self,
+        stream: OpenedStream<R>,
+        writer: &mut ArchiveWriter,
+        codec: Codec,
+    ) -> Result<(), holdpoint_engine::Error>
     where
         R: AsyncRead + Unpin + Send,
     {
@@ -165,10 +217,8 @@ impl Passage<'_> {
             piece_bytes: piece_bytes(self.database_bytes),
             filters: self.filters.clone(),
         };
-        let context = self.context;
-        let progress = context.progress.as_ref();
-        let passed = pass_through(stream, self.contents, writer, &options, self.pace, progress, &context.cancel).await;
-        passed.map_err(|error| if context.cancel.is_cancelled() { Error::Interrupted } else { error.into() })
+        let progress = self.context.progress.as_ref();
+        pass_through(stream, self.contents, writer, &options, self.pace, progress, &self.context.cancel).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Making a restore point, in the order that makes its success true.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,10 +10,11 @@ use holdpoint_core::manifest::{
 };
 use holdpoint_core::progress::Phase;
 use holdpoint_core::{DatabaseName, PointId, layout};
-use holdpoint_engine::{Contents, Pace, read_head};
+use holdpoint_engine::copy_out::{Decision, decide};
+use holdpoint_engine::{Contents, OpenedStream, Pace, read_head};
 use holdpoint_postgres::catalog::{database, relations, roles};
 use holdpoint_postgres::identity::ServerIdentity;
-use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, judge};
+use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, Running, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
 use holdpoint_repository::{PutOptions, Uploaded};
 use sha2::{Digest, Sha256};
@@ -20,7 +22,7 @@ use sha2::{Digest, Sha256};
 use super::checks::{Checked, check, refuse_known_pooler};
 use super::passage::{Passage, StoredData, StoredFacts, abort};
 use super::watch::{self, Watch};
-use super::{BackupOptions, BackupReport, claim_folder, globals, limits, recipe};
+use super::{BackupOptions, BackupReport, Engine, claim_folder, globals, limits, recipe};
 use crate::{Context, Error, Source};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -38,7 +40,7 @@ pub async fn backup(context: &Context, source: &Source, options: &BackupOptions)
     let checked = check(context, source, options, &session).await?;
     let programs = Programs::find(context, source, &session).await?;
     let jobs = limits::jobs(&session, options).await?;
-    let pace = watch::pace(jobs, &options.limits);
+    let pace = Arc::new(watch::pace(jobs, &options.limits));
     // What ends this backup alone must not end what else the caller does.
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
     let work = Backup { context, options, jobs, pace, programs, checked, began };
@@ -67,7 +69,7 @@ struct Backup<'a> {
     context: &'a Context,
     options: &'a BackupOptions,
     jobs: usize,
-    pace: Pace,
+    pace: Arc<Pace>,
     programs: Programs,
     checked: Checked,
     began: Instant,
@@ -85,19 +87,38 @@ struct SourceFacts {
     filters: BTreeMap<u32, String>,
 }
 
+/// How often a snapshot is taken anew because a table was truncated or rewritten before it was locked.
+const SNAPSHOTS: u32 = 3;
+
 impl Backup<'_> {
-    async fn run(mut self, session: Session) -> Result<BackupReport, Error> {
+    async fn run(mut self, mut session: Session) -> Result<BackupReport, Error> {
         let form = session.pin_text_form().await?;
         let settings = session.settings().clone();
-        let held_since = Instant::now();
-        let snapshot = Snapshot::export(session).await?;
-        let facts = self.facts(&snapshot).await?;
-        fits_a_manifest(&facts)?;
-        self.context.progress.phase(Phase::SnapshotExported, None);
-        let watch = Watch::new(self.context, &snapshot, self.options.limits, &self.pace, held_since);
-        let stored = self.copy(&snapshot, &watch, &settings, &form.pg_options(), &facts).await?;
-        let warnings = watch.warnings();
-        self.checked.warnings.extend(warnings);
+        let mut snapshots = 1;
+        let (snapshot, facts, stored) = loop {
+            let held_since = Instant::now();
+            let snapshot = Snapshot::export(session).await?;
+            let facts = self.facts(&snapshot).await?;
+            fits_a_manifest(&facts)?;
+            self.context.progress.phase(Phase::SnapshotExported, None);
+            let watch = Watch::new(self.context, &snapshot, self.options.limits, &self.pace, held_since);
+            let stored = self.copy(&snapshot, &watch, &settings, &form.pg_options(), &facts).await;
+            let warnings = watch.warnings();
+            self.checked.warnings.extend(warnings);
+            match stored {
+                Err(Error::Engine(holdpoint_engine::Error::Rewritten { table })) if snapshots < SNAPSHOTS => {
+                    let what = format!("{table} was truncated or rewritten meanwhile: beginning again");
+                    self.context.progress.note(&what);
+                    session = snapshot.release().await?;
+                    snapshots += 1;
+                }
+                Err(Error::Engine(error @ holdpoint_engine::Error::Rewritten { .. })) => {
+                    return Err(Error::SourceChanged(error.to_string()));
+                }
+                stored => break (snapshot, facts, stored?),
+            }
+        };
+        let engine = stored.0.engine.clone();
         // Everything is read: vacuum may go on, whatever the store still takes.
         snapshot.release().await.ok();
         let published = self.publish(&settings, &facts, stored).await;
@@ -106,7 +127,7 @@ impl Backup<'_> {
             Err(failure) => return Err(self.clean(&facts.id, failure).await),
         };
         let took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(BackupReport { manifest, engine: "pass-through", took_ms, warnings: self.checked.warnings })
+        Ok(BackupReport { manifest, engine, took_ms, warnings: self.checked.warnings })
     }
 
     async fn facts(&self, snapshot: &Snapshot) -> Result<SourceFacts, Error> {
@@ -145,15 +166,17 @@ impl Backup<'_> {
             .program();
         let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
         let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
-        let stored = watch.over(self.stream(stdout, snapshot, facts)).await;
+        let stored = watch.over(self.stream(stdout, &mut running, snapshot, facts)).await;
         match stored {
             Ok(stored) => {
-                let ended = running.wait_or_cancel(&self.context.cancel, GRACE).await;
-                let judged = ended
-                    .map_err(holdpoint_postgres::Error::Process)
-                    .and_then(|ended| judge(&self.programs.pg_dump, ended));
-                if let Err(error) = judged {
-                    return Err(abort(stored.upload, error.into()).await);
+                if stored.facts.engine.is_pass_through() {
+                    let ended = running.wait_or_cancel(&self.context.cancel, GRACE).await;
+                    let judged = ended
+                        .map_err(holdpoint_postgres::Error::Process)
+                        .and_then(|ended| judge(&self.programs.pg_dump, ended));
+                    if let Err(error) = judged {
+                        return Err(abort(stored.upload, error.into()).await);
+                    }
                 }
                 if let Err(lost) = snapshot.ping().await {
                     return Err(abort(stored.upload, lost.into()).await);
@@ -193,6 +216,7 @@ impl Backup<'_> {
     async fn stream(
         &self,
         stdout: impl tokio::io::AsyncRead + Unpin + Send,
+        running: &mut Running,
         snapshot: &Snapshot,
         facts: &SourceFacts,
     ) -> Result<StoredData, Error> {
@@ -203,8 +227,6 @@ impl Backup<'_> {
             () = context.cancel.cancelled() => return Err(Error::Interrupted),
         };
         let contents = Contents::read(&stream.head)?;
-        self.unrewritten(snapshot, &contents).await?;
-        context.progress.phase(Phase::CopyingData, Some(facts.database_bytes));
         let passage = Passage {
             context,
             options: self.options,
@@ -216,29 +238,28 @@ impl Backup<'_> {
             filters: &facts.filters,
             database_bytes: facts.database_bytes,
         };
-        match self.options.format {
-            PointFormat::Archive => passage.archive(stream).await,
-            PointFormat::Plain => passage.plain(stream, &self.programs.pg_restore).await,
-        }
-    }
-
-    /// Fails when a table was truncated or rewritten between the snapshot and pg_dump's lock: its rows are gone for
-    /// the snapshot, and pg_dump itself would store it as empty without a word.
-    async fn unrewritten(&self, snapshot: &Snapshot, contents: &Contents) -> Result<(), Error> {
-        let oids: Vec<u32> = contents.tables.values().map(|plan| plan.oid).collect();
-        let session = snapshot.session();
-        let then: BTreeMap<u32, (u32, String)> = relations::by_oids(session, &oids)
-            .await?
-            .into_iter()
-            .map(|relation| (relation.oid, (relation.file_node, relation.quoted)))
-            .collect();
-        let now: BTreeMap<u32, u32> = relations::current_file_nodes(session, &oids).await?.into_iter().collect();
-        let rewritten = then.iter().find(|(oid, (node, _))| *node != 0 && now.get(oid).is_some_and(|now| now != node));
-        match rewritten {
-            Some((_, (_, name))) => Err(Error::SourceChanged(format!(
-                "{name} was truncated or rewritten while the backup began, so the snapshot can no longer see its rows"
-            ))),
-            None => Ok(()),
+        let options = passage.copy_out_options();
+        // A pg_dump whose end nobody can tell of counts as ended.
+        let has_ended = || running.has_ended().unwrap_or(true);
+        let decision = tokio::select! {
+            decision = decide(snapshot, &stream.head, &contents, &options, has_ended) => decision?,
+            () = context.cancel.cancelled() => return Err(Error::Interrupted),
+        };
+        match decision {
+            Decision::Parallel(plan) => {
+                let head = Arc::clone(&stream.head);
+                stop(stream, running).await?;
+                context.progress.phase(Phase::CopyingData, Some(plan.total_bytes()));
+                passage.parallel(&head, *plan, snapshot).await
+            }
+            Decision::PassThrough(reason) => {
+                context.progress.phase(Phase::CopyingData, Some(facts.database_bytes));
+                let engine = Engine::PassThrough { reason };
+                match self.options.format {
+                    PointFormat::Archive => passage.archive(stream, engine).await,
+                    PointFormat::Plain => passage.plain(stream, &self.programs.pg_restore, engine).await,
+                }
+            }
         }
     }
 
@@ -377,6 +398,13 @@ impl Backup<'_> {
         let remains = format!("these objects could not be removed: {}", remains.join(", "));
         Error::LeftBehind { failure: Box::new(failure), remains }
     }
+}
+
+/// Ends pg_dump, which has written all that is wanted of it; its locks are the coordinator's too by now.
+async fn stop<R>(stream: OpenedStream<R>, running: &mut Running) -> Result<(), Error> {
+    drop(stream);
+    running.terminate_group(GRACE).await.map_err(holdpoint_postgres::Error::Process)?;
+    Ok(())
 }
 
 /// Fails now, not after the copy, when what a manifest must hold of the database is more than one may have.

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use holdpoint_engine::Pace;
+use holdpoint_engine::{Pace, copy_out};
 use holdpoint_postgres::waiters::{Waiter, waiters, waiting_elsewhere};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot, preflight};
 
@@ -15,8 +15,6 @@ use super::BackupLimits;
 use super::passage::{StoredData, abort};
 use crate::{Context, Error};
 
-/// How often the snapshot's connection is asked whether it lives.
-const PING_EVERY: Duration = Duration::from_secs(30);
 /// How often it is asked who waits; a shorter wait is not noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a failed look.
@@ -98,19 +96,10 @@ impl<'a> Watch<'a> {
     /// Gives the reason why the backup must end; goes on for ever while there is none.
     async fn objection(&self) -> Error {
         tokio::select! {
-            lost = self.life() => lost,
+            lost = copy_out::watch(self.snapshot) => lost.into(),
             old = self.age() => old,
             in_the_way = self.waiters() => in_the_way,
             () = self.pace.adapt() => Error::Internal("the pace ended by itself".to_owned()),
-        }
-    }
-
-    async fn life(&self) -> Error {
-        loop {
-            tokio::time::sleep(PING_EVERY).await;
-            if let Err(lost) = self.snapshot.ping().await {
-                return lost.into();
-            }
         }
     }
 

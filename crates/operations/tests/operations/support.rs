@@ -62,6 +62,7 @@ pub(crate) fn backup_options() -> BackupOptions {
         jobs: 2,
         limits: BackupLimits::default(),
         selection: DumpSelection::default(),
+        parallel_from_bytes: 0,
         lock_wait_seconds: 10,
         retain_until: None,
         reason: Some("test".into()),

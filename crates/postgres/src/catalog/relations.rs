@@ -137,3 +137,69 @@ pub async fn current_file_nodes(session: &Session, oids: &[u32]) -> Result<Vec<(
     let rows = session.query("reading the tables' current files", sql, &[&oids]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
+
+/// What a table takes on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskSize {
+    /// Pages of the table itself.
+    pub pages: u64,
+    /// Bytes of a page.
+    pub page_bytes: u64,
+    /// Bytes of its TOAST table.
+    pub toast_bytes: u64,
+}
+
+impl DiskSize {
+    /// Bytes of both.
+    pub fn bytes(&self) -> u64 {
+        self.pages * self.page_bytes + self.toast_bytes
+    }
+}
+
+/// Reads what tables take on disk now. Only for tables that this session has locked: others may make it wait for ever.
+pub async fn disk_sizes(session: &Session, oids: &[u32]) -> Result<Vec<(u32, DiskSize)>, Error> {
+    let sql = "SELECT c.oid, pg_catalog.pg_relation_size(c.oid::pg_catalog.regclass), \
+                 pg_catalog.pg_relation_size(NULLIF(c.reltoastrelid, 0)::pg_catalog.regclass), \
+                 pg_catalog.current_setting('block_size')::int8 \
+               FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1)";
+    let rows = session.query("reading the tables' sizes", sql, &[&oids]).await?;
+    let bytes = |value: Option<i64>| value.map_or(0, i64::unsigned_abs);
+    let size = |row: &tokio_postgres::Row| {
+        let page_bytes = bytes(row.get(3)).max(1);
+        let size =
+            DiskSize { pages: bytes(row.get(1)).div_ceil(page_bytes), page_bytes, toast_bytes: bytes(row.get(2)) };
+        (row.get(0), size)
+    };
+    Ok(rows.iter().map(size).collect())
+}
+
+/// Locks tables against changes of their definition, without waiting; names are quoted ones.
+///
+/// # Errors
+/// SQLSTATE 55P03 where somebody holds or waits for an exclusive lock.
+pub async fn lock(session: &Session, quoted: &[&str]) -> Result<(), Error> {
+    const TOGETHER: usize = 500;
+    for names in quoted.chunks(TOGETHER) {
+        session.run("locking tables", &lock_statement(names)).await?;
+    }
+    Ok(())
+}
+
+/// Writes the statement of [`lock`].
+pub fn lock_statement(quoted: &[&str]) -> String {
+    format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE NOWAIT", quoted.join(", ONLY "))
+}
+
+/// Tells whether this session holds a lock on each of the tables, and whether another one does too.
+///
+/// The second is how a session whose process is gone, or about to go, shows: it holds nothing any more.
+pub async fn held_by_us_and_another(session: &Session, oids: &[u32]) -> Result<(bool, bool), Error> {
+    let sql = "SELECT pid = pg_catalog.pg_backend_pid() FROM pg_catalog.pg_locks \
+               WHERE locktype = 'relation' AND granted AND relation = ANY ($1) AND database = \
+                 (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+               GROUP BY pid HAVING pg_catalog.count(DISTINCT relation) = $2";
+    let wanted = oids.len() as i64;
+    let rows = session.query("reading the locks held", sql, &[&oids, &wanted]).await?;
+    let ours: Vec<bool> = rows.iter().map(|row| row.get(0)).collect();
+    Ok((oids.is_empty() || ours.contains(&true), oids.is_empty() || ours.contains(&false)))
+}

@@ -12,6 +12,7 @@ mod tls_settings;
 mod verifier;
 
 pub(crate) mod open;
+pub(crate) mod row_tap;
 pub(crate) mod socket;
 pub(crate) mod tls;
 

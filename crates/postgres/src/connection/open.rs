@@ -10,6 +10,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::refusal::refusal;
+use super::row_tap::{Diversion, RowTap, TappedTls};
 use super::socket::{Socket, socket, within};
 use super::{ChannelBinding, ConnectionSettings, Host, Server, SslMode, TargetServer, tls};
 use crate::Error;
@@ -23,6 +24,8 @@ pub(crate) struct Opened {
     pub(crate) driver: Driver,
     /// The settings narrowed to the server and address that answered.
     pub(crate) settings: ConnectionSettings,
+    /// Takes the rows of a COPY before the driver sees them.
+    pub(crate) diversion: Diversion,
 }
 
 /// Opens a connection.
@@ -62,10 +65,10 @@ async fn open_server(
     let mut last = None;
     for address in addresses(settings, server).await? {
         match open_address(settings, server, address).await {
-            Ok((client, driver)) => {
+            Ok((client, driver, diversion)) => {
                 let settings = settings.pinned_to(index, address.map(|address| address.ip()));
                 match fits(client, driver, target, server).await {
-                    Ok((client, driver)) => return Ok(Opened { client, driver, settings }),
+                    Ok((client, driver)) => return Ok(Opened { client, driver, settings, diversion }),
                     Err(error) => last = Some(error),
                 }
             }
@@ -100,7 +103,7 @@ async fn open_address(
     settings: &ConnectionSettings,
     server: &Server,
     address: Option<SocketAddr>,
-) -> Result<(Client, Driver), Error> {
+) -> Result<(Client, Driver, Diversion), Error> {
     use tokio_postgres::config::SslMode as Tls;
     let attempts: &[Tls] = match settings.tls.mode {
         // PostgreSQL speaks no TLS on unix sockets, and libpq ignores sslmode there.
@@ -129,7 +132,7 @@ async fn attempt(
     server: &Server,
     address: Option<SocketAddr>,
     mode: tokio_postgres::config::SslMode,
-) -> Result<(Client, Driver), Error> {
+) -> Result<(Client, Driver, Diversion), Error> {
     use tokio_postgres::config::{ChannelBinding as Binding, SslMode as Tls, SslNegotiation};
     let mut config = tokio_postgres::Config::new();
     config.user(&settings.user).dbname(&settings.database).ssl_mode(mode);
@@ -151,16 +154,18 @@ async fn attempt(
         config.ssl_negotiation(SslNegotiation::Direct);
     }
     let said = |error| refusal(settings, server, error);
+    let diversion = Diversion::default();
     let stream = socket(settings, server, address).await?;
+    let stream = RowTap::new(stream, mode != Tls::Disable, diversion.clone());
     if mode == Tls::Disable {
         let (client, connection) =
             within(settings.connect_timeout, server, config.connect_raw(stream, NoTls)).await?.map_err(said)?;
-        Ok((client, Box::pin(connection)))
+        Ok((client, Box::pin(connection), diversion))
     } else {
-        let connect = tls_for(settings, server)?;
+        let connect = TappedTls { connect: tls_for(settings, server)?, diversion: diversion.clone() };
         let (client, connection) =
             within(settings.connect_timeout, server, config.connect_raw(stream, connect)).await?.map_err(said)?;
-        Ok((client, Box::pin(connection)))
+        Ok((client, Box::pin(connection), diversion))
     }
 }
 
