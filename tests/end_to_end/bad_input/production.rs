@@ -58,16 +58,22 @@ fn nothing_is_left(scene: &Scene, points: &[String]) {
 
 #[test]
 fn an_alter_table_gets_its_lock() {
-    let scene = with_much_to_copy();
-    let mut run = slow_backup(&scene, &["--max-lock-wait", "2s"]);
-    let mut migration = altering(&scene, &mut run);
+    // pg_dump's own session holds the lock, or several of ours do.
+    for jobs in ["1", "3"] {
+        in_the_way(&with_much_to_copy(), jobs);
+    }
+}
+
+fn in_the_way(scene: &Scene, jobs: &str) {
+    let mut run = slow_backup(scene, &["--max-lock-wait", "2s", "--jobs", jobs]);
+    let mut migration = altering(scene, &mut run);
     let failure = run.finish().ended_with(14).failure();
     assert_eq!(failure.kind, "busy");
     failure
         .says(&["(postgres, migration)", "ALTER TABLE", "ACCESS EXCLUSIVE on shop.orders"])
         .hints(&["--max-lock-wait"]);
     assert!(migration.wait().unwrap().success(), "the migration goes on");
-    nothing_is_left(&scene, &[]);
+    nothing_is_left(scene, &[]);
     scene.place.backup();
 }
 
@@ -88,9 +94,11 @@ fn who_waits_is_told() {
 #[test]
 fn a_snapshot_that_grows_too_old_ends_the_backup() {
     let scene = with_much_to_copy();
-    let failure = failed(&scene, &["backup", "--max-rate", "1M", "--max-snapshot-age", "2s"], 5);
-    failure.says(&["held its snapshot for 2 s"]).hints(&["--max-snapshot-age"]);
-    nothing_is_left(&scene, &[]);
+    for jobs in ["1", "3"] {
+        let flags = ["backup", "--max-rate", "1M", "--max-snapshot-age", "2s", "--jobs", jobs];
+        failed(&scene, &flags, 5).says(&["held its snapshot for 2 s"]).hints(&["--max-snapshot-age"]);
+        nothing_is_left(&scene, &[]);
+    }
     // The file sets it, and a flag takes it away.
     scene.place.write_config("[backup]\nmax_rate = \"1M\"\nmax_snapshot_age = \"1s\"\n");
     failed(&scene, &["backup"], 5);
@@ -102,9 +110,10 @@ fn a_snapshot_that_grows_too_old_ends_the_backup() {
 #[test]
 fn a_rate_is_kept() {
     let scene = with_much_to_copy();
-    for jobs in ["1", "3"] {
+    for (jobs, engine) in [("1", "pass-through"), ("3", "parallel")] {
         let flags = ["backup", "--json", "--max-rate", "8M", "--jobs", jobs, "--compress", "none"];
         let report = scene.place.holdpoint(&flags).ended_with(0).json();
+        assert_eq!(report["engine"], engine, "{}", report["engine_reason"]);
         let bytes = report["manifest"]["totals"]["data_bytes"].as_u64().unwrap();
         assert!(bytes > 15_000_000, "{bytes}");
         // A fifth of a second may be made up for.
@@ -112,4 +121,18 @@ fn a_rate_is_kept() {
         let took_ms = report["took_ms"].as_u64().unwrap();
         assert!(took_ms >= least_ms, "{jobs} jobs: {bytes} bytes in {took_ms} ms");
     }
+}
+
+/// Copying comes first: where hardly a connection is left, nobody looks who waits, and that is said.
+#[test]
+fn few_connections_are_enough() {
+    let mut scene = with_much_to_copy();
+    let role = crate::scene::name("frugal");
+    scene.sql(&format!("CREATE ROLE {role} LOGIN BYPASSRLS CONNECTION LIMIT 3; GRANT pg_read_all_data TO {role}"));
+    let url = scene.cluster.url_as(&role, &scene.database);
+    scene.place.set("DATABASE_URL", &url);
+    let outcome = scene.place.holdpoint(&["backup", "--json", "--max-rate", "4M", "--progress", "json"]).ended_with(0);
+    assert_eq!(outcome.json()["engine"], "pass-through");
+    assert!(outcome.stderr.contains("who waits for the backup cannot be seen now"), "{}", outcome.stderr);
+    scene.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }

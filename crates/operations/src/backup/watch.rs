@@ -25,7 +25,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(5);
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 /// Fewer are left alone: pg_dump or a copying session that was lost may need one.
-const CONNECTIONS_KEPT: i64 = 3;
+const CONNECTIONS_KEPT: i64 = 2;
 
 /// What is looked after, and what came of it.
 pub(super) struct Watch<'a> {
@@ -139,12 +139,14 @@ impl<'a> Watch<'a> {
         let session = match session {
             Some(session) => session,
             none => {
-                // Copying comes before looking, and the last connection is not ours to take.
-                if preflight::headroom(self.snapshot.session()).await?.left < CONNECTIONS_KEPT {
+                // A name of its own, which no waiter waits for.
+                let own = Session::connect(settings, &SessionPurpose::new("holdpoint watch")).await?;
+                // Copying comes before looking, and the last connections are not ours to take.
+                if preflight::headroom(&own).await?.left < CONNECTIONS_KEPT {
+                    own.close().await;
                     return Err(Error::Usage("hardly a connection is left on the server".to_owned()));
                 }
-                // A name of its own, which no waiter waits for.
-                none.insert(Session::connect(settings, &SessionPurpose::new("holdpoint watch")).await?)
+                none.insert(own)
             }
         };
         if self.limits.choose_jobs {
