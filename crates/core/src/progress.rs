@@ -37,13 +37,21 @@ pub enum Phase {
     RecordingVerification,
     /// The guarded command is about to run.
     RunningCommand,
+    /// The database to restore into is about to be created beside the one whose place it will take.
+    CreatingDatabase,
+    /// The restored database is ready; the one whose place it takes is about to be closed to new sessions.
+    Fencing,
+    /// The database is closed; the sessions in it are about to be ended.
+    EndingSessions,
     /// The restored database is about to take its name.
     Swapping,
+    /// The restored database is in service; whose folder it is, is about to be recorded.
+    RecordingIdentity,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -59,7 +67,11 @@ impl Phase {
         Self::Comparing,
         Self::RecordingVerification,
         Self::RunningCommand,
+        Self::CreatingDatabase,
+        Self::Fencing,
+        Self::EndingSessions,
         Self::Swapping,
+        Self::RecordingIdentity,
     ];
 
     /// The phase's name, as in JSON lines and tests.
@@ -80,7 +92,11 @@ impl Phase {
             Self::Comparing => "comparing",
             Self::RecordingVerification => "recording-verification",
             Self::RunningCommand => "running-command",
+            Self::CreatingDatabase => "creating-database",
+            Self::Fencing => "fencing",
+            Self::EndingSessions => "ending-sessions",
             Self::Swapping => "swapping",
+            Self::RecordingIdentity => "recording-identity",
         }
     }
 }
@@ -101,6 +117,8 @@ pub trait Progress: Send + Sync {
     /// `done` reaches `total`, or with the phase. The name is shown as it is: quoted where a person would quote it,
     /// never a value of a row.
     fn item(&self, _name: &str, _done: u64, _total: Option<u64>) {}
+    /// Nothing runs until the next phase: a person is asked something on the same terminal.
+    fn rest(&self) {}
 }
 
 /// Says nothing.

@@ -134,6 +134,33 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// The live database must not, or cannot, be swapped.
+    #[error("{target} may not be swapped: {}", obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
+    SwapRefused {
+        /// The target, without its password.
+        target: String,
+        /// What stands in the way, each with its way out.
+        obstacles: Vec<Obstacle>,
+    },
+    /// The copy is restored and matched, and did not get the live database's name.
+    #[error("{failure}; {database} was not swapped and is in service as before, its restored copy stays as {copy}")]
+    NotSwapped {
+        /// Why not.
+        #[source]
+        failure: Box<Error>,
+        /// The live database.
+        database: String,
+        /// The copy.
+        copy: String,
+    },
+    /// Sessions in a database that is about to be renamed do not end.
+    #[error("sessions in {database} do not end: {}", listed(sessions))]
+    SessionsRemain {
+        /// The database.
+        database: String,
+        /// Who they are.
+        sessions: Vec<String>,
+    },
     /// A verification could not run.
     #[error("the verification could not run: {}", obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
     CouldNotRun {
@@ -253,13 +280,15 @@ impl Error {
             | Self::TargetNotEmpty { .. }
             | Self::RolesMissing { .. }
             | Self::ReplaceRefused { .. }
+            | Self::SwapRefused { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
             Self::InTheWay { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::LeftBehind { failure, .. } => failure.kind(),
+            Self::SessionsRemain { .. } => ErrorKind::Busy,
+            Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),
         }
     }
 
@@ -282,7 +311,7 @@ impl Error {
             Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
             Self::TargetNotEmpty { .. } => Some(
                 "create an empty database and restore into that; a target marked as non-production may be replaced \
-                 with --replace"
+                 with --replace, the live database itself swapped with --swap"
                     .to_owned(),
             ),
             Self::RolesMissing { roles } => {
@@ -292,6 +321,15 @@ impl Error {
                     "create them ({} …; globals.sql of the restore point has all), or --no-owner",
                     all.join(" ")
                 ))
+            }
+            Self::SwapRefused { obstacles, .. } => {
+                Some(obstacles.iter().map(|one| one.cure.clone()).collect::<Vec<_>>().join("; "))
+            }
+            Self::SessionsRemain { .. } => Some("end their work, then try again".to_owned()),
+            Self::NotSwapped { failure, copy, .. } => {
+                let first = failure.hint().map(|hint| format!("{hint}; then ")).unwrap_or_default();
+                let copy = crate::backup::shell(copy);
+                Some(format!("{first}put the copy in: holdpoint restore --swap-in {copy}; see also: holdpoint leftovers"))
             }
             Self::CouldNotRun { obstacles } => obstacles.first().map(|one| one.cure.clone()),
             Self::Program { cure, .. } => cure.clone(),

@@ -27,14 +27,33 @@ Examples:
   holdpoint restore --from proven --into postgresql://admin@db.example.com/shop_restored
   holdpoint restore --from before:2026-11-21T02:43:00Z --into env:RESTORE_URL
   holdpoint restore --from latest --into staging --replace --after-sql mask.sql
-  holdpoint restore --from ./old.sql.gz --into postgresql:///scratch")]
+  holdpoint restore --from ./old.sql.gz --into postgresql:///scratch
+
+Emergency: the live database itself (docs/runbook.md). Without --into it is the configured one, by its url:
+  holdpoint restore --from before:20261121T024300Z-k3f9 --swap --dry-run
+  holdpoint restore --from before:20261121T024300Z-k3f9 --swap
+  holdpoint restore --swap-in shop_before_20261121t024300z_k3f9")]
+#[command(group = clap::ArgGroup::new("way").args(["replace", "swap", "swap_in"]))]
 pub(crate) struct RestoreArguments {
     /// Restore this.
-    #[arg(long, value_name = "POINT", value_parser = from)]
-    pub(crate) from: Selector,
+    #[arg(long, value_name = "POINT", value_parser = from, required_unless_present = "swap_in")]
+    pub(crate) from: Option<Selector>,
     /// Restore into this database: it must exist and be empty.
-    #[arg(long, value_name = "TARGET")]
-    pub(crate) into: String,
+    #[arg(long, value_name = "TARGET", required_unless_present_any = ["swap", "swap_in"])]
+    pub(crate) into: Option<String>,
+    /// Restore the live database itself: beside it, matched, then swapped by name; the old one is kept.
+    #[arg(long, conflicts_with_all = ["no_owner", "no_privileges"])]
+    pub(crate) swap: bool,
+    /// Put this database, which --swap kept or made ready, in the live one's place.
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    pub(crate) swap_in: Option<String>,
+    /// Do not read what was written since the restore point.
+    #[arg(long, requires = "swap")]
+    pub(crate) skip_compare: bool,
+    /// Do not read tables with more bytes than this for what was written since.
+    #[arg(long, value_name = "BYTES", requires = "swap", conflicts_with = "skip_compare",
+          default_value = "10GiB", value_parser = crate::quantity::parse_bytes)]
+    pub(crate) compare_limit: u64,
     /// Replace what the target holds; only where the configuration says production = false.
     #[arg(long)]
     pub(crate) replace: bool,
@@ -53,7 +72,7 @@ pub(crate) struct RestoreArguments {
     /// Only say what would be done.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask before replacing.
+    /// Do not ask before replacing or swapping.
     #[arg(long)]
     pub(crate) yes: bool,
     /// Work with this many sessions.

@@ -6,7 +6,7 @@ use holdpoint_core::selector::Selector;
 use holdpoint_operations::restore::{Replace, RestoreOptions, restore};
 use holdpoint_repository::{ObjectStore, RepositoryUrl};
 
-use super::{confirm, printed};
+use super::{confirm, printed, swap};
 use crate::arguments::RestoreArguments;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -16,11 +16,17 @@ use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &RestoreArguments) -> Result<u8, Failure> {
     let settings = &invocation.settings;
-    let target = settings.target(&arguments.into)?;
+    if arguments.swap || arguments.swap_in.is_some() {
+        return swap::run(invocation, arguments).await;
+    }
+    let (Some(from), Some(into)) = (&arguments.from, &arguments.into) else {
+        return Err(Failure::usage("--from and --into are needed", "see holdpoint help restore"));
+    };
+    let target = settings.target(into)?;
     let replace = replace(invocation, arguments, &target)?;
     // Without a source there is nothing that could be replaced by mistake, and restoring needs none.
     let source = settings.connection(Purpose::Backup).ok().map(|chosen| chosen.settings);
-    let (context, foreign) = match &arguments.from {
+    let (context, foreign) = match from {
         // Such a dump needs no repository and no folder, so none has to be there.
         Selector::Foreign(place) => {
             let context = invocation.context_of(settings.name_of(&target.settings), true).await?;
@@ -29,7 +35,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RestoreArguments) -
         _ => (invocation.context(false).await?, None),
     };
     let options = RestoreOptions {
-        from: arguments.from.clone(),
+        from: from.clone(),
         into: target.settings,
         programs: settings.programs()?,
         jobs: settings.jobs(arguments.jobs),

@@ -74,7 +74,11 @@ fn title(phase: Phase) -> &'static str {
         Phase::Comparing => "comparing",
         Phase::RecordingVerification => "recording the verdict",
         Phase::RunningCommand => "running the command",
+        Phase::CreatingDatabase => "creating a database beside it",
+        Phase::Fencing => "closing the database",
+        Phase::EndingSessions => "ending its sessions",
         Phase::Swapping => "swapping",
+        Phase::RecordingIdentity => "recording the identity",
         other => other.name(),
     }
 }

@@ -81,7 +81,8 @@ pub(crate) fn refuse_known_pooler(source: &Source) -> Result<(), Error> {
     }
 }
 
-async fn direct(source: &Source) -> Result<(), Error> {
+/// Refuses a transaction pooler, by its address or by what it does.
+pub(crate) async fn direct(source: &Source) -> Result<(), Error> {
     refuse_known_pooler(source)?;
     if pooler::shares_connections(&source.settings).await? {
         let found = pooler::by_address(&source.settings);

@@ -16,8 +16,10 @@ use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::programs::DumpSelection;
 use serde::Serialize;
 
+pub(crate) use checks::direct;
 pub(crate) use identity::{FolderOwner, claim_folder, folder_owner};
 pub use limits::BackupLimits;
+pub(crate) use recipe::shell;
 pub use run::backup;
 
 /// How a restore point is made.

@@ -44,7 +44,7 @@ fn create(server: &ServerFacts) -> String {
     format!("psql -X -d postgres -c \"{}\"", escaped.replacen(NAME, "$DATABASE", 1))
 }
 
-fn shell(text: &str) -> String {
+pub(crate) fn shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

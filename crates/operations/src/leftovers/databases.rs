@@ -8,25 +8,42 @@ use holdpoint_core::name::quote_identifier;
 use holdpoint_core::quantity::counted;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
-use super::{Found, Leftover, LeftoverKind, Unseen, What, judge_age};
-use crate::Error;
-use crate::restore::REPLACED_MARK;
+use super::{Found, Leftover, LeftoverKind, Unseen, What, judge_age, swaps};
+use crate::restore::{Mark, is_worked_on};
+use crate::{Context, Error};
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// DROP DATABASE makes a checkpoint.
 const DROP_WITHIN: Duration = Duration::from_secs(300);
 /// A replaced database's name is cut here, so that the whole fits into PostgreSQL's 63 bytes.
 const CUT_AT: usize = 30;
+/// Where databases are looked at from when the server's own one is closed, or gone.
+const ELSEWHERE: [&str; 2] = ["postgres", "template1"];
 
 /// A database of that server.
 #[derive(Debug)]
-struct Row {
-    name: String,
+pub(super) struct Row {
+    pub(super) oid: u32,
+    pub(super) name: String,
     /// Its directory, where it lies in the default tablespace.
-    directory: Option<String>,
-    sessions: i64,
-    /// When a restore replaced it, by the mark that the restore left as its comment.
-    replaced_at: Option<DateTime<Utc>>,
+    pub(super) directory: Option<String>,
+    pub(super) sessions: i64,
+    /// Somebody may connect to it.
+    pub(super) open: bool,
+    /// What a restore left as its comment.
+    pub(super) mark: Option<Mark>,
+    /// The process that works on it, where it is a restore's.
+    pub(super) worker: Option<i32>,
+}
+
+impl Row {
+    /// When a restore replaced it.
+    fn replaced_at(&self) -> Option<DateTime<Utc>> {
+        match &self.mark {
+            Some(Mark::Replaced(mark)) => Some(mark.at),
+            _ => None,
+        }
+    }
 }
 
 /// Whom a name belongs to.
@@ -41,41 +58,74 @@ enum Named<'a> {
 }
 
 /// Finds them on a server; one that cannot be reached is named in `unseen`.
-pub(super) async fn find(server: &ConnectionSettings, min_age: TimeDelta, unseen: &mut Vec<Unseen>) -> Vec<Found> {
-    let asked = tokio::time::timeout(WITHIN, ask(server, min_age)).await;
+pub(super) async fn find(
+    context: &Context,
+    server: &ConnectionSettings,
+    min_age: TimeDelta,
+    unseen: &mut Vec<Unseen>,
+) -> Vec<Found> {
+    let asked = tokio::time::timeout(WITHIN, ask(context, server, min_age)).await;
     let reason = match asked {
         Ok(Ok(found)) => return found,
-        Ok(Err(error)) => Error::from(error).line(),
+        Ok(Err(error)) => error.line(),
         Err(_) => format!("no answer within {} s", WITHIN.as_secs()),
     };
     unseen.push(Unseen { place: format!("databases of {}", server.endpoint()), reason });
     Vec::new()
 }
 
-async fn ask(server: &ConnectionSettings, min_age: TimeDelta) -> Result<Vec<Found>, holdpoint_postgres::Error> {
+/// Connects to the server: to its configured database, or, when that one is closed or gone, to another.
+async fn connect(server: &ConnectionSettings) -> Result<Session, holdpoint_postgres::Error> {
+    let purpose = SessionPurpose::new("holdpoint leftovers");
+    let mut outcome = Session::connect(server, &purpose).await;
+    for name in ELSEWHERE {
+        match &outcome {
+            Err(error) if matches!(error.sqlstate(), Some("55000" | "3D000")) => {}
+            _ => break,
+        }
+        outcome = Session::connect(&server.with_database(name), &purpose).await;
+    }
+    outcome
+}
+
+async fn rows(session: &Session) -> Result<Vec<Row>, holdpoint_postgres::Error> {
     const WHAT: &str = "listing databases";
-    let session = Session::connect(server, &SessionPurpose::new("holdpoint leftovers")).await?;
     let sql = "SELECT datname::text, CASE dattablespace WHEN 1663 THEN 'base/' || oid::text END, \
                  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid), \
-                 pg_catalog.shobj_description(oid, 'pg_database') \
+                 pg_catalog.shobj_description(oid, 'pg_database'), oid, datallowconn \
                FROM pg_catalog.pg_database d WHERE NOT datistemplate ORDER BY 1";
-    let rows = session.query(WHAT, sql, &[]).await?;
-    let rows: Vec<Row> = rows
+    let mut rows: Vec<Row> = session
+        .query(WHAT, sql, &[])
+        .await?
         .iter()
         .map(|row| Row {
+            oid: row.get(4),
             name: row.get(0),
             directory: row.get(1),
             sessions: row.get(2),
-            replaced_at: row.get::<_, Option<String>>(3).and_then(|mark| replaced_at(&mark)),
+            open: row.get(5),
+            mark: row.get::<_, Option<String>>(3).and_then(|comment| Mark::read(&comment)),
+            worker: None,
         })
         .collect();
+    for row in rows.iter_mut().filter(|row| row.mark.is_some()) {
+        row.worker = is_worked_on(session, &row.name).await?;
+    }
+    Ok(rows)
+}
+
+async fn ask(context: &Context, server: &ConnectionSettings, min_age: TimeDelta) -> Result<Vec<Found>, Error> {
+    let session = connect(server).await?;
+    let rows = rows(&session).await?;
     let now = holdpoint_postgres::preflight::clock(&session).await?;
-    let mut found = Vec::new();
+    // What is in service comes first.
+    let mut found = swaps::closed(server, &rows);
+    found.extend(swaps::stale_identity(context, server, &rows, now).await?);
     for row in &rows {
-        let Some(named) = named(&row.name) else { continue };
+        let Some(named) = named(row) else { continue };
         let since = match named {
             Named::Scratch => created_at(&session, row).await,
-            Named::Replaced { .. } | Named::Perhaps => row.replaced_at,
+            Named::Replaced { .. } | Named::Perhaps => row.replaced_at(),
         };
         let (dead, reason) = judge(row, &named, &rows, since, now, min_age);
         let kind = if named == Named::Scratch { LeftoverKind::ScratchDatabase } else { LeftoverKind::ReplacedDatabase };
@@ -116,21 +166,26 @@ fn judge(
     now: DateTime<Utc>,
     min_age: TimeDelta,
 ) -> (bool, String) {
+    if let Some(pid) = row.worker {
+        return (false, format!("a restore is at work on it: process {pid} of the server"));
+    }
     if row.sessions > 0 {
         return (false, format!("in use by {}", counted(row.sessions.unsigned_abs(), "session")));
     }
     let by_hand = format!("by hand: DROP DATABASE {}", quote_identifier(&row.name));
     match named {
+        Named::Scratch if let Some(Mark::Successor(mark)) = &row.mark => swaps::judge_copy(mark, row, since, now, min_age),
         Named::Scratch if since.is_none() => (false, format!("this role may not know its age; {by_hand}")),
         Named::Scratch => judge_age(since, Some(now), min_age),
         // A name proves nothing: it may be somebody's rescue copy.
-        Named::Replaced { .. } if row.replaced_at.is_none() => {
+        Named::Replaced { .. } if row.replaced_at().is_none() => {
             (false, format!("it does not bear the mark of a database that a restore replaced; {by_hand}"))
         }
         Named::Replaced { was } => {
             // A name that was cut may be another's: what stood there then is not known.
+            let told = matches!(&row.mark, Some(Mark::Replaced(mark)) if mark.more.was.is_some());
             let cut = was.len() >= CUT_AT - 3;
-            if !cut && all.iter().any(|other| other.name == *was) {
+            if (told || !cut) && all.iter().any(|other| other.name == *was) {
                 let (dead, age) = judge_age(since, Some(now), min_age);
                 (dead, format!("replaced by a restore; {was} stands in its place; {age}"))
             } else {
@@ -141,7 +196,17 @@ fn judge(
     }
 }
 
-fn named(name: &str) -> Option<Named<'_>> {
+fn named(row: &Row) -> Option<Named<'_>> {
+    match &row.mark {
+        Some(Mark::Replaced(mark)) => match &mark.more.was {
+            Some(was) => Some(Named::Replaced { was }),
+            None => by_name(&row.name),
+        },
+        _ => by_name(&row.name),
+    }
+}
+
+fn by_name(name: &str) -> Option<Named<'_>> {
     let hex = |text: &str, length: usize| {
         text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     };
@@ -169,22 +234,26 @@ fn named(name: &str) -> Option<Named<'_>> {
     (tail == "dump").then_some(Named::Perhaps)
 }
 
-/// Reads the mark that a restore leaves on the database that it replaced.
-fn replaced_at(comment: &str) -> Option<DateTime<Utc>> {
-    let at = comment.strip_prefix(REPLACED_MARK)?;
-    DateTime::parse_from_rfc3339(at).ok().map(|at| at.with_timezone(&Utc))
-}
-
 /// Drops a database in which nobody is.
 pub(super) async fn drop_database(server: &ConnectionSettings, name: &str) -> Result<(), Error> {
-    let dropping = async {
-        let session = Session::connect(server, &SessionPurpose::new("holdpoint leftovers")).await?;
-        // Without FORCE: whoever came meanwhile shows that it is not dead.
-        session.run("dropping a database", &format!("DROP DATABASE IF EXISTS {}", quote_identifier(name))).await?;
+    // Without FORCE: whoever came meanwhile shows that it is not dead.
+    alter(server, "dropping a database", &format!("DROP DATABASE IF EXISTS {}", quote_identifier(name))).await
+}
+
+/// Opens a database that a killed swap left closed.
+pub(super) async fn open(server: &ConnectionSettings, name: &str) -> Result<(), Error> {
+    let sql = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", quote_identifier(name));
+    alter(server, "opening a database", &sql).await
+}
+
+async fn alter(server: &ConnectionSettings, what: &str, sql: &str) -> Result<(), Error> {
+    let altering = async {
+        let session = connect(server).await?;
+        session.run(what, sql).await?;
         session.close().await;
         Ok::<_, holdpoint_postgres::Error>(())
     };
-    match tokio::time::timeout(DROP_WITHIN, dropping).await {
+    match tokio::time::timeout(DROP_WITHIN, altering).await {
         Ok(dropped) => Ok(dropped?),
         Err(_) => Err(Error::Usage(format!("no answer within {} s", DROP_WITHIN.as_secs()))),
     }
@@ -196,16 +265,16 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_ours() {
-        assert_eq!(named("holdpoint_scratch_0123456789ab_probe"), Some(Named::Scratch));
-        assert_eq!(named("holdpoint_scratch_of_mine"), Some(Named::Perhaps));
-        assert_eq!(named("holdpoint_restore_00c0ffee"), Some(Named::Scratch));
-        assert_eq!(named("holdpoint_restore_notes"), Some(Named::Perhaps));
+        assert_eq!(by_name("holdpoint_scratch_0123456789ab_probe"), Some(Named::Scratch));
+        assert_eq!(by_name("holdpoint_scratch_of_mine"), Some(Named::Perhaps));
+        assert_eq!(by_name("holdpoint_restore_00c0ffee"), Some(Named::Scratch));
+        assert_eq!(by_name("holdpoint_restore_notes"), Some(Named::Perhaps));
         let replaced = "shop_before_20261121t024300z_k3f9";
-        assert_eq!(named(replaced), Some(Named::Replaced { was: "shop" }));
-        assert_eq!(named("shop_before_20261121t024300z_k3f9_2"), Some(Named::Replaced { was: "shop" }));
-        assert_eq!(named("shop_before_dump"), Some(Named::Perhaps));
+        assert_eq!(by_name(replaced), Some(Named::Replaced { was: "shop" }));
+        assert_eq!(by_name("shop_before_20261121t024300z_k3f9_2"), Some(Named::Replaced { was: "shop" }));
+        assert_eq!(by_name("shop_before_dump"), Some(Named::Perhaps));
         for other in ["shop", "shop_before_xmas", "shop_before_20261121", "holdpoint", "template1"] {
-            assert_eq!(named(other), None, "{other}");
+            assert_eq!(by_name(other), None, "{other}");
         }
     }
 
@@ -213,14 +282,18 @@ mod tests {
     fn the_only_copy_and_what_is_used_stay() {
         let now = DateTime::UNIX_EPOCH;
         let long_ago = now - TimeDelta::hours(2);
+        let mark = Mark::read("holdpoint: replaced by a restore at 1969-12-31T22:00:00+00:00");
         let row = |name: &str, sessions| Row {
+            oid: 1,
             name: name.to_owned(),
             directory: None,
             sessions,
-            replaced_at: Some(long_ago),
+            open: true,
+            mark: mark.clone(),
+            worker: None,
         };
         let dead = |row: &Row, all: &[Row], since| {
-            let named = named(&row.name).unwrap();
+            let named = named(row).unwrap();
             judge(row, &named, all, since, now, TimeDelta::hours(1)).0
         };
         let replaced = row("shop_before_20261121t024300z_k3f9", 0);
@@ -228,11 +301,11 @@ mod tests {
         assert!(!dead(&replaced, &[row("shop", 3)], Some(now)), "young");
         assert!(!dead(&replaced, &[row("other", 0)], Some(long_ago)), "the only copy");
         assert!(!dead(&row(&replaced.name, 1), &[row("shop", 0)], Some(long_ago)), "in use");
-        let unmarked = Row { replaced_at: None, ..row(&replaced.name, 0) };
+        let unmarked = Row { mark: None, ..row(&replaced.name, 0) };
         assert!(!dead(&unmarked, &[row("shop", 3)], None), "a rescue copy under such a name");
-        assert_eq!(replaced_at("holdpoint: replaced by a restore at 1970-01-01T00:00:00+00:00"), Some(now));
-        assert_eq!(replaced_at("the shop"), None);
-        let scratch = row("holdpoint_scratch_0123456789ab_probe", 0);
+        let at_work = Row { worker: Some(7), ..row(&replaced.name, 0) };
+        assert!(!dead(&at_work, &[row("shop", 3)], Some(long_ago)), "a swap puts it back");
+        let scratch = Row { mark: None, ..row("holdpoint_scratch_0123456789ab_probe", 0) };
         assert!(dead(&scratch, &[], Some(now - TimeDelta::hours(2))));
         assert!(!dead(&scratch, &[], Some(now - TimeDelta::minutes(2))), "young");
         assert!(!dead(&scratch, &[], None), "of unknown age");

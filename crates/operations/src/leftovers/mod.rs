@@ -6,6 +6,7 @@
 mod databases;
 mod repository;
 mod scratch;
+mod swaps;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,10 @@ pub enum LeftoverKind {
     ScratchDatabase,
     /// A database that a restore replaced and kept.
     ReplacedDatabase,
+    /// A live database that a killed swap left closed; removing it means opening it again.
+    ClosedDatabase,
+    /// The folder still belongs to the database that a killed swap replaced; removing it means recording the new one.
+    StaleIdentity,
 }
 
 /// Something that was left.
@@ -100,6 +105,8 @@ enum What {
     Objects(Vec<String>),
     Scratch,
     Database { server: Box<ConnectionSettings>, name: String },
+    Closed { server: Box<ConnectionSettings>, name: String },
+    Identity { oid: u32, at: DateTime<Utc>, replaced: String },
 }
 
 /// Below this a doctor tries the repository out.
@@ -127,10 +134,11 @@ async fn find_and_remove(context: &Context, options: &LeftoversOptions) -> Lefto
     let mut found = repository::find(context, min_age, &mut report.unseen).await;
     found.extend(scratch::find(context, &options.scratch_directory, &mut report.unseen).await);
     for server in &options.servers {
-        let there = databases::find(server, min_age, &mut report.unseen).await;
+        let there = databases::find(context, server, min_age, &mut report.unseen).await;
         for one in there {
             // Two of the URLs may lead to one server.
-            if !found.iter().any(|known| known.leftover.place == one.leftover.place) {
+            let known = |known: &Found| (&known.leftover.place, known.leftover.kind) == (&one.leftover.place, one.leftover.kind);
+            if !found.iter().any(known) {
                 found.push(one);
             }
         }
@@ -154,6 +162,11 @@ async fn remove(context: &Context, options: &LeftoversOptions, found: &mut [Foun
             What::Stored(stored) => context.repository.remove_leftover(stored).await.map_err(Error::from),
             What::Objects(keys) => repository::delete(context, keys).await,
             What::Database { server, name } => databases::drop_database(server, name).await,
+            What::Closed { server, name } => databases::open(server, name).await,
+            What::Identity { oid, at, replaced } => {
+                let reason = format!("a swap that was killed; the database before is kept as {replaced}");
+                crate::restore::swap::follow(context, *oid, *at, reason).await
+            }
             What::Scratch => Ok(()),
         };
         settle(&mut one.leftover, removed);

@@ -1,9 +1,15 @@
 //! `holdpoint restore`: a restore point, or a dump that holdpoint did not make, into a database.
 
 mod emptied;
+mod beside;
+mod exchange;
 mod foreign;
+mod maintenance;
+mod mark;
 mod replace;
 mod run;
+mod sessions;
+pub mod swap;
 mod target;
 
 use std::path::PathBuf;
@@ -18,10 +24,9 @@ use holdpoint_postgres::programs::ProgramSearch;
 use holdpoint_repository::ObjectStore;
 use serde::Serialize;
 
+pub(crate) use maintenance::is_worked_on;
+pub(crate) use mark::{Mark, Successor};
 pub use run::restore;
-
-/// What the comment of a database that a restore replaced begins with; the instant follows.
-pub(crate) const REPLACED_MARK: &str = "holdpoint: replaced by a restore at ";
 
 /// How a restore is made.
 #[derive(Clone, Debug)]

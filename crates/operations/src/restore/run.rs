@@ -86,7 +86,7 @@ pub(super) async fn restore_point(
 }
 
 /// The roles that must be there: those that own something or are the database's owner.
-fn needed_roles(expected: &Expected, options: &RestoreOptions) -> Vec<String> {
+pub(super) fn needed_roles(expected: &Expected, options: &RestoreOptions) -> Vec<String> {
     if options.no_owner {
         return Vec::new();
     }

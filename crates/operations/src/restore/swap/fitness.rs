@@ -1,0 +1,143 @@
+//! What of the server and its catalog stands in the way of exchanging a database: each a query that changes nothing.
+
+use holdpoint_core::name::{quote_identifier, quote_literal};
+use holdpoint_core::verification::Obstacle;
+use holdpoint_postgres::catalog::roles;
+use holdpoint_postgres::connection::Host;
+use holdpoint_postgres::scratch::available_bytes;
+use holdpoint_postgres::{Session, preflight};
+
+use crate::Error;
+
+fn obstacle(reason: impl Into<String>, cure: impl Into<String>) -> Obstacle {
+    Obstacle { reason: reason.into(), cure: cure.into() }
+}
+
+/// Renaming takes ownership and CREATEDB; giving the restored database to its owner takes that role's membership.
+pub(super) async fn rights(session: &Session) -> Result<Vec<Obstacle>, Error> {
+    let own = roles::own_rights(session).await?;
+    if own.superuser {
+        return Ok(Vec::new());
+    }
+    let set = if session.server().major >= 16 { "SET" } else { "MEMBER" };
+    let sql = format!(
+        "SELECT pg_catalog.pg_get_userbyid(datdba)::text, pg_catalog.pg_has_role(datdba, 'USAGE'), \
+                pg_catalog.pg_has_role(datdba, '{set}') \
+         FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+    );
+    let row = session.query_one("reading the database's owner", &sql, &[]).await?;
+    let (owner, owns, may_give): (String, bool, bool) = (row.get(0), row.get(1), row.get(2));
+    let role = quote_identifier(&own.name);
+    let mut found = Vec::new();
+    if !owns || !may_give {
+        found.push(obstacle(
+            format!("role {} may not rename the database, which belongs to {owner}", own.name),
+            format!("GRANT {} TO {role}; or connect as a role that may, with --into", quote_identifier(&owner)),
+        ));
+    }
+    if !own.create_databases {
+        found.push(obstacle(
+            format!("role {} may not create databases, without which nothing is renamed either", own.name),
+            format!(
+                "ALTER ROLE {role} CREATEDB; where the provider does not allow that, restore into a database that it \
+                 makes and change the application's URL: holdpoint restore --into URL"
+            ),
+        ));
+    }
+    // Everybody's sessions have to be ended; those of superusers only superusers end.
+    let sql = "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_stat_activity a \
+               JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid \
+               WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
+                 AND (r.rolsuper OR NOT (pg_catalog.pg_has_role(r.oid, 'USAGE') \
+                                         OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))) ORDER BY 1";
+    let rows = session.query("looking whose sessions cannot be ended", sql, &[]).await?;
+    let others: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if !others.is_empty() {
+        found.push(obstacle(
+            format!("role {} may not end the sessions of {}", own.name, others.join(", ")),
+            format!("end them, or GRANT pg_signal_backend TO {role} (a superuser's sessions end only by a superuser)"),
+        ));
+    }
+    Ok(found)
+}
+
+/// What is bound to the database itself and would stay with the old one, or hold it: prepared transactions, logical
+/// replication from it and into it.
+pub(super) async fn bound(session: &Session, database: &str) -> Result<Vec<Obstacle>, Error> {
+    const WHAT: &str = "looking for what is bound to the database";
+    let mut found = Vec::new();
+    let names = async |sql: &str| -> Result<Vec<String>, Error> {
+        let rows = session.query(WHAT, sql, &[&database]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    let prepared = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = $1 ORDER BY prepared";
+    let prepared = names(prepared).await?;
+    if let Some(first) = prepared.first() {
+        found.push(obstacle(
+            format!("prepared transactions hold the database: {}", prepared.join(", ")),
+            format!("end each in it: COMMIT PREPARED {0}; or ROLLBACK PREPARED {0};", quote_literal(first)),
+        ));
+    }
+    let slots = "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = $1 ORDER BY 1";
+    let slots = names(slots).await?;
+    if let Some(first) = slots.first() {
+        found.push(obstacle(
+            format!("logical replication slots stay with the old database: {}", slots.join(", ")),
+            format!(
+                "stop what reads them, then SELECT pg_drop_replication_slot({}); and let it begin anew after the swap",
+                quote_literal(first)
+            ),
+        ));
+    }
+    let subscriptions = "SELECT subname::text FROM pg_catalog.pg_subscription \
+                         JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE d.datname = $1 AND subenabled ORDER BY 1";
+    let subscriptions = names(subscriptions).await?;
+    if let Some(first) = subscriptions.first() {
+        found.push(obstacle(
+            format!("subscriptions write into the database: {}", subscriptions.join(", ")),
+            format!(
+                "ALTER SUBSCRIPTION {} DISABLE; the restored database has its own, disabled",
+                quote_identifier(first)
+            ),
+        ));
+    }
+    Ok(found)
+}
+
+/// The restore's sessions come on top of the application's.
+pub(super) async fn connections(session: &Session, jobs: usize) -> Result<Option<Obstacle>, Error> {
+    /// Beside the loading sessions: one that renames, one that compares, one that pg_restore opens.
+    const BESIDE: i64 = 3;
+    let headroom = preflight::headroom(session).await?;
+    let left = headroom.allowed - headroom.used;
+    let needed = i64::try_from(jobs).unwrap_or(i64::MAX).saturating_add(BESIDE);
+    Ok((left < needed).then(|| {
+        obstacle(
+            format!("the server has {} connections left, the restore takes {needed}", left.max(0)),
+            "work with fewer sessions (--jobs 1), or end some of the application's",
+        )
+    }))
+}
+
+/// Reads how many bytes are free where the server keeps its data.
+///
+/// No function of PostgreSQL tells it. By a unix socket the server is on this machine, so its folder can be looked at,
+/// where the role may know which it is.
+pub(super) async fn free_bytes(session: &Session) -> Option<u64> {
+    let by_socket = session.settings().servers().iter().all(|server| matches!(server.host, Host::Socket(_)));
+    if !by_socket {
+        return None;
+    }
+    let directory = std::path::PathBuf::from(session.show("data_directory").await.ok()?);
+    // A path that is not here is another file system's, as of a container.
+    directory.is_dir().then(|| available_bytes(&directory).ok()).flatten()
+}
+
+/// How many sessions are in the database, this one left out.
+pub(super) async fn sessions(session: &Session) -> Result<u64, Error> {
+    let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
+               WHERE datname = pg_catalog.current_database() AND usesysid IS NOT NULL \
+                 AND pid <> pg_catalog.pg_backend_pid()";
+    let row = session.query_one("counting sessions", sql, &[]).await?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
+}
