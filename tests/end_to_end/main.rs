@@ -9,3 +9,4 @@ mod guard;
 mod matrix;
 mod phases;
 mod scene;
+mod swap;

@@ -329,7 +329,9 @@ impl Error {
             Self::NotSwapped { failure, copy, .. } => {
                 let first = failure.hint().map(|hint| format!("{hint}; then ")).unwrap_or_default();
                 let copy = crate::backup::shell(copy);
-                Some(format!("{first}put the copy in: holdpoint restore --swap-in {copy}; see also: holdpoint leftovers"))
+                Some(format!(
+                    "{first}put the copy in: holdpoint restore --swap-in {copy}; see also: holdpoint leftovers"
+                ))
             }
             Self::CouldNotRun { obstacles } => obstacles.first().map(|one| one.cure.clone()),
             Self::Program { cure, .. } => cure.clone(),

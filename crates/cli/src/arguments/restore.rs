@@ -51,8 +51,8 @@ pub(crate) struct RestoreArguments {
     #[arg(long, requires = "swap")]
     pub(crate) skip_compare: bool,
     /// Do not read tables with more bytes than this for what was written since.
-    #[arg(long, value_name = "BYTES", requires = "swap", conflicts_with = "skip_compare",
-          default_value = "10GiB", value_parser = crate::quantity::parse_bytes)]
+    #[arg(long, value_name = "SIZE", requires = "swap", conflicts_with = "skip_compare",
+          default_value = "10G", value_parser = crate::quantity::parse_bytes)]
     pub(crate) compare_limit: u64,
     /// Replace what the target holds; only where the configuration says production = false.
     #[arg(long)]

@@ -166,7 +166,7 @@ fn a_dump_that_is_here_needs_no_dot() {
     // Tests run in the crate's folder.
     let parsed = Arguments::try_parse_from(["holdpoint", "restore", "--from", "Cargo.toml", "--into", "x"]).unwrap();
     let Verb::Restore(arguments) = parsed.verb else { panic!("another verb") };
-    assert_eq!(arguments.from, holdpoint_core::selector::Selector::Foreign("./Cargo.toml".into()));
+    assert_eq!(arguments.from, Some(holdpoint_core::selector::Selector::Foreign("./Cargo.toml".into())));
 }
 
 #[test]

@@ -12,7 +12,10 @@ mod init;
 mod leftovers;
 mod restore;
 mod status;
+mod swap;
 mod verify;
+
+pub(crate) use swap::Preview;
 
 use crate::arguments::Verb;
 use crate::failure::Failure;

@@ -29,7 +29,12 @@ pub(crate) fn leftovers(report: &LeftoversReport, removing: bool, now: DateTime<
 }
 
 fn state(one: &Leftover, removing: bool) -> String {
+    // Two kinds are mended, not removed; their reason says what that means.
+    let mended = matches!(one.kind, LeftoverKind::ClosedDatabase | LeftoverKind::StaleIdentity);
     match (&one.problem, one.removed, one.dead) {
+        (Some(problem), ..) if mended => format!("not mended: {problem}"),
+        (None, true, _) if mended => "mended".to_owned(),
+        (None, false, true) if mended => one.reason.clone(),
         (Some(problem), ..) => format!("not removed: {problem}"),
         (None, true, _) => "removed".to_owned(),
         (None, false, true) if removing => format!("would be removed: {}", one.reason),
@@ -45,5 +50,7 @@ fn kind(kind: LeftoverKind) -> &'static str {
         LeftoverKind::ScratchServer => "scratch server",
         LeftoverKind::ScratchDatabase => "scratch database",
         LeftoverKind::ReplacedDatabase => "replaced database",
+        LeftoverKind::ClosedDatabase => "closed database",
+        LeftoverKind::StaleIdentity => "stale identity",
     }
 }

@@ -7,6 +7,7 @@ mod guard;
 mod leftovers;
 mod restore;
 mod status;
+mod swap;
 mod table;
 mod verify;
 
@@ -24,6 +25,7 @@ pub(crate) use guard::guard;
 pub(crate) use leftovers::leftovers;
 pub(crate) use restore::restore;
 pub(crate) use status::status;
+pub(crate) use swap::{swap, swap_in_preview, swap_preview};
 pub(crate) use verify::{plan, verify};
 
 use crate::failure::ErrorReport;

@@ -134,6 +134,15 @@ impl Progress for Bars {
         });
     }
 
+    fn rest(&self) {
+        self.with(|current| {
+            if let Some(last) = current.take() {
+                last.bar.finish_and_clear();
+                self.screen.bars().remove(&last.bar);
+            }
+        });
+    }
+
     fn note(&self, message: &str) {
         if let Err(error) = self.screen.bars().suspend(|| super::lines::say(message)) {
             tracing::debug!(%error, "a note could not be shown");

@@ -70,6 +70,10 @@ impl Progress for Paused {
         self.shown.note(message);
     }
 
+    fn rest(&self) {
+        self.shown.rest();
+    }
+
     fn item(&self, name: &str, done: u64, total: Option<u64>) {
         self.shown.item(name, done, total);
     }

@@ -19,6 +19,8 @@ const DROP_WITHIN: Duration = Duration::from_secs(300);
 const CUT_AT: usize = 30;
 /// Where databases are looked at from when the server's own one is closed, or gone.
 const ELSEWHERE: [&str; 2] = ["postgres", "template1"];
+/// The answer to a connection to a closed database (`ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`).
+const NOT_ACCEPTING: &str = "55000";
 
 /// A database of that server.
 #[derive(Debug)]
@@ -80,7 +82,8 @@ async fn connect(server: &ConnectionSettings) -> Result<Session, holdpoint_postg
     let mut outcome = Session::connect(server, &purpose).await;
     for name in ELSEWHERE {
         match &outcome {
-            Err(error) if matches!(error.sqlstate(), Some("55000" | "3D000")) => {}
+            Err(holdpoint_postgres::Error::NoSuchDatabase { .. }) => {}
+            Err(error) if error.sqlstate() == Some(NOT_ACCEPTING) => {}
             _ => break,
         }
         outcome = Session::connect(&server.with_database(name), &purpose).await;
@@ -174,7 +177,9 @@ fn judge(
     }
     let by_hand = format!("by hand: DROP DATABASE {}", quote_identifier(&row.name));
     match named {
-        Named::Scratch if let Some(Mark::Successor(mark)) = &row.mark => swaps::judge_copy(mark, row, since, now, min_age),
+        Named::Scratch if let Some(Mark::Successor(mark)) = &row.mark => {
+            swaps::judge_copy(mark, row, since, now, min_age)
+        }
         Named::Scratch if since.is_none() => (false, format!("this role may not know its age; {by_hand}")),
         Named::Scratch => judge_age(since, Some(now), min_age),
         // A name proves nothing: it may be somebody's rescue copy.

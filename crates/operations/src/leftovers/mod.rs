@@ -137,7 +137,9 @@ async fn find_and_remove(context: &Context, options: &LeftoversOptions) -> Lefto
         let there = databases::find(context, server, min_age, &mut report.unseen).await;
         for one in there {
             // Two of the URLs may lead to one server.
-            let known = |known: &Found| (&known.leftover.place, known.leftover.kind) == (&one.leftover.place, one.leftover.kind);
+            let known = |known: &Found| {
+                (&known.leftover.place, known.leftover.kind) == (&one.leftover.place, one.leftover.kind)
+            };
             if !found.iter().any(known) {
                 found.push(one);
             }

@@ -23,11 +23,7 @@ pub(super) fn name(context: &Context) -> String {
 ///
 /// # Errors
 /// [`Error::ReplaceRefused`] when a hundred of them are there.
-pub(super) async fn free_name(
-    maintenance: &Session,
-    replaced: &str,
-    point: Option<&PointId>,
-) -> Result<String, Error> {
+pub(super) async fn free_name(maintenance: &Session, replaced: &str, point: Option<&PointId>) -> Result<String, Error> {
     numbered(maintenance, &format!("{}_before_{}", shortened(replaced), run::tail(point)), replaced).await
 }
 

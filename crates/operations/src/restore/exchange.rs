@@ -78,7 +78,8 @@ pub(super) async fn exchange(
     }
     let at = preflight::clock(maintenance).await?;
     let began = Instant::now();
-    let done = |ended, reconnected| Exchanged { at, closed_for: began.elapsed(), ended, oid: successor_oid, reconnected };
+    let done =
+        |ended, reconnected| Exchanged { at, closed_for: began.elapsed(), ended, oid: successor_oid, reconnected };
     match closed(context, maintenance, how, successor_oid, at).await {
         Ok(ended) => Ok(done(ended, None)),
         Err(failure) => match settle(target, maintenance, how, successor_oid).await {

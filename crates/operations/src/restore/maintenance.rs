@@ -84,12 +84,8 @@ pub(super) async fn databases(session: &Session) -> Result<Vec<Listed>, Error> {
     let sql = "SELECT oid, datname::text, datallowconn, pg_catalog.shobj_description(oid, 'pg_database') \
                FROM pg_catalog.pg_database ORDER BY datname";
     let rows = session.query("listing databases", sql, &[]).await?;
-    let listed = rows.iter().map(|row| Listed {
-        oid: row.get(0),
-        name: row.get(1),
-        open: row.get(2),
-        comment: row.get(3),
-    });
+    let listed =
+        rows.iter().map(|row| Listed { oid: row.get(0), name: row.get(1), open: row.get(2), comment: row.get(3) });
     Ok(listed.collect())
 }
 

@@ -111,7 +111,12 @@ mod tests {
     fn older_marks_are_read_and_other_comments_are_not() {
         let plain = Mark::read("holdpoint: replaced by a restore at 1970-01-01T00:00:00+00:00");
         assert_eq!(plain, Some(Mark::Replaced(Replaced { at: DateTime::UNIX_EPOCH, more: Details::default() })));
-        for other in ["the shop", "", "holdpoint: replaced by a restore at noon", "holdpoint: restored to take another's place x"] {
+        for other in [
+            "the shop",
+            "",
+            "holdpoint: replaced by a restore at noon",
+            "holdpoint: restored to take another's place x",
+        ] {
             assert_eq!(Mark::read(other), None, "{other}");
         }
     }

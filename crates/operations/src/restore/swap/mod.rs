@@ -7,8 +7,8 @@
 mod adoption;
 mod fitness;
 mod obstacles;
-mod put_in;
 mod provider;
+mod put_in;
 mod run;
 mod written_since;
 

@@ -36,8 +36,7 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     let point = resolve(context, &options.from).await?;
     refuse_after_unsettled(context, &options.from, &point).await?;
     let details = catalogue::show(context, &point).await?;
-    let source =
-        Source { settings: options.live.clone(), programs: options.programs.clone(), client_major: None };
+    let source = Source { settings: options.live.clone(), programs: options.programs.clone(), client_major: None };
     crate::backup::direct(&source).await?;
     let session = connect(&options.live).await?;
     let server = identity::read(&session).await?;
@@ -56,7 +55,9 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
         Ok(fits) => warnings.extend(fits),
         Err(error @ (Error::Usage(_) | Error::RolesMissing { .. })) => obstacles.push(Obstacle {
             reason: error.to_string(),
-            cure: error.hint().unwrap_or_else(|| "restore into a server that has it: holdpoint restore --into URL".to_owned()),
+            cure: error
+                .hint()
+                .unwrap_or_else(|| "restore into a server that has it: holdpoint restore --into URL".to_owned()),
         }),
         Err(error) => return Err(error),
     }
@@ -65,7 +66,10 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     let free_bytes = fitness::free_bytes(&session).await;
     space(live_bytes, manifest.totals.data_bytes, free_bytes, &mut obstacles, &mut warnings);
     if !manifest.not_covered.is_empty() {
-        warnings.push(format!("not in any restore point, so only in the kept database: {}", manifest.not_covered.join("; ")));
+        warnings.push(format!(
+            "not in any restore point, so only in the kept database: {}",
+            manifest.not_covered.join("; ")
+        ));
     }
     warnings.push(
         "whoever reaches this database from another one (postgres_fdw, dblink) cannot be seen from here".to_owned(),
@@ -178,7 +182,8 @@ impl Seen<'_> {
             let session = connect(source).await?;
             let seen = identity::read(&session).await?;
             session.close().await;
-            let recorded_one = !matches!(Identity::compare(&recorded.identity, &seen.identity), IdentityMatch::Different(_));
+            let recorded_one =
+                !matches!(Identity::compare(&recorded.identity, &seen.identity), IdentityMatch::Different(_));
             let same_endpoint = Identity { endpoint: seen.identity.endpoint.clone(), ..self.server.identity.clone() };
             let same_server = seen.started_at == self.server.started_at
                 && Identity::compare(&seen.identity, &same_endpoint) == IdentityMatch::Same;

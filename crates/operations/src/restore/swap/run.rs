@@ -165,11 +165,7 @@ impl Beside<'_> {
 }
 
 /// The session, or another one where it was lost meanwhile.
-pub(super) async fn alive(
-    maintenance: Session,
-    live: &ConnectionSettings,
-    successor: &str,
-) -> Result<Session, Error> {
+pub(super) async fn alive(maintenance: Session, live: &ConnectionSettings, successor: &str) -> Result<Session, Error> {
     if maintenance.ping().await.is_ok() {
         return Ok(maintenance);
     }

@@ -1,0 +1,183 @@
+//! A swap that is killed, or interrupted, at every named phase: one of the two is in service, or `leftovers` mends it.
+
+use std::time::{Duration, Instant};
+
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+use serde_json::Value;
+
+use super::{Damaged, is_open, others};
+use crate::scene::Scene;
+
+const GONE_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const SWAP: [&str; 6] = ["restore", "--from", "latest", "--swap", "--skip-compare", "--yes"];
+
+/// A server of its own: `leftovers --remove` would take what other tests are working on.
+pub(super) fn own_server() -> &'static Cluster {
+    Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST))))
+}
+
+/// Waits until the server has noticed that the killed process is gone.
+pub(super) fn wait_until_alone(cluster: &Cluster) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let deadline = Instant::now() + GONE_WITHIN;
+    while cluster.psql("postgres", sql) != "0" {
+        assert!(Instant::now() < deadline, "{}", cluster.psql("postgres", "SELECT * FROM pg_stat_activity"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(super) fn kill_at(scene: &Scene, arguments: &[&str], phase: &str) {
+    let mut run = scene.place.start_paused(arguments, phase);
+    run.wait_for_pause();
+    run.kill();
+    run.finish().ended_with(137);
+    wait_until_alone(scene.cluster);
+}
+
+pub(super) fn leftovers(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
+    let report = scene.place.holdpoint(&[&["leftovers", "--json"], arguments].concat()).ended_with(0).json();
+    report["leftovers"].as_array().unwrap().clone()
+}
+
+pub(super) fn of_kind<'a>(leftovers: &'a [Value], kind: &str) -> Option<&'a Value> {
+    leftovers.iter().find(|one| one["kind"] == kind)
+}
+
+/// Nothing is left after it, the live database is in service, and the next swap works.
+fn mended(damaged: &Damaged) {
+    let scene = &damaged.scene;
+    for one in leftovers(scene, &["--remove", "--min-age", "0s"]) {
+        assert_eq!(one["removed"], true, "{one:#}");
+    }
+    assert_eq!(leftovers(scene, &[]), [Value::Null; 0]);
+    assert_eq!(others(scene.cluster, &scene.database), [""; 0]);
+    assert!(is_open(scene.cluster, &scene.database));
+    scene.place.backup();
+}
+
+#[test]
+fn before_the_database_is_closed() {
+    let damaged = Damaged::on(own_server());
+    let scene = &damaged.scene;
+    for phase in ["preflight", "creating-database", "restoring", "restored", "comparing", "fencing"] {
+        kill_at(scene, &SWAP, phase);
+        damaged.assert_live_is(&damaged.after);
+        let left = leftovers(scene, &[]);
+        assert_eq!(of_kind(&left, "closed_database"), None, "{phase}");
+        let copy = of_kind(&left, "scratch_database");
+        assert_eq!(copy.is_some(), !["preflight", "creating-database"].contains(&phase), "{phase}: {left:#?}");
+        if phase == "fencing" {
+            let reason = copy.unwrap()["reason"].as_str().unwrap();
+            assert!(reason.contains("matched") && reason.contains("--swap-in"), "{reason}");
+        } else if let Some(copy) = copy {
+            assert_eq!(copy["dead"], true, "{phase}: worth nothing at any age: {copy:#}");
+        }
+        let old_point = scene.place.points();
+        mended(&damaged);
+        damaged.assert_live_is(&damaged.after);
+        // That backup has the damage; the swap is for the first.
+        assert_eq!(scene.place.points().len(), old_point.len() + 1);
+    }
+}
+
+#[test]
+fn while_the_database_is_closed() {
+    for phase in ["ending-sessions", "swapping"] {
+        let damaged = Damaged::on(own_server());
+        let scene = &damaged.scene;
+        kill_at(scene, &SWAP, phase);
+        assert!(!is_open(scene.cluster, &scene.database), "{phase}");
+        // Whoever meets the closed door is told where to look.
+        let failure = scene.place.holdpoint(&["backup", "--json"]).ended_with(7).failure();
+        failure.says(&["not currently accepting connections"]).hints(&["holdpoint leftovers"]);
+        let left = leftovers(scene, &[]);
+        let closed = of_kind(&left, "closed_database").unwrap_or_else(|| panic!("{phase}: {left:#?}"));
+        assert_eq!(closed["id"], scene.database.as_str());
+        let reason = closed["reason"].as_str().unwrap();
+        assert!(reason.contains("--remove") && reason.contains("holdpoint restore --swap-in"), "{reason}");
+        // A young copy that is ready is hours of work: it stays, and the live one is opened.
+        let removed = leftovers(scene, &["--remove"]);
+        assert_eq!(of_kind(&removed, "closed_database").unwrap()["removed"], true);
+        assert_eq!(of_kind(&removed, "scratch_database").unwrap()["removed"], false);
+        damaged.assert_live_is(&damaged.after);
+        mended(&damaged);
+        damaged.assert_live_is(&damaged.after);
+    }
+}
+
+#[test]
+fn going_on_where_it_was_killed() {
+    for phase in ["fencing", "ending-sessions", "swapping"] {
+        let damaged = Damaged::on(own_server());
+        let scene = &damaged.scene;
+        kill_at(scene, &SWAP, phase);
+        let left = leftovers(scene, &[]);
+        let copy = of_kind(&left, "scratch_database").unwrap()["id"].as_str().unwrap().to_owned();
+        scene.place.holdpoint(&["restore", "--swap-in", &copy, "--yes"]).ended_with(0);
+        damaged.assert_live_is(&damaged.before);
+        mended(&damaged);
+        damaged.assert_live_is(&damaged.before);
+    }
+}
+
+#[test]
+fn before_the_folder_follows() {
+    let damaged = Damaged::on(own_server());
+    let scene = &damaged.scene;
+    kill_at(scene, &SWAP, "recording-identity");
+    damaged.assert_live_is(&damaged.before);
+    scene.place.holdpoint(&["backup", "--json"]).ended_with(3).failure().says(&["belongs to another database"]);
+    let left = leftovers(scene, &[]);
+    let stale = of_kind(&left, "stale_identity").unwrap_or_else(|| panic!("{left:#?}"));
+    assert!(stale["reason"].as_str().unwrap().contains("--remove"), "{stale:#}");
+    let kept = of_kind(&left, "replaced_database").unwrap()["id"].as_str().unwrap().to_owned();
+    // The old one is young and stays.
+    leftovers(scene, &["--remove"]);
+    assert_eq!(others(scene.cluster, &scene.database), [kept.clone()]);
+    scene.place.backup();
+    scene.place.holdpoint(&["restore", "--swap-in", &kept, "--yes"]).ended_with(0);
+    damaged.assert_live_is(&damaged.after);
+    mended(&damaged);
+}
+
+#[test]
+fn putting_the_old_one_back() {
+    for phase in ["preflight", "fencing", "ending-sessions", "swapping", "recording-identity"] {
+        let damaged = Damaged::on(own_server());
+        let scene = &damaged.scene;
+        let report = scene.place.holdpoint(&[&SWAP[..], &["--json"]].concat()).ended_with(0).json();
+        let kept = report["kept_as"].as_str().unwrap();
+        let back = ["restore", "--swap-in", kept, "--yes"];
+        kill_at(scene, &back, phase);
+        let closed = of_kind(&leftovers(scene, &[]), "closed_database").is_some();
+        assert_eq!(closed, ["ending-sessions", "swapping"].contains(&phase), "{phase}");
+        if phase == "recording-identity" {
+            damaged.assert_live_is(&damaged.after);
+        } else {
+            leftovers(scene, &["--remove"]);
+            damaged.assert_live_is(&damaged.before);
+            scene.place.holdpoint(&back).ended_with(0);
+            damaged.assert_live_is(&damaged.after);
+        }
+        mended(&damaged);
+        damaged.assert_live_is(&damaged.after);
+    }
+}
+
+/// Ctrl-C undoes what was begun, by itself.
+#[test]
+fn interrupted() {
+    let damaged = Damaged::on(own_server());
+    let scene = &damaged.scene;
+    for phase in ["creating-database", "restoring", "restored", "comparing", "fencing", "ending-sessions", "swapping"] {
+        let mut run = scene.place.start_paused(&[&SWAP[..], &["--json"]].concat(), phase);
+        run.wait_for_pause();
+        run.interrupt();
+        assert_eq!(run.finish().ended_with(130).failure().kind, "interrupted", "{phase}");
+        damaged.assert_live_is(&damaged.after);
+        let ready = ["fencing", "ending-sessions", "swapping"].contains(&phase);
+        assert_eq!(others(scene.cluster, &scene.database).len(), usize::from(ready), "{phase}");
+        wait_until_alone(scene.cluster);
+        leftovers(scene, &["--remove", "--min-age", "0s"]);
+    }
+}

@@ -1,0 +1,194 @@
+//! What a swap refuses, before anything is made.
+
+use holdpoint_testkit::Cluster;
+use holdpoint_tests::Failure;
+
+use super::{Damaged, others, server};
+
+/// The swap is refused with this code, and nothing was made or changed.
+#[track_caller]
+fn refused(damaged: &Damaged, arguments: &[&str], code: i32) -> Failure {
+    let scene = &damaged.scene;
+    let tree = scene.place.tree();
+    let all = [&["restore", "--json"], arguments].concat();
+    let failure = scene.place.holdpoint(&all).ended_with(code).failure();
+    damaged.assert_live_is(&damaged.after);
+    assert_eq!(others(scene.cluster, &scene.database), [""; 0]);
+    assert_eq!(tree, scene.place.tree());
+    failure
+}
+
+const SWAP: [&str; 4] = ["--from", "latest", "--swap", "--yes"];
+
+#[test]
+fn nobody_confirmed() {
+    let damaged = Damaged::on(server());
+    refused(&damaged, &SWAP[..3], 16).says(&["nobody confirmed"]).hints(&["--yes"]);
+}
+
+#[test]
+fn a_dry_run_lists_what_is_in_the_way() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    // In this order: a slot waits for every transaction that is open.
+    let slot = format!("slot_{}", scene.database);
+    scene.sql(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'test_decoding')"));
+    let gid = format!("left_{}", scene.database);
+    scene.sql(&format!("BEGIN; DELETE FROM shop.new; PREPARE TRANSACTION '{gid}'"));
+    refused(&damaged, &SWAP, 3)
+        .says(&["prepared transactions", &gid, "replication slots", &slot])
+        .hints(&["ROLLBACK PREPARED", "pg_drop_replication_slot"]);
+    let dry = scene.place.holdpoint(&["restore", "--from", "latest", "--swap", "--dry-run", "--json"]);
+    let plan = dry.ended_with(3).json();
+    assert_eq!(plan["plan"]["obstacles"].as_array().unwrap().len(), 2, "{plan:#}");
+    let shown = scene.place.holdpoint(&["restore", "--from", "latest", "--swap", "--dry-run"]).ended_with(3).stdout;
+    assert!(shown.contains("in the way") && shown.contains("shop.order_lines: "), "{shown}");
+    scene.sql(&format!("SELECT pg_drop_replication_slot('{slot}')"));
+    scene.sql(&format!("ROLLBACK PREPARED '{gid}'"));
+}
+
+#[test]
+fn a_subscription_writes_into_it() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let name = format!("sub_{}", scene.database);
+    scene.sql(&format!(
+        "CREATE SUBSCRIPTION {name} CONNECTION 'host=/nowhere dbname=x' PUBLICATION p WITH (connect = false); \
+         ALTER SUBSCRIPTION {name} ENABLE"
+    ));
+    let swap = scene.place.holdpoint(&[&["restore", "--json"], &SWAP[..]].concat());
+    swap.ended_with(3).failure().says(&["subscriptions", &name]).hints(&["DISABLE"]);
+    scene.sql(&format!(
+        "ALTER SUBSCRIPTION {name} DISABLE; ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}"
+    ));
+}
+
+#[test]
+fn a_role_that_may_not() {
+    let mut damaged = Damaged::on(server());
+    let cluster = damaged.scene.cluster;
+    let live = damaged.scene.database.clone();
+    let (plain, owner) = (format!("plain_{live}"), format!("owner_{live}"));
+    cluster.psql(
+        "postgres",
+        &format!("CREATE ROLE {plain} LOGIN CREATEDB; CREATE ROLE {owner} LOGIN; GRANT pg_read_all_data TO {plain}"),
+    );
+    let admin = cluster.url(&live);
+    let url = cluster.url_as(&plain, &live);
+    // The URL of the target decides, not the one that backups use.
+    refused(&damaged, &[&SWAP[..], &["--into", &url]].concat(), 3)
+        .says(&[&plain, "may not rename"])
+        .hints(&["GRANT", "--into"]);
+    cluster.psql("postgres", &format!("ALTER DATABASE {live} OWNER TO {owner}"));
+    let url = cluster.url_as(&owner, &live);
+    damaged.scene.place.set("DATABASE_URL", &url);
+    refused(&damaged, &SWAP, 3).says(&[&owner, "may not create databases"]).hints(&["CREATEDB", "--into URL"]);
+    // And whose sessions it cannot end.
+    let mut idle = cluster.program("psql");
+    let mut idle = idle.args(["-X", "-d", &live, "-c", "SELECT pg_sleep(600)"]).spawn().unwrap();
+    let there = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{live}' AND query ~ 'sleep.600'");
+    while cluster.psql("postgres", &there) == "0" {
+        assert!(idle.try_wait().unwrap().is_none(), "psql ended");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    refused(&damaged, &SWAP, 3).says(&["may not end the sessions of postgres"]);
+    idle.kill().unwrap();
+    idle.wait().unwrap();
+    damaged.scene.place.set("DATABASE_URL", &admin);
+}
+
+#[test]
+fn a_database_that_is_not_the_folders() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let other = scene.empty_database();
+    let url = scene.cluster.url(&other);
+    refused(&damaged, &[&SWAP[..], &["--into", &url]].concat(), 3)
+        .says(&["not the database that the folder shop belongs to"])
+        .hints(&["holdpoint adopt", "--replace"]);
+    scene.cluster.drop_database(&other);
+    // Another server altogether, with the same name; of a copy the system identifier would be the same, too.
+    let elsewhere = Cluster::shared(holdpoint_testkit::NEWEST);
+    elsewhere.create_database(&scene.database);
+    let url = elsewhere.url(&scene.database);
+    refused(&damaged, &[&SWAP[..], &["--into", &url]].concat(), 3).says(&["endpoint"]);
+    elsewhere.drop_database(&scene.database);
+}
+
+/// Another name for the same server is no other server.
+#[test]
+fn another_way_to_the_same_server_is_taken() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let link = scene.place.path().join("socket");
+    std::os::unix::fs::symlink(scene.cluster.socket_directory(), &link).unwrap();
+    let url = scene.cluster.url(&scene.database);
+    let directory = scene.cluster.socket_directory().to_string_lossy().into_owned();
+    let escaped = directory.replace('/', "%2F");
+    let other = link.to_string_lossy().into_owned();
+    let there = if url.contains(&escaped) {
+        url.replace(&escaped, &other.replace('/', "%2F"))
+    } else {
+        url.replace(&directory, &other)
+    };
+    assert_ne!(url, there);
+    let swap = [&["restore", "--json", "--into", &there], &SWAP[..]].concat();
+    scene.place.holdpoint(&swap).ended_with(0);
+    damaged.assert_live_is(&damaged.before);
+    scene.place.backup();
+}
+
+#[test]
+fn points_that_hold_too_little() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let part = scene.place.holdpoint(&["backup", "--table", "shop.orders", "--json"]).ended_with(0).json();
+    let part = part["manifest"]["id"].as_str().or(part["id"].as_str()).unwrap_or_else(|| panic!("{part:#}")).to_owned();
+    refused(&damaged, &["--from", &part, "--swap", "--yes"], 3).says(&["a part of the database only"]);
+    std::fs::write(scene.place.work().join("old.sql"), "CREATE TABLE t (a int);\n").unwrap();
+    refused(&damaged, &["--from", "./old.sql", "--swap", "--yes"], 3)
+        .says(&["no fingerprint"])
+        .hints(&["empty database"]);
+    refused(&damaged, &["--swap-in", "nothing_of_that_name", "--yes"], 3).hints(&["holdpoint leftovers"]);
+    let rescue = format!("{}_rescue", scene.database);
+    scene.cluster.create_database(&rescue);
+    refused(&damaged, &["--swap-in", &rescue, "--yes"], 3).says(&["mark"]);
+    scene.cluster.drop_database(&rescue);
+}
+
+/// Damage of the stored bytes shows while the copy is made, and costs the live database nothing.
+#[test]
+fn a_damaged_archive() {
+    let damaged = Damaged::on(server());
+    let place = &damaged.scene.place;
+    let report = place.holdpoint(&["show", "--json"]).ended_with(0).json();
+    let key = report["manifest"]["archive"]["key"].as_str().unwrap().to_owned();
+    let whole = place.object(&key);
+    let mut bytes = whole.clone();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    place.put_object(&key, &bytes);
+    refused(&damaged, &SWAP, 4);
+    place.put_object(&key, &whole);
+    place.holdpoint(&[&["restore"], &SWAP[..]].concat()).ended_with(0);
+    damaged.assert_live_is(&damaged.before);
+}
+
+/// One swap at a time, and a backup's folder never follows a copy.
+#[test]
+fn a_second_swap_at_the_same_time() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let swap = [&["restore", "--json"], &SWAP[..]].concat();
+    let mut first = scene.place.start_paused(&swap, "fencing");
+    first.wait_for_pause();
+    let second = scene.place.holdpoint(&swap).ended_with(3).failure();
+    second.says(&["another swap is at work"]).hints(&["wait"]);
+    let report = scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0s", "--json"]).json();
+    let copy = others(scene.cluster, &scene.database).remove(0);
+    let listed = report["leftovers"].as_array().unwrap().iter().find(|one| one["id"] == copy.as_str()).unwrap();
+    assert_eq!((&listed["dead"], &listed["removed"]), (&false.into(), &false.into()), "{listed:#}");
+    first.go_on();
+    first.finish().ended_with(0);
+    damaged.assert_live_is(&damaged.before);
+}
