@@ -154,7 +154,7 @@ pub enum Error {
         copy: String,
     },
     /// Sessions in a database that is about to be renamed do not end.
-    #[error("sessions in {database} do not end: {}", listed(sessions))]
+    #[error("sessions in {database} do not end: {}", listed(sessions, LISTED))]
     SessionsRemain {
         /// The database.
         database: String,

@@ -133,7 +133,7 @@ fn before_the_folder_follows() {
     let kept = of_kind(&left, "replaced_database").unwrap()["id"].as_str().unwrap().to_owned();
     // The old one is young and stays.
     leftovers(scene, &["--remove"]);
-    assert_eq!(others(scene.cluster, &scene.database), [kept.clone()]);
+    assert_eq!(others(scene.cluster, &scene.database), std::slice::from_ref(&kept));
     scene.place.backup();
     scene.place.holdpoint(&["restore", "--swap-in", &kept, "--yes"]).ended_with(0);
     damaged.assert_live_is(&damaged.after);

@@ -117,7 +117,7 @@ fn swapped_with_its_properties_and_back() {
     assert_eq!(damaged.properties(), properties);
     assert_ne!(cluster.psql("postgres", &live_oid), oid);
     let kept = text(&report, "kept_as").to_owned();
-    assert_eq!(others(cluster, live), [kept.clone()]);
+    assert_eq!(others(cluster, live), std::slice::from_ref(&kept));
     assert!(!is_open(cluster, &kept), "the old one is closed");
     // What only the old one holds.
     let since = &report["written_since"];
@@ -134,7 +134,7 @@ fn swapped_with_its_properties_and_back() {
 
     // The old one stays until it is old enough and somebody says so.
     scene.place.holdpoint(&["leftovers", "--remove"]).ended_with(0);
-    assert_eq!(others(cluster, live), [kept.clone()]);
+    assert_eq!(others(cluster, live), std::slice::from_ref(&kept));
 
     let back = ["restore", "--swap-in", &kept, "--yes", "--json"];
     let report = scene.place.holdpoint(&back).ended_with(0).json();
@@ -143,7 +143,7 @@ fn swapped_with_its_properties_and_back() {
     assert_eq!(cluster.psql("postgres", &live_oid), oid);
     scene.place.backup();
     let kept = text(&report, "kept_as").to_owned();
-    assert_eq!(others(cluster, live), [kept.clone()]);
+    assert_eq!(others(cluster, live), std::slice::from_ref(&kept));
     let removed = ["leftovers", "--remove", "--min-age", "0s", "--json"];
     let removed = scene.place.holdpoint(&removed).json();
     let removed = removed["leftovers"].as_array().unwrap();

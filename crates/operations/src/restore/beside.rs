@@ -142,7 +142,11 @@ pub(super) async fn drop_database(maintenance: &Session, name: &str) -> Result<(
 /// Drops what was restored beside after a failure; says what remains where that fails too.
 pub(super) async fn abandon(maintenance: &Session, beside: &str, failure: Error) -> Error {
     match drop_database(maintenance, beside).await {
-        Ok(()) => failure,
+        // With the database goes what the restore could not take out of it again.
+        Ok(()) => match failure {
+            Error::LeftBehind { failure, .. } => *failure,
+            failure => failure,
+        },
         Err(_) => {
             let remains = format!("database {beside} remains on the target's server");
             Error::LeftBehind { failure: Box::new(failure), remains }

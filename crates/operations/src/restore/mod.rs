@@ -1,7 +1,7 @@
 //! `holdpoint restore`: a restore point, or a dump that holdpoint did not make, into a database.
 
-mod emptied;
 mod beside;
+mod emptied;
 mod exchange;
 mod foreign;
 mod maintenance;

@@ -81,15 +81,18 @@ pub(super) async fn replace(
             successor: successor.clone(),
             keep_as: mark.keep_as.clone(),
         };
-        let exchanged = exchange(context, &into, &maintenance, &places).await?;
-        Ok::<_, Error>((report, Some(exchanged)))
+        Ok::<_, Error>((report, Some(places)))
     };
-    let (mut report, exchanged) = match prepared.await {
-        Ok((report, Some(exchanged))) => (report, exchanged),
+    let (mut report, places) = match prepared.await {
+        Ok((report, Some(places))) => (report, places),
         Ok((report, None)) => {
             beside::drop_database(&maintenance, &successor).await?;
             return Ok(report);
         }
+        Err(failure) => return Err(beside::abandon(&maintenance, &successor, failure).await),
+    };
+    let exchanged = match exchange(context, &into, &maintenance, &places).await {
+        Ok(exchanged) => exchanged,
         // The target may be closed: the other one's mark tells `leftovers` why.
         Err(failure @ Error::LeftBehind { .. }) => return Err(failure),
         Err(failure) => return Err(beside::abandon(&maintenance, &successor, failure).await),

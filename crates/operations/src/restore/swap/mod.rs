@@ -59,6 +59,7 @@ impl SwapOptions {
             source: None,
             dry_run: false,
             foreign: None,
+            parallel_above_bytes: crate::PARALLEL_ABOVE_BYTES,
         }
     }
 }
