@@ -135,12 +135,7 @@ impl Progress for Bars {
     }
 
     fn rest(&self) {
-        self.with(|current| {
-            if let Some(last) = current.take() {
-                last.bar.finish_and_clear();
-                self.screen.bars().remove(&last.bar);
-            }
-        });
+        self.with(|current, _| self.clear(current));
     }
 
     fn note(&self, message: &str) {
