@@ -30,6 +30,10 @@ pub fn of_postgres(error: &Postgres) -> Option<String> {
         }
         Postgres::ServerNotReady { .. } => "retry in a moment; the server's log says what it is doing",
         Postgres::ConnectionLost { .. } => LOST,
+        // The database does not accept connections.
+        Postgres::ConnectFailed { .. } if error.sqlstate() == Some("55000") => {
+            "a swap that was killed may have left it closed: holdpoint leftovers; else ALTER DATABASE … ALLOW_CONNECTIONS true"
+        }
         Postgres::StartupRefused { .. } | Postgres::SettingDiffers { .. } => {
             "give the URL of PostgreSQL itself, past the pooler, in DIRECT_URL"
         }

@@ -100,6 +100,10 @@ pub(super) async fn replace(
     let maintenance = exchanged.reconnected.unwrap_or(maintenance);
     report.into = options.into.redacted();
     if how.keep_old {
+        let open = maintenance.run("opening the replaced database", &maintenance::allow(&mark.keep_as, true)).await;
+        if let Err(error) = open {
+            report.warnings.push(format!("{} stays closed: {}", mark.keep_as, Error::from(error).line()));
+        }
         report.kept_as = Some(mark.keep_as);
     } else {
         beside::drop_database(&maintenance, &mark.keep_as).await?;
