@@ -2,8 +2,8 @@
 //!
 //! Every now and then one reader less or more is tried. One that adds nothing (the bottleneck is the server, its disk,
 //! the network or the upload) stays away, one that adds something stays; a try that did not pay is undone, and the next
-//! is later. When sessions of others wait at the server more than before the backup, one reader goes at once, and comes
-//! back after a calm time.
+//! is later. When clearly more sessions of others wait at the server than before the backup, one reader goes at once, and
+//! comes back after a calm time.
 
 /// A reader that adds less than this share of the throughput adds nothing.
 const WORTH: f64 = 0.04;
@@ -14,6 +14,8 @@ const MEASURED: u32 = 2;
 /// Windows until the first try with one less; it doubles with every try that did not pay.
 const FIRST_TRY: u32 = 4;
 const LATEST_TRY: u32 = 64;
+/// So much more than before the backup, and one session besides, is no chance: samples of a moment vary.
+const MORE: f64 = 1.5;
 /// Windows without others' waits until a reader that went for their sake comes back.
 const CALM: u32 = 5;
 
@@ -21,8 +23,8 @@ const CALM: u32 = 5;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) bytes_per_second: f64,
-    /// Sessions of others that wait for the server's resources.
-    pub(super) others_waiting: u64,
+    /// Sessions of others that waited for the server's resources, on average.
+    pub(super) others_waiting: f64,
 }
 
 #[derive(Debug)]
@@ -39,14 +41,15 @@ pub(super) struct Adviser {
     windows: u32,
     until_try: u32,
     between_tries: u32,
-    /// Sessions that waited when the backup began.
-    usual_waits: Option<u64>,
+    /// Sessions that waited before the backup began.
+    usual_waits: f64,
     calm_for: u32,
     gone_for_others: usize,
 }
 
 impl Adviser {
-    pub(super) fn new(most: usize) -> Self {
+    /// `usual_waits`: how many sessions of others waited before anything was read.
+    pub(super) fn new(most: usize, usual_waits: f64) -> Self {
         Self {
             most: most.max(1),
             now: most.max(1),
@@ -57,7 +60,7 @@ impl Adviser {
             windows: 0,
             until_try: FIRST_TRY,
             between_tries: FIRST_TRY,
-            usual_waits: None,
+            usual_waits,
             calm_for: 0,
             gone_for_others: 0,
         }
@@ -65,8 +68,7 @@ impl Adviser {
 
     /// Says how many shall read in the next window.
     pub(super) fn after(&mut self, window: Window) -> usize {
-        let usual = *self.usual_waits.get_or_insert(window.others_waiting);
-        if window.others_waiting > usual {
+        if window.others_waiting > self.usual_waits * MORE + 1.0 {
             self.calm_for = 0;
             if self.now > 1 {
                 self.gone_for_others += 1;
@@ -143,7 +145,7 @@ mod tests {
     /// Runs the rule against a machine whose throughput follows from the number of readers; gives how many read in each
     /// window.
     fn run(most: usize, windows: usize, machine: impl Fn(usize, usize) -> Window) -> Vec<usize> {
-        let mut adviser = Adviser::new(most);
+        let mut adviser = Adviser::new(most, 2.0);
         let mut now = most;
         (0..windows)
             .map(|window| {
@@ -155,7 +157,7 @@ mod tests {
     }
 
     fn quiet(bytes_per_second: f64) -> Window {
-        Window { bytes_per_second, others_waiting: 0 }
+        Window { bytes_per_second, others_waiting: 2.0 }
     }
 
     #[test]
@@ -190,7 +192,7 @@ mod tests {
     fn readers_go_at_once_when_others_begin_to_wait_and_come_back_after() {
         let used = run(6, 120, |window, readers| Window {
             bytes_per_second: readers as f64 * 50e6,
-            others_waiting: if (10..13).contains(&window) { 9 } else { 2 },
+            others_waiting: if (10..13).contains(&window) { 9.0 } else { 3.5 },
         });
         assert_eq!(used[13], used[10].min(6) - 3, "one less for each window in which others waited: {used:?}");
         assert!(used[60..].iter().all(|readers| *readers >= 5), "{used:?}");
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn one_reader_always_stays() {
-        let used = run(2, 50, |window, _| Window { bytes_per_second: 0.0, others_waiting: window as u64 });
+        let used = run(2, 50, |window, _| Window { bytes_per_second: 0.0, others_waiting: window as f64 });
         assert!(used.iter().all(|readers| *readers >= 1) && used[40] == 1);
     }
 }

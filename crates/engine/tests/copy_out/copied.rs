@@ -44,6 +44,7 @@ pub(crate) struct Begun {
     pub(crate) snapshot: Snapshot,
     pub(crate) pg_options: String,
     pub(crate) options: CopyOutOptions,
+    pub(crate) pace: Arc<Pace>,
     cluster: &'static Cluster,
     database: String,
 }
@@ -61,7 +62,8 @@ pub(crate) async fn begin(cluster: &'static Cluster, database: &str) -> Begun {
     let filters = filters.into_iter().filter_map(|table| Some((table.oid, table.condition?))).collect();
     let codec = Codec::Gzip { level: 1 };
     let options = CopyOutOptions { codec, jobs: 3, piece_bytes: 64 * 1024, parallel_from_bytes: 0, filters };
-    Begun { snapshot, pg_options, options, cluster, database: database.to_owned() }
+    let pace = Arc::new(Pace::new(options.jobs, None, None));
+    Begun { snapshot, pg_options, options, pace, cluster, database: database.to_owned() }
 }
 
 /// A decision with everything that is needed to go on.
@@ -134,7 +136,7 @@ impl Begun {
         let upload = store.begin_upload(KEY, UploadOptions { held_back_bytes, ..UploadOptions::default() }).await?;
         let mut writer = ArchiveWriter::new(upload, self.options.codec, contents, &[])?;
         let cancel = CancellationToken::new();
-        let pace = Arc::new(Pace::new(self.options.jobs, None, false));
+        let pace = Arc::clone(&self.pace);
         let copying = copy_out(*plan, &self.snapshot, contents, &mut writer, pace, progress, &cancel);
         let (copied, ()) = tokio::join!(copying, meanwhile);
         if let Err(error) = copied {

@@ -2,11 +2,13 @@
 
 mod copied;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdpoint_archive::Codec;
 use holdpoint_core::index::IndexRecord;
+use holdpoint_engine::Pace;
 use holdpoint_testkit::{Cluster, sample};
 
 use copied::{Told, assert_same_blocks, begin, blocks};
@@ -96,4 +98,31 @@ async fn names_and_rows_in_latin1_stay_latin1() {
     let copied = begun.copy().await;
     assert_same_blocks(&begun.stock(), &copied.bytes());
     assert!(blocks(&copied.bytes()).values().any(|text| text.iter().any(|byte| !byte.is_ascii())));
+}
+
+/// Others at the server wait more and more, so in the end one session reads alone, and all is copied as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_step_back_when_others_begin_to_wait() {
+    let cluster = Cluster::shared(17);
+    cluster.create_database("copy_back_off");
+    cluster.psql("copy_back_off", BIG);
+    let mut begun = begin(cluster, "copy_back_off").await;
+    // So slow that there is time to step back.
+    begun.pace = Arc::new(Pace::new(3, NonZeroU64::new(800_000), Some(0.0)));
+    let decided = begun.decide(|| ()).await;
+    let (pace, silent) = (Arc::clone(&begun.pace), Arc::new(holdpoint_core::progress::Silent));
+    let copied = tokio::select! {
+        copied = begun.copy_decided(decided, silent, async {}) => copied.unwrap(),
+        () = pace.adapt() => panic!("it goes on"),
+        () = async {
+            loop {
+                pace.others_wait(9);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        } => panic!("it goes on"),
+    };
+    assert_eq!(pace.workers(), 1);
+    assert_same_blocks(&begun.stock(), &copied.bytes());
+    drop(begun);
+    cluster.drop_database("copy_back_off");
 }

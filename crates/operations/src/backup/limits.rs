@@ -3,6 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use holdpoint_engine::Pace;
+use holdpoint_postgres::waiters::waiting_elsewhere;
 use holdpoint_postgres::{Session, preflight};
 
 use super::BackupOptions;
@@ -26,14 +28,25 @@ pub struct BackupLimits {
 /// Connections of a backup besides the copying ones: coordinator, pg_dump, and who looks for waiters.
 const BESIDES: u64 = 3;
 
-/// Chooses how many jobs work at a time, where that is ours to choose.
-pub(super) async fn jobs(session: &Session, options: &BackupOptions) -> Result<usize, Error> {
-    if !options.limits.choose_jobs {
-        return Ok(options.jobs);
+/// How often it is looked, before anything is read, how many sessions wait anyhow.
+const SAMPLES: u32 = 4;
+const BETWEEN_SAMPLES: Duration = Duration::from_millis(30);
+
+/// Gives how many jobs work at a time, and their pace.
+pub(super) async fn pace(session: &Session, options: &BackupOptions) -> Result<(usize, Pace), Error> {
+    let limits = &options.limits;
+    if !limits.choose_jobs {
+        return Ok((options.jobs, Pace::new(options.jobs, limits.max_rate, None)));
     }
     let left = u64::try_from(preflight::headroom(session).await?.left).unwrap_or(0);
     let here = session.settings().servers().iter().all(|server| server.is_local());
-    Ok(chosen(options.jobs, here, left))
+    let jobs = chosen(options.jobs, here, left);
+    let mut waiting = 0;
+    for _ in 0..SAMPLES {
+        waiting += waiting_elsewhere(session, session.settings().application_name().unwrap_or_default()).await?;
+        tokio::time::sleep(BETWEEN_SAMPLES).await;
+    }
+    Ok((jobs, Pace::new(jobs, limits.max_rate, Some(waiting as f64 / f64::from(SAMPLES)))))
 }
 
 /// At most half of the connections that are left, and half of the processors that the server shares with us; but two

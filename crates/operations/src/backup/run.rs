@@ -39,8 +39,8 @@ pub async fn backup(context: &Context, source: &Source, options: &BackupOptions)
     let session = Session::connect(&source.settings, &SessionPurpose::new(watch::name(context.seed))).await?;
     let checked = check(context, source, options, &session).await?;
     let programs = Programs::find(context, source, &session).await?;
-    let jobs = limits::jobs(&session, options).await?;
-    let pace = Arc::new(watch::pace(jobs, &options.limits));
+    let (jobs, pace) = limits::pace(&session, options).await?;
+    let pace = Arc::new(pace);
     // What ends this backup alone must not end what else the caller does.
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
     let work = Backup { context, options, jobs, pace, programs, checked, began };

@@ -2,7 +2,6 @@
 //! for our locks for too long. What says no ends the backup as an interruption would, with its own reason.
 
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,12 +46,6 @@ struct Told {
 /// Makes up the `application_name` with which every session and child of one backup begins.
 pub(super) fn name(seed: u64) -> String {
     format!("holdpoint backup {:08x}", seed & 0xffff_ffff)
-}
-
-/// Makes the pace of a backup.
-pub(super) fn pace(jobs: usize, limits: &BackupLimits) -> Pace {
-    let rate: Option<NonZeroU64> = limits.max_rate;
-    Pace::new(jobs, rate, limits.choose_jobs)
 }
 
 impl<'a> Watch<'a> {
