@@ -21,7 +21,7 @@ mod window;
 mod worker;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holdpoint_archive::Codec;
@@ -116,7 +116,9 @@ pub async fn copy_out(
     }
     let work = async {
         let gather = crew.gather();
-        let writing = write::Writer { crew: &crew, snapshot, contents, archive: writer, gather }.run(slots);
+        let noted = BTreeSet::new();
+        let writer = write::Writer { crew: &crew, snapshot, contents, archive: writer, gather, noted };
+        let writing = writer.run(slots);
         let mut writing = std::pin::pin!(writing);
         let mut written = false;
         loop {

@@ -1,5 +1,7 @@
 //! Writing what the sessions copied, in the archive's order.
 
+use std::collections::BTreeSet;
+
 use holdpoint_postgres::Snapshot;
 use tokio::sync::mpsc;
 
@@ -18,6 +20,8 @@ pub(super) struct Writer<'a> {
     pub(super) contents: &'a Contents,
     pub(super) archive: &'a mut ArchiveWriter,
     pub(super) gather: Gather,
+    /// Tables of whose lock was told.
+    pub(super) noted: BTreeSet<i32>,
 }
 
 impl Writer<'_> {
@@ -78,9 +82,11 @@ impl Writer<'_> {
     /// It is done here, at the head: were it done earlier, window and lock could wait for each other.
     async fn by_coordinator(&mut self, portion: &Portion) -> Result<(), Error> {
         let crew = self.crew;
-        if let Portion::Tables(tables) = portion {
-            let names: Vec<&str> = crew.plan.tables[tables.clone()].iter().map(|table| table.name.as_str()).collect();
-            crew.progress.note(&format!("somebody waits to lock {}: copied by the first session", names.join(", ")));
+        if let Some(table) = crew.plan.table_of(portion)
+            && self.noted.insert(table.dump_id)
+        {
+            let note = format!("somebody waits to lock {}: it is copied by the session that holds a lock", table.name);
+            crew.progress.note(&note);
         }
         let (mut output, mut parts) = Output::live();
         let mut gather = std::mem::replace(&mut self.gather, crew.gather());

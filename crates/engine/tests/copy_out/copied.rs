@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use holdpoint_archive::{BlockDecoder, BlockKind, Codec, Event, Head, Limits, Str
 use holdpoint_core::index::IndexRecord;
 use holdpoint_core::manifest::ArchiveObject;
 use holdpoint_core::progress::{Phase, Progress, Silent};
-use holdpoint_engine::copy_out::{CopyOutOptions, Decision, copy_out, decide};
+use holdpoint_engine::copy_out::{CopyOutOptions, Decision, copy_out, decide, watch};
 use holdpoint_engine::{
     ArchiveWriter, Contents, Error, IndexReader, Pace, ReadBack, ReadBackOptions, read_back, read_head,
 };
@@ -22,17 +23,36 @@ use tokio_util::sync::CancellationToken;
 
 const KEY: &str = "db/archive.dump";
 
-/// Remembers what it was told.
+/// Remembers what it was told, and does something when rows have arrived for the nth time.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) bytes: Mutex<u64>,
     pub(crate) notes: Mutex<Vec<String>>,
+    advances: AtomicU64,
+    hooks: Vec<(u64, Box<dyn Fn() + Send + Sync>)>,
+}
+
+impl Told {
+    pub(crate) fn then(mut self, nth: u64, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hooks.push((nth, Box::new(hook)));
+        self
+    }
+
+    pub(crate) fn noted(&self, words: &str) -> bool {
+        self.notes.lock().unwrap().iter().any(|note| note.contains(words))
+    }
 }
 
 impl Progress for Told {
     fn phase(&self, _: Phase, _: Option<u64>) {}
     fn advance(&self, bytes: u64) {
         *self.bytes.lock().unwrap() += bytes;
+        let nth = self.advances.fetch_add(1, Ordering::SeqCst);
+        for (at, hook) in &self.hooks {
+            if *at == nth {
+                hook();
+            }
+        }
     }
     fn note(&self, message: &str) {
         self.notes.lock().unwrap().push(message.to_owned());
@@ -115,15 +135,14 @@ impl Begun {
 
     pub(crate) async fn copy_told(&self, progress: Arc<dyn Progress>) -> Result<Copied, Error> {
         let decided = self.decide(|| ()).await;
-        self.copy_decided(decided, progress, async {}).await
+        self.copy_decided(decided, progress).await
     }
 
-    /// Copies while `meanwhile` runs.
+    /// Copies what was decided to be copied in parallel.
     pub(crate) async fn copy_decided(
         &self,
         mut decided: Decided,
         progress: Arc<dyn Progress>,
-        meanwhile: impl Future<Output = ()>,
     ) -> Result<Copied, Error> {
         let decision = std::mem::replace(&mut decided.decision, Err(Error::Cancelled));
         let Decision::Parallel(plan) = decision? else { panic!("the pass-through was chosen") };
@@ -137,8 +156,10 @@ impl Begun {
         let mut writer = ArchiveWriter::new(upload, self.options.codec, contents, &[])?;
         let cancel = CancellationToken::new();
         let pace = Arc::clone(&self.pace);
-        let copying = copy_out(*plan, &self.snapshot, contents, &mut writer, pace, progress, &cancel);
-        let (copied, ()) = tokio::join!(copying, meanwhile);
+        let copied = tokio::select! {
+            copied = copy_out(*plan, &self.snapshot, contents, &mut writer, pace, progress, &cancel) => copied,
+            lost = watch(&self.snapshot) => Err(lost),
+        };
         if let Err(error) = copied {
             writer.abort().await?;
             let left: Vec<_> = std::fs::read_dir(directory.path().join("db")).into_iter().flatten().collect();

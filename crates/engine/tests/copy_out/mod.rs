@@ -1,6 +1,7 @@
 //! The parallel engine against stock pg_dump on the same snapshot.
 
 mod copied;
+mod trouble;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ async fn same_as_stock(major: u32, codec: Codec) {
         Ok(holdpoint_engine::copy_out::Decision::Parallel(plan)) => plan.total_bytes(),
         other => panic!("{other:?}"),
     };
-    let copied = begun.copy_decided(decided, Arc::clone(&told) as _, async {}).await.unwrap();
+    let copied = begun.copy_decided(decided, Arc::clone(&told) as _).await.unwrap();
     assert_eq!(*told.bytes.lock().unwrap(), total, "progress ends exactly where it said");
     assert_same_blocks(&begun.stock(), &copied.bytes());
     traffic.stop();

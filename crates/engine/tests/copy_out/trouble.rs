@@ -1,0 +1,177 @@
+//! Locks, kills and truncations while rows are copied.
+
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use holdpoint_engine::Error;
+use holdpoint_engine::copy_out::Decision;
+use holdpoint_testkit::Cluster;
+
+use super::copied::{Begun, Told, assert_same_blocks, begin};
+
+/// Tables of many portions each, no row of which is larger than a piece.
+const TABLES: &str = "
+    CREATE TABLE public.one (id int PRIMARY KEY, t text);
+    INSERT INTO public.one SELECT i, repeat(md5(i::text), i % 30) FROM generate_series(1, 6000) i;
+    CREATE TABLE public.two (id int PRIMARY KEY, t text);
+    INSERT INTO public.two SELECT i, md5(i::text) FROM generate_series(1, 40000) i;
+    CREATE TABLE public.small_one (id int); INSERT INTO public.small_one SELECT generate_series(1, 100);
+    CREATE TABLE public.small_two (id int); INSERT INTO public.small_two SELECT generate_series(1, 200);
+    CREATE TABLE public.small_three (id int); INSERT INTO public.small_three SELECT generate_series(1, 300);
+    SELECT lo_from_bytea(oid, decode(repeat(md5(oid::text), 100), 'hex')) FROM generate_series(1000, 1099) oid;";
+
+async fn begun(name: &str) -> (&'static Cluster, Begun) {
+    let cluster = Cluster::shared(18);
+    cluster.create_database(name);
+    cluster.psql(name, TABLES);
+    (cluster, begin(cluster, name).await)
+}
+
+/// Starts a statement that is going to wait, and returns when it does.
+fn queued(cluster: &'static Cluster, database: &str, sql: &str) -> JoinHandle<String> {
+    let (name, statement) = (database.to_owned(), sql.to_owned());
+    let waiting = thread::spawn(move || cluster.psql(&name, &statement));
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock' AND query = '{sql}'"
+    );
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cluster.psql("postgres", &sql) != "1" {
+        assert!(Instant::now() < deadline && !waiting.is_finished(), "the statement does not wait");
+        sleep(Duration::from_millis(10));
+    }
+    waiting
+}
+
+fn terminate(cluster: &Cluster, database: &str, application: &str) {
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' \
+         AND application_name LIKE '{application}' LIMIT 1"
+    );
+    assert_eq!(cluster.psql("postgres", &sql), "t");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_table_that_somebody_waits_to_alter_is_copied_by_the_coordinator() {
+    let name = "trouble_alter";
+    let (cluster, begun) = begun(name).await;
+    let stock = begun.stock();
+    let waiting: Arc<Mutex<Vec<JoinHandle<String>>>> = Arc::default();
+    let alter = {
+        let waiting = Arc::clone(&waiting);
+        move || {
+            let mut waiting = waiting.lock().unwrap();
+            waiting.push(queued(cluster, name, "ALTER TABLE public.one ADD COLUMN more int"));
+            waiting.push(queued(cluster, name, "TRUNCATE public.small_two"));
+        }
+    };
+    let told = Arc::new(Told::default().then(3, alter));
+    let decided = begun.decide(|| ()).await;
+    let Ok(Decision::Parallel(plan)) = &decided.decision else { panic!("{:?}", decided.decision) };
+    let total = plan.total_bytes();
+    let copied = begun.copy_decided(decided, Arc::clone(&told) as _).await.unwrap();
+    assert_same_blocks(&stock, &copied.bytes());
+    assert!(told.noted("waits to lock public.one"), "{:?}", told.notes);
+    assert!(told.noted("waits to lock public.small_two"), "{:?}", told.notes);
+    assert!(!told.noted("small_one"), "its group was copied one by one: {:?}", told.notes);
+    assert_eq!(*told.bytes.lock().unwrap(), total, "nothing is told of twice");
+    copied.read_back().await;
+    // Only now do they get their lock.
+    for waiting in waiting.lock().unwrap().iter() {
+        assert!(!waiting.is_finished());
+    }
+    begun.snapshot.release().await.unwrap();
+    for waiting in std::mem::take(&mut *waiting.lock().unwrap()) {
+        waiting.join().unwrap();
+    }
+    assert_eq!(cluster.psql(name, "SELECT count(*) FROM public.small_two"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_lock_leaves_the_rows_to_pg_dump() {
+    let name = "trouble_refused";
+    let (cluster, begun) = begun(name).await;
+    let mut waiting = None;
+    let decided =
+        begun.decide(|| waiting = Some(queued(cluster, name, "ALTER TABLE public.two ADD COLUMN more int"))).await;
+    match &decided.decision {
+        Ok(Decision::PassThrough(why)) => assert!(why.contains("exclusive lock"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let locks = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'relation' \
+                 AND a.application_name = 'coordinator under test' AND l.relation = 'public.one'::regclass";
+    assert_eq!(cluster.psql(name, locks), "0", "the coordinator holds nothing");
+    begun.snapshot.ping().await.unwrap();
+    drop(decided);
+    waiting.unwrap().join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_truncated_before_it_is_locked_is_noticed() {
+    let cluster = Cluster::shared(18);
+    for (name, sql) in [
+        ("trouble_truncated", "TRUNCATE public.small_one"),
+        ("trouble_rewritten", "ALTER TABLE public.small_one ALTER id TYPE text"),
+    ] {
+        cluster.create_database(name);
+        cluster.psql(name, TABLES);
+        let begun = begin(cluster, name).await;
+        // Before pg_dump locks: pg_dump itself would store the table as empty.
+        cluster.psql(name, sql);
+        match begun.decide(|| ()).await.decision.as_ref() {
+            Err(Error::Rewritten { table }) => assert_eq!(table, "public.small_one"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_small_or_over_already_is_left_to_pg_dump() {
+    let cluster = Cluster::shared(18);
+    cluster.create_database("trouble_tiny");
+    cluster.psql("trouble_tiny", "CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1)");
+    let tiny = begin(cluster, "trouble_tiny").await;
+    // It fits the pipe: pg_dump ends by itself.
+    let decided = tiny.decide(|| sleep(Duration::from_secs(1))).await;
+    match &decided.decision {
+        Ok(Decision::PassThrough(why)) => assert!(why.contains("had everything written"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let (_, mut begun) = begun("trouble_small").await;
+    begun.options.parallel_from_bytes = 1 << 40;
+    let decided = begun.decide(|| ()).await;
+    assert!(
+        matches!(&decided.decision, Ok(Decision::PassThrough(why)) if why.contains("small")),
+        "{:?}",
+        decided.decision
+    );
+    begun.options.parallel_from_bytes = 0;
+    begun.options.jobs = 1;
+    let decided = begun.decide(|| ()).await;
+    assert!(
+        matches!(&decided.decision, Ok(Decision::PassThrough(why)) if why.contains("one job")),
+        "{:?}",
+        decided.decision
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lost_session_is_replaced_and_its_portion_copied_again() {
+    let name = "trouble_killed";
+    let (cluster, begun) = begun(name).await;
+    let kill = move || terminate(cluster, name, "%copy");
+    let told = Arc::new(Told::default().then(0, kill).then(5, kill).then(9, kill).then(10, kill).then(30, kill));
+    let copied = begun.copy_told(Arc::clone(&told) as _).await.unwrap();
+    assert!(told.noted("replaced"), "{:?}", told.notes);
+    assert_same_blocks(&begun.stock(), &copied.bytes());
+    copied.read_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_its_coordinator_a_copy_ends_at_once() {
+    let name = "trouble_coordinator";
+    let (cluster, begun) = begun(name).await;
+    let told = Told::default().then(2, move || terminate(cluster, name, "coordinator under test"));
+    let error = begun.copy_told(Arc::new(told)).await.err().expect("the snapshot is gone");
+    assert!(matches!(error, Error::Postgres(_)), "{error:?}");
+}
