@@ -242,13 +242,14 @@ impl Place {
         Running::start(self.command(arguments), Some(phase))
     }
 
-    /// Makes a restore point and returns its report.
+    /// Makes a restore point, whose rows several sessions copy where pg_dump still waits for a reader, and returns its
+    /// report.
     ///
     /// # Panics
     /// When that fails.
     #[track_caller]
     pub fn backup(&self) -> serde_json::Value {
-        self.holdpoint(&["backup", "--json"]).ended_with(0).json()
+        self.holdpoint(&["backup", "--json", "--parallel-from", "0"]).ended_with(0).json()
     }
 
     /// Verifies the newest restore point by a full restore.

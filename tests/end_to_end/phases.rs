@@ -77,7 +77,7 @@ impl Scene {
 
     fn killed_in_backup(&self, phase: &str) {
         let before = self.place.points();
-        let mut run = self.place.start_paused(&["backup"], phase);
+        let mut run = self.place.start_paused(&["backup", "--parallel-from", "0"], phase);
         run.wait_for_pause();
         run.kill();
         run.finish().ended_with(137);
@@ -105,9 +105,9 @@ impl Scene {
         report["standing"]["standing"].as_str().unwrap().to_owned()
     }
 
-    fn interrupted(&self, verb: &str, phase: &str) {
+    fn interrupted(&self, command: &[&str], phase: &str) {
         let before = (self.place.points(), self.place.tree());
-        let mut run = self.place.start_paused(&[verb, "--json"], phase);
+        let mut run = self.place.start_paused(&[command, &["--json"]].concat(), phase);
         run.wait_for_pause();
         run.interrupt();
         let failure = run.finish().ended_with(130).failure();
@@ -144,12 +144,13 @@ fn killed_at_every_phase_with_a_bucket() {
 
 fn every_phase_interrupted(scene: &Scene) {
     for phase in BACKUP {
-        scene.interrupted("backup", phase);
+        scene.interrupted(&["backup"], phase);
+        scene.interrupted(&["backup", "--parallel-from", "0"], phase);
     }
     scene.place.backup();
     let (recording, before) = VERIFY.split_last().unwrap();
     for phase in before {
-        scene.interrupted("verify", phase);
+        scene.interrupted(&["verify"], phase);
         assert_eq!(scene.standing(), "unproven", "{phase}");
     }
     // The verdict is known by then: it is recorded and told, for nobody wants to wait for it again.

@@ -165,6 +165,8 @@ fn is_rows(object: &ObjectRecord) -> bool {
 struct InWork {
     record: PieceRecord,
     work: JoinHandle<Result<Checked, String>>,
+    /// Its content is hashed here, in order.
+    in_order: bool,
     permit: Option<Permit>,
 }
 
@@ -338,7 +340,8 @@ impl Walk<'_> {
         let in_order = record.open || list.within_row || record.large_object.is_some();
         list.within_row = record.open;
         let check = PieceCheck { codec: self.codec, order, in_order, keep, record: record.clone(), stored };
-        self.window.push_back(InWork { record, work: tokio::task::spawn_blocking(move || check.run()), permit });
+        let work = tokio::task::spawn_blocking(move || check.run());
+        self.window.push_back(InWork { record, work, in_order, permit });
         self.drain(if in_order { 0 } else { self.jobs }).await
     }
 
@@ -362,9 +365,9 @@ impl Walk<'_> {
     /// Waits until at most `left` pieces are being checked.
     async fn drain(&mut self, left: usize) -> Result<(), Error> {
         while self.window.len() > left {
-            let Some(InWork { record, work, permit }) = self.window.pop_front() else { break };
+            let Some(InWork { record, work, in_order, permit }) = self.window.pop_front() else { break };
             let checked = work.await.map_err(Error::Worker)?.map_err(|reason| self.damaged_at(&record, reason))?;
-            self.account(&record, &checked)?;
+            self.account(&record, &checked, in_order)?;
             self.hand_on(&record, checked, permit).await?;
         }
         Ok(())
@@ -386,7 +389,7 @@ impl Walk<'_> {
         feed.rows(record, raw, permit).await
     }
 
-    fn account(&mut self, record: &PieceRecord, checked: &Checked) -> Result<(), Error> {
+    fn account(&mut self, record: &PieceRecord, checked: &Checked, in_order: bool) -> Result<(), Error> {
         let sha: [u8; 32] = hex::decode(&record.sha256).ok().and_then(|sha| sha.try_into().ok()).unwrap_or_default();
         self.root.update(sha);
         let Some(list) = &mut self.list else { return Ok(()) };
@@ -394,7 +397,8 @@ impl Walk<'_> {
         list.raw_bytes += record.raw_bytes;
         list.digest.merge(&checked.digest);
         let mut rows = checked.digest.rows;
-        if let Some(raw) = &checked.raw {
+        // A load keeps what the workers have digested, too.
+        if let Some(raw) = checked.raw.as_ref().filter(|_| in_order) {
             if let Some(mut giant) = list.giant.take() {
                 giant.push(raw)?;
                 if record.open {
