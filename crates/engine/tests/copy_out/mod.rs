@@ -113,7 +113,7 @@ async fn sessions_step_back_when_others_begin_to_wait() {
     let decided = begun.decide(|| ()).await;
     let (pace, silent) = (Arc::clone(&begun.pace), Arc::new(holdpoint_core::progress::Silent));
     let copied = tokio::select! {
-        copied = begun.copy_decided(decided, silent, async {}) => copied.unwrap(),
+        copied = begun.copy_decided(decided, silent) => copied.unwrap(),
         () = pace.adapt() => panic!("it goes on"),
         () = async {
             loop {
