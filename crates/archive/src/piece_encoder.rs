@@ -117,6 +117,10 @@ fn zstd_encoder(level: i32) -> io::Result<Encoder<'static>> {
     let mut encoder = Encoder::new(level)?;
     // Stock pg_restore does not notice a frame that is cut off; with the checksum it at least notices a changed one.
     encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+    if level == Codec::ZSTD_LEVEL {
+        // 128 KiB instead of 512: a sixth faster, because it stays in the cache, and still smaller than gzip.
+        encoder.set_parameter(CParameter::WindowLog(17))?;
+    }
     Ok(encoder)
 }
 
