@@ -58,7 +58,7 @@ impl Damaged {
             "postgres",
             &format!(
                 "SELECT pg_get_userbyid(datdba), datconnlimit, shobj_description(d.oid, 'pg_database'), datallowconn, \
-                   (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a), \
+                   (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(coalesce(datacl, acldefault('d', datdba))) a), \
                    (SELECT array_agg(coalesce(nullif(setrole, 0)::regrole::text, '') || setconfig::text ORDER BY setrole) \
                       FROM pg_db_role_setting WHERE setdatabase = d.oid) \
                  FROM pg_database d WHERE datname = '{}'",
@@ -218,6 +218,60 @@ fn swapped_by_its_owner() {
     place.holdpoint(&["restore", "--swap-in", kept, "--yes"]).ended_with(0);
     assert_eq!(cluster.psql_as(&live, &live, "SELECT count(*) FROM t"), "0");
     place.backup();
+}
+
+/// The oldest major and one in between: renames, comments and closing are one transaction there, too.
+#[test]
+fn swapped_on_older_servers() {
+    for major in [14, 16] {
+        let damaged = Damaged::on(Box::leak(Box::new(Cluster::start(ClusterOptions::major(major)))));
+        let scene = &damaged.scene;
+        let properties = damaged.properties();
+        let swap = ["restore", "--from", "latest", "--swap", "--yes", "--json"];
+        let report = scene.place.holdpoint(&swap).ended_with(0).json();
+        damaged.assert_live_is(&damaged.before);
+        assert_eq!(damaged.properties(), properties, "{major}");
+        scene.place.holdpoint(&["restore", "--swap-in", text(&report, "kept_as"), "--yes"]).ended_with(0);
+        damaged.assert_live_is(&damaged.after);
+    }
+}
+
+/// The server ends the session that does it: the live database is opened by another one.
+#[test]
+fn the_session_is_lost_while_the_database_is_closed() {
+    for phase in ["ending-sessions", "swapping"] {
+        let damaged = Damaged::on(Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST)))));
+        let scene = &damaged.scene;
+        let swap = ["restore", "--from", "latest", "--swap", "--yes", "--skip-compare", "--json"];
+        let mut run = scene.place.start_paused(&swap, phase);
+        run.wait_for_pause();
+        assert!(!is_open(scene.cluster, &scene.database));
+        let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint swap %'";
+        assert_eq!(scene.cluster.psql("postgres", end), "t", "{phase}");
+        run.go_on();
+        run.finish().ended_with(7).failure().says(&["was not swapped"]).hints(&["--swap-in"]);
+        damaged.assert_live_is(&damaged.after);
+        let copy = others(scene.cluster, &scene.database).remove(0);
+        scene.place.holdpoint(&["restore", "--swap-in", &copy, "--yes"]).ended_with(0);
+        damaged.assert_live_is(&damaged.before);
+    }
+}
+
+/// The server itself goes down while the database is closed, and comes back.
+#[test]
+fn the_server_restarts_while_the_database_is_closed() {
+    let damaged = Damaged::on(Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST)))));
+    let scene = &damaged.scene;
+    let swap = ["restore", "--from", "latest", "--swap", "--yes", "--skip-compare", "--json"];
+    let rows = scene.sql("SELECT to_regclass('shop.new'), count(*) FROM shop.order_lines");
+    let mut run = scene.place.start_paused(&swap, "swapping");
+    run.wait_for_pause();
+    scene.cluster.kill();
+    run.go_on();
+    scene.cluster.resume();
+    run.finish().ended_with(7).failure().says(&["was not swapped"]);
+    // A crash lets sequences jump ahead, so rows are counted.
+    assert_eq!(scene.sql("SELECT to_regclass('shop.new'), count(*) FROM shop.order_lines"), rows);
 }
 
 /// What appears in the way while the copy is made does not cost the copy.
