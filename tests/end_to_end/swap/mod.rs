@@ -4,6 +4,8 @@ mod killed;
 mod refused;
 mod replaced;
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -272,6 +274,37 @@ fn the_server_restarts_while_the_database_is_closed() {
     run.finish().ended_with(7).failure().says(&["was not swapped"]);
     // A crash lets sequences jump ahead, so rows are counted.
     assert_eq!(scene.sql("SELECT to_regclass('shop.new'), count(*) FROM shop.order_lines"), rows);
+}
+
+/// At a terminal the database's name is typed, after what would stay behind was shown.
+#[test]
+fn a_person_types_the_name() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let typed = |word: &str| {
+        let program = holdpoint_tests::program();
+        let line = format!("{} restore --from latest --swap --no-progress", program.display());
+        // util-linux's script gives the program a terminal.
+        let mut run = std::process::Command::new("script");
+        run.args(["-qec", &line, "/dev/null"]).env_clear().envs(scene.place.environment());
+        run.current_dir(scene.place.work()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut run = run.spawn().unwrap();
+        run.stdin.take().unwrap().write_all(format!("{word}\n").as_bytes()).unwrap();
+        let ended = run.wait_with_output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned())
+    };
+    let (code, shown) = typed("yes");
+    assert_eq!(code, Some(16), "{shown}");
+    for words in
+        ["this would be swapped", "shop.order_lines: 1,000 rows, had 2,000", &format!("Type {}", scene.database)]
+    {
+        assert!(shown.contains(words), "{words} is not in {shown}");
+    }
+    damaged.assert_live_is(&damaged.after);
+    let (code, shown) = typed(&scene.database);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("way back") && shown.contains("--swap-in"), "{shown}");
+    damaged.assert_live_is(&damaged.before);
 }
 
 /// What appears in the way while the copy is made does not cost the copy.
