@@ -1,6 +1,7 @@
 //! Where the program is run.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -222,6 +223,26 @@ impl Place {
     #[track_caller]
     pub fn holdpoint(&self, arguments: &[&str]) -> Outcome {
         self.start(arguments).finish()
+    }
+
+    /// Runs the program at a terminal, where a person types these words.
+    ///
+    /// What it says is all on stdout, as on a screen.
+    ///
+    /// # Panics
+    /// When it cannot be started, or does not take what is typed.
+    #[must_use]
+    pub fn at_a_terminal(&self, arguments: &str, typed: &str) -> Outcome {
+        // util-linux's script gives the program a terminal, and passes its exit code on.
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{} {arguments}", program().display()), "/dev/null"]);
+        command.env_clear().envs(&self.environment).current_dir(self.work());
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("script starts");
+        let mut terminal = child.stdin.take().expect("the input is a pipe");
+        writeln!(terminal, "{typed}").expect("the program reads");
+        let output = child.wait_with_output().expect("script ends");
+        Outcome::new(output.status, &output.stdout, &output.stderr)
     }
 
     /// Starts the program.

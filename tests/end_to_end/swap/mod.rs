@@ -4,8 +4,6 @@ mod killed;
 mod refused;
 mod replaced;
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -281,28 +279,15 @@ fn the_server_restarts_while_the_database_is_closed() {
 fn a_person_types_the_name() {
     let damaged = Damaged::on(server());
     let scene = &damaged.scene;
-    let typed = |word: &str| {
-        let program = holdpoint_tests::program();
-        let line = format!("{} restore --from latest --swap --no-progress", program.display());
-        // util-linux's script gives the program a terminal.
-        let mut run = std::process::Command::new("script");
-        run.args(["-qec", &line, "/dev/null"]).env_clear().envs(scene.place.environment());
-        run.current_dir(scene.place.work()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut run = run.spawn().unwrap();
-        run.stdin.take().unwrap().write_all(format!("{word}\n").as_bytes()).unwrap();
-        let ended = run.wait_with_output().unwrap();
-        (ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned())
-    };
-    let (code, shown) = typed("yes");
-    assert_eq!(code, Some(16), "{shown}");
+    let swap = "restore --from latest --swap --no-progress";
+    let shown = scene.place.at_a_terminal(swap, "yes").ended_with(16).stdout;
     for words in
         ["this would be swapped", "shop.order_lines: 1,000 rows, had 2,000", &format!("Type {}", scene.database)]
     {
         assert!(shown.contains(words), "{words} is not in {shown}");
     }
     damaged.assert_live_is(&damaged.after);
-    let (code, shown) = typed(&scene.database);
-    assert_eq!(code, Some(0), "{shown}");
+    let shown = scene.place.at_a_terminal(swap, &scene.database).ended_with(0).stdout;
     assert!(shown.contains("way back") && shown.contains("--swap-in"), "{shown}");
     damaged.assert_live_is(&damaged.before);
 }
