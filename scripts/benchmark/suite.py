@@ -36,7 +36,8 @@ def seconds_expected(suite, arguments):
     """About how long a suite takes on two cores: filling, every case, counting what no case reads."""
     gigabytes, chosen = suite.bytes / 10**9, cases.wanted(suite, arguments)
     tables = arguments.tables if suite.database == "many" else 70
-    each = sum((case.cost * gigabytes + 1.5 + tables * 0.0025) * min(suite.runs, case.most) for case in chosen)
+    table = {"backup": 0.0005, "proof": 0.004, "restore": 0.006}
+    each = sum((case.cost * gigabytes + 1.5 + tables * table[case.group]) * min(suite.runs, case.most) for case in chosen)
     # pgbench alone before and after each.
     each += 2 * REST_SECONDS * len(chosen) if suite.name == "production" else 0
     read = sum(5 * gigabytes + tables * 0.0006 for case in chosen if counted(case, chosen))
