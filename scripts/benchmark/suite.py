@@ -37,7 +37,7 @@ def seconds_expected(suite, arguments):
     gigabytes, chosen = suite.bytes / 10**9, cases.wanted(suite, arguments)
     tables = arguments.tables if suite.database == "many" else 70
     table = {"backup": 0.0005, "proof": 0.004, "restore": 0.006}
-    each = sum((case.cost * gigabytes + 1.5 + tables * table[case.group]) * min(suite.runs, case.most) for case in chosen)
+    each = sum((case.cost * gigabytes + 1.5 + tables * table.get(case.group, 0)) * min(suite.runs, case.most) for case in chosen)
     # pgbench alone before and after each.
     each += 2 * REST_SECONDS * len(chosen) if suite.name == "production" else 0
     read = sum(5 * gigabytes + tables * 0.0006 for case in chosen if counted(case, chosen))
