@@ -25,6 +25,8 @@ pub enum Phase {
     StartingScratch,
     /// The archive is read back and restored.
     Restoring,
+    /// The schema is there; rows are about to be loaded by several sessions.
+    LoadingRows,
     /// Rows are loaded; indexes and constraints are about to be made.
     BuildingIndexes,
     /// Everything is made; the planner's statistics are about to be.
@@ -51,7 +53,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -61,6 +63,7 @@ impl Phase {
         Self::PublishingManifest,
         Self::StartingScratch,
         Self::Restoring,
+        Self::LoadingRows,
         Self::BuildingIndexes,
         Self::Analyzing,
         Self::Restored,
@@ -86,6 +89,7 @@ impl Phase {
             Self::PublishingManifest => "publishing-manifest",
             Self::StartingScratch => "starting-scratch",
             Self::Restoring => "restoring",
+            Self::LoadingRows => "loading-rows",
             Self::BuildingIndexes => "building-indexes",
             Self::Analyzing => "analyzing",
             Self::Restored => "restored",

@@ -68,6 +68,7 @@ fn title(phase: Phase) -> &'static str {
         Phase::PublishingManifest => "publishing",
         Phase::StartingScratch => "starting a scratch server",
         Phase::Restoring => "restoring",
+        Phase::LoadingRows => "loading rows",
         Phase::BuildingIndexes => "building indexes",
         Phase::Analyzing => "analyzing",
         Phase::Restored => "restored",

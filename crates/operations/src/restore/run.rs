@@ -117,7 +117,6 @@ async fn load(
         parallel_above_bytes: options.parallel_above_bytes,
         target: TargetKind::New,
     };
-    context.progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
     if let Err(failure) = restored::restore_archive(context, expected, settings, &restoring, &manner).await {
         return Err(emptied::after(settings, failure).await);
     }
