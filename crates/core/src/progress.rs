@@ -33,8 +33,10 @@ pub enum Phase {
     Analyzing,
     /// The restore ended; nothing is compared yet.
     Restored,
-    /// Rows and objects are compared.
+    /// Rows are compared.
     Comparing,
+    /// Rows are compared; schema objects and properties are about to be.
+    ComparingObjects,
     /// The verdict is known; its record is about to be written.
     RecordingVerification,
     /// The guarded command is about to run.
@@ -53,7 +55,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -68,6 +70,7 @@ impl Phase {
         Self::Analyzing,
         Self::Restored,
         Self::Comparing,
+        Self::ComparingObjects,
         Self::RecordingVerification,
         Self::RunningCommand,
         Self::CreatingDatabase,
@@ -94,6 +97,7 @@ impl Phase {
             Self::Analyzing => "analyzing",
             Self::Restored => "restored",
             Self::Comparing => "comparing",
+            Self::ComparingObjects => "comparing-objects",
             Self::RecordingVerification => "recording-verification",
             Self::RunningCommand => "running-command",
             Self::CreatingDatabase => "creating-database",

@@ -126,6 +126,7 @@ async fn load(
     let observed = restored::observe(context, settings, &pg_dump, &pg_options).await?;
     let (mut compared, mut differences) =
         restored::compare_data(context, expected, &observed, settings, options.jobs).await?;
+    context.progress.phase(Phase::ComparingObjects, None);
     let manifest = &expected.manifest;
     let same_major = session.server().major == manifest.major() && major == manifest.client_major;
     let comparable = same_major && !options.no_owner && !options.no_privileges;

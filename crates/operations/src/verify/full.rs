@@ -118,6 +118,7 @@ pub(super) async fn compare(
         return Ok(findings);
     }
     findings.compared.objects = expected.objects.len() as u64;
+    progress.phase(Phase::ComparingObjects, None);
     let direct = restored::compare_schema(&expected.objects, &observed.contents.objects, None).all();
     if !direct.is_empty() {
         let normal = scratch.database("normal").await?;
