@@ -29,14 +29,14 @@ pub enum Phase {
     LoadingRows,
     /// Rows are loaded; indexes and constraints are about to be made.
     BuildingIndexes,
-    /// Everything is made; the planner's statistics are about to be.
-    Analyzing,
     /// The restore ended; nothing is compared yet.
     Restored,
     /// Rows are compared.
     Comparing,
     /// Rows are compared; schema objects and properties are about to be.
     ComparingObjects,
+    /// Everything is there and compared; the planner's statistics are about to be.
+    Analyzing,
     /// The verdict is known; its record is about to be written.
     RecordingVerification,
     /// The guarded command is about to run.
@@ -67,10 +67,10 @@ impl Phase {
         Self::Restoring,
         Self::LoadingRows,
         Self::BuildingIndexes,
-        Self::Analyzing,
         Self::Restored,
         Self::Comparing,
         Self::ComparingObjects,
+        Self::Analyzing,
         Self::RecordingVerification,
         Self::RunningCommand,
         Self::CreatingDatabase,

@@ -80,6 +80,7 @@ pub(super) async fn restore_point(
     (report.compared, report.differences) = (Some(restored.0), restored.1);
     let of_database = give_properties(options, &expected, &session, properties, &mut warnings).await?;
     report.differences.extend(of_database);
+    context.progress.phase(Phase::Analyzing, None);
     target::analyze(&session, &mut warnings).await;
     report.warnings = warnings;
     Ok(report)
