@@ -30,6 +30,8 @@ mod patch;
 mod piece_decoder;
 mod piece_encoder;
 mod read_all;
+mod selection;
+mod statement;
 mod stream_parser;
 
 pub use adler::Adler32;
@@ -47,4 +49,6 @@ pub use piece_decoder::decode_piece;
 pub use piece_encoder::{EncodedPiece, PieceEncoder, encode_piece};
 #[doc(hidden)]
 pub use read_all::read_all;
+pub use selection::{Selection, quoted_name, table_entry, tables};
+pub use statement::{StatementScan, first_statement, retargeted, unique_constraint};
 pub use stream_parser::{BlockKind, Event, Limits, StreamParser};

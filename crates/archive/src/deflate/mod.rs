@@ -5,7 +5,6 @@
 
 mod bits;
 mod block;
-mod chains;
 mod header;
 mod huffman;
 mod matches;

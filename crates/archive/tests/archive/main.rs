@@ -9,4 +9,5 @@ mod head;
 mod patch;
 mod real;
 mod rewrite;
+mod selection;
 mod stream;
