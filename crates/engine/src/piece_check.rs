@@ -34,17 +34,7 @@ pub(crate) struct Checked {
 impl PieceCheck {
     /// Hashes, decompresses and digests; the error says in words what is wrong with the piece.
     pub(crate) fn run(self) -> Result<Checked, String> {
-        let found = hex::encode(Sha256::digest(&self.stored));
-        if found != self.record.sha256 {
-            return Err(format!("a piece has SHA-256 {found}, expected {}", self.record.sha256));
-        }
-        let capacity = usize::try_from(self.record.raw_bytes).unwrap_or(0).min(LARGEST_RESERVED);
-        let mut out = Bounded { held: Vec::with_capacity(capacity), limit: self.record.raw_bytes };
-        decode_piece(self.codec.algorithm(), &self.stored, &mut out).map_err(|error| error.to_string())?;
-        let raw = out.held;
-        if raw.len() as u64 != self.record.raw_bytes {
-            return Err(format!("a piece holds {} bytes, expected {}", raw.len(), self.record.raw_bytes));
-        }
+        let raw = unpacked(self.codec, &self.record, &self.stored)?;
         let adler = Adler32::of(&raw);
         if self.in_order {
             return Ok(Checked { digest: RowDigest::default(), adler, raw: Some(raw.into()), stored: self.stored });
@@ -60,6 +50,28 @@ impl PieceCheck {
         let raw = self.keep.then(|| raw.into());
         Ok(Checked { digest, adler, raw, stored: self.stored })
     }
+}
+
+/// Hashes and decompresses a piece.
+fn unpacked(codec: Codec, record: &PieceRecord, stored: &[u8]) -> Result<Vec<u8>, String> {
+    let found = hex::encode(Sha256::digest(stored));
+    if found != record.sha256 {
+        return Err(format!("a piece has SHA-256 {found}, expected {}", record.sha256));
+    }
+    let capacity = usize::try_from(record.raw_bytes).unwrap_or(0).min(LARGEST_RESERVED);
+    let mut out = Bounded { held: Vec::with_capacity(capacity), limit: record.raw_bytes };
+    decode_piece(codec.algorithm(), stored, &mut out).map_err(|error| error.to_string())?;
+    if out.held.len() as u64 != record.raw_bytes {
+        return Err(format!("a piece holds {} bytes, expected {}", out.held.len(), record.raw_bytes));
+    }
+    Ok(out.held)
+}
+
+/// Checks a piece of a table and gives its rows, without the table's end marker.
+pub(crate) fn stored_rows(codec: Codec, record: &PieceRecord, stored: &[u8]) -> Result<Vec<u8>, String> {
+    let mut raw = unpacked(codec, record, stored)?;
+    crate::fetch::without_end(&mut raw, record)?;
+    Ok(raw)
 }
 
 /// Holds what a piece decompresses to, and refuses more than its record says: nothing grows by what bytes claim.

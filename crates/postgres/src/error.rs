@@ -284,6 +284,22 @@ impl Error {
             _ => None,
         }
     }
+
+    /// Gives the server's words about a statement, without values of rows.
+    ///
+    /// Errors of classes 22 (data exception) and 23 (integrity) repeat values: of those only the SQLSTATE is told.
+    pub fn said(&self) -> Option<String> {
+        let Self::Query { source, .. } = self else { return None };
+        let said = source.as_db_error()?;
+        let code = said.code().code();
+        if ["22", "23"].iter().any(|class| code.starts_with(class)) {
+            let constraint = said.constraint().map(|name| format!("constraint {name} refuses a row"));
+            let column = || said.column().map(|name| format!("column {name} refuses a row"));
+            let what = constraint.or_else(column).unwrap_or_else(|| "it fails on some row".to_owned());
+            return Some(format!("{what} (SQLSTATE {code})"));
+        }
+        Some(said.message().to_owned())
+    }
 }
 
 /// Class 08 is the connection, 53 a lack of resources, 57P a shutdown, 40 a conflict that a retry solves, 55P03 a lock.

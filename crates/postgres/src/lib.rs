@@ -18,3 +18,4 @@ pub mod waiters;
 pub use connection::ConnectionSettings;
 pub use error::Error;
 pub use session::{Session, SessionPurpose, Snapshot};
+pub use tokio_postgres::Row;

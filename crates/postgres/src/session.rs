@@ -143,6 +143,11 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|source| self.failed(what, source))
     }
 
+    /// Runs one statement without parameters and gives the number of rows that it changed.
+    pub async fn execute(&self, what: &str, sql: &str) -> Result<u64, Error> {
+        self.client.execute(sql, &[]).await.map_err(|source| self.failed(what, source))
+    }
+
     /// Runs a query that this role or this server may not know; a refusal gives `None`.
     ///
     /// Never inside a transaction: a refusal would end it.
