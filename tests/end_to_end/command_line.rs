@@ -4,7 +4,7 @@ use holdpoint_tests::Place;
 
 use crate::scene::Scene;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "init",
     "doctor",
     "backup",
@@ -12,6 +12,7 @@ const VERBS: [&str; 13] = [
     "show",
     "verify",
     "restore",
+    "recover-table",
     "adopt",
     "leftovers",
     "guard",
@@ -98,6 +99,8 @@ fn json_is_one_document() {
         &["status"],
         &["restore", "--from", "latest", "--into", &url, "--dry-run"],
         &["restore", "--from", "latest", "--into", &url],
+        &["recover-table", "shop.orders", "--from", "latest", "--dry-run"],
+        &["recover-table", "shop.orders", "--from", "latest"],
         &["leftovers"],
         &["leftovers", "--remove", "--dry-run"],
     ] {

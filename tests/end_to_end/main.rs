@@ -8,5 +8,6 @@ mod command_line;
 mod guard;
 mod matrix;
 mod phases;
+mod recover_table;
 mod scene;
 mod swap;

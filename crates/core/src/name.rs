@@ -141,6 +141,11 @@ fn encoding_named(name: &str) -> Option<&'static encoding_rs::Encoding> {
     })
 }
 
+/// Tells how unlike two names are: how many letters to change, add, leave out or swap turn one into the other.
+pub fn unlikeness(one: &str, other: &str) -> usize {
+    strsim::damerau_levenshtein(one, other)
+}
+
 /// Quotes an identifier for SQL, always with quotes.
 pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -25,18 +25,14 @@ pub enum Phase {
     StartingScratch,
     /// The archive is read back and restored.
     Restoring,
-    /// The schema is there; rows are about to be loaded by several sessions.
-    LoadingRows,
     /// Rows are loaded; indexes and constraints are about to be made.
     BuildingIndexes,
+    /// Everything is made; the planner's statistics are about to be.
+    Analyzing,
     /// The restore ended; nothing is compared yet.
     Restored,
-    /// Rows are compared.
+    /// Rows and objects are compared.
     Comparing,
-    /// Rows are compared; schema objects and properties are about to be.
-    ComparingObjects,
-    /// Everything is there and compared; the planner's statistics are about to be.
-    Analyzing,
     /// The verdict is known; its record is about to be written.
     RecordingVerification,
     /// The guarded command is about to run.
@@ -51,11 +47,23 @@ pub enum Phase {
     Swapping,
     /// The restored database is in service; whose folder it is, is about to be recorded.
     RecordingIdentity,
+    /// The side schema is about to be made and tables fetched into it.
+    FetchingTables,
+    /// Rows are loaded into side tables; their digests are about to be compared.
+    MatchingTables,
+    /// Side tables are proven; what would change in live tables is about to be counted.
+    CountingChanges,
+    /// Live tables are about to be locked and changed, in one transaction.
+    ChangingTables,
+    /// The change is made and checked; it is about to be committed.
+    CommittingChange,
+    /// The change is committed; the side schema is about to be removed.
+    RemovingSide,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -65,12 +73,10 @@ impl Phase {
         Self::PublishingManifest,
         Self::StartingScratch,
         Self::Restoring,
-        Self::LoadingRows,
         Self::BuildingIndexes,
+        Self::Analyzing,
         Self::Restored,
         Self::Comparing,
-        Self::ComparingObjects,
-        Self::Analyzing,
         Self::RecordingVerification,
         Self::RunningCommand,
         Self::CreatingDatabase,
@@ -78,6 +84,12 @@ impl Phase {
         Self::EndingSessions,
         Self::Swapping,
         Self::RecordingIdentity,
+        Self::FetchingTables,
+        Self::MatchingTables,
+        Self::CountingChanges,
+        Self::ChangingTables,
+        Self::CommittingChange,
+        Self::RemovingSide,
     ];
 
     /// The phase's name, as in JSON lines and tests.
@@ -92,12 +104,10 @@ impl Phase {
             Self::PublishingManifest => "publishing-manifest",
             Self::StartingScratch => "starting-scratch",
             Self::Restoring => "restoring",
-            Self::LoadingRows => "loading-rows",
             Self::BuildingIndexes => "building-indexes",
             Self::Analyzing => "analyzing",
             Self::Restored => "restored",
             Self::Comparing => "comparing",
-            Self::ComparingObjects => "comparing-objects",
             Self::RecordingVerification => "recording-verification",
             Self::RunningCommand => "running-command",
             Self::CreatingDatabase => "creating-database",
@@ -105,6 +115,12 @@ impl Phase {
             Self::EndingSessions => "ending-sessions",
             Self::Swapping => "swapping",
             Self::RecordingIdentity => "recording-identity",
+            Self::FetchingTables => "fetching-tables",
+            Self::MatchingTables => "matching-tables",
+            Self::CountingChanges => "counting-changes",
+            Self::ChangingTables => "changing-tables",
+            Self::CommittingChange => "committing-change",
+            Self::RemovingSide => "removing-side",
         }
     }
 }

@@ -55,6 +55,9 @@ pub enum Error {
     /// Moving bytes failed.
     #[error(transparent)]
     Engine(#[from] holdpoint_engine::Error),
+    /// Tables could not be recovered.
+    #[error(transparent)]
+    Recover(#[from] crate::recover::RecoverError),
     /// A file or pipe failed.
     #[error("{what}")]
     Io {
@@ -271,6 +274,7 @@ impl Error {
             Self::Repository(Repository::NotFound { .. }) => ErrorKind::NotFound,
             Self::Repository(_) => ErrorKind::Repository,
             Self::Engine(error) => engine_kind(error),
+            Self::Recover(error) => error.kind(),
             Self::Postgres(_) | Self::Program { .. } | Self::SourceChanged(_) | Self::TooManyProperties { .. } => {
                 ErrorKind::Postgres
             }
@@ -343,6 +347,7 @@ impl Error {
             Self::InTheWay { .. } => Some(
                 "run it again when that is done; to let others wait longer for a backup: --max-lock-wait".to_owned(),
             ),
+            Self::Recover(error) => error.hint(),
             Self::LeftBehind { failure, .. } => {
                 failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
             }

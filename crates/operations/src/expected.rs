@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{Context, Error};
 
 /// The largest index that is read: 10 TB of data have about 100 MB.
-const LARGEST_INDEX: u64 = 4 << 30;
+pub(crate) const LARGEST_INDEX: u64 = 4 << 30;
 
 /// What a restore point recorded.
 ///

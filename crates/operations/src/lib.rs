@@ -16,6 +16,7 @@ mod expected;
 pub mod hint;
 pub mod init;
 pub mod leftovers;
+pub mod recover;
 pub mod restore;
 mod restored;
 pub mod schema_check;

@@ -6,6 +6,7 @@ mod guard;
 mod init;
 mod leftovers;
 mod limits;
+mod recover_table;
 mod restore;
 mod verify;
 
@@ -22,6 +23,7 @@ pub(crate) use guard::GuardArguments;
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
+pub(crate) use recover_table::RecoverTableArguments;
 pub(crate) use restore::RestoreArguments;
 pub(crate) use verify::VerifyArguments;
 
@@ -117,6 +119,8 @@ pub(crate) enum Verb {
     Verify(VerifyArguments),
     /// Restore a restore point, or a dump made elsewhere, into an empty database.
     Restore(RestoreArguments),
+    /// Bring single tables back from a restore point, beside the live ones or into them.
+    RecoverTable(RecoverTableArguments),
     /// Record that the database moved: its folder belongs to another server from now on.
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.

@@ -8,7 +8,7 @@ use holdpoint_core::selector::Selector;
 use super::jobs;
 
 /// Reads what to restore; what names no restore point may name a file or directory that is here.
-fn from(text: &str) -> Result<Selector, holdpoint_core::Error> {
+pub(super) fn from(text: &str) -> Result<Selector, holdpoint_core::Error> {
     let read: Result<Selector, _> = text.parse();
     let here = !text.is_empty() && !text.contains("://") && std::path::Path::new(text).exists();
     if read.is_err() && here { format!("./{text}").parse() } else { read }

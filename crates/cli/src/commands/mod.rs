@@ -10,6 +10,7 @@ mod doctor;
 mod guard;
 mod init;
 mod leftovers;
+mod recover_table;
 mod restore;
 mod status;
 mod swap;
@@ -35,6 +36,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Show(arguments) => catalogue::show(invocation, arguments).await,
         Verb::Verify(arguments) => verify::run(invocation, arguments).await,
         Verb::Restore(arguments) => restore::run(invocation, arguments).await,
+        Verb::RecoverTable(arguments) => recover_table::run(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,

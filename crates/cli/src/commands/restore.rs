@@ -53,7 +53,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RestoreArguments) -
 }
 
 /// Finds the store of a foreign dump on S3, and the key in it.
-async fn foreign(invocation: &Invocation, place: &str) -> Result<Option<(Arc<dyn ObjectStore>, String)>, Failure> {
+pub(super) async fn foreign(
+    invocation: &Invocation,
+    place: &str,
+) -> Result<Option<(Arc<dyn ObjectStore>, String)>, Failure> {
     if !place.starts_with("s3://") {
         return Ok(None);
     }

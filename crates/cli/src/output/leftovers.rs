@@ -52,5 +52,6 @@ fn kind(kind: LeftoverKind) -> &'static str {
         LeftoverKind::ReplacedDatabase => "replaced database",
         LeftoverKind::ClosedDatabase => "closed database",
         LeftoverKind::StaleIdentity => "stale identity",
+        LeftoverKind::SideSchema => "side schema",
     }
 }

@@ -5,6 +5,7 @@ mod catalogue;
 mod doctor;
 mod guard;
 mod leftovers;
+mod recover_table;
 mod restore;
 mod status;
 mod swap;
@@ -23,6 +24,7 @@ pub(crate) use catalogue::{list, show};
 pub(crate) use doctor::doctor;
 pub(crate) use guard::guard;
 pub(crate) use leftovers::leftovers;
+pub(crate) use recover_table::{recover_table, recovery_plan};
 pub(crate) use restore::restore;
 pub(crate) use status::status;
 pub(crate) use swap::{swap, swap_in_preview, swap_preview};
@@ -90,6 +92,16 @@ impl Output {
     /// Prints a text as it is.
     pub(crate) fn text(&self, text: &str) -> io::Result<()> {
         self.write(text)
+    }
+
+    /// Shows a text to a person, beside the report: on stderr, and not with `--json`.
+    pub(crate) fn aside(&self, text: &str) {
+        if self.json {
+            return;
+        }
+        if let Err(error) = io::stderr().lock().write_all(text.as_bytes()) {
+            tracing::debug!(%error, "stderr takes nothing");
+        }
     }
 
     /// Prints a failure: on stdout with `--json`, where a script looks, else on stderr.

@@ -5,6 +5,7 @@
 
 mod databases;
 mod repository;
+mod schemas;
 mod scratch;
 mod swaps;
 
@@ -35,6 +36,8 @@ pub enum LeftoverKind {
     ClosedDatabase,
     /// The folder still belongs to the database that a killed swap replaced; removing it means recording the new one.
     StaleIdentity,
+    /// Tables that a recovery put beside the live ones.
+    SideSchema,
 }
 
 /// Something that was left.
@@ -107,6 +110,7 @@ enum What {
     Database { server: Box<ConnectionSettings>, name: String },
     Closed { server: Box<ConnectionSettings>, name: String },
     Identity { oid: u32, at: DateTime<Utc>, replaced: String },
+    Schema { database: Box<ConnectionSettings>, name: String },
 }
 
 /// Below this a doctor tries the repository out.
@@ -134,11 +138,17 @@ async fn find_and_remove(context: &Context, options: &LeftoversOptions) -> Lefto
     let mut found = repository::find(context, min_age, &mut report.unseen).await;
     found.extend(scratch::find(context, &options.scratch_directory, &mut report.unseen).await);
     for server in &options.servers {
-        let there = databases::find(context, server, min_age, &mut report.unseen).await;
+        let unseen = report.unseen.len();
+        let mut there = databases::find(context, server, min_age, &mut report.unseen).await;
+        // Whom nobody reaches is told once.
+        if report.unseen.len() == unseen {
+            there.extend(schemas::find(server, min_age, &mut report.unseen).await);
+        }
         for one in there {
             // Two of the URLs may lead to one server.
             let known = |known: &Found| {
-                (&known.leftover.place, known.leftover.kind) == (&one.leftover.place, one.leftover.kind)
+                let of = |one: &Leftover| (one.place.clone(), one.id.clone(), one.kind);
+                of(&known.leftover) == of(&one.leftover)
             };
             if !found.iter().any(known) {
                 found.push(one);
@@ -169,6 +179,7 @@ async fn remove(context: &Context, options: &LeftoversOptions, found: &mut [Foun
                 let reason = format!("a swap that was killed; the database before is kept as {replaced}");
                 crate::restore::swap::follow(context, *oid, *at, reason).await
             }
+            What::Schema { database, name } => schemas::drop_schema(database, name).await,
             What::Scratch => Ok(()),
         };
         settle(&mut one.leftover, removed);

@@ -1,6 +1,7 @@
 //! Dumps that holdpoint did not make: `.sql`, `.sql.gz`, `-Fc`, `-Fd`, `-Ft`, on this machine or in S3.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -11,6 +12,7 @@ use holdpoint_engine::{
 };
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::{PgRestore, ProgramName, Psql, judge};
+use holdpoint_repository::ObjectStore;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::io::StreamReader;
 
@@ -64,7 +66,7 @@ pub(super) async fn restore(
         let call = ownership(PgRestore::of_file(&pg_restore, path), options).single_transaction();
         call.run_into(session.settings(), "", &context.cancel).await?;
     } else {
-        let (mut source, bytes) = open(context, options, place, path).await?;
+        let (mut source, bytes) = open(context, options.foreign.as_ref(), place, path).await?;
         report.read_bytes = bytes;
         let first = source.fill_buf().await.map_err(|source| reading(place, source))?;
         let dump = recognise(first, place)?;
@@ -75,15 +77,20 @@ pub(super) async fn restore(
         stream(context, options, session.settings(), major, place, source, dump).await?;
     }
     context.progress.phase(Phase::Restored, None);
-    context.progress.phase(Phase::Analyzing, None);
     target::analyze(&session, &mut report.warnings).await;
     Ok(report)
 }
 
 type Source = Box<dyn AsyncBufRead + Send + Unpin>;
 
-async fn open(context: &Context, options: &RestoreOptions, place: &str, path: &Path) -> Result<(Source, u64), Error> {
-    if let Some((store, key)) = &options.foreign {
+/// Opens a dump for reading; gives its bytes and how many there are.
+pub(crate) async fn open(
+    context: &Context,
+    stored: Option<&(Arc<dyn ObjectStore>, String)>,
+    place: &str,
+    path: &Path,
+) -> Result<(Source, u64), Error> {
+    if let Some((store, key)) = stored {
         let reader = store.read(key, None, None).await.map_err(|error| match error {
             holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
                 selector: place.to_owned(),
@@ -108,11 +115,12 @@ async fn open(context: &Context, options: &RestoreOptions, place: &str, path: &P
     Ok((Box::new(BufReader::with_capacity(BUFFER, file)), bytes))
 }
 
-fn reading(place: &str, source: std::io::Error) -> Error {
+pub(crate) fn reading(place: &str, source: std::io::Error) -> Error {
     Error::Io { what: format!("reading {place}"), source }
 }
 
-fn recognise(first: &[u8], place: &str) -> Result<ForeignDump, Error> {
+/// Tells the form of a dump by its first bytes.
+pub(crate) fn recognise(first: &[u8], place: &str) -> Result<ForeignDump, Error> {
     let first = &first[..first.len().min(LOOK_BYTES)];
     ForeignDump::recognise(first).ok_or_else(|| Error::NotADump { place: place.to_owned() })
 }

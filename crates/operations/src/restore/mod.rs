@@ -3,7 +3,7 @@
 mod beside;
 mod emptied;
 mod exchange;
-mod foreign;
+pub(crate) mod foreign;
 mod maintenance;
 mod mark;
 mod replace;

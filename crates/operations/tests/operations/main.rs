@@ -10,5 +10,6 @@ mod keeper;
 mod leftovers;
 mod load;
 mod mutated;
+mod recover;
 mod support;
 mod vertical;

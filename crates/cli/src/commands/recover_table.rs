@@ -1,0 +1,109 @@
+//! `holdpoint recover-table`.
+
+use holdpoint::exit_code;
+use holdpoint_core::selector::Selector;
+use holdpoint_operations::recover::{
+    RecoverFrom, RecoverMode, RecoverOptions, RecoverReport, Recovery, Target, Triggers, Wanted, prepare,
+};
+
+use super::{confirm, printed, restore};
+use crate::arguments::RecoverTableArguments;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output;
+use crate::settings::Purpose;
+
+pub(super) async fn run(invocation: &Invocation, arguments: &RecoverTableArguments) -> Result<u8, Failure> {
+    let options = options(invocation, arguments).await?;
+    let changing = options.mode != RecoverMode::Side && !options.dry_run;
+    if changing {
+        // Nobody wants to wait for the rows to hear then that nobody can be asked.
+        confirm::somebody_is_there(invocation, arguments.yes, "live tables would be changed")?;
+    }
+    let context = match &options.from {
+        RecoverFrom::Point(_) => invocation.context(false).await?,
+        // Such a source needs no repository and no folder, so none has to be there.
+        _ => invocation.context_of(invocation.settings.name_of(&options.into), true).await?,
+    };
+    let recovery = prepare(&context, &options).await?;
+    let report = if !changing {
+        if options.dry_run { recovery.abandon().await? } else { recovery.keep().await }
+    } else if !recovery.plan().refusals().is_empty() {
+        invocation.progress.rest();
+        invocation.output.aside(&output::recovery_plan(recovery.plan()));
+        recovery.apply(&context).await?
+    } else if !recovery.plan().changes_anything() {
+        recovery.abandon().await?
+    } else {
+        confirmed(invocation, arguments, recovery).await?.apply(&context).await?
+    };
+    printed(invocation.output.report(&report, output::recover_table))?;
+    Ok(code(&report))
+}
+
+/// A dry run tells by its code whether the change could be made.
+fn code(report: &RecoverReport) -> u8 {
+    if report.plan.refusals().is_empty() { exit_code::DONE } else { exit_code::REFUSED }
+}
+
+/// Shows the plan and asks; without a yes nothing stays.
+async fn confirmed(
+    invocation: &Invocation,
+    arguments: &RecoverTableArguments,
+    recovery: Recovery,
+) -> Result<Recovery, Failure> {
+    invocation.progress.rest();
+    invocation.output.aside(&output::recovery_plan(recovery.plan()));
+    match confirm::confirm(
+        invocation,
+        arguments.yes,
+        &format!("live tables of {} will be changed", recovery.plan().into),
+    ) {
+        Ok(()) => Ok(recovery),
+        Err(refused) => {
+            recovery.abandon().await?;
+            Err(refused)
+        }
+    }
+}
+
+async fn from(invocation: &Invocation, arguments: &RecoverTableArguments) -> Result<RecoverFrom, Failure> {
+    match (&arguments.from, &arguments.from_database) {
+        (_, Some(database)) => Ok(RecoverFrom::Database(Box::new(invocation.settings.target(database)?.settings))),
+        (Some(Selector::Foreign(place)), _) => {
+            let stored = restore::foreign(invocation, place).await?;
+            Ok(RecoverFrom::Dump { place: place.clone(), stored })
+        }
+        (Some(selector), _) => Ok(RecoverFrom::Point(selector.clone())),
+        (None, None) => Err(Failure::usage("nothing says where from", "give --from POINT or --from-database TARGET")),
+    }
+}
+
+async fn options(invocation: &Invocation, arguments: &RecoverTableArguments) -> Result<RecoverOptions, Failure> {
+    let settings = &invocation.settings;
+    let (into, target) = match &arguments.into {
+        Some(text) => (settings.target(text)?.settings, Target::Named),
+        None => (settings.connection(Purpose::Migrate)?.settings, Target::SameDatabase),
+    };
+    let wanted = match &arguments.schema {
+        Some(schema) => Wanted::Schema(schema.clone()),
+        None => Wanted::Tables(arguments.tables.clone()),
+    };
+    Ok(RecoverOptions {
+        from: from(invocation, arguments).await?,
+        wanted,
+        into,
+        target,
+        mode: arguments.mode.into(),
+        condition: arguments.condition.clone(),
+        columns: arguments.columns.clone(),
+        renamed: arguments.renamed.clone(),
+        now_named: arguments.now_named.clone(),
+        triggers: if arguments.fire_triggers { Triggers::Fire } else { Triggers::HeldBack },
+        lock_wait_seconds: arguments.lock_wait.as_secs().max(1),
+        jobs: settings.jobs(arguments.jobs),
+        keep_side: arguments.keep_side,
+        dry_run: arguments.dry_run,
+        programs: settings.programs()?,
+    })
+}

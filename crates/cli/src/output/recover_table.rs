@@ -1,0 +1,88 @@
+//! `recover-table` for people.
+
+use holdpoint_operations::recover::{RecoverMode, RecoverPlan, RecoverReport, TableChange};
+
+use super::table::{bullets, facts};
+use crate::quantity::{bytes, counted, milliseconds};
+
+/// Tells what came back.
+pub(crate) fn recover_table(report: &RecoverReport) -> String {
+    let plan = &report.plan;
+    let mut text = match (plan.dry_run, plan.mode, report.changed) {
+        (true, ..) => "this would be done; live tables are as they were\n",
+        (false, RecoverMode::Side, _) => "recovered beside; live tables are as they were\n",
+        (false, _, true) => "recovered; the change is committed\n",
+        (false, _, false) => "nothing was to be changed; live tables are as they were\n",
+    }
+    .to_owned();
+    text.push_str(&head(plan, Some(report.took_ms)));
+    text.push_str(&tables(plan));
+    text.push_str(&bullets("warnings", &plan.warnings));
+    if let (true, Some(schema)) = (report.side_kept, &plan.side_schema) {
+        text.push_str(&format!(
+            "remove the side tables with: DROP SCHEMA \"{schema}\" CASCADE, or holdpoint leftovers --remove\n"
+        ));
+    }
+    text
+}
+
+/// Tells what would be done, before anybody is asked.
+pub(crate) fn recovery_plan(plan: &RecoverPlan) -> String {
+    format!("the plan:\n{}{}{}", head(plan, None), tables(plan), bullets("warnings", &plan.warnings))
+}
+
+fn head(plan: &RecoverPlan, took_ms: Option<u64>) -> String {
+    let fetched = format!("{} of {}", bytes(plan.fetched_bytes), bytes(plan.archive_bytes));
+    facts([
+        ("  from", Some(plan.from.clone())),
+        ("  into", Some(plan.into.clone())),
+        ("  mode", Some(mode(plan.mode).to_owned())),
+        ("  side schema", plan.side_schema.clone()),
+        ("  fetched", Some(fetched)),
+        ("  took", took_ms.map(milliseconds)),
+    ])
+}
+
+fn mode(mode: RecoverMode) -> &'static str {
+    match mode {
+        RecoverMode::Side => "side",
+        RecoverMode::Missing => "missing",
+        RecoverMode::Upsert => "upsert",
+        RecoverMode::Replace => "replace",
+    }
+}
+
+fn tables(plan: &RecoverPlan) -> String {
+    plan.tables.iter().map(|table| one(table, plan.mode)).collect()
+}
+
+fn one(table: &TableChange, mode: RecoverMode) -> String {
+    let live = table.live.clone().unwrap_or_else(|| "gone; it is made again".to_owned());
+    let renamed = (mode != RecoverMode::Side && live != table.table).then_some(live);
+    let found = (table.found_rows != table.recorded_rows).then(|| format!(", {} asked for", table.found_rows));
+    let rows = format!("{}{}", counted(table.recorded_rows, "row"), found.unwrap_or_default());
+    let changes = format!(
+        "{} inserted, {} changed, {} deleted, {} left",
+        table.inserted, table.changed, table.deleted, table.left
+    );
+    let list = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+    let sequences: Vec<String> =
+        table.sequences.iter().map(|sequence| format!("{} to {}", sequence.name, sequence.to)).collect();
+    let mut text = format!("{}\n", table.table);
+    text.push_str(&facts([
+        ("  live table", renamed),
+        ("  side table", table.side.clone()),
+        ("  in the restore point", Some(rows)),
+        ("  found by", list(&table.key)),
+        ("  live rows", (mode != RecoverMode::Side).then_some(changes)),
+        ("  held back", list(&table.held_back)),
+        ("  firing", list(&table.firing)),
+        ("  sequences", list(&sequences)),
+    ]));
+    let indented = |title: &str, texts: &[String]| -> String {
+        bullets(title, texts).lines().map(|line| format!("  {line}\n")).collect()
+    };
+    text.push_str(&indented("worth knowing", &table.notes));
+    text.push_str(&indented("in the way", &table.refusals));
+    text
+}

@@ -1,0 +1,350 @@
+//! Tables out of SQL text: a dump of any form made elsewhere, or a restore point that is stored as text.
+//!
+//! Archives in another form than text are turned into it by `pg_restore -f -`. The text is read twice, as a stream:
+//! once up to its first row, for the definitions; once to its end, for the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use holdpoint_core::digest::RowDigest;
+use holdpoint_core::index::IndexRecord;
+use holdpoint_core::manifest::Manifest;
+use holdpoint_engine::{
+    ForeignForm, ForeignWatch, IndexReader, LoadTarget, SqlText, TextContents, Wrapping, decompressed,
+    directory_is_whole,
+};
+use holdpoint_postgres::programs::{ClientProgram, PgRestore, Program, ProgramName, Running, judge};
+use holdpoint_repository::ObjectStore;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::task::JoinSet;
+
+use super::find::Known;
+use super::side::SideSchema;
+use super::source::{Facts, Proof, Recovered, Rows};
+use super::{RecoverError, RecoverOptions, point};
+use crate::restore::foreign::{open, reading, recognise};
+use crate::{Context, Error, expected};
+
+const GRACE: Duration = Duration::from_secs(5);
+const BUFFER: usize = 1 << 20;
+
+/// A dump that is read as text.
+pub(super) struct TextDump {
+    pub(super) facts: Facts,
+    contents: TextContents,
+    origin: Origin,
+    /// What the index of a restore point recorded.
+    recorded: BTreeMap<Known, RowDigest>,
+}
+
+/// How the text is come by.
+struct Origin {
+    place: String,
+    stored: Option<(Arc<dyn ObjectStore>, String)>,
+    wrapping: Wrapping,
+    /// The program that makes text of it, where it is none.
+    archive: Option<(ClientProgram, ForeignForm)>,
+    directory: Option<PathBuf>,
+}
+
+/// A text that is being read, and the program that makes it.
+struct Opened {
+    text: SqlText<Box<dyn AsyncRead + Send + Unpin>>,
+    program: Option<(Running, ClientProgram)>,
+    feed: JoinSet<Result<(), Error>>,
+}
+
+impl Origin {
+    async fn find(
+        context: &Context,
+        options: &RecoverOptions,
+        place: &str,
+        stored: Option<(Arc<dyn ObjectStore>, String)>,
+        major: u32,
+    ) -> Result<(Self, u64), Error> {
+        let path = Path::new(place.strip_prefix("file://").unwrap_or(place));
+        let program = async || options.programs.find(ProgramName::PgRestore, major, &context.cancel).await;
+        let place = place.to_owned();
+        if stored.is_none() && path.is_dir() {
+            if !path.join("toc.dat").is_file() {
+                return Err(Error::NotADump { place });
+            }
+            let directory = path.to_owned();
+            let looked = tokio::task::spawn_blocking(move || directory_is_whole(&directory)).await;
+            let looked = looked.map_err(|error| Error::Internal(error.to_string()))?;
+            if let Err(reason) = looked.map_err(|source| reading(&place, source))? {
+                return Err(Error::CutDump { place, reason });
+            }
+            let archive = Some((program().await?, ForeignForm::Directory));
+            let directory = Some(path.to_owned());
+            return Ok((Self { place, stored, wrapping: Wrapping::None, archive, directory }, 0));
+        }
+        let (mut source, bytes) = open(context, stored.as_ref(), &place, path).await?;
+        let first = recognise(source.fill_buf().await.map_err(|source| reading(&place, source))?, &place)?;
+        let mut source = BufReader::with_capacity(BUFFER, decompressed(source, first.wrapping));
+        let form = if first.wrapping == Wrapping::None {
+            first.form
+        } else {
+            recognise(source.fill_buf().await.map_err(|source| reading(&place, source))?, &place)?.form
+        };
+        let archive = match form {
+            ForeignForm::Plain => None,
+            form => Some((program().await?, form)),
+        };
+        Ok((Self { place, stored, wrapping: first.wrapping, archive, directory: None }, bytes))
+    }
+
+    async fn open(&self, context: &Context) -> Result<Opened, Error> {
+        let progress = Arc::clone(&context.progress);
+        let started = |program: Program| -> Result<(Running, _), Error> {
+            let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
+            let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_restore has no stdout".to_owned()))?;
+            Ok((running, stdout))
+        };
+        if let (Some(directory), Some((client, _))) = (&self.directory, &self.archive) {
+            let (running, stdout) = started(PgRestore::of_file(client, directory).into_script())?;
+            let text = SqlText::new(Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>, progress);
+            return Ok(Opened { text, program: Some((running, client.clone())), feed: JoinSet::new() });
+        }
+        let path = Path::new(self.place.strip_prefix("file://").unwrap_or(&self.place));
+        let (source, _) = open(context, self.stored.as_ref(), &self.place, path).await?;
+        let mut source = decompressed(source, self.wrapping);
+        let Some((client, form)) = &self.archive else {
+            return Ok(Opened { text: SqlText::new(source, progress), program: None, feed: JoinSet::new() });
+        };
+        let (mut running, stdout) = started(PgRestore::of_stdin(client).into_script())?;
+        let mut stdin = running.take_stdin().ok_or_else(|| Error::Internal("pg_restore has no stdin".to_owned()))?;
+        let (place, mut watch) = (self.place.clone(), ForeignWatch::new(*form));
+        let mut feed = JoinSet::new();
+        feed.spawn(async move {
+            let mut buffer = BytesMut::new();
+            loop {
+                buffer.reserve(256 * 1024);
+                if source.read_buf(&mut buffer).await.map_err(|source| reading(&place, source))? == 0 {
+                    return Ok(watch.finish()?);
+                }
+                let bytes = buffer.split().freeze();
+                watch.push(bytes.clone())?;
+                if stdin.write_all(&bytes).await.is_err() {
+                    // It says itself why it reads no more.
+                    return Ok(());
+                }
+            }
+        });
+        let text = SqlText::new(Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>, progress);
+        Ok(Opened { text, program: Some((running, client.clone())), feed })
+    }
+}
+
+impl TextDump {
+    /// Opens a dump and reads its definitions.
+    pub(super) async fn open(
+        context: &Context,
+        options: &RecoverOptions,
+        place: &str,
+        stored: Option<(Arc<dyn ObjectStore>, String)>,
+        major: u32,
+    ) -> Result<Self, Error> {
+        let (origin, bytes) = Origin::find(context, options, place, stored, major).await?;
+        let facts = Facts {
+            place: place.to_owned(),
+            from: place.to_owned(),
+            point: None,
+            encoding: String::new(),
+            lc_monetary: None,
+            archive_bytes: bytes,
+        };
+        Self::read(context, facts, origin, BTreeMap::new()).await
+    }
+
+    /// Opens a restore point that is stored as text.
+    pub(super) async fn of_point(context: &Context, manifest: Manifest) -> Result<Self, Error> {
+        let store = Arc::clone(context.repository.store());
+        let index = store.get_small(&manifest.index.key, expected::LARGEST_INDEX).await?.bytes;
+        let mut recorded = BTreeMap::new();
+        for record in IndexReader::open(index, &manifest.index.sha256)? {
+            if let IndexRecord::Table(table) = record?
+                && !table.via_root
+            {
+                recorded.insert((table.schema, table.name), table.digest);
+            }
+        }
+        let origin = Origin {
+            place: manifest.archive.key.clone(),
+            stored: Some((store, manifest.archive.key.clone())),
+            wrapping: Wrapping::Gzip,
+            archive: None,
+            directory: None,
+        };
+        Self::read(context, point::facts(&manifest, String::new()), origin, recorded).await
+    }
+
+    async fn read(
+        context: &Context,
+        facts: Facts,
+        origin: Origin,
+        recorded: BTreeMap<Known, RowDigest>,
+    ) -> Result<Self, Error> {
+        let mut opened = origin.open(context).await?;
+        let contents = tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => return Err(Error::Interrupted),
+            contents = opened.text.contents() => contents,
+        };
+        let contents = match contents {
+            Ok(contents) => contents,
+            Err(error) => return Err(opened.failed(error.into()).await),
+        };
+        let facts = Facts { encoding: contents.encoding.clone(), ..facts };
+        Ok(Self { facts, contents, origin, recorded })
+    }
+
+    pub(super) fn known(&self) -> Vec<Known> {
+        self.contents.tables.iter().map(|table| table.known.clone()).collect()
+    }
+
+    fn quoted(&self, known: &Known) -> Option<&[u8]> {
+        self.contents.tables.iter().find(|table| table.known == *known).map(|table| table.quoted.as_slice())
+    }
+
+    /// The partitions below a table, by their quoted names.
+    fn parts(&self, quoted: &[u8]) -> Vec<Vec<u8>> {
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let mut open = vec![quoted.to_vec()];
+        while let Some(parent) = open.pop() {
+            let of_parent = self.contents.partitions.iter().filter(|(_, other)| *other == parent);
+            for (child, _) in of_parent {
+                open.push(child.clone());
+                parts.push(child.clone());
+            }
+        }
+        parts
+    }
+
+    pub(super) fn below(&self, all: &[Known]) -> BTreeSet<Known> {
+        let parts: BTreeSet<Vec<u8>> =
+            all.iter().filter_map(|known| self.quoted(known)).flat_map(|quoted| self.parts(quoted)).collect();
+        let below = self.contents.tables.iter().filter(|table| parts.contains(&table.quoted));
+        below.map(|table| table.known.clone()).collect()
+    }
+
+    pub(super) fn tables(&self, wanted: &[Known]) -> Result<Vec<Recovered>, Error> {
+        let tables = wanted.iter().filter_map(|known| self.contents.tables.iter().find(|table| table.known == *known));
+        let recovered = tables.map(|table| {
+            let mut rows = self.parts(&table.quoted);
+            rows.push(table.quoted.clone());
+            Recovered {
+                known: table.known.clone(),
+                quoted: table.quoted.clone(),
+                definition: table.definition.clone(),
+                prerequisites: Vec::new(),
+                indexes: Vec::new(),
+                rows: Rows::Text(rows),
+            }
+        });
+        Ok(recovered.collect())
+    }
+
+    pub(super) async fn load(
+        &self,
+        context: &Context,
+        side: &SideSchema,
+        tables: &[Recovered],
+    ) -> Result<(u64, Vec<Proof>), Error> {
+        let mut wanted: BTreeMap<Vec<u8>, LoadTarget> = BTreeMap::new();
+        for (nth, table) in tables.iter().enumerate() {
+            let Rows::Text(names) = &table.rows else { continue };
+            for name in names {
+                wanted.insert(name.clone(), self.facts.target(side.settings(), side.quoted(nth)));
+            }
+        }
+        let opened = self.origin.open(context).await?;
+        let Opened { text, program, feed } = opened;
+        let loaded = tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => Err(Error::Interrupted),
+            loaded = text.load(&wanted) => loaded.map_err(Error::from),
+        };
+        let loaded = match loaded {
+            Ok(loaded) => {
+                ended(context, program, feed).await?;
+                loaded
+            }
+            Err(error) => return Err(why(program, feed, error).await),
+        };
+        let mut proofs = Vec::new();
+        for (nth, table) in tables.iter().enumerate() {
+            let Rows::Text(names) = &table.rows else { continue };
+            if names.iter().any(|name| loaded.inserts.contains(name)) {
+                return Err(Error::Usage(format!(
+                    "the rows of {} are INSERT statements in {}: restore the dump beside, and take the table from there \
+                     with --from-database",
+                    table.name(),
+                    self.facts.place
+                )));
+            }
+            if names.iter().all(|name| !loaded.loaded.contains_key(name)) && names.len() == 1 {
+                return Err(RecoverError::NoRows { table: table.name(), place: self.facts.place.clone() }.into());
+            }
+            let mut proof = Proof {
+                columns: loaded.columns.get(&side.quoted(nth)).cloned().flatten(),
+                indexes: loaded.indexes.get(&table.quoted).cloned().unwrap_or_default(),
+                ..Proof::default()
+            };
+            for name in names {
+                let Some(one) = loaded.loaded.get(name) else { continue };
+                proof.digest.merge(&one.passed.loaded);
+                let known = self.contents.tables.iter().find(|table| table.quoted == *name).map(|table| &table.known);
+                let expected = known.and_then(|known| self.recorded.get(known)).copied();
+                let found = RowDigest { rows: one.rows, ..one.passed.recorded };
+                if let Some(expected) = expected.filter(|expected| *expected != found) {
+                    return Err(RecoverError::SideDiffers { table: table.name(), expected, found }.into());
+                }
+            }
+            proofs.push(proof);
+        }
+        Ok((self.facts.archive_bytes.max(loaded.read_bytes.min(self.facts.archive_bytes)), proofs))
+    }
+}
+
+impl Opened {
+    async fn failed(self, error: Error) -> Error {
+        why(self.program, self.feed, error).await
+    }
+}
+
+/// Demands that dump and program ended well.
+async fn ended(
+    context: &Context,
+    program: Option<(Running, ClientProgram)>,
+    mut feed: JoinSet<Result<(), Error>>,
+) -> Result<(), Error> {
+    while let Some(fed) = feed.join_next().await {
+        fed.map_err(|error| Error::Internal(error.to_string()))??;
+    }
+    if let Some((mut running, client)) = program {
+        let ended = running.wait_or_cancel(&context.cancel, GRACE).await.map_err(holdpoint_postgres::Error::Process)?;
+        judge(&client, ended)?;
+    }
+    Ok(())
+}
+
+/// Why a text could not be read to its end: the dump's or the program's own reason, where they have one.
+async fn why(program: Option<(Running, ClientProgram)>, mut feed: JoinSet<Result<(), Error>>, error: Error) -> Error {
+    if let Some(Ok(Err(broken))) = feed.try_join_next() {
+        return broken;
+    }
+    if let Some((mut running, client)) = program {
+        let by_itself = running.has_ended().unwrap_or(false);
+        let ended = running.terminate_group(GRACE).await;
+        if let (true, Ok(ended)) = (by_itself, ended)
+            && let Err(failed) = judge(&client, ended)
+        {
+            return failed.into();
+        }
+    }
+    error
+}

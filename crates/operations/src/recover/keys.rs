@@ -1,0 +1,124 @@
+//! Keys of a live table: by what its rows are found, what must stay unique, what refers to what.
+
+use holdpoint_postgres::{Row, Session};
+
+use crate::Error;
+
+/// A unique index of a live table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UniqueIndex {
+    pub(super) name: String,
+    /// The columns, where it is on columns alone.
+    pub(super) columns: Vec<String>,
+    /// What it is on, each as an expression over the table's columns.
+    pub(super) expressions: Vec<String>,
+    /// The operators by which it compares, as statements write them.
+    pub(super) operators: Vec<String>,
+    /// Which rows it is about.
+    pub(super) condition: Option<String>,
+    /// Every row has a key of its own: on columns alone, all of them not null, checked at once.
+    pub(super) is_key: bool,
+    pub(super) nulls_not_distinct: bool,
+}
+
+/// A foreign key between live tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ForeignKey {
+    pub(super) name: String,
+    /// The table that refers.
+    pub(super) from: u32,
+    pub(super) from_quoted: String,
+    pub(super) from_columns: Vec<String>,
+    /// The table that is referred to.
+    pub(super) to: u32,
+    pub(super) to_quoted: String,
+    pub(super) to_only: bool,
+    pub(super) to_columns: Vec<String>,
+    /// Operators, the referred column to their left.
+    pub(super) operators: Vec<String>,
+    /// Every column must be null, or none.
+    pub(super) full: bool,
+    pub(super) deferrable: bool,
+    /// What a DELETE does to rows that refer, in SQL's words.
+    pub(super) on_delete: &'static str,
+}
+
+/// Reads the unique indexes of a table, the primary key first, then those with fewer columns.
+pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<UniqueIndex>, Error> {
+    let nulls = if session.server().major >= 15 { "i.indnullsnotdistinct" } else { "false" };
+    let sql = format!(
+        "SELECT ic.relname::text, \
+           ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth) \
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+                 WHERE k.nth <= i.indnkeyatts ORDER BY k.nth), \
+           ARRAY(SELECT pg_get_indexdef(i.indexrelid, nth, true) FROM generate_series(1, i.indnkeyatts::int) nth), \
+           ARRAY(SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname) \
+                 FROM unnest(i.indclass::oid[]) WITH ORDINALITY k(class, nth) JOIN pg_opclass c ON c.oid = k.class \
+                 JOIN pg_amop p ON p.amopfamily = c.opcfamily AND p.amoplefttype = c.opcintype \
+                   AND p.amoprighttype = c.opcintype AND p.amopstrategy = 3 \
+                 JOIN pg_operator o ON o.oid = p.amopopr JOIN pg_namespace s ON s.oid = o.oprnamespace \
+                 WHERE k.nth <= i.indnkeyatts ORDER BY k.nth), \
+           pg_get_expr(i.indpred, i.indrelid), \
+           i.indexprs IS NULL AND i.indpred IS NULL AND i.indimmediate AND NOT EXISTS ( \
+             SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth) JOIN pg_attribute a \
+               ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.nth <= i.indnkeyatts AND NOT a.attnotnull), \
+           {nulls}, i.indexprs IS NULL \
+         FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid \
+         WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid ORDER BY i.indisprimary DESC, i.indnkeyatts, 1"
+    );
+    let rows = session.query("reading a table's unique indexes", &sql, &[&table]).await?;
+    let index = |row: &Row| UniqueIndex {
+        name: row.get(0),
+        columns: if row.get(7) { row.get(1) } else { Vec::new() },
+        expressions: row.get(2),
+        operators: row.get(3),
+        condition: row.get(4),
+        is_key: row.get(5),
+        nulls_not_distinct: row.get(6),
+    };
+    Ok(rows.iter().map(index).collect())
+}
+
+/// Reads the foreign keys of tables, both those that they have and those that point to them.
+pub(super) async fn foreign_keys(session: &Session, tables: &[u32]) -> Result<Vec<ForeignKey>, Error> {
+    // Partitions repeat their root's: those copies are left out beside the original.
+    let sql = "SELECT k.conname::text, k.conrelid, format('%I.%I', n.nspname, c.relname), k.confrelid, \
+                 format('%I.%I', fn.nspname, fc.relname), fc.relkind <> 'p', \
+                 ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(attnum, nth) \
+                       JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY nth), \
+                 ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(attnum, nth) \
+                       JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY nth), \
+                 ARRAY(SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname) \
+                       FROM unnest(k.conpfeqop) WITH ORDINALITY u(op, nth) JOIN pg_operator o ON o.oid = u.op \
+                       JOIN pg_namespace s ON s.oid = o.oprnamespace ORDER BY nth), \
+                 k.confmatchtype = 'f', k.condeferrable, k.confdeltype::text \
+               FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+               JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace \
+               WHERE k.contype = 'f' AND (k.conrelid = ANY ($1) OR k.confrelid = ANY ($1)) AND NOT EXISTS ( \
+                 SELECT FROM pg_constraint p WHERE p.oid = k.conparentid AND ( \
+                   (p.conrelid = k.conrelid AND k.conrelid = ANY ($1)) \
+                   OR (p.confrelid = k.confrelid AND k.confrelid = ANY ($1) AND NOT k.conrelid = ANY ($1)))) \
+               ORDER BY 3, 1";
+    let rows = session.query("reading foreign keys", sql, &[&tables]).await?;
+    let key = |row: &Row| ForeignKey {
+        name: row.get(0),
+        from: row.get(1),
+        from_quoted: row.get(2),
+        to: row.get(3),
+        to_quoted: row.get(4),
+        to_only: row.get(5),
+        from_columns: row.get(6),
+        to_columns: row.get(7),
+        operators: row.get(8),
+        full: row.get(9),
+        deferrable: row.get(10),
+        on_delete: match row.get(11) {
+            "c" => "CASCADE",
+            "n" => "SET NULL",
+            "d" => "SET DEFAULT",
+            "r" => "RESTRICT",
+            _ => "NO ACTION",
+        },
+    };
+    Ok(rows.iter().map(key).collect())
+}

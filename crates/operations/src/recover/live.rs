@@ -1,0 +1,208 @@
+//! What the catalog says about a live table that rows come back into.
+
+use holdpoint_postgres::{Row, Session};
+
+use super::mapping::{Column, Identity};
+use crate::Error;
+
+/// A live table.
+#[derive(Clone, Debug)]
+pub(super) struct LiveTable {
+    pub(super) oid: u32,
+    /// As statements write it.
+    pub(super) quoted: String,
+    /// `pg_class.relkind`.
+    pub(super) kind: char,
+    /// Row security would hide rows from this role.
+    pub(super) row_security: bool,
+    pub(super) is_owner: bool,
+    /// Rights that this role lacks.
+    pub(super) lacks: Vec<&'static str>,
+    pub(super) columns: Vec<Column>,
+    pub(super) triggers: Vec<Trigger>,
+    pub(super) rules: Vec<Trigger>,
+    pub(super) sequences: Vec<Sequence>,
+    /// Publications that need to know which row an UPDATE or DELETE is about, where the table does not tell.
+    pub(super) unidentified_for: Vec<String>,
+    /// All publications that have it.
+    pub(super) publications: Vec<String>,
+    /// Materialized views that read from it.
+    pub(super) materialized_views: Vec<String>,
+    /// It has children by inheritance, which are left alone.
+    pub(super) has_children: bool,
+    pub(super) checks: Vec<(String, String)>,
+    pub(super) exclusions: Vec<String>,
+}
+
+/// A trigger or rule that is enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trigger {
+    /// The table it is on, as statements write it: the live one or a partition.
+    pub(super) table: String,
+    pub(super) name: String,
+    /// `pg_trigger.tgenabled`: `O`, `R` or `A`.
+    pub(super) enabled: char,
+    /// `pg_trigger.tgtype`.
+    pub(super) kind: i32,
+}
+
+/// A sequence that numbers a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub(super) column: String,
+    /// As statements write it.
+    pub(super) quoted: String,
+    pub(super) increment: i64,
+    pub(super) may_set: bool,
+}
+
+impl LiveTable {
+    /// What is selected from or updated: an ordinary table without its children by inheritance.
+    pub(super) fn only(&self) -> String {
+        if self.kind == 'p' { self.quoted.clone() } else { format!("ONLY {}", self.quoted) }
+    }
+
+    /// Reads everything about a table; `None` where there is no relation of that name.
+    pub(super) async fn read(session: &Session, schema: &str, name: &str) -> Result<Option<Self>, Error> {
+        const WHAT: &str = "reading the live table";
+        let sql = "SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind::text, row_security_active(c.oid), \
+                     pg_has_role(c.relowner, 'USAGE'), \
+                     ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p \
+                           WHERE NOT has_table_privilege(c.oid, p)), \
+                     c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid), \
+                     c.relreplident::text, \
+                     EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary) \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1::text AND c.relname = $2::text";
+        let rows = session.query(WHAT, sql, &[&schema, &name]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let oid: u32 = row.get(0);
+        let lacks: Vec<String> = row.get(5);
+        let publications = publications(session, oid).await?;
+        let (identity, has_primary): (String, bool) = (row.get(7), row.get(8));
+        let kind = letter(row, 2);
+        let identified = kind != 'r' || matches!(identity.as_str(), "f" | "i") || (identity == "d" && has_primary);
+        let unidentified_for = publications.iter().filter(|(_, rows)| *rows && !identified);
+        Ok(Some(Self {
+            oid,
+            quoted: row.get(1),
+            kind,
+            row_security: row.get(3),
+            is_owner: row.get(4),
+            lacks: ["SELECT", "INSERT", "UPDATE", "DELETE"]
+                .into_iter()
+                .filter(|one| lacks.iter().any(|l| l == one))
+                .collect(),
+            columns: columns(session, oid).await?,
+            triggers: triggers(session, oid).await?,
+            rules: rules(session, oid).await?,
+            sequences: sequences(session, oid).await?,
+            unidentified_for: unidentified_for.map(|(name, _)| name.clone()).collect(),
+            publications: publications.into_iter().map(|(name, _)| name).collect(),
+            materialized_views: materialized_views(session, oid).await?,
+            has_children: row.get(6),
+            checks: checks(session, oid).await?,
+            exclusions: exclusions(session, oid).await?,
+        }))
+    }
+}
+
+fn letter(row: &Row, at: usize) -> char {
+    row.get::<_, String>(at).chars().next().unwrap_or('?')
+}
+
+/// Reads the columns of a table, live or side.
+pub(super) async fn columns(session: &Session, table: u32) -> Result<Vec<Column>, Error> {
+    let sql = "SELECT attname::text, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '', \
+                 attidentity::text, attgenerated <> '' \
+               FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let rows = session.query("reading a table's columns", sql, &[&table]).await?;
+    let column = |row: &Row| Column {
+        name: row.get(0),
+        type_name: row.get(1),
+        not_null: row.get(2),
+        filled: row.get(3),
+        identity: match row.get(4) {
+            "a" => Identity::Always,
+            "d" => Identity::ByDefault,
+            _ => Identity::None,
+        },
+        generated: row.get(5),
+    };
+    Ok(rows.iter().map(column).collect())
+}
+
+async fn triggers(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> {
+    // A partition's copy of its root's trigger follows the root's.
+    let sql = "WITH tree AS (SELECT $1::oid AS relid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)) \
+               SELECT format('%I.%I', n.nspname, c.relname), t.tgname::text, t.tgenabled::text, t.tgtype::int \
+               FROM pg_trigger t JOIN tree ON tree.relid = t.tgrelid JOIN pg_class c ON c.oid = t.tgrelid \
+               JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgparentid = 0 OR t.tgrelid = $1) ORDER BY 1, 2";
+    let rows = session.query("reading a table's triggers", sql, &[&table]).await?;
+    let trigger =
+        |row: &Row| Trigger { table: row.get(0), name: row.get(1), enabled: letter(row, 2), kind: row.get(3) };
+    Ok(rows.iter().map(trigger).collect())
+}
+
+async fn rules(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> {
+    let sql = "SELECT ev_class::regclass::text, rulename::text, ev_enabled::text FROM pg_rewrite \
+               WHERE ev_class = $1 AND rulename <> '_RETURN' AND ev_enabled <> 'D' ORDER BY 2";
+    let rows = session.query("reading a table's rules", sql, &[&table]).await?;
+    let rule = |row: &Row| Trigger { table: row.get(0), name: row.get(1), enabled: letter(row, 2), kind: 0 };
+    Ok(rows.iter().map(rule).collect())
+}
+
+async fn sequences(session: &Session, table: u32) -> Result<Vec<Sequence>, Error> {
+    let sql = "WITH used AS ( \
+                 SELECT d.refobjsubid AS attnum, d.objid AS seq FROM pg_depend d \
+                 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \
+                   AND d.refobjid = $1 AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0 \
+                 UNION SELECT ad.adnum, d.refobjid FROM pg_attrdef ad JOIN pg_depend d \
+                   ON d.classid = 'pg_attrdef'::regclass AND d.objid = ad.oid AND d.refclassid = 'pg_class'::regclass \
+                 WHERE ad.adrelid = $1) \
+               SELECT a.attname::text, format('%I.%I', n.nspname, c.relname), s.seqincrement, \
+                      has_sequence_privilege(c.oid, 'UPDATE') AND has_sequence_privilege(c.oid, 'SELECT') \
+               FROM used JOIN pg_class c ON c.oid = used.seq AND c.relkind = 'S' \
+               JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid \
+               JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = used.attnum ORDER BY 1, 2";
+    let rows = session.query("reading a table's sequences", sql, &[&table]).await?;
+    let sequence =
+        |row: &Row| Sequence { column: row.get(0), quoted: row.get(1), increment: row.get(2), may_set: row.get(3) };
+    Ok(rows.iter().map(sequence).collect())
+}
+
+/// Publications of the table or its partitions, and whether they send UPDATE or DELETE.
+async fn publications(session: &Session, table: u32) -> Result<Vec<(String, bool)>, Error> {
+    let sql = "WITH tree AS (SELECT $1::oid AS relid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)) \
+               SELECT DISTINCT p.pubname::text, p.pubupdate OR p.pubdelete FROM tree \
+               JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+               JOIN pg_publication_tables t ON t.schemaname = n.nspname AND t.tablename = c.relname \
+               JOIN pg_publication p ON p.pubname = t.pubname ORDER BY 1";
+    let rows = session.query("reading a table's publications", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn materialized_views(session: &Session, table: u32) -> Result<Vec<String>, Error> {
+    let sql = "WITH RECURSIVE reads(oid) AS ( \
+                 SELECT $1::oid UNION SELECT r.ev_class FROM reads JOIN pg_depend d ON d.refobjid = reads.oid \
+                   AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass \
+                 JOIN pg_rewrite r ON r.oid = d.objid WHERE r.ev_class <> reads.oid) \
+               SELECT format('%I.%I', n.nspname, c.relname) FROM reads JOIN pg_class c ON c.oid = reads.oid \
+               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' ORDER BY 1";
+    let rows = session.query("reading the views of a table", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn checks(session: &Session, table: u32) -> Result<Vec<(String, String)>, Error> {
+    let sql = "SELECT conname::text, pg_get_expr(conbin, conrelid) FROM pg_constraint \
+               WHERE conrelid = $1 AND contype = 'c' AND conbin IS NOT NULL ORDER BY 1";
+    let rows = session.query("reading a table's checks", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn exclusions(session: &Session, table: u32) -> Result<Vec<String>, Error> {
+    let sql = "SELECT conname::text FROM pg_constraint WHERE conrelid = $1 AND contype = 'x' ORDER BY 1";
+    let rows = session.query("reading a table's exclusion constraints", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}

@@ -1,0 +1,256 @@
+//! Meeting each recovered table with its live one: what fills what, and what would change.
+
+use std::collections::BTreeSet;
+
+use holdpoint_core::name::quote_identifier as quoted;
+use holdpoint_core::progress::Phase;
+use holdpoint_postgres::Session;
+
+use super::keys::{UniqueIndex, foreign_keys, unique_indexes};
+use super::live::{LiveTable, columns};
+use super::mapping::{Column, Filled, Mapping, Said};
+use super::plan::TableChange;
+use super::recovery::{Recovery, put_back};
+use super::recreate::Again;
+use super::side::SideSchema;
+use super::source::{Proof, Recovered, Source};
+use super::statements::Change;
+use super::{RecoverMode, RecoverOptions, counts};
+use crate::{Context, Error};
+
+impl Recovery {
+    /// Counts what would become of every table.
+    pub(super) async fn count(
+        &mut self,
+        context: &Context,
+        source: &Source,
+        side: &SideSchema,
+        tables: &[Recovered],
+        proofs: &[Proof],
+    ) -> Result<(), Error> {
+        context.progress.phase(Phase::CountingChanges, None);
+        for nth in 0..tables.len() {
+            let sql = format!("ANALYZE {}", side.quoted(nth));
+            self.session.run("analyzing a side table", &sql).await?;
+        }
+        let mut entries = std::mem::take(&mut self.plan.tables);
+        for (nth, (table, entry)) in tables.iter().zip(&mut entries).enumerate() {
+            match self.meet(side, nth, table, entry).await? {
+                Some(change) => {
+                    counts::barriers(&change, entry);
+                    if entry.refusals.is_empty() {
+                        self.count_one(&change, entry).await?;
+                    }
+                    self.places.push(nth);
+                    self.changes.push(change);
+                }
+                None if self.options.mode != RecoverMode::Side && entry.live.is_none() => {
+                    let proof = proofs.get(nth).cloned().unwrap_or_default();
+                    self.make_again(context, source, nth, (table, &proof), side.quoted(nth), entry).await?;
+                }
+                None => {}
+            }
+        }
+        if self.options.mode != RecoverMode::Side {
+            let oids: Vec<u32> = self.changes.iter().map(|change| change.live.oid).collect();
+            self.keys = foreign_keys(&self.session, &oids).await?;
+            if entries.iter().all(|entry| entry.refusals.is_empty()) {
+                let mut of_changes: Vec<TableChange> =
+                    self.places.iter().filter_map(|nth| entries.get(*nth).cloned()).collect();
+                counts::foreign_keys(&self.session, &self.changes, &self.keys, &mut of_changes).await?;
+                put_back(&mut entries, &self.places, of_changes);
+            }
+            entries.iter_mut().for_each(TableChange::judge);
+        }
+        self.plan.tables = entries;
+        Ok(())
+    }
+
+    /// Plans to make a table again that is gone.
+    async fn make_again(
+        &mut self,
+        context: &Context,
+        source: &Source,
+        nth: usize,
+        (table, proof): (&Recovered, &Proof),
+        side: String,
+        entry: &mut TableChange,
+    ) -> Result<(), Error> {
+        let catalogue = match source {
+            _ if self.options.now_named.is_some() => None,
+            Source::Point(archive) => Some(&archive.catalogue),
+            Source::Database(database) => Some(&database.catalogue),
+            Source::Dump(_) => None,
+        };
+        let refusal = match catalogue {
+            _ if !self.options.columns.is_empty() => Some("the live table is gone, so no column of it can be filled"),
+            _ if self.as_text => Some("the live table is gone, and types that it needs have changed since"),
+            None => Some(
+                "there is no such table now: where it was renamed, name it with --as; where it is gone, make it first \
+                 (only restore points and databases have all that it takes)",
+            ),
+            Some(_) => None,
+        };
+        if let Some(refusal) = refusal {
+            entry.refusals.push(refusal.to_owned());
+            return Ok(());
+        }
+        let Some(catalogue) = catalogue else { return Ok(()) };
+        let with = (catalogue, source.facts());
+        let again =
+            Again::plan(context, &self.session, &self.options, with, &table.known, (side, proof), entry).await?;
+        entry.made_again = true;
+        entry.inserted = entry.found_rows;
+        if self.options.condition.is_some() {
+            entry.refusals.push("the live table is gone: it comes back whole, without --where".to_owned());
+        }
+        self.again.extend(again.map(|again| (nth, again)));
+        Ok(())
+    }
+
+    async fn count_one(&self, change: &Change, entry: &mut TableChange) -> Result<(), Error> {
+        let counted = async {
+            counts::rows(&self.session, change, entry).await?;
+            counts::constraints(&self.session, change, entry).await?;
+            counts::sequences(&self.session, change, entry).await
+        };
+        match counted.await {
+            Err(Error::Postgres(error)) if error.sqlstate().is_some_and(|state| state.starts_with("22")) => {
+                let lost = counts::labels(&self.session, change).await?;
+                if lost.is_empty() {
+                    let said = error.said().unwrap_or_default();
+                    entry.refusals.push(format!("a value cannot be converted to its column's type now: {said}"));
+                }
+                entry.refusals.extend(lost);
+            }
+            counted => counted?,
+        }
+        counts::nature(change, self.options.triggers, entry);
+        Ok(())
+    }
+
+    /// Meets a recovered table with its live one; `None` where there is none.
+    async fn meet(
+        &self,
+        side: &SideSchema,
+        nth: usize,
+        table: &Recovered,
+        entry: &mut TableChange,
+    ) -> Result<Option<Change>, Error> {
+        let options = &self.options;
+        let (schema, name) = match &options.now_named {
+            Some(now) => (now.schema.as_ref().unwrap_or(&table.known.0), &now.name),
+            None => (&table.known.0, &table.known.1),
+        };
+        let Some(live) = LiveTable::read(&self.session, schema, name).await? else {
+            if let Some(named) = options.now_named.as_ref().filter(|_| options.mode != RecoverMode::Side) {
+                entry.refusals.push(format!("there is no table {named} now, as --as says"));
+            }
+            return Ok(None);
+        };
+        entry.live = Some(live.quoted.clone());
+        if options.mode == RecoverMode::Side {
+            return Ok(None);
+        }
+        if !matches!(live.kind, 'r' | 'p') {
+            entry.refusals.push(format!("{} is no table now", live.quoted));
+            return Ok(None);
+        }
+        let then = columns(&self.session, oid_of(&self.session, &side.quoted(nth)).await?).await?;
+        let unique = unique_indexes(&self.session, live.oid).await?;
+        let key = choose_key(&unique, &then, options);
+        let said = Said {
+            columns: &options.columns,
+            renamed: &options.renamed,
+            key: key.as_ref().map(|key| key.columns.as_slice()).unwrap_or_default(),
+            mode: options.mode,
+            as_text: self.as_text,
+        };
+        let mapping = Mapping::decide(&then, &live.columns, &said);
+        entry.notes.extend(mapping.notes);
+        entry.refusals.extend(mapping.refusals);
+        if let Some(key) = &key {
+            entry.key.clone_from(&key.columns);
+        } else if options.mode != RecoverMode::Replace || !options.columns.is_empty() {
+            entry.refusals.push(
+                "rows cannot be told apart: there is no primary key and no unique index of not-null columns that the \
+                 restore point has too; look into the side table, or use --mode replace"
+                    .to_owned(),
+            );
+        } else {
+            entry.notes.push("without a key every row is deleted and inserted".to_owned());
+        }
+        let through_text = self.without_cast(&mapping.filled).await?;
+        let change = Change {
+            name: table.name(),
+            live,
+            side: side.quoted(nth),
+            filled: mapping.filled,
+            through_text,
+            key,
+            unique,
+            part: !options.columns.is_empty(),
+            mode: options.mode,
+        };
+        self.index_key(side, nth, &change, entry).await?;
+        Ok(Some(change))
+    }
+
+    /// Finds the columns whose former type has no cast to the one of now.
+    async fn without_cast(&self, filled: &[Filled]) -> Result<BTreeSet<String>, Error> {
+        let mut through = BTreeSet::new();
+        for one in filled {
+            let Some(was) = &one.was else { continue };
+            let sql = "SELECT a = b OR EXISTS (SELECT FROM pg_cast WHERE castsource = a AND casttarget = b) \
+                       FROM (SELECT to_regtype($1::text)::oid AS a, to_regtype($2::text)::oid AS b) types";
+            // The name of a type with its modifier is not one of a type.
+            let bare = |name: &str| name.split('(').next().unwrap_or(name).trim().to_owned();
+            let row =
+                self.session.query_one("looking for casts", sql, &[&bare(was), &bare(&one.now.type_name)]).await?;
+            if row.get::<_, Option<bool>>(0) != Some(true) {
+                through.insert(one.then.clone());
+            }
+        }
+        Ok(through)
+    }
+
+    /// Gives the side table a unique index on the key, which also shows whether its rows are told apart by it.
+    async fn index_key(
+        &self,
+        side: &SideSchema,
+        nth: usize,
+        change: &Change,
+        entry: &mut TableChange,
+    ) -> Result<(), Error> {
+        let Some(key) = &change.key else { return Ok(()) };
+        let filled = |name: &String| change.filled.iter().find(|one| one.now.name == *name);
+        let columns: Vec<String> = key.columns.iter().filter_map(filled).map(|one| quoted(&one.then)).collect();
+        if columns.len() != key.columns.len() {
+            return Ok(());
+        }
+        let columns = columns.join(", ");
+        let sql = format!("CREATE UNIQUE INDEX holdpoint_key_{nth} ON {} ({columns})", side.quoted(nth));
+        match self.session.run("indexing a side table", &sql).await {
+            Err(error) if error.sqlstate() == Some("23505") => {
+                entry.refusals.push(format!("the restore point has several rows with the same {columns}"));
+                Ok(())
+            }
+            made => Ok(made?),
+        }
+    }
+}
+
+/// The first unique index of not-null columns that the restore point has too.
+fn choose_key(unique: &[UniqueIndex], then: &[Column], options: &RecoverOptions) -> Option<UniqueIndex> {
+    let known = |live: &String| {
+        let pairs = options.renamed.iter().chain(&options.columns);
+        let named = pairs.into_iter().find(|pair| pair.now == *live).map_or(live, |pair| &pair.then);
+        then.iter().any(|column| column.name == *named && !column.generated)
+    };
+    unique.iter().find(|index| index.is_key && index.columns.iter().all(known)).cloned()
+}
+
+async fn oid_of(session: &Session, quoted: &str) -> Result<u32, Error> {
+    let row = session.query_one("finding a side table", "SELECT $1::text::regclass::oid", &[&quoted]).await?;
+    Ok(row.get(0))
+}

@@ -1,0 +1,159 @@
+//! The order of work until a person is asked: fetch, prove, count.
+
+use std::time::Instant;
+
+use holdpoint_core::progress::Phase;
+
+use super::error::told;
+use super::find::{Known, find};
+use super::plan::{RecoverPlan, TableChange};
+use super::recovery::Recovery;
+use super::side::{SideSchema, connect};
+use super::source::{Proof, Recovered, Source};
+use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail};
+use crate::{Context, Error};
+
+/// Fetches the wanted tables into a side schema, proves them, and counts what the mode would change.
+///
+/// Live tables are only read. With `dry_run` and mode side nothing is fetched but the archive's head and index. On
+/// failure, and when cancelled, the side schema is removed again, or the error says that it remains.
+///
+/// # Errors
+/// [`RecoverError`] and those of the repository, the server and the selector.
+pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Recovery, Error> {
+    let began = Instant::now();
+    checks::contradictions(options)?;
+    context.progress.phase(Phase::Preflight, None);
+    let session = connect(&options.into, options.lock_wait_seconds).await?;
+    let source = Source::open(context, options, session.server().major).await?;
+    let mut warnings = Vec::new();
+    if let Some(point) = &source.facts().point {
+        checks::same_database(context, &session, point, options, &mut warnings).await?;
+    }
+    let place = source.facts().place.clone();
+    let mut wanted: Vec<Known> = find(&options.wanted, &source.known(), &place)?;
+    let below = source.below(&wanted);
+    wanted.retain(|one| !below.contains(one));
+    let tables = source.tables(&wanted)?;
+    checks::rights(&session).await?;
+    let facts = source.facts();
+    let stored: u64 = tables.iter().map(|table| table.recorded().1).sum();
+    let mut recovery = Recovery {
+        plan: RecoverPlan {
+            from: facts.from.clone(),
+            point: facts.point.clone(),
+            into: options.into.redacted(),
+            mode: options.mode,
+            triggers: options.triggers,
+            dry_run: options.dry_run,
+            side_schema: None,
+            tables: tables.iter().map(change_of).collect(),
+            fetched_bytes: source.fetched_bytes() + stored,
+            archive_bytes: facts.archive_bytes,
+            warnings,
+        },
+        side: None,
+        session,
+        options: options.clone(),
+        encoding: facts.encoding.clone(),
+        changes: Vec::new(),
+        places: Vec::new(),
+        again: Vec::new(),
+        as_text: false,
+        keys: Vec::new(),
+        worked: began.elapsed(),
+    };
+    if options.dry_run && options.mode == RecoverMode::Side {
+        source.close().await;
+        return Ok(recovery);
+    }
+    let worked = tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => Err(Error::Interrupted),
+        worked = recovery.fetch_and_count(context, &source, &tables) => worked,
+    };
+    source.close().await;
+    recovery.worked = began.elapsed();
+    let names: Vec<String> = tables.iter().map(Recovered::name).collect();
+    let worked = worked.map_err(|error| told(error, &names.join(", "), options.lock_wait_seconds));
+    match (worked, &recovery.side) {
+        (Ok(()), _) => Ok(recovery),
+        (Err(error), Some(side)) => Err(side.removed_after(error).await),
+        (Err(error), None) => Err(error),
+    }
+}
+
+fn change_of(table: &Recovered) -> TableChange {
+    let (rows, ..) = table.recorded();
+    TableChange { table: table.name(), recorded_rows: rows, found_rows: rows, ..TableChange::default() }
+}
+
+impl Recovery {
+    async fn fetch_and_count(&mut self, context: &Context, source: &Source, tables: &[Recovered]) -> Result<(), Error> {
+        let options = self.options.clone();
+        let bytes: u64 = tables.iter().map(|table| table.recorded().2).sum();
+        let bytes = Some(bytes).filter(|bytes| *bytes > 0);
+        context.progress.phase(Phase::FetchingTables, bytes);
+        let tail = tail(self.plan.point.as_ref());
+        let at = (context.clock)();
+        let facts = source.facts();
+        let side = SideSchema::make(&self.session, facts, tables, &options, &tail, at).await?;
+        self.plan.side_schema = Some(side.name.clone());
+        let side = self.side.insert(side).clone();
+        for (nth, table) in self.plan.tables.iter_mut().enumerate() {
+            table.side = Some(side.quoted(nth));
+        }
+        let proofs = match self.load(context, source, &side, tables).await {
+            Err(error) if is_refused_value(&error) => {
+                // A type does not take values any more that it had. As text they are the same bytes.
+                side.empty_as_text(&self.session).await?;
+                self.as_text = true;
+                let note = "some values do not fit the types of now: columns of such types were loaded as text";
+                self.plan.warnings.push(note.to_owned());
+                self.load(context, source, &side, tables).await?
+            }
+            loaded => loaded?,
+        };
+        for (entry, proof) in self.plan.tables.iter_mut().zip(&proofs) {
+            entry.recorded_rows = proof.digest.rows;
+            entry.found_rows = proof.digest.rows;
+        }
+        if let (Some(condition), Some(table)) = (&options.condition, tables.first()) {
+            side.select(&self.session, 0, table, condition).await?;
+            let sql = format!("SELECT count(*) FROM {}", side.quoted(0));
+            let found: i64 = self.session.query_one("counting rows", &sql, &[]).await?.get(0);
+            if let Some(entry) = self.plan.tables.first_mut() {
+                entry.found_rows = found.unsigned_abs();
+            }
+        }
+        if options.mode == RecoverMode::Side || options.keep_side {
+            self.plan.warnings.extend(side.index(&self.session, facts, tables, &proofs).await);
+        }
+        self.count(context, source, &side, tables, &proofs).await
+    }
+
+    /// Loads the side tables and compares what lies there with what was read.
+    async fn load(
+        &mut self,
+        context: &Context,
+        source: &Source,
+        side: &SideSchema,
+        tables: &[Recovered],
+    ) -> Result<Vec<Proof>, Error> {
+        let (bytes, proofs) = source.load(context, side, tables, self.options.jobs).await?;
+        self.plan.fetched_bytes = source.fetched_bytes() + bytes;
+        context.progress.phase(Phase::MatchingTables, None);
+        side.prove(context, source.facts(), tables, &proofs, self.options.jobs).await?;
+        Ok(proofs)
+    }
+}
+
+/// Whether the server refused a value, or took it for another: types are not what they were.
+fn is_refused_value(error: &Error) -> bool {
+    let of_server = match error {
+        Error::Engine(holdpoint_engine::Error::Postgres(error)) | Error::Postgres(error) => Some(error),
+        Error::Recover(RecoverError::SideDiffers { .. }) => return true,
+        _ => None,
+    };
+    of_server.and_then(|error| error.sqlstate()).is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
+}

@@ -1,0 +1,57 @@
+//! One transaction whose end is known even when the connection is lost in the middle of it.
+
+use holdpoint_postgres::Session;
+
+use super::{RecoverError, side};
+use crate::Error;
+
+const WHAT: &str = "committing the change";
+
+/// Commits, and finds out what became of it where the answer was lost.
+///
+/// `transaction` is its `pg_current_xact_id()`.
+///
+/// # Errors
+/// That of the server for a transaction that is taken back; [`RecoverError::CommitUnknown`].
+pub(super) async fn commit(session: &Session, transaction: &str) -> Result<(), Error> {
+    let Err(lost) = session.run(WHAT, "COMMIT").await else { return Ok(()) };
+    if lost.sqlstate().is_some() && !session.is_closed() {
+        return Err(lost.into());
+    }
+    let lost = Error::from(lost);
+    match fate(session, transaction).await {
+        Ok(Some(true)) => Ok(()),
+        Ok(Some(false)) => Err(lost),
+        Ok(None) | Err(_) => {
+            Err(RecoverError::CommitUnknown { transaction: transaction.to_owned(), source: Box::new(lost) }.into())
+        }
+    }
+}
+
+/// Asks whether a transaction was committed, as long as a server may need to start again.
+async fn fate(session: &Session, transaction: &str) -> Result<Option<bool>, Error> {
+    let mut last = None;
+    for attempt in 0..60 {
+        if attempt > 0 {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        let asked = async {
+            let again = side::connect(session.settings(), 10).await?;
+            let sql = "SELECT pg_xact_status($1::text::xid8)";
+            let row = again.query_one(WHAT, sql, &[&transaction]).await?;
+            again.close().await;
+            Ok::<Option<String>, Error>(row.get(0))
+        };
+        match asked.await {
+            Ok(status) => match status.as_deref() {
+                Some("committed") => return Ok(Some(true)),
+                Some("aborted") => return Ok(Some(false)),
+                // Its session has not noticed yet that nobody is there.
+                Some(_) => last = None,
+                None => return Ok(None),
+            },
+            Err(error) => last = Some(error),
+        }
+    }
+    last.map_or(Ok(None), Err)
+}

@@ -1,0 +1,157 @@
+//! Every mode, with the live table changed since.
+
+use holdpoint_operations::recover::{ColumnPair, RecoverMode};
+
+use super::{SHOP, Scene};
+
+const CONTENT: &str = "SELECT md5(string_agg(o::text, '|' ORDER BY id)) FROM orders o";
+const DAMAGE: &str = "DELETE FROM orders WHERE id BETWEEN 11 AND 20; UPDATE orders SET note = 'wrong' WHERE id <= 5;
+    INSERT INTO orders (customer, note) VALUES (1, 'new'), (2, 'newer')";
+
+async fn side(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
+    let content = scene.sql(CONTENT);
+    scene.sql(DAMAGE);
+    let before = scene.fingerprint(&[]);
+    let report = scene.recover(&["orders"], RecoverMode::Side).await.unwrap();
+    assert!(report.side_kept && !report.changed, "{report:?}");
+    assert_eq!(report.plan.tables[0].recorded_rows, 1000);
+    let schema = report.plan.side_schema.clone().unwrap();
+    let in_side = format!("SELECT md5(string_agg(o::text, '|' ORDER BY id)) FROM {schema}.orders o");
+    assert_eq!(scene.sql(&in_side), content, "rows and columns as they were");
+    let indexes =
+        format!("SELECT string_agg(indexname, ',' ORDER BY indexname) FROM pg_indexes WHERE schemaname = '{schema}'");
+    assert_eq!(scene.sql(&indexes), "orders_note,orders_pkey");
+    let again = scene.recover(&["orders"], RecoverMode::Side).await.unwrap();
+    assert_eq!(again.plan.side_schema.unwrap(), format!("{schema}_2"));
+    scene.sql(&format!("DROP SCHEMA {schema} CASCADE; DROP SCHEMA {schema}_2 CASCADE"));
+    assert_eq!(scene.fingerprint(&[]), before, "live data are as they were");
+}
+
+async fn missing(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
+    scene.sql(DAMAGE);
+    let before = scene.fingerprint(&["orders"]);
+    let report = scene.recover(&["public.orders"], RecoverMode::Missing).await.unwrap();
+    let table = &report.plan.tables[0];
+    assert_eq!((table.inserted, table.changed, table.deleted, table.left), (10, 0, 0, 990), "{table:?}");
+    assert_eq!(table.key, ["id"]);
+    assert_eq!(scene.sql("SELECT count(*), count(*) FILTER (WHERE note = 'wrong') FROM orders"), "1002|5");
+    assert_eq!(scene.sql("SELECT count(*) FROM orders WHERE id BETWEEN 11 AND 20 AND doubled = total * 2"), "10");
+    assert_eq!(scene.side_schemas(), "");
+    assert_eq!(scene.fingerprint(&["orders"]), before, "everything else is as it was");
+}
+
+async fn upsert(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
+    let content = scene.sql(CONTENT);
+    scene.sql(DAMAGE);
+    let mut plan = scene.options(&["orders"], RecoverMode::Upsert);
+    plan.dry_run = true;
+    let before = scene.fingerprint(&[]);
+    let planned = scene.run(&plan).await.unwrap();
+    assert_eq!((planned.plan.tables[0].inserted, planned.plan.tables[0].changed), (10, 5), "{planned:?}");
+    assert_eq!(scene.fingerprint(&[]), before, "a plan changes nothing");
+    let report = scene.recover(&["orders"], RecoverMode::Upsert).await.unwrap();
+    let table = &report.plan.tables[0];
+    assert_eq!((table.inserted, table.changed, table.deleted, table.left), (10, 5, 0, 985), "{table:?}");
+    assert_eq!(scene.sql("SELECT count(*) FROM orders"), "1002", "new rows stay");
+    assert_eq!(scene.sql("SELECT md5(string_agg(o::text, '|' ORDER BY id)) FROM orders o WHERE id <= 1000"), content);
+}
+
+async fn replace(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
+    let content = scene.sql(CONTENT);
+    scene.sql(DAMAGE);
+    scene.sql("CREATE VIEW reads AS SELECT count(*) AS n FROM orders; GRANT SELECT ON orders TO PUBLIC");
+    let before = scene.fingerprint(&["orders"]);
+    let report = scene.recover(&["orders"], RecoverMode::Replace).await.unwrap();
+    let table = &report.plan.tables[0];
+    assert_eq!((table.inserted, table.changed, table.deleted, table.left), (10, 5, 2, 985), "{table:?}");
+    assert_eq!(scene.sql(CONTENT), content);
+    assert_eq!(scene.sql("SELECT n FROM reads"), "1000");
+    assert_eq!(scene.fingerprint(&["orders"]), before, "views, grants and other tables are as they were");
+    // The rows that came after are gone, their numbers are not given again.
+    assert_eq!(scene.sql("INSERT INTO orders (customer) VALUES (1) RETURNING id").lines().next(), Some("1003"));
+}
+
+macro_rules! on_majors {
+    ($($name:ident: $mode:ident $major:literal,)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            $mode($major).await;
+        }
+    )*};
+}
+
+on_majors! {
+    side_14: side 14,
+    side_15: side 15,
+    side_16: side 16,
+    side_17: side 17,
+    side_18: side 18,
+    missing_14: missing 14,
+    missing_15: missing 15,
+    missing_16: missing 16,
+    missing_17: missing 17,
+    missing_18: missing 18,
+    upsert_14: upsert 14,
+    upsert_15: upsert 15,
+    upsert_16: upsert 16,
+    upsert_17: upsert 17,
+    upsert_18: upsert 18,
+    replace_14: replace 14,
+    replace_15: replace 15,
+    replace_16: replace 16,
+    replace_17: replace 17,
+    replace_18: replace 18,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_selects_rows_as_they_were() {
+    let scene = Scene::with(18, SHOP).await;
+    scene.sql("UPDATE orders SET note = 'wrong', total = 0");
+    let mut options = scene.options(&["orders"], RecoverMode::Upsert);
+    options.condition = Some("total > 990 AND orders.note LIKE 'note%' -- as they were".to_owned());
+    let report = scene.run(&options).await.unwrap();
+    let table = &report.plan.tables[0];
+    assert_eq!((table.recorded_rows, table.found_rows, table.changed), (1000, 10, 10), "{table:?}");
+    assert_eq!(scene.sql("SELECT count(*), min(total) FROM orders WHERE note <> 'wrong'"), "10|991.00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_are_refilled_by_key() {
+    let scene = Scene::with(18, SHOP).await;
+    scene.sql(
+        "ALTER TABLE orders DROP COLUMN note; ALTER TABLE orders ADD COLUMN remark text; DELETE FROM orders WHERE id = 7;
+         UPDATE orders SET total = 5; UPDATE orders SET remark = 'mine' WHERE id = 1",
+    );
+    let columns = vec![ColumnPair { then: "note".into(), now: "remark".into() }];
+    let mut options = scene.options(&["orders"], RecoverMode::Missing);
+    options.columns = columns;
+    let report = scene.run(&options).await.unwrap();
+    assert_eq!((report.plan.tables[0].inserted, report.plan.tables[0].changed), (0, 998), "{report:?}");
+    assert_eq!(scene.sql("SELECT remark FROM orders WHERE id IN (1, 2) ORDER BY id"), "mine\nnote 2");
+    assert_eq!(scene.sql("SELECT count(*), sum(total) FROM orders"), "999|4995.00", "other columns and rows stay");
+    options.mode = RecoverMode::Upsert;
+    let report = scene.run(&options).await.unwrap();
+    assert_eq!(report.plan.tables[0].changed, 1);
+    assert_eq!(scene.sql("SELECT remark FROM orders WHERE id = 1"), "note 1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_tables_and_a_schema_go_together() {
+    let scene = Scene::with(18, SHOP).await;
+    scene.sql("DELETE FROM orders; DELETE FROM customers WHERE id > 50");
+    let alone = scene.recover(&["orders"], RecoverMode::Missing).await.unwrap_err();
+    assert!(alone.to_string().contains("500 rows refer to rows that public.customers does not have"), "{alone}");
+    let report = scene.recover(&["orders", "customers"], RecoverMode::Missing).await.unwrap();
+    assert_eq!(report.plan.tables.iter().map(|table| table.inserted).collect::<Vec<_>>(), [1000, 50]);
+    scene.sql("TRUNCATE orders, customers, other");
+    let mut options = scene.options(&[], RecoverMode::Replace);
+    options.wanted = holdpoint_operations::recover::Wanted::Schema("public".to_owned());
+    let report = scene.run(&options).await.unwrap();
+    assert_eq!(report.plan.tables.len(), 3);
+    assert_eq!(scene.sql("SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM customers)"), "1000|100");
+    assert_eq!(scene.side_schemas(), "");
+}

@@ -1,0 +1,103 @@
+//! Tables from dumps made elsewhere, from points stored as text, and from other databases.
+
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_core::selector::Selector;
+use holdpoint_operations::ErrorKind;
+use holdpoint_operations::backup::{BackupOptions, backup};
+use holdpoint_operations::recover::{RecoverFrom, RecoverMode};
+use tokio::io::AsyncWriteExt;
+
+use super::{SHOP, Scene};
+use crate::support;
+
+const DAMAGE: &str = "DELETE FROM orders WHERE id BETWEEN 11 AND 20; UPDATE orders SET note = 'wrong' WHERE id <= 5";
+
+async fn upserts(scene: &Scene, from: RecoverFrom) {
+    scene.sql(DAMAGE);
+    let mut options = scene.options(&["public.orders"], RecoverMode::Upsert);
+    options.from = from;
+    let report = scene.run(&options).await.unwrap();
+    let table = &report.plan.tables[0];
+    assert_eq!((table.recorded_rows, table.inserted, table.changed), (1000, 10, 5), "{table:?}");
+    assert_eq!(scene.sql("SELECT count(*) FROM orders WHERE note = 'note ' || id"), "1000");
+    options.mode = RecoverMode::Side;
+    let report = scene.run(&options).await.unwrap();
+    let schema = report.plan.side_schema.unwrap();
+    let indexes = format!("SELECT count(*) FROM pg_indexes WHERE schemaname = '{schema}'");
+    assert_eq!(scene.sql(&indexes), "2", "{:?}", report.plan.warnings);
+    scene.sql(&format!("DROP SCHEMA {schema} CASCADE"));
+}
+
+async fn dumps(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let sql = scene.cluster.pg_dump(&scene.database, &["--no-sync"]);
+    write("d.sql", &sql);
+    let mut gzip = async_compression::tokio::write::GzipEncoder::new(Vec::new());
+    gzip.write_all(&sql).await.unwrap();
+    gzip.shutdown().await.unwrap();
+    write("d.sql.gz", &gzip.into_inner());
+    write("d.dump", &scene.cluster.pg_dump(&scene.database, &["-Fc"]));
+    write("d.tar", &scene.cluster.pg_dump(&scene.database, &["-Ft"]));
+    let directory = path("d.dir");
+    // pg_dump runs as another user.
+    std::os::unix::fs::chown(folder.path(), Some(0), Some(0)).unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    scene.cluster.pg_dump(&scene.database, &["-Fd".to_owned(), format!("--file={directory}")]);
+    for name in ["d.sql", "d.sql.gz", "d.dump", "d.tar", "d.dir"] {
+        upserts(&scene, RecoverFrom::Dump { place: path(name), stored: None }).await;
+    }
+    // A dump that is cut is an error, and nothing stays.
+    for (name, cut) in [("d.sql", sql.len() - 100), ("d.sql", sql.len() / 2)] {
+        write(name, &sql[..cut]);
+        let mut options = scene.options(&["orders"], RecoverMode::Upsert);
+        options.from = RecoverFrom::Dump { place: path(name), stored: None };
+        let error = scene.run(&options).await.unwrap_err();
+        assert!(error.line().contains("ended within SQL text"), "{}", error.line());
+        assert_eq!(scene.side_schemas(), "");
+    }
+    write("i.sql", &scene.cluster.pg_dump(&scene.database, &["--inserts"]));
+    let mut options = scene.options(&["orders"], RecoverMode::Upsert);
+    options.from = RecoverFrom::Dump { place: path("i.sql"), stored: None };
+    let error = scene.run(&options).await.unwrap_err();
+    assert!(error.to_string().contains("INSERT statements"), "{error}");
+    options.from = RecoverFrom::Dump { place: path("none.sql"), stored: None };
+    assert_eq!(scene.run(&options).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dumps_of_every_form_14() {
+    dumps(14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dumps_of_every_form_18() {
+    dumps(18).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_stored_as_text() {
+    let scene = Scene::with(17, SHOP).await;
+    let options = BackupOptions { format: PointFormat::Plain, ..support::backup_options() };
+    let context = holdpoint_operations::Context { seed: 9, ..scene.place.context.clone() };
+    let made = backup(&context, &support::source(scene.cluster, &scene.database), &options).await.unwrap();
+    upserts(&scene, RecoverFrom::Point(Selector::Id(made.manifest.id))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database() {
+    let scene = Scene::with(18, SHOP).await;
+    let other = format!("{}_pitr", scene.database);
+    scene.cluster.create_database_with(&other, &format!("TEMPLATE {}", scene.database));
+    let from = || RecoverFrom::Database(Box::new(support::settings(scene.cluster, &other)));
+    upserts(&scene, from()).await;
+    scene.sql("DROP TABLE orders");
+    let mut options = scene.options(&["orders"], RecoverMode::Missing);
+    options.from = from();
+    let report = scene.run(&options).await.unwrap();
+    assert!(report.plan.tables[0].made_again, "{report:?}");
+    assert_eq!(scene.sql("SELECT count(*) FROM orders"), "1000");
+    scene.cluster.drop_database(&other);
+}
