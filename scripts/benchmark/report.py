@@ -64,7 +64,9 @@ def group_table(group, members, result):
         else:
             own = f" ({mebibytes(one['peak_own_bytes'])})" if case["ours"] else ""
             cells = [COLUMNS[name](one, base) + (own if name == "peak MiB" else "") for name in names]
-            yield f"| {code(case['name'])} | " + " | ".join(cells) + " |"
+            runs = len(result["measured"][case["name"]])
+            fewer = f", {runs} run{'s' if runs > 1 else ''}" if runs < result["runs"] else ""
+            yield f"| {code(case['name'])}{fewer} | " + " | ".join(cells) + " |"
 
 
 def markdown(facts, results, goals):
@@ -91,13 +93,16 @@ def markdown(facts, results, goals):
 def growth(results):
     """Cost by size: a row a case, a column a size."""
     sizes = [result for result in results if result["suite"].startswith("growth")]
-    if len(sizes) < 2:
-        return []
+    if not sizes:
+        return
+    # The main suite has the same database at its own size, and the same cases.
+    sizes = sorted(sizes + [one for one in results if one["suite"] == "main"], key=lambda one: one["copy_bytes"])
+    cases = next(one for one in sizes if one["suite"] != "main")["cases"]
     yield from ["", "### Cost by size", "", "Seconds, CPU seconds of the client and peak MiB, each for 1 GB of COPY "
                 "text (peak as it is).", ""]
-    yield "| case | " + " | ".join(result["title"].removeprefix("Growth: ") for result in sizes) + " |"
+    yield "| case | " + " | ".join(f"{result['copy_bytes'] / 10**9:.2f} GB" for result in sizes) + " |"
     yield "|---|" + "---:|" * len(sizes)
-    for case in sizes[0]["cases"]:
+    for case in cases:
         cells = []
         for result in sizes:
             one, scale = result["medians"].get(case["name"]), (result["copy_bytes"] or 1) / 10**9

@@ -101,7 +101,7 @@ def main():
     if arguments.json:
         arguments.json.write_text(json.dumps({"facts": facts, "goals": reached, "suites": results}, indent=1) + "\n")
     if arguments.record:
-        series.write(arguments.record, recorded)
+        series.write(arguments.record, recorded, facts)
     failed = [f"{result['suite']}: {name}" for result in results for name in result["failures"]]
     if failed:
         print(f"bench: failed: {', '.join(failed)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What progress said during each run, for the test of the remaining time (crates/core/tests/core/forecast.rs)."""
+"""What progress said during each run, for the test of the remaining time (crates/core/tests/forecast.rs)."""
 
 import json
 
@@ -23,9 +23,10 @@ def close(found, current, at):
         found.append(current)
 
 
-def write(path, series):
-    """One line a phase, oldest first."""
+def write(path, series, facts):
+    """The command first, and whether the machine was quiet; then one line a phase, oldest first."""
     with open(path, "w") as out:
+        print(json.dumps({key: facts[key] for key in ("command", "date", "quiet", "machine", "holdpoint")}), file=out)
         for run in series:
             for phase in phases(run["events"]):
                 head = {"suite": run["suite"], "case": run["case"], "jobs": run["jobs"]}

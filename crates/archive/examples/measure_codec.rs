@@ -128,7 +128,7 @@ impl Bench {
         }
     }
 
-    /// zlib-rs, which the levels above use or do not use.
+    /// zlib-rs, for comparison.
     fn strategies(&self) {
         let named = [Strategy::Filtered, Strategy::HuffmanOnly, Strategy::Rle].map(|strategy| (4, strategy));
         for (level, strategy) in (1..=6).map(|level| (level, Strategy::Default)).chain(named) {

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use flate2::{Compress, Compression, FlushCompress, Status};
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
 use crate::chunk::{CHUNK_BYTES, put_chunk};
@@ -38,7 +37,6 @@ pub struct PieceEncoder {
 enum State {
     None,
     Deflate(Box<Deflater>),
-    Zlib(Box<Compress>),
     Zstd(Encoder<'static>),
 }
 
@@ -47,13 +45,8 @@ impl PieceEncoder {
     pub fn new(codec: &Codec) -> Result<Self, Error> {
         let state = match *codec {
             Codec::None => State::None,
-            Codec::Gzip { level } => {
-                // Raw deflate: the block's frame holds the zlib header and the checksum.
-                match effort(level) {
-                    Some(effort) => State::Deflate(Box::new(Deflater::new(effort))),
-                    None => State::Zlib(Box::new(Compress::new(Compression::new(level.clamp(1, 9)), false))),
-                }
-            }
+            // Raw deflate: the block's frame holds the zlib header and the checksum.
+            Codec::Gzip { level } => State::Deflate(Box::new(Deflater::new(effort(level)))),
             Codec::Zstd { level } => State::Zstd(zstd_encoder(level).map_err(compress(Algorithm::Zstd))?),
         };
         let chunk =
@@ -82,13 +75,6 @@ impl PieceEncoder {
                     adler = Adler32::of(raw);
                 }
             }
-            State::Zlib(deflate) => {
-                if !raw.is_empty() {
-                    deflate.reset();
-                    encode_zlib(deflate, raw, &mut self.chunk, &mut bytes).map_err(compress(Algorithm::Gzip))?;
-                    adler = Adler32::of(raw);
-                }
-            }
             State::Zstd(encoder) => {
                 encode_zstd(encoder, raw, &mut self.chunk, &mut bytes).map_err(compress(Algorithm::Zstd))?;
             }
@@ -101,16 +87,19 @@ fn compress(algorithm: Algorithm) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Compress { algorithm, source }
 }
 
-/// How hard our own compressor tries at a level of gzip; above them zlib's algorithm tries harder.
-fn effort(level: u32) -> Option<Effort> {
-    let effort = match level {
+/// How hard to look for matches at a level of gzip; what each costs and saves is in docs/performance.md.
+fn effort(level: u32) -> Effort {
+    match level {
         0 | 1 => Effort { ways: 1, insert_step: 4, patience: 2 },
         2 => Effort { ways: 1, insert_step: 2, patience: 3 },
         3 => Effort { ways: 1, insert_step: 1, patience: 3 },
         4 => Effort { ways: 2, insert_step: 1, patience: 3 },
-        _ => return None,
-    };
-    Some(effort)
+        5 => Effort { ways: 4, insert_step: 1, patience: 4 },
+        6 => Effort { ways: 32, insert_step: 1, patience: 4 },
+        7 => Effort { ways: 64, insert_step: 1, patience: 5 },
+        8 => Effort { ways: 128, insert_step: 1, patience: 6 },
+        _ => Effort { ways: 512, insert_step: 1, patience: 16 },
+    }
 }
 
 fn zstd_encoder(level: i32) -> io::Result<Encoder<'static>> {
@@ -122,25 +111,6 @@ fn zstd_encoder(level: i32) -> io::Result<Encoder<'static>> {
         encoder.set_parameter(CParameter::WindowLog(17))?;
     }
     Ok(encoder)
-}
-
-fn encode_zlib(deflate: &mut Compress, raw: &[u8], chunk: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {
-    let mut rest = raw;
-    chunk.clear();
-    loop {
-        let before = deflate.total_in();
-        let status = deflate.compress_vec(rest, chunk, FlushCompress::Full).map_err(io::Error::other)?;
-        let consumed = usize::try_from(deflate.total_in() - before).map_err(io::Error::other)?;
-        rest = &rest[consumed..];
-        let full = chunk.len() == chunk.capacity();
-        put_chunk(out, chunk);
-        chunk.clear();
-        // The flush is complete when the compressor left room (zlib's manual, deflate); "no progress" says it was
-        // complete before.
-        if rest.is_empty() && (!full || status == Status::BufError) {
-            return Ok(());
-        }
-    }
 }
 
 fn encode_zstd(encoder: &mut Encoder<'static>, raw: &[u8], chunk: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {

@@ -25,14 +25,18 @@ pub enum Phase {
     StartingScratch,
     /// The archive is read back and restored.
     Restoring,
+    /// The schema is there; rows are about to be loaded by several sessions.
+    LoadingRows,
     /// Rows are loaded; indexes and constraints are about to be made.
     BuildingIndexes,
-    /// Everything is made; the planner's statistics are about to be.
-    Analyzing,
     /// The restore ended; nothing is compared yet.
     Restored,
-    /// Rows and objects are compared.
+    /// Rows are compared.
     Comparing,
+    /// Rows are compared; schema objects and properties are about to be.
+    ComparingObjects,
+    /// Everything is there and compared; the planner's statistics are about to be.
+    Analyzing,
     /// The verdict is known; its record is about to be written.
     RecordingVerification,
     /// The guarded command is about to run.
@@ -63,7 +67,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -73,10 +77,12 @@ impl Phase {
         Self::PublishingManifest,
         Self::StartingScratch,
         Self::Restoring,
+        Self::LoadingRows,
         Self::BuildingIndexes,
-        Self::Analyzing,
         Self::Restored,
         Self::Comparing,
+        Self::ComparingObjects,
+        Self::Analyzing,
         Self::RecordingVerification,
         Self::RunningCommand,
         Self::CreatingDatabase,
@@ -104,10 +110,12 @@ impl Phase {
             Self::PublishingManifest => "publishing-manifest",
             Self::StartingScratch => "starting-scratch",
             Self::Restoring => "restoring",
+            Self::LoadingRows => "loading-rows",
             Self::BuildingIndexes => "building-indexes",
             Self::Analyzing => "analyzing",
             Self::Restored => "restored",
             Self::Comparing => "comparing",
+            Self::ComparingObjects => "comparing-objects",
             Self::RecordingVerification => "recording-verification",
             Self::RunningCommand => "running-command",
             Self::CreatingDatabase => "creating-database",

@@ -91,6 +91,8 @@ pub(crate) async fn walk(
     outlet: Outlet,
     progress: &dyn Progress,
 ) -> Result<ReadBack, Error> {
+    // What is loaded is told when it is loaded.
+    let progress = (!matches!(outlet, Outlet::Load(_))).then_some(progress);
     let mut walk = Walk {
         source: Source { source, buffer: BytesMut::new(), position: 0, flat: Sha256::new(), progress },
         object: &archive.key,
@@ -112,7 +114,7 @@ struct Source<'a> {
     buffer: BytesMut,
     position: u64,
     flat: Sha256,
-    progress: &'a dyn Progress,
+    progress: Option<&'a dyn Progress>,
 }
 
 impl Source<'_> {
@@ -121,7 +123,9 @@ impl Source<'_> {
         while self.buffer.len() < length {
             let Some(chunk) = self.source.next_chunk().await? else { return Ok(None) };
             self.flat.update(&chunk);
-            self.progress.advance(chunk.len() as u64);
+            if let Some(progress) = self.progress {
+                progress.advance(chunk.len() as u64);
+            }
             self.buffer.extend_from_slice(&chunk);
         }
         self.position += length as u64;
@@ -381,7 +385,7 @@ impl Walk<'_> {
         };
         let mut raw = checked.raw.unwrap_or_default();
         if let Some(oid) = record.large_object {
-            return feed.object(oid, record, raw, permit).await;
+            return feed.object(oid, raw, permit).await;
         }
         if record.end {
             raw.truncate(raw.len().saturating_sub(COPY_END.len()));

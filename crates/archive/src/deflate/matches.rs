@@ -5,12 +5,13 @@
 //! without a match the search takes longer steps, but never beyond a separator, after which a column begins that may have
 //! been seen before; and a short match is taken only where the last block's code says that it is cheaper than literals.
 
+use super::chains::Chains;
 use super::prices::Prices;
 use super::sequence::{Sequence, word_at};
 use super::symbols::{FARTHEST, LONGEST, SHORTEST};
 
 const TABLE_BITS: u32 = 13;
-const WORD_BYTES: usize = 8;
+pub(super) const WORD_BYTES: usize = 8;
 const HASHED_BYTES: u32 = 5;
 
 /// A block ends after this many bytes (two stored blocks) or sequences, whichever comes first.
@@ -27,10 +28,15 @@ const LEAST_GAIN: i32 = 5;
 /// The search's longest step.
 const LONGEST_STEP: usize = 8;
 
+/// Stands for the number of ways where there are chains.
+const CHAINS: usize = 0;
+const NONE: Match = Match { length: 0, distance: 0 };
+
 /// How hard to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Effort {
-    /// Earlier positions that are tried, 1 or 2.
+    /// Earlier positions that are tried. Up to 2 it is one table and the first match is taken; above, all positions are
+    /// kept in chains, and a match waits for a longer one that begins a byte later.
     pub(crate) ways: usize,
     /// Within a match every such position is remembered.
     pub(crate) insert_step: usize,
@@ -43,31 +49,34 @@ pub(super) struct Matcher {
     /// For each hash the last two positions with it, the newer one low, each by its lowest 16 bits. What lies there is
     /// always compared, so a wrong entry costs time and nothing else.
     table: Box<[u32; 1 << TABLE_BITS]>,
+    chains: Option<Chains>,
     effort: Effort,
 }
 
 #[derive(Clone, Copy)]
-struct Match {
-    length: usize,
-    distance: usize,
+pub(super) struct Match {
+    pub(super) length: usize,
+    pub(super) distance: usize,
 }
 
 impl Matcher {
     pub(super) fn new(effort: Effort) -> Self {
-        Self { table: Box::new([0; 1 << TABLE_BITS]), effort }
+        let chains = (effort.ways > 2).then(|| Chains::new(effort.ways));
+        Self { table: Box::new([0; 1 << TABLE_BITS]), chains, effort }
     }
 
     /// Forgets the piece before, so that what is written depends on the piece alone.
     pub(super) fn clear(&mut self) {
         self.table.fill(0);
+        self.chains.iter_mut().for_each(Chains::clear);
     }
 
     /// Parses one block, which begins at `from`, into `sequences`; returns where it ends.
     pub(super) fn parse(&mut self, raw: &[u8], from: usize, prices: &Prices, sequences: &mut Vec<Sequence>) -> usize {
-        if self.effort.ways == 1 {
-            self.parse_with::<1>(raw, from, prices, sequences)
-        } else {
-            self.parse_with::<2>(raw, from, prices, sequences)
+        match self.effort.ways {
+            1 => self.parse_with::<1>(raw, from, prices, sequences),
+            2 => self.parse_with::<2>(raw, from, prices, sequences),
+            _ => self.parse_with::<CHAINS>(raw, from, prices, sequences),
         }
     }
 
@@ -91,20 +100,28 @@ impl Matcher {
                 let again = compare(raw, at, word, last_distance);
                 found = if again.length >= found.length { again } else { found };
             }
-            if found.length < SHORTEST
-                || (found.length < SURE_BYTES && prices.gain(word, found.length, found.distance) < LEAST_GAIN)
-            {
+            if !worth(prices, word, found) {
                 let step = (1 + (run >> patience)).min(LONGEST_STEP);
                 at += if step == 1 { 1 } else { step_to_separator(word, step) };
                 continue;
+            }
+            let mut known = at + 1;
+            while WAYS == CHAINS && found.length < LONGEST && known < searched {
+                let Some(word) = word_at(raw, known) else { break };
+                let later = self.find::<WAYS>(raw, known, word);
+                known += 1;
+                if later.length <= found.length || !worth(prices, word, later) {
+                    break;
+                }
+                (at, found) = (known - 1, later);
             }
             let start = at - common_before(raw, anchor, at, found.distance);
             let length = (at - start + common_after(raw, at, found)).min(LONGEST);
             sequences.push(Sequence::new(start - anchor, length, found.distance));
             last_distance = found.distance;
             anchor = start + length;
-            for inside in (at + 1..anchor.min(searched)).step_by(insert_step) {
-                self.insert(word_at(raw, inside).unwrap_or(0), inside);
+            for inside in (known..anchor.min(searched)).step_by(insert_step) {
+                self.insert::<WAYS>(word_at(raw, inside).unwrap_or(0), inside);
             }
             at = anchor;
             if sequences.len() >= BLOCK_SEQUENCES {
@@ -120,7 +137,10 @@ impl Matcher {
 
     /// Remembers the position; returns those before it with the same hash.
     #[inline(always)]
-    fn insert(&mut self, word: u64, at: usize) -> u32 {
+    fn insert<const WAYS: usize>(&mut self, word: u64, at: usize) -> u32 {
+        if WAYS == CHAINS {
+            return self.chains.as_mut().map_or(0, |chains| chains.insert(word, at).into());
+        }
         // Knuth's multiplicative hash of the first bytes; the shift leaves as many bits as the table has.
         let hash = (word << (64 - 8 * HASHED_BYTES)).wrapping_mul(0x9e37_79b1_85eb_ca87) >> (64 - TABLE_BITS);
         let bucket = &mut self.table[hash as usize];
@@ -132,7 +152,10 @@ impl Matcher {
     /// Remembers the position and returns the longest match there, as far as the word shows.
     #[inline(always)]
     fn find<const WAYS: usize>(&mut self, raw: &[u8], at: usize, word: u64) -> Match {
-        let bucket = self.insert(word, at);
+        if WAYS == CHAINS {
+            return self.chains.as_mut().map_or(NONE, |chains| chains.find(raw, at, word));
+        }
+        let bucket = self.insert::<WAYS>(word, at);
         let newer = compare(raw, at, word, at.wrapping_sub(bucket as usize) & 0xffff);
         if WAYS == 1 {
             return newer;
@@ -142,11 +165,18 @@ impl Matcher {
     }
 }
 
+/// Whether a match is cheaper than literals.
+#[inline(always)]
+fn worth(prices: &Prices, word: u64, found: Match) -> bool {
+    found.length >= SURE_BYTES
+        || (found.length >= SHORTEST && prices.gain(word, found.length, found.distance) >= LEAST_GAIN)
+}
+
 /// How many bytes of the word also lie `distance` before it; 0 for a distance that cannot be.
 ///
 /// Without a branch on the data: in text without matches, it would be guessed wrong all the time.
 #[inline(always)]
-fn compare(raw: &[u8], at: usize, word: u64, distance: usize) -> Match {
+pub(super) fn compare(raw: &[u8], at: usize, word: u64, distance: usize) -> Match {
     let length = (word_at(raw, at.wrapping_sub(distance)).unwrap_or(0) ^ word).trailing_zeros() / 8;
     let possible = distance.wrapping_sub(1) < at.min(FARTHEST);
     Match { length: if possible { length as usize } else { 0 }, distance }
@@ -162,7 +192,7 @@ fn common_before(raw: &[u8], anchor: usize, at: usize, distance: usize) -> usize
 
 /// The whole length of a match from `at` on, of at most [`LONGEST`].
 #[inline(always)]
-fn common_after(raw: &[u8], at: usize, found: Match) -> usize {
+pub(super) fn common_after(raw: &[u8], at: usize, found: Match) -> usize {
     if found.length < WORD_BYTES {
         return found.length;
     }

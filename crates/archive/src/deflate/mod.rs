@@ -5,6 +5,7 @@
 
 mod bits;
 mod block;
+mod chains;
 mod header;
 mod huffman;
 mod matches;

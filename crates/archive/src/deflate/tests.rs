@@ -5,10 +5,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-pub(crate) const EFFORTS: [Effort; 3] = [
+pub(crate) const EFFORTS: [Effort; 5] = [
     Effort { ways: 1, insert_step: 4, patience: 2 },
     Effort { ways: 2, insert_step: 1, patience: 3 },
     Effort { ways: 2, insert_step: 1, patience: 6 },
+    Effort { ways: 6, insert_step: 1, patience: 5 },
+    Effort { ways: 300, insert_step: 1, patience: 16 },
 ];
 
 /// An empty final block.

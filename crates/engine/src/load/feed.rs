@@ -26,7 +26,6 @@ const GATHERED: usize = 50;
 pub(super) struct Rows {
     pub(super) target: Arc<LoadTarget>,
     pub(super) bytes: Bytes,
-    pub(super) stored_bytes: u64,
     /// These are all rows of the table.
     pub(super) whole: bool,
     _permit: Option<Permit>,
@@ -36,7 +35,6 @@ pub(super) struct Rows {
 #[derive(Debug)]
 pub(super) struct Portion {
     pub(super) bytes: Bytes,
-    pub(super) stored_bytes: u64,
     _permit: Option<Permit>,
 }
 
@@ -75,7 +73,7 @@ pub(crate) struct Feed {
     permits: Arc<Semaphore>,
     outstanding: Arc<Outstanding>,
     codec: Codec,
-    block_bytes: BTreeMap<i32, u64>,
+    table_bytes: BTreeMap<i32, u64>,
     freeze: bool,
     rows: Vec<Rows>,
     rows_bytes: usize,
@@ -101,7 +99,7 @@ impl Feed {
             permits,
             outstanding,
             codec: options.read.codec,
-            block_bytes: options.block_bytes.clone(),
+            table_bytes: options.table_bytes.clone(),
             freeze: options.freeze,
             rows: Vec::new(),
             rows_bytes: 0,
@@ -119,7 +117,7 @@ impl Feed {
             let Some(plan) = contents.tables.get(&entry.dump_id) else { continue };
             let frames = open_table(entry.dump_id, &self.codec).len()
                 + close_list(&self.codec, holdpoint_archive::Adler32::EMPTY).len();
-            let stored = self.block_bytes.get(&entry.dump_id).map(|bytes| bytes.saturating_sub(frames as u64));
+            let stored = self.table_bytes.get(&entry.dump_id).map(|bytes| bytes.saturating_sub(frames as u64));
             let target = LoadTarget::new(head, contents, entry, plan, stored);
             self.targets.insert(entry.dump_id, Arc::new(target));
         }
@@ -151,12 +149,12 @@ impl Feed {
                 self.open = Some(send);
                 self.hand_out(Load::LongRow { target, portions }).await?;
             }
-            self.portion(Portion { bytes, stored_bytes: record.length, _permit: permit }).await?;
+            self.portion(Portion { bytes, _permit: permit }).await?;
             return if record.open { Ok(()) } else { self.end_portions().await };
         }
         let whole = self.freeze && first && record.end && target.own;
         let small = bytes.len() < GATHERED_BYTES;
-        let rows = Rows { target, bytes, stored_bytes: record.length, whole, _permit: permit.filter(|_| !small) };
+        let rows = Rows { target, bytes, whole, _permit: permit.filter(|_| !small) };
         if rows.bytes.is_empty() {
             return Ok(());
         }
@@ -177,14 +175,8 @@ impl Feed {
     }
 
     /// Takes a checked piece of a large object.
-    pub(crate) async fn object(
-        &mut self,
-        oid: u32,
-        record: &PieceRecord,
-        bytes: Bytes,
-        permit: Option<Permit>,
-    ) -> Result<(), Error> {
-        let portion = Portion { bytes, stored_bytes: record.length, _permit: permit };
+    pub(crate) async fn object(&mut self, oid: u32, bytes: Bytes, permit: Option<Permit>) -> Result<(), Error> {
+        let portion = Portion { bytes, _permit: permit };
         if self.open.is_some() {
             return self.portion(portion).await;
         }

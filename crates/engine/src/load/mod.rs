@@ -36,8 +36,8 @@ pub struct LoadOptions {
     pub session: Vec<(String, String)>,
     /// Load tables that are one piece frozen, in the transaction that empties them: cheaper, where nobody looks on.
     pub freeze: bool,
-    /// Stored bytes of every table's block, by dump id, for progress; may be incomplete.
-    pub block_bytes: BTreeMap<i32, u64>,
+    /// Bytes of every table's COPY text, by dump id, for progress; may be incomplete.
+    pub table_bytes: BTreeMap<i32, u64>,
 }
 
 /// Loads every row and large object of an archive into a database that has its schema and nothing else.
@@ -46,6 +46,9 @@ pub struct LoadOptions {
 /// empty. Each piece is a transaction of its own, and pieces arrive in any order. A lost connection is made anew and
 /// what it was loading is loaded again, once, unless its transaction turns out to have been committed; nothing is ever
 /// doubled. On any failure the database holds a part of the rows: whoever asked must empty it.
+///
+/// Progress counts bytes of COPY text and of large objects, as the manifest's totals do, once they are committed: a
+/// table of narrow rows takes longer to load than it is long as it is stored.
 ///
 /// Fails as [`read_back`](crate::read_back) does, at the first difference; with [`Error::Postgres`] where a session
 /// fails for good; with [`Error::AnswerLost`] where nobody can say whether a piece is there. Memory: `jobs + 2` pieces,

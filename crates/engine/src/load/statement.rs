@@ -42,7 +42,7 @@ pub(super) struct LoadTarget {
     /// Its rows must come after those of other tables, and one piece after the other: an extension's tables have their
     /// foreign keys already.
     pub(super) in_order: bool,
-    stored_bytes: Option<u64>,
+    table_bytes: Option<u64>,
     loaded_bytes: AtomicU64,
 }
 
@@ -52,7 +52,7 @@ impl LoadTarget {
         contents: &Contents,
         entry: &Entry,
         plan: &TablePlan,
-        stored_bytes: Option<u64>,
+        table_bytes: Option<u64>,
     ) -> Self {
         let columns = plan.columns.as_ref().map(|columns| format!(" ({columns})")).unwrap_or_default();
         let copy =
@@ -70,7 +70,7 @@ impl LoadTarget {
             copy,
             own: made && !plan.via_root,
             in_order,
-            stored_bytes,
+            table_bytes,
             loaded_bytes: AtomicU64::new(0),
         }
     }
@@ -85,9 +85,10 @@ impl LoadTarget {
         format!("TRUNCATE TABLE ONLY {}", self.name)
     }
 
-    /// Tells the progress that a piece of so many stored bytes is in.
-    pub(super) fn loaded(&self, stored_bytes: u64, progress: &dyn Progress) {
-        let done = self.loaded_bytes.fetch_add(stored_bytes, Ordering::Relaxed) + stored_bytes;
-        progress.item(&self.name, done, self.stored_bytes);
+    /// Tells the progress that so many bytes more are in.
+    pub(super) fn loaded(&self, bytes: u64, progress: &dyn Progress) {
+        let done = self.loaded_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        progress.advance(bytes);
+        progress.item(&self.name, done, self.table_bytes);
     }
 }

@@ -82,8 +82,14 @@ impl Worker {
             let load = self.queue.lock().await.recv().await;
             let Some(mut load) = load else { break };
             self.load(&mut load).await?;
-            if let Load::Rows(rows) = &load {
-                rows.iter().for_each(|rows| rows.target.loaded(rows.stored_bytes, self.progress.as_ref()));
+            let progress = self.progress.as_ref();
+            match &load {
+                Load::Rows(rows) => rows.iter().for_each(|rows| rows.target.loaded(rows.bytes.len() as u64, progress)),
+                Load::Objects(objects) => {
+                    progress.advance(objects.iter().map(|(_, content)| content.len() as u64).sum());
+                }
+                // Told portion by portion.
+                Load::LongRow { .. } | Load::LongObject { .. } => {}
             }
             self.outstanding.done();
         }
@@ -175,7 +181,7 @@ async fn attempt(
                 objects.iter().map(|(oid, content)| (*oid, content.as_ref())).unzip();
             session.query(OBJECT, PUT, &[&oids, &contents]).await?;
         }
-        Load::LongObject { oid, portions } => put_portions(session, *oid, portions).await?,
+        Load::LongObject { oid, portions } => put_portions(session, *oid, portions, progress).await?,
     }
     course.ending = true;
     session.run("committing loaded rows", "COMMIT").await?;
@@ -212,7 +218,7 @@ async fn copy_portions(
     let mut copy = copy_in(session, &format!("loading {}", target.name), &target.copy(false)).await?;
     while let Some(portion) = next(portions).await {
         send(&mut copy, &portion.bytes).await?;
-        target.loaded(portion.stored_bytes, progress);
+        target.loaded(portion.bytes.len() as u64, progress);
     }
     copy.finish().await?;
     Ok(())
@@ -226,7 +232,12 @@ async fn send(copy: &mut CopyIn<'_>, bytes: &Bytes) -> Result<(), Error> {
     Ok(())
 }
 
-async fn put_portions(session: &Session, oid: u32, portions: &mut mpsc::Receiver<Portioned>) -> Result<(), Error> {
+async fn put_portions(
+    session: &Session,
+    oid: u32,
+    portions: &mut mpsc::Receiver<Portioned>,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     const STEP: usize = 1 << 20;
     let mut at: i64 = 0;
     while let Some(portion) = next(portions).await {
@@ -234,6 +245,7 @@ async fn put_portions(session: &Session, oid: u32, portions: &mut mpsc::Receiver
             session.query(OBJECT, "SELECT pg_catalog.lo_put($1, $2, $3)", &[&oid, &at, &step]).await?;
             at += i64::try_from(step.len()).unwrap_or(i64::MAX);
         }
+        progress.advance(portion.bytes.len() as u64);
     }
     Ok(())
 }

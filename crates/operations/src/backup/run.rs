@@ -253,7 +253,8 @@ impl Backup<'_> {
                 passage.parallel(&head, *plan, snapshot).await
             }
             Decision::PassThrough(reason) => {
-                context.progress.phase(Phase::CopyingData, Some(facts.database_bytes));
+                // What passes is COPY text, and nobody knows beforehand how much there is.
+                context.progress.phase(Phase::CopyingData, None);
                 let engine = Engine::PassThrough { reason };
                 match self.options.format {
                     PointFormat::Archive => passage.archive(stream, engine).await,

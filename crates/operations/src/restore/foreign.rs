@@ -77,6 +77,7 @@ pub(super) async fn restore(
         stream(context, options, session.settings(), major, place, source, dump).await?;
     }
     context.progress.phase(Phase::Restored, None);
+    context.progress.phase(Phase::Analyzing, None);
     target::analyze(&session, &mut report.warnings).await;
     Ok(report)
 }

@@ -80,6 +80,7 @@ pub(super) async fn restore_point(
     (report.compared, report.differences) = (Some(restored.0), restored.1);
     let of_database = give_properties(options, &expected, &session, properties, &mut warnings).await?;
     report.differences.extend(of_database);
+    context.progress.phase(Phase::Analyzing, None);
     target::analyze(&session, &mut warnings).await;
     report.warnings = warnings;
     Ok(report)
@@ -117,7 +118,6 @@ async fn load(
         parallel_above_bytes: options.parallel_above_bytes,
         target: TargetKind::New,
     };
-    context.progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
     if let Err(failure) = restored::restore_archive(context, expected, settings, &restoring, &manner).await {
         return Err(emptied::after(settings, failure).await);
     }
@@ -127,6 +127,7 @@ async fn load(
     let observed = restored::observe(context, settings, &pg_dump, &pg_options).await?;
     let (mut compared, mut differences) =
         restored::compare_data(context, expected, &observed, settings, options.jobs).await?;
+    context.progress.phase(Phase::ComparingObjects, None);
     let manifest = &expected.manifest;
     let same_major = session.server().major == manifest.major() && major == manifest.client_major;
     let comparable = same_major && !options.no_owner && !options.no_privileges;

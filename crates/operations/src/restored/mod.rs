@@ -14,6 +14,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::{self, Difference, compare_large_objects, compare_rows, compare_sequences};
 use holdpoint_core::index::ObjectRecord;
 use holdpoint_core::manifest::{Manifest, PointFormat};
+use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, Level, Obstacle, Verdict, Verification};
 use holdpoint_engine::{
     ArchiveSource, Contents, DigestOptions, ReadBack, ReadBackOptions, digest_database, read_back, read_back_plain,
@@ -75,7 +76,7 @@ pub(crate) struct Manner {
 /// Restores a point from the repository into a database, every byte checked before it reaches the server.
 ///
 /// Small archives, and SQL text, go through one client program; others are loaded by several sessions. On failure the
-/// target may hold a part: the caller empties or drops it.
+/// target may hold a part: the caller empties or drops it. Begins the phase [`Phase::Restoring`] and those that follow.
 pub(crate) async fn restore_archive(
     context: &Context,
     expected: &Expected,
@@ -86,7 +87,10 @@ pub(crate) async fn restore_archive(
     let target = &with_money(target, &expected.manifest).await?;
     let small = expected.manifest.totals.data_bytes < manner.parallel_above_bytes
         && expected.objects.len() < ONE_TRANSACTION_OBJECTS;
-    if expected.manifest.stored_as == PointFormat::Archive && !small {
+    let by_one = small || expected.manifest.stored_as == PointFormat::Plain;
+    // One client program reads what is stored from end to end; several sessions announce their own phases.
+    context.progress.phase(Phase::Restoring, by_one.then_some(expected.manifest.archive.bytes));
+    if !by_one {
         let head = HeadFile::fetch(context, expected).await?;
         if holdpoint_engine::can_be_loaded(head.head())? {
             return parallel::restore(context, expected, &head, target, client, manner).await;

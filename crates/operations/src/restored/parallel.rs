@@ -90,13 +90,15 @@ async fn rows(
     tuning: &Tuning,
 ) -> Result<ReadBack, Error> {
     let archive = &expected.manifest.archive;
-    let block_bytes: BTreeMap<i32, u64> = expected.tables.iter().map(|table| (table.dump_id, table.length)).collect();
+    let table_bytes: BTreeMap<i32, u64> =
+        expected.tables.iter().map(|table| (table.dump_id, table.data_bytes)).collect();
     let options = LoadOptions {
         read: ReadBackOptions { codec: codec(&expected.manifest)?, jobs: manner.jobs },
         session: tuning.session.clone(),
         freeze: tuning.freeze,
-        block_bytes,
+        table_bytes,
     };
+    context.progress.phase(Phase::LoadingRows, Some(expected.manifest.totals.data_bytes));
     let source = ArchiveSource::open(Arc::clone(context.repository.store()), &archive.key).await?;
     let index = expected.records()?;
     let loaded = load(source, archive, index, target, &options, &context.progress, &context.cancel).await;

@@ -68,11 +68,9 @@ pub(super) async fn compare(
     scratch: &Scratch,
 ) -> Result<Findings, Error> {
     let progress = context.progress.as_ref();
-    let bytes = Some(expected.manifest.archive.bytes);
     let mut findings = Findings { notes: scratch.notes.clone(), ..Findings::default() };
     let target = scratch.database("restored").await?;
     let outside = create_outside_schemas(expected, &target).await?;
-    progress.phase(Phase::Restoring, bytes);
     let began = Instant::now();
     let whole = options.level > Level::Stored;
     findings.read = if whole {
@@ -84,6 +82,7 @@ pub(super) async fn compare(
         };
         restored::restore_archive(context, expected, &target, &programs.restoring, &manner).await?
     } else {
+        progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
         let read = restored::read_archive(context, expected, None, options.jobs).await?;
         restore_schema(context, expected, &target, &programs.pg_restore).await?;
         read
@@ -119,6 +118,7 @@ pub(super) async fn compare(
         return Ok(findings);
     }
     findings.compared.objects = expected.objects.len() as u64;
+    progress.phase(Phase::ComparingObjects, None);
     let direct = restored::compare_schema(&expected.objects, &observed.contents.objects, None).all();
     if !direct.is_empty() {
         let normal = scratch.database("normal").await?;

@@ -343,3 +343,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RowTap<S> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
