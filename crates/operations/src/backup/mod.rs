@@ -1,6 +1,7 @@
 //! `holdpoint backup`: a restore point of a live database.
 
 mod checks;
+mod copy;
 mod globals;
 mod identity;
 mod limits;

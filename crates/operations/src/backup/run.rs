@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use holdpoint_core::manifest::{
@@ -10,22 +10,19 @@ use holdpoint_core::manifest::{
 };
 use holdpoint_core::progress::Phase;
 use holdpoint_core::{DatabaseName, PointId, layout};
-use holdpoint_engine::copy_out::{Decision, decide};
-use holdpoint_engine::{Contents, OpenedStream, Pace, read_head};
+use holdpoint_engine::Pace;
 use holdpoint_postgres::catalog::{database, relations, roles};
 use holdpoint_postgres::identity::ServerIdentity;
-use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, Running, judge};
+use holdpoint_postgres::programs::{ClientProgram, ProgramName};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
 use holdpoint_repository::{PutOptions, Uploaded};
 use sha2::{Digest, Sha256};
 
 use super::checks::{Checked, check, refuse_known_pooler};
-use super::passage::{Passage, StoredData, StoredFacts, abort};
+use super::passage::StoredFacts;
 use super::watch::{self, Watch};
-use super::{BackupOptions, BackupReport, Engine, claim_folder, globals, limits, recipe};
+use super::{BackupOptions, BackupReport, claim_folder, globals, limits, recipe};
 use crate::{Context, Error, Source};
-
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Makes a restore point of a live database and publishes it.
 ///
@@ -47,10 +44,10 @@ pub async fn backup(context: &Context, source: &Source, options: &BackupOptions)
     work.run(session).await
 }
 
-struct Programs {
-    pg_dump: ClientProgram,
-    pg_dumpall: ClientProgram,
-    pg_restore: ClientProgram,
+pub(super) struct Programs {
+    pub(super) pg_dump: ClientProgram,
+    pub(super) pg_dumpall: ClientProgram,
+    pub(super) pg_restore: ClientProgram,
 }
 
 impl Programs {
@@ -65,26 +62,26 @@ impl Programs {
     }
 }
 
-struct Backup<'a> {
-    context: &'a Context,
-    options: &'a BackupOptions,
-    jobs: usize,
-    pace: Arc<Pace>,
-    programs: Programs,
-    checked: Checked,
-    began: Instant,
+pub(super) struct Backup<'a> {
+    pub(super) context: &'a Context,
+    pub(super) options: &'a BackupOptions,
+    pub(super) jobs: usize,
+    pub(super) pace: Arc<Pace>,
+    pub(super) programs: Programs,
+    pub(super) checked: Checked,
+    pub(super) began: Instant,
 }
 
 /// What the snapshot's own session read.
-struct SourceFacts {
-    id: PointId,
-    snapshot: SnapshotFacts,
-    server: holdpoint_core::manifest::ServerFacts,
-    extensions: Vec<holdpoint_core::manifest::Extension>,
-    properties: holdpoint_core::manifest::DatabaseProperties,
-    roles: Vec<holdpoint_core::index::RoleRecord>,
-    database_bytes: u64,
-    filters: BTreeMap<u32, String>,
+pub(super) struct SourceFacts {
+    pub(super) id: PointId,
+    pub(super) snapshot: SnapshotFacts,
+    pub(super) server: holdpoint_core::manifest::ServerFacts,
+    pub(super) extensions: Vec<holdpoint_core::manifest::Extension>,
+    pub(super) properties: holdpoint_core::manifest::DatabaseProperties,
+    pub(super) roles: Vec<holdpoint_core::index::RoleRecord>,
+    pub(super) database_bytes: u64,
+    pub(super) filters: BTreeMap<u32, String>,
 }
 
 /// How often a snapshot is taken anew because a table was truncated or rewritten before it was locked.
@@ -148,130 +145,6 @@ impl Backup<'_> {
             database_bytes: database::size_bytes(session).await?.unwrap_or(0),
             filters: filters.into_iter().filter_map(|table| Some((table.oid, table.condition?))).collect(),
         })
-    }
-
-    /// Streams pg_dump through the engine into the repository; the upload is complete when this returns.
-    async fn copy(
-        &self,
-        snapshot: &Snapshot,
-        watch: &Watch<'_>,
-        settings: &ConnectionSettings,
-        pg_options: &str,
-        facts: &SourceFacts,
-    ) -> Result<(StoredFacts, Uploaded), Error> {
-        let program = PgDump::new(&self.programs.pg_dump, settings, pg_options)
-            .snapshot(snapshot.id())
-            .lock_wait_timeout(Duration::from_secs(self.options.lock_wait_seconds))
-            .selection(self.options.selection.clone())
-            .program();
-        let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
-        let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
-        let stored = watch.over(self.stream(stdout, &mut running, snapshot, facts)).await;
-        match stored {
-            Ok(stored) => {
-                if stored.facts.engine.is_pass_through() {
-                    let ended = running.wait_or_cancel(&self.context.cancel, GRACE).await;
-                    let judged = ended
-                        .map_err(holdpoint_postgres::Error::Process)
-                        .and_then(|ended| judge(&self.programs.pg_dump, ended));
-                    if let Err(error) = judged {
-                        return Err(abort(stored.upload, error.into()).await);
-                    }
-                }
-                if let Err(lost) = snapshot.ping().await {
-                    return Err(abort(stored.upload, lost.into()).await);
-                }
-                self.complete(stored).await
-            }
-            Err(Error::Interrupted) => {
-                running.terminate_group(GRACE).await.ok();
-                Err(Error::Interrupted)
-            }
-            Err(error) => {
-                let (error, remains) = match error {
-                    Error::LeftBehind { failure, remains } => (*failure, Some(remains)),
-                    error => (error, None),
-                };
-                // Where pg_dump itself failed, its own words are the cause; else it is in the way.
-                let own = if stream_ended(&error) {
-                    running.wait_within(GRACE, &self.context.cancel, GRACE).await.ok()
-                } else {
-                    None
-                };
-                let failure = match own {
-                    Some(ended) => judge(&self.programs.pg_dump, ended).map_or_else(Error::from, |_| cut(&error)),
-                    None => {
-                        running.terminate_group(GRACE).await.ok();
-                        error
-                    }
-                };
-                Err(match remains {
-                    Some(remains) => Error::LeftBehind { failure: Box::new(failure), remains },
-                    None => failure,
-                })
-            }
-        }
-    }
-
-    async fn stream(
-        &self,
-        stdout: impl tokio::io::AsyncRead + Unpin + Send,
-        running: &mut Running,
-        snapshot: &Snapshot,
-        facts: &SourceFacts,
-    ) -> Result<StoredData, Error> {
-        let context = self.context;
-        context.progress.phase(Phase::ReadingContents, None);
-        let stream = tokio::select! {
-            stream = read_head(stdout) => stream?,
-            () = context.cancel.cancelled() => return Err(Error::Interrupted),
-        };
-        let contents = Contents::read(&stream.head)?;
-        let passage = Passage {
-            context,
-            options: self.options,
-            jobs: self.jobs,
-            pace: &self.pace,
-            id: &facts.id,
-            contents: &contents,
-            roles: &facts.roles,
-            filters: &facts.filters,
-            database_bytes: facts.database_bytes,
-        };
-        let options = passage.copy_out_options();
-        // A pg_dump whose end nobody can tell of counts as ended.
-        let has_ended = || running.has_ended().unwrap_or(true);
-        let decision = tokio::select! {
-            decision = decide(snapshot, &stream.head, &contents, &options, has_ended) => decision?,
-            () = context.cancel.cancelled() => return Err(Error::Interrupted),
-        };
-        match decision {
-            Decision::Parallel(plan) => {
-                let head = Arc::clone(&stream.head);
-                stop(stream, running).await?;
-                context.progress.phase(Phase::CopyingData, Some(plan.total_bytes()));
-                passage.parallel(&head, *plan, snapshot).await
-            }
-            Decision::PassThrough(reason) => {
-                // What passes is COPY text, and nobody knows beforehand how much there is.
-                context.progress.phase(Phase::CopyingData, None);
-                let engine = Engine::PassThrough { reason };
-                match self.options.format {
-                    PointFormat::Archive => passage.archive(stream, engine).await,
-                    PointFormat::Plain => passage.plain(stream, &self.programs.pg_restore, engine).await,
-                }
-            }
-        }
-    }
-
-    async fn complete(&self, stored: StoredData) -> Result<(StoredFacts, Uploaded), Error> {
-        self.context.progress.phase(Phase::CompletingUpload, None);
-        if self.context.cancel.is_cancelled() {
-            return Err(abort(stored.upload, Error::Interrupted).await);
-        }
-        let StoredData { upload, held_back, contents, facts } = stored;
-        let uploaded = upload.finish(held_back).await?;
-        Ok((StoredFacts { contents, ..facts }, uploaded))
     }
 
     async fn publish(
@@ -401,13 +274,6 @@ impl Backup<'_> {
     }
 }
 
-/// Ends pg_dump, which has written all that is wanted of it; its locks are the coordinator's too by now.
-async fn stop<R>(stream: OpenedStream<R>, running: &mut Running) -> Result<(), Error> {
-    drop(stream);
-    running.terminate_group(GRACE).await.map_err(holdpoint_postgres::Error::Process)?;
-    Ok(())
-}
-
 /// Fails now, not after the copy, when what a manifest must hold of the database is more than one may have.
 fn fits_a_manifest(facts: &SourceFacts) -> Result<(), Error> {
     let held = serde_json::to_vec(&(&facts.properties, &facts.extensions))
@@ -423,30 +289,6 @@ fn data_key(format: PointFormat, database: &DatabaseName, id: &PointId) -> Strin
     match format {
         PointFormat::Archive => layout::archive(database, id),
         PointFormat::Plain => layout::plain(database, id),
-    }
-}
-
-/// Whether the stream itself ended or broke, so that pg_dump's own words are worth waiting for.
-fn stream_ended(error: &Error) -> bool {
-    use holdpoint_engine::Error as Engine;
-    matches!(
-        error,
-        Error::Engine(
-            Engine::Archive(_)
-                | Engine::Truncated(_)
-                | Engine::BlocksMissing(_)
-                | Engine::RowCut { .. }
-                | Engine::Pipe(..)
-        )
-    )
-}
-
-/// pg_dump said that all went well, and what it wrote is no whole archive: its fault, not a stored archive's.
-fn cut(error: &Error) -> Error {
-    Error::Program {
-        program: "pg_dump",
-        said: format!("it ended with success, but its output is not whole: {}", error.line()),
-        cure: Some("run it again; if that fails too, try the pg_dump of another package".to_owned()),
     }
 }
 
