@@ -162,7 +162,14 @@ async fn what_passes_through_reads_back_and_restores() {
         let output = cluster.pg_restore_from(&["-d", &target, "--exit-on-error"], &std::fs::read(archive).unwrap());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let tables = stored.tables();
-        let options = DigestOptions { jobs: 2, encoding: "UTF8".into(), lc_monetary: None, large_objects: true };
+        let options = DigestOptions {
+            jobs: 2,
+            encoding: "UTF8".into(),
+            lc_monetary: None,
+            large_objects: true,
+            quiet: true,
+            one_at_a_time: false,
+        };
         for database in [&name, &target] {
             let live = digest_database(
                 &settings(cluster, database),

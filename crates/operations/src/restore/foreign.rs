@@ -16,7 +16,7 @@ use holdpoint_repository::ObjectStore;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::io::StreamReader;
 
-use super::{RestoreOptions, RestoreReport, target};
+use super::{RestoreOptions, RestoreReport, target, vacuum};
 use crate::{Context, Error};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ pub(super) async fn restore(
     }
     context.progress.phase(Phase::Restored, None);
     context.progress.phase(Phase::Analyzing, None);
-    target::analyze(&session, &mut report.warnings).await;
+    vacuum::vacuum(&session, options.jobs, &mut report.warnings).await;
     Ok(report)
 }
 

@@ -11,6 +11,7 @@ mod run;
 mod sessions;
 pub mod swap;
 mod target;
+mod vacuum;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{ConnectionSettings, Session};
 
-use super::{RestoreOptions, RestoreReport, emptied, foreign, replace, target};
+use super::{RestoreOptions, RestoreReport, emptied, foreign, replace, target, vacuum};
 use crate::expected::Expected;
 use crate::restored::{self, Manner, Ownership, TargetKind};
 use crate::selection::{refuse_after_unsettled, resolve};
@@ -81,7 +81,7 @@ pub(super) async fn restore_point(
     let of_database = give_properties(options, &expected, &session, properties, &mut warnings).await?;
     report.differences.extend(of_database);
     context.progress.phase(Phase::Analyzing, None);
-    target::analyze(&session, &mut warnings).await;
+    vacuum::vacuum(&session, options.jobs, &mut warnings).await;
     report.warnings = warnings;
     Ok(report)
 }
@@ -118,15 +118,17 @@ async fn load(
         parallel_above_bytes: options.parallel_above_bytes,
         target: TargetKind::New,
     };
-    if let Err(failure) = restored::restore_archive(context, expected, settings, &restoring, &manner).await {
-        return Err(emptied::after(settings, failure).await);
-    }
+    let restored = restored::restore_archive(context, expected, settings, &restoring, &manner).await;
+    let early = match restored {
+        Ok((_, early)) => early,
+        Err(failure) => return Err(emptied::after(settings, failure).await),
+    };
     context.progress.phase(Phase::Restored, None);
     context.progress.phase(Phase::Comparing, Some(expected.manifest.totals.data_bytes));
     let pg_options = restored::pinned_options(settings).await?;
     let observed = restored::observe(context, settings, &pg_dump, &pg_options).await?;
     let (mut compared, mut differences) =
-        restored::compare_data(context, expected, &observed, settings, options.jobs).await?;
+        restored::compare_data(context, expected, &observed, early, settings, options.jobs).await?;
     context.progress.phase(Phase::ComparingObjects, None);
     let manifest = &expected.manifest;
     let same_major = session.server().major == manifest.major() && major == manifest.client_major;

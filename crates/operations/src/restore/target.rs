@@ -79,25 +79,6 @@ pub(super) async fn must_be_empty(session: &Session) -> Result<(), Error> {
     Err(Error::TargetNotEmpty { target: session.settings().redacted(), holds: holds.join(", ") })
 }
 
-/// Makes the planner's statistics of what was restored, however long it takes.
-///
-/// The data are committed: a failure is a warning.
-pub(super) async fn analyze(session: &Session, warnings: &mut Vec<String>) {
-    const WHAT: &str = "analyzing the restored database";
-    let mut limits =
-        String::from("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0");
-    if session.server().major >= 17 {
-        limits.push_str("; SET transaction_timeout = 0");
-    }
-    let analyzed = async {
-        session.run(WHAT, &limits).await?;
-        session.run(WHAT, "ANALYZE").await
-    };
-    if let Err(error) = analyzed.await {
-        warnings.push(format!("everything is restored, but run ANALYZE yourself: {}", Error::from(error).line()));
-    }
-}
-
 /// Refuses a server that cannot take the archive: an older major, extensions or roles that are missing, a database of
 /// another encoding.
 pub(super) async fn must_fit(session: &Session, manifest: &Manifest, roles: &[String]) -> Result<Vec<String>, Error> {

@@ -1,5 +1,6 @@
 //! Restoring an archive from the repository into a database, and comparing what came out.
 
+mod early;
 mod head_file;
 mod parallel;
 mod schema;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use holdpoint_archive::Codec;
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::{self, Difference, compare_large_objects, compare_rows, compare_sequences};
-use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::index::{ObjectRecord, TableRecord};
 use holdpoint_core::manifest::{Manifest, PointFormat};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, Level, Obstacle, Verdict, Verification};
@@ -24,6 +25,7 @@ use holdpoint_postgres::programs::{ClientProgram, PgDump, PgRestore, ProgramName
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use tokio::sync::mpsc;
 
+pub(crate) use early::Early;
 pub(crate) use head_file::HeadFile;
 pub(crate) use schema::{compare_schema, leave_out_unasked, rewritten};
 pub(crate) use tuning::TargetKind;
@@ -77,13 +79,14 @@ pub(crate) struct Manner {
 ///
 /// Small archives, and SQL text, go through one client program; others are loaded by several sessions. On failure the
 /// target may hold a part: the caller empties or drops it. Begins the phase [`Phase::Restoring`] and those that follow.
+/// Besides what was read, gives the digests that were made on the way.
 pub(crate) async fn restore_archive(
     context: &Context,
     expected: &Expected,
     target: &ConnectionSettings,
     client: &ClientProgram,
     manner: &Manner,
-) -> Result<ReadBack, Error> {
+) -> Result<(ReadBack, Early), Error> {
     let target = &with_money(target, &expected.manifest).await?;
     let small = expected.manifest.totals.data_bytes < manner.parallel_above_bytes
         && expected.objects.len() < ONE_TRANSACTION_OBJECTS;
@@ -96,7 +99,8 @@ pub(crate) async fn restore_archive(
             return parallel::restore(context, expected, &head, target, client, manner).await;
         }
     }
-    single::restore(context, expected, target, client, manner.ownership, manner.jobs).await
+    let read = single::restore(context, expected, target, client, manner.ownership, manner.jobs).await?;
+    Ok((read, Early::default()))
 }
 
 /// Adds the recorded `lc_monetary` to a connection: without it, money does not read back.
@@ -149,6 +153,18 @@ pub(crate) async fn read_archive(
     Ok(read_back(source, archive, index, &options, tee, progress, &context.cancel).await?)
 }
 
+/// How rows of a restored database, in which nobody writes, are digested.
+fn digest_options(manifest: &Manifest, jobs: usize) -> DigestOptions {
+    DigestOptions {
+        jobs,
+        encoding: manifest.server.encoding.clone(),
+        lc_monetary: Some(manifest.server.lc_monetary.clone()),
+        large_objects: true,
+        quiet: true,
+        one_at_a_time: false,
+    }
+}
+
 fn codec(manifest: &Manifest) -> Result<Codec, Error> {
     manifest.codec.parse().map_err(|_| Error::Internal(format!("codec {} is unknown", manifest.codec)))
 }
@@ -194,21 +210,26 @@ pub(crate) async fn observe(
 }
 
 /// Compares rows, sequences and large objects of a database with what was recorded.
+///
+/// Tables whose `early` digest still holds are not read again.
 pub(crate) async fn compare_data(
     context: &Context,
     expected: &Expected,
     observed: &Observed,
+    early: Early,
     settings: &ConnectionSettings,
     jobs: usize,
 ) -> Result<(Compared, Vec<Difference>), Error> {
-    let options = DigestOptions {
-        jobs,
-        encoding: expected.manifest.server.encoding.clone(),
-        lc_monetary: Some(expected.manifest.server.lc_monetary.clone()),
-        large_objects: true,
-    };
+    let options = digest_options(&expected.manifest, jobs);
     let progress = Arc::clone(&context.progress);
-    let live = digest_database(settings, &expected.tables, &options, progress, &context.cancel).await?;
+    let known = early.still_true(settings, &expected.tables).await?;
+    let left: Vec<TableRecord> =
+        expected.tables.iter().filter(|table| !known.contains_key(&table.group)).cloned().collect();
+    expected.tables.iter().filter(|table| known.contains_key(&table.group)).for_each(|table| {
+        progress.advance(table.data_bytes);
+    });
+    let mut live = digest_database(settings, &left, &options, progress, &context.cancel).await?;
+    live.groups.extend(known);
     let groups = fingerprint::groups(&expected.tables);
     let mut differences = compare_rows(&groups, &live.groups);
     differences.extend(compare_sequences(&expected.sequences, &observed.contents.sequences));

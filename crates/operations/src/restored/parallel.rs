@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use holdpoint_archive::{EntryKind, Head, Section};
 use holdpoint_core::progress::Phase;
-use holdpoint_engine::{ArchiveSource, LoadOptions, ReadBack, ReadBackOptions, load};
+use holdpoint_engine::{ArchiveSource, DigestOptions, LoadOptions, ReadBack, ReadBackOptions, load};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, RestoreSection};
 
 use super::tuning::Tuning;
-use super::{HeadFile, Manner, codec, owned};
+use super::{Early, HeadFile, Manner, codec, digest_options, owned};
 use crate::expected::Expected;
 use crate::{Context, Error};
 
@@ -48,7 +48,7 @@ impl Statements {
 /// Restores an archive: its pre-data section, rows and large objects by `jobs` sessions, what else is in the data
 /// section, the post-data section by `jobs` sessions.
 ///
-/// On failure the target holds a part of it.
+/// Rows are digested while indexes are made. On failure the target holds a part of it.
 pub(super) async fn restore(
     context: &Context,
     expected: &Expected,
@@ -56,8 +56,11 @@ pub(super) async fn restore(
     target: &ConnectionSettings,
     pg_restore: &ClientProgram,
     manner: &Manner,
-) -> Result<ReadBack, Error> {
-    let tuning = Tuning::choose(target, manner.target, manner.jobs).await?;
+) -> Result<(ReadBack, Early), Error> {
+    let total: u64 = expected.tables.iter().map(|table| table.data_bytes).sum();
+    let largest = expected.tables.iter().map(|table| table.data_bytes).max().unwrap_or(0);
+    let one_table = largest.saturating_mul(manner.jobs as u64) > total;
+    let tuning = Tuning::choose(target, manner.target, manner.jobs, one_table).await?;
     let statements = Statements::of(head.head());
     let run = async |call: PgRestore, settings: &[(String, String)]| {
         let ran = call.run_into(target, &Tuning::options(settings), &context.cancel).await;
@@ -78,8 +81,15 @@ pub(super) async fn restore(
     context.progress.phase(Phase::BuildingIndexes, None);
     let jobs = u32::try_from(manner.jobs.max(1)).unwrap_or(1);
     let settings = [tuning.session.as_slice(), tuning.indexes.as_slice()].concat();
-    run(call().section(RestoreSection::PostData).jobs(jobs), &settings).await?;
-    Ok(read)
+    let options =
+        DigestOptions { large_objects: false, one_at_a_time: true, ..digest_options(&expected.manifest, manner.jobs) };
+    let (made, early) = tokio::join!(
+        run(call().section(RestoreSection::PostData).jobs(jobs), &settings),
+        Early::digest(context, target, &expected.tables, &options),
+    );
+    made?;
+    // What failed here is tried again when everything is compared, and says so there.
+    Ok((read, early.unwrap_or_default()))
 }
 
 async fn rows(

@@ -29,24 +29,36 @@ const MIB: i64 = 1 << 20;
 
 impl Tuning {
     /// Chooses the settings by what the server has.
-    pub(super) async fn choose(target: &ConnectionSettings, kind: TargetKind, jobs: usize) -> Result<Self, Error> {
+    ///
+    /// `one_table`: a single table is most of the data, so that its indexes are made one after the other.
+    pub(super) async fn choose(
+        target: &ConnectionSettings,
+        kind: TargetKind,
+        jobs: usize,
+        one_table: bool,
+    ) -> Result<Self, Error> {
         let session = Session::connect(target, &SessionPurpose::new("holdpoint restore")).await?;
         let sql = "SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')), \
                    pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem'))";
         let row = session.query_one("reading the target's memory settings", sql, &[]).await?;
         session.close().await;
-        Ok(Self::of(kind, jobs, row.get(0), row.get(1)))
+        Ok(Self::of(kind, jobs, one_table, row.get(0), row.get(1)))
     }
 
-    fn of(kind: TargetKind, jobs: usize, shared_buffers: i64, maintenance: i64) -> Self {
+    fn of(kind: TargetKind, jobs: usize, one_table: bool, shared_buffers: i64, maintenance: i64) -> Self {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         // Shared buffers are about a quarter of what a server may use; half of that again, over all jobs, is there
         // while nobody else works on it.
         let share = shared_buffers / 2 / i64::try_from(jobs.max(1)).unwrap_or(1);
         let maintenance = share.clamp(maintenance.min(1024 * MIB), 1024 * MIB).max(maintenance);
+        let mut indexes = vec![pair("maintenance_work_mem", format!("{}kB", maintenance / 1024))];
+        if jobs > 1 && !one_table {
+            // Each index on a session of its own takes less CPU time than several processes on each.
+            indexes.push(pair("max_parallel_maintenance_workers", "0".to_owned()));
+        }
         Self {
             session: vec![pair("synchronous_commit", "off".to_owned()), pair("xmloption", "content".to_owned())],
-            indexes: vec![pair("maintenance_work_mem", format!("{}kB", maintenance / 1024))],
+            indexes,
             freeze: kind == TargetKind::Scratch,
         }
     }
@@ -64,7 +76,7 @@ mod tests {
     #[test]
     fn memory_for_indexes_grows_with_the_server_and_never_shrinks() {
         let memory = |jobs, buffers: i64, now: i64| {
-            let tuning = Tuning::of(TargetKind::New, jobs, buffers * MIB, now * MIB);
+            let tuning = Tuning::of(TargetKind::New, jobs, false, buffers * MIB, now * MIB);
             tuning.indexes[0].1.clone()
         };
         assert_eq!(memory(2, 128, 64), format!("{}kB", 64 * 1024));

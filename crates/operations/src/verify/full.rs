@@ -17,7 +17,7 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use super::VerifyOptions;
 use super::scratch::{Scratch, could_not_run};
 use crate::expected::Expected;
-use crate::restored::{self, HeadFile, Manner, Ownership, TargetKind};
+use crate::restored::{self, Early, HeadFile, Manner, Ownership, TargetKind};
 use crate::{Context, Error, database_properties};
 
 /// What was found once everything could be asked.
@@ -69,10 +69,11 @@ pub(super) async fn compare(
 ) -> Result<Findings, Error> {
     let progress = context.progress.as_ref();
     let mut findings = Findings { notes: scratch.notes.clone(), ..Findings::default() };
-    let target = scratch.database("restored").await?;
+    let target = scratch.restored.clone();
     let outside = create_outside_schemas(expected, &target).await?;
     let began = Instant::now();
     let whole = options.level > Level::Stored;
+    let mut early = Early::default();
     findings.read = if whole {
         let manner = Manner {
             ownership: Ownership::default(),
@@ -80,7 +81,10 @@ pub(super) async fn compare(
             parallel_above_bytes: options.parallel_above_bytes,
             target: TargetKind::Scratch,
         };
-        restored::restore_archive(context, expected, &target, &programs.restoring, &manner).await?
+        let (read, digested) =
+            restored::restore_archive(context, expected, &target, &programs.restoring, &manner).await?;
+        early = digested;
+        read
     } else {
         progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
         let read = restored::read_archive(context, expected, None, options.jobs).await?;
@@ -96,7 +100,7 @@ pub(super) async fn compare(
     restored::leave_out_unasked(&expected.manifest, &expected.objects, &mut observed.contents.objects);
     if whole {
         let (compared, differences) =
-            restored::compare_data(context, expected, &observed, &target, options.jobs).await?;
+            restored::compare_data(context, expected, &observed, early, &target, options.jobs).await?;
         findings.compared = compared;
         findings.differences = differences;
     } else {

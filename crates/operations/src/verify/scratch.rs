@@ -15,11 +15,16 @@ use crate::error::chain;
 use crate::expected::Expected;
 use crate::{Context, Error};
 
+/// The database that is restored into.
+const RESTORED: &str = "restored";
+
 /// A scratch server that can take the restore point.
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) server: ScratchServer,
     pub(super) locale: DatabaseLocale,
+    /// An empty database of the source's encoding and locale.
+    pub(super) restored: ConnectionSettings,
     pub(super) notes: Vec<String>,
     made_roles: Vec<String>,
 }
@@ -66,7 +71,7 @@ impl Scratch {
             Err(error) => return Err(Error::CouldNotRun { obstacles: vec![obstacle_to_start(&error, major)] }),
         };
         match Self::fit(major, facts, extensions, options, &server).await {
-            Ok((locale, notes)) => Ok(Self { server, locale, notes, made_roles: Vec::new() }),
+            Ok((locale, restored, notes)) => Ok(Self { server, locale, restored, notes, made_roles: Vec::new() }),
             Err(error) => Err(stopped(server, error).await),
         }
     }
@@ -77,7 +82,7 @@ impl Scratch {
         extensions: &[Extension],
         options: &VerifyOptions,
         server: &ScratchServer,
-    ) -> Result<(DatabaseLocale, Vec<String>), Error> {
+    ) -> Result<(DatabaseLocale, ConnectionSettings, Vec<String>), Error> {
         if server.major() != major {
             return Err(could_not_run(
                 format!("the scratch server is PostgreSQL {}, the restore point needs {major}", server.major()),
@@ -89,15 +94,14 @@ impl Scratch {
             return Err(Error::CouldNotRun { obstacles });
         }
         let locale = DatabaseLocale::from(facts);
-        match server.create_database("probe", &locale).await {
-            Ok(probe) => {
-                server.drop_database(&probe).await?;
-                Ok((locale, Vec::new()))
-            }
+        match server.create_database(RESTORED, &locale).await {
+            Ok(restored) => Ok((locale, restored, Vec::new())),
             Err(holdpoint_postgres::Error::LocaleMissing { locale: name, said }) => {
                 if options.replace_missing_locale {
                     let note = format!("proved, sort order not reproduced: {name} was replaced by C ({said})");
-                    return Ok((DatabaseLocale::c(&facts.encoding), vec![note]));
+                    let locale = DatabaseLocale::c(&facts.encoding);
+                    let restored = server.create_database(RESTORED, &locale).await?;
+                    return Ok((locale, restored, vec![note]));
                 }
                 Err(could_not_run(
                     format!("locale {name} is missing on the scratch server: {said}"),

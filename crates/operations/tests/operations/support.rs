@@ -78,6 +78,6 @@ pub(crate) fn verify_options(scratch: &Cluster, level: Level) -> VerifyOptions {
         programs: programs(scratch),
         replace_missing_locale: false,
         jobs: 2,
-        parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
+        parallel_above_bytes: 0,
     }
 }

@@ -178,6 +178,10 @@ fn server_command(
         // One crash is a finding, not something to recover from.
         ("restart_after_crash", "off".into()),
     ];
+    if options.major >= 18 {
+        // What is read was just written and is in memory: asking another process for it costs more than reading it.
+        settings.push(("io_method", "sync".into()));
+    }
     if !options.preload_libraries.is_empty() {
         settings.push(("shared_preload_libraries", options.preload_libraries.join(",")));
     }
