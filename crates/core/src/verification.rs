@@ -135,10 +135,28 @@ pub struct Verification {
     /// What was not reproduced although the verdict stands, such as a sort order.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What was loaded, for level *sampled*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
     /// Schema objects that any restore of this point writes differently than the source did, as they are then: what a
     /// later restore compares with.
     #[serde(default)]
     pub normal: Vec<ObjectRecord>,
+}
+
+/// What a *sampled* verification loaded and digested; all else was digested as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The share of the tables that were not named, in percent of their bytes.
+    pub percent: u8,
+    /// What the share was chosen by: the same seed chooses the same tables of the same restore point.
+    pub seed: u64,
+    /// The tables that were asked for by name.
+    pub named: Vec<String>,
+    /// Tables that were loaded.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
 }
 
 /// How much was compared.
@@ -239,6 +257,7 @@ mod tests {
             obstacles: vec![],
             not_compared: vec![],
             notes: vec![],
+            sample: None,
             normal: vec![],
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn check(backup: &BackupOptions, options: &GuardOptions) -> Result<()
     if backup.selection != DumpSelection::default() {
         return Err(Error::Usage("a guarded run needs a restore point of the whole database".to_owned()));
     }
-    if matches!(options.policy.level, Level::Instance | Level::Sampled) {
+    if options.policy.level == Level::Instance {
         return Err(Error::Usage(format!("level {} cannot be proven for a guarded run yet", options.policy.level)));
     }
     Ok(())

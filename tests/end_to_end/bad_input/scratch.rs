@@ -139,7 +139,9 @@ fn on_the_disk_of_a_ci_runner() {
 #[test]
 fn level_that_cannot_be_asked_for() {
     let scene = with_extension();
-    failed(&scene, &["verify", "--level", "sampled"], 2);
+    failed(&scene, &["verify", "--level", "instance"], 2);
+    failed(&scene, &["verify", "--level", "full", "--sample", "5"], 2);
+    failed(&scene, &["verify", "--level", "sampled", "--tables", "no.such_table"], 2);
 }
 
 /// An event trigger's owner must be a superuser: a scratch server's, which the source's role is not there.

@@ -154,8 +154,8 @@ pub(crate) struct CompletionsArguments {
 /// Reads a level that can be asked for: the others come with later verbs.
 fn level(text: &str) -> Result<Level, String> {
     match text.parse() {
-        Ok(level @ (Level::Stored | Level::Full)) => Ok(level),
-        _ => Err("is stored or full".to_owned()),
+        Ok(level @ (Level::Stored | Level::Sampled | Level::Full)) => Ok(level),
+        _ => Err("is stored, sampled or full".to_owned()),
     }
 }
 

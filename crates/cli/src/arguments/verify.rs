@@ -3,18 +3,21 @@
 use clap::Args;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::Level;
+use holdpoint_operations::verify::SampleOptions;
 
 use super::{catalogue::POINTS, jobs, level};
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{POINTS}
-Level stored reads everything back and checks every hash and row; level full restores it into a scratch server and
+Level stored reads everything back and checks every hash and row; level sampled besides loads the tables that --tables
+names, and a share of the rest, into a scratch server and compares their rows; level full restores everything there and
 compares rows, sequences, large objects and schema.
 
 Examples:
   holdpoint verify
   holdpoint verify 20261121T024300Z-k3f9 --level stored
+  holdpoint verify --level sampled --tables shop.orders --tables shop.customers --sample 5
   holdpoint verify latest --scratch-url postgresql://admin@scratch.example.com/postgres"))]
 pub(crate) struct VerifyArguments {
     /// Verify this restore point.
@@ -23,6 +26,15 @@ pub(crate) struct VerifyArguments {
     /// Go this far.
     #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = level)]
     pub(crate) level: Level,
+    /// Level sampled: load this share of the tables that are not named, by their bytes [default: 10].
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) sample: Option<u8>,
+    /// Level sampled: load this table in any case (schema.table); may be repeated.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) tables: Vec<String>,
+    /// Level sampled: choose the same share again (the record of a verification names its seed).
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
     /// Check this many pieces at a time.
     #[arg(long, short, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<usize>,
@@ -35,4 +47,15 @@ pub(crate) struct VerifyArguments {
     /// Only say what it would take.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+impl VerifyArguments {
+    /// What level sampled shall load, where any of its flags is given.
+    pub(crate) fn sample(&self) -> Option<SampleOptions> {
+        if self.sample.is_none() && self.tables.is_empty() && self.seed.is_none() {
+            return None;
+        }
+        let percent = self.sample.unwrap_or(SampleOptions::default().percent);
+        Some(SampleOptions { percent, tables: self.tables.clone(), seed: self.seed })
+    }
 }

@@ -23,6 +23,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         scratch_url: arguments.scratch_url.as_deref(),
         replace_missing_locale: arguments.replace_missing_locale,
         jobs: arguments.limits.jobs.and_then(Jobs::number),
+        sample: None,
     })?;
     let mut backup = whole(arguments.compress, settings.limits(&arguments.limits));
     backup.retain_until = invocation.retain_until();

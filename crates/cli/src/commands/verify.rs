@@ -1,6 +1,6 @@
 //! `holdpoint verify`.
 
-use holdpoint_core::verification::Verdict;
+use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_operations::selection;
 use holdpoint_operations::verify::{plan, verify};
 
@@ -12,11 +12,16 @@ use crate::output;
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &VerifyArguments) -> Result<u8, Failure> {
+    let sample = arguments.sample();
+    if sample.is_some() && arguments.level != Level::Sampled {
+        return Err(Failure::usage("--sample, --tables and --seed need --level sampled", "add --level sampled"));
+    }
     let options = invocation.verify_options(&Verification {
         level: arguments.level,
         scratch_url: arguments.scratch_url.as_deref(),
         replace_missing_locale: arguments.replace_missing_locale,
         jobs: arguments.jobs,
+        sample: sample.as_ref(),
     })?;
     let context = invocation.context(false).await?;
     let point = selection::resolve(&context, &arguments.point).await?;

@@ -53,8 +53,8 @@ impl Config {
 pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Level>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.parse() {
-        Ok(level @ (Level::Stored | Level::Full)) => Ok(Some(level)),
-        _ => Err(D::Error::custom(format!("{text:?} is no level that can be asked for: use stored or full"))),
+        Ok(level @ (Level::Stored | Level::Sampled | Level::Full)) => Ok(Some(level)),
+        _ => Err(D::Error::custom(format!("{text:?} is no level that can be asked for: use stored, sampled or full"))),
     }
 }
 

@@ -100,7 +100,7 @@ fn contradictions_are_refused() {
         ("[scratch]\nurl = \"x\"", "scratch.kind"),
         ("[scratch]\nup = \"x\"", "scratch.kind"),
         ("[repository.s3]\nkms_key_id = \"x\"", "sse"),
-        ("[gate]\nlevel = \"sampled\"", "stored or full"),
+        ("[gate]\nlevel = \"instance\"", "stored, sampled or full"),
         ("[gate]\nmax_age = \"soon\"", "30m"),
         ("[backup]\nmax_rate = \"fast\"", "50M"),
         ("[backup]\njobs = 0", "auto, or from 1 to 256"),

@@ -126,6 +126,7 @@ impl Story<'_> {
             replace_missing_locale: false,
             jobs,
             parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
+            sample: holdpoint_operations::verify::SampleOptions::default(),
         };
         let words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"].map(str::to_owned);
         let options = GuardOptions {

@@ -59,9 +59,14 @@ fn verification(one: &Verification) -> String {
         counted(compared.large_objects, "large object"),
         counted(compared.objects, "schema object")
     );
+    let sample = one.sample.as_ref().map(|sample| {
+        let (tables, rows) = (counted(sample.tables, "table"), counted(sample.rows, "row"));
+        format!("{tables}, {rows} ({} % of the tables not named, by seed {})", sample.percent, sample.seed)
+    });
     let mut text = format!("{}: {} at level {}\n", one.point, verdict(one), one.level);
     text.push_str(&facts([
         ("  compared", (one.verdict != Verdict::CouldNotRun).then_some(compared)),
+        ("  loaded", sample),
         ("  read", Some(bytes(one.bytes_read))),
         ("  on", Some(one.measured_on.clone())),
         ("  restore took", one.restore_took_ms.map(milliseconds)),

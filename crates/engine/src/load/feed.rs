@@ -1,6 +1,6 @@
 //! Turns checked pieces, in the archive's order, into loads for the sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -75,6 +75,7 @@ pub(crate) struct Feed {
     codec: Codec,
     table_bytes: BTreeMap<i32, u64>,
     freeze: bool,
+    only: Option<BTreeSet<i32>>,
     rows: Vec<Rows>,
     rows_bytes: usize,
     objects: Vec<(u32, Bytes)>,
@@ -101,6 +102,7 @@ impl Feed {
             codec: options.read.codec,
             table_bytes: options.table_bytes.clone(),
             freeze: options.freeze,
+            only: options.only.clone(),
             rows: Vec::new(),
             rows_bytes: 0,
             objects: Vec::new(),
@@ -135,6 +137,9 @@ impl Feed {
         bytes: Bytes,
         permit: Option<Permit>,
     ) -> Result<(), Error> {
+        if self.only.as_ref().is_some_and(|only| !only.contains(&record.dump_id)) {
+            return Ok(());
+        }
         let Some(target) = self.targets.get(&record.dump_id).map(Arc::clone) else {
             let unknown =
                 std::io::Error::new(std::io::ErrorKind::InvalidData, "a piece of a table that is not announced");
@@ -176,6 +181,9 @@ impl Feed {
 
     /// Takes a checked piece of a large object.
     pub(crate) async fn object(&mut self, oid: u32, bytes: Bytes, permit: Option<Permit>) -> Result<(), Error> {
+        if self.only.is_some() {
+            return Ok(());
+        }
         let portion = Portion { bytes, _permit: permit };
         if self.open.is_some() {
             return self.portion(portion).await;

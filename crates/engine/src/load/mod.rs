@@ -9,7 +9,7 @@ mod session;
 mod statement;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holdpoint_core::manifest::ArchiveObject;
@@ -36,6 +36,8 @@ pub struct LoadOptions {
     pub session: Vec<(String, String)>,
     /// Load tables that are one piece frozen, in the transaction that empties them: cheaper, where nobody looks on.
     pub freeze: bool,
+    /// Load only these tables, by dump id, and no large objects; everything is checked all the same.
+    pub only: Option<BTreeSet<i32>>,
     /// Bytes of every table's COPY text, by dump id, for progress; may be incomplete.
     pub table_bytes: BTreeMap<i32, u64>,
 }

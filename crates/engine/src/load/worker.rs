@@ -56,6 +56,8 @@ struct Course {
     transaction: Option<TransactionId>,
     /// COMMIT was sent: only the server knows the end.
     ending: bool,
+    /// The failure was the connection's.
+    lost: bool,
 }
 
 /// One session that takes loads until there are no more.
@@ -99,26 +101,38 @@ impl Worker {
         Ok(())
     }
 
+    /// Loads in one transaction, over a new session where there is none, which is kept unless it is lost.
+    async fn try_once(&mut self, load: &mut Load, course: &mut Course) -> Result<(), Error> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => match self.connector.connect().await {
+                Ok(session) => session,
+                Err(failure) => {
+                    course.lost = is_lost(&failure);
+                    return Err(failure);
+                }
+            },
+        };
+        let tried = attempt(&session, load, course, self.progress.as_ref()).await;
+        match &tried {
+            Ok(()) => self.session = Some(session),
+            Err(failure) => course.lost = session.is_closed() || is_lost(failure),
+        }
+        tried
+    }
+
     /// Loads in one transaction; a second time where the connection was lost and nothing of the first is there.
     async fn load(&mut self, load: &mut Load) -> Result<(), Error> {
         let mut again = matches!(load, Load::Rows(_) | Load::Objects(_));
         loop {
-            let session = match self.session.take() {
-                Some(session) => session,
-                None => self.connector.connect().await?,
-            };
             let mut course = Course::default();
-            let failure = match attempt(&session, load, &mut course, self.progress.as_ref()).await {
-                Ok(()) => {
-                    self.session = Some(session);
-                    return Ok(());
-                }
+            let failure = match self.try_once(load, &mut course).await {
+                Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            if !is_lost(&session, &failure) {
+            if !course.lost {
                 return Err(failure);
             }
-            drop(session);
             let what = load.name();
             if let Some(transaction) = course.transaction.filter(|_| course.ending)
                 && self.connector.was_committed(&transaction, &what).await?
@@ -135,11 +149,11 @@ impl Worker {
 }
 
 /// Whether the failure is the connection's, rather than the server's answer to what was asked.
-fn is_lost(session: &Session, failure: &Error) -> bool {
+fn is_lost(failure: &Error) -> bool {
     match failure {
         Error::Postgres(Postgres::ConnectionLost { .. }) => true,
-        // 57P01: an administrator ended the session.
-        Error::Postgres(error) => session.is_closed() || matches!(error.sqlstate(), Some("57P01" | "57P02" | "57P03")),
+        // An administrator ended the session, or the server is going down or coming up.
+        Error::Postgres(error) => matches!(error.sqlstate(), Some("57P01" | "57P02" | "57P03")),
         _ => false,
     }
 }

@@ -176,5 +176,6 @@ pub(crate) fn verify_options(scratch: &Cluster) -> VerifyOptions {
         replace_missing_locale: false,
         jobs: 1,
         parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
+        sample: holdpoint_operations::verify::SampleOptions::default(),
     }
 }

@@ -30,8 +30,10 @@ impl HeadFile {
                 (&archive.key, archive.head_bytes, &archive.head_sha256, archive.bytes)
             }
         };
-        let reader = context.repository.store().read(key, Some(0..bytes), None).await?;
-        let head = reader.read_to_end(bytes).await?;
+        // Too short an object is damage, as in all that the engine reads.
+        let reader = context.repository.store().read(key, Some(0..bytes), None).await;
+        let reader = reader.map_err(holdpoint_engine::Error::from)?;
+        let head = reader.read_to_end(bytes).await.map_err(holdpoint_engine::Error::from)?;
         if hex::encode(Sha256::digest(&head)) != *sha256 {
             let reason = "the contents are not what was written".to_owned();
             return Err(holdpoint_engine::Error::Damaged { object: key.clone(), offset: 0, reason }.into());

@@ -7,6 +7,7 @@ mod schema;
 mod single;
 mod tuning;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +102,32 @@ pub(crate) async fn restore_archive(
     }
     let read = single::restore(context, expected, target, client, manner.ownership, manner.jobs).await?;
     Ok((read, Early::default()))
+}
+
+/// Reads a whole archive back and loads the rows of some of its tables, by dump id, into an empty database, without
+/// indexes, constraints and triggers.
+///
+/// Fails with [`Error::CouldNotRun`] for restore points of which no part can be loaded.
+pub(crate) async fn load_some(
+    context: &Context,
+    expected: &Expected,
+    target: &ConnectionSettings,
+    pg_restore: &ClientProgram,
+    manner: &Manner,
+    only: &BTreeSet<i32>,
+) -> Result<ReadBack, Error> {
+    let cannot = |reason: &str| Error::CouldNotRun {
+        obstacles: vec![Obstacle { reason: reason.to_owned(), cure: "verify at level full or stored".to_owned() }],
+    };
+    if expected.manifest.stored_as != PointFormat::Archive {
+        return Err(cannot("no part of SQL text can be loaded by itself"));
+    }
+    let target = &with_money(target, &expected.manifest).await?;
+    let head = HeadFile::fetch(context, expected).await?;
+    if !holdpoint_engine::can_be_loaded(head.head())? {
+        return Err(cannot("the archive has names that cannot be said in UTF-8, so only the whole can be loaded"));
+    }
+    parallel::load_some(context, expected, &head, target, pg_restore, manner, only).await
 }
 
 /// Adds the recorded `lc_monetary` to a connection: without it, money does not read back.
@@ -207,6 +234,21 @@ pub(crate) async fn observe(
             Err(error.into())
         }
     }
+}
+
+/// Compares rows of some tables of a database with what was recorded; gives the number of rows, and what differs.
+pub(crate) async fn compare_some(
+    context: &Context,
+    expected: &Expected,
+    tables: &[TableRecord],
+    settings: &ConnectionSettings,
+    jobs: usize,
+) -> Result<(u64, Vec<Difference>), Error> {
+    let options = DigestOptions { large_objects: false, ..digest_options(&expected.manifest, jobs) };
+    let progress = Arc::clone(&context.progress);
+    let live = digest_database(settings, tables, &options, progress, &context.cancel).await?;
+    let rows = live.groups.values().map(|digest| digest.rows).sum();
+    Ok((rows, compare_rows(&fingerprint::groups(tables), &live.groups)))
 }
 
 /// Compares rows, sequences and large objects of a database with what was recorded.

@@ -1,6 +1,6 @@
 //! Restoring by several sessions: pg_restore for everything but rows, and rows by the engine's loader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub(super) async fn restore(
     };
     run(call().section(RestoreSection::PreData), &tuning.session).await?;
     run_listed(&statements.before).await?;
-    let read = rows(context, expected, target, manner, &tuning).await?;
+    let read = rows(context, expected, target, manner, &tuning, None).await?;
     run_listed(&statements.after).await?;
     context.progress.phase(Phase::BuildingIndexes, None);
     let jobs = u32::try_from(manner.jobs.max(1)).unwrap_or(1);
@@ -92,12 +92,30 @@ pub(super) async fn restore(
     Ok((read, early.unwrap_or_default()))
 }
 
+/// Makes the pre-data section, reads the whole archive back and loads the rows of some tables.
+pub(super) async fn load_some(
+    context: &Context,
+    expected: &Expected,
+    head: &HeadFile,
+    target: &ConnectionSettings,
+    pg_restore: &ClientProgram,
+    manner: &Manner,
+    only: &BTreeSet<i32>,
+) -> Result<ReadBack, Error> {
+    let tuning = Tuning::choose(target, manner.target, manner.jobs, false).await?;
+    let call = owned(PgRestore::of_file(pg_restore, head.path()), manner.ownership, false);
+    let call = call.section(RestoreSection::PreData);
+    call.run_into(target, &Tuning::options(&tuning.session), &context.cancel).await?;
+    rows(context, expected, target, manner, &tuning, Some(only)).await
+}
+
 async fn rows(
     context: &Context,
     expected: &Expected,
     target: &ConnectionSettings,
     manner: &Manner,
     tuning: &Tuning,
+    only: Option<&BTreeSet<i32>>,
 ) -> Result<ReadBack, Error> {
     let archive = &expected.manifest.archive;
     let table_bytes: BTreeMap<i32, u64> =
@@ -106,6 +124,7 @@ async fn rows(
         read: ReadBackOptions { codec: codec(&expected.manifest)?, jobs: manner.jobs },
         session: tuning.session.clone(),
         freeze: tuning.freeze,
+        only: only.cloned(),
         table_bytes,
     };
     context.progress.phase(Phase::LoadingRows, Some(expected.manifest.totals.data_bytes));

@@ -1,13 +1,12 @@
 //! Whether a restore point of a database could be verified here, asked before it is made.
 
-use holdpoint_core::verification::Level;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::scratch::{ScratchOptions, available_bytes};
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::VerifyOptions;
-use super::plan::disk_needed_bytes;
+use super::plan::{disk_needed_bytes, loaded_bytes};
 use super::scratch::{Scratch, could_not_run};
 use crate::{Context, Error, Source};
 
@@ -24,7 +23,7 @@ pub async fn feasible(context: &Context, source: &Source, options: &VerifyOption
     if let ScratchOptions::Local(local) = &options.scratch {
         let directory = local.base_directory.as_path();
         let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
-        let needed = disk_needed_bytes(if options.level == Level::Stored { 0 } else { bytes });
+        let needed = disk_needed_bytes(loaded_bytes(options, bytes));
         if let Ok(available) = available_bytes(existing)
             && available < needed
         {

@@ -8,14 +8,14 @@ use holdpoint_core::index::ObjectRecord;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::progress::Phase;
-use holdpoint_core::verification::{Compared, Level};
+use holdpoint_core::verification::{Compared, Level, Sample};
 use holdpoint_engine::ReadBack;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, ProgramName};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
-use super::VerifyOptions;
 use super::scratch::{Scratch, could_not_run};
+use super::{VerifyOptions, sample};
 use crate::expected::Expected;
 use crate::restored::{self, Early, HeadFile, Manner, Ownership, TargetKind};
 use crate::{Context, Error, database_properties};
@@ -28,6 +28,7 @@ pub(super) struct Findings {
     pub(super) differences: Vec<Difference>,
     pub(super) restore_took_ms: Option<u64>,
     pub(super) notes: Vec<String>,
+    pub(super) sample: Option<Sample>,
     /// Objects as any restore writes them, where that differs from what was recorded.
     pub(super) normal: Vec<ObjectRecord>,
 }
@@ -69,21 +70,28 @@ pub(super) async fn compare(
 ) -> Result<Findings, Error> {
     let progress = context.progress.as_ref();
     let mut findings = Findings { notes: scratch.notes.clone(), ..Findings::default() };
-    let target = scratch.restored.clone();
+    let mut target = scratch.restored.clone();
     let outside = create_outside_schemas(expected, &target).await?;
     let began = Instant::now();
-    let whole = options.level > Level::Stored;
+    let whole = options.level > Level::Sampled;
+    let manner = Manner {
+        ownership: Ownership::default(),
+        jobs: options.jobs,
+        parallel_above_bytes: options.parallel_above_bytes,
+        target: TargetKind::Scratch,
+    };
     let mut early = Early::default();
     findings.read = if whole {
-        let manner = Manner {
-            ownership: Ownership::default(),
-            jobs: options.jobs,
-            parallel_above_bytes: options.parallel_above_bytes,
-            target: TargetKind::Scratch,
-        };
         let (read, digested) =
             restored::restore_archive(context, expected, &target, &programs.restoring, &manner).await?;
         early = digested;
+        read
+    } else if options.level == Level::Sampled {
+        let read = load_sample(context, expected, options, programs, &manner, &target, &mut findings).await?;
+        // The schema is made whole beside it: foreign keys would miss the rows that were left out.
+        target = scratch.database("schema").await?;
+        create_outside_schemas(expected, &target).await?;
+        restore_schema(context, expected, &target, &programs.pg_restore).await?;
         read
     } else {
         progress.phase(Phase::Restoring, Some(expected.manifest.archive.bytes));
@@ -107,7 +115,7 @@ pub(super) async fn compare(
         let rows = |record: &ObjectRecord| !with_rows(record);
         let recorded: Vec<ObjectRecord> = expected.objects.iter().filter(|one| rows(one)).cloned().collect();
         let found: Vec<ObjectRecord> = observed.contents.objects.iter().filter(|one| rows(one)).cloned().collect();
-        findings.differences = restored::compare_schema(&recorded, &found, Some(&found)).all();
+        findings.differences.extend(restored::compare_schema(&recorded, &found, Some(&found)).all());
         findings.compared = Compared {
             tables: findings.read.tables,
             rows: findings.read.rows,
@@ -115,8 +123,9 @@ pub(super) async fn compare(
             sequences: 0,
             objects: recorded.len() as u64,
         };
+        let rest = if options.level == Level::Sampled { "other rows" } else { "rows" };
         findings.notes.push(match expected.manifest.stored_as {
-            PointFormat::Archive => "rows were counted and digested as stored, not loaded".to_owned(),
+            PointFormat::Archive => format!("{rest} were counted and digested as stored, not loaded"),
             PointFormat::Plain => "SQL text was read and its hashes compared; its rows were not counted".to_owned(),
         });
         return Ok(findings);
@@ -147,6 +156,30 @@ pub(super) async fn compare(
         findings.notes.push("a part of the database: its properties and extensions were not compared".to_owned());
     }
     Ok(findings)
+}
+
+/// Reads the whole archive back and loads the sample of it; compares the rows that were loaded.
+async fn load_sample(
+    context: &Context,
+    expected: &Expected,
+    options: &VerifyOptions,
+    programs: &Programs,
+    manner: &Manner,
+    target: &ConnectionSettings,
+    findings: &mut Findings,
+) -> Result<ReadBack, Error> {
+    let seed = options.sample.seed.unwrap_or(context.seed);
+    let chosen = sample::choose(&expected.tables, &options.sample, seed)?;
+    let read = restored::load_some(context, expected, target, &programs.pg_restore, manner, &chosen.dump_ids).await?;
+    let tables: Vec<_> =
+        expected.tables.iter().filter(|table| chosen.dump_ids.contains(&table.dump_id)).cloned().collect();
+    context.progress.phase(Phase::Comparing, Some(chosen.bytes));
+    let (rows, differences) = restored::compare_some(context, expected, &tables, target, options.jobs).await?;
+    findings.differences = differences;
+    let named = options.sample.tables.clone();
+    let percent = options.sample.percent;
+    findings.sample = Some(Sample { percent, seed, named, tables: tables.len() as u64, rows });
+    Ok(read)
 }
 
 /// Schemas that a part of a database lies in without holding them: made empty, so that it can be restored.

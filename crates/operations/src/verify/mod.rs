@@ -4,6 +4,7 @@ mod feasible;
 mod full;
 mod plan;
 mod run;
+mod sample;
 mod scratch;
 
 use holdpoint_core::PointId;
@@ -17,12 +18,32 @@ pub use plan::plan;
 pub use run::verify;
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
 
+/// What level *sampled* loads besides reading everything back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleOptions {
+    /// The share of the tables that are not named, in percent of their bytes.
+    pub percent: u8,
+    /// Tables that are loaded in any case, as `schema.table` or by their name alone: those at risk.
+    pub tables: Vec<String>,
+    /// What the share is chosen by; the context's seed by default.
+    pub seed: Option<u64>,
+}
+
+impl Default for SampleOptions {
+    /// A tenth, and none by name.
+    fn default() -> Self {
+        Self { percent: 10, tables: Vec::new(), seed: None }
+    }
+}
+
 /// How a restore point is verified.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
     /// How far to go.
     pub level: Level,
-    /// The scratch server, for level *full*.
+    /// What is loaded, for level *sampled*.
+    pub sample: SampleOptions,
+    /// The scratch server.
     pub scratch: ScratchOptions,
     /// Where client programs are looked for.
     pub programs: ProgramSearch,

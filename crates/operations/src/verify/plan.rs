@@ -32,7 +32,7 @@ pub(super) async fn plan_for(
         ScratchOptions::Url(given) => (given.settings.redacted(), None),
         ScratchOptions::Command(_) => ("brought up by a command".to_owned(), None),
     };
-    let rows = if options.level == Level::Stored { 0 } else { manifest.totals.database_bytes };
+    let rows = loaded_bytes(options, manifest.totals.database_bytes);
     Ok(VerifyPlan {
         point: manifest.id.clone(),
         level: options.level,
@@ -47,6 +47,17 @@ pub(super) async fn plan_for(
 /// Disk that a scratch server needs for a database of this many bytes: itself, the rows with some slack, and WAL.
 pub(super) fn disk_needed_bytes(database_bytes: u64) -> u64 {
     CLUSTER_BYTES + database_bytes + database_bytes / 10 + (database_bytes / 2).min(LOCAL_WAL_BYTES)
+}
+
+/// Bytes of a database of this size that a verification loads, at most.
+pub(super) fn loaded_bytes(options: &VerifyOptions, database_bytes: u64) -> u64 {
+    match options.level {
+        Level::Stored => 0,
+        Level::Sampled if options.sample.tables.is_empty() => {
+            database_bytes / 100 * u64::from(options.sample.percent.min(100))
+        }
+        _ => database_bytes,
+    }
 }
 
 /// Scales the newest conclusive verification of the level by the bytes it read.
@@ -84,6 +95,7 @@ mod tests {
             obstacles: vec![],
             not_compared: vec![],
             notes: vec![],
+            sample: None,
             normal: vec![],
         }
     }

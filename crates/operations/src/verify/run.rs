@@ -49,6 +49,7 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
         obstacles: Vec::new(),
         not_compared: not_compared(&manifest, options.level),
         notes: Vec::new(),
+        sample: None,
         normal: Vec::new(),
     };
     let partial = !manifest.options.is_empty();
@@ -109,6 +110,7 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>, part
             verification.compared = findings.compared;
             verification.differences = findings.differences;
             verification.notes = findings.notes;
+            verification.sample = findings.sample;
             verification.normal = findings.normal;
             if verification.differences.len() > KEPT {
                 let more = verification.differences.len() - KEPT;
@@ -209,8 +211,13 @@ fn not_compared(manifest: &Manifest, level: Level) -> Vec<String> {
         "tablespaces".to_owned(),
         "who granted the grants on the database".to_owned(),
     ];
-    if level == Level::Stored {
-        list.push("rows as a server would load them; properties of the database".to_owned());
+    match level {
+        Level::Stored => list.push("rows as a server would load them; properties of the database".to_owned()),
+        Level::Sampled => list.push(
+            "rows of other tables, and large objects, as a server would load them; properties of the database"
+                .to_owned(),
+        ),
+        Level::Full | Level::Instance => {}
     }
     list.extend(manifest.not_covered.iter().filter(|text| !text.contains("materialized")).cloned());
     list

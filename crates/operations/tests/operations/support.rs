@@ -79,5 +79,6 @@ pub(crate) fn verify_options(scratch: &Cluster, level: Level) -> VerifyOptions {
         replace_missing_locale: false,
         jobs: 2,
         parallel_above_bytes: 0,
+        sample: holdpoint_operations::verify::SampleOptions::default(),
     }
 }

@@ -2,10 +2,11 @@
 
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::selector::Selector;
-use holdpoint_core::verification::{Level, Verdict};
+use holdpoint_core::verification::{Level, Standing, Verdict};
+use holdpoint_operations::ErrorKind;
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::{RestoreOptions, restore};
-use holdpoint_operations::verify::{VerifyOptions, verify};
+use holdpoint_operations::verify::{SampleOptions, VerifyOptions, verify};
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_testkit::{Cluster, ClusterOptions, sample};
 
@@ -163,4 +164,31 @@ async fn a_part_is_what_was_asked_for_and_never_chosen_for_the_whole() {
     let latest = holdpoint_operations::selection::resolve(&place.context, &Selector::Latest).await.unwrap();
     assert_eq!(latest, whole.id);
     assert!(holdpoint_operations::selection::resolve(&place.context, &Selector::Proven).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_loads_what_is_named_and_a_share_and_notices_what_differs() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    sample::load_awkward(&cluster, "awkward");
+    let place = support::place("sampled").await;
+    let made = backup(&place.context, &support::source(&cluster, "awkward"), &support::backup_options()).await.unwrap();
+    let point = made.manifest.id;
+    let scratch = Cluster::start(ClusterOptions::major(18));
+    let options = |tables: &[&str], percent| {
+        let tables = tables.iter().map(|name| (*name).to_owned()).collect();
+        let sample = SampleOptions { percent, tables, seed: Some(7) };
+        VerifyOptions { sample, ..support::verify_options(&scratch, Level::Sampled) }
+    };
+    let found = verify(&place.context, &point, &options(&["app.wide"], 30)).await.unwrap().verification;
+    assert_eq!(found.verdict, Verdict::Proved, "{:#?} {:#?}", found.differences, found.obstacles);
+    assert_eq!(found.compared.rows, made.manifest.totals.rows, "all rows were digested as stored");
+    let loaded = found.sample.unwrap();
+    assert_eq!((loaded.seed, loaded.named.join(",").as_str()), (7, "app.wide"));
+    assert!(loaded.tables > 1 && loaded.rows > 0 && loaded.rows < made.manifest.totals.rows, "{loaded:?}");
+    let unknown = verify(&place.context, &point, &options(&["app.nothing"], 0)).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Usage, "{unknown}");
+    let standing = holdpoint_operations::catalogue::show(&place.context, &point).await.unwrap().standing;
+    assert!(matches!(standing, Standing::Proven { level: Level::Sampled, .. }), "{standing:?}");
+    let left = scratch.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'holdpoint%'");
+    assert_eq!(left, "0", "the scratch databases are gone");
 }
