@@ -9,7 +9,7 @@ use holdpoint_core::DatabaseName;
 use holdpoint_core::progress::Progress;
 use holdpoint_core::verification::Level;
 use holdpoint_operations::backup::{BackupLimits, BackupOptions};
-use holdpoint_operations::verify::{SampleOptions, VerifyOptions};
+use holdpoint_operations::verify::{RestoreAs, SampleOptions, VerifyOptions};
 use holdpoint_operations::{Clock, Context, Source};
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store, Timing};
@@ -127,6 +127,7 @@ impl Invocation {
             jobs: self.settings.jobs(wanted.jobs),
             parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
             sample: wanted.sample.cloned().unwrap_or_default(),
+            restore_as: wanted.restore_as,
         })
     }
 
@@ -163,6 +164,8 @@ pub(crate) struct Verification<'a> {
     pub(crate) jobs: Option<usize>,
     /// What level sampled loads, where that was said.
     pub(crate) sample: Option<&'a SampleOptions>,
+    /// Whose rights the restore shall have.
+    pub(crate) restore_as: Option<RestoreAs>,
 }
 
 /// Makes the options of a backup of the whole database, as a guarded run needs it.

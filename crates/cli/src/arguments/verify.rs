@@ -3,9 +3,14 @@
 use clap::Args;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::Level;
-use holdpoint_operations::verify::SampleOptions;
+use holdpoint_operations::verify::{RestoreAs, SampleOptions};
 
 use super::{catalogue::POINTS, jobs, level};
+
+/// Reads whose rights a restore shall have.
+fn restore_as(text: &str) -> Result<RestoreAs, String> {
+    text.parse()
+}
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]
@@ -18,6 +23,7 @@ Examples:
   holdpoint verify
   holdpoint verify 20261121T024300Z-k3f9 --level stored
   holdpoint verify --level sampled --tables shop.orders --tables shop.customers --sample 5
+  holdpoint verify --as rds
   holdpoint verify latest --scratch-url postgresql://admin@scratch.example.com/postgres"))]
 pub(crate) struct VerifyArguments {
     /// Verify this restore point.
@@ -35,6 +41,10 @@ pub(crate) struct VerifyArguments {
     /// Level sampled: choose the same share again (the record of a verification names its seed).
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
+    /// Restore with the rights of the database's owner, or of a master user of Amazon RDS, instead of a superuser's; what
+    /// such a role is refused makes the verdict "could not run", and is listed.
+    #[arg(long = "as", value_name = "ROLE", value_parser = restore_as)]
+    pub(crate) restore_as: Option<RestoreAs>,
     /// Check this many pieces at a time.
     #[arg(long, short, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<usize>,

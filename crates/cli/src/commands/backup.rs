@@ -35,6 +35,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
         replace_missing_locale: false,
         jobs: arguments.limits.jobs.and_then(Jobs::number),
         sample: None,
+        restore_as: None,
     });
     // What would fail afterwards is refused before.
     let verification = verification.map(|wanted| invocation.verify_options(&wanted)).transpose()?;

@@ -24,6 +24,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         replace_missing_locale: arguments.replace_missing_locale,
         jobs: arguments.limits.jobs.and_then(Jobs::number),
         sample: None,
+        restore_as: None,
     })?;
     let mut backup = whole(arguments.compress, settings.limits(&arguments.limits));
     backup.retain_until = invocation.retain_until();

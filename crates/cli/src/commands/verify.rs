@@ -16,12 +16,16 @@ pub(super) async fn run(invocation: &Invocation, arguments: &VerifyArguments) ->
     if sample.is_some() && arguments.level != Level::Sampled {
         return Err(Failure::usage("--sample, --tables and --seed need --level sampled", "add --level sampled"));
     }
+    if arguments.restore_as.is_some() && arguments.level != Level::Full {
+        return Err(Failure::usage("--as needs level full, which restores everything", "leave --level out"));
+    }
     let options = invocation.verify_options(&Verification {
         level: arguments.level,
         scratch_url: arguments.scratch_url.as_deref(),
         replace_missing_locale: arguments.replace_missing_locale,
         jobs: arguments.jobs,
         sample: sample.as_ref(),
+        restore_as: arguments.restore_as,
     })?;
     let context = invocation.context(false).await?;
     let point = selection::resolve(&context, &arguments.point).await?;

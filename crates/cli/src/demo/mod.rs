@@ -127,6 +127,7 @@ impl Story<'_> {
             jobs,
             parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
             sample: holdpoint_operations::verify::SampleOptions::default(),
+            restore_as: None,
         };
         let words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"].map(str::to_owned);
         let options = GuardOptions {

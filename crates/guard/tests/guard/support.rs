@@ -177,5 +177,6 @@ pub(crate) fn verify_options(scratch: &Cluster) -> VerifyOptions {
         jobs: 1,
         parallel_above_bytes: holdpoint_operations::PARALLEL_ABOVE_BYTES,
         sample: holdpoint_operations::verify::SampleOptions::default(),
+        restore_as: None,
     }
 }

@@ -117,6 +117,7 @@ async fn load(
         jobs: options.jobs,
         parallel_above_bytes: options.parallel_above_bytes,
         target: TargetKind::New,
+        lesser_role: false,
     };
     let restored = restored::restore_archive(context, expected, settings, &restoring, &manner).await;
     let early = match restored {

@@ -74,6 +74,8 @@ pub(crate) struct Manner {
     /// From how many bytes of rows on several sessions load.
     pub(crate) parallel_above_bytes: u64,
     pub(crate) target: TargetKind,
+    /// The role lacks rights by intention: what it is refused is gathered into [`Error::CouldNotRun`].
+    pub(crate) lesser_role: bool,
 }
 
 /// Restores a point from the repository into a database, every byte checked before it reaches the server.
@@ -90,7 +92,8 @@ pub(crate) async fn restore_archive(
 ) -> Result<(ReadBack, Early), Error> {
     let target = &with_money(target, &expected.manifest).await?;
     let small = expected.manifest.totals.data_bytes < manner.parallel_above_bytes
-        && expected.objects.len() < ONE_TRANSACTION_OBJECTS;
+        && expected.objects.len() < ONE_TRANSACTION_OBJECTS
+        && !manner.lesser_role;
     let by_one = small || expected.manifest.stored_as == PointFormat::Plain;
     // One client program reads what is stored from end to end; several sessions announce their own phases.
     context.progress.phase(Phase::Restoring, by_one.then_some(expected.manifest.archive.bytes));
@@ -99,6 +102,14 @@ pub(crate) async fn restore_archive(
         if holdpoint_engine::can_be_loaded(head.head())? {
             return parallel::restore(context, expected, &head, target, client, manner).await;
         }
+    }
+    if manner.lesser_role {
+        return Err(Error::CouldNotRun {
+            obstacles: vec![Obstacle {
+                reason: "this restore point can only be restored as a whole, by one client program".to_owned(),
+                cure: "verify without --as".to_owned(),
+            }],
+        });
     }
     let read = single::restore(context, expected, target, client, manner.ownership, manner.jobs).await?;
     Ok((read, Early::default()))

@@ -63,8 +63,15 @@ pub(super) async fn restore(
     let tuning = Tuning::choose(target, manner.target, manner.jobs, one_table).await?;
     let statements = Statements::of(head.head());
     let run = async |call: PgRestore, settings: &[(String, String)]| {
+        let call = if manner.lesser_role { call.keep_going() } else { call };
         let ran = call.run_into(target, &Tuning::options(settings), &context.cancel).await;
-        ran.map_err(|error| if error.is_cancelled() { Error::Interrupted } else { error.into() })
+        ran.map_err(|error| match error {
+            error if error.is_cancelled() => Error::Interrupted,
+            holdpoint_postgres::Error::ProgramFailed { stderr_tail, .. } if manner.lesser_role => {
+                Error::CouldNotRun { obstacles: crate::verify::refused(&stderr_tail) }
+            }
+            error => error.into(),
+        })
     };
     let call = || owned(PgRestore::of_file(pg_restore, head.path()), manner.ownership, false);
     let run_listed = async |ids: &[i32]| {

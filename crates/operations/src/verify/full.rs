@@ -15,7 +15,7 @@ use holdpoint_postgres::programs::{ClientProgram, PgRestore, ProgramName};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use super::scratch::{Scratch, could_not_run};
-use super::{VerifyOptions, sample};
+use super::{VerifyOptions, lesser, sample};
 use crate::expected::Expected;
 use crate::restored::{self, Early, HeadFile, Manner, Ownership, TargetKind};
 use crate::{Context, Error, database_properties};
@@ -66,7 +66,7 @@ pub(super) async fn compare(
     expected: &Expected,
     options: &VerifyOptions,
     programs: &Programs,
-    scratch: &Scratch,
+    scratch: &mut Scratch,
 ) -> Result<Findings, Error> {
     let progress = context.progress.as_ref();
     let mut findings = Findings { notes: scratch.notes.clone(), ..Findings::default() };
@@ -79,11 +79,19 @@ pub(super) async fn compare(
         jobs: options.jobs,
         parallel_above_bytes: options.parallel_above_bytes,
         target: TargetKind::Scratch,
+        lesser_role: options.restore_as.is_some(),
     };
     let mut early = Early::default();
     findings.read = if whole {
+        let restorer = match options.restore_as {
+            Some(kind) => {
+                findings.notes.push(format!("restored with the rights of {kind}"));
+                lesser::role(context, expected, scratch, &target, kind).await?
+            }
+            None => target.clone(),
+        };
         let (read, digested) =
-            restored::restore_archive(context, expected, &target, &programs.restoring, &manner).await?;
+            restored::restore_archive(context, expected, &restorer, &programs.restoring, &manner).await?;
         early = digested;
         read
     } else if options.level == Level::Sampled {

@@ -2,6 +2,7 @@
 
 mod feasible;
 mod full;
+mod lesser;
 mod plan;
 mod run;
 mod sample;
@@ -14,6 +15,8 @@ use holdpoint_postgres::scratch::ScratchOptions;
 use serde::Serialize;
 
 pub use feasible::feasible;
+pub use lesser::RestoreAs;
+pub(crate) use lesser::refused;
 pub use plan::plan;
 pub use run::verify;
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
@@ -41,6 +44,8 @@ impl Default for SampleOptions {
 pub struct VerifyOptions {
     /// How far to go.
     pub level: Level,
+    /// Restore with fewer rights than the scratch server's role has, for level *full*.
+    pub restore_as: Option<RestoreAs>,
     /// What is loaded, for level *sampled*.
     pub sample: SampleOptions,
     /// The scratch server.

@@ -40,7 +40,10 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
         started_at,
         took_ms: 0,
         restore_took_ms: None,
-        measured_on: format!("scratch server: {}", plan.scratch),
+        measured_on: match options.restore_as {
+            Some(kind) => format!("scratch server: {}, with the rights of {kind}", plan.scratch),
+            None => format!("scratch server: {}", plan.scratch),
+        },
         manifest_sha256,
         archive_sha256: None,
         bytes_read: 0,
@@ -79,10 +82,10 @@ async fn attempt(
     }
     let programs = Programs::find(context, options, expected).await?;
     context.progress.phase(Phase::StartingScratch, None);
-    let scratch = Scratch::start(context, expected, options).await?;
+    let mut scratch = Scratch::start(context, expected, options).await?;
     let local = matches!(options.scratch, ScratchOptions::Local(_));
     let found = tokio::select! {
-        found = full::compare(context, expected, options, &programs, &scratch) => found,
+        found = full::compare(context, expected, options, &programs, &mut scratch) => found,
         () = context.cancel.cancelled() => Err(Error::Interrupted),
     };
     match (scratch.stop().await, found) {

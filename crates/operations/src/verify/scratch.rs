@@ -26,7 +26,7 @@ pub(super) struct Scratch {
     /// An empty database of the source's encoding and locale.
     pub(super) restored: ConnectionSettings,
     pub(super) notes: Vec<String>,
-    made_roles: Vec<String>,
+    pub(super) made_roles: Vec<String>,
 }
 
 pub(super) fn could_not_run(reason: impl Into<String>, cure: impl Into<String>) -> Error {

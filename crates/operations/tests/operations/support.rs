@@ -80,5 +80,6 @@ pub(crate) fn verify_options(scratch: &Cluster, level: Level) -> VerifyOptions {
         jobs: 2,
         parallel_above_bytes: 0,
         sample: holdpoint_operations::verify::SampleOptions::default(),
+        restore_as: None,
     }
 }

@@ -6,7 +6,7 @@ use holdpoint_core::verification::{Level, Standing, Verdict};
 use holdpoint_operations::ErrorKind;
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::{RestoreOptions, restore};
-use holdpoint_operations::verify::{SampleOptions, VerifyOptions, verify};
+use holdpoint_operations::verify::{RestoreAs, SampleOptions, VerifyOptions, verify};
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_testkit::{Cluster, ClusterOptions, sample};
 
@@ -191,4 +191,43 @@ async fn a_sample_loads_what_is_named_and_a_share_and_notices_what_differs() {
     assert!(matches!(standing, Standing::Proven { level: Level::Sampled, .. }), "{standing:?}");
     let left = scratch.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'holdpoint%'");
     assert_eq!(left, "0", "the scratch databases are gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_with_fewer_rights_restores_what_it_may_and_says_what_it_may_not() {
+    let cluster = Cluster::start(ClusterOptions::major(17));
+    cluster.create_database("plain");
+    cluster.psql(
+        "plain",
+        "CREATE ROLE app; CREATE SCHEMA s AUTHORIZATION app; CREATE TABLE s.t (id int PRIMARY KEY, body text);
+         ALTER TABLE s.t OWNER TO app; INSERT INTO s.t SELECT n, md5(n::text) FROM generate_series(1, 1000) n;
+         CREATE SEQUENCE s.q OWNED BY s.t.id; SELECT lo_from_bytea(70000, 'large'); ALTER LARGE OBJECT 70000 OWNER TO app;
+         ALTER TABLE s.t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON s.t USING (id > 5);",
+    );
+    let place = support::place("lesser").await;
+    let source = support::source(&cluster, "plain");
+    let scratch = Cluster::start(ClusterOptions::major(17));
+    for kind in [RestoreAs::Owner, RestoreAs::Rds] {
+        let context = holdpoint_operations::Context { seed: kind as u64, ..place.context.clone() };
+        let point = backup(&context, &source, &support::backup_options()).await.unwrap().manifest.id;
+        let options = VerifyOptions { restore_as: Some(kind), ..support::verify_options(&scratch, Level::Full) };
+        let found = verify(&context, &point, &options).await.unwrap().verification;
+        assert_eq!(found.verdict, Verdict::Proved, "{kind}: {:#?} {:#?}", found.obstacles, found.differences);
+        assert!(found.measured_on.ends_with(&format!("with the rights of {kind}")), "{}", found.measured_on);
+    }
+    cluster.psql(
+        "plain",
+        "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+         CREATE EVENT TRIGGER watched ON ddl_command_end EXECUTE FUNCTION f();",
+    );
+    let context = holdpoint_operations::Context { seed: 99, ..place.context.clone() };
+    let point = backup(&context, &source, &support::backup_options()).await.unwrap().manifest.id;
+    let options = VerifyOptions { restore_as: Some(RestoreAs::Rds), ..support::verify_options(&scratch, Level::Full) };
+    let found = verify(&context, &point, &options).await.unwrap().verification;
+    assert_eq!(found.verdict, Verdict::CouldNotRun);
+    let named = found.obstacles.iter().any(|one| one.reason.contains("EVENT TRIGGER watched"));
+    assert!(named, "{:#?}", found.obstacles);
+    let left =
+        scratch.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'holdpoint%' OR rolname = 'app'");
+    assert_eq!(left, "0", "the roles are gone");
 }

@@ -199,6 +199,13 @@ impl ConnectionSettings {
         Self { database: name.into(), ..self.clone() }
     }
 
+    /// Gives the same settings for another role, with its password.
+    #[must_use]
+    pub fn with_role(&self, user: impl Into<String>, password: Secret) -> Self {
+        let with = |server: &Server| Server { password: Some(password.clone()), ..server.clone() };
+        Self { user: user.into(), servers: self.servers.iter().map(with).collect(), ..self.clone() }
+    }
+
     /// Gives the same settings with a name for `pg_stat_activity`.
     #[must_use]
     pub fn with_application_name(&self, name: impl Into<String>) -> Self {

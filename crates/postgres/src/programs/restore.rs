@@ -39,19 +39,20 @@ pub struct PgRestore {
     client: ClientProgram,
     archive: Option<PathBuf>,
     arguments: Vec<OsString>,
+    keeps_going: bool,
 }
 
 impl PgRestore {
     /// Reads the archive of this file; a directory for the directory format.
     #[must_use]
     pub fn of_file(client: &ClientProgram, archive: &Path) -> Self {
-        Self { client: client.clone(), archive: Some(archive.to_owned()), arguments: Vec::new() }
+        Self { client: client.clone(), archive: Some(archive.to_owned()), arguments: Vec::new(), keeps_going: false }
     }
 
     /// Reads the archive from a pipe: forward only, so neither parallel nor in another order.
     #[must_use]
     pub fn of_stdin(client: &ClientProgram) -> Self {
-        Self { client: client.clone(), archive: None, arguments: Vec::new() }
+        Self { client: client.clone(), archive: None, arguments: Vec::new(), keeps_going: false }
     }
 
     /// Restores only this section; may be called again for another.
@@ -104,19 +105,28 @@ impl PgRestore {
         self.with("--single-transaction")
     }
 
+    /// Goes on after an error instead of stopping at the first; the program still fails at its end.
+    #[must_use]
+    pub fn keep_going(self) -> Self {
+        Self { keeps_going: true, ..self }
+    }
+
     /// Restores as this role.
     #[must_use]
     pub fn role(self, role: &str) -> Self {
         self.with(format!("--role={role}"))
     }
 
-    /// Gives the program that restores into the database of the settings and stops at the first error; with a piped
+    /// Gives the program that restores into the database of the settings and, unless told to
+    /// [keep going](Self::keep_going), stops at the first error; with a piped
     /// stdin where the archive comes from there.
     #[must_use]
     pub fn into_database(&self, settings: &ConnectionSettings, session_options: &str) -> Program {
-        let program = connected(&self.client, settings, session_options)
-            .argument("--exit-on-error")
-            .argument(format!("--dbname={}", database_argument(settings.database())));
+        let mut program = connected(&self.client, settings, session_options);
+        if !self.keeps_going {
+            program = program.argument("--exit-on-error");
+        }
+        let program = program.argument(format!("--dbname={}", database_argument(settings.database())));
         self.finish(program).stdout(Stdout::Tail)
     }
 

@@ -120,6 +120,9 @@ pub(super) async fn compare(
         encoding: expected.manifest.server.encoding.clone(),
         lc_monetary: Some(expected.manifest.server.lc_monetary.clone()),
         large_objects,
+        // Others may write until the fence is up.
+        quiet: false,
+        one_at_a_time: false,
     };
     let progress = Arc::clone(&context.progress);
     let now = digest_database(settings, &readable, &options, progress, &context.cancel).await?;
