@@ -201,7 +201,7 @@ async fn a_role_with_fewer_rights_restores_what_it_may_and_says_what_it_may_not(
         "plain",
         "CREATE ROLE app; CREATE SCHEMA s AUTHORIZATION app; CREATE TABLE s.t (id int PRIMARY KEY, body text);
          ALTER TABLE s.t OWNER TO app; INSERT INTO s.t SELECT n, md5(n::text) FROM generate_series(1, 1000) n;
-         CREATE SEQUENCE s.q OWNED BY s.t.id; SELECT lo_from_bytea(70000, 'large'); ALTER LARGE OBJECT 70000 OWNER TO app;
+         CREATE SEQUENCE s.q; ALTER SEQUENCE s.q OWNER TO app; SELECT lo_from_bytea(70000, 'large'); ALTER LARGE OBJECT 70000 OWNER TO app;
          ALTER TABLE s.t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON s.t USING (id > 5);",
     );
     let place = support::place("lesser").await;
@@ -217,7 +217,7 @@ async fn a_role_with_fewer_rights_restores_what_it_may_and_says_what_it_may_not(
     }
     cluster.psql(
         "plain",
-        "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+        "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; ALTER FUNCTION f() OWNER TO app;
          CREATE EVENT TRIGGER watched ON ddl_command_end EXECUTE FUNCTION f();",
     );
     let context = holdpoint_operations::Context { seed: 99, ..place.context.clone() };
