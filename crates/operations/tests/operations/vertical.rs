@@ -217,8 +217,8 @@ async fn a_role_with_fewer_rights_restores_what_it_may_and_says_what_it_may_not(
     }
     cluster.psql(
         "plain",
-        "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; ALTER FUNCTION f() OWNER TO app;
-         CREATE EVENT TRIGGER watched ON ddl_command_end EXECUTE FUNCTION f();",
+        "CREATE FUNCTION s.f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; ALTER FUNCTION s.f() OWNER TO app;
+         CREATE EVENT TRIGGER watched ON ddl_command_end EXECUTE FUNCTION s.f();",
     );
     let context = holdpoint_operations::Context { seed: 99, ..place.context.clone() };
     let point = backup(&context, &source, &support::backup_options()).await.unwrap().manifest.id;
