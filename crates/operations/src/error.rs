@@ -305,6 +305,9 @@ impl Error {
                     .to_owned(),
             ),
             Self::Pooler { instead, .. } => Some(format!("{instead}; or set DIRECT_URL")),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("free some disk, or name another directory for temporary files in TMPDIR".to_owned())
+            }
             Self::CannotRead { role, .. } => {
                 Some(format!("GRANT pg_read_all_data TO \"{role}\"; large objects need their owner or a superuser"))
             }

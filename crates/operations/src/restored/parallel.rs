@@ -11,7 +11,7 @@ use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, RestoreSection};
 
 use super::tuning::Tuning;
-use super::{Early, HeadFile, Manner, codec, digest_options, owned};
+use super::{Early, HeadFile, Manner, TargetKind, codec, digest_options, owned};
 use crate::expected::Expected;
 use crate::{Context, Error};
 
@@ -48,7 +48,7 @@ impl Statements {
 /// Restores an archive: its pre-data section, rows and large objects by `jobs` sessions, what else is in the data
 /// section, the post-data section by `jobs` sessions.
 ///
-/// Rows are digested while indexes are made. On failure the target holds a part of it.
+/// On a scratch server rows are digested while indexes are made. On failure the target holds a part of it.
 pub(super) async fn restore(
     context: &Context,
     expected: &Expected,
@@ -60,7 +60,7 @@ pub(super) async fn restore(
     let total: u64 = expected.tables.iter().map(|table| table.data_bytes).sum();
     let largest = expected.tables.iter().map(|table| table.data_bytes).max().unwrap_or(0);
     let one_table = largest.saturating_mul(manner.jobs as u64) > total;
-    let tuning = Tuning::choose(target, manner.target, manner.jobs, one_table).await?;
+    let tuning = Tuning::choose(target, manner.jobs, one_table).await?;
     let statements = Statements::of(head.head());
     let run = async |call: PgRestore, settings: &[(String, String)]| {
         let call = if manner.lesser_role { call.keep_going() } else { call };
@@ -90,10 +90,14 @@ pub(super) async fn restore(
     let settings = [tuning.session.as_slice(), tuning.indexes.as_slice()].concat();
     let options =
         DigestOptions { large_objects: false, one_at_a_time: true, ..digest_options(&expected.manifest, manner.jobs) };
-    let (made, early) = tokio::join!(
-        run(call().section(RestoreSection::PostData).jobs(jobs), &settings),
-        Early::digest(context, target, &expected.tables, &options),
-    );
+    let post_data = run(call().section(RestoreSection::PostData).jobs(jobs), &settings);
+    // A key is made under a lock that no reader shares: with one table both would only wait for each other. And who
+    // waits for a new database is served by its indexes first.
+    if one_table || manner.target == TargetKind::New {
+        post_data.await?;
+        return Ok((read, Early::default()));
+    }
+    let (made, early) = tokio::join!(post_data, Early::digest(context, target, &expected.tables, &options));
     made?;
     // What failed here is tried again when everything is compared, and says so there.
     Ok((read, early.unwrap_or_default()))
@@ -109,7 +113,7 @@ pub(super) async fn load_some(
     manner: &Manner,
     only: &BTreeSet<i32>,
 ) -> Result<ReadBack, Error> {
-    let tuning = Tuning::choose(target, manner.target, manner.jobs, false).await?;
+    let tuning = Tuning::choose(target, manner.jobs, false).await?;
     let call = owned(PgRestore::of_file(pg_restore, head.path()), manner.ownership, false);
     let call = call.section(RestoreSection::PreData);
     call.run_into(target, &Tuning::options(&tuning.session), &context.cancel).await?;

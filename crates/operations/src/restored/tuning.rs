@@ -31,21 +31,18 @@ impl Tuning {
     /// Chooses the settings by what the server has.
     ///
     /// `one_table`: a single table is most of the data, so that its indexes are made one after the other.
-    pub(super) async fn choose(
-        target: &ConnectionSettings,
-        kind: TargetKind,
-        jobs: usize,
-        one_table: bool,
-    ) -> Result<Self, Error> {
+    pub(super) async fn choose(target: &ConnectionSettings, jobs: usize, one_table: bool) -> Result<Self, Error> {
         let session = Session::connect(target, &SessionPurpose::new("holdpoint restore")).await?;
         let sql = "SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')), \
-                   pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem'))";
+                   pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')), \
+                   (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)";
         let row = session.query_one("reading the target's memory settings", sql, &[]).await?;
         session.close().await;
-        Ok(Self::of(kind, jobs, one_table, row.get(0), row.get(1)))
+        // Grants are there before the rows: one that keeps an owner from emptying his table binds all but superusers.
+        Ok(Self { freeze: row.get(2), ..Self::of(jobs, one_table, row.get(0), row.get(1)) })
     }
 
-    fn of(kind: TargetKind, jobs: usize, one_table: bool, shared_buffers: i64, maintenance: i64) -> Self {
+    fn of(jobs: usize, one_table: bool, shared_buffers: i64, maintenance: i64) -> Self {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         // Shared buffers are about a quarter of what a server may use; half of that again, over all jobs, is there
         // while nobody else works on it.
@@ -59,7 +56,7 @@ impl Tuning {
         Self {
             session: vec![pair("synchronous_commit", "off".to_owned()), pair("xmloption", "content".to_owned())],
             indexes,
-            freeze: kind == TargetKind::Scratch,
+            freeze: false,
         }
     }
 
@@ -76,7 +73,7 @@ mod tests {
     #[test]
     fn memory_for_indexes_grows_with_the_server_and_never_shrinks() {
         let memory = |jobs, buffers: i64, now: i64| {
-            let tuning = Tuning::of(TargetKind::New, jobs, false, buffers * MIB, now * MIB);
+            let tuning = Tuning::of(jobs, false, buffers * MIB, now * MIB);
             tuning.indexes[0].1.clone()
         };
         assert_eq!(memory(2, 128, 64), format!("{}kB", 64 * 1024));

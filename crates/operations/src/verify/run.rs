@@ -141,6 +141,12 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>, part
             disprove(verification, &key, "the object is missing");
             Ok(())
         }
+        // A temporary file that cannot be written says nothing of the restore point.
+        Err(error @ Error::Io { .. }) => {
+            let cure = "free some disk, or name another directory for temporary files in TMPDIR".to_owned();
+            verification.obstacles.push(Obstacle { reason: chain(&error), cure });
+            Ok(())
+        }
         Err(Error::Postgres(error)) => judge_postgres(verification, error, partial),
         Err(error) => Err(error),
     }
