@@ -3,14 +3,17 @@
 //! The index accounts for every byte of an archive: the head by its hash, pieces by theirs, and the frames between
 //! them, which follow from the records, byte by byte. So no second parser is asked, and nothing is skipped.
 
+mod outlet;
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use holdpoint_archive::{
-    Adler32, COPY_END, Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects, open_table,
+    Codec, Head, close_large_objects, close_list, open_large_object, open_large_objects, open_table,
 };
-use holdpoint_core::digest::{ColumnOrder, RowDigest, RowDigester, StreamHash};
+use holdpoint_core::digest::{ColumnOrder, RowDigester};
 use holdpoint_core::fingerprint::{object_name, qualified};
 use holdpoint_core::index::{
     IndexRecord, LargeObjectBlockRecord, LargeObjectRecord, ObjectRecord, PieceRecord, TableRecord,
@@ -22,7 +25,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{Feed, Permit};
+pub(crate) use self::outlet::Outlet;
+use self::source::{OpenList, Source};
+use crate::load::Permit;
 use crate::piece_check::{Checked, PieceCheck};
 use crate::{ArchiveSource, Contents, Error, IndexReader};
 
@@ -72,16 +77,6 @@ pub async fn read_back(
     }
 }
 
-/// Where the checked parts of an archive go.
-pub(crate) enum Outlet {
-    /// Nowhere: they are only checked.
-    Nowhere,
-    /// As they are stored, in order.
-    Stored(mpsc::Sender<Bytes>),
-    /// Decoded, into the sessions of a load.
-    Load(Box<Feed>),
-}
-
 /// Walks an archive from its first byte to its last, as the index accounts for it.
 pub(crate) async fn walk(
     source: ArchiveSource,
@@ -107,57 +102,6 @@ pub(crate) async fn walk(
         found: ReadBack::default(),
     };
     walk.run(archive, index).await
-}
-
-struct Source<'a> {
-    source: ArchiveSource,
-    buffer: BytesMut,
-    position: u64,
-    flat: Sha256,
-    progress: Option<&'a dyn Progress>,
-}
-
-impl Source<'_> {
-    /// Takes exactly `length` bytes; `None` when the object ends before.
-    async fn take(&mut self, length: usize) -> Result<Option<Bytes>, Error> {
-        while self.buffer.len() < length {
-            let Some(chunk) = self.source.next_chunk().await? else { return Ok(None) };
-            self.flat.update(&chunk);
-            if let Some(progress) = self.progress {
-                progress.advance(chunk.len() as u64);
-            }
-            self.buffer.extend_from_slice(&chunk);
-        }
-        self.position += length as u64;
-        Ok(Some(self.buffer.split_to(length).freeze()))
-    }
-
-    async fn at_end(&mut self) -> Result<bool, Error> {
-        Ok(!self.buffer.has_remaining() && self.source.next_chunk().await?.is_none())
-    }
-}
-
-/// The chunk list that is being read.
-struct OpenList {
-    adler: Adler32,
-    raw_bytes: u64,
-    digest: RowDigest,
-    giant: Option<RowDigester>,
-    within_row: bool,
-    hash: StreamHash,
-}
-
-impl OpenList {
-    fn new() -> Self {
-        Self {
-            adler: Adler32::EMPTY,
-            raw_bytes: 0,
-            digest: RowDigest::default(),
-            giant: None,
-            within_row: false,
-            hash: StreamHash::default(),
-        }
-    }
 }
 
 /// Whether an object is a table's rows.
@@ -280,13 +224,6 @@ impl Walk<'_> {
         }
     }
 
-    async fn pass(&mut self, bytes: Bytes) -> Result<(), Error> {
-        match &mut self.outlet {
-            Outlet::Stored(tee) => tee.send(bytes).await.map_err(|_| Error::NobodyReads),
-            Outlet::Nowhere | Outlet::Load(_) => Ok(()),
-        }
-    }
-
     async fn head(&mut self, archive: &ArchiveObject) -> Result<Head, Error> {
         let bytes = self.exactly(archive.head_bytes).await?;
         let found = hex::encode(Sha256::digest(&bytes));
@@ -297,7 +234,7 @@ impl Walk<'_> {
         if head.len() != bytes.len() {
             return Err(self.damaged("the contents end before the head does".to_owned()));
         }
-        self.pass(bytes).await?;
+        self.outlet.pass(bytes).await?;
         Ok(head)
     }
 
@@ -308,7 +245,7 @@ impl Walk<'_> {
         if bytes != expected {
             return Err(self.damaged(format!("{what} is not as written")));
         }
-        self.pass(bytes).await
+        self.outlet.pass(bytes).await
     }
 
     /// Opens the chunk list that a record belongs to, unless it is open.
@@ -372,25 +309,9 @@ impl Walk<'_> {
             let Some(InWork { record, work, in_order, permit }) = self.window.pop_front() else { break };
             let checked = work.await.map_err(Error::Worker)?.map_err(|reason| self.damaged_at(&record, reason))?;
             self.account(&record, &checked, in_order)?;
-            self.hand_on(&record, checked, permit).await?;
+            self.outlet.hand_on(&record, checked, permit).await?;
         }
         Ok(())
-    }
-
-    async fn hand_on(&mut self, record: &PieceRecord, checked: Checked, permit: Option<Permit>) -> Result<(), Error> {
-        let feed = match &mut self.outlet {
-            Outlet::Nowhere => return Ok(()),
-            Outlet::Stored(_) => return self.pass(checked.stored).await,
-            Outlet::Load(feed) => feed,
-        };
-        let mut raw = checked.raw.unwrap_or_default();
-        if let Some(oid) = record.large_object {
-            return feed.object(oid, raw, permit).await;
-        }
-        if record.end {
-            raw.truncate(raw.len().saturating_sub(COPY_END.len()));
-        }
-        feed.rows(record, raw, permit).await
     }
 
     fn account(&mut self, record: &PieceRecord, checked: &Checked, in_order: bool) -> Result<(), Error> {
