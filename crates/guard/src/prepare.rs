@@ -105,7 +105,7 @@ impl Preparation<'_> {
                 error => error.into(),
             })?;
         }
-        let made = backup(self.context, self.source, &options).await?;
+        let made = Box::pin(backup(self.context, self.source, &options)).await?;
         let point = made.manifest.id;
         self.pin(&point, ledger).await?;
         let (verification, obstacles) = self.prove(&point).await?;
@@ -135,7 +135,7 @@ impl Preparation<'_> {
 
     /// Verifies the point: the record, and the obstacles where it could not run. A disproof is an error.
     async fn prove(&self, point: &PointId) -> Result<(Option<Verification>, Option<Vec<Obstacle>>), Error> {
-        let verification = match verify(self.context, point, &self.proof()).await {
+        let verification = match Box::pin(verify(self.context, point, &self.proof())).await {
             Ok(report) => report.verification,
             Err(error) if matches!(error.kind(), ErrorKind::Postgres | ErrorKind::CouldNotRun) => {
                 let cure = error.hint().unwrap_or_else(|| format!("try it alone: holdpoint verify {point}"));

@@ -160,6 +160,11 @@ impl Begun {
             copied = copy_out(*plan, &self.snapshot, contents, &mut writer, pace, progress, &cancel) => copied,
             lost = watch(&self.snapshot) => Err(lost),
         };
+        // As the program does: what was copied under a lost snapshot is worth nothing, however quick the copy was.
+        let copied = match copied {
+            Ok(()) => self.snapshot.ping().await.map_err(Error::from),
+            failed => failed,
+        };
         if let Err(error) = copied {
             writer.abort().await?;
             let left: Vec<_> = std::fs::read_dir(directory.path().join("db")).into_iter().flatten().collect();

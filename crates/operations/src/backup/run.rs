@@ -41,7 +41,8 @@ pub async fn backup(context: &Context, source: &Source, options: &BackupOptions)
     // What ends this backup alone must not end what else the caller does.
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
     let work = Backup { context, options, jobs, pace, programs, checked, began };
-    work.run(session).await
+    // Boxed, as it is large: whoever awaits it may have little stack.
+    Box::pin(work.run(session)).await
 }
 
 pub(super) struct Programs {

@@ -31,7 +31,8 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
     let stored = manifest(context, point).await?;
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;
-    let outcome = attempt(context, stored, options, &plan).await;
+    // Boxed, as it is large: whoever awaits it may have little stack.
+    let outcome = Box::pin(attempt(context, stored, options, &plan)).await;
     let mut verification = Verification {
         format: FORMAT,
         point: point.clone(),
