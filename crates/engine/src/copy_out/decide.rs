@@ -74,13 +74,14 @@ pub async fn decide(
         Err(stop) => {
             let back = "ROLLBACK TO SAVEPOINT holdpoint_decision; RELEASE SAVEPOINT holdpoint_decision";
             session.run(WHAT, back).await?;
-            match stop {
-                Stop::Pass(why) => Ok(Decision::PassThrough(why)),
-                Stop::Failed(Error::Postgres(error)) if error.sqlstate().is_some() => {
-                    Ok(Decision::PassThrough(refusal(&error)))
-                }
-                Stop::Failed(error) => Err(error),
-            }
+            let why = match stop {
+                Stop::Pass(why) => why,
+                Stop::Failed(Error::Postgres(error)) if error.sqlstate().is_some() => refusal(&error),
+                Stop::Failed(error) => return Err(error),
+            };
+            // pg_dump's own locks came after the snapshot, too.
+            rewritten(session, contents).await?;
+            Ok(Decision::PassThrough(why))
         }
     }
 }
@@ -104,12 +105,11 @@ async fn judge(
     let session = snapshot.session();
     let relations = relations(session, head, contents).await?;
     if options.jobs < 2 {
-        rewritten(session, &relations).await?;
         return Err(pass("one job was asked for"));
     }
     known(head, contents, &relations)?;
     lock(session, &relations, has_ended).await?;
-    rewritten(session, &relations).await?;
+    rewritten(session, contents).await?;
     let oids: Vec<u32> = relations.keys().copied().collect();
     let sizes: BTreeMap<u32, DiskSize> = relations::disk_sizes(session, &oids).await?.into_iter().collect();
     let Some((blocks, objects)) = large_objects::blocks(session, head).await? else {
@@ -188,14 +188,16 @@ async fn lock(
 
 /// Fails when a table was truncated or rewritten between the snapshot and the locks: its rows are gone for the
 /// snapshot, and pg_dump itself would store it as empty without a word.
-async fn rewritten(session: &Session, relations: &BTreeMap<u32, Relation>) -> Result<(), Error> {
-    let oids: Vec<u32> = relations.keys().copied().collect();
+async fn rewritten(session: &Session, contents: &Contents) -> Result<(), Error> {
+    let oids: Vec<u32> = contents.tables.values().map(|plan| plan.oid).collect();
+    let then: BTreeMap<u32, u32> = relations::file_nodes(session, &oids).await?.into_iter().collect();
     let now: BTreeMap<u32, u32> = relations::current_file_nodes(session, &oids).await?.into_iter().collect();
-    let rewritten = relations
-        .values()
-        .find(|then| then.file_node != 0 && now.get(&then.oid).is_some_and(|now| *now != then.file_node));
-    match rewritten {
-        Some(relation) => Err(Error::Rewritten { table: relation.quoted.clone() }),
+    let changed = |oid: &u32| match (then.get(oid), now.get(oid)) {
+        (Some(then), Some(now)) => *then != 0 && then != now,
+        _ => false,
+    };
+    match contents.tables.values().find(|plan| changed(&plan.oid)) {
+        Some(plan) => Err(Error::Rewritten { table: qualified(Some(&plan.schema), &plan.name) }),
         None => Ok(()),
     }
 }

@@ -175,3 +175,24 @@ async fn without_its_coordinator_a_copy_ends_at_once() {
     let error = begun.copy_told(Arc::new(told)).await.err().expect("the snapshot is gone");
     assert!(matches!(error, Error::Postgres(_)), "{error:?}");
 }
+
+/// Somebody waits for a lock, so pg_dump goes on; it would store the other table, whose rows are gone, as empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_table_is_noticed_also_where_pg_dump_goes_on() {
+    let name = "trouble_truncated_refused";
+    let (cluster, begun) = begun(name).await;
+    // What an application does that loads anew: no committed state of it was ever empty.
+    cluster.psql(
+        name,
+        "BEGIN; TRUNCATE public.small_one; INSERT INTO public.small_one SELECT generate_series(1, 100); COMMIT",
+    );
+    let mut waiting = None;
+    let decided =
+        begun.decide(|| waiting = Some(queued(cluster, name, "ALTER TABLE public.two ADD COLUMN more int"))).await;
+    match &decided.decision {
+        Err(Error::Rewritten { table }) => assert_eq!(table, "public.small_one"),
+        other => panic!("{other:?}"),
+    }
+    drop(decided);
+    waiting.unwrap().join().unwrap();
+}

@@ -129,6 +129,13 @@ pub async fn configuration_tables(session: &Session) -> Result<Vec<Configuration
     Ok(rows.iter().map(table).collect())
 }
 
+/// Reads the file nodes that relations have in the transaction's snapshot; 0 for what has no file of its own.
+pub async fn file_nodes(session: &Session, oids: &[u32]) -> Result<Vec<(u32, u32)>, Error> {
+    let sql = "SELECT oid, relfilenode FROM pg_catalog.pg_class WHERE oid = ANY ($1)";
+    let rows = session.query("reading the tables' files", sql, &[&oids]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// Reads the file nodes that relations have *now*, not in the snapshot; takes no lock. Those that are gone are left out.
 pub async fn current_file_nodes(session: &Session, oids: &[u32]) -> Result<Vec<(u32, u32)>, Error> {
     let sql = "SELECT wanted.oid, pg_catalog.pg_relation_filenode(wanted.oid::pg_catalog.regclass) \
