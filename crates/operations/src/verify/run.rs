@@ -148,9 +148,28 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>, part
             verification.obstacles.push(Obstacle { reason: chain(&error), cure });
             Ok(())
         }
-        Err(Error::Postgres(error)) => judge_postgres(verification, error, partial),
+        Err(Error::Engine(holdpoint_engine::Error::Postgres(error))) if !partial && refuses_rows(&error) => {
+            disprove(verification, "restore", &chain(&error));
+            Ok(())
+        }
+        Err(Error::Engine(holdpoint_engine::Error::Postgres(error))) | Err(Error::Postgres(error)) => {
+            judge_postgres(verification, error, partial)
+        }
+        Err(Error::Engine(error @ holdpoint_engine::Error::AnswerLost { .. })) => {
+            let cure = "see the scratch server's log".to_owned();
+            verification.obstacles.push(Obstacle { reason: chain(&error), cure });
+            Ok(())
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Whether a server refused what an archive wanted to load: data that its types do not take, constraints, names that no
+/// restore finds, what checks and functions raise. Resources, rights and the connection say nothing about the archive.
+fn refuses_rows(error: &holdpoint_postgres::Error) -> bool {
+    const CLASSES: [&str; 7] = ["21", "22", "23", "38", "39", "42", "P0"];
+    let refuses = |state: &str| state != "42501" && CLASSES.iter().any(|class| state.starts_with(class));
+    error.sqlstate().is_some_and(refuses)
 }
 
 fn disprove(verification: &mut Verification, name: &str, found: &str) {

@@ -288,3 +288,25 @@ async fn names_that_only_the_server_can_read_are_left_to_pg_restore() {
     let found = verify(&place.context, &made.id, &options).await.unwrap().verification;
     assert_eq!((found.compared.tables, found.bytes_read > 0), (1, true), "{found:#?}");
 }
+
+/// The most common reason why a dump does not restore: a check that finds its table by a search path that no restore has.
+const UNLOADABLE: &str = "
+    CREATE TABLE limits (n int);
+    INSERT INTO limits VALUES (10);
+    CREATE FUNCTION ok(v int) RETURNS boolean LANGUAGE sql AS 'SELECT v <= (SELECT max(n) FROM limits)';
+    CREATE TABLE checked (v int CHECK (ok(v)));
+    INSERT INTO checked SELECT generate_series(1, 10);
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_no_server_takes_are_a_disproof_however_they_are_loaded() {
+    let cluster = Arc::new(Cluster::start(ClusterOptions::major(18)));
+    cluster.create_database_with("unloadable", "TEMPLATE template0");
+    cluster.psql("unloadable", UNLOADABLE);
+    let scene = stored(Arc::clone(&cluster), "unloadable", "unloadable").await;
+    for parallel_above_bytes in [u64::MAX, 0] {
+        let options = VerifyOptions { parallel_above_bytes, ..support::verify_options(&cluster, Level::Full) };
+        let found = verify(&scene.place.context, &scene.point, &options).await.unwrap().verification;
+        assert_eq!(found.verdict, Verdict::Disproved, "{parallel_above_bytes}: {:#?}", found.obstacles);
+    }
+}
