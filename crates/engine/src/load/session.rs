@@ -12,6 +12,7 @@ use crate::Error;
 /// notices that its client is gone, or when what it is doing is done.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const ASK_FOR: u32 = 300;
+const NO_IDLE_LIMIT: &str = "SET idle_session_timeout = 0";
 
 /// Makes sessions that load, all on the one server that the first reached.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) async fn open(target: &ConnectionSettings, session: &[(String, String)]) -> Result<Self, Error> {
         let anchor = Session::connect(target, &SessionPurpose::new("holdpoint restore")).await?;
+        // It says nothing for as long as the others load.
+        anchor.run("setting up the session that stays", NO_IDLE_LIMIT).await?;
         let set =
             |(name, value): &(String, String)| format!("SET {} = {};", quote_identifier(name), quote_literal(value));
         let session = session.iter().map(set).collect();
@@ -36,7 +39,7 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Session, Error> {
         let session = Session::connect(&self.settings, &SessionPurpose::new("holdpoint load")).await?;
         session.pin_text_form().await?;
-        session.run("setting up a loading session", &self.session).await?;
+        session.run("setting up a loading session", &format!("{NO_IDLE_LIMIT}; {}", self.session)).await?;
         Ok(session)
     }
 

@@ -58,9 +58,11 @@ pub(super) fn of_kind(catalog: &str, which: &str) -> String {
     )
 }
 
-/// Connects to a target.
+/// Connects to a target; no limit for idle sessions ends the session while others restore.
 pub(super) async fn connect(settings: &ConnectionSettings) -> Result<Session, Error> {
-    Ok(Session::connect(settings, &SessionPurpose::new("holdpoint restore")).await?)
+    let session = Session::connect(settings, &SessionPurpose::new("holdpoint restore")).await?;
+    session.run("lifting time limits", "SET idle_session_timeout = 0").await?;
+    Ok(session)
 }
 
 /// Refuses a database that holds anything.

@@ -310,3 +310,14 @@ async fn rows_that_no_server_takes_are_a_disproof_however_they_are_loaded() {
         assert_eq!(found.verdict, Verdict::Disproved, "{parallel_above_bytes}: {:#?}", found.obstacles);
     }
 }
+
+/// What is idle while others load must outlive a server's limit for idle sessions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_for_idle_sessions_does_not_end_a_restore() {
+    let scene = scene("idle-limit").await;
+    scene.cluster.psql("postgres", "ALTER SYSTEM SET idle_session_timeout = '1s'");
+    scene.cluster.psql("postgres", "SELECT pg_reload_conf()");
+    let watch = Watch::at(Moment::FirstPiece, || std::thread::sleep(std::time::Duration::from_secs(3)));
+    let report = scene.restore_watched(watch).await.unwrap();
+    assert_eq!(report.compared.unwrap().rows, scene.rows);
+}
