@@ -15,13 +15,17 @@ use super::{Early, HeadFile, Manner, TargetKind, codec, digest_options, owned};
 use crate::expected::Expected;
 use crate::{Context, Error};
 
-/// The entries of the data section that have no block: statements, which pg_restore runs by themselves.
+/// The entries of the data section that have no block: statements, which pg_restore runs by themselves; and what must not
+/// run before the rows are in.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Statements {
     /// Needed by the rows: large objects are created.
     before: Vec<i32>,
     /// Positions of sequences, grants and comments on large objects, statistics.
     after: Vec<i32>,
+    /// Grants on what the pre-data section makes. pg_restore, when it restores all in one, grants after the rows: an owner
+    /// may have taken its own right to write away.
+    grants: Vec<i32>,
 }
 
 impl Statements {
@@ -33,6 +37,9 @@ impl Statements {
         for entry in head.entries() {
             if entry.section != Section::None {
                 section = entry.section;
+            }
+            if section == Section::PreData && entry.description.as_ref() == b"ACL" {
+                found.grants.push(entry.dump_id);
             }
             if section == Section::Data && !entry.has_data {
                 match entry.kind() {
@@ -81,10 +88,13 @@ pub(super) async fn restore(
         let list = list_file(ids)?;
         run(call().use_list(list.path()), &tuning.session).await
     };
-    run(call().section(RestoreSection::PreData), &tuning.session).await?;
+    run(call().section(RestoreSection::PreData).no_privileges(), &tuning.session).await?;
     run_listed(&statements.before).await?;
     let read = rows(context, expected, target, manner, &tuning, None).await?;
     run_listed(&statements.after).await?;
+    if !manner.ownership.no_privileges {
+        run_listed(&statements.grants).await?;
+    }
     context.progress.phase(Phase::BuildingIndexes, None);
     let jobs = u32::try_from(manner.jobs.max(1)).unwrap_or(1);
     let settings = [tuning.session.as_slice(), tuning.indexes.as_slice()].concat();

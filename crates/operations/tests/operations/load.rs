@@ -321,3 +321,26 @@ async fn a_limit_for_idle_sessions_does_not_end_a_restore() {
     let report = scene.restore_watched(watch).await.unwrap();
     assert_eq!(report.compared.unwrap().rows, scene.rows);
 }
+
+/// An owner who took its own right to write away, as from a table of past years, must have it until the rows are in: so
+/// does pg_restore, which grants last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_its_owner_may_only_read_is_restored_by_that_owner() {
+    let cluster = Arc::new(Cluster::start(ClusterOptions::major(18)));
+    cluster.psql("postgres", "CREATE ROLE app LOGIN");
+    cluster.create_database_with("past", "TEMPLATE template0 OWNER app");
+    cluster.psql(
+        "past",
+        "SET ROLE app; CREATE TABLE past (id int PRIMARY KEY); INSERT INTO past SELECT generate_series(1, 100);
+         REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON past FROM app",
+    );
+    let scene = stored(Arc::clone(&cluster), "past", "past").await;
+    cluster.psql("postgres", "ALTER DATABASE target OWNER TO app");
+    let into = ConnectionSettings::resolve(&cluster.url_as("app", "target"), &Environment::default()).unwrap();
+    for parallel_above_bytes in [u64::MAX, 0] {
+        let options = RestoreOptions { into: into.clone(), parallel_above_bytes, ..scene.options() };
+        let report = restore(&scene.place.context, &options).await;
+        assert_eq!(report.unwrap().compared.unwrap().rows, 100, "from {parallel_above_bytes} bytes on in parallel");
+        cluster.psql("target", "DROP TABLE past");
+    }
+}
