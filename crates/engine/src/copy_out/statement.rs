@@ -9,6 +9,9 @@ const SAVEPOINT: &str = "SAVEPOINT holdpoint";
 /// Lets the locks go that were taken since the savepoint, which a release alone does not.
 pub(super) const BACK: &str = "ROLLBACK TO SAVEPOINT holdpoint; RELEASE SAVEPOINT holdpoint";
 
+/// Planning a range of pages locks the table's indexes, on which somebody may be at work.
+const BOUNDED: &str = "SET LOCAL lock_timeout = '10s'";
+
 /// Whether whoever copies must lock, or holds every lock already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Locks {
@@ -26,7 +29,7 @@ pub(super) fn copy(plan: &Plan, portion: &Portion, encoding: &str, locks: Locks)
     let copies: Vec<String> = tables.iter().map(|table| copy_table(table, pages, encoding)).collect();
     let copies = copies.join("; ");
     match locks {
-        Locks::Held => copies,
+        Locks::Held => format!("{SAVEPOINT}; {BOUNDED}; {copies}; {BACK}"),
         Locks::Take => {
             let names: Vec<&str> = tables.iter().map(|table| table.source.as_str()).collect();
             format!("{SAVEPOINT}; {}; {copies}; {BACK}", lock_statement(&names))
@@ -73,7 +76,9 @@ mod tests {
     }
 
     fn held(plan: &Plan, portion: &Portion) -> String {
-        copy(plan, portion, "UTF8", Locks::Held)
+        let sql = copy(plan, portion, "UTF8", Locks::Held);
+        let bounded = sql.strip_prefix("SAVEPOINT holdpoint; SET LOCAL lock_timeout = '10s'; ").unwrap();
+        bounded.strip_suffix("; ROLLBACK TO SAVEPOINT holdpoint; RELEASE SAVEPOINT holdpoint").unwrap().to_owned()
     }
 
     #[test]

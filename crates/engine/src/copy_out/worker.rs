@@ -192,13 +192,13 @@ impl Worker {
 }
 
 /// Makes session and gather usable again after a refusal.
-async fn recover(session: &Session, gather: &mut Gather) -> Result<(), Error> {
+pub(super) async fn recover(session: &Session, gather: &mut Gather) -> Result<(), Error> {
     gather.reset().await;
     Ok(session.run("letting locks go", BACK).await?)
 }
 
 /// Somebody holds an exclusive lock on the table, or waits for one: nobody else may wait behind them.
-fn refused(error: &Error) -> bool {
+pub(super) fn refused(error: &Error) -> bool {
     matches!(error, Error::Postgres(error) if error.sqlstate() == Some("55P03"))
 }
 

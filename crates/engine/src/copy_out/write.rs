@@ -10,8 +10,13 @@ use super::output::{Outcome, Output, Part};
 use super::plan::Portion;
 use super::statement::Locks;
 use super::window::Slot;
-use super::worker::{Crew, copy};
+use super::worker::{Crew, copy, recover, refused};
 use crate::{ArchiveWriter, Contents, Error};
+
+/// How often the coordinator tries to read a range of pages whose table has an index that somebody holds: ten seconds
+/// each. Waiting for ever could be a deadlock that PostgreSQL cannot see: they may wait for a session of ours that waits
+/// until its rows are written, after these.
+const TRIES: u32 = 6;
 
 /// The one who writes.
 pub(super) struct Writer<'a> {
@@ -93,7 +98,18 @@ impl Writer<'_> {
         let mut share = crew.share(portion);
         let session = self.snapshot.session();
         let copying = async {
-            copy(session, crew, &mut gather, portion, Locks::Held, &mut output, &mut share).await?;
+            for tries in 1.. {
+                let mark = output.mark();
+                match copy(session, crew, &mut gather, portion, Locks::Held, &mut output, &mut share).await {
+                    Err(error) if refused(&error) && tries < TRIES && output.back_to(mark) => {
+                        recover(session, &mut gather).await?;
+                    }
+                    copied => {
+                        copied?;
+                        break;
+                    }
+                }
+            }
             crew.complete(&mut share);
             output.end().await
         };

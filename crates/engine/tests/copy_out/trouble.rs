@@ -196,3 +196,66 @@ async fn a_truncated_table_is_noticed_also_where_pg_dump_goes_on() {
     drop(decided);
     waiting.unwrap().join().unwrap();
 }
+
+/// Ranges of pages are planned, and a plan locks the table's indexes, which the coordinator's lock on the table does not
+/// cover: whoever waits to rebuild one waits for a session that waits for its turn to write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_index_that_somebody_waits_to_rebuild_does_not_stop_the_copy_for_ever() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let name = "trouble_reindex";
+    let cluster = Cluster::shared(18);
+    cluster.create_database(name);
+    cluster.psql(
+        name,
+        "CREATE TABLE public.hexed (id int, b bytea);
+         ALTER TABLE public.hexed ALTER b SET STORAGE PLAIN;
+         INSERT INTO public.hexed SELECT i, decode(repeat(md5(i::text), 100), 'hex') FROM generate_series(1, 8000) i;
+         CREATE INDEX hexed_id ON public.hexed (id);",
+    );
+    let mut begun = begin(cluster, name).await;
+    begun.options.codec = holdpoint_archive::Codec::None;
+    begun.options.jobs = 2;
+    begun.options.piece_bytes = 1 << 20;
+    let gate = Arc::new(AtomicBool::new(false));
+    let held = {
+        let gate = Arc::clone(&gate);
+        move || {
+            while !gate.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(5));
+            }
+        }
+    };
+    // The first rows of both sessions stay where they are until the gate is open.
+    let told = Arc::new(Told::default().then(0, held.clone()).then(1, held));
+    let reindex = thread::spawn(move || {
+        let copying = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = 'trouble_reindex' \
+                       AND a.application_name LIKE '%copy' AND l.relation = 'public.hexed_id'::regclass";
+        while cluster.psql(name, copying) != "2" {
+            sleep(Duration::from_millis(10));
+        }
+        let first = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = 'trouble_reindex' \
+                     AND application_name LIKE '%copy' AND query LIKE '%(0,0)%'";
+        assert_eq!(cluster.psql("postgres", first), "1");
+        while cluster.psql(name, copying) != "1" {
+            sleep(Duration::from_millis(10));
+        }
+        let reindex = queued(cluster, name, "REINDEX INDEX public.hexed_id");
+        gate.store(true, Ordering::SeqCst);
+        reindex
+    });
+    let began = Instant::now();
+    let copied = tokio::time::timeout(Duration::from_secs(100), begun.copy_told(Arc::clone(&told) as _)).await;
+    let waits = "SELECT string_agg(a.application_name || ' waits for ' || coalesce(l.relation::regclass::text, l.locktype) \
+                 || ', blocked by ' || (SELECT string_agg(b.application_name, '+') FROM pg_stat_activity b \
+                   WHERE b.pid = ANY (pg_blocking_pids(a.pid))), E'\\n') \
+                 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database()";
+    let stuck = cluster.psql(name, waits);
+    eprintln!("after {:?}: {:?} notes {:?}\n{stuck}", began.elapsed(), copied.is_ok(), told.notes);
+    cluster.psql(
+        "postgres",
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'REINDEX%' AND datname = 'trouble_reindex'",
+    );
+    drop(reindex);
+    // Copied, or given up with a reason: not waiting for ever.
+    assert!(copied.is_ok(), "{stuck}");
+}
