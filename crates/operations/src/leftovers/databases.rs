@@ -190,7 +190,8 @@ fn judge(
             // A name that was cut may be another's: what stood there then is not known.
             let told = matches!(&row.mark, Some(Mark::Replaced(mark)) if mark.more.was.is_some());
             let cut = was.len() >= CUT_AT - 3;
-            if (told || !cut) && all.iter().any(|other| other.name == *was) {
+            // Itself, under its old name again, is nobody in its place.
+            if (told || !cut) && all.iter().any(|other| other.name == *was && other.name != row.name) {
                 let (dead, age) = judge_age(since, Some(now), min_age);
                 (dead, format!("replaced by a restore; {was} stands in its place; {age}"))
             } else {
@@ -201,14 +202,26 @@ fn judge(
     }
 }
 
+/// A mark counts under a name that holdpoint gives alone: it stays when somebody renames the database, such as back to
+/// the one that is in service, and comes along with its backup.
 fn named(row: &Row) -> Option<Named<'_>> {
+    let by_name = by_name(&row.name);
     match &row.mark {
-        Some(Mark::Replaced(mark)) => match &mark.more.was {
-            Some(was) => Some(Named::Replaced { was }),
-            None => by_name(&row.name),
+        Some(Mark::Replaced(mark)) => match (&mark.more.was, by_name) {
+            (Some(was), Some(Named::Replaced { .. })) => Some(Named::Replaced { was }),
+            (Some(was), _) if kept_of_a_dump(&row.name) => Some(Named::Replaced { was }),
+            (_, named) => Some(named.unwrap_or(Named::Perhaps)),
         },
-        _ => by_name(&row.name),
+        _ => by_name,
     }
+}
+
+/// The name of what a restore of a dump replaced, with or without a number.
+fn kept_of_a_dump(name: &str) -> bool {
+    let tail = name.rsplit_once("_before_dump").map(|(_, tail)| tail);
+    tail.is_some_and(|tail| {
+        tail.is_empty() || tail.strip_prefix('_').is_some_and(|number| number.parse::<u8>().is_ok())
+    })
 }
 
 fn by_name(name: &str) -> Option<Named<'_>> {
@@ -308,6 +321,12 @@ mod tests {
         assert!(!dead(&row(&replaced.name, 1), &[row("shop", 0)], Some(long_ago)), "in use");
         let unmarked = Row { mark: None, ..row(&replaced.name, 0) };
         assert!(!dead(&unmarked, &[row("shop", 3)], None), "a rescue copy under such a name");
+        let was = r#"holdpoint: replaced by a restore at 1969-12-31T22:00:00+00:00 {"was":"shop"}"#;
+        let back = |name: &str| Row { mark: Mark::read(was), ..row(name, 0) };
+        assert!(dead(&back(&replaced.name), &[row("shop", 3)], Some(long_ago)));
+        assert!(dead(&back("shop_before_dump_2"), &[row("shop", 3)], Some(long_ago)));
+        assert!(!dead(&back("shop"), &[back("shop"), row("shop_bad", 0)], Some(long_ago)), "renamed back by hand");
+        assert!(!dead(&back("shop_rescue"), &[row("shop", 3)], Some(long_ago)), "a name that somebody gave");
         let at_work = Row { worker: Some(7), ..row(&replaced.name, 0) };
         assert!(!dead(&at_work, &[row("shop", 3)], Some(long_ago)), "a swap puts it back");
         let scratch = Row { mark: None, ..row("holdpoint_scratch_0123456789ab_probe", 0) };

@@ -22,7 +22,10 @@ pub(super) fn closed(server: &ConnectionSettings, rows: &[Row]) -> Vec<Found> {
         if found.iter().any(|known| known.leftover.place == place) {
             continue;
         }
-        let (dead, reason) = match successor.worker {
+        // Of several, one whose swap was killed says nothing of another that is at work.
+        let takes_it = |row: &&Row| row.mark.as_ref().and_then(Mark::takes) == Some(oid);
+        let worker = rows.iter().filter(takes_it).find_map(|row| row.worker);
+        let (dead, reason) = match worker {
             Some(pid) => (false, format!("a swap is at work on it: process {pid} of the server")),
             None => {
                 let go_on = put_in(&successor.name);
