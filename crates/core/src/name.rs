@@ -151,9 +151,10 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Quotes a string for SQL as a literal; `standard_conforming_strings` must be on, as it is by default.
+/// Quotes a string for SQL as a literal, whatever `standard_conforming_strings` says, as libpq's `PQescapeLiteral` does.
 pub fn quote_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    let quoted = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
 #[cfg(test)]
@@ -169,6 +170,12 @@ mod tests {
         assert_ne!(slash, colon);
         assert!(slash.as_str().starts_with("db1-sh_op-"));
         assert!(slash.as_str().parse::<DatabaseName>().is_ok());
+    }
+
+    #[test]
+    fn literals_mean_the_same_under_every_setting() {
+        assert_eq!(quote_literal("it's"), "'it''s'");
+        assert_eq!(quote_literal(r"\'; DROP"), r"E'\\''; DROP'");
     }
 
     #[test]
