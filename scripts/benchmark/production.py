@@ -82,7 +82,7 @@ class Production:
             "cases": [{"group": case.group, "name": case.name, "ours": case.ours, "jobs": case.jobs}
                       for case in self.chosen],
             "medians": {name: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-                        for name, runs in measured.items()},
+                        for name, runs in measured.items() if name not in failures},
             "measured": measured, "failures": failures,
         }
 
