@@ -20,7 +20,7 @@ const CUT_AT: usize = 30;
 /// Where databases are looked at from when the server's own one is closed, or gone.
 const ELSEWHERE: [&str; 2] = ["postgres", "template1"];
 /// The answer to a connection to a closed database (`ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`).
-const NOT_ACCEPTING: &str = "55000";
+pub(super) const NOT_ACCEPTING: &str = "55000";
 
 /// A database of that server.
 #[derive(Debug)]

@@ -142,7 +142,9 @@ async fn find_and_remove(context: &Context, options: &LeftoversOptions) -> Lefto
         let mut there = databases::find(context, server, min_age, &mut report.unseen).await;
         // Whom nobody reaches is told once.
         if report.unseen.len() == unseen {
-            there.extend(schemas::find(server, min_age, &mut report.unseen).await);
+            let closed = |one: &Found| matches!(&one.what, What::Closed { name, .. } if name == server.database());
+            let told_as_closed = there.iter().any(closed);
+            there.extend(schemas::find(server, min_age, told_as_closed, &mut report.unseen).await);
         }
         for one in there {
             // Two of the URLs may lead to one server.

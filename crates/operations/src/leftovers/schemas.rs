@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
+use super::databases::NOT_ACCEPTING;
 use super::{Found, Leftover, LeftoverKind, Unseen, What, judge_age};
 use crate::Error;
 use crate::recover::SIDE_MARK;
@@ -15,9 +16,17 @@ const WITHIN: Duration = Duration::from_secs(60);
 const DROP_WITHIN: Duration = Duration::from_secs(300);
 
 /// Finds them in the database of the settings; one that cannot be reached is named in `unseen`.
-pub(super) async fn find(database: &ConnectionSettings, min_age: TimeDelta, unseen: &mut Vec<Unseen>) -> Vec<Found> {
+///
+/// One that is closed is not, where it is `told_as_closed` in any case: whoever opens it sees them the next time.
+pub(super) async fn find(
+    database: &ConnectionSettings,
+    min_age: TimeDelta,
+    told_as_closed: bool,
+    unseen: &mut Vec<Unseen>,
+) -> Vec<Found> {
     let reason = match tokio::time::timeout(WITHIN, ask(database, min_age)).await {
         Ok(Ok(found)) => return found,
+        Ok(Err(error)) if told_as_closed && error.sqlstate() == Some(NOT_ACCEPTING) => return Vec::new(),
         Ok(Err(error)) => Error::from(error).line(),
         Err(_) => format!("no answer within {} s", WITHIN.as_secs()),
     };
