@@ -4,7 +4,7 @@ use holdpoint_tests::Place;
 
 use crate::scene::Scene;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "init",
     "doctor",
     "backup",
@@ -13,6 +13,7 @@ const VERBS: [&str; 14] = [
     "verify",
     "restore",
     "recover-table",
+    "compare",
     "adopt",
     "leftovers",
     "guard",

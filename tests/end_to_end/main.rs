@@ -5,6 +5,7 @@
 mod bad_input;
 mod benchmark;
 mod command_line;
+mod compare;
 mod guard;
 mod matrix;
 mod phases;

@@ -28,7 +28,8 @@ impl RowDigest {
         self.add_hash(xxh3_128(row));
     }
 
-    fn add_hash(&mut self, hash: u128) {
+    /// Adds one row by its hash, as [`hash`] gives it.
+    pub fn add_hash(&mut self, hash: u128) {
         self.rows += 1;
         self.sum = self.sum.wrapping_add(hash);
     }
@@ -43,6 +44,11 @@ impl RowDigest {
     pub fn hex(&self) -> String {
         format!("{:032x}", self.sum)
     }
+}
+
+/// The XXH3-128 of a row's text, or of a part of it.
+pub fn hash(text: &[u8]) -> u128 {
+    xxh3_128(text)
 }
 
 impl fmt::Display for RowDigest {

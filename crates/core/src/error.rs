@@ -12,6 +12,9 @@ pub enum Error {
         "\"{0}\" cannot name a database in the repository: use letters, digits, '.', '_' and '-', at most 200 bytes"
     )]
     InvalidDatabaseName(String),
+    /// What was typed is no table's name.
+    #[error("\"{0}\" is not the name of a table: write schema.table, odd parts in double quotes")]
+    InvalidRelationName(String),
     /// A selector is not one of the documented forms.
     #[error("\"{0}\" selects no restore point: {1}")]
     InvalidSelector(String, &'static str),

@@ -79,6 +79,15 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Temporary files of hashes cannot be written or read.
+    #[error("the temporary files in {} failed", directory.display())]
+    Spill {
+        /// Where they are.
+        directory: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A worker panicked: a defect of this program.
     #[error("a worker stopped unexpectedly")]
     Worker(#[source] tokio::task::JoinError),

@@ -102,7 +102,7 @@ pub fn table_blocks(index: IndexReader, wanted: &BTreeSet<i32>) -> Result<BTreeM
 /// Neighbouring pieces of a block that are read as one range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PieceRun {
-    pieces: Vec<PieceRecord>,
+    pub(crate) pieces: Vec<PieceRecord>,
 }
 
 impl PieceRun {

@@ -5,6 +5,12 @@
 
 mod archive_source;
 mod archive_writer;
+mod compare_rows;
+mod compare_rows_form;
+mod compare_rows_live;
+mod compare_rows_marks;
+mod compare_rows_sample;
+mod compare_rows_stored;
 mod contents;
 pub mod copy_out;
 mod digest;
@@ -28,8 +34,13 @@ mod text_watch;
 
 pub use archive_source::ArchiveSource;
 pub use archive_writer::{ArchiveWriter, StoredArchive};
+pub use compare_rows::{ListedRow, RowChange, RowSide, RowValue, RowsFound, RowsOptions, compare_rows};
+pub use compare_rows_form::RowForm;
+pub use compare_rows_live::LiveRows;
+pub use compare_rows_marks::Spilled;
+pub use compare_rows_stored::{StoredRows, StoredTable};
 pub use contents::{Contents, TablePlan};
-pub use digest::{DigestOptions, LiveDigests, digest_database};
+pub use digest::{DigestOptions, LiveDigests, SnapshotDigests, TableToCount, Unread, digest_database, digest_snapshot};
 pub use error::Error;
 pub use fetch::{FetchedHead, PartialArchive, PassedRows, PieceRun, RowOrders, TableBlock, fetch_head, table_blocks};
 pub use fetch_digest::{digest_copy, digest_table};

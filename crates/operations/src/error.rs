@@ -109,6 +109,16 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// The restore point is another database's.
+    #[error("restore point {point} is not of {database} but of {folder}")]
+    PointElsewhere {
+        /// The restore point.
+        point: String,
+        /// The database that it was asked of.
+        database: String,
+        /// The folder that holds it.
+        folder: String,
+    },
     /// `latest` is not accepted while a run is unsettled.
     #[error("run {run} is unsettled, so the newest restore point may hold the damage")]
     UnsettledRun {
@@ -176,6 +186,9 @@ pub enum Error {
         /// What differs.
         differences: Vec<Difference>,
     },
+    /// Rows cannot be compared.
+    #[error(transparent)]
+    Compare(#[from] crate::compare::CompareError),
     /// Options contradict each other or the situation.
     #[error("{0}")]
     Usage(String),
@@ -286,10 +299,11 @@ impl Error {
             | Self::ReplaceRefused { .. }
             | Self::SwapRefused { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
-            Self::NoSuchPoint { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
+            Self::NoSuchPoint { .. } | Self::PointElsewhere { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
             Self::InTheWay { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
+            Self::Compare(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::SessionsRemain { .. } => ErrorKind::Busy,
             Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),
@@ -315,6 +329,11 @@ impl Error {
                 Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or back up as the tables' owner"))
             }
             Self::NoSuchPoint { .. } => Some("see what there is: holdpoint list".to_owned()),
+            Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
+                Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
+            }
+            Self::PointElsewhere { folder, .. } => Some(format!("name that database: --database {folder}")),
+            Self::Compare(error) => error.hint(),
             Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
             Self::TargetNotEmpty { .. } => Some(
                 "create an empty database and restore into that; a target marked as non-production may be replaced \
@@ -369,7 +388,7 @@ fn engine_kind(error: &holdpoint_engine::Error) -> ErrorKind {
     match error {
         Engine::Repository(_) => ErrorKind::Repository,
         Engine::Cancelled => ErrorKind::Interrupted,
-        Engine::Worker(_) => ErrorKind::Internal,
+        Engine::Worker(_) | Engine::Spill { .. } => ErrorKind::Internal,
         error if error.is_damage() => ErrorKind::Disproved,
         _ => ErrorKind::Postgres,
     }

@@ -85,7 +85,7 @@ impl Schema {
 }
 
 /// Entries that are there because of rows: large objects, their grants and comments, statistics.
-fn comes_with_rows(object: &ObjectRecord) -> bool {
+pub(crate) fn comes_with_rows(object: &ObjectRecord) -> bool {
     match object.description.as_str() {
         "BLOB" | "BLOBS" | "BLOB METADATA" | "BLOB COMMENTS" | "STATISTICS DATA" => true,
         "ACL" | "COMMENT" | "SECURITY LABEL" => object.tag.starts_with("LARGE OBJECT"),

@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalogue;
+mod compare;
 mod guard;
 mod init;
 mod leftovers;
@@ -19,6 +20,7 @@ use holdpoint_repository::RepositoryUrl;
 
 pub(crate) use backup::{BackupArguments, BackupFormat};
 pub(crate) use catalogue::{AdoptArguments, ShowArguments};
+pub(crate) use compare::CompareArguments;
 pub(crate) use guard::GuardArguments;
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
@@ -121,6 +123,8 @@ pub(crate) enum Verb {
     Restore(RestoreArguments),
     /// Bring single tables back from a restore point, beside the live ones or into them.
     RecoverTable(RecoverTableArguments),
+    /// Tell what differs between a restore point and the database: what a restore would lose.
+    Compare(CompareArguments),
     /// Record that the database moved: its folder belongs to another server from now on.
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.

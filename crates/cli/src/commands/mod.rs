@@ -3,6 +3,7 @@
 mod adopt;
 mod backup;
 mod catalogue;
+mod compare;
 mod completions;
 mod confirm;
 mod demo;
@@ -37,6 +38,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Verify(arguments) => verify::run(invocation, arguments).await,
         Verb::Restore(arguments) => restore::run(invocation, arguments).await,
         Verb::RecoverTable(arguments) => recover_table::run(invocation, arguments).await,
+        Verb::Compare(arguments) => compare::run(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,

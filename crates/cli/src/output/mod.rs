@@ -2,6 +2,8 @@
 
 mod backup;
 mod catalogue;
+mod compare;
+mod compare_rows;
 mod doctor;
 mod guard;
 mod leftovers;
@@ -21,6 +23,8 @@ use serde::Serialize;
 
 pub(crate) use backup::backup;
 pub(crate) use catalogue::{list, show};
+pub(crate) use compare::compare;
+pub(crate) use compare_rows::compare_rows;
 pub(crate) use doctor::doctor;
 pub(crate) use guard::guard;
 pub(crate) use leftovers::leftovers;

@@ -44,7 +44,7 @@ fn finish(table: &mut Table) -> String {
 }
 
 /// Names come from databases: a control character in one must not reach the terminal.
-fn plain(text: String) -> String {
+pub(super) fn plain(text: String) -> String {
     let hidden = |c: char| c.is_control() && c != '\n';
     if text.contains(hidden) { text.replace(hidden, "\u{fffd}") } else { text }
 }

@@ -16,19 +16,25 @@ pub(crate) struct ChosenTarget {
 }
 
 impl Settings {
-    /// Reads `--into`: a `[target.NAME]`, a `[database.NAME]` of a staging environment, `env:VARIABLE`, or a URL.
+    /// Reads `--into`, as [`Self::named_database`].
+    pub(crate) fn target(&self, into: &str) -> Result<ChosenTarget, Failure> {
+        self.named_database("--into", into)
+    }
+
+    /// Reads the value of `option`: a `[target.NAME]`, a `[database.NAME]`, `env:VARIABLE`, or a URL.
     ///
     /// A URL of a database that the configuration marks as replaceable is one too.
-    pub(crate) fn target(&self, into: &str) -> Result<ChosenTarget, Failure> {
+    pub(crate) fn named_database(&self, option: &str, named: &str) -> Result<ChosenTarget, Failure> {
         for (name, value, what, replaceable) in self.targets() {
-            if name == into {
+            if name == named {
                 let settings = self.resolve(&value.get(&what, &self.variables)?, &what)?;
                 return Ok(ChosenTarget { settings, replaceable });
             }
         }
-        let value = Value::parse(into).map_err(|reason| Failure::usage(format!("--into: {reason}"), "give a URL"))?;
-        let text = value.get("--into", &self.variables)?;
-        let from = value.variable().unwrap_or("--into");
+        let value =
+            Value::parse(named).map_err(|reason| Failure::usage(format!("{option}: {reason}"), "give a URL"))?;
+        let text = value.get(option, &self.variables)?;
+        let from = value.variable().unwrap_or(option);
         if !text.contains("://") && !text.contains('=') {
             let names: Vec<&str> = self.targets().iter().map(|(name, ..)| *name).collect();
             let known = if names.is_empty() {

@@ -8,7 +8,7 @@ use holdpoint_core::progress::Progress;
 use holdpoint_postgres::{ConnectionSettings, Session};
 use tokio::task::JoinSet;
 
-use super::{DigestOptions, Queue, next, open};
+use super::{DigestOptions, Queue, next, open_in};
 use crate::Error;
 
 /// How many large objects are read by one statement, each up to [`STEP`] bytes of it.
@@ -16,22 +16,23 @@ const BATCH: usize = 16;
 const STEP: i32 = 1 << 20;
 const LIST: &str = "SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid";
 
-/// Reads and hashes every large object of a database.
+/// Reads and hashes every large object of a database; `snapshot` is one that somebody holds open, or none.
 pub(super) async fn digest(
     settings: &ConnectionSettings,
     options: &DigestOptions,
+    snapshot: Option<&str>,
     progress: Arc<dyn Progress>,
 ) -> Result<Vec<LargeObjectRecord>, Error> {
-    let session = open(settings, options).await?;
+    let session = open_in(settings, options, snapshot).await?;
     let rows = session.query("listing large objects", LIST, &[]).await?;
     let oids: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
     let batches: Queue<Vec<u32>> = Arc::new(Mutex::new(oids.chunks(BATCH).map(<[u32]>::to_vec).collect()));
     let mut sessions = JoinSet::new();
     for _ in 0..options.jobs.max(1).min(oids.len().div_ceil(BATCH)) {
         let (settings, options, batches) = (settings.clone(), options.clone(), Arc::clone(&batches));
-        let progress = Arc::clone(&progress);
+        let (progress, snapshot) = (Arc::clone(&progress), snapshot.map(str::to_owned));
         sessions.spawn(async move {
-            let session = open(&settings, &options).await?;
+            let session = open_in(&settings, &options, snapshot.as_deref()).await?;
             let mut found = Vec::new();
             while let Some(batch) = next(&batches) {
                 read_batch(&session, &batch, progress.as_ref(), &mut found).await?;

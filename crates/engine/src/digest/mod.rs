@@ -1,6 +1,7 @@
 //! Digesting what a live database holds: rows by comparison group, large objects.
 
 mod large_objects;
+mod snapshot;
 mod task;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +16,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+pub use snapshot::{SnapshotDigests, TableToCount, Unread, digest_snapshot};
+pub(crate) use snapshot::{open_in, rewritten, unread};
 use task::Task;
 
 /// How a database is digested.
@@ -85,7 +88,7 @@ pub async fn digest_database(
             }
         }
         if options.large_objects {
-            found.large_objects = large_objects::digest(settings, options, progress).await?;
+            found.large_objects = large_objects::digest(settings, options, None, progress).await?;
         }
         Ok(found)
     };

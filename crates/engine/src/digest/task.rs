@@ -35,6 +35,8 @@ pub(super) async fn large_tables(session: &Session) -> Result<Pages, Error> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task {
     groups: Vec<String>,
+    /// The tables that are read, quoted; of partitions that are one group their root.
+    targets: Vec<String>,
     statements: Vec<String>,
     bytes: u64,
 }
@@ -43,6 +45,11 @@ impl Task {
     /// The comparison groups that it reads or reads a part of, in the order of the statements.
     pub(super) fn groups(&self) -> &[String] {
         &self.groups
+    }
+
+    /// The first table that it reads, quoted.
+    pub(super) fn target(&self) -> &str {
+        self.targets.first().map_or("", String::as_str)
     }
 
     pub(super) fn sql(&self) -> String {
@@ -58,12 +65,13 @@ impl Task {
 
     /// Each of its groups by itself.
     pub(super) fn apart(&self) -> Vec<Self> {
-        let one = |(group, statement): (&String, &String)| Self {
+        let one = |((group, target), statement): ((&String, &String), &String)| Self {
             groups: vec![group.clone()],
+            targets: vec![target.clone()],
             statements: vec![statement.clone()],
             bytes: 0,
         };
-        self.groups.iter().zip(&self.statements).map(one).collect()
+        self.groups.iter().zip(&self.targets).zip(&self.statements).map(one).collect()
     }
 }
 
@@ -74,6 +82,7 @@ pub(super) fn tasks(tables: &[TableRecord], encoding: &str, large: &Pages) -> Ve
     for table in tables {
         let first = |rows: String, bytes| Task {
             groups: vec![table.group.clone()],
+            targets: vec![table.target.clone()],
             statements: vec![format!("COPY {rows} TO STDOUT (ENCODING {encoding})")],
             bytes,
         };
@@ -96,6 +105,7 @@ pub(super) fn tasks(tables: &[TableRecord], encoding: &str, large: &Pages) -> Ve
             Some(last) if last.bytes + task.bytes <= TOGETHER_BYTES && last.groups.len() < TOGETHER => {
                 last.bytes += task.bytes;
                 last.groups.extend(task.groups);
+                last.targets.extend(task.targets);
                 last.statements.extend(task.statements);
             }
             _ => gathered.push(task),

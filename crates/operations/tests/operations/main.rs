@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
 mod clock;
+mod compare;
 mod disproof;
 mod doctor;
 mod foreign;

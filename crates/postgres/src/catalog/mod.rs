@@ -4,6 +4,7 @@ pub mod database;
 pub mod large_objects;
 pub mod relations;
 pub mod roles;
+pub mod table_form;
 
 mod lossy;
 

@@ -1,0 +1,191 @@
+//! Partitions and keys as an archive's contents tell them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdpoint_archive::Head;
+use holdpoint_core::name::archive_text;
+use holdpoint_core::relation_name::{columns_of_list, identifier_and_rest, schema_and_name};
+
+/// A table: schema and name.
+pub(super) type Table = (String, String);
+
+/// What the contents say of tables beside their columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ContentsKeys {
+    /// Partitions, each with the table that it is one of.
+    parents: BTreeMap<Table, Table>,
+    primary: BTreeMap<Table, Vec<String>>,
+    unique: BTreeMap<Table, Vec<Vec<String>>>,
+    not_null: BTreeMap<Table, BTreeSet<String>>,
+}
+
+impl ContentsKeys {
+    pub(super) fn read(head: &Head) -> Self {
+        let encoding = head.encoding().ok().flatten().unwrap_or_else(|| "SQL_ASCII".to_owned());
+        let text = |bytes: Option<&[u8]>| archive_text(bytes.unwrap_or_default(), &encoding);
+        let mut keys = Self::default();
+        for entry in head.entries() {
+            let definition = text(entry.definition.as_deref());
+            match entry.description.as_ref() {
+                b"TABLE" => {
+                    let table = (text(entry.namespace.as_deref()), text(Some(&entry.tag)));
+                    keys.not_null.insert(table, not_null(&definition));
+                }
+                b"TABLE ATTACH" => keys.parents.extend(attached(&definition)),
+                b"CONSTRAINT" => keys.constraint(&definition),
+                b"INDEX" => {
+                    if let Some((table, columns)) = unique_index(&definition) {
+                        keys.unique.entry(table).or_default().push(columns);
+                    }
+                }
+                _ => {}
+            }
+        }
+        keys
+    }
+
+    fn constraint(&mut self, definition: &str) {
+        if let Some((table, columns)) = constraint(definition, " PRIMARY KEY (") {
+            self.primary.insert(table, columns);
+        } else if !definition.contains(" DEFERRABLE") {
+            let plain = constraint(definition, " UNIQUE (");
+            let found = plain.or_else(|| constraint(definition, " UNIQUE NULLS NOT DISTINCT ("));
+            if let Some((table, columns)) = found {
+                self.unique.entry(table).or_default().push(columns);
+            }
+        }
+    }
+
+    /// The partitioned tables.
+    pub(super) fn roots(&self) -> Vec<Table> {
+        let mut roots: Vec<Table> = self.parents.values().cloned().collect();
+        roots.sort();
+        roots.dedup();
+        roots
+    }
+
+    /// Tells whether a table is another, or a partition of it, or of a partition of it.
+    pub(super) fn belongs_to(&self, table: &Table, root: &Table) -> bool {
+        // Each step goes up one level; no archive has a cycle, but a damaged one shall not be walked for ever.
+        let up = std::iter::successors(Some(table), |table| self.parents.get(*table));
+        up.take(self.parents.len() + 1).any(|one| one == root)
+    }
+
+    /// The keys of a table: the primary one, then unique ones without NULL, fewer columns first.
+    ///
+    /// A text that looks like `NOT NULL` in a column's default may let a nullable one through; rows whose keys repeat
+    /// are noticed when they are compared.
+    pub(super) fn of(&self, table: &Table) -> Vec<Vec<String>> {
+        let whole = |columns: &&Vec<String>| {
+            let known = self.not_null.get(table);
+            columns.iter().all(|column| known.is_some_and(|known| known.contains(column)))
+        };
+        let mut unique: Vec<Vec<String>> =
+            self.unique.get(table).into_iter().flatten().filter(whole).cloned().collect();
+        unique.sort_by_key(Vec::len);
+        self.primary.get(table).cloned().into_iter().chain(unique).collect()
+    }
+}
+
+/// Reads `ALTER TABLE ONLY root ATTACH PARTITION leaf FOR VALUES …`, as pg_dump writes it.
+fn attached(definition: &str) -> Option<(Table, Table)> {
+    let (root, rest) = schema_and_name(definition.strip_prefix("ALTER TABLE ONLY ")?)?;
+    let (leaf, _) = schema_and_name(rest.strip_prefix(" ATTACH PARTITION ")?)?;
+    Some((leaf, root))
+}
+
+/// Reads `ALTER TABLE ONLY t\n    ADD CONSTRAINT name PRIMARY KEY (a, b);`.
+fn constraint(definition: &str, kind: &str) -> Option<(Table, Vec<String>)> {
+    let statement = definition.strip_prefix("ALTER TABLE ")?;
+    let (table, rest) = schema_and_name(statement.strip_prefix("ONLY ").unwrap_or(statement))?;
+    let (_, rest) = identifier_and_rest(rest.trim_start().strip_prefix("ADD CONSTRAINT ")?)?;
+    Some((table, list(rest.strip_prefix(kind)?)?.0))
+}
+
+/// Reads `CREATE UNIQUE INDEX name ON ONLY t USING btree (a, b);`; not those on expressions or on some rows.
+fn unique_index(definition: &str) -> Option<(Table, Vec<String>)> {
+    let (_, rest) = identifier_and_rest(definition.strip_prefix("CREATE UNIQUE INDEX ")?)?;
+    let rest = rest.strip_prefix(" ON ")?;
+    let (table, rest) = schema_and_name(rest.strip_prefix("ONLY ").unwrap_or(rest))?;
+    let (columns, after) = list(rest.strip_prefix(" USING btree (")?)?;
+    // Only names of columns: no expression, operator class, collation or order, and no condition behind the list.
+    let plain = |column: &String| !column.contains(['(', ' ']);
+    (columns.iter().all(plain) && !after.contains(" WHERE ")).then_some((table, columns))
+}
+
+/// Reads a list of columns up to its closing parenthesis, and gives what follows.
+fn list(text: &str) -> Option<(Vec<String>, &str)> {
+    let mut quoted = false;
+    let end = text.find(|letter| {
+        quoted ^= letter == '"';
+        letter == ')' && !quoted
+    })?;
+    Some((columns_of_list(&text[..end]), &text[end..]))
+}
+
+/// Reads the columns of a `CREATE TABLE` that allow no NULL: one a line, as pg_dump writes them.
+fn not_null(definition: &str) -> BTreeSet<String> {
+    let columns = definition.lines().filter(|line| line.contains(" NOT NULL"));
+    columns.filter_map(|line| Some(identifier_and_rest(line.strip_prefix("    ")?)?.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(schema: &str, name: &str) -> Table {
+        (schema.to_owned(), name.to_owned())
+    }
+
+    fn columns(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn statements_of_pg_dump_are_read() {
+        assert_eq!(
+            attached("ALTER TABLE ONLY s.\"ro.ot\" ATTACH PARTITION public.leaf FOR VALUES IN ('a');\n"),
+            Some((table("public", "leaf"), table("s", "ro.ot")))
+        );
+        let add = |rest: &str| format!("ALTER TABLE ONLY public.\"T\"\n    ADD CONSTRAINT \"p (\" {rest};\n");
+        let primary = constraint(&add("PRIMARY KEY (id, \"b)c\") INCLUDE (d)"), " PRIMARY KEY (");
+        assert_eq!(primary, Some((table("public", "T"), columns(&["id", "b)c"]))));
+        assert_eq!(constraint(&add("UNIQUE (id)"), " PRIMARY KEY ("), None);
+        assert_eq!(attached("ALTER TABLE ONLY s.i ATTACH PARTITION"), None);
+        let index =
+            |rest: &str| unique_index(&format!("CREATE UNIQUE INDEX \"i x\" ON public.t USING btree {rest};\n"));
+        assert_eq!(index("(a, \"B\")"), Some((table("public", "t"), columns(&["a", "B"]))));
+        for other in ["(lower(a))", "(a) WHERE (a > 1)", "(a text_pattern_ops)", "(a DESC)"] {
+            assert_eq!(index(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn unique_columns_are_a_key_where_none_is_null() {
+        let mut keys = ContentsKeys::default();
+        let create = "CREATE TABLE public.t (\n    a integer NOT NULL,\n    \"B c\" text CONSTRAINT n NOT NULL,\n    d date\n);\n";
+        keys.not_null.insert(table("public", "t"), not_null(create));
+        let add = |rest: &str| format!("ALTER TABLE ONLY public.t\n    ADD CONSTRAINT c {rest};\n");
+        for rest in
+            ["UNIQUE (a, \"B c\")", "UNIQUE (d)", "UNIQUE NULLS NOT DISTINCT (a)", "UNIQUE (\"B c\") DEFERRABLE"]
+        {
+            keys.constraint(&add(rest));
+        }
+        assert_eq!(keys.of(&table("public", "t")), [columns(&["a"]), columns(&["a", "B c"])]);
+        keys.constraint(&add("PRIMARY KEY (d)"));
+        assert_eq!(keys.of(&table("public", "t"))[0], ["d"]);
+    }
+
+    #[test]
+    fn partitions_of_partitions_belong_to_their_root() {
+        let (root, middle, leaf) = (table("s", "root"), table("s", "middle"), table("s", "leaf"));
+        let mut keys = ContentsKeys::default();
+        keys.parents.insert(middle.clone(), root.clone());
+        keys.parents.insert(leaf.clone(), middle.clone());
+        assert!(keys.belongs_to(&leaf, &root) && keys.belongs_to(&leaf, &leaf));
+        assert!(!keys.belongs_to(&root, &leaf));
+        assert_eq!(keys.roots(), [middle, root.clone()]);
+        keys.parents.insert(root.clone(), leaf.clone());
+        assert!(!keys.belongs_to(&leaf, &table("s", "other")), "a cycle ends");
+    }
+}

@@ -1,0 +1,248 @@
+//! The side that is a live database, read in one snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdpoint_archive::Head;
+use holdpoint_core::index::LargeObjectRecord;
+use holdpoint_core::manifest::{DatabaseProperties, Extension};
+use holdpoint_engine::{Contents, DigestOptions, digest_snapshot, read_head};
+use holdpoint_postgres::catalog::{database, large_objects};
+use holdpoint_postgres::identity;
+use holdpoint_postgres::preflight;
+use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, judge};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
+
+use super::read_plan::{self, ReadPlan};
+use super::recorded::Recorded;
+use super::tables::TableNow;
+use super::{CompareOptions, Side, SideKind};
+use crate::backup::folder_owner;
+use crate::{Context, Error, Source};
+
+const GRACE: Duration = Duration::from_secs(5);
+/// A connection that says nothing for longer may be forgotten on its way.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const PURPOSE: &str = "holdpoint compare";
+
+/// What a live database held in a snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) side: Side,
+    pub(super) head: Head,
+    pub(super) contents: Contents,
+    pub(super) tables: BTreeMap<String, TableNow>,
+    pub(super) large_objects: Option<Vec<LargeObjectRecord>>,
+    pub(super) properties: DatabaseProperties,
+    pub(super) extensions: Vec<Extension>,
+    pub(super) not_read: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// The snapshot that everything is read in.
+pub(super) struct Held {
+    pub(super) side: Side,
+    pub(super) snapshot: Snapshot,
+    pub(super) settings: ConnectionSettings,
+    pub(super) pg_options: String,
+    pub(super) notes: Vec<String>,
+}
+
+/// Connects and exports a snapshot; with `owner`, the database must be the one that its folder belongs to.
+pub(super) async fn hold(source: &Source, owner: Option<&Context>) -> Result<Held, Error> {
+    crate::backup::direct(source).await?;
+    let session = Session::connect(&source.settings, &SessionPurpose::new(PURPOSE)).await?;
+    let mut notes = Vec::new();
+    if let Some(context) = owner {
+        let identity = identity::read(&session).await?.identity;
+        if let crate::backup::FolderOwner::Ours(warning) = folder_owner(context, &identity).await? {
+            notes.extend(warning);
+        }
+    }
+    let form = session.pin_text_form().await?;
+    let settings = session.settings().with_application_name(PURPOSE);
+    let snapshot = Snapshot::export(session).await?;
+    let side = Side {
+        kind: SideKind::Database,
+        name: source.settings.redacted(),
+        at: snapshot.taken_at(),
+        server_version: snapshot.session().server().text.clone(),
+    };
+    Ok(Held { side, snapshot, settings, pg_options: form.pg_options(), notes })
+}
+
+impl Held {
+    /// Does some work while the snapshot's connection is kept alive; its loss ends the work.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let watch = async {
+            loop {
+                tokio::time::sleep(KEEP_ALIVE).await;
+                if let Err(lost) = self.snapshot.ping().await {
+                    return Error::from(lost);
+                }
+            }
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            lost = watch => Err(lost),
+        }
+    }
+}
+
+/// Reads a live database beside a restore point.
+pub(super) async fn read(
+    context: &Context,
+    source: &Source,
+    own: bool,
+    then: &Recorded,
+    options: &CompareOptions,
+) -> Result<Live, Error> {
+    let held = hold(source, own.then_some(context)).await?;
+    let read = held.during(read_held(context, source, &held, then, options)).await;
+    match read {
+        Ok(live) => {
+            held.snapshot.release().await?.close().await;
+            Ok(live)
+        }
+        Err(_) if context.cancel.is_cancelled() => Err(Error::Interrupted),
+        Err(error) => Err(error),
+    }
+}
+
+async fn read_held(
+    context: &Context,
+    source: &Source,
+    held: &Held,
+    then: &Recorded,
+    options: &CompareOptions,
+) -> Result<Live, Error> {
+    let session = held.snapshot.session();
+    must_read_everything(session, then).await?;
+    let manifest = &then.expected.manifest;
+    let mut notes = held.notes.clone();
+    let pg_dump = pg_dump(context, source, session.server().major, manifest.client_major, &mut notes).await?;
+    let head = contents(context, held, &pg_dump).await?;
+    let contents = Contents::read(&head)?;
+    let sizes = read_plan::sizes(session).await?;
+    let plan = ReadPlan::make(then, &contents, &sizes, options.quick);
+    let mut not_read = Vec::new();
+    let large_objects = wants_large_objects(session, then, options, &mut not_read).await?;
+    let digest = DigestOptions {
+        jobs: options.jobs,
+        encoding: manifest.server.encoding.clone(),
+        lc_monetary: Some(manifest.server.lc_monetary.clone()),
+        large_objects,
+        quiet: false,
+        one_at_a_time: true,
+    };
+    let progress = Arc::clone(&context.progress);
+    let id = held.snapshot.id();
+    let found =
+        digest_snapshot(&held.settings, id, &plan.digested, &plan.counted, &digest, progress, &context.cancel).await?;
+    Ok(Live {
+        side: held.side.clone(),
+        head,
+        tables: plan.tables(&found),
+        large_objects: large_objects.then_some(found.large_objects),
+        properties: database::properties(session).await?,
+        extensions: database::extensions(session).await?,
+        contents,
+        not_read,
+        notes,
+    })
+}
+
+/// Fails where rights or row security would hide rows: what cannot be read cannot be called equal.
+async fn must_read_everything(session: &Session, then: &Recorded) -> Result<(), Error> {
+    if !then.expected.manifest.options.is_empty() {
+        // A part was asked for; pg_dump and COPY refuse what cannot be read of it.
+        return Ok(());
+    }
+    let role = holdpoint_postgres::catalog::roles::own_rights(session).await?.name;
+    let objects: Vec<String> =
+        preflight::unreadable_relations(session).await?.into_iter().map(|relation| relation.name).collect();
+    if !objects.is_empty() {
+        return Err(Error::CannotRead { role, objects });
+    }
+    let tables: Vec<String> = preflight::filtered_tables(session).await?.into_iter().map(|table| table.name).collect();
+    if tables.is_empty() { Ok(()) } else { Err(Error::RowSecurity { role, tables }) }
+}
+
+/// Whether large objects are read; what keeps them from it is told.
+async fn wants_large_objects(
+    session: &Session,
+    then: &Recorded,
+    options: &CompareOptions,
+    not_read: &mut Vec<String>,
+) -> Result<bool, Error> {
+    if !then.expected.manifest.options.is_empty() {
+        return Ok(false);
+    }
+    if options.quick.is_some() {
+        if large_objects::count(session).await? > 0 || !then.expected.large_objects.is_empty() {
+            not_read.push("large objects: --quick leaves them out".to_owned());
+        }
+        return Ok(false);
+    }
+    match preflight::unreadable_large_objects(session).await? {
+        Some(hidden) => {
+            let owners = hidden.owners.join(", ");
+            not_read.push(format!("large objects: {} of {owners} cannot be read by this role", hidden.count));
+            Ok(false)
+        }
+        None => Ok(true),
+    }
+}
+
+/// Finds the pg_dump that writes as the one that made the restore point did, where it is here.
+async fn pg_dump(
+    context: &Context,
+    source: &Source,
+    major: u32,
+    recorded: u32,
+    notes: &mut Vec<String>,
+) -> Result<ClientProgram, Error> {
+    let find = |wanted| source.programs.find_for_server(ProgramName::PgDump, major, wanted, &context.cancel);
+    if recorded > major
+        && let Ok(same) = find(Some(recorded)).await
+    {
+        return Ok(same);
+    }
+    let found = find(source.client_major).await?;
+    if found.version.major != recorded {
+        notes.push(format!(
+            "definitions are written by pg_dump {} now and were by pg_dump {recorded}: some may differ in form alone",
+            found.version.major
+        ));
+    }
+    Ok(found)
+}
+
+/// Reads what pg_dump would write before any rows, in the snapshot; then pg_dump is ended and its locks are gone.
+async fn contents(context: &Context, held: &Held, pg_dump: &ClientProgram) -> Result<Head, Error> {
+    let mut running = PgDump::new(pg_dump, &held.settings, &held.pg_options)
+        .snapshot(held.snapshot.id())
+        .lock_wait_timeout(Duration::from_secs(30))
+        .program()
+        .start()
+        .map_err(holdpoint_postgres::Error::Process)?;
+    let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
+    let head = tokio::select! {
+        head = read_head(stdout) => head,
+        () = context.cancel.cancelled() => Err(holdpoint_engine::Error::Cancelled),
+    };
+    match head {
+        Ok(stream) => {
+            let head = Head::clone(&stream.head);
+            drop(stream);
+            running.terminate_group(GRACE).await.ok();
+            Ok(head)
+        }
+        Err(error) => {
+            let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
+            judge(pg_dump, ended.map_err(holdpoint_postgres::Error::Process)?)?;
+            Err(error.into())
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The comparison of everything.
+
+use std::time::Instant;
+
+use holdpoint_core::fingerprint::{Difference, compare_large_objects, compare_sequences};
+use holdpoint_core::progress::Phase;
+
+use super::live::Live;
+use super::objects::{self, Objects};
+use super::recorded::Recorded;
+use super::{Against, CompareOptions, CompareReport, LargeObjectDifferences, definitions, live, tables};
+use crate::{Context, Error, database_properties};
+
+/// How many large objects are named.
+const EXAMPLES: usize = 20;
+
+/// Compares a restore point with a database or another restore point: tables, schema objects, sequences, large objects,
+/// and the database's own properties.
+///
+/// Reads only, and of a restore point only manifest, index and, for definitions, the archive's contents. Memory: both
+/// sides' contents, and one row a session.
+///
+/// # Errors
+/// [`Error::NoSuchPoint`], [`Error::PointElsewhere`], [`Error::AnotherDatabase`] for a database that was not named and
+/// is not the folder's, [`Error::CannotRead`], [`Error::RowSecurity`], and those of the repository and PostgreSQL.
+pub async fn compare(context: &Context, options: &CompareOptions) -> Result<CompareReport, Error> {
+    let began = Instant::now();
+    context.progress.phase(Phase::Preflight, None);
+    let then = Recorded::read(context, &options.point).await?;
+    let mut report = match &options.against {
+        Against::Database { source, own } => {
+            context.progress.phase(Phase::Comparing, Some(then.expected.manifest.totals.data_bytes));
+            let now = live::read(context, source, *own, &then, options).await?;
+            with_live(context, &then, &now, options).await?
+        }
+        Against::Point(other) => {
+            context.progress.phase(Phase::Comparing, None);
+            let now = Recorded::read(context, other).await?;
+            with_point(context, &then, &now, options).await?
+        }
+    };
+    report.notes.extend(notes(&then));
+    report.equal = is_equal(&report);
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+async fn with_live(
+    context: &Context,
+    then: &Recorded,
+    now: &Live,
+    options: &CompareOptions,
+) -> Result<CompareReport, Error> {
+    let expected = &then.expected;
+    let partial = !expected.manifest.options.is_empty();
+    let mut found = objects::compare(
+        Objects { recorded: &expected.objects, normal: &then.normal },
+        Objects { recorded: &now.contents.objects, normal: &[] },
+    );
+    let mut sequences = compare_sequences(&expected.sequences, &now.contents.sequences);
+    if partial {
+        found.retain(|one| one.change != super::ObjectChange::Added);
+        sequences.retain(|one| one.expected.is_some());
+    }
+    if options.definitions && !found.is_empty() {
+        definitions::add(&mut found, &then.head(context).await?, &now.head);
+    }
+    let manifest = &expected.manifest;
+    let properties = database_properties::compare(
+        (&manifest.database_properties, &manifest.extensions),
+        (&now.properties, &now.extensions),
+    );
+    Ok(CompareReport {
+        then: then.side(),
+        now: now.side.clone(),
+        equal: false,
+        tables: tables::compare(&then.tables(), &now.tables),
+        objects_compared: objects::count(&expected.objects),
+        objects: found,
+        sequences,
+        large_objects: now.large_objects.as_ref().map_or_else(LargeObjectDifferences::default, |found| {
+            large_objects(compare_large_objects(&expected.large_objects, found))
+        }),
+        properties: if partial { Vec::new() } else { properties },
+        not_read: now.not_read.clone(),
+        notes: now.notes.clone(),
+        took_ms: 0,
+    })
+}
+
+async fn with_point(
+    context: &Context,
+    then: &Recorded,
+    now: &Recorded,
+    options: &CompareOptions,
+) -> Result<CompareReport, Error> {
+    let (was, is) = (&then.expected, &now.expected);
+    let mut found = objects::compare(
+        Objects { recorded: &was.objects, normal: &then.normal },
+        Objects { recorded: &is.objects, normal: &now.normal },
+    );
+    if options.definitions && !found.is_empty() {
+        definitions::add(&mut found, &then.head(context).await?, &now.head(context).await?);
+    }
+    let mut notes = Vec::new();
+    if was.manifest.options != is.manifest.options {
+        notes.push("the restore points hold different parts of the database".to_owned());
+    }
+    if was.manifest.client_major != is.manifest.client_major {
+        notes.push(format!(
+            "definitions were written by pg_dump {} and {}: some may differ in form alone",
+            was.manifest.client_major, is.manifest.client_major
+        ));
+    }
+    Ok(CompareReport {
+        then: then.side(),
+        now: now.side(),
+        equal: false,
+        tables: tables::compare(&then.tables(), &now.tables_beside(then)),
+        objects_compared: objects::count(&was.objects),
+        objects: found,
+        sequences: compare_sequences(&was.sequences, &is.sequences),
+        large_objects: large_objects(compare_large_objects(&was.large_objects, &is.large_objects)),
+        properties: database_properties::compare(
+            (&was.manifest.database_properties, &was.manifest.extensions),
+            (&is.manifest.database_properties, &is.manifest.extensions),
+        ),
+        not_read: Vec::new(),
+        notes,
+        took_ms: 0,
+    })
+}
+
+fn large_objects(differences: Vec<Difference>) -> LargeObjectDifferences {
+    let count = |is: fn(&Difference) -> bool| differences.iter().filter(|one| is(one)).count() as u64;
+    LargeObjectDifferences {
+        gone: count(|one| one.found.is_none()),
+        added: count(|one| one.expected.is_none()),
+        changed: count(|one| one.expected.is_some() && one.found.is_some()),
+        examples: differences.into_iter().take(EXAMPLES).collect(),
+    }
+}
+
+fn is_equal(report: &CompareReport) -> bool {
+    report.tables.differences.is_empty()
+        && report.objects.is_empty()
+        && report.sequences.is_empty()
+        && report.large_objects == LargeObjectDifferences::default()
+        && report.properties.is_empty()
+        && report.not_read.is_empty()
+}
+
+fn notes(then: &Recorded) -> Vec<String> {
+    let mut notes = Vec::new();
+    let manifest = &then.expected.manifest;
+    if !manifest.options.is_empty() {
+        notes.push(format!(
+            "the restore point holds a part of the database ({}): nothing else was compared",
+            manifest.options.join(" ")
+        ));
+    }
+    if !then.proven {
+        notes.push(
+            "no full proof of the restore point is recorded: against a restored copy, definitions that PostgreSQL \
+             rewrites once would show as changed"
+                .to_owned(),
+        );
+    }
+    notes
+        .push("not compared: rows of materialized views and of foreign tables, values of generated columns".to_owned());
+    notes
+}
