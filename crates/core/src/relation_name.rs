@@ -88,17 +88,19 @@ impl RelationName {
     fn nearest(&self, tables: &[(&str, &str)], written: &[String]) -> Vec<String> {
         let typed = self.typed.to_lowercase();
         let wanted = self.name.text.to_lowercase();
-        let mut near: Vec<(usize, &String)> = tables
+        // Names that are equally near are ordered by how near the schema that was typed is.
+        let mut near: Vec<(usize, usize, &String)> = tables
             .iter()
             .zip(written)
             .map(|((_, name), whole)| {
-                let distance = strsim::damerau_levenshtein(&wanted, &name.to_lowercase());
-                (distance.min(strsim::damerau_levenshtein(&typed, &whole.to_lowercase())), whole)
+                let as_a_whole = strsim::damerau_levenshtein(&typed, &whole.to_lowercase());
+                let by_name = strsim::damerau_levenshtein(&wanted, &name.to_lowercase());
+                (by_name.min(as_a_whole), as_a_whole, whole)
             })
-            .filter(|(distance, _)| *distance <= 1 + wanted.chars().count() / 3)
+            .filter(|(distance, ..)| *distance <= 1 + wanted.chars().count() / 3)
             .collect();
         near.sort();
-        near.into_iter().take(OFFERED).map(|(_, whole)| whole.clone()).collect()
+        near.into_iter().take(OFFERED).map(|(.., whole)| whole.clone()).collect()
     }
 }
 
