@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -56,7 +58,27 @@ pub fn wait_until_gone(path: &Path, within: Duration) {
 /// # Panics
 /// When it may not be killed.
 pub fn kill(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-    let killed = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    assert!(matches!(killed, Ok(()) | Err(rustix::io::Errno::SRCH)), "{killed:?}");
+    signal(pid, Signal::KILL);
+}
+
+/// Stops one process, which then does nothing, not even end, until it is resumed.
+///
+/// # Panics
+/// When it may not be stopped.
+pub fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets a stopped process go on.
+///
+/// # Panics
+/// When it may not be resumed.
+pub fn resume(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let sent = kill_process(pid, signal);
+    assert!(matches!(sent, Ok(()) | Err(rustix::io::Errno::SRCH)), "{sent:?}");
 }

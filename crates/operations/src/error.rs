@@ -133,6 +133,14 @@ pub enum Error {
         /// What it holds.
         holds: String,
     },
+    /// Another restore is at work in a target.
+    #[error("another restore is at work in {target}: process {pid} of the server")]
+    TargetBusy {
+        /// The target, without its password.
+        target: String,
+        /// The server process of its session.
+        pid: i32,
+    },
     /// Roles that own objects of the archive are missing on the target.
     #[error("the target's server lacks roles that own objects: {}", listed(roles, LISTED))]
     RolesMissing {
@@ -156,7 +164,7 @@ pub enum Error {
         obstacles: Vec<Obstacle>,
     },
     /// The copy is restored and matched, and did not get the live database's name.
-    #[error("{failure}; {database} was not swapped and is in service as before, its restored copy stays as {copy}")]
+    #[error("{failure}; {database} was not swapped{}, its restored copy stays as {copy}", in_service(failure))]
     NotSwapped {
         /// Why not.
         #[source]
@@ -258,6 +266,11 @@ pub enum Error {
     },
 }
 
+/// What is known of a database whose swap failed: it is open, unless the failure says that it may not be.
+fn in_service(failure: &Error) -> &'static str {
+    if matches!(failure, Error::LeftBehind { .. }) { "" } else { " and is in service as before" }
+}
+
 /// An error with its causes, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -301,7 +314,7 @@ impl Error {
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. } | Self::PointElsewhere { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
-            Self::InTheWay { .. } => ErrorKind::Busy,
+            Self::InTheWay { .. } | Self::TargetBusy { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Compare(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
@@ -340,6 +353,9 @@ impl Error {
                  with --replace, the live database itself swapped with --swap"
                     .to_owned(),
             ),
+            Self::TargetBusy { .. } => {
+                Some("wait for it to end; or create another empty database and restore into that".to_owned())
+            }
             Self::RolesMissing { roles } => {
                 let create = |role: &String| format!("CREATE ROLE {};", holdpoint_core::name::quote_identifier(role));
                 let all: Vec<String> = roles.iter().take(5).map(create).collect();

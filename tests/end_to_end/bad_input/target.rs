@@ -36,6 +36,54 @@ fn not_empty() {
     scene.cluster.drop_database(&target);
 }
 
+/// Both have found it empty: the one that comes too late must not empty it of what the other one restored.
+#[test]
+fn two_restores_at_once() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let target = scene.empty_database();
+    let url = scene.cluster.url(&target);
+    let restore = ["restore", "--from", "latest", "--into", &url];
+    let mut first = scene.place.start_paused(&restore, "restoring");
+    first.wait_for_pause();
+    failed(&scene, &restore, 14).says(&["another restore is at work"]).hints(&["wait"]);
+    first.go_on();
+    first.finish().ended_with(0);
+    assert_same("the target", &contents(scene.cluster, &scene.database), &contents(scene.cluster, &target));
+    scene.cluster.drop_database(&target);
+}
+
+/// Whoever lost its hold on the target must not empty it of what another one restores there by now.
+#[test]
+fn a_restore_whose_session_was_lost() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let target = scene.empty_database();
+    let url = scene.cluster.url(&target);
+    let restore = ["restore", "--from", "latest", "--into", &url, "--json"];
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+         WHERE locktype = 'advisory' AND datname = '{target}'"
+    );
+    // Alone, it leaves the target empty.
+    let mut first = scene.place.start_paused(&restore, "restoring");
+    first.wait_for_pause();
+    assert_eq!(scene.cluster.psql("postgres", &end), "t");
+    first.go_on();
+    first.finish().ended_with(7);
+    let mut first = scene.place.start_paused(&restore, "restoring");
+    first.wait_for_pause();
+    assert_eq!(scene.cluster.psql("postgres", &end), "t");
+    let mut second = scene.place.start_paused(&restore, "restored");
+    second.wait_for_pause();
+    first.go_on();
+    first.finish().ended_with(7).failure().says(&["another one is at work", "look before you drop anything"]);
+    second.go_on();
+    second.finish().ended_with(0);
+    assert_same("the target", &contents(scene.cluster, &scene.database), &contents(scene.cluster, &target));
+    scene.cluster.drop_database(&target);
+}
+
 #[test]
 fn the_source_itself() {
     let scene = Scene::local();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST, quote_identifier};
-use holdpoint_tests::{Place, assert_same, contents};
+use holdpoint_tests::{Place, assert_same, contents, resume, stop};
 use serde_json::Value;
 
 use crate::scene::{self, Scene};
@@ -272,6 +272,38 @@ fn the_server_restarts_while_the_database_is_closed() {
     run.finish().ended_with(7).failure().says(&["was not swapped"]);
     // A crash lets sequences jump ahead, so rows are counted.
     assert_eq!(scene.sql("SELECT to_regclass('shop.new'), count(*) FROM shop.order_lines"), rows);
+}
+
+/// A server process that is stuck leaves the live database as it was, and the copy ready.
+#[test]
+fn a_session_that_does_not_end() {
+    // A server of its own: others, which drop databases, would wait for the process, too.
+    let damaged = Damaged::on(Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST)))));
+    let scene = &damaged.scene;
+    let mut idle = scene.cluster.program("psql");
+    idle.args(["-X", "-q", "-d", &scene.database, "-c", "SELECT pg_sleep(601)"]);
+    let mut idle = idle.spawn().unwrap();
+    let there =
+        format!("SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND query ~ 'sleep.601'", scene.database);
+    let pid = loop {
+        if let Ok(pid) = scene.cluster.psql("postgres", &there).parse::<u32>() {
+            break pid;
+        }
+        assert!(idle.try_wait().unwrap().is_none(), "psql ended");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    stop(pid);
+    let swap = ["restore", "--from", "latest", "--swap", "--yes", "--skip-compare", "--json"];
+    let failure = scene.place.holdpoint(&swap).ended_with(14).failure();
+    failure.says(&["do not end", &format!("process {pid}"), "was not swapped"]).hints(&["end their work", "--swap-in"]);
+    let open = is_open(scene.cluster, &scene.database);
+    resume(pid);
+    assert!(open, "in service as before");
+    assert!(!idle.wait().unwrap().success(), "it ended as it was told to, once it could");
+    damaged.assert_live_is(&damaged.after);
+    let copy = others(scene.cluster, &scene.database).remove(0);
+    scene.place.holdpoint(&["restore", "--swap-in", &copy, "--yes"]).ended_with(0);
+    damaged.assert_live_is(&damaged.before);
 }
 
 /// At a terminal the database's name is typed, after what would stay behind was shown.

@@ -66,6 +66,9 @@ pub(super) async fn create(
     if let Some(tablespace) = tablespace(replaced).await? {
         sql.push_str(&format!(" TABLESPACE {}", quote_identifier(&tablespace)));
     }
+    if let Some(rules) = collation_rules(replaced).await? {
+        sql.push_str(&format!(" ICU_RULES {}", quote_literal(&rules)));
+    }
     maintenance.run(WHAT, &sql).await?;
     let superuser = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
     let superuser: bool = maintenance.query_one(WHAT, superuser, &[]).await?.get(0);
@@ -81,6 +84,15 @@ async fn tablespace(session: &Session) -> Result<Option<String>, Error> {
     let sql = "SELECT NULLIF(spcname::text, 'pg_default') FROM pg_catalog.pg_database \
                JOIN pg_catalog.pg_tablespace t ON t.oid = dattablespace WHERE datname = pg_catalog.current_database()";
     Ok(session.query_one("reading the database's tablespace", sql, &[]).await?.get(0))
+}
+
+/// Rules beyond ICU's locale, which servers before 16 do not know: text would be sorted, and be equal, otherwise.
+async fn collation_rules(session: &Session) -> Result<Option<String>, Error> {
+    if session.server().major < 16 {
+        return Ok(None);
+    }
+    let sql = "SELECT daticurules FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+    Ok(session.query_one("reading the database's collation rules", sql, &[]).await?.get(0))
 }
 
 /// Closes the restored database and gives it the other one's properties: owner, grants, settings, connection limit.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
+use super::alone;
 use super::target::{KINDS, must_be_empty, of_kind};
 use crate::Error;
 
@@ -19,10 +20,20 @@ const WHAT: &str = "emptying the target again";
 /// Drops whatever a failed restore left in its target, which held nothing before; gives the failure back, and where
 /// something remains says what.
 ///
+/// `holder` is the session that took the target; where it is lost, so may be the target, to another restore.
+///
 /// Not to be cancelled: whoever interrupts a restore must not be left with half of it.
-pub(super) async fn after(target: &ConnectionSettings, failure: Error) -> Error {
-    match empty(target).await {
+pub(super) async fn after(holder: &Session, failure: Error) -> Error {
+    let target = holder.settings();
+    match empty(target, holder).await {
         Ok(()) => failure,
+        Err(Error::TargetBusy { target, pid }) => {
+            let remains = format!(
+                "a part of the restore may remain in {target}, where another one is at work (process {pid} of the \
+                 server): look before you drop anything"
+            );
+            Error::LeftBehind { failure: Box::new(failure), remains }
+        }
         Err(error) => {
             let database = target.database();
             let why = match error {
@@ -39,8 +50,11 @@ pub(super) async fn after(target: &ConnectionSettings, failure: Error) -> Error 
     }
 }
 
-async fn empty(target: &ConnectionSettings) -> Result<(), Error> {
+async fn empty(target: &ConnectionSettings, holder: &Session) -> Result<(), Error> {
     let session = connect(target).await?;
+    if holder.ping().await.is_err() {
+        alone::take(&session).await?;
+    }
     let mut outcome = must_be_empty(&session).await;
     for _ in 0..ROUNDS {
         match &outcome {

@@ -16,7 +16,7 @@ use holdpoint_repository::ObjectStore;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::io::StreamReader;
 
-use super::{RestoreOptions, RestoreReport, target, vacuum};
+use super::{RestoreOptions, RestoreReport, alone, target, vacuum};
 use crate::{Context, Error};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,6 +33,7 @@ pub(super) async fn restore(
     into: &ConnectionSettings,
 ) -> Result<RestoreReport, Error> {
     let session = target::connect(into).await?;
+    alone::take(&session).await?;
     target::must_be_empty(&session).await?;
     let major = session.server().major;
     let mut report = RestoreReport {
@@ -64,7 +65,9 @@ pub(super) async fn restore(
         context.progress.phase(Phase::Restoring, None);
         let pg_restore = options.programs.find(ProgramName::PgRestore, major, &context.cancel).await?;
         let call = ownership(PgRestore::of_file(&pg_restore, path), options).single_transaction();
-        call.run_into(session.settings(), "", &context.cancel).await?;
+        let cancel = context.cancel.child_token();
+        let restored = async { Ok(call.run_into(session.settings(), "", &cancel).await?) };
+        alone::held(&session, &cancel, restored).await?;
     } else {
         let (mut source, bytes) = open(context, options.foreign.as_ref(), place, path).await?;
         report.read_bytes = bytes;
@@ -74,7 +77,10 @@ pub(super) async fn restore(
             return Ok(report);
         }
         context.progress.phase(Phase::Restoring, Some(bytes));
-        stream(context, options, session.settings(), major, place, source, dump).await?;
+        let cancel = context.cancel.child_token();
+        let context = &Context { cancel: cancel.clone(), ..context.clone() };
+        let restored = stream(context, options, session.settings(), major, place, source, dump);
+        alone::held(&session, &cancel, restored).await?;
     }
     context.progress.phase(Phase::Restored, None);
     context.progress.phase(Phase::Analyzing, None);

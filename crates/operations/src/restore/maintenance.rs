@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use sha2::{Digest, Sha256};
 
 use super::mark::Mark;
 use crate::Error;
@@ -14,9 +15,15 @@ const PLACES: [&str; 2] = ["postgres", "template1"];
 const LOCK_WAIT: &str = "10s";
 const KEPT_ALIVE: Duration = Duration::from_secs(30);
 
+/// A server cuts names of sessions at 63 bytes, and writes others than ASCII characters differently.
+const LONGEST_NAMED: usize = 63 - "holdpoint swap ".len();
+
 /// How a session is called that works on a database that holdpoint made: while one is there, so is its process.
 pub(crate) fn purpose(beside: &str) -> String {
-    format!("holdpoint swap {beside}")
+    if beside.len() <= LONGEST_NAMED && beside.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return format!("holdpoint swap {beside}");
+    }
+    format!("holdpoint swap {}", hex::encode(&Sha256::digest(beside)[..16]))
 }
 
 /// Connects to another database of the target's server. `beside` is the database that is worked on.
@@ -95,4 +102,20 @@ pub(crate) async fn is_worked_on(session: &Session, beside: &str) -> Result<Opti
                WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid() LIMIT 1";
     let rows = session.query("looking who works on a database", sql, &[&purpose(beside)]).await?;
     Ok(rows.first().map(|row| row.get(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server makes of another name would not be found again.
+    #[test]
+    fn sessions_have_names_that_servers_keep() {
+        assert_eq!(purpose("holdpoint_restore_00c0ffee"), "holdpoint swap holdpoint_restore_00c0ffee");
+        let long = format!("{}_before_20261121t024300z_k3f9", "x".repeat(30));
+        for odd in [long.as_str(), "größe_before_dump"] {
+            assert!(purpose(odd).is_ascii() && purpose(odd).len() <= 63, "{}", purpose(odd));
+        }
+        assert_ne!(purpose(&long), purpose(&format!("{long}_2")));
+    }
 }

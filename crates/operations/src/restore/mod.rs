@@ -1,5 +1,6 @@
 //! `holdpoint restore`: a restore point, or a dump that holdpoint did not make, into a database.
 
+mod alone;
 mod beside;
 mod emptied;
 mod exchange;

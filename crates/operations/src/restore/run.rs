@@ -13,7 +13,7 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{ConnectionSettings, Session};
 
-use super::{RestoreOptions, RestoreReport, emptied, foreign, replace, target, vacuum};
+use super::{RestoreOptions, RestoreReport, alone, emptied, foreign, replace, target, vacuum};
 use crate::expected::Expected;
 use crate::restored::{self, Manner, Ownership, TargetKind};
 use crate::selection::{refuse_after_unsettled, resolve};
@@ -56,6 +56,7 @@ pub(super) async fn restore_point(
     refuse_after_unsettled(context, &options.from, &point).await?;
     let expected = Expected::read(context, &point).await?;
     let session = target::connect(into).await?;
+    alone::take(&session).await?;
     target::must_be_empty(&session).await?;
     let roles = needed_roles(&expected, options);
     let mut warnings = target::must_fit(&session, &expected.manifest, &roles).await?;
@@ -119,10 +120,12 @@ async fn load(
         target: TargetKind::New,
         lesser_role: false,
     };
-    let restored = restored::restore_archive(context, expected, settings, &restoring, &manner).await;
-    let early = match restored {
+    let cancel = context.cancel.child_token();
+    let restoring_context = Context { cancel: cancel.clone(), ..context.clone() };
+    let restored = restored::restore_archive(&restoring_context, expected, settings, &restoring, &manner);
+    let early = match alone::held(session, &cancel, restored).await {
         Ok((_, early)) => early,
-        Err(failure) => return Err(emptied::after(settings, failure).await),
+        Err(failure) => return Err(emptied::after(session, failure).await),
     };
     context.progress.phase(Phase::Restored, None);
     context.progress.phase(Phase::Comparing, Some(expected.manifest.totals.data_bytes));

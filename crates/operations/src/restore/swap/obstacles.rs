@@ -65,6 +65,12 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     let live_bytes = database::size_bytes(&session).await?;
     let free_bytes = fitness::free_bytes(&session).await;
     space(live_bytes, manifest.totals.data_bytes, free_bytes, &mut obstacles, &mut warnings);
+    if !manifest.server.tablespaces.is_empty() {
+        warnings.push(format!(
+            "what lies in tablespaces ({}) will lie in the database's own one",
+            manifest.server.tablespaces.join(", ")
+        ));
+    }
     if !manifest.not_covered.is_empty() {
         warnings.push(format!(
             "not in any restore point, so only in the kept database: {}",

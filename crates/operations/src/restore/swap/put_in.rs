@@ -82,6 +82,10 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
     }
     let live = all.iter().find(|one| one.name == options.live.database());
     let live = live.ok_or_else(|| refused(format!("the server has no database {}", options.live.database())))?;
+    // Renamed by hand, it still bears its mark.
+    if found.oid == live.oid {
+        return Err(refused(format!("{} is the live database already", found.name)));
+    }
     let mut stands = Vec::new();
     stands.extend(obstacles::other_swaps(&looking, live.oid).await?);
     let point = match found.mark() {
