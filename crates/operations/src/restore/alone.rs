@@ -67,7 +67,8 @@ pub(super) async fn held<T>(
     cancel: &tokio_util::sync::CancellationToken,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    tokio::pin!(work);
+    // It is large, and lies within others that are.
+    let mut work = Box::pin(work);
     tokio::select! {
         done = &mut work => done,
         lost = lost(session) => {

@@ -28,7 +28,7 @@ pub async fn restore(context: &Context, options: &RestoreOptions) -> Result<Rest
     let began = Instant::now();
     context.progress.phase(Phase::Preflight, None);
     let mut report = match (&options.replace, &options.from) {
-        (Some(how), _) => replace::replace(context, options, how).await?,
+        (Some(how), _) => Box::pin(replace::replace(context, options, how)).await?,
         (None, Selector::Foreign(place)) => foreign::restore(context, options, place, &options.into).await?,
         (None, _) => restore_point(context, options, &options.into, Properties::Recorded).await?,
     };
@@ -77,7 +77,8 @@ pub(super) async fn restore_point(
         return Ok(report);
     }
     let settings = session.settings().clone();
-    let restored = load(context, options, &expected, &session, &settings, &mut warnings).await?;
+    let loading = load(context, options, &expected, &session, &settings, &mut warnings);
+    let restored = Box::pin(loading).await?;
     (report.compared, report.differences) = (Some(restored.0), restored.1);
     let of_database = give_properties(options, &expected, &session, properties, &mut warnings).await?;
     report.differences.extend(of_database);
