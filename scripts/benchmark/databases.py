@@ -124,8 +124,3 @@ def wide(server, name, suite, arguments):
     run_all(server, name, jobs)
     if arguments.wide_row:
         server.sql(f"INSERT INTO wide SELECT -1, repeat({block.format(salt=0)}, {arguments.wide_row // 100_000})", name)
-
-
-def largest_row(suite, arguments):
-    """Bytes of the longest row of COPY text."""
-    return max(8_000_000, arguments.wide_row or 0) if suite.database == "wide" else 4096

@@ -78,7 +78,7 @@ class Production:
         shutil.rmtree(self.work, ignore_errors=True)
         return {
             "suite": self.suite.name, "title": self.suite.title, "runs": self.suite.runs, "rows": scale * 100_000,
-            "tables": 4, "copy_bytes": scale * 100_000 * ROW_BYTES, "largest_row_bytes": 4096, "clients": CLIENTS,
+            "tables": 4, "copy_bytes": scale * 100_000 * ROW_BYTES, "clients": CLIENTS,
             "cases": [{"group": case.group, "name": case.name, "ours": case.ours, "jobs": case.jobs}
                       for case in self.chosen],
             "medians": {name: {key: statistics.median(one[key] for one in runs) for key in runs[0]}

@@ -84,7 +84,6 @@ class Bench:
         return {
             "suite": suite.name, "title": suite.title, "runs": suite.runs, "rows": sum(self.expected.values()),
             "tables": len(self.expected), "copy_bytes": self.data_bytes,
-            "largest_row_bytes": databases.largest_row(suite, self.arguments),
             "cases": [{"group": case.group, "name": case.name, "ours": case.ours, "jobs": case.jobs} for case in chosen],
             # What failed once is no result, however fast the other runs were.
             "medians": {name: median(runs) for name, runs in self.measured.items() if name not in self.failures},

@@ -106,6 +106,24 @@ fn a_snapshot_that_grows_too_old_ends_the_backup() {
     scene.place.holdpoint(&["backup", "--max-rate", "0", "--max-snapshot-age", "0"]).ended_with(0);
 }
 
+/// Once all rows are read production is done with, however long the store takes for the end of the upload.
+#[test]
+fn a_slow_store_holds_nothing_of_production() {
+    let scene = Scene::local();
+    for jobs in ["1", "3"] {
+        let flags = ["backup", "--json", "--parallel-from", "0", "--jobs", jobs];
+        let mut run = scene.place.start_paused(&flags, "completing-upload");
+        run.wait_for_pause();
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%')";
+        run.wait_until("no snapshot is held", Duration::from_secs(30), || scene.sql(held) == "0");
+        scene
+            .sql("SET lock_timeout = '10s'; ALTER TABLE shop.orders ADD later int; ALTER TABLE shop.orders DROP later");
+        run.go_on();
+        run.finish().ended_with(0);
+    }
+}
+
 /// No backup is faster than its rate allows, however many read; how much slower this machine is does not matter.
 #[test]
 fn a_rate_is_kept() {

@@ -12,6 +12,7 @@ use holdpoint_postgres::catalog::large_objects::{self, LargeObjectPart};
 use super::gather::Gather;
 use super::output::{Output, Part};
 use super::plan::{LargeObject, LargeObjectBlock};
+use super::statement::{BACK, SAVEPOINT};
 use super::worker::{Crew, Share};
 use crate::Error;
 
@@ -95,6 +96,8 @@ pub(super) async fn copy(
     output: &mut Output,
     share: &mut Share<'_>,
 ) -> Result<(), Error> {
+    // Whoever is refused goes back to it.
+    session.run("copying large objects", SAVEPOINT).await?;
     let block = &crew.plan.blocks[block];
     if objects.start == block.objects.start {
         output.put(Part::OpenLargeObjects(block.dump_id)).await?;
@@ -126,6 +129,7 @@ pub(super) async fn copy(
     if contents.try_next().await?.is_some() {
         return Err(Error::LargeObjectCut { oid: 0, length: 0 });
     }
+    session.run("letting locks go", BACK).await?;
     if objects.end == block.objects.end {
         output.put(Part::CloseLargeObjects).await?;
     }

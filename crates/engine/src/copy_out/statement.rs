@@ -5,7 +5,8 @@ use holdpoint_postgres::catalog::relations::lock_statement;
 
 use super::plan::{Plan, Portion, Table};
 
-const SAVEPOINT: &str = "SAVEPOINT holdpoint";
+/// What whoever is refused goes back to.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT holdpoint";
 /// Lets the locks go that were taken since the savepoint, which a release alone does not.
 pub(super) const BACK: &str = "ROLLBACK TO SAVEPOINT holdpoint; RELEASE SAVEPOINT holdpoint";
 

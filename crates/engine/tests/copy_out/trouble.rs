@@ -167,6 +167,21 @@ async fn a_lost_session_is_replaced_and_its_portion_copied_again() {
     copied.read_back().await;
 }
 
+/// Whoever waits to rewrite the large objects stands behind the coordinator and before every other session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn large_objects_that_somebody_waits_to_rewrite_are_copied_by_the_coordinator() {
+    let name = "trouble_large_objects";
+    let (cluster, begun) = begun(name).await;
+    let stock = begun.stock();
+    let decided = begun.decide(|| ()).await;
+    let waiting = queued(cluster, name, "VACUUM FULL pg_largeobject");
+    let copied = begun.copy_decided(decided, Arc::new(Told::default())).await.unwrap();
+    assert_same_blocks(&stock, &copied.bytes());
+    assert!(!waiting.is_finished());
+    begun.snapshot.release().await.unwrap();
+    waiting.join().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn without_its_coordinator_a_copy_ends_at_once() {
     let name = "trouble_coordinator";

@@ -20,7 +20,8 @@ use crate::Error;
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Backup<'_> {
-    /// Streams pg_dump through the engine into the repository; the upload is complete when this returns.
+    /// Streams pg_dump through the engine into the repository. Every row is read and nothing of the source is wanted any
+    /// more when this returns; the upload is still to be completed, or to be aborted.
     pub(super) async fn copy(
         &self,
         snapshot: &Snapshot,
@@ -28,7 +29,7 @@ impl Backup<'_> {
         settings: &ConnectionSettings,
         pg_options: &str,
         facts: &SourceFacts,
-    ) -> Result<(StoredFacts, Uploaded), Error> {
+    ) -> Result<StoredData, Error> {
         let program = PgDump::new(&self.programs.pg_dump, settings, pg_options)
             .snapshot(snapshot.id())
             .lock_wait_timeout(Duration::from_secs(self.options.lock_wait_seconds))
@@ -51,7 +52,7 @@ impl Backup<'_> {
                 if let Err(lost) = snapshot.ping().await {
                     return Err(abort(stored.upload, lost.into()).await);
                 }
-                self.complete(stored).await
+                Ok(stored)
             }
             Err(Error::Interrupted) => {
                 running.terminate_group(GRACE).await.ok();
@@ -134,7 +135,8 @@ impl Backup<'_> {
         }
     }
 
-    async fn complete(&self, stored: StoredData) -> Result<(StoredFacts, Uploaded), Error> {
+    /// Completes the upload, with no snapshot and no lock held: a store may be slow.
+    pub(super) async fn complete(&self, stored: StoredData) -> Result<(StoredFacts, Uploaded), Error> {
         self.context.progress.phase(Phase::CompletingUpload, None);
         if self.context.cancel.is_cancelled() {
             return Err(abort(stored.upload, Error::Interrupted).await);

@@ -116,9 +116,10 @@ impl Backup<'_> {
                 stored => break (snapshot, facts, stored?),
             }
         };
-        let engine = stored.0.engine.clone();
-        // Everything is read: vacuum may go on, whatever the store still takes.
+        let engine = stored.facts.engine.clone();
+        // Everything is read: vacuum and whoever waits may go on, whatever the store still takes.
         snapshot.release().await.ok();
+        let stored = self.complete(stored).await?;
         let published = self.publish(&settings, &facts, stored).await;
         let manifest = match published {
             Ok(manifest) => manifest,
