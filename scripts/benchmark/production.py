@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import time
@@ -30,8 +29,9 @@ class Application:
         return time.monotonic(), int(text)
 
     def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        # Not SIGINT: whoever is started in the background of a script inherits that it is ignored, and so does pgbench.
+        self.process.terminate()
+        self.process.wait(60)
 
 
 def rate(since, until):

@@ -9,6 +9,8 @@ use holdpoint_tests::{Place, assert_same, aws, contents, shell};
 use crate::scene::name;
 
 const WIDE: u64 = 64 << 20;
+/// Longer than any machine takes: the traffic ends with its test.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A database as it looks after one restore by the stock tools, which is what every other restore must come to.
 fn restored_by_stock_tools(cluster: &Cluster, source: &str) -> String {
@@ -154,7 +156,7 @@ fn under_traffic(major: u32, mut place: Place) {
     let source = name("traffic");
     sample::load_awkward(cluster, &source);
     place.source(cluster, &source);
-    let mut traffic = sample::load_traffic(cluster, &source, Duration::from_secs(120));
+    let mut traffic = sample::load_traffic(cluster, &source, LONGEST);
     for _ in 0..2 {
         let before = traffic.rounds();
         let made = place.backup();

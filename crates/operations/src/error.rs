@@ -210,7 +210,7 @@ pub enum Error {
         /// What to do, where that is known.
         cure: Option<String>,
     },
-    /// A table was rewritten, dropped or locked while it was being copied.
+    /// A table was truncated or rewritten between each snapshot and its lock.
     #[error("{0}")]
     SourceChanged(String),
     /// What the manifest must hold of a database is more than one may have.
@@ -341,6 +341,11 @@ impl Error {
             Self::RowSecurity { role, .. } => {
                 Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or back up as the tables' owner"))
             }
+            Self::SourceChanged(_) => Some(
+                "begin when nobody truncates or rewrites the table, or leave its rows out: \
+                 holdpoint backup --exclude-table-data TABLE"
+                    .to_owned(),
+            ),
             Self::NoSuchPoint { .. } => Some("see what there is: holdpoint list".to_owned()),
             Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
                 Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use holdpoint_testkit::Cluster;
+use holdpoint_testkit::fake::FakePrograms;
+use holdpoint_testkit::{Cluster, NEWEST};
 
 use super::{failed, refused};
 use crate::scene::{Scene, name};
@@ -138,24 +139,69 @@ fn table_dropped_during_the_backup() {
     scene.place.prove();
 }
 
+/// The snapshot has lost the table's rows; the next one has what is there now.
 #[test]
 fn table_truncated_before_pg_dump_locks_it() {
     let scene = Scene::local();
-    scene.place.backup();
-    let before = scene.place.tree();
-    for change in [
-        "TRUNCATE shop.events",
-        "ALTER TABLE shop.orders ALTER COLUMN note TYPE varchar(400)",
-        "VACUUM FULL shop.customers",
-    ] {
-        let mut run = scene.place.start_paused(&["backup", "--json"], "snapshot-exported");
-        run.wait_for_pause();
-        scene.sql(change);
-        run.go_on();
-        let table = change.split("shop.").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-        run.finish().ended_with(7).failure().says(&[table]);
-        assert_eq!(before, scene.place.tree(), "{change}");
+    // Whoever copies notices it.
+    for engine in [&["--parallel-from", "0"][..], &["--jobs", "1"]] {
+        for change in [
+            "TRUNCATE shop.events; INSERT INTO shop.events (at, kind, body) VALUES (now(), 'anew', '{}')",
+            "ALTER TABLE shop.orders ALTER COLUMN note TYPE varchar(400); ALTER TABLE shop.orders ALTER COLUMN note TYPE text",
+            "VACUUM FULL shop.customers",
+        ] {
+            let points = scene.place.points().len();
+            let mut run = scene.place.start_paused(&[&["backup", "--json"], engine].concat(), "snapshot-exported");
+            run.wait_for_pause();
+            // Not as one transaction, in which VACUUM would not run.
+            change.split("; ").for_each(|statement| drop(scene.sql(statement)));
+            let expected = scene.before().database;
+            run.go_on();
+            let outcome = run.finish().ended_with(0);
+            let warnings = outcome.json()["warnings"].to_string();
+            let table = change.split("shop.").nth(1).and_then(|rest| rest.split([' ', ';']).next()).unwrap();
+            assert!(warnings.contains(&format!("shop.{table} was truncated or rewritten")), "{change}: {warnings}");
+            assert_eq!(scene.place.points().len(), points + 1, "{change}: one is published, not two");
+            assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
+            let target = scene.empty_database();
+            let url = scene.cluster.url(&target);
+            scene.place.holdpoint(&["restore", "--from", "latest", "--into", &url]).ended_with(0);
+            holdpoint_tests::assert_same(change, &expected, &holdpoint_tests::contents(scene.cluster, &target));
+            scene.cluster.drop_database(&target);
+        }
     }
+    scene.place.prove();
+}
+
+/// Something truncates a table again and again, always between snapshot and lock.
+#[test]
+fn table_truncated_each_time_before_pg_dump_locks_it() {
+    let mut scene = Scene::local();
+    scene.place.backup();
+    let proper = scene.place.environment()["HOLDPOINT_POSTGRESQL_DIRECTORY"].clone();
+    let programs = FakePrograms::new(NEWEST);
+    let times = scene.place.path().join("times");
+    programs.replace(
+        "pg_dump",
+        &format!(
+            "case \" $* \" in *' --version '*|*' -V '*) exec \"$REAL\" \"$@\";; esac\n\
+             \"${{REAL%/*}}/psql\" -X -q -d '{}' -c 'TRUNCATE shop.events' || exit 9\n\
+             echo once >>'{}'\nexec \"$REAL\" \"$@\"",
+            scene.cluster.url(&scene.database),
+            times.display()
+        ),
+    );
+    scene.place.set("HOLDPOINT_POSTGRESQL_DIRECTORY", &programs.path().to_string_lossy());
+    let before = scene.place.tree();
+    for engine in [&["--parallel-from", "0"][..], &["--jobs", "1"]] {
+        let failure = failed(&scene, &[&["backup"], engine].concat(), 7);
+        failure.says(&["shop.events was truncated or rewritten"]).hints(&["--exclude-table-data"]);
+        assert_eq!(std::fs::read_to_string(&times).unwrap(), "once\n".repeat(3), "three snapshots were tried");
+        std::fs::remove_file(&times).unwrap();
+        assert_eq!(before, scene.place.tree(), "nothing is published");
+        assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
+    }
+    scene.place.set("HOLDPOINT_POSTGRESQL_DIRECTORY", &proper);
     scene.place.backup();
     scene.place.prove();
 }

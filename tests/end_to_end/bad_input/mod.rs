@@ -63,6 +63,7 @@ fn the_table_is_the_tests() {
     ];
     // Of these, some tests alone are about bad input.
     let others = [
+        ("compare", include_str!("../compare.rs")),
         ("recover_table", include_str!("../recover_table.rs")),
         ("swap", include_str!("../swap/mod.rs")),
         ("swap::killed", include_str!("../swap/killed.rs")),

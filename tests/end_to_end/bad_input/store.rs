@@ -126,7 +126,7 @@ fn aborting_refused_too() {
     for _ in 0..20 {
         proxy.push_for("AbortMultipartUpload", Fault::s3_error(403, "AccessDenied"));
     }
-    failed(&scene, &["backup", "--compress", "none"], 7)
+    failed(&scene, &["backup", "--compress", "none", "--jobs", "1"], 7)
         .says(&["pg_dump", "upload", "archive.dump"])
         .hints(&["holdpoint leftovers"]);
     proxy.clear();

@@ -105,8 +105,9 @@ impl Backup<'_> {
             self.checked.warnings.extend(warnings);
             match stored {
                 Err(Error::Engine(holdpoint_engine::Error::Rewritten { table })) if snapshots < SNAPSHOTS => {
-                    let what = format!("{table} was truncated or rewritten meanwhile: beginning again");
-                    self.context.progress.note(&what);
+                    let what = format!("{table} was truncated or rewritten while the backup began");
+                    self.context.progress.note(&format!("{what}: beginning again"));
+                    self.checked.warnings.push(format!("{what}: it began again with a new snapshot"));
                     session = snapshot.release().await?;
                     snapshots += 1;
                 }
