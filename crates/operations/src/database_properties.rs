@@ -36,13 +36,42 @@ pub(crate) async fn apply(
     let mut failures = Vec::new();
     for statement in statements(database, properties) {
         if let Err(error) = session.run(WHAT, &statement).await {
-            failures.push(format!("{statement}: {}", Error::from(error).line()));
+            failures.push(told(&statement, error));
         }
     }
     if !failures.is_empty() {
         session.run(WHAT, "SELECT 1").await?;
     }
     Ok(failures)
+}
+
+/// Does the same in a transaction that is rolled back, to know early what would fail.
+///
+/// # Errors
+/// When the server does not answer any more.
+pub(crate) async fn rehearse(
+    session: &Session,
+    database: &str,
+    properties: &DatabaseProperties,
+) -> Result<Vec<String>, Error> {
+    const WHAT: &str = "trying the database's properties out";
+    let mut failures = Vec::new();
+    session.run(WHAT, "BEGIN").await?;
+    for statement in statements(database, properties) {
+        session.run(WHAT, "SAVEPOINT one").await?;
+        if let Err(error) = session.run(WHAT, &statement).await {
+            failures.push(told(&statement, error));
+            session.run(WHAT, "ROLLBACK TO one").await?;
+        }
+    }
+    session.run(WHAT, "ROLLBACK").await?;
+    Ok(failures)
+}
+
+/// Tells a statement that failed, without the value that it sets: a setting may be an application's secret.
+fn told(statement: &str, error: holdpoint_postgres::Error) -> String {
+    let shown = [" TO '", " IS '"].iter().filter_map(|before| statement.find(before)).min();
+    format!("{}: {}", &statement[..shown.unwrap_or(statement.len())], Error::from(error).line())
 }
 
 /// Writes the statements that give a database its properties, one each, without semicolons.

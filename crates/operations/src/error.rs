@@ -4,8 +4,6 @@ use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::quantity::{counted, listed};
 use holdpoint_core::verification::Obstacle;
 
-use crate::hint;
-
 /// So many names of a list are told.
 pub(crate) const LISTED: usize = 5;
 
@@ -320,86 +318,6 @@ impl Error {
             Self::Interrupted => ErrorKind::Interrupted,
             Self::SessionsRemain { .. } => ErrorKind::Busy,
             Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),
-        }
-    }
-
-    /// What to do next: a command to type, or a change to make.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::AnotherDatabase { .. } => Some(
-                "if the database really moved, record it with: holdpoint adopt --reason \"why it moved\"; \
-                 else name another folder with --database"
-                    .to_owned(),
-            ),
-            Self::Pooler { instead, .. } => Some(format!("{instead}; or set DIRECT_URL")),
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("free some disk, or name another directory for temporary files in TMPDIR".to_owned())
-            }
-            Self::CannotRead { role, .. } => {
-                Some(format!("GRANT pg_read_all_data TO \"{role}\"; large objects need their owner or a superuser"))
-            }
-            Self::RowSecurity { role, .. } => {
-                Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or back up as the tables' owner"))
-            }
-            Self::SourceChanged(_) => Some(
-                "begin when nobody truncates or rewrites the table, or leave its rows out: \
-                 holdpoint backup --exclude-table-data TABLE"
-                    .to_owned(),
-            ),
-            Self::NoSuchPoint { .. } => Some("see what there is: holdpoint list".to_owned()),
-            Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
-                Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
-            }
-            Self::PointElsewhere { folder, .. } => Some(format!("name that database: --database {folder}")),
-            Self::Compare(error) => error.hint(),
-            Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
-            Self::TargetNotEmpty { .. } => Some(
-                "create an empty database and restore into that; a target marked as non-production may be replaced \
-                 with --replace, the live database itself swapped with --swap"
-                    .to_owned(),
-            ),
-            Self::TargetBusy { .. } => {
-                Some("wait for it to end; or create another empty database and restore into that".to_owned())
-            }
-            Self::RolesMissing { roles } => {
-                let create = |role: &String| format!("CREATE ROLE {};", holdpoint_core::name::quote_identifier(role));
-                let all: Vec<String> = roles.iter().take(5).map(create).collect();
-                Some(format!(
-                    "create them ({} …; globals.sql of the restore point has all), or --no-owner",
-                    all.join(" ")
-                ))
-            }
-            Self::SwapRefused { obstacles, .. } => {
-                Some(obstacles.iter().map(|one| one.cure.clone()).collect::<Vec<_>>().join("; "))
-            }
-            Self::SessionsRemain { .. } => Some("end their work, then try again".to_owned()),
-            Self::NotSwapped { failure, copy, .. } => {
-                let first = failure.hint().map(|hint| format!("{hint}; then ")).unwrap_or_default();
-                let copy = crate::backup::shell(copy);
-                Some(format!(
-                    "{first}put the copy in: holdpoint restore --swap-in {copy}; see also: holdpoint leftovers"
-                ))
-            }
-            Self::CouldNotRun { obstacles } => obstacles.first().map(|one| one.cure.clone()),
-            Self::Program { cure, .. } => cure.clone(),
-            Self::SnapshotTooOld { .. } => Some(
-                "allow more (--max-snapshot-age), or make it faster: more --jobs, a higher --max-rate, or a standby in \
-                 backup_url"
-                    .to_owned(),
-            ),
-            Self::InTheWay { .. } => Some(
-                "run it again when that is done; to let others wait longer for a backup: --max-lock-wait".to_owned(),
-            ),
-            Self::Recover(error) => error.hint(),
-            Self::LeftBehind { failure, .. } => {
-                failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
-            }
-            Self::Postgres(error) | Self::Engine(holdpoint_engine::Error::Postgres(error)) => hint::of_postgres(error),
-            Self::Repository(error) | Self::Engine(holdpoint_engine::Error::Repository(error)) => {
-                hint::of_repository(error)
-            }
-            Self::Core(holdpoint_core::Error::NewerFormat { .. }) => Some(hint::NEWER.to_owned()),
-            _ => None,
         }
     }
 }

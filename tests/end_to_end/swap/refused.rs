@@ -1,9 +1,10 @@
 //! What a swap refuses, before anything is made.
 
 use holdpoint_testkit::Cluster;
-use holdpoint_tests::Failure;
+use holdpoint_tests::{Failure, Place};
 
 use super::{Damaged, others, server};
+use crate::scene;
 
 /// The swap is refused with this code, and nothing was made or changed.
 #[track_caller]
@@ -95,6 +96,71 @@ fn a_role_that_may_not() {
     idle.kill().unwrap();
     idle.wait().unwrap();
     damaged.scene.place.set("DATABASE_URL", &admin);
+}
+
+/// Settings that only a superuser could give to the copy stop it before anything is made, or before the exchange.
+#[test]
+fn settings_that_a_plain_owner_may_not_give() {
+    let cluster = server();
+    let live = scene::name("settings");
+    let (other, member) = (format!("other_{live}"), format!("member_{live}"));
+    cluster.psql("postgres", &format!("CREATE ROLE {live} LOGIN CREATEDB; CREATE ROLE {other}; CREATE ROLE {member}"));
+    cluster.psql("postgres", &format!("CREATE DATABASE {live} OWNER {live}"));
+    cluster.psql_as(
+        &live,
+        &live,
+        &format!(
+            "CREATE TABLE t AS SELECT generate_series(1, 100) AS a; GRANT TEMPORARY ON DATABASE {live} TO {member}; \
+             ALTER DATABASE {live} SET work_mem = '5MB'; ALTER ROLE {live} IN DATABASE {live} SET search_path = public"
+        ),
+    );
+    let superusers = [
+        (format!("ALTER ROLE {other} IN DATABASE {live} SET work_mem = '6MB'"), "work_mem of role"),
+        (format!("ALTER DATABASE {live} SET log_statement = 'none'"), "log_statement"),
+        (format!("ALTER DATABASE {live} SET app.token = 'verysecret'"), "app.token"),
+    ];
+    let reset = format!("ALTER DATABASE {live} RESET ALL; ALTER ROLE {other} IN DATABASE {live} RESET ALL");
+    let mine = format!("ALTER DATABASE {live} SET work_mem = '5MB'");
+    let mut place = Place::local();
+    place.source(cluster, &live).set("DATABASE_URL", &cluster.url_as(&live, &live));
+    place.backup();
+    cluster.psql_as(&live, &live, "DELETE FROM t");
+    let swap = ["restore", "--from", "latest", "--swap", "--yes", "--skip-compare", "--json"];
+    for (setting, named) in &superusers {
+        cluster.psql("postgres", setting);
+        let failure = place.holdpoint(&swap).ended_with(3).failure();
+        failure.says(&["may not set", named, "for the database"]).hints(&["superuser", "--into"]);
+        place.holdpoint(&["restore", "--from", "latest", "--swap", "--dry-run", "--json"]).ended_with(3);
+        cluster.psql("postgres", &reset);
+        cluster.psql("postgres", &mine);
+    }
+    // Made after the plan: found out before the work, and again before the exchange.
+    for phase in ["creating-database", "comparing"] {
+        for (setting, _) in &superusers {
+            let mut run = place.start_paused(&swap, phase);
+            run.wait_for_pause();
+            cluster.psql("postgres", setting);
+            run.go_on();
+            let failure = run.finish().ended_with(3).failure();
+            assert!(!format!("{failure:?}").contains("verysecret"), "{failure:?}");
+            failure.says(&["may not be swapped", &format!("\"{live}\" SET"), "permission denied"]).hints(&["--into"]);
+            assert_eq!(others(cluster, &live), [""; 0], "{phase}");
+            assert_eq!(cluster.psql_as(&live, &live, "SELECT count(*) FROM t"), "0");
+            cluster.psql("postgres", &reset);
+            cluster.psql("postgres", &mine);
+        }
+    }
+    cluster.psql_as(&live, &live, &format!("ALTER ROLE {live} IN DATABASE {live} SET search_path = public"));
+    let catalog = format!(
+        "SELECT (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a), \
+           (SELECT array_agg(setrole || setconfig::text ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid) \
+         FROM pg_database d WHERE datname = '{live}'"
+    );
+    let before = cluster.psql("postgres", &catalog);
+    assert!(before.contains(&member) && before.contains("5MB") && before.contains("search_path"), "{before}");
+    place.holdpoint(&swap).ended_with(0);
+    assert_eq!(cluster.psql_as(&live, &live, "SELECT count(*) FROM t"), "100");
+    assert_eq!(cluster.psql("postgres", &catalog), before);
 }
 
 #[test]

@@ -95,46 +95,72 @@ async fn collation_rules(session: &Session) -> Result<Option<String>, Error> {
     Ok(session.query_one("reading the database's collation rules", sql, &[]).await?.get(0))
 }
 
+/// Tries out, on the empty copy, what [`prepare`] will do hours later; gives what would fail.
+pub(super) async fn rehearse(
+    maintenance: &Session,
+    beside: &str,
+    properties: &DatabaseProperties,
+    of: &str,
+) -> Result<Vec<String>, Error> {
+    let failures = database_properties::rehearse(maintenance, beside, &carried(properties)).await?;
+    Ok(under_the_name(of, beside, &failures))
+}
+
+/// What goes over to the copy before the exchange: the comment comes with the name, and no grants on record means
+/// PostgreSQL's default, which was taken away.
+fn carried(properties: &DatabaseProperties) -> DatabaseProperties {
+    let grants = properties.grants.clone().unwrap_or_else(|| database_properties::default_grants(&properties.owner));
+    DatabaseProperties { comment: None, grants: Some(grants), ..properties.clone() }
+}
+
+fn under_the_name(of: &str, beside: &str, failures: &[String]) -> Vec<String> {
+    let named = |failure: &String| failure.replace(&quote_identifier(beside), &quote_identifier(of));
+    failures.iter().map(named).collect()
+}
+
 /// Closes the restored database and gives it the other one's properties: owner, grants, settings, connection limit.
 ///
 /// They belong to the database, not to its name, so they are there in the very moment in which it takes its place. The
-/// comment comes with the name. Gives what could not be applied, but fails where the owner could not.
+/// comment comes with the name. Gives what could not be applied, or is not there as it was, but fails where the owner
+/// could not.
 pub(super) async fn prepare(
     maintenance: &Session,
     beside: &str,
-    mut properties: DatabaseProperties,
+    properties: &DatabaseProperties,
     mark: &Successor,
     cancel: &CancellationToken,
 ) -> Result<Vec<String>, Error> {
     const WHAT: &str = "giving the restored database its properties";
     maintenance.run(WHAT, &maintenance::allow(beside, false)).await?;
     sessions::end_all(maintenance, beside, cancel).await?;
-    let limit = std::mem::replace(&mut properties.connection_limit, -1);
-    properties.comment = None;
-    // No grants on record means PostgreSQL's default, which was taken away.
-    let grants = properties.grants.take().unwrap_or_else(|| database_properties::default_grants(&properties.owner));
-    properties.grants = Some(grants);
-    let mut failures = database_properties::apply(maintenance, beside, &properties).await?;
-    let sql = format!("ALTER DATABASE {} CONNECTION LIMIT {limit}", quote_identifier(beside));
+    let wanted = carried(properties);
+    let unlimited = DatabaseProperties { connection_limit: -1, ..wanted.clone() };
+    let mut failures = database_properties::apply(maintenance, beside, &unlimited).await?;
+    let sql = format!("ALTER DATABASE {} CONNECTION LIMIT {}", quote_identifier(beside), wanted.connection_limit);
     if let Err(error) = maintenance.run(WHAT, &sql).await {
         failures.push(format!("{sql}: {}", Error::from(error).line()));
     }
-    let owner = format!(
-        "SELECT pg_catalog.pg_get_userbyid(datdba)::text FROM pg_catalog.pg_database WHERE datname = {}",
-        quote_literal(beside)
-    );
-    let owner: String = maintenance.query_one(WHAT, &owner, &[]).await?.get(0);
-    if owner != properties.owner {
+    // Statements that grant nothing only warn.
+    let found = DatabaseProperties { comment: None, ..database::properties_of(maintenance, Some(beside)).await? };
+    if failures.is_empty() {
+        let differences = database_properties::compare((&wanted, &[]), (&found, &[]));
+        failures.extend(differences.iter().map(|one| format!("{} is not as it was", one.name)));
+    }
+    if found.owner != wanted.owner {
         let why = failures.into_iter().next().unwrap_or_default();
         return Err(Error::ReplaceRefused {
             target: mark.of.clone(),
             why: format!("the restored database cannot be given to its owner {}: {why}", properties.owner),
         });
     }
+    Ok(under_the_name(&mark.of, beside, &failures))
+}
+
+/// Marks the restored database as one to which only the name is missing.
+pub(super) async fn mark_ready(maintenance: &Session, beside: &str, mark: &Successor) -> Result<(), Error> {
     let ready = Mark::Successor(Successor { ready: true, ..mark.clone() });
-    maintenance.run(WHAT, &maintenance::comment(beside, Some(&ready.text()))).await?;
-    let named = |failure: &String| failure.replace(&quote_identifier(beside), &quote_identifier(&mark.of));
-    Ok(failures.iter().map(|failure| format!("a property was not applied again: {}", named(failure))).collect())
+    let sql = maintenance::comment(beside, Some(&ready.text()));
+    Ok(maintenance.run("marking the restored database", &sql).await?)
 }
 
 /// Reads the properties of a database that may be open only for a moment longer.

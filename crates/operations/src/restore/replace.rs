@@ -72,7 +72,9 @@ pub(super) async fn replace(
             after_sql(context, options, &settings, script).await?;
         }
         let (live_comment, new_comment) = (properties.comment.clone(), properties.comment.clone());
-        report.warnings.extend(beside::prepare(&maintenance, &successor, properties, &mark, &context.cancel).await?);
+        let failures = beside::prepare(&maintenance, &successor, &properties, &mark, &context.cancel).await?;
+        beside::mark_ready(&maintenance, &successor, &mark).await?;
+        report.warnings.extend(failures.iter().map(|one| format!("a property was not applied again: {one}")));
         let places = Exchange {
             live: mark.of.clone(),
             live_oid: mark.of_oid,

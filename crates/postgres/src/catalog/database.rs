@@ -60,18 +60,27 @@ pub async fn changed_collation_version(session: &Session) -> Result<Option<Strin
     Ok(rows.first().and_then(|row| row.get(0)))
 }
 
-/// Reads owner, grants, comment, per-database settings and connection limit.
+/// Reads owner, grants, comment, per-database settings and connection limit of the session's database.
 pub async fn properties(session: &Session) -> Result<DatabaseProperties, Error> {
+    properties_of(session, None).await
+}
+
+/// Reads the same of any database of that server, or of the session's own: all of it stands in shared catalogs.
+///
+/// # Errors
+/// Also when there is no such database.
+pub async fn properties_of(session: &Session, database: Option<&str>) -> Result<DatabaseProperties, Error> {
     const WHAT: &str = "reading the database's properties";
     let sql = "SELECT pg_catalog.pg_get_userbyid(datdba)::text, datacl::text[], \
                       pg_catalog.shobj_description(oid, 'pg_database'), datconnlimit \
-               FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
-    let row = session.query_one(WHAT, sql, &[]).await?;
+               FROM pg_catalog.pg_database WHERE datname = COALESCE($1::text, pg_catalog.current_database())";
+    let row = session.query_one(WHAT, sql, &[&database]).await?;
     let sql = "SELECT CASE WHEN setrole <> 0 THEN pg_catalog.pg_get_userbyid(setrole)::text END, setting \
                FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS setting \
-               WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
+               WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database \
+                                    WHERE datname = COALESCE($1::text, pg_catalog.current_database()))";
     let mut settings: Vec<DatabaseSetting> = Vec::new();
-    for row in session.query(WHAT, sql, &[]).await? {
+    for row in session.query(WHAT, sql, &[&database]).await? {
         let setting: &str = row.get(1);
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
         settings.push(DatabaseSetting { role: row.get(0), name: name.to_owned(), value: value.to_owned() });

@@ -61,6 +61,52 @@ pub(super) async fn rights(session: &Session) -> Result<Vec<Obstacle>, Error> {
     Ok(found)
 }
 
+/// What of the database's settings this role may not give to the copy: without them, it must not take its place.
+///
+/// The rules are those of `AlterRoleSet` and `validate_option_array_item` in PostgreSQL's source: settings of another
+/// role take CREATEROLE (since 16 with ADMIN on it), those that only superusers may set, and unknown ones, take a
+/// superuser or, since 15, GRANT SET ON PARAMETER.
+pub(super) async fn settings(session: &Session) -> Result<Vec<Obstacle>, Error> {
+    let own = roles::own_rights(session).await?;
+    if own.superuser {
+        return Ok(Vec::new());
+    }
+    let major = session.server().major;
+    let granted = if major >= 15 { "pg_catalog.has_parameter_privilege(s.name, 'SET')" } else { "false" };
+    let admin = if major >= 16 { "pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')" } else { "true" };
+    let sql = format!(
+        "SELECT r.rolname::text, s.name, \
+                COALESCE(p.context, 'superuser') IN ('superuser', 'superuser-backend') AND NOT {granted}, \
+                r.rolname IS NOT NULL AND r.rolname <> current_user AND (r.rolsuper OR NOT ($1 AND {admin})) \
+         FROM (SELECT setrole, pg_catalog.split_part(pg_catalog.unnest(setconfig), '=', 1) AS name \
+               FROM pg_catalog.pg_db_role_setting JOIN pg_catalog.pg_database d ON d.oid = setdatabase \
+               WHERE d.datname = pg_catalog.current_database()) s \
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole \
+         LEFT JOIN pg_catalog.pg_settings p ON pg_catalog.lower(p.name) = pg_catalog.lower(s.name) ORDER BY 1, 2"
+    );
+    let rows = session.query("looking which settings could not be given", &sql, &[&own.create_roles]).await?;
+    let refused = rows.iter().filter_map(|row| {
+        let (role, name): (Option<&str>, &str) = (row.get(0), row.get(1));
+        let whom = role.map_or_else(String::new, |role| format!(" of role {role}"));
+        let why = match (row.get(2), row.get(3)) {
+            (false, false) => return None,
+            (true, _) => "it takes a superuser's right",
+            (false, true) => "it is another role's",
+        };
+        Some(not_carried(format!("role {} may not set {name}{whom} for the database: {why}", own.name)))
+    });
+    Ok(refused.collect())
+}
+
+/// A setting or a grant of the live database that the copy would not have.
+pub(super) fn not_carried(reason: String) -> Obstacle {
+    obstacle(
+        reason,
+        "name the database by a superuser's URL (--into); or let who may take the setting or grant away before, and \
+         give it again after the swap",
+    )
+}
+
 /// What is bound to the database itself and would stay with the old one, or hold it: prepared transactions, logical
 /// replication from it and into it.
 pub(super) async fn bound(session: &Session, database: &str) -> Result<Vec<Obstacle>, Error> {

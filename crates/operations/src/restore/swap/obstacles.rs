@@ -61,6 +61,7 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
         }),
         Err(error) => return Err(error),
     }
+    obstacles.extend(fitness::settings(&session).await?);
     obstacles.extend(fitness::connections(&session, options.jobs).await?);
     let live_bytes = database::size_bytes(&session).await?;
     let free_bytes = fitness::free_bytes(&session).await;

@@ -51,7 +51,7 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
         let work = Beside { context, options, plan, live: &live, successor: &successor, mark: &mark };
         work.ready(&maintenance).await
     };
-    let Ready { restored, places, before, mut warnings } = match prepared.await {
+    let Ready { mut restored, places, before } = match prepared.await {
         Ok(ready) => ready,
         Err(failure) => {
             // The session may be lost, which may be why it failed.
@@ -59,7 +59,7 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
             return Err(beside::abandon(&maintenance, &successor, failure).await);
         }
     };
-    warnings.extend(restored.warnings.iter().cloned());
+    let mut warnings = std::mem::take(&mut restored.warnings);
     let exchanged = async {
         let maintenance = alive(maintenance, &live, &successor).await?;
         // Hours may have passed.
@@ -120,7 +120,6 @@ struct Ready {
     places: Exchange,
     /// The live database's properties.
     before: DatabaseProperties,
-    warnings: Vec<String>,
 }
 
 /// The database that is restored beside the live one.
@@ -139,6 +138,8 @@ impl Beside<'_> {
         if let Some(obstacle) = obstacles::other_swaps(maintenance, self.plan.database_oid).await? {
             return Err(Error::SwapRefused { target: self.plan.live.clone(), obstacles: vec![obstacle] });
         }
+        let now = beside::properties(self.live).await?;
+        self.all_carried(beside::rehearse(maintenance, self.successor, &now, &self.mark.of).await?)?;
         let into = self.live.with_database(self.successor);
         let options = self.options.restore(&self.plan.point);
         let restored = tokio::select! {
@@ -159,8 +160,19 @@ impl Beside<'_> {
             keep_as: self.mark.keep_as.clone(),
         };
         let cancel = &self.context.cancel;
-        let warnings = beside::prepare(maintenance, self.successor, before.clone(), self.mark, cancel).await?;
-        Ok(Ready { restored, places, before, warnings })
+        let failures = beside::prepare(maintenance, self.successor, &before, self.mark, cancel).await?;
+        self.all_carried(failures)?;
+        beside::mark_ready(maintenance, self.successor, self.mark).await?;
+        Ok(Ready { restored, places, before })
+    }
+
+    /// Refuses a copy that lacks a setting or a grant of the live database.
+    fn all_carried(&self, failures: Vec<String>) -> Result<(), Error> {
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let obstacles = failures.into_iter().map(fitness::not_carried).collect();
+        Err(Error::SwapRefused { target: self.plan.live.clone(), obstacles })
     }
 }
 
