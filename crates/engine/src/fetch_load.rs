@@ -51,7 +51,7 @@ impl LoadTarget {
 }
 
 /// Sets `lc_monetary`, without which money does not read back.
-pub(crate) async fn set_money(session: &Session, lc_monetary: Option<&str>) -> Result<(), Error> {
+pub async fn set_money(session: &Session, lc_monetary: Option<&str>) -> Result<(), Error> {
     if let Some(lc_monetary) = lc_monetary.filter(|locale| !matches!(*locale, "" | "C" | "POSIX")) {
         let value = holdpoint_core::name::quote_literal(lc_monetary);
         session.run("setting lc_monetary", &format!("SET lc_monetary = {value}")).await?;

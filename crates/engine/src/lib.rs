@@ -44,7 +44,7 @@ pub use digest::{DigestOptions, LiveDigests, SnapshotDigests, TableToCount, Unre
 pub use error::Error;
 pub use fetch::{FetchedHead, PartialArchive, PassedRows, PieceRun, RowOrders, TableBlock, fetch_head, table_blocks};
 pub use fetch_digest::{digest_copy, digest_table};
-pub use fetch_load::{LoadTarget, Loaded, load_block};
+pub use fetch_load::{LoadTarget, Loaded, load_block, set_money};
 pub use fetch_query::load_query;
 pub use fetch_text::{SqlText, TextContents, TextLoaded, TextTable};
 pub use foreign::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};

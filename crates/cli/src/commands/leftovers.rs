@@ -39,5 +39,9 @@ fn servers(invocation: &Invocation) -> Vec<ConnectionSettings> {
         Ok(ScratchOptions::Url(given)) => Some(given.settings),
         _ => None,
     };
-    source.into_iter().chain(scratch).chain(settings.every_target()).collect()
+    // Side schemas belong to the role that changes tables.
+    let who = |one: &ConnectionSettings| (one.endpoint(), one.database().to_owned(), one.user().to_owned());
+    let changing = settings.connection(Purpose::Migrate).ok().map(|chosen| chosen.settings);
+    let changing = changing.filter(|one| source.as_ref().is_none_or(|other| who(other) != who(one)));
+    source.into_iter().chain(changing).chain(scratch).chain(settings.every_target()).collect()
 }

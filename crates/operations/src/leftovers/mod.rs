@@ -152,8 +152,15 @@ async fn find_and_remove(context: &Context, options: &LeftoversOptions) -> Lefto
                 let of = |one: &Leftover| (one.place.clone(), one.id.clone(), one.kind);
                 of(&known.leftover) == of(&one.leftover)
             };
-            if !found.iter().any(known) {
-                found.push(one);
+            match found.iter_mut().find(|other| known(other)) {
+                None => found.push(one),
+                // One of the roles may remove it.
+                Some(other)
+                    if one.leftover.dead && !other.leftover.dead && one.leftover.kind == LeftoverKind::SideSchema =>
+                {
+                    *other = one;
+                }
+                Some(_) => {}
             }
         }
     }

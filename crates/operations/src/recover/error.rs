@@ -118,7 +118,8 @@ pub(super) fn told(error: crate::Error, tables: &str, lock_wait_seconds: u64) ->
     };
     let tables = tables.to_owned();
     match of_server.sqlstate() {
-        Some("55P03") => RecoverError::Locked { tables, seconds: lock_wait_seconds }.into(),
+        // Not granted in time, or taken in another order by somebody else.
+        Some("55P03" | "40P01") => RecoverError::Locked { tables, seconds: lock_wait_seconds }.into(),
         // Data exceptions and violated constraints: what the server says repeats values.
         Some(state) if state.starts_with("22") || state.starts_with("23") => {
             RecoverError::Value { tables, said: of_server.said().unwrap_or_default() }.into()

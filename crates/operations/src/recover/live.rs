@@ -62,6 +62,14 @@ impl LiveTable {
         if self.kind == 'p' { self.quoted.clone() } else { format!("ONLY {}", self.quoted) }
     }
 
+    /// The quoted name of a relation, where there is one.
+    pub(super) async fn name(session: &Session, schema: &str, name: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c \
+                   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = $2::text";
+        let rows = session.query("looking for the live table", sql, &[&schema, &name]).await?;
+        Ok(rows.first().map(|row| row.get(0)))
+    }
+
     /// Reads everything about a table; `None` where there is no relation of that name.
     pub(super) async fn read(session: &Session, schema: &str, name: &str) -> Result<Option<Self>, Error> {
         const WHAT: &str = "reading the live table";

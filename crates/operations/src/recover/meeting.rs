@@ -29,7 +29,9 @@ impl Recovery {
         proofs: &[Proof],
     ) -> Result<(), Error> {
         context.progress.phase(Phase::CountingChanges, None);
-        for nth in 0..tables.len() {
+        // Nothing is joined with tables that only lie there.
+        let analyzed = if self.options.mode == RecoverMode::Side { 0 } else { tables.len() };
+        for nth in 0..analyzed {
             let sql = format!("ANALYZE {}", side.quoted(nth));
             self.session.run("analyzing a side table", &sql).await?;
         }
@@ -142,16 +144,17 @@ impl Recovery {
             Some(now) => (now.schema.as_ref().unwrap_or(&table.known.0), &now.name),
             None => (&table.known.0, &table.known.1),
         };
+        if options.mode == RecoverMode::Side {
+            entry.live = LiveTable::name(&self.session, schema, name).await?;
+            return Ok(None);
+        }
         let Some(live) = LiveTable::read(&self.session, schema, name).await? else {
-            if let Some(named) = options.now_named.as_ref().filter(|_| options.mode != RecoverMode::Side) {
+            if let Some(named) = &options.now_named {
                 entry.refusals.push(format!("there is no table {named} now, as --as says"));
             }
             return Ok(None);
         };
         entry.live = Some(live.quoted.clone());
-        if options.mode == RecoverMode::Side {
-            return Ok(None);
-        }
         if !matches!(live.kind, 'r' | 'p') {
             entry.refusals.push(format!("{} is no table now", live.quoted));
             return Ok(None);

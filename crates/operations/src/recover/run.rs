@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use holdpoint_core::progress::Phase;
+use holdpoint_engine::set_money;
 
 use super::error::told;
 use super::find::{Known, find};
 use super::plan::{RecoverPlan, TableChange};
 use super::recovery::Recovery;
 use super::side::{SideSchema, connect};
-use super::source::{Proof, Recovered, Source};
+use super::source::{Proof, RecoverFrom, Recovered, Source};
 use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail};
 use crate::{Context, Error};
 
@@ -24,8 +25,17 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
     let began = Instant::now();
     checks::contradictions(options)?;
     context.progress.phase(Phase::Preflight, None);
-    let session = connect(&options.into, options.lock_wait_seconds).await?;
-    let source = Source::open(context, options, session.server().major).await?;
+    let (session, source) = match &options.from {
+        RecoverFrom::Point(selector) => {
+            tokio::try_join!(connect(&options.into, options.lock_wait_seconds), Source::point(context, selector))?
+        }
+        _ => {
+            let session = connect(&options.into, options.lock_wait_seconds).await?;
+            let source = Source::open(context, options, session.server().major).await?;
+            (session, source)
+        }
+    };
+    set_money(&session, source.facts().lc_monetary.as_deref()).await?;
     let mut warnings = Vec::new();
     if let Some(point) = &source.facts().point {
         checks::same_database(context, &session, point, options, &mut warnings).await?;
@@ -143,7 +153,7 @@ impl Recovery {
         let (bytes, proofs) = source.load(context, side, tables, self.options.jobs).await?;
         self.plan.fetched_bytes = source.fetched_bytes() + bytes;
         context.progress.phase(Phase::MatchingTables, None);
-        side.prove(context, source.facts(), tables, &proofs, self.options.jobs).await?;
+        side.prove(context, &self.session, source.facts(), tables, &proofs, self.options.jobs).await?;
         Ok(proofs)
     }
 }

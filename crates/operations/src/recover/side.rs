@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::name::{quote_identifier, quote_literal};
-use holdpoint_engine::digest_table;
+use holdpoint_engine::{digest_copy, digest_table};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use super::source::{Facts, Proof, Recovered};
@@ -17,6 +17,8 @@ use crate::{Context, Error};
 pub(crate) const SIDE_MARK: &str = "holdpoint: side tables made at ";
 /// Table that a recorded definition makes for a moment: it is copied without what ties it to live objects, and dropped.
 const AS_DEFINED: &str = "holdpoint_definition";
+/// Tables of fewer bytes are not worth other sessions.
+const WORTH_SESSIONS: i64 = 32 << 20;
 const REMOVE_WITHIN: Duration = Duration::from_secs(300);
 /// What a definition refers to is not there: a type, a function, a relation, a schema.
 const LACKS: [&str; 4] = ["42704", "42883", "42P01", "3F000"];
@@ -111,7 +113,13 @@ impl SideSchema {
         let schema = quote_identifier(&self.name);
         let mark = quote_literal(&format!("{SIDE_MARK}{} from {}", at.to_rfc3339(), facts.place));
         session.run(WHAT, &format!("CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS {mark}")).await?;
-        session.run(WHAT, &format!("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC")).await?;
+        // Default privileges may have let others in.
+        let others = "SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END \
+                      FROM pg_namespace, aclexplode(nspacl) WHERE nspname = $1::text AND grantee <> nspowner";
+        for row in session.query(WHAT, others, &[&self.name]).await? {
+            let role: String = row.get(0);
+            session.run(WHAT, &format!("REVOKE ALL ON SCHEMA {schema} FROM {role}")).await?;
+        }
         // Rows that go into live tables at once need not survive a crash of the server.
         let kind = if options.mode == RecoverMode::Side || options.keep_side { "" } else { "UNLOGGED " };
         for (nth, table) in tables.iter().enumerate() {
@@ -167,9 +175,12 @@ impl SideSchema {
     }
 
     /// Digests the side tables and compares them with the rows as they were read.
+    ///
+    /// Small ones are read by this session, which has the source's form of money; others by several.
     pub(super) async fn prove(
         &self,
         context: &Context,
+        session: &Session,
         facts: &Facts,
         tables: &[Recovered],
         proofs: &[Proof],
@@ -179,7 +190,17 @@ impl SideSchema {
             let target = facts.target(&self.settings, String::new());
             let columns = proof.columns.as_deref();
             let progress = Arc::clone(&context.progress);
-            let found = digest_table(&target, &self.quoted(nth), columns, jobs, progress, &context.cancel).await?;
+            let name = self.quoted(nth);
+            let size = "SELECT pg_table_size($1::text::regclass)";
+            let bytes: i64 = session.query_one("reading a table's size", size, &[&name]).await?.get(0);
+            let found = if bytes < WORTH_SESSIONS {
+                let list = columns.map(|columns| format!(" ({columns})")).unwrap_or_default();
+                let encoding = quote_literal(&facts.encoding);
+                let sql = format!("COPY {name}{list} TO STDOUT (ENCODING {encoding})");
+                digest_copy(session, "reading a side table", &sql, progress.as_ref()).await?
+            } else {
+                digest_table(&target, &name, columns, jobs, progress, &context.cancel).await?
+            };
             if found != proof.digest {
                 let (table, expected) = (table.name(), proof.digest);
                 return Err(RecoverError::SideDiffers { table, expected, found }.into());

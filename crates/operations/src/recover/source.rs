@@ -135,18 +135,21 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Opens a restore point.
+    pub(super) async fn point(context: &Context, selector: &Selector) -> Result<Self, Error> {
+        let point = resolve(context, selector).await?;
+        refuse_after_unsettled(context, selector, &point).await?;
+        Ok(match PointArchive::open(context, &point).await? {
+            Ok(archive) => Self::Point(Box::new(archive)),
+            // Stored as SQL text: it is read like any other text, and compared with its index.
+            Err(manifest) => Self::Dump(Box::new(TextDump::of_point(context, *manifest).await?)),
+        })
+    }
+
     /// Opens a source: reads what it says of its tables, and no rows.
     pub(super) async fn open(context: &Context, options: &RecoverOptions, major: u32) -> Result<Self, Error> {
         Ok(match &options.from {
-            RecoverFrom::Point(selector) => {
-                let point = resolve(context, selector).await?;
-                refuse_after_unsettled(context, selector, &point).await?;
-                match PointArchive::open(context, &point).await? {
-                    Ok(archive) => Self::Point(Box::new(archive)),
-                    // Stored as SQL text: it is read like any other text, and compared with its index.
-                    Err(manifest) => Self::Dump(Box::new(TextDump::of_point(context, *manifest).await?)),
-                }
-            }
+            RecoverFrom::Point(selector) => Self::point(context, selector).await?,
             RecoverFrom::Dump { place, stored } => {
                 Self::Dump(Box::new(TextDump::open(context, options, place, stored.clone(), major).await?))
             }

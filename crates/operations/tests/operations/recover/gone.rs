@@ -47,8 +47,18 @@ async fn everything_14() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn everything_15() {
+    everything(15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_16() {
     everything(16).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_17() {
+    everything(17).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

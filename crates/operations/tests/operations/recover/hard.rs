@@ -1,4 +1,4 @@
-//! The hard cases: each handled, or refused with its reason, on the oldest and the newest major.
+//! The hard cases: each handled, or refused with its reason, on every major.
 
 use holdpoint_operations::recover::{ColumnPair, RecoverMode, Triggers};
 
@@ -295,14 +295,20 @@ async fn renamed(major: u32) {
     assert_eq!((report.plan.tables[0].live.as_deref(), report.plan.tables[0].inserted), (Some("s.u"), 1));
 }
 
-macro_rules! oldest_and_newest {
+macro_rules! on_every_major {
     ($($case:ident,)*) => {
-        mod oldest { $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case(14).await; })* }
-        mod newest { $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case(18).await; })* }
+        on_every_major!(@ on_14 14 $($case)*);
+        on_every_major!(@ on_15 15 $($case)*);
+        on_every_major!(@ on_16 16 $($case)*);
+        on_every_major!(@ on_17 17 $($case)*);
+        on_every_major!(@ on_18 18 $($case)*);
+    };
+    (@ $name:ident $major:literal $($case:ident)*) => {
+        mod $name { $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case($major).await; })* }
     };
 }
 
-oldest_and_newest! {
+on_every_major! {
     no_primary_key,
     foreign_keys_in_a_circle,
     numbers,

@@ -1,6 +1,7 @@
 //! Every mode, with the live table changed since.
 
-use holdpoint_operations::recover::{ColumnPair, RecoverMode};
+use holdpoint_operations::leftovers::{LeftoverKind, LeftoversOptions, leftovers};
+use holdpoint_operations::recover::{ColumnPair, RecoverMode, prepare};
 
 use super::{SHOP, Scene};
 
@@ -154,4 +155,50 @@ async fn several_tables_and_a_schema_go_together() {
     assert_eq!(report.plan.tables.len(), 3);
     assert_eq!(scene.sql("SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM customers)"), "1000|100");
     assert_eq!(scene.side_schemas(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_between_plan_and_change_is_met() {
+    let scene = Scene::with(18, SHOP).await;
+    scene.sql(DAMAGE);
+    let options = scene.options(&["orders"], RecoverMode::Upsert);
+    let context = &scene.place.context;
+    let recovery = prepare(context, &options).await.unwrap();
+    assert_eq!((recovery.plan().tables[0].inserted, recovery.plan().tables[0].changed), (10, 5));
+    scene.sql("DELETE FROM orders WHERE id = 500; UPDATE orders SET note = 'note 1' WHERE id = 1");
+    let report = recovery.apply(context).await.unwrap();
+    assert_eq!((report.plan.tables[0].inserted, report.plan.tables[0].changed), (11, 4), "{report:?}");
+    scene.sql(DAMAGE);
+    let recovery = prepare(context, &options).await.unwrap();
+    scene.sql("ALTER TABLE orders ADD COLUMN late text");
+    let before = scene.fingerprint(&[]);
+    let error = recovery.apply(context).await.unwrap_err();
+    assert!(error.to_string().contains("was altered since the plan was made"), "{error}");
+    assert_eq!(scene.side_schemas(), "");
+    assert_eq!(scene.fingerprint(&[]), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn side_schemas_are_leftovers_and_others_are_not() {
+    let scene = Scene::with(18, SHOP).await;
+    let made = scene.recover(&["orders"], RecoverMode::Side).await.unwrap().plan.side_schema.unwrap();
+    scene.sql("CREATE SCHEMA holdpoint_of_mine; CREATE TABLE holdpoint_of_mine.t (id int)");
+    let options = |remove, min_age_seconds| LeftoversOptions {
+        remove,
+        min_age_seconds,
+        scratch_directory: scene.place.directory.path().join("none"),
+        servers: vec![crate::support::settings(scene.cluster, &scene.database)],
+    };
+    let found = async |remove, age| {
+        let report = leftovers(&scene.place.context, &options(remove, age)).await.unwrap();
+        let schemas = report.leftovers.into_iter().filter(|one| one.kind == LeftoverKind::SideSchema);
+        schemas.map(|one| (one.id, one.dead, one.removed)).collect::<Vec<_>>()
+    };
+    let mine = ("holdpoint_of_mine".to_owned(), false, false);
+    assert_eq!(found(true, 3600).await, [(made.clone(), false, false), mine.clone()], "young ones are used");
+    scene.sql(&format!("CREATE VIEW reads AS SELECT count(*) FROM {made}.orders"));
+    assert_eq!(found(true, 0).await, [(made.clone(), true, false), mine.clone()], "somebody reads from it");
+    scene.sql("DROP VIEW reads");
+    assert_eq!(found(true, 0).await, [(made, true, true), mine]);
+    assert_eq!(scene.side_schemas(), "holdpoint_of_mine");
 }
