@@ -55,8 +55,7 @@ impl Together<'_> {
             Ok(transaction) => transaction::commit(session, &transaction).await,
             Err(error) => {
                 if matches!(error, Error::Interrupted) {
-                    // Something may still be running there.
-                    session.canceller().cancel().await.ok();
+                    transaction::cancel(session).await;
                 }
                 // Where even this fails the connection is gone, and the transaction with it.
                 session.run(WHAT, "ROLLBACK").await.ok();

@@ -115,6 +115,12 @@ impl RecoverPlan {
         self.tables.iter().flat_map(of).collect()
     }
 
+    /// The side schema is removed.
+    pub(super) fn without_side(&mut self) {
+        self.side_schema = None;
+        self.tables.iter_mut().for_each(|table| table.side = None);
+    }
+
     /// Whether any live row would be inserted, changed or deleted.
     pub fn changes_anything(&self) -> bool {
         self.tables.iter().any(|table| table.made_again || table.inserted + table.changed + table.deleted > 0)

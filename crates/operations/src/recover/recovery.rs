@@ -85,7 +85,7 @@ impl Recovery {
             && let Some(side) = self.side.take()
         {
             match side.remove().await {
-                Ok(()) => self.plan.side_schema = None,
+                Ok(()) => self.plan.without_side(),
                 Err(error) => self.plan.warnings.push(format!(
                     "the side schema {} was not removed ({}): holdpoint leftovers --remove",
                     side.name,
@@ -116,7 +116,7 @@ impl Recovery {
     pub async fn abandon(mut self) -> Result<RecoverReport, Error> {
         if let Some(side) = self.side.take() {
             side.remove().await?;
-            self.plan.side_schema = None;
+            self.plan.without_side();
         }
         Ok(self.report(false).await)
     }

@@ -11,7 +11,7 @@ use super::plan::{RecoverPlan, TableChange};
 use super::recovery::Recovery;
 use super::side::{SideSchema, connect};
 use super::source::{Proof, RecoverFrom, Recovered, Source};
-use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail};
+use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail, transaction};
 use crate::{Context, Error};
 
 /// Fetches the wanted tables into a side schema, proves them, and counts what the mode would change.
@@ -86,6 +86,9 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
     recovery.worked = began.elapsed();
     let names: Vec<String> = tables.iter().map(Recovered::name).collect();
     let worked = worked.map_err(|error| told(error, &names.join(", "), options.lock_wait_seconds));
+    if matches!(worked, Err(Error::Interrupted)) {
+        transaction::cancel(&recovery.session).await;
+    }
     match (worked, &recovery.side) {
         (Ok(()), _) => Ok(recovery),
         (Err(error), Some(side)) => Err(side.removed_after(error).await),

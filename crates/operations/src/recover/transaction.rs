@@ -28,6 +28,17 @@ pub(super) async fn commit(session: &Session, transaction: &str) -> Result<(), E
     }
 }
 
+/// Ends what a session is doing, and its transaction: others would wait for its locks.
+pub(super) async fn cancel(session: &Session) {
+    session.canceller().cancel().await.ok();
+    // The request may reach the server late and hit this instead of what it was meant for.
+    for _ in 0..2 {
+        if session.run("ending what is running", "ROLLBACK").await.is_ok() {
+            break;
+        }
+    }
+}
+
 /// Asks whether a transaction was committed, as long as a server may need to start again.
 async fn fate(session: &Session, transaction: &str) -> Result<Option<bool>, Error> {
     let mut last = None;
