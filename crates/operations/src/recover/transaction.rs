@@ -66,3 +66,35 @@ async fn fate(session: &Session, transaction: &str) -> Result<Option<bool>, Erro
     }
     last.map_or(Ok(None), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_postgres::ConnectionSettings;
+    use holdpoint_postgres::connection::Environment;
+    use holdpoint_testkit::Cluster;
+
+    use super::*;
+
+    /// The session is ended before the answer to its COMMIT can come: what the server did decides.
+    #[tokio::test]
+    async fn a_lost_answer_is_found_out() {
+        let cluster = Cluster::shared(holdpoint_testkit::NEWEST);
+        cluster.create_database("lost_answers");
+        cluster.psql("lost_answers", "CREATE TABLE t (id int)");
+        let settings = ConnectionSettings::resolve(&cluster.url("lost_answers"), &Environment::default()).unwrap();
+        for committed in [true, false] {
+            let session = side::connect(&settings, 5).await.unwrap();
+            session.run("a change", "BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+            let sql = "SELECT pg_current_xact_id()::text, pg_backend_pid()";
+            let row = session.query_one("which transaction", sql, &[]).await.unwrap();
+            let (transaction, pid): (String, i32) = (row.get(0), row.get(1));
+            if committed {
+                session.run("the commit whose answer is lost", "COMMIT").await.unwrap();
+            }
+            cluster.psql("postgres", &format!("SELECT pg_terminate_backend({pid}, 10000)"));
+            assert_eq!(commit(&session, &transaction).await.is_ok(), committed);
+        }
+        assert_eq!(cluster.psql("lost_answers", "SELECT count(*) FROM t"), "1");
+        cluster.drop_database("lost_answers");
+    }
+}
