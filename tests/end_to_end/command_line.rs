@@ -66,6 +66,31 @@ fn unknown_words_end_with_two() {
     assert_eq!(failure.kind, "usage");
 }
 
+/// A failure is on stderr with its hint; with `--json` it is the one document on stdout. Every verb alike.
+#[test]
+fn every_verb_tells_a_failure_in_one_way() {
+    let mut place = Place::bare();
+    place.set("HOLDPOINT_REPOSITORY", "ftp://nowhere/x").set("DATABASE_URL", "postgresql:///nowhere");
+    let given: [(&str, &[&str]); 4] = [
+        ("restore", &["--from", "latest", "--into", "postgresql:///nowhere"]),
+        ("recover-table", &["t", "--from", "latest"]),
+        ("adopt", &["--reason", "x"]),
+        ("guard", &["--", "true"]),
+    ];
+    // The demo makes its own places, and completions need none.
+    for verb in VERBS.into_iter().filter(|verb| !["demo", "completions"].contains(verb)) {
+        let words = given.iter().find(|(name, _)| *name == verb).map_or(&[][..], |(_, words)| words);
+        let told = place.holdpoint(&[&[verb], words].concat()).ended_with(2);
+        assert!(told.stdout.is_empty(), "{verb}: {told:?}");
+        let lines: Vec<&str> = told.stderr.lines().collect();
+        assert!(lines[0].starts_with("error: ") && lines.iter().any(|line| line.starts_with("hint: ")), "{told:?}");
+        let json = place.holdpoint(&[&[verb, "--json"], words].concat()).ended_with(2);
+        assert!(json.stderr.is_empty(), "{verb}: {json:?}");
+        let failure = json.failure();
+        assert!(lines[0].contains(failure.told.split(": ").next().unwrap()), "{verb}: {failure:?} {lines:?}");
+    }
+}
+
 #[test]
 fn completions_are_scripts() {
     let place = Place::bare();

@@ -74,7 +74,10 @@ fn nobody_to_ask_means_no_change_and_no_wait() {
     scene.damaged();
     let before = scene.before();
     let words = ["recover-table", "orders", "--from", "latest", "--mode", "missing"];
-    scene.place.holdpoint(&words).ended_with(16).failure().says(&["nobody confirmed"]);
+    let told = scene.place.holdpoint(&words).ended_with(16);
+    assert!(told.stderr.contains("nobody confirmed") && told.stderr.contains("hint: say --yes"), "{told:?}");
+    let json = [&words[..], &["--json"]].concat();
+    scene.place.holdpoint(&json).ended_with(16).failure().says(&["nobody confirmed"]).hints(&["--yes"]);
     scene.assert_untouched(&before);
 }
 
@@ -85,7 +88,7 @@ fn errors_are_clear() {
     scene.sql("CREATE SCHEMA other; CREATE TABLE other.orders (id int)");
     scene.place.backup();
     let before = scene.before();
-    let run = |words: &[&str]| scene.place.holdpoint(&[&["recover-table"], words].concat());
+    let run = |words: &[&str]| scene.place.holdpoint(&[&["recover-table"], words, &["--json"]].concat());
     run(&["shop.ordesr", "--from", "latest"])
         .ended_with(6)
         .failure()
@@ -119,7 +122,7 @@ fn a_point_of_another_database_is_refused() {
         scene.place.holdpoint(&["list", "--json"]).ended_with(0).json()["database"].as_str().unwrap().to_owned();
     let url = scene.cluster.url(&other);
     scene.place.set("DATABASE_URL", &url);
-    let words = ["recover-table", "shop.orders", "--from", "latest", "--database", &folder];
+    let words = ["recover-table", "shop.orders", "--from", "latest", "--database", &folder, "--json"];
     scene.place.holdpoint(&words).ended_with(3).failure().says(&["was made of another database"]).hints(&["--into"]);
     scene.cluster.drop_database(&other);
 }
@@ -131,7 +134,7 @@ fn latest_is_refused_while_a_run_is_unsettled() {
     let psql = "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f migration.sql";
     scene.place.holdpoint(&["guard", "--", "sh", "-c", psql]).ended_with(11);
     scene.place.backup();
-    let outcome = scene.place.holdpoint(&["recover-table", "shop.orders", "--from", "latest"]);
+    let outcome = scene.place.holdpoint(&["recover-table", "shop.orders", "--from", "latest", "--json"]);
     outcome.ended_with(3).failure().says(&["unsettled"]).hints(&["before:"]);
 }
 

@@ -19,6 +19,10 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Ports of one server, counted from its first: HTTP at 0-4, gRPC at 10-14.
 const PORT_OFFSETS: [u16; 10] = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14];
 
+/// Every bucket takes a volume of its own. SeaweedFS would make as many as fit the disk if all were full (one a GiB), and
+/// answer every write into a further bucket with `InternalError`; they only take what is written.
+const VOLUMES: u16 = 4096;
+
 /// An access key with its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -176,7 +180,8 @@ impl S3Server {
             .arg(format!("-s3.config={}", self.directory.join("s3.json").display()))
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-webdav=false"])
             .args(["-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"])
-            .args(["-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"]);
+            .args(["-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"])
+            .arg(format!("-volume.max={VOLUMES}"));
         for (name, offset) in [("s3", 0), ("master", 1), ("volume", 2), ("filer", 3), ("admin", 4)] {
             weed.arg(format!("-{name}.port={}", port + offset))
                 .arg(format!("-{name}.port.grpc={}", port + 10 + offset));

@@ -44,6 +44,15 @@ fn lists_in_pages_and_unfinished_uploads() {
     assert_eq!(server.list_uploads(&bucket), ["big"]);
 }
 
+/// However small the disk: one process of tests makes many buckets, and each takes a volume.
+#[test]
+fn many_buckets_can_be_written_to() {
+    let server = S3Server::shared();
+    for _ in 0..48 {
+        server.put_object(&server.new_bucket(), "x", b"1");
+    }
+}
+
 #[test]
 fn append_only_and_object_lock() {
     let server = S3Server::shared();
