@@ -80,11 +80,11 @@ mod tests {
     async fn a_lost_answer_is_found_out() {
         let cluster = Cluster::shared(holdpoint_testkit::NEWEST);
         cluster.create_database("lost_answers");
-        cluster.psql("lost_answers", "CREATE TABLE t (id int)");
+        cluster.psql("lost_answers", "CREATE TABLE public.t (id int)");
         let settings = ConnectionSettings::resolve(&cluster.url("lost_answers"), &Environment::default()).unwrap();
         for committed in [true, false] {
             let session = side::connect(&settings, 5).await.unwrap();
-            session.run("a change", "BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+            session.run("a change", "BEGIN; INSERT INTO public.t VALUES (1)").await.unwrap();
             let sql = "SELECT pg_current_xact_id()::text, pg_backend_pid()";
             let row = session.query_one("which transaction", sql, &[]).await.unwrap();
             let (transaction, pid): (String, i32) = (row.get(0), row.get(1));

@@ -87,8 +87,16 @@ impl Scene {
 
     /// Everything that the database holds, as a dump without random lines; `except` a table's rows.
     pub(crate) fn fingerprint(&self, except: &[&str]) -> String {
-        let mut arguments = vec!["--no-sync".to_owned()];
-        arguments.extend(except.iter().map(|table| format!("--exclude-table-data={table}")));
+        self.dumped(except.iter().map(|table| format!("--exclude-table-data={table}")).collect())
+    }
+
+    /// The same while tables lie beside the live ones, without them.
+    pub(crate) fn fingerprint_of_live(&self) -> String {
+        self.dumped(vec![format!("--exclude-schema={}", self.side_schemas())])
+    }
+
+    fn dumped(&self, mut arguments: Vec<String>) -> String {
+        arguments.push("--no-sync".to_owned());
         let dump = String::from_utf8(self.cluster.pg_dump(&self.database, &arguments)).unwrap();
         let random = |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
         dump.lines().filter(random).collect::<Vec<_>>().join("\n")

@@ -171,7 +171,7 @@ async fn what_changes_between_plan_and_change_is_met() {
     scene.sql(DAMAGE);
     let recovery = prepare(context, &options).await.unwrap();
     scene.sql("ALTER TABLE orders ADD COLUMN late text");
-    let before = scene.fingerprint(&[]);
+    let before = scene.fingerprint_of_live();
     let error = recovery.apply(context).await.unwrap_err();
     assert!(error.to_string().contains("was altered since the plan was made"), "{error}");
     assert_eq!(scene.side_schemas(), "");
