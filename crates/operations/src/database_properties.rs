@@ -210,6 +210,13 @@ fn without_grantors(items: &[String]) -> String {
     all.join(", ")
 }
 
+/// Names the roles that grants and settings are for.
+pub(crate) fn roles(properties: &DatabaseProperties) -> Vec<String> {
+    let grants = properties.grants.iter().flatten().filter_map(|item| Some(split_grantee(item)?.0));
+    let settings = properties.settings.iter().filter_map(|setting| setting.role.clone());
+    grants.chain(settings).collect()
+}
+
 /// Compares the properties and extensions of a restored database with the recorded ones.
 pub(crate) fn compare(
     expected: (&DatabaseProperties, &[Extension]),

@@ -139,11 +139,15 @@ pub enum Error {
         /// The server process of its session.
         pid: i32,
     },
-    /// Roles that own objects of the archive are missing on the target.
-    #[error("the target's server lacks roles that own objects: {}", listed(roles, LISTED))]
+    /// Roles that the archive takes are missing on the target.
+    #[error("the target's server lacks {}", lacking(owners, named))]
     RolesMissing {
-        /// The roles.
-        roles: Vec<String>,
+        /// Roles that own objects.
+        owners: Vec<String>,
+        /// Roles that stand in grants, policies, user mappings and settings.
+        named: Vec<String>,
+        /// The flags that leave out what takes them, where there are such.
+        without: Option<String>,
     },
     /// A target must not be replaced.
     #[error("{target} may not be replaced: {why}")]
@@ -267,6 +271,14 @@ pub enum Error {
 /// What is known of a database whose swap failed: it is open, unless the failure says that it may not be.
 fn in_service(failure: &Error) -> &'static str {
     if matches!(failure, Error::LeftBehind { .. }) { "" } else { " and is in service as before" }
+}
+
+fn lacking(owners: &[String], named: &[String]) -> String {
+    let roles = |what: &str, roles: &[String]| {
+        (!roles.is_empty()).then(|| format!("roles that {what}: {}", listed(roles, LISTED)))
+    };
+    let all = [roles("own objects", owners), roles("stand in grants, policies or settings", named)];
+    all.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// An error with its causes, on one line.

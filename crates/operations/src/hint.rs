@@ -45,12 +45,14 @@ impl Error {
             Self::TargetBusy { .. } => {
                 Some("wait for it to end; or create another empty database and restore into that".to_owned())
             }
-            Self::RolesMissing { roles } => {
+            Self::RolesMissing { owners, named, without } => {
                 let create = |role: &String| format!("CREATE ROLE {};", holdpoint_core::name::quote_identifier(role));
-                let all: Vec<String> = roles.iter().take(5).map(create).collect();
+                let all: std::collections::BTreeSet<&String> = owners.iter().chain(named).collect();
+                let some: Vec<String> = all.into_iter().take(5).map(create).collect();
+                let without = without.as_ref().map(|flags| format!(", or {flags}")).unwrap_or_default();
                 Some(format!(
-                    "create them ({} …; globals.sql of the restore point has all), or --no-owner",
-                    all.join(" ")
+                    "create them ({} …; globals.sql of the restore point has all){without}",
+                    some.join(" ")
                 ))
             }
             Self::SwapRefused { obstacles, .. } => {

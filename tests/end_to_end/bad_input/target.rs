@@ -84,6 +84,42 @@ fn a_restore_whose_session_was_lost() {
     scene.cluster.drop_database(&target);
 }
 
+/// Roles that own nothing, but stand in a grant, a policy or a default privilege of the restore point.
+#[test]
+fn roles_that_are_gone() {
+    let scene = Scene::local();
+    let role = |what: &str| format!("{what} of {}", scene.database);
+    let (reader, member, owner) = (role("reader"), role("member"), role("owner"));
+    scene.sql(&format!(
+        "CREATE ROLE \"{reader}\"; CREATE ROLE \"{member}\"; CREATE ROLE \"{owner}\"; \
+         GRANT SELECT (id) ON shop.orders TO \"{reader}\""
+    ));
+    let granted = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    scene.sql(&format!(
+        "CREATE POLICY p ON shop.orders FOR SELECT TO \"{member}\" USING (true); \
+         CREATE TABLE shop.theirs (); ALTER TABLE shop.theirs OWNER TO \"{owner}\""
+    ));
+    scene.place.backup();
+    scene.sql("DROP POLICY p ON shop.orders; DROP TABLE shop.theirs");
+    scene.sql(&format!("DROP OWNED BY \"{reader}\"; DROP ROLE \"{reader}\", \"{member}\", \"{owner}\""));
+    let target = scene.empty_database();
+    let url = scene.cluster.url(&target);
+    let create = format!("CREATE ROLE \"{member}\"");
+    for dry in [&["--dry-run"][..], &[]] {
+        let restore = [&["restore", "--from", "latest", "--into", &url], dry].concat();
+        target_untouched(&scene, &target, &restore, 3)
+            .says(&[&reader, &member, &format!("own objects: {owner}"), "stand in grants"])
+            .hints(&[&create, "globals.sql"]);
+    }
+    let swap = ["restore", "--from", "latest", "--swap", "--yes", "--skip-compare"];
+    failed(&scene, &swap, 3).says(&["may not be swapped", &reader, &member, &owner]).hints(&[&create]);
+    // Grants alone can be left out, and what is left out takes no role.
+    let restore = ["restore", "--from", &granted, "--into", &url];
+    target_untouched(&scene, &target, &restore, 3).says(&[&reader]).hints(&["--no-privileges"]);
+    scene.place.holdpoint(&[&restore[..], &["--no-privileges"]].concat()).ended_with(0);
+    scene.cluster.drop_database(&target);
+}
+
 #[test]
 fn the_source_itself() {
     let scene = Scene::local();

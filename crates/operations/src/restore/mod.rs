@@ -8,6 +8,7 @@ pub(crate) mod foreign;
 mod maintenance;
 mod mark;
 mod replace;
+mod roles;
 mod run;
 mod sessions;
 pub mod swap;

@@ -1,6 +1,5 @@
 //! Restoring a restore point into an empty database, and matching its fingerprint.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use holdpoint_core::PointId;
@@ -13,7 +12,7 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{ConnectionSettings, Session};
 
-use super::{RestoreOptions, RestoreReport, alone, emptied, foreign, replace, target, vacuum};
+use super::{RestoreOptions, RestoreReport, alone, emptied, foreign, replace, roles, target, vacuum};
 use crate::expected::Expected;
 use crate::restored::{self, Manner, Ownership, TargetKind};
 use crate::selection::{refuse_after_unsettled, resolve};
@@ -58,8 +57,8 @@ pub(super) async fn restore_point(
     let session = target::connect(into).await?;
     alone::take(&session).await?;
     target::must_be_empty(&session).await?;
-    let roles = needed_roles(&expected, options);
-    let mut warnings = target::must_fit(&session, &expected.manifest, &roles).await?;
+    let mut warnings = target::must_fit(&session, &expected.manifest).await?;
+    roles::must_be_there(context, &session, &expected, options, properties).await?;
     let mut report = RestoreReport {
         point: Some(point),
         from: format!("{} of {}", expected.manifest.id, expected.manifest.database),
@@ -86,15 +85,6 @@ pub(super) async fn restore_point(
     vacuum::vacuum(&session, options.jobs, &mut warnings).await;
     report.warnings = warnings;
     Ok(report)
-}
-
-/// The roles that must be there: those that own something or are the database's owner.
-pub(super) fn needed_roles(expected: &Expected, options: &RestoreOptions) -> Vec<String> {
-    if options.no_owner {
-        return Vec::new();
-    }
-    let owners: BTreeSet<String> = expected.objects.iter().filter_map(|object| object.owner.clone()).collect();
-    owners.into_iter().filter(|owner| expected.roles.contains(owner)).collect()
 }
 
 async fn load(

@@ -81,9 +81,9 @@ pub(super) async fn must_be_empty(session: &Session) -> Result<(), Error> {
     Err(Error::TargetNotEmpty { target: session.settings().redacted(), holds: holds.join(", ") })
 }
 
-/// Refuses a server that cannot take the archive: an older major, extensions or roles that are missing, a database of
-/// another encoding.
-pub(super) async fn must_fit(session: &Session, manifest: &Manifest, roles: &[String]) -> Result<Vec<String>, Error> {
+/// Refuses a server that cannot take the archive: an older major, extensions that are missing, a database of another
+/// encoding.
+pub(super) async fn must_fit(session: &Session, manifest: &Manifest) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
     let major = session.server().major;
     if major < manifest.client_major {
@@ -119,12 +119,6 @@ pub(super) async fn must_fit(session: &Session, manifest: &Manifest, roles: &[St
                 gap.needed
             )),
         }
-    }
-    let rows = session.query("listing roles", "SELECT rolname::text FROM pg_catalog.pg_roles", &[]).await?;
-    let there: std::collections::BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let missing: Vec<String> = roles.iter().filter(|role| !there.contains(*role)).cloned().collect();
-    if !missing.is_empty() {
-        return Err(Error::RolesMissing { roles: missing });
     }
     Ok(warnings)
 }

@@ -10,7 +10,7 @@ use holdpoint_postgres::identity::{self, ServerIdentity};
 use holdpoint_postgres::{ConnectionSettings, Session};
 
 use super::{SwapOptions, SwapPlan, fitness, provider};
-use crate::restore::{beside, maintenance, run, target};
+use crate::restore::{beside, maintenance, roles, run, target};
 use crate::selection::{refuse_after_unsettled, resolve};
 use crate::{Context, Error, Source, catalogue, expected};
 
@@ -51,14 +51,22 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     }
     let manifest = details.manifest.clone();
     let stored = expected::Expected::read(context, &point).await?;
-    match target::must_fit(&session, &manifest, &run::needed_roles(&stored, &options.restore(&point))).await {
+    match target::must_fit(&session, &manifest).await {
         Ok(fits) => warnings.extend(fits),
-        Err(error @ (Error::Usage(_) | Error::RolesMissing { .. })) => obstacles.push(Obstacle {
-            reason: error.to_string(),
-            cure: error
-                .hint()
-                .unwrap_or_else(|| "restore into a server that has it: holdpoint restore --into URL".to_owned()),
+        Err(Error::Usage(reason)) => obstacles.push(Obstacle {
+            reason,
+            cure: "restore into a server that has it: holdpoint restore --into URL".to_owned(),
         }),
+        Err(error) => return Err(error),
+    }
+    let restore = options.restore(&point);
+    match roles::must_be_there(context, &session, &stored, &restore, run::Properties::Untouched).await {
+        Ok(()) => {}
+        Err(Error::RolesMissing { owners, named, .. }) => {
+            // A live database is not put together without owners and grants.
+            let error = Error::RolesMissing { owners, named, without: None };
+            obstacles.push(Obstacle { reason: error.to_string(), cure: error.hint().unwrap_or_default() });
+        }
         Err(error) => return Err(error),
     }
     obstacles.extend(fitness::settings(&session).await?);
