@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 
 MB = 10**6
+LARGE_TABLE_BYTES = 600 * MB
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 DESCRIPTION = """Measures backup, proof and restore against PostgreSQL's own programs, in one run on one machine.
@@ -19,6 +20,7 @@ SUITES = """suites:
   many    10,000 tiny tables: what a table costs
   wide    rows of 1 to 8 MB, and one of --wide-row: whether memory keeps to the formula
   s3      to and from the S3 engine: the client's CPU, and the bytes it moves
+  table   one table back from S3 through a link of 1 Gbit/s: small ones, and one of 600M
   growth  the main database at 250M and 4G: whether cost grows evenly and memory does not grow
   production  pgbench runs all the time: how many of its transactions a backup costs
   all     all of these, in this order"""
@@ -33,6 +35,7 @@ class Suite:
     bytes: int  # of COPY text
     runs: int
     title: str
+    place: str = "local"  # of the repository: or s3
 
 
 def size(text):
@@ -48,7 +51,7 @@ def read():
     parser = argparse.ArgumentParser(description=DESCRIPTION, epilog=SUITES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", metavar="NAME", default=None,
-                        choices=["main", "huge", "many", "wide", "s3", "growth", "production", "all"],
+                        choices=["main", "huge", "many", "wide", "s3", "table", "growth", "production", "all"],
                         help="run this suite (again for more; default: main)")
     parser.add_argument("--size", type=size, default=10**9, help="COPY text of the main database (default: 1G)")
     parser.add_argument("--growth", type=size, nargs="+", default=[250 * MB, 4000 * MB], metavar="SIZE",
@@ -57,7 +60,7 @@ def read():
     parser.add_argument("--wide-row", type=size, default=None, metavar="SIZE",
                         help="one row of this size in the suite wide, such as 120M")
     parser.add_argument("--runs", type=int, default=None,
-                        help="runs of a case, fewer of slow peers; medians are shown (default: 3, huge 2, others 1)")
+                        help="runs of a case, fewer of slow peers; medians are shown (default: 3 of main and table, huge 2, others 1)")
     parser.add_argument("--jobs", type=int, default=2, help="jobs for every program that has them (default: 2)")
     parser.add_argument("--quick", action="store_true", help="tiny databases, one run: whether it works, not how fast")
     parser.add_argument("--only", metavar="TEXT", action="append",
@@ -81,7 +84,7 @@ def read():
 def suites(arguments):
     names = arguments.suite or ["main"]
     if "all" in names:
-        names = ["main", "huge", "many", "wide", "s3", "growth", "production"]
+        names = ["main", "huge", "many", "wide", "s3", "table", "growth", "production"]
     runs = arguments.runs
     half, small = arguments.size // 2, min(arguments.size, 300 * MB)
     for name in dict.fromkeys(names):
@@ -94,7 +97,11 @@ def suites(arguments):
         elif name == "wide":
             yield Suite(name, "wide", small, runs or 1, "Rows of 1 to 8 MB")
         elif name == "s3":
-            yield Suite(name, "mixed", half, runs or 1, "To and from S3")
+            yield Suite(name, "mixed", half, runs or 1, "To and from S3", "s3")
+        elif name == "table":
+            yield Suite(name, "mixed", arguments.size, runs or 3, "One small table back from S3", "s3")
+            large = arguments.size if arguments.quick else LARGE_TABLE_BYTES
+            yield Suite(f"{name} large", "huge", large, runs or 1, "One large table back from S3", "s3")
         elif name == "production":
             yield Suite(name, "pgbench", half, runs or 1, "A database at work")
         else:

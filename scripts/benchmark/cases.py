@@ -7,7 +7,7 @@ import dataclasses
 class Case:
     """One thing to measure. The first case of a group is the one that its ratios are told against."""
 
-    group: str  # backup, proof, restore, production
+    group: str  # backup, proof, restore, production, or "table" and the name of one
     name: str
     what: str | list  # a shell line, or holdpoint's arguments
     makes: str | None = None  # a file, a key on S3 or, of holdpoint, the name by which its point is found again
@@ -18,10 +18,17 @@ class Case:
     text: str | None = None  # a shell line that writes what was made as SQL text
     needs: str | None = None  # a program that may be absent
     most: int = 9  # runs at most: slow peers, whose time is steady, and those that stand for no goal
+    link: bool = False  # through a link of 1 Gbit/s
 
     @property
     def ours(self):
         return isinstance(self.what, list)
+
+    @property
+    def table(self):
+        """The one table that it brings back."""
+        kind, _, name = self.group.partition(" ")
+        return name if kind == "table" else None
 
 
 def backup_peers(jobs, wanted):
@@ -111,6 +118,11 @@ def cases(suite, jobs):
                 *proofs(["gzip"]), *pg_restores(jobs, ["zstd"]), *restores(["gzip"])]
     if name == "s3":
         return s3(jobs)
+    if name == "table":
+        large = suite.database == "huge"
+        direct = [recovery("orders", link=False)] if large else []
+        tables = ["orders"] if large else ["lookup_7", "counters_1"]
+        return [*backups(["zstd"], place="s3"), *(case for table in tables for case in one_table(table)), *direct]
     if name == "production":
         return list(production(suite, jobs))
     return [*backup_peers(jobs, ["Fd zstd"]), *backups(["gzip", "zstd"]), *backups(["gzip"], jobs=4),
@@ -131,6 +143,19 @@ def s3(jobs):
              f"pg_restore -e -j{jobs} -d $TARGET fetched.dump", reads="zstd.dump", place="s3", cost=18),
         *restores(["gzip", "zstd"], place="s3"),
     ]
+
+
+def one_table(table):
+    """The whole archive fetched for one table of it, and the table alone."""
+    line = (f"aws s3 cp --no-progress $ARCHIVE fetched.dump > fetched.out && "
+            f"pg_restore -e -n public -t {table} -d $TARGET fetched.dump")
+    yield Case(f"table {table}", f"aws s3 cp, pg_restore -t {table}", line, reads="zstd", place="s3", cost=12, link=True)
+    yield recovery(table, link=True)
+
+
+def recovery(table, link):
+    name = f"holdpoint recover-table {table}" + ("" if link else ", without the link")
+    return Case(f"table {table}", name, ["recover-table", f"public.{table}"], reads="zstd", place="s3", cost=8, link=link)
 
 
 def production(suite, jobs):

@@ -21,6 +21,9 @@ def judged(results, jobs):
         for peer in ("pg_dump | gzip", "pg_dump -Fc"):
             faster(goals, medians, peer, "holdpoint backup gzip", 1.0, f"{by_suite['many']['title']}: ")
     for result in results:
+        if result["suite"].startswith("table"):
+            one_table(result, goals)
+    for result in results:
         if result["suite"] != "production":
             memory(result, goals)
     return goals
@@ -44,6 +47,25 @@ def main(medians, jobs, goals):
             share = both / plain[wall]
             add(goals, f"backup and full proof, {codec} ({both:.1f} s), against `pg_dump \\| gzip` alone "
                 f"({plain[wall]:.1f} s)", f"{share:.2f}", "≤ 0.50", share <= 0.5)
+
+
+def one_table(result, goals):
+    """Reads no more than it needs; is done long before everything is fetched; waits for the server, not for the link."""
+    medians = result["medians"]
+    for case in result["cases"]:
+        name, ours = case["name"], medians.get(case["name"])
+        direct = medians.get(f"{name}, without the link")
+        if not case["ours"] or not ours or "link_bytes" not in ours or "needed_bytes" not in ours:
+            continue
+        share = ours["link_bytes"] / ours["needed_bytes"]
+        of_archive = f"{ours['archive_needed_bytes'] / 1024:,.0f} KiB of it the archive's own"
+        add(goals, f"`{name}`: bytes over the link against contents and block ({ours['needed_bytes'] / 1024:,.0f} KiB, "
+            f"{of_archive})", f"{share:.3f}", "≤ 1.05", share <= 1.05)
+        if direct:
+            ratio = ours["wall_seconds"] / direct["wall_seconds"]
+            add(goals, f"`{name}`: time through the link against time without it", f"{ratio:.2f}", "≤ 1.10", ratio <= 1.1)
+        else:
+            faster(goals, medians, name.replace("holdpoint recover-table", "aws s3 cp, pg_restore -t"), name, 50.0)
 
 
 def add(goals, what, measured, wanted, met, partly=False):

@@ -34,6 +34,7 @@ COLUMNS = {
     "sent MiB": lambda one, base: mebibytes(one["sent_bytes"]),
     "fetched MiB": lambda one, base: mebibytes(one["fetched_bytes"]),
     "requests": lambda one, base: f"{one['requests']:.0f}",
+    "over the link KiB": lambda one, base: f"{one['link_bytes'] / 1024:,.0f}" if "link_bytes" in one else "",
     "peak MiB": lambda one, base: mebibytes(one["peak_tree_bytes"]),
     "stored MiB": lambda one, base: mebibytes(one["stored_bytes"]),
     "size ratio": lambda one, base: f"{one['stored_bytes'] / base['stored_bytes']:.2f}",
@@ -46,12 +47,13 @@ def columns_of(group, s3):
     return {
         "backup": ["wall s", "× faster", *cost, "stored MiB", "size ratio"],
         "proof": ["wall s", *cost],
+        "table": ["wall s", "× faster", "client CPU s", "server CPU s", "over the link KiB", "requests", "peak MiB"],
         "restore": ["loaded s", "× faster, loaded", "wall s", "× faster", *cost],
-    }[group]
+    }[group.split()[0]]
 
 
 def group_table(group, members, result):
-    names = columns_of(group, result["suite"] == "s3")
+    names = columns_of(group, result["place"] == "s3")
     yield f"| {group} | " + " | ".join(names) + " |"
     yield "|---|" + "---:|" * len(names)
     medians = result["medians"]

@@ -52,7 +52,7 @@ def main():
     for program in ("bash", "gzip", "gunzip"):
         if not shutil.which(program):
             raise SystemExit(f"bench: {program} is missing")
-    to_s3 = any(suite.name == "s3" for suite in arguments.suites)
+    to_s3 = any(suite.place == "s3" for suite in arguments.suites)
     parts = [f"postgresql-{MAJOR}", *(["seaweedfs", "awscli"] if to_s3 else [])]
     holdpoint = (arguments.holdpoint or build(parts)).resolve()
     cache = Path(os.environ.get("HOLDPOINT_CACHE", asked.ROOT / ".cache")).resolve()

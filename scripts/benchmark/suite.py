@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from . import cases, databases
+from .link import Link
 from .measure import Failed, measure, rows_of_text
 
 
@@ -25,6 +26,11 @@ def remove(path):
 def stored_bytes(path):
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files)
+
+
+def fills_target(case):
+    """Whether it needs an empty database. What holdpoint brings back of one table lies beside the live one."""
+    return case.group == "restore" or (case.table is not None and not case.ours)
 
 
 def counted(case, chosen):
@@ -49,7 +55,7 @@ class Bench:
 
     def __init__(self, suite, arguments, machine):
         self.suite, self.arguments, self.machine = suite, arguments, machine
-        self.server, self.engine = machine.server, machine.engine if suite.name == "s3" else None
+        self.server, self.engine = machine.server, machine.engine if suite.place == "s3" else None
         self.name = "bench_" + suite.name.replace(" ", "_").lower()
         self.work = machine.work / self.name
         self.work.mkdir()
@@ -62,7 +68,7 @@ class Bench:
             "HOLDPOINT_REPOSITORY": url, "HOLDPOINT_POSTGRESQL_DIRECTORY": str(self.server.bin.parent.parent),
             **(self.engine.environment() if self.engine else {}),
         }
-        self.expected, self.data_bytes = {}, 0
+        self.expected, self.data_bytes, self.contents, self.link = {}, 0, {}, None
 
     def run(self):
         """Fills, runs every case as often as asked, cleans up; returns what report.py tells."""
@@ -75,14 +81,17 @@ class Bench:
         subprocess.run(["bash", "-c", 'pg_dump -d "$SOURCE" > /dev/null'], env=self.environment, check=True)
         chosen = [case for case in cases.wanted(suite, self.arguments)
                   if case.needs is None or case.needs in self.machine.peers]
+        self.link = Link(self.engine.port) if any(case.link for case in chosen) else None
         for number in range(1, suite.runs + 1):
             for case in chosen:
                 if number <= case.most:
                     self.attempt(number, case, counted(case, chosen))
+        if self.link:
+            self.link.stop()
         self.server.drop(self.name)
         shutil.rmtree(self.work, ignore_errors=True)
         return {
-            "suite": suite.name, "title": suite.title, "runs": suite.runs, "rows": sum(self.expected.values()),
+            "suite": suite.name, "place": suite.place, "title": suite.title, "runs": suite.runs, "rows": sum(self.expected.values()),
             "tables": len(self.expected), "copy_bytes": self.data_bytes,
             "cases": [{"group": case.group, "name": case.name, "ours": case.ours, "jobs": case.jobs} for case in chosen],
             # What failed once is no result, however fast the other runs were.
@@ -101,7 +110,7 @@ class Bench:
             tell(f"{self.suite.name}: {case.name}: FAILED: {failure}")
             return
         finally:
-            if case.group == "restore":
+            if fills_target(case):
                 self.server.drop("target")
         self.measured.setdefault(case.name, []).append(taken)
         tell(f"{self.suite.name}: run {number}: {case.name}: {taken['wall_seconds']:.1f} s "
@@ -109,7 +118,7 @@ class Bench:
 
     def once(self, case, count):
         environment = dict(self.environment)
-        if case.group == "restore":
+        if fills_target(case):
             self.server.create("target")
             environment["TARGET"] = self.server.url("target")
         if case.reads:
@@ -122,7 +131,12 @@ class Bench:
             if case.makes:
                 remove(self.work / case.makes)
             command = ["bash", "-o", "pipefail", "-c", case.what]
+        if case.link:
+            environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self.link.port}"
+        passed = self.link.fetched_bytes if case.link else 0
         taken, said, listener = measure(command, environment, self.work, self.server, self.engine)
+        if case.link:
+            taken["link_bytes"] = self.link.fetched_bytes - passed
         if case.ours:
             self.series.append({"suite": self.suite.name, "case": case.name, "jobs": case.jobs or self.arguments.jobs,
                                 "events": listener.events, "wall_seconds": taken["wall_seconds"]})
@@ -135,13 +149,30 @@ class Bench:
         elif case.group == "restore":
             taken["loaded_seconds"] = (listener.phase_at("restored") if case.ours else None) or taken["wall_seconds"]
             self.match("the target", self.server.counts("target"))
+        elif case.table:
+            self.recovered(case, taken, said)
         return taken
+
+    def recovered(self, case, taken, said):
+        """Counts the rows of the one table; of holdpoint's also notes what had to be read for it."""
+        database, table = "target", f"public.{case.table}"
+        if case.ours:
+            report = json.loads(said)
+            database, table = self.name, report["tables"][0]["side"]
+            block = report["tables"][0]["stored_bytes"]
+            taken["archive_needed_bytes"] = self.contents[case.reads]["head"] + block
+            taken["needed_bytes"] = sum(self.contents[case.reads].values()) + block
+        rows = int(self.server.sql(f"SELECT count(*) FROM {table}", database))
+        if case.ours:
+            self.server.sql(f"SET client_min_messages = warning; DROP SCHEMA {report['side_schema']} CASCADE", database)
+        if rows != self.expected[case.table]:
+            raise Failed(f"{rows} rows of {case.table} came back, expected {self.expected[case.table]}")
 
     def words(self, case):
         jobs = ["--jobs", str(case.jobs or self.arguments.jobs), "--json", "--progress", "json"]
         if case.group == "proof":
             return [*case.what, self.points[case.reads], *jobs]
-        if case.group == "restore":
+        if case.group == "restore" or case.table:
             return [*case.what, "--from", self.points[case.reads], *jobs]
         if case.makes in self.points and not self.engine:
             remove(self.folder(case.makes))
@@ -167,12 +198,20 @@ class Bench:
             manifest = json.loads(said)["manifest"]
             self.points[case.makes], self.data_bytes = manifest["id"], manifest["totals"]["data_bytes"]
             self.name_in_repository = manifest["database"]
+            if self.engine:
+                self.contents[case.makes] = self.contents_of(manifest)
             taken["stored_bytes"] = (sum(manifest[part]["bytes"] for part in ("archive", "index", "globals"))
                                      if self.engine else stored_bytes(self.folder(case.makes)))
         elif self.engine:
             taken["stored_bytes"] = self.engine.size(case.makes)
         else:
             taken["stored_bytes"] = stored_bytes(self.work / case.makes)
+
+    def contents_of(self, manifest):
+        """Bytes of what says where a restore point's rows are, by object."""
+        folder = f"holdpoint/{manifest['database']}/restore-points/{manifest['id']}"
+        return {"manifest": self.engine.size(f"{folder}/manifest.json"), "index": manifest["index"]["bytes"],
+                "head": manifest["archive"]["head_bytes"]}
 
     def count(self, case, environment):
         self.match("what was made", rows_of_text(case.text, environment, self.work))

@@ -56,6 +56,35 @@ fn a_quick_benchmark_runs_a_database_at_work() {
     }
 }
 
+/// What one table costs to fetch does not depend on the machine: its block, what says where it is, and HTTP's own.
+#[test]
+fn a_quick_benchmark_brings_one_table_back() {
+    const HTTP_BYTES: f64 = 8192.0;
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    let environment =
+        BTreeMap::from([("PATH".to_owned(), path), ("HOLDPOINT_CACHE".to_owned(), text(&cache_directory()))]);
+    let script = format!(
+        "'{}' --quick --suite table --directory /tmp --holdpoint '{}' --json bench.json",
+        text(&workspace_directory().join("scripts/bench")),
+        text(&program()),
+    );
+    let outcome = shell(folder.path(), &environment, &script).ended_with(0);
+    let json = std::fs::read_to_string(folder.path().join("bench.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (suite, table) in [(0, "lookup_7"), (0, "counters_1"), (1, "orders")] {
+        let medians = &result["suites"][suite]["medians"];
+        let of = |name: &str, key: &str| {
+            medians[&name.replace("TABLE", table)][key].as_f64().unwrap_or_else(|| panic!("{name} {key}: {outcome:?}"))
+        };
+        let (fetched, needed) =
+            (of("holdpoint recover-table TABLE", "link_bytes"), of("holdpoint recover-table TABLE", "needed_bytes"));
+        assert!(fetched >= needed && fetched <= needed + HTTP_BYTES, "{table}: {fetched} of {needed}");
+        let all = of("aws s3 cp, pg_restore -t TABLE", "link_bytes");
+        assert!(suite == 1 || all > 20.0 * fetched, "{table}: {fetched} of {all}");
+    }
+}
+
 fn text(path: &std::path::Path) -> String {
     path.to_str().unwrap().to_owned()
 }

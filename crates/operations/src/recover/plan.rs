@@ -45,6 +45,8 @@ pub struct TableChange {
     pub made_again: bool,
     /// Rows that the source has.
     pub recorded_rows: u64,
+    /// Bytes of its blocks in the archive; 0 where the source is read as a stream or is a database.
+    pub stored_bytes: u64,
     /// Rows of them that were asked for.
     pub found_rows: u64,
     /// The columns by which rows are found in the live table.

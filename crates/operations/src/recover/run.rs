@@ -97,8 +97,8 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
 }
 
 fn change_of(table: &Recovered) -> TableChange {
-    let (rows, ..) = table.recorded();
-    TableChange { table: table.name(), recorded_rows: rows, found_rows: rows, ..TableChange::default() }
+    let (rows, stored_bytes, _) = table.recorded();
+    TableChange { table: table.name(), recorded_rows: rows, stored_bytes, found_rows: rows, ..TableChange::default() }
 }
 
 impl Recovery {

@@ -21,6 +21,7 @@ async fn only_what_is_needed_is_fetched() {
     let report = scene.recover(&["small"], RecoverMode::Side).await.unwrap();
     let rows = report.plan.fetched_bytes - archive.head_bytes - manifest.manifest.index.bytes;
     assert!(rows > 8_000 && rows < 25_000, "500 hashes are fetched, not 60,000: {rows}");
+    assert_eq!(rows, report.plan.tables[0].stored_bytes, "its block and nothing beside it");
     assert!(report.plan.fetched_bytes * 20 < archive.bytes, "{report:?}");
     let big = scene.recover(&["big"], RecoverMode::Side).await.unwrap();
     let all = archive.bytes + manifest.manifest.index.bytes;
