@@ -8,9 +8,9 @@ use std::time::Duration;
 use holdpoint_core::RunId;
 use holdpoint_core::progress::Phase;
 use holdpoint_operations::Context;
+use holdpoint_operations::run_lock::RunLock;
 use holdpoint_process::{Ended, Program, Running, Status, Stderr, Stdin, Stdout};
 
-use crate::lock::RunLock;
 use crate::run::GuardOptions;
 use crate::{Error, sessions};
 

@@ -5,8 +5,6 @@ use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::verification::Obstacle;
 use holdpoint_operations::{ErrorKind, hint};
 
-use crate::lock::LockHolder;
-
 /// Says why a command was not run: whatever variant it is, nothing was done to the database.
 ///
 /// What happens once the command was started is never an error but a [`crate::run::GuardReport`].
@@ -30,12 +28,6 @@ pub enum Error {
     CommandNotFound {
         /// The command's first word.
         program: String,
-    },
-    /// Another guarded run has the run lock.
-    #[error("another guarded run is at this database: {holder}")]
-    Busy {
-        /// Who has the lock.
-        holder: LockHolder,
     },
     /// Another guarded run ran its command while this one prepared.
     #[error("run {run} ran its command while this one prepared, so this one's restore point is from before it")]
@@ -103,7 +95,6 @@ impl Error {
             Self::Postgres(_) => ErrorKind::Postgres,
             Self::Repository(_) => ErrorKind::Repository,
             Self::Usage(_) | Self::CommandNotFound { .. } => ErrorKind::Usage,
-            Self::Busy { .. } => ErrorKind::Busy,
             Self::Disproved { .. } => ErrorKind::Disproved,
             Self::CouldNotProve { .. } => ErrorKind::CouldNotRun,
             Self::RanMeanwhile { .. } | Self::LockLost | Self::SchemaChanged { .. } | Self::ServerChanged { .. } => {
@@ -120,10 +111,6 @@ impl Error {
             Self::CommandNotFound { .. } => {
                 Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned())
             }
-            Self::Busy { holder } => Some(format!(
-                "retry when it has ended; who it is: SELECT * FROM pg_stat_activity WHERE pid = {}",
-                holder.pid
-            )),
             Self::RanMeanwhile { .. } | Self::SchemaChanged { .. } | Self::LockLost => {
                 Some("run the same command again: it makes a new restore point".to_owned())
             }

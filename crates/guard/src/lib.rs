@@ -7,7 +7,6 @@
 mod command;
 mod error;
 mod ledger_writer;
-mod lock;
 mod prepare;
 pub mod run;
 mod sessions;
@@ -16,6 +15,6 @@ mod state;
 mod way_back;
 
 pub use error::Error;
-pub use lock::LockHolder;
+pub use holdpoint_operations::run_lock::LockHolder;
 pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};
 pub use way_back::shell_quote;

@@ -8,6 +8,7 @@ use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source, catalogue};
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::{self, CommandEnd};
 use crate::ledger_writer::LedgerWriter;
-use crate::lock::RunLock;
 use crate::prepare::{self, Preparation, Prepared};
 use crate::start::{Start, position};
 use crate::state::{DatabaseState, Judgement};
@@ -196,7 +196,8 @@ impl Guarded<'_> {
             powerless.as_deref(),
         );
         let identity = &self.start.identity;
-        let lock = RunLock::take(&source.settings, identity, ledger.run(), &context.cancel).await?;
+        let name = format!("holdpoint guard {}", ledger.run());
+        let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
         let before = self.check_again(&prepared.point, &lock, ledger.run()).await?;
         let mut ready = Ready { decision, prepared, lock, before, ways_back };
         let session = ready.lock.session();

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunStep;
-use holdpoint_operations::{Context, Source};
+use holdpoint_operations::{Context, Source, run_lock};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, pooler, preflight};
 
+use crate::Error;
 use crate::ledger_writer::OtherRuns;
-use crate::{Error, lock};
 
 /// What is known of the server before anything is made.
 pub(crate) struct Start {
@@ -26,8 +26,8 @@ impl Start {
         let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint guard")).await?;
         let settings = session.settings().clone();
         let server = identity::read(&session).await?;
-        if let Some(holder) = lock::holder(&session, &server.identity).await? {
-            return Err(Error::Busy { holder });
+        if let Some(holder) = run_lock::holder(&session, server.identity.database_oid).await? {
+            return Err(holdpoint_operations::Error::RunLockHeld { holder }.into());
         }
         let now = preflight::clock(&session).await?;
         session.close().await;

@@ -139,6 +139,12 @@ pub enum Error {
         /// The server process of its session.
         pid: i32,
     },
+    /// A guarded run or a swap has the run lock of the database.
+    #[error("another guarded run or swap is at this database: {holder}")]
+    RunLockHeld {
+        /// Who has the lock.
+        holder: crate::run_lock::LockHolder,
+    },
     /// Roles that the archive takes are missing on the target.
     #[error("the target's server lacks {}", lacking(owners, named))]
     RolesMissing {
@@ -324,7 +330,7 @@ impl Error {
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. } | Self::PointElsewhere { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
-            Self::InTheWay { .. } | Self::TargetBusy { .. } => ErrorKind::Busy,
+            Self::InTheWay { .. } | Self::TargetBusy { .. } | Self::RunLockHeld { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Compare(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,

@@ -45,6 +45,10 @@ impl Error {
             Self::TargetBusy { .. } => {
                 Some("wait for it to end; or create another empty database and restore into that".to_owned())
             }
+            Self::RunLockHeld { holder } => Some(format!(
+                "retry when it has ended; who it is: SELECT * FROM pg_stat_activity WHERE pid = {}",
+                holder.pid
+            )),
             Self::RolesMissing { owners, named, without } => {
                 let create = |role: &String| format!("CREATE ROLE {};", holdpoint_core::name::quote_identifier(role));
                 let all: std::collections::BTreeSet<&String> = owners.iter().chain(named).collect();

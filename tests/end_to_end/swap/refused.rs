@@ -3,7 +3,7 @@
 use holdpoint_testkit::Cluster;
 use holdpoint_tests::{Failure, Place};
 
-use super::{Damaged, others, server};
+use super::{Damaged, others, server, text};
 use crate::scene;
 
 /// The swap is refused with this code, and nothing was made or changed.
@@ -257,4 +257,41 @@ fn a_second_swap_at_the_same_time() {
     first.go_on();
     first.finish().ended_with(0);
     damaged.assert_live_is(&damaged.before);
+}
+
+/// Neither puts aside what a guarded command is changing, nor lets one begin in what is about to be put aside.
+#[test]
+fn a_guarded_run_at_work() {
+    let damaged = Damaged::on(server());
+    let scene = &damaged.scene;
+    let point = scene.place.points().remove(0);
+    let swap = ["restore", "--from", &point, "--swap", "--yes", "--skip-compare", "--json"];
+    let wait = "touch at-work; while [ ! -e go ]; do sleep 0.05; done";
+    let mut guarded = scene.place.start(&["guard", "--json", "--", "sh", "-c", wait]);
+    let marker = scene.place.work().join("at-work");
+    guarded.wait_until("the command is at work", std::time::Duration::from_secs(120), || marker.exists());
+    let failure = scene.place.holdpoint(&swap).ended_with(3).failure();
+    failure
+        .says(&["may not be swapped", "guarded run or swap is at this database"])
+        .hints(&["retry", "pg_stat_activity"]);
+    assert_eq!(others(scene.cluster, &scene.database), [""; 0]);
+    std::fs::write(scene.place.work().join("go"), "").unwrap();
+    guarded.finish().ended_with(0);
+    // Both ways in: the whole swap, and a copy that is put in.
+    let mut run = scene.place.start_paused(&swap, "fencing");
+    run.wait_for_pause();
+    let guard = ["guard", "--json", "--", "touch", "ran"];
+    scene.place.holdpoint(&guard).ended_with(14).failure().says(&["holdpoint swap (process"]).hints(&["retry"]);
+    run.go_on();
+    let report = run.finish().ended_with(0).json();
+    damaged.assert_live_is(&damaged.before);
+    assert_eq!(report["sessions_ended"], 0, "its own are none: {report:#}");
+    let back = ["restore", "--swap-in", text(&report, "kept_as"), "--yes", "--json"];
+    let mut run = scene.place.start_paused(&back, "fencing");
+    run.wait_for_pause();
+    scene.place.holdpoint(&guard).ended_with(14).failure().says(&["holdpoint swap (process"]);
+    run.go_on();
+    run.finish().ended_with(0);
+    damaged.assert_live_is(&damaged.after);
+    assert!(!scene.place.work().join("ran").exists());
 }

@@ -99,7 +99,8 @@ async fn a_second_run_is_busy_at_once() {
     let first = first.unwrap();
     assert_eq!(first.exit_kind(), ExitKind::Done);
     assert_eq!(error.kind(), ErrorKind::Busy);
-    let Error::Busy { holder } = &error else { panic!("{error}") };
+    let Error::Operation(held) = &error else { panic!("{error}") };
+    let holdpoint_operations::Error::RunLockHeld { holder } = &**held else { panic!("{error}") };
     assert_eq!(holder.application_name, format!("holdpoint guard {}", first.run));
     assert!(error.hint().unwrap().contains(&holder.pid.to_string()));
     assert!(!shop.file("ran").exists());

@@ -185,11 +185,14 @@ pub(super) async fn abandon(maintenance: &Session, beside: &str, failure: Error)
             Error::LeftBehind { failure, .. } => *failure,
             failure => failure,
         },
-        Err(_) => {
-            let remains = format!("database {beside} remains on the target's server");
-            Error::LeftBehind { failure: Box::new(failure), remains }
-        }
+        Err(_) => remains(beside, failure),
     }
+}
+
+/// The failure, with what was restored beside and could not be dropped.
+pub(super) fn remains(beside: &str, failure: Error) -> Error {
+    let remains = format!("database {beside} remains on the target's server");
+    Error::LeftBehind { failure: Box::new(failure), remains }
 }
 
 #[cfg(test)]

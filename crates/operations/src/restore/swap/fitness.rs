@@ -152,8 +152,9 @@ pub(super) async fn bound(session: &Session, database: &str) -> Result<Vec<Obsta
 
 /// The restore's sessions come on top of the application's.
 pub(super) async fn connections(session: &Session, jobs: usize) -> Result<Option<Obstacle>, Error> {
-    /// Beside the loading sessions: one that renames, one that compares, one that pg_restore opens.
-    const BESIDE: i64 = 3;
+    /// Beside the loading sessions: one that renames, one that has the run lock, one that compares, one that pg_restore
+    /// opens.
+    const BESIDE: i64 = 4;
     let headroom = preflight::headroom(session).await?;
     let left = headroom.allowed - headroom.used;
     let needed = i64::try_from(jobs).unwrap_or(i64::MAX).saturating_add(BESIDE);

@@ -12,7 +12,7 @@ use holdpoint_postgres::{ConnectionSettings, Session};
 use super::{SwapOptions, SwapPlan, fitness, provider};
 use crate::restore::{beside, maintenance, roles, run, target};
 use crate::selection::{refuse_after_unsettled, resolve};
-use crate::{Context, Error, Source, catalogue, expected};
+use crate::{Context, Error, Source, catalogue, expected, run_lock};
 
 /// Looks at everything that could stop a swap, and changes nothing.
 ///
@@ -91,7 +91,10 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     );
     let name = server.identity.database.clone();
     let looking = maintenance::connect(session.settings(), &beside::name(context)).await?;
-    obstacles.extend(other_swaps(&looking, server.identity.database_oid).await?);
+    match other_swaps(&looking, server.identity.database_oid).await? {
+        Some(other) => obstacles.push(other),
+        None => obstacles.extend(guarded_run(&session, server.identity.database_oid).await?),
+    }
     let keep_as = beside::free_name(&looking, &name, Some(&point)).await?;
     looking.close().await;
     let plan = SwapPlan {
@@ -217,6 +220,14 @@ impl Seen<'_> {
                 .to_owned(),
         }))
     }
+}
+
+/// A guarded command may be changing the database right now, and its way back is the database's own restore point.
+pub(super) async fn guarded_run(live: &Session, live_oid: u32) -> Result<Option<Obstacle>, Error> {
+    Ok(run_lock::holder(live, live_oid).await?.map(|holder| {
+        let held = Error::RunLockHeld { holder };
+        Obstacle { reason: held.to_string(), cure: held.hint().unwrap_or_default() }
+    }))
 }
 
 /// Two swaps of one database at a time would each keep the other's.

@@ -8,11 +8,12 @@ use holdpoint_core::verification::Obstacle;
 use holdpoint_postgres::{ConnectionSettings, identity};
 use serde::Serialize;
 
-use super::run::{adopt, milliseconds};
+use super::run::{LOCK_NAME, adopt, milliseconds};
 use super::{SwapReport, fitness, obstacles, way_back};
 use crate::restore::exchange::{Exchange, exchange};
 use crate::restore::mark::{Details, Mark, Replaced};
 use crate::restore::{beside, maintenance};
+use crate::run_lock::RunLock;
 use crate::{Context, Error};
 
 /// Which database shall take the live one's place.
@@ -87,7 +88,9 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
         return Err(refused(format!("{} is the live database already", found.name)));
     }
     let mut stands = Vec::new();
-    stands.extend(obstacles::other_swaps(&looking, live.oid).await?);
+    let other = obstacles::other_swaps(&looking, live.oid).await?;
+    let alone = other.is_none();
+    stands.extend(other);
     let point = match found.mark() {
         Some(Mark::Successor(mark)) => mark.from.parse().ok(),
         _ => None,
@@ -106,6 +109,9 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
         let server = identity::read(&session).await?;
         let seen = obstacles::Seen { session: &session, server: &server };
         stands.extend(seen.obstacles(context, options.source.as_ref()).await?);
+        if alone {
+            stands.extend(obstacles::guarded_run(&session, live.oid).await?);
+        }
         let sessions = fitness::sessions(&session).await?;
         session.close().await;
         sessions
@@ -140,6 +146,11 @@ pub async fn swap_in(context: &Context, options: &SwapInOptions, plan: &SwapInPl
     let live = maintenance.settings().with_database(&plan.database);
     let all = maintenance::databases(&maintenance).await?;
     let named = |name: &str| all.iter().find(|one| one.name == name);
+    // A killed swap left it closed: then no command is at work in it, and none can come.
+    let lock = match named(&plan.database) {
+        Some(found) if found.open => Some(RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?),
+        _ => None,
+    };
     let live_comment = named(&plan.database).and_then(|found| found.comment.clone());
     let mark = named(&plan.successor).and_then(|found| found.mark());
     let new_comment = match mark {
@@ -162,7 +173,10 @@ pub async fn swap_in(context: &Context, options: &SwapInOptions, plan: &SwapInPl
         successor: plan.successor.clone(),
         keep_as: plan.keep_as.clone(),
     };
-    let exchanged = exchange(context, &live, &maintenance, &places).await?;
+    let mut exchanged = exchange(context, &live, &maintenance, &places).await?;
+    // Its session was one of those that were ended.
+    exchanged.ended = exchanged.ended.saturating_sub(usize::from(lock.is_some()));
+    drop(lock);
     let reason = format!(
         "restore --swap-in of {} at {}; the database before is kept as {}",
         plan.successor,

@@ -13,6 +13,7 @@ use crate::expected::Expected;
 use crate::restore::exchange::{Exchange, Exchanged, exchange};
 use crate::restore::mark::Successor;
 use crate::restore::{RestoreReport, beside, maintenance, run};
+use crate::run_lock::RunLock;
 use crate::{Context, Error, database_properties};
 
 /// Restores the planned point beside the live database, matches its fingerprint, and exchanges the two.
@@ -35,6 +36,8 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
         return Err(Error::ReplaceRefused { target: plan.live.clone(), why });
     }
     let successor = beside::name(context);
+    // Before anything is made: a guarded command must not change what is about to be put aside.
+    let lock = RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?;
     let maintenance = maintenance::connect(&live, &successor).await?;
     let mark = Successor {
         of: plan.database.clone(),
@@ -49,14 +52,19 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
     let prepared = async {
         made?;
         let work = Beside { context, options, plan, live: &live, successor: &successor, mark: &mark };
-        work.ready(&maintenance).await
+        tokio::select! {
+            ready = work.ready(&maintenance) => ready,
+            never = maintenance::keep_alive(lock.session()) => match never {},
+        }
     };
     let Ready { mut restored, places, before } = match prepared.await {
         Ok(ready) => ready,
         Err(failure) => {
             // The session may be lost, which may be why it failed.
-            let maintenance = alive(maintenance, &live, &successor).await?;
-            return Err(beside::abandon(&maintenance, &successor, failure).await);
+            return Err(match alive(maintenance, &live, &successor).await {
+                Ok(maintenance) => beside::abandon(&maintenance, &successor, failure).await,
+                Err(_) => beside::remains(&successor, failure),
+            });
         }
     };
     let mut warnings = std::mem::take(&mut restored.warnings);
@@ -67,7 +75,15 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
         if !bound.is_empty() {
             return Err(Error::SwapRefused { target: plan.live.clone(), obstacles: bound });
         }
-        let exchanged = exchange(context, &live, &maintenance, &places).await?;
+        let lock = if lock.is_held().await {
+            lock
+        } else {
+            RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?
+        };
+        let mut exchanged = exchange(context, &live, &maintenance, &places).await?;
+        // Its session was one of those that were ended.
+        drop(lock);
+        exchanged.ended = exchanged.ended.saturating_sub(1);
         Ok((exchanged, maintenance))
     };
     let (mut exchanged, maintenance) = exchanged.await.map_err(|failure| Error::NotSwapped {
@@ -102,6 +118,9 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
         warnings,
     })
 }
+
+/// How the session is called that has the run lock for a swap.
+pub(super) const LOCK_NAME: &str = "holdpoint swap";
 
 fn refuse(plan: &SwapPlan) -> Result<(), Error> {
     if plan.obstacles.is_empty() {

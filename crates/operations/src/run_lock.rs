@@ -1,4 +1,4 @@
-//! The run lock: one guarded command at a time on a database.
+//! The run lock: one guarded command, or one swap, at a time on a database.
 //!
 //! A session-level advisory lock on a direct connection, taken by trying, never by waiting: a waiting statement holds
 //! a snapshot, and another session's CREATE INDEX CONCURRENTLY would wait for it. The connection is idle, and not in a
@@ -8,7 +8,6 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::{Identity, RunId};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
@@ -30,7 +29,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(10);
 pub struct LockHolder {
     /// The server process.
     pub pid: i32,
-    /// What the client calls itself; a guarded run's name holds the run's id.
+    /// What the client calls itself; a guarded run's name holds the run's id, a swap's is `holdpoint swap`.
     pub application_name: String,
     /// Since when it is connected.
     pub since: DateTime<Utc>,
@@ -43,14 +42,14 @@ impl fmt::Display for LockHolder {
     }
 }
 
-/// Finds who has the run lock of the session's database.
-pub(crate) async fn holder(session: &Session, identity: &Identity) -> Result<Option<LockHolder>, Error> {
+/// Finds who has the run lock of the session's database, by its OID.
+pub async fn holder(session: &Session, database_oid: u32) -> Result<Option<LockHolder>, Error> {
     let sql = "SELECT l.pid, COALESCE(a.application_name, ''), COALESCE(a.backend_start, pg_catalog.clock_timestamp()) \
                FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
                WHERE l.locktype = 'advisory' AND l.granted AND l.database = $2 \
                  AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2";
     let namespace = u32::from_ne_bytes(NAMESPACE.to_ne_bytes());
-    let rows = session.query("looking for the run lock", sql, &[&namespace, &identity.database_oid]).await?;
+    let rows = session.query("looking for the run lock", sql, &[&namespace, &database_oid]).await?;
     Ok(rows.first().map(|row| LockHolder { pid: row.get(0), application_name: row.get(1), since: row.get(2) }))
 }
 
@@ -58,33 +57,36 @@ pub(crate) async fn holder(session: &Session, identity: &Identity) -> Result<Opt
 ///
 /// Dropping it, or [`RunLock::release`], ends the connection and with it the lock.
 #[derive(Debug)]
-pub(crate) struct RunLock {
+pub struct RunLock {
     session: Session,
-    identity: Identity,
+    database_oid: u32,
 }
 
 impl RunLock {
-    /// Takes the lock; gives up with [`Error::Busy`] when another run keeps it.
-    pub(crate) async fn take(
+    /// Takes the lock of the database of that OID, which the settings lead to; `name` is what others see of it.
+    ///
+    /// # Errors
+    /// [`Error::RunLockHeld`] when another run keeps it for some seconds; [`Error::Interrupted`].
+    pub async fn take(
         settings: &ConnectionSettings,
-        identity: &Identity,
-        run: &RunId,
+        database_oid: u32,
+        name: &str,
         cancel: &CancellationToken,
     ) -> Result<Self, Error> {
-        let session = Session::connect(settings, &SessionPurpose::new(format!("holdpoint guard {run}"))).await?;
+        let session = Session::connect(settings, &SessionPurpose::new(name)).await?;
         let began = Instant::now();
-        let second = i32::from_ne_bytes(identity.database_oid.to_ne_bytes());
+        let second = i32::from_ne_bytes(database_oid.to_ne_bytes());
         loop {
             let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
             let taken: bool = session.query_one("taking the run lock", sql, &[&NAMESPACE, &second]).await?.get(0);
             if taken {
-                return Ok(Self { session, identity: identity.clone() });
+                return Ok(Self { session, database_oid });
             }
             if began.elapsed() >= TRY_FOR
-                && let Some(holder) = holder(&session, identity).await?
+                && let Some(holder) = holder(&session, database_oid).await?
             {
                 session.close().await;
-                return Err(Error::Busy { holder });
+                return Err(Error::RunLockHeld { holder });
             }
             tokio::select! {
                 () = sleep(TRY_EVERY) => {}
@@ -94,16 +96,16 @@ impl RunLock {
     }
 
     /// The lock's session: idle, outside any transaction, but for short questions.
-    pub(crate) fn session(&self) -> &Session {
+    pub fn session(&self) -> &Session {
         &self.session
     }
 
     /// Tells whether this session still has the lock; a connection that does not answer has lost it.
-    pub(crate) async fn is_held(&self) -> bool {
+    pub async fn is_held(&self) -> bool {
         let sql = "SELECT pg_catalog.pg_backend_pid()";
         let asked = async {
             let own: i32 = self.session.query_one("checking the run lock", sql, &[]).await?.get(0);
-            Ok::<bool, Error>(holder(&self.session, &self.identity).await?.is_some_and(|holder| holder.pid == own))
+            Ok::<bool, Error>(holder(&self.session, self.database_oid).await?.is_some_and(|holder| holder.pid == own))
         };
         match timeout(CHECK_WITHIN, asked).await {
             Ok(Ok(held)) => held,
@@ -116,7 +118,7 @@ impl RunLock {
     }
 
     /// Gives the lock back.
-    pub(crate) async fn release(self) {
+    pub async fn release(self) {
         self.session.close().await;
     }
 }
