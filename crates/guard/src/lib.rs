@@ -12,6 +12,7 @@ pub mod run;
 mod sessions;
 mod start;
 mod state;
+pub mod tools;
 mod way_back;
 
 pub use error::Error;

@@ -1,0 +1,124 @@
+//! Why no list of pending migrations could be made.
+
+use std::path::PathBuf;
+
+use super::TableName;
+
+/// Says why a project or its tracking table could not be read; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder or file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The folder of migrations is not there.
+    #[error("{} is not a folder", path.display())]
+    NoFolder {
+        /// Which.
+        path: PathBuf,
+        /// The file or rule that names it.
+        named_by: String,
+    },
+    /// A file is larger than any migration.
+    #[error("{} has {bytes} bytes, more than the {limit} that are read", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// Its size, or that of all files so far.
+        bytes: u64,
+        /// What is read.
+        limit: u64,
+    },
+    /// A folder holds more files than any folder of migrations.
+    #[error("{} holds more than {limit} files", path.display())]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
+        /// How many are read.
+        limit: usize,
+    },
+    /// A configuration file is not what its name says.
+    #[error("{} cannot be understood: {reason}", path.display())]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, without any value.
+        reason: String,
+    },
+    /// A configured value is computed, and no code of the project is run to know it.
+    #[error("{key} in {} is computed, and no code of the project is run", path.display())]
+    Computed {
+        /// The file.
+        path: PathBuf,
+        /// The value's name.
+        key: String,
+        /// The option that gives the value instead.
+        option: String,
+    },
+    /// The role may not read the tracking table.
+    #[error("role {role} may not read {table}")]
+    NotReadable {
+        /// The table.
+        table: TableName,
+        /// The role.
+        role: String,
+        /// What is missing: a grant in words of SQL.
+        grant: String,
+    },
+    /// The tracking table lacks a column.
+    #[error("{table} has no column {}, so it is no tracking table of {tool}", columns.join(", "))]
+    OtherTable {
+        /// The table.
+        table: TableName,
+        /// The missing columns.
+        columns: Vec<String>,
+        /// The tool.
+        tool: super::ToolName,
+    },
+    /// The tracking table is larger than any.
+    #[error("{table} has more than {limit} rows")]
+    TooManyRows {
+        /// The table.
+        table: TableName,
+        /// How many are read.
+        limit: usize,
+    },
+    /// What a command printed names no file.
+    #[error("the command for pending migrations printed {line:?}, which is no file of this project")]
+    UnknownLine {
+        /// The line.
+        line: String,
+    },
+    /// PostgreSQL failed.
+    #[error(transparent)]
+    Postgres(#[from] holdpoint_postgres::Error),
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { .. } | Self::Postgres(_) => None,
+            Self::NoFolder { named_by, .. } => {
+                Some(format!("{named_by} names it; to name another: --migrations DIR"))
+            }
+            Self::TooLarge { .. } | Self::TooMany { .. } => {
+                Some("if it is the right folder of migrations at all: --migrations DIR".to_owned())
+            }
+            Self::BadConfig { .. } => Some("correct the file, or say it by --tool and --migrations DIR".to_owned()),
+            Self::Computed { option, .. } => Some(format!("say what it comes to: {option}")),
+            Self::NotReadable { grant, .. } => Some(format!("as the table's owner: {grant}")),
+            Self::OtherTable { .. } => Some("name the right one: --migrations-table SCHEMA.TABLE".to_owned()),
+            Self::TooManyRows { .. } => Some("check that it is the right table: --migrations-table".to_owned()),
+            Self::UnknownLine { .. } => {
+                Some("let the command print one path or name of a migration file a line, and nothing else".to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! node-pg-migrate: every file of a folder, told apart by its name without the extension.
+//!
+//! Source: node-pg-migrate 9.0.0, `migration.js`, `migrationLoader.js`, `runner.js`, `sqlMigration.js`,
+//! `utils/{comparators,fileNameUtils}.js`. No checksums. Rows and files are compared pair by pair, in the order of rows
+//! and of files, up to the shorter list: that is how a missing or an earlier file is noticed, or not.
+
+use std::cmp::Ordering;
+
+use chrono::NaiveDateTime;
+
+use super::collation::{is_uncertain, numeric_compare};
+use super::pending::{State, Unit};
+use super::prefix::number;
+use super::{File, Finding, NodePgMigrateOptions, OrderEffect, ProjectFiles, Tracking};
+
+/// What the tool can load.
+const KINDS: [&str; 7] = ["sql", "js", "ts", "cjs", "mjs", "cts", "mts"];
+
+pub(super) fn compare<'a>(options: &NodePgMigrateOptions, files: &'a ProjectFiles, tracking: &Tracking) -> State<'a> {
+    let mut findings = Vec::new();
+    let mut found: Vec<&File> = files.migrations.top().filter(|file| !file.path.starts_with('.')).collect();
+    let numberless: Vec<&&File> = found.iter().filter(|file| number(&file.path).is_empty()).collect();
+    if let (Some(file), true) = (numberless.first(), found.len() > 1) {
+        findings.push(Finding::UnsupportedLayout {
+            what: format!("{} does not begin with a number, and node-pg-migrate refuses a folder with such a file", file.path),
+            cure: "number it, or move it out of the folder".to_owned(),
+        });
+    }
+    for file in found.iter().filter(|file| !KINDS.contains(&extension(&file.path))) {
+        findings.push(Finding::UnsupportedLayout {
+            what: format!("{} is no migration, and node-pg-migrate tries to load it as one", file.path),
+            cure: "move it out of the folder".to_owned(),
+        });
+    }
+    found.sort_by(|one, other| order(&one.path, &other.path));
+    for pair in found.windows(2) {
+        let (one, other) = (&pair[0].path, &pair[1].path);
+        if time(one) == time(other) && is_uncertain(one, other) {
+            findings.push(Finding::OrderUncertain { one: one.clone(), other: other.clone() });
+        }
+    }
+    let rows: Vec<&str> = tracking.table().into_iter().flat_map(|table| table.rows()).map(|row| row.text("name")).collect();
+    let names: Vec<&str> = found.iter().map(|file| name(&file.path)).collect();
+    let out_of_order = out_of_order(&rows, &names, options.check_order, &mut findings);
+    for recorded in rows.iter().filter(|row| !names.contains(row)) {
+        // Where the order does not show it, the tool does not notice.
+        findings.push(Finding::Orphan { recorded: (*recorded).to_owned(), refused: out_of_order });
+    }
+    let latest = names.iter().rposition(|name| rows.contains(name));
+    let mut units = Vec::new();
+    for (place, (file, name)) in found.iter().zip(&names).enumerate() {
+        let applied = rows.contains(name);
+        if let Some(latest) = latest.filter(|latest| !applied && place < *latest) {
+            let effect = if options.check_order { OrderEffect::Refuses } else { OrderEffect::Runs };
+            let (migration, after) = ((*name).to_owned(), names[latest].to_owned());
+            findings.push(Finding::OutOfOrder { migration, after, effect });
+        }
+        units.push(Unit::new(*name, Some(file), applied));
+    }
+    let runs = units.iter().filter(|unit| !unit.applied).map(|unit| unit.name.clone()).collect();
+    State { units, runs, findings, numbered: true, wants_baseline: false }
+}
+
+/// The tool's own check: rows and files are the same, as far as both go.
+fn out_of_order(rows: &[&str], names: &[&str], checks: bool, findings: &mut Vec<Finding>) -> bool {
+    let Some((row, name)) = rows.iter().zip(names).find(|(row, name)| row != name).filter(|_| checks) else { return false };
+    // A file that is pending is told by itself; this is about rows in another order than their files.
+    if rows.contains(name) {
+        findings.push(Finding::UnsupportedLayout {
+            what: format!("{row} is recorded where {name} comes by the files' order, and node-pg-migrate refuses that"),
+            cure: "bring the missing file back; where the order was changed on purpose: --no-check-order".to_owned(),
+        });
+    }
+    true
+}
+
+/// The name that is recorded: without the last extension.
+fn name(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(name, _)| name)
+}
+
+fn extension(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+fn order(one: &str, other: &str) -> Ordering {
+    let by_time = time(one).zip(time(other)).map(|(one, other)| one.cmp(&other));
+    by_time.filter(|order| order.is_ne()).unwrap_or_else(|| numeric_compare(one, other))
+}
+
+/// The number that a name begins with; 17 digits are an instant in UTC, in milliseconds.
+fn time(name: &str) -> Option<i128> {
+    let digits = number(name);
+    if digits.len() == 17 {
+        let at = NaiveDateTime::parse_from_str(digits.get(..14)?, "%Y%m%d%H%M%S").ok()?;
+        return Some(i128::from(at.and_utc().timestamp_millis()) + digits[14..].parse::<i128>().ok()?);
+    }
+    digits.parse().ok()
+}
+
+/// The part of a SQL migration that is run upwards: all of it where nothing marks a part.
+pub(super) fn up_part(text: &str) -> String {
+    let (up, down) = (marker(text, "up"), marker(text, "down"));
+    match (up, down) {
+        (Some(up), Some(down)) if down > up => text[up..down].to_owned(),
+        (Some(up), _) => text[up..].to_owned(),
+        // Without a mark for the way up all of it is run, also what is marked as the way down.
+        (None, _) => text.to_owned(),
+    }
+}
+
+/// Whether a SQL migration has a part that undoes it.
+pub(super) fn has_down(text: &str) -> bool {
+    marker(text, "down").is_some()
+}
+
+/// Where a line like `-- Up Migration` begins.
+///
+/// The tool's own expression is `^\s*--[\s-]*up\s+migration`, in any case; its spaces may be line ends.
+fn marker(text: &str, direction: &str) -> Option<usize> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let rest = line.trim_start();
+        let begins = rest.strip_prefix("--").is_some_and(|rest| {
+            let rest = text[at + (line.len() - rest.len())..].trim_start_matches(|sign: char| sign.is_whitespace() || sign == '-');
+            let word = rest.get(..direction.len()).filter(|word| word.eq_ignore_ascii_case(direction));
+            let after = word.map(|_| &rest[direction.len()..]);
+            after.is_some_and(|after| {
+                let next = after.trim_start();
+                next.len() < after.len() && next.get(..9).is_some_and(|word| word.eq_ignore_ascii_case("migration"))
+            })
+        });
+        if begins {
+            return Some(at);
+        }
+        at += line.len();
+    }
+    None
+}

@@ -1,0 +1,66 @@
+//! A folder of SQL files without a tool: what was applied is kept in the ledger.
+//!
+//! `docs/decisions/0013-plain-folders-keep-their-list-in-the-ledger.md` says why it is not a table of the database.
+
+use std::collections::BTreeMap;
+
+use super::collation::numeric_compare;
+use super::pending::{State, Unit};
+use super::prefix::number;
+use super::rollback::is_rollback;
+use super::{File, Finding, OrderEffect, ProjectFiles, TableName, Tracking, TrackingTable};
+
+/// Makes what the ledger knows of a folder into rows: paths and SHA-256 of the files that runs applied, oldest first.
+///
+/// `others` says whether the database holds tables; it counts only where `applied` is `None`, which means that no run
+/// and no person ever recorded anything.
+pub fn ledger_rows<'a>(applied: Option<impl IntoIterator<Item = (&'a str, &'a str)>>, others: bool) -> Tracking {
+    let Some(applied) = applied else { return Tracking::Absent { others } };
+    let row = |(path, sha256): (&str, &str)| vec![Some(path.to_owned()), Some(sha256.to_owned())];
+    Tracking::Present(TrackingTable {
+        name: TableName::new("ledger", "runs"),
+        columns: vec!["path".to_owned(), "sha256".to_owned()],
+        rows: applied.into_iter().map(row).collect(),
+    })
+}
+
+pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State<'a> {
+    let is_up = |file: &&File| file.path.to_lowercase().ends_with(".sql") && !is_rollback(&file.path);
+    let mut found: Vec<&File> = files.migrations.iter().filter(is_up).collect();
+    found.sort_by(|one, other| order(one.name(), other.name()).then_with(|| one.path.cmp(&other.path)));
+    // The last row of a path counts: it may have been undone and applied again.
+    let rows: BTreeMap<&str, &str> =
+        tracking.table().into_iter().flat_map(|table| table.rows()).map(|row| (row.text("path"), row.text("sha256"))).collect();
+    let mut findings = Vec::new();
+    if matches!(tracking, Tracking::Absent { others: true }) {
+        findings.push(Finding::NothingRecorded);
+    }
+    let latest = found.iter().rposition(|file| rows.contains_key(file.path.as_str()));
+    let mut units = Vec::new();
+    for (place, file) in found.iter().enumerate() {
+        let recorded = rows.get(file.path.as_str()).copied();
+        if let Some(recorded) = recorded.filter(|recorded| *recorded != file.sha256) {
+            let (recorded, found) = (recorded.to_owned(), file.sha256.clone());
+            findings.push(Finding::EditedAfterApplied { migration: file.path.clone(), recorded, found, refused: false });
+        }
+        if let Some(latest) = latest.filter(|latest| recorded.is_none() && place < *latest) {
+            let (migration, after) = (file.path.clone(), found[latest].path.clone());
+            findings.push(Finding::OutOfOrder { migration, after, effect: OrderEffect::Runs });
+        }
+        units.push(Unit::new(&file.path, Some(file), recorded.is_some()));
+    }
+    for path in rows.keys().filter(|path| files.migrations.get(path).is_none()) {
+        findings.push(Finding::Orphan { recorded: (*path).to_owned(), refused: false });
+    }
+    let runs = units.iter().filter(|unit| !unit.applied).map(|unit| unit.name.clone()).collect();
+    State { units, runs, findings, numbered: true, wants_baseline: false }
+}
+
+/// By the number first, so that 9 comes before 10; files without one come last.
+fn order(one: &str, other: &str) -> std::cmp::Ordering {
+    let value = |name: &str| {
+        let digits = number(name).trim_start_matches('0');
+        (number(name).is_empty(), digits.len(), digits.to_owned())
+    };
+    value(one).cmp(&value(other)).then_with(|| numeric_compare(one, other)).then_with(|| one.cmp(other))
+}

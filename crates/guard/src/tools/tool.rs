@@ -1,0 +1,143 @@
+//! A tool as a project configures it.
+
+use std::path::PathBuf;
+
+use holdpoint_core::name::quote_identifier;
+use serde::{Deserialize, Serialize};
+
+use super::{Connection, DrizzleOptions, FlywayOptions, NodePgMigrateOptions, PrismaOptions, ToolName};
+
+/// A tool with what its configuration says about pending migrations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum Tool {
+    /// drizzle-kit.
+    Drizzle(DrizzleOptions),
+    /// Prisma Migrate.
+    Prisma(PrismaOptions),
+    /// Flyway.
+    Flyway(Box<FlywayOptions>),
+    /// node-pg-migrate.
+    NodePgMigrate(NodePgMigrateOptions),
+    /// A folder of SQL files.
+    PlainSql,
+    /// A command that prints what is pending.
+    Command,
+}
+
+/// What the tool puts into one transaction: whether a failure can leave a part behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transactions {
+    /// All pending migrations together.
+    Batch,
+    /// Each migration.
+    Each,
+    /// None: every statement by itself.
+    None,
+    /// Not known to holdpoint.
+    Unknown,
+}
+
+impl Tool {
+    /// The tool's name.
+    pub fn name(&self) -> ToolName {
+        match self {
+            Self::Drizzle(_) => ToolName::Drizzle,
+            Self::Prisma(_) => ToolName::Prisma,
+            Self::Flyway(_) => ToolName::Flyway,
+            Self::NodePgMigrate(_) => ToolName::NodePgMigrate,
+            Self::PlainSql => ToolName::PlainSql,
+            Self::Command => ToolName::Command,
+        }
+    }
+
+    /// What the tool puts into one transaction; the SQL itself may end it.
+    ///
+    /// Prisma's own engine sends a file as one query, which is one transaction; with a driver adapter it splits the file
+    /// at every semicolon and runs the parts one by one.
+    pub fn transactions(&self) -> Transactions {
+        match self {
+            Self::Drizzle(_) => Transactions::Batch,
+            Self::Prisma(options) if options.driver_adapter => Transactions::None,
+            Self::Prisma(_) => Transactions::Each,
+            Self::Flyway(options) if options.group => Transactions::Batch,
+            Self::Flyway(_) => Transactions::Each,
+            Self::NodePgMigrate(options) if options.single_transaction => Transactions::Batch,
+            Self::NodePgMigrate(_) => Transactions::Each,
+            Self::PlainSql | Self::Command => Transactions::Unknown,
+        }
+    }
+
+    /// The columns of the tracking table: those that must be there, and those that are read where they are.
+    pub(super) fn columns(&self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Drizzle(_) => (&["id", "hash", "created_at"], &["name"]),
+            Self::Prisma(_) => (
+                &["migration_name", "checksum", "finished_at", "rolled_back_at", "started_at"],
+                &["applied_steps_count"],
+            ),
+            Self::Flyway(_) => {
+                (&["installed_rank", "version", "description", "type", "script", "checksum", "success"], &[])
+            }
+            Self::NodePgMigrate(_) => (&["id", "name", "run_on"], &[]),
+            Self::PlainSql | Self::Command => (&[], &[]),
+        }
+    }
+
+    /// The columns that say in which order rows were recorded.
+    pub(super) fn recorded_by(&self) -> &'static [&'static str] {
+        match self {
+            Self::Drizzle(_) => &["id"],
+            Self::Prisma(_) => &["started_at", "migration_name"],
+            Self::Flyway(_) => &["installed_rank"],
+            // The tool's own order, which its check of the order depends on.
+            Self::NodePgMigrate(_) => &["run_on", "id"],
+            Self::PlainSql | Self::Command => &[],
+        }
+    }
+}
+
+/// A table's schema and name, as they are in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The name.
+    pub name: String,
+}
+
+impl TableName {
+    /// Names a table.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+
+    /// The name for SQL.
+    pub(super) fn quoted(&self) -> String {
+        format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// The tool that a project uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The tool.
+    pub tool: Tool,
+    /// The project's folder.
+    pub project: PathBuf,
+    /// The folder of migrations.
+    pub migrations: PathBuf,
+    /// The file or rule that names the folder of migrations.
+    pub named_by: String,
+    /// The tracking table; `None` where the tool has none.
+    pub table: Option<TableName>,
+    /// Where the tool takes its connection from.
+    pub connection: Connection,
+}
