@@ -59,3 +59,15 @@ pub fn weed_program() -> PathBuf {
     assert!(program.is_file(), "{} is missing: run scripts/setup seaweedfs", program.display());
     program
 }
+
+/// Returns the folder that holds `node_modules` with a migration tool: `drizzle-0`, `drizzle-1`, `node-pg-migrate` or
+/// `prisma`.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn migration_tool(name: &str) -> PathBuf {
+    let directory = cache_directory().join("migration-tools").join(name);
+    assert!(directory.join("node_modules").is_dir(), "{name} is missing: run scripts/setup migration-tools");
+    directory
+}

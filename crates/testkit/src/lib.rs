@@ -33,7 +33,8 @@ mod trap;
 
 pub use account::Account;
 pub use cache::{
-    MAJORS, NEWEST, bin_directory, cache_directory, postgresql_directory, weed_program, workspace_directory,
+    MAJORS, NEWEST, bin_directory, cache_directory, migration_tool, postgresql_directory, weed_program,
+    workspace_directory,
 };
 pub use certificate::Certificates;
 pub use client::{expect_success, with_input};

@@ -103,7 +103,9 @@ impl ConfigText {
 fn simple(tokens: &[Token]) -> Value {
     let mut tokens = tokens;
     // `x!`, `x as string` and `x satisfies T` say nothing at run time.
-    if let Some(at) = tokens.iter().position(|token| matches!(token, Token::Word(word) if word == "as" || word == "satisfies")) {
+    if let Some(at) =
+        tokens.iter().position(|token| matches!(token, Token::Word(word) if word == "as" || word == "satisfies"))
+    {
         tokens = &tokens[..at];
     }
     while let Some((Token::Sign('!'), rest)) = tokens.split_last() {
@@ -112,7 +114,9 @@ fn simple(tokens: &[Token]) -> Value {
     match tokens {
         [Token::Text(text)] => Value::Text(text.clone()),
         [Token::Word(word)] if word == "true" || word == "false" => Value::Bool(word == "true"),
-        [Token::Word(process), Token::Sign('.'), Token::Word(env), rest @ ..] if process == "process" && env == "env" => {
+        [Token::Word(process), Token::Sign('.'), Token::Word(env), rest @ ..]
+            if process == "process" && env == "env" =>
+        {
             variable(rest)
         }
         [Token::Word(function), Token::Sign('('), Token::Text(name), Token::Sign(')')] if function == "env" => {
@@ -134,7 +138,9 @@ fn variable(tokens: &[Token]) -> Value {
     }
     match rest {
         [] => Value::Variable(name, None),
-        [Token::Sign(one), Token::Sign(other), Token::Text(text)] if matches!((one, other), ('?', '?') | ('|', '|')) => {
+        [Token::Sign(one), Token::Sign(other), Token::Text(text)]
+            if matches!((one, other), ('?', '?') | ('|', '|')) =>
+        {
             Value::Variable(name, Some(text.clone()))
         }
         _ => Value::Computed,
@@ -182,12 +188,14 @@ fn exported(tokens: &[Token]) -> Option<usize> {
     }
     let places = 0..tokens.len();
     let default = places.clone().find(|at| word(*at, "export") && word(at + 1, "default")).map(|at| at + 2);
-    let module = places.clone().find(|at| {
-        word(*at, "module") && tokens.get(at + 1) == Some(&Token::Sign('.')) && word(at + 2, "exports")
-    });
+    let module = places
+        .clone()
+        .find(|at| word(*at, "module") && tokens.get(at + 1) == Some(&Token::Sign('.')) && word(at + 2, "exports"));
     let mut at = default.or(module.map(|at| at + 4))?;
     // `export default config;`
-    if let (Some(Token::Word(name)), true) = (tokens.get(at), matches!(tokens.get(at + 1), None | Some(Token::Sign(';')))) {
+    if let (Some(Token::Word(name)), true) =
+        (tokens.get(at), matches!(tokens.get(at + 1), None | Some(Token::Sign(';'))))
+    {
         let declared = |at: &usize| ["const", "let", "var"].iter().any(|one| word(*at, one)) && word(at + 1, name);
         let place = places.clone().find(declared)?;
         at = (place..tokens.len()).find(|at| tokens[*at] == Token::Sign('='))? + 1;
@@ -223,7 +231,8 @@ fn tokens(text: &str) -> Vec<Token> {
             tokens.push(token);
             rest = after;
         } else if first.is_alphanumeric() || matches!(first, '_' | '$') {
-            let end = rest.find(|sign: char| !(sign.is_alphanumeric() || matches!(sign, '_' | '$'))).unwrap_or(rest.len());
+            let end =
+                rest.find(|sign: char| !(sign.is_alphanumeric() || matches!(sign, '_' | '$'))).unwrap_or(rest.len());
             tokens.push(Token::Word(rest[..end].to_owned()));
             rest = &rest[end..];
         } else {

@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn files_of_variables_are_named_without_their_values() {
         let project = tempfile::tempdir().unwrap();
-        std::fs::write(project.path().join(".env"), "# x\nexport DATABASE_URL='postgres://u:secret@h/d'\nOTHER=1\n").unwrap();
+        std::fs::write(project.path().join(".env"), "# x\nexport DATABASE_URL='postgres://u:secret@h/d'\nOTHER=1\n")
+            .unwrap();
         std::fs::write(project.path().join(".env.example"), "OTHER=\n").unwrap();
         std::fs::write(project.path().join(".env.production"), "PGHOST=db\nDATABASE_URL: x\n").unwrap();
         let mut connection = Connection { pg_variables: true, ..Connection::default() };

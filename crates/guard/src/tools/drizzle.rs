@@ -31,7 +31,8 @@ pub(super) fn compare<'a>(options: &DrizzleOptions, files: &'a ProjectFiles, tra
             "check the folder (--migrations DIR), or run drizzle-kit generate".to_owned(),
         ),
     };
-    let mut state = if has_journal { drizzle_journal::compare(files, tracking) } else { drizzle_folders::compare(files, tracking) };
+    let mut state =
+        if has_journal { drizzle_journal::compare(files, tracking) } else { drizzle_folders::compare(files, tracking) };
     state.findings.push(Finding::UnsupportedLayout { what, cure });
     state
 }

@@ -38,9 +38,7 @@ pub(super) fn found(project: &Path, package: &Package, choice: &Choice) -> Resul
     let literal = |path: &[&str], option: &str| match config.get(path) {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some(text.clone())),
-        Some(_) => {
-            Err(Error::Computed { path: file.clone(), key: path.join("."), option: option.to_owned() })
-        }
+        Some(_) => Err(Error::Computed { path: file.clone(), key: path.join("."), option: option.to_owned() }),
     };
     let migrations = match &choice.migrations {
         Some(folder) => project.join(folder),

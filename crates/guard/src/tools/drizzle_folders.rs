@@ -39,7 +39,8 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
             let (migration, after) = ((*name).to_owned(), after.to_owned());
             findings.push(Finding::OutOfOrder { migration, after, effect: OrderEffect::Runs });
         }
-        let edited = records.iter().find(|record| record.name.as_deref() == Some(*name)).filter(|one| one.hash != hash(file));
+        let edited =
+            records.iter().find(|record| record.name.as_deref() == Some(*name)).filter(|one| one.hash != hash(file));
         findings.extend(edited.map(|record| Finding::EditedAfterApplied {
             migration: (*name).to_owned(),
             recorded: record.hash.clone(),
@@ -53,10 +54,9 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
         findings.push(Finding::Orphan { recorded: name.to_owned(), refused: false });
     }
     let flat = files.top().filter(|file| file.path.ends_with(".sql") && !is_rollback(&file.path));
-    findings.extend(flat.map(|file| Finding::SilentlySkipped {
-        migration: file.path.clone(),
-        reason: SkipReason::NotLookedAt,
-    }));
+    findings.extend(
+        flat.map(|file| Finding::SilentlySkipped { migration: file.path.clone(), reason: SkipReason::NotLookedAt }),
+    );
     let runs = units.iter().filter(|unit| !unit.applied).map(|unit| unit.name.clone()).collect();
     State { units, runs, findings, numbered: true, wants_baseline: false }
 }
@@ -86,8 +86,12 @@ fn records(table: &TrackingTable, migrations: &[(&str, &File)], findings: &mut V
     let found = found.collect();
     if unknown > 0 {
         findings.push(Finding::UnsupportedLayout {
-            what: format!("{unknown} rows of {} fit no migration, and Drizzle 1.0 will not take over the table", table.name),
-            cure: "run drizzle-kit up on the files that were applied, and check out the state that was deployed last".to_owned(),
+            what: format!(
+                "{unknown} rows of {} fit no migration, and Drizzle 1.0 will not take over the table",
+                table.name
+            ),
+            cure: "run drizzle-kit up on the files that were applied, and check out the state that was deployed last"
+                .to_owned(),
         });
     }
     found
@@ -113,4 +117,82 @@ fn seconds(name: &str) -> Option<i64> {
     let day = chrono::NaiveDate::from_ymd_opt(i32::try_from(part(0, 4)?).ok()?, part(4, 6)?, part(6, 8)?)?;
     let at = day.and_hms_opt(part(8, 10)?, part(10, 12)?, part(12, 14)?)?;
     Some(at.and_utc().timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{scene, table};
+    use super::super::{DrizzleOptions, Severity, Tool};
+    use super::*;
+
+    const COLUMNS: [&str; 4] = ["id", "hash", "created_at", "name"];
+    const FILES: [(&str, &str); 3] = [
+        ("20240101000000_a/migration.sql", "a"),
+        ("20240102000000_b/migration.sql", "b"),
+        ("20240103000000_c/migration.sql", "c"),
+    ];
+
+    fn tool(major: u32) -> Tool {
+        Tool::Drizzle(DrizzleOptions { major: Some(major) })
+    }
+
+    #[test]
+    fn names_tell_what_is_pending_also_out_of_order() {
+        let scene = scene(tool(1), &FILES);
+        let hash = |nth: usize| scene.hash(FILES[nth].0);
+        let tracking = table(
+            &COLUMNS,
+            &[
+                &["1", hash(0), "1", "20240101000000_a"],
+                &["2", hash(2), "1", "20240103000000_c"],
+                &["3", "h", "1", "gone"],
+            ],
+        );
+        let pending = scene.pending(&tracking);
+        assert_eq!(pending.names(), ["20240102000000_b"]);
+        assert_eq!(pending.runs, ["20240102000000_b"]);
+        assert_eq!(
+            pending.said(),
+            [
+                (
+                    Severity::Warn,
+                    "20240102000000_b is pending and comes before 20240103000000_c, which is applied; the tool runs it now".to_owned()
+                ),
+                (Severity::Warn, "gone is recorded as applied and has no file here".to_owned()),
+            ]
+        );
+        let edited = table(&COLUMNS, &[&["1", "other", "1", "20240101000000_a"]]);
+        let pending = scene.pending(&edited);
+        assert!(matches!(pending.findings[0], Finding::EditedAfterApplied { refused: false, .. }));
+    }
+
+    #[test]
+    fn a_table_of_the_old_version_is_matched_by_time_then_by_hash() {
+        let scene = scene(tool(1), &FILES);
+        // 2024-01-01 00:00:00 UTC and a bit; the second row fits by its hash alone.
+        let rows: &[&[&str]] = &[&["1", "edited", "1704067200123"], &["2", scene.hash(FILES[1].0), "17"]];
+        let pending = scene.pending(&table(&COLUMNS[..3], rows));
+        assert_eq!(pending.names(), ["20240103000000_c"]);
+        let said = pending.said();
+        assert!(
+            said.contains(&(Severity::Note, "the tool will add columns to s.journal first".to_owned())),
+            "{said:?}"
+        );
+        let unmatched = scene.pending(&table(&COLUMNS[..3], &[&["1", "unknown", "17"]]));
+        assert!(unmatched.stops().count() == 1 && unmatched.runs.is_empty(), "{:?}", unmatched.findings);
+    }
+
+    #[test]
+    fn layouts_of_the_other_version_stop() {
+        let journal = ("meta/_journal.json", "{\"entries\":[]}");
+        for (major, files) in [
+            (1, vec![journal]),
+            (0, FILES.to_vec()),
+            (1, vec![("0000_flat.sql", "")]),
+            (1, vec![("x/migration.sql", "")]),
+        ] {
+            let pending = scene(tool(major), &files).pending(&table(&COLUMNS, &[]));
+            assert!(pending.stops().next().is_some(), "{major} {files:?}: {:?}", pending.findings);
+        }
+    }
 }

@@ -105,9 +105,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } | Self::Postgres(_) => None,
-            Self::NoFolder { named_by, .. } => {
-                Some(format!("{named_by} names it; to name another: --migrations DIR"))
-            }
+            Self::NoFolder { named_by, .. } => Some(format!("{named_by} names it; to name another: --migrations DIR")),
             Self::TooLarge { .. } | Self::TooMany { .. } => {
                 Some("if it is the right folder of migrations at all: --migrations DIR".to_owned())
             }

@@ -165,7 +165,8 @@ impl Reading {
 }
 
 fn is_read(name: &str) -> bool {
-    name == "_journal.json" || name.rsplit_once('.').is_some_and(|(_, kind)| READ.contains(&kind.to_lowercase().as_str()))
+    name == "_journal.json"
+        || name.rsplit_once('.').is_some_and(|(_, kind)| READ.contains(&kind.to_lowercase().as_str()))
 }
 
 /// Reads a file of at most so many bytes.
@@ -226,7 +227,10 @@ mod tests {
         std::fs::write(folder.path().join("picture.png"), vec![0; 100]).unwrap();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/round")).unwrap();
         let files = Files::read(folder.path(), "a test").unwrap();
-        assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a/b/migration.sql", "picture.png"]);
+        assert_eq!(
+            files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+            ["a/b/migration.sql", "picture.png"]
+        );
         assert_eq!(files.top_folders().collect::<Vec<_>>(), ["a", "empty"]);
         assert!(files.get("picture.png").unwrap().content.is_empty(), "only its name matters");
         let absent = Files::read(&folder.path().join("absent"), "drizzle.config.ts");

@@ -78,12 +78,7 @@ pub fn find(project: &Path, choice: &Choice) -> Result<Search, Error> {
     if !project.is_dir() {
         return Err(Error::NoFolder { path: project.to_owned(), named_by: "the project's folder".to_owned() });
     }
-    let looking = Looking {
-        project,
-        choice,
-        package: Package::read(project)?,
-        flyway: FlywayConfig::read(project)?,
-    };
+    let looking = Looking { project, choice, package: Package::read(project)?, flyway: FlywayConfig::read(project)? };
     if let Some(tool) = choice.tool {
         return Ok(Search::Found(Box::new(looking.found(tool)?)));
     }
@@ -209,5 +204,110 @@ impl Looking<'_> {
             seen.map(|(name, file, way)| format!("{name} ({file}): --pending-cmd with what {way} gives")).collect();
         seen.dedup();
         Search::NoTool { looked_for, seen }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A project of files.
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn one(files: &[(&str, &str)], choice: &Choice) -> Found {
+        let folder = project(files);
+        let Search::Found(found) = find(folder.path(), choice).unwrap() else { panic!("{files:?}") };
+        let migrations = found.migrations.strip_prefix(folder.path()).unwrap().to_owned();
+        Found { migrations, ..*found }
+    }
+
+    #[test]
+    fn each_tool_is_found_with_its_places() {
+        let default = Choice::default();
+        let drizzle = [
+            (
+                "drizzle.config.ts",
+                "export default defineConfig({ out: './db/m', migrations: { schema: 'x' }, dbCredentials: { url: process.env.URL! } })",
+            ),
+            ("package.json", "{\"devDependencies\":{\"drizzle-kit\":\"1\",\"drizzle-orm\":\"^1.0.0-rc.5\"}}"),
+            (".env", "URL=postgres://u:p@h/d"),
+        ];
+        let found = one(&drizzle, &default);
+        assert_eq!(found.tool, Tool::Drizzle(super::super::DrizzleOptions { major: Some(1) }));
+        assert_eq!(found.migrations, Path::new("db/m"));
+        assert_eq!(found.table, Some(TableName::new("x", "__drizzle_migrations")));
+        assert_eq!(found.connection.variables, ["URL"]);
+        assert_eq!(found.connection.dotenv.len(), 1);
+
+        let schema = "generator client {}\ndatasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n  directUrl = env(\"DIRECT_URL\")\n}\n";
+        let choice = Choice { url_schema: Some("app".to_owned()), ..Choice::default() };
+        let found = one(&[("prisma/schema.prisma", schema)], &choice);
+        assert_eq!(found.tool.name(), ToolName::Prisma);
+        assert_eq!(found.migrations, Path::new("prisma/migrations"));
+        assert_eq!(found.table, Some(TableName::new("app", "_prisma_migrations")));
+        assert_eq!(found.connection.variables, ["DIRECT_URL", "DATABASE_URL"]);
+        let config = (
+            "prisma.config.ts",
+            "export default defineConfig({ engine: 'js', adapter: async () => 1, migrations: { path: 'db' }, datasource: { url: env('U') } })",
+        );
+        let found = one(&[("prisma/schema.prisma", schema), config], &default);
+        assert_eq!(found.migrations, Path::new("db"));
+        assert_eq!(found.tool.transactions(), super::super::Transactions::None);
+
+        let found = one(&[("flyway.toml", "[flyway]\nlocations = [\"filesystem:db\"]\n")], &default);
+        assert_eq!((found.tool.name(), found.migrations.as_path()), (ToolName::Flyway, Path::new("db")));
+        let found = one(&[("migrations/V001__x.sql", "")], &default);
+        assert_eq!((found.tool.name(), found.migrations.as_path()), (ToolName::Flyway, Path::new("migrations")));
+
+        let package = "{\"devDependencies\":{\"node-pg-migrate\":\"9\"},\"scripts\":{\"migrate\":\"node-pg-migrate -m db -t log --migrations-schema ops\"}}";
+        let found = one(&[("package.json", package)], &default);
+        assert_eq!((found.tool.name(), found.migrations.as_path()), (ToolName::NodePgMigrate, Path::new("db")));
+        assert_eq!(found.table, Some(TableName::new("ops", "log")));
+        assert!(found.connection.pg_variables);
+
+        let found = one(&[("db/migrations/1_a.sql", "")], &default);
+        assert_eq!((found.tool.name(), found.table), (ToolName::PlainSql, None));
+        let choice = Choice { migrations: Some("x".into()), ..Choice::default() };
+        assert_eq!(one(&[("x/1.sql", "")], &choice).tool.name(), ToolName::PlainSql);
+    }
+
+    #[test]
+    fn none_and_several_say_what_there_is() {
+        let folder = project(&[("alembic.ini", ""), ("src/x.sql", ""), ("migrations/1_down.sql", "")]);
+        let Search::NoTool { looked_for, seen } = find(folder.path(), &Choice::default()).unwrap() else { panic!() };
+        assert!(looked_for.iter().any(|one| one == "drizzle.config.*"));
+        assert!(seen.len() == 1 && seen[0].starts_with("Alembic (alembic.ini): --pending-cmd"), "{seen:?}");
+
+        let folder = project(&[("drizzle.config.ts", "export default {}"), ("prisma/schema.prisma", "")]);
+        let Search::Several { candidates } = find(folder.path(), &Choice::default()).unwrap() else { panic!() };
+        assert_eq!(candidates.iter().map(|one| one.tool).collect::<Vec<_>>(), [ToolName::Drizzle, ToolName::Prisma]);
+        let choice = Choice { tool: Some(ToolName::Prisma), ..Choice::default() };
+        assert!(
+            matches!(find(folder.path(), &choice), Ok(Search::Found(found)) if found.tool.name() == ToolName::Prisma)
+        );
+    }
+
+    #[test]
+    fn what_is_computed_is_asked_for_by_its_option() {
+        let files =
+            [("drizzle.config.ts", "const out = join('a', 'b'); export default { out, dialect: 'postgresql' }")];
+        let folder = project(&files);
+        let error = find(folder.path(), &Choice::default()).unwrap_err();
+        assert!(error.to_string().starts_with("out in "), "{error}");
+        assert_eq!(error.hint().unwrap(), "say what it comes to: --migrations DIR");
+        let choice = Choice { migrations: Some("a/b".into()), ..Choice::default() };
+        assert_eq!(one(&files, &choice).migrations, Path::new("a/b"));
+
+        let folder = project(&[("package.json", "{\"scripts\": [secret")]);
+        assert!(matches!(find(folder.path(), &Choice::default()), Err(Error::BadConfig { .. })));
+        assert!(matches!(find(&folder.path().join("absent"), &Choice::default()), Err(Error::NoFolder { .. })));
     }
 }

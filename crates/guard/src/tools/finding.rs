@@ -270,14 +270,17 @@ impl Finding {
             }
             Self::NoTrackingTable { .. } => "nothing; the tool makes it".to_owned(),
             Self::NothingRecorded => {
-                "say which files this database has already: --applied-through FILE, or --applied-through none".to_owned()
+                "say which files this database has already: --applied-through FILE, or --applied-through none"
+                    .to_owned()
             }
             Self::TableUpgrade { .. } => {
                 "nothing; once it is done, do not go back to the older version of the tool".to_owned()
             }
             Self::Unreviewable { way, .. } => way.clone(),
             Self::UnknownPlaceholder { .. } => "give the values in the configuration file".to_owned(),
-            Self::NoRollback { .. } => "the way back is the restore point alone; write a script where one can be".to_owned(),
+            Self::NoRollback { .. } => {
+                "the way back is the restore point alone; write a script where one can be".to_owned()
+            }
             Self::AmbiguousRollback { .. } => "name the scripts as their migrations, with all of the name".to_owned(),
             Self::OrderUncertain { .. } => "name them with plain letters".to_owned(),
             Self::NoMigrations => "check the folder: --migrations DIR".to_owned(),
@@ -302,7 +305,9 @@ impl std::fmt::Display for Finding {
                     SkipReason::NotLookedAt => f.write_str("it lies where the tool does not look"),
                 }
             }
-            Self::RunAgain { migration, why } => write!(f, "{migration} is applied, and the tool will run it again: {why}"),
+            Self::RunAgain { migration, why } => {
+                write!(f, "{migration} is applied, and the tool will run it again: {why}")
+            }
             Self::EditedAfterApplied { migration, recorded, found, refused } => {
                 let (recorded, found) = (short(recorded), short(found));
                 write!(f, "{migration} was edited after it was applied: {recorded} is recorded, the file has {found}")?;
@@ -316,7 +321,9 @@ impl std::fmt::Display for Finding {
                     OrderEffect::Ignores => "the tool ignores it",
                 })
             }
-            Self::FailedRow { migration } => write!(f, "{migration} failed earlier; the tool goes on only when that is settled"),
+            Self::FailedRow { migration } => {
+                write!(f, "{migration} failed earlier; the tool goes on only when that is settled")
+            }
             Self::DuplicatePrefix { prefix, migrations, .. } => {
                 write!(f, "{} have the same number {prefix}", migrations.join(" and "))
             }

@@ -71,7 +71,9 @@ impl<'a> Comparing<'a, '_> {
                 self.units.push(Unit::new(&file.path, Some(file), true));
                 continue;
             }
-            if baseline.as_ref().is_some_and(|baseline| version <= *baseline) || target.as_ref().is_some_and(|target| version > *target) {
+            if baseline.as_ref().is_some_and(|baseline| version <= *baseline)
+                || target.as_ref().is_some_and(|target| version > *target)
+            {
                 continue;
             }
             let before = last.as_ref().filter(|(last, _)| version < *last);
@@ -107,8 +109,11 @@ impl<'a> Comparing<'a, '_> {
     /// Applied versions without a file: validation calls those above the last file's version *future* and passes over
     /// them by default.
     fn orphans(&mut self, scripts: &[Script<'a>]) {
-        let versions: Vec<&Version> =
-            scripts.iter().filter(|one| one.name.kind != Kind::Undo).filter_map(|one| one.name.version.as_ref()).collect();
+        let versions: Vec<&Version> = scripts
+            .iter()
+            .filter(|one| one.name.kind != Kind::Undo)
+            .filter_map(|one| one.name.version.as_ref())
+            .collect();
         let missing: Vec<(bool, String)> = self
             .history
             .applied()
@@ -140,7 +145,12 @@ impl<'a> Comparing<'a, '_> {
         let found = checksum(&file.text()).to_string();
         if let Some(recorded) = recorded.filter(|recorded| *recorded != found) {
             let (migration, recorded) = (file.path.clone(), recorded.to_owned());
-            self.findings.push(Finding::EditedAfterApplied { migration, recorded, found, refused: self.options.validate });
+            self.findings.push(Finding::EditedAfterApplied {
+                migration,
+                recorded,
+                found,
+                refused: self.options.validate,
+            });
         }
     }
 
@@ -205,4 +215,170 @@ fn replaced(options: &FlywayOptions, text: &str) -> (String, Vec<String>) {
     }
     done.push_str(rest);
     (done, unknown.into_keys().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{scene, table};
+    use super::super::{Pending, Severity, Tool};
+    use super::*;
+
+    const COLUMNS: [&str; 7] = ["installed_rank", "version", "description", "type", "script", "checksum", "success"];
+    const FILES: [(&str, &str); 4] = [
+        ("V001__one.sql", "CREATE TABLE one (id int);\n"),
+        ("V002__two.sql", "CREATE TABLE two (id int);\n"),
+        ("sub/V010__ten.sql", "CREATE TABLE ten (id int);\n"),
+        ("R__views.sql", "CREATE OR REPLACE VIEW v AS SELECT '${who}';\n"),
+    ];
+
+    fn options(change: impl FnOnce(&mut FlywayOptions)) -> FlywayOptions {
+        let mut options = FlywayOptions::default();
+        options.placeholders = Some([("who".to_owned(), "me".to_owned())].into());
+        change(&mut options);
+        options
+    }
+
+    fn pending(options: FlywayOptions, files: &[(&str, &str)], tracking: &Tracking) -> Pending {
+        scene(Tool::Flyway(Box::new(options)), files).pending(tracking)
+    }
+
+    /// Rows of version, kind, script and checksum; those without a checksum take their file's.
+    fn history(rows: &[(&str, &str, &str, Option<i32>, bool)]) -> Tracking {
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .map(|(version, kind, script, sum, success)| {
+                let text = FILES.iter().find(|(path, _)| path == script).map_or("", |(_, text)| text);
+                let description = script.split("__").nth(1).unwrap_or("").trim_end_matches(".sql").to_owned();
+                let sum = sum.unwrap_or_else(|| checksum(text)).to_string();
+                ["1", version, &description, kind, script, &sum, if *success { "true" } else { "false" }]
+                    .map(str::to_owned)
+                    .into()
+            })
+            .collect();
+        let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
+        table(&COLUMNS, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn checksums_are_those_that_flyway_records() {
+        // CRC-32 of "123456789" is the published check value cbf43926.
+        assert_eq!(checksum("123456789"), 0xcbf4_3926_u32.cast_signed());
+        assert_eq!(checksum("\u{feff}1234\r\n567\r89\n"), checksum("123456789"));
+    }
+
+    #[test]
+    fn versions_above_the_last_and_changed_repeatables_are_pending() {
+        let one = ("1", "SQL", "V001__one.sql", None, true);
+        let views = ("NULL", "SQL", "R__views.sql", None, true);
+        let found = pending(options(|_| ()), &FILES, &history(&[one, views]));
+        assert_eq!(found.names(), ["V002__two.sql", "sub/V010__ten.sql"]);
+        assert_eq!(found.runs, found.names());
+        assert_eq!(found.said(), []);
+        let changed = ("NULL", "SQL", "R__views.sql", Some(7), true);
+        let found = pending(options(|_| ()), &FILES, &history(&[one, changed]));
+        assert_eq!(found.names(), ["V002__two.sql", "sub/V010__ten.sql", "R__views.sql"]);
+        assert!(found.migrations[2].sql.contains("SELECT 'me'"), "placeholders are replaced");
+        // Newer versions of the tool record the checksum with placeholders replaced.
+        let replaced =
+            ("NULL", "SQL", "R__views.sql", Some(checksum("CREATE OR REPLACE VIEW v AS SELECT 'me';\n")), true);
+        assert_eq!(pending(options(|_| ()), &FILES, &history(&[one, replaced])).runs.len(), 2);
+        let target = options(|options| options.target = Some("2".to_owned()));
+        assert_eq!(pending(target, &FILES, &history(&[one, views])).runs, ["V002__two.sql"]);
+    }
+
+    #[test]
+    fn a_version_below_the_last_is_refused_ignored_or_run() {
+        let rows = history(&[
+            ("1", "SQL", "V001__one.sql", None, true),
+            ("10", "SQL", "sub/V010__ten.sql", None, true),
+            ("NULL", "SQL", "R__views.sql", None, true),
+        ]);
+        let refused = pending(options(|_| ()), &FILES, &rows);
+        assert_eq!((refused.names(), refused.runs.len()), (vec!["V002__two.sql"], 0));
+        assert_eq!(refused.said()[0].0, Severity::Stop);
+        let ignored = pending(options(|options| options.validate = false), &FILES, &rows);
+        assert_eq!((ignored.names(), ignored.runs.len()), (vec!["V002__two.sql"], 0));
+        assert!(ignored.said()[0].1.contains("the tool ignores it"));
+        let run = pending(options(|options| options.out_of_order = true), &FILES, &rows);
+        assert_eq!(run.runs, ["V002__two.sql"]);
+        assert_eq!(run.said()[0].0, Severity::Warn);
+    }
+
+    #[test]
+    fn edits_failures_duplicates_and_orphans_are_refused() {
+        let views = ("NULL", "SQL", "R__views.sql", None, true);
+        let one = ("1", "SQL", "V001__one.sql", None, true);
+        for (rows, files, expected) in [
+            (
+                vec![("1", "SQL", "V001__one.sql", Some(1), true), views],
+                FILES.to_vec(),
+                "was edited after it was applied",
+            ),
+            (
+                vec![one, ("2", "SQL", "V002__two.sql", None, false), views],
+                FILES.to_vec(),
+                "V002__two.sql failed earlier",
+            ),
+            (vec![one, views], [FILES.to_vec(), vec![("V2__again.sql", "")]].concat(), "have the same number V002"),
+            (
+                vec![one, ("5", "SQL", "V5__gone.sql", Some(1), true), views],
+                FILES.to_vec(),
+                "V5__gone.sql is recorded as applied",
+            ),
+        ] {
+            let found = pending(options(|_| ()), &files, &history(&rows));
+            let is_said =
+                |(severity, said): &(Severity, String)| *severity == Severity::Stop && said.contains(expected);
+            assert!(found.said().iter().any(is_said), "{:?}", found.said());
+            assert!(found.runs.is_empty());
+        }
+        // A version above all files is from the future, which validation passes over.
+        let future =
+            pending(options(|_| ()), &FILES, &history(&[one, ("99", "SQL", "V99__later.sql", Some(1), true), views]));
+        assert!(
+            future
+                .said()
+                .contains(&(Severity::Warn, "V99__later.sql is recorded as applied and has no file here".to_owned()))
+        );
+    }
+
+    #[test]
+    fn undone_baselined_and_repaired_versions_are_what_the_last_row_says() {
+        let views = ("NULL", "SQL", "R__views.sql", None, true);
+        let two = ("2", "SQL", "V002__two.sql", None, true);
+        let undone = history(&[
+            ("1", "SQL", "V001__one.sql", None, true),
+            two,
+            ("2", "UNDO_SQL", "U2__two.sql", Some(3), true),
+            views,
+        ]);
+        assert_eq!(pending(options(|_| ()), &FILES, &undone).runs, ["V002__two.sql", "sub/V010__ten.sql"]);
+        let baseline = history(&[("2", "BASELINE", "<< Flyway Baseline >>", Some(0), true), views]);
+        let found = pending(options(|_| ()), &FILES, &baseline);
+        assert_eq!(found.runs, ["sub/V010__ten.sql"]);
+        assert_eq!(found.said(), []);
+    }
+
+    #[test]
+    fn a_database_without_history_needs_a_baseline_unless_it_is_empty() {
+        let files = [&FILES[..], &[("B2__all.sql", "")]].concat();
+        let empty = pending(options(|_| ()), &files, &Tracking::Absent { others: false });
+        assert_eq!(empty.runs, ["B2__all.sql", "sub/V010__ten.sql", "R__views.sql"]);
+        let filled = pending(options(|_| ()), &FILES, &Tracking::Absent { others: true });
+        assert!(filled.runs.is_empty() && filled.stops().count() == 1);
+        let baselined = options(|options| options.baseline_on_migrate = true);
+        let found = pending(baselined, &FILES, &Tracking::Absent { others: true });
+        assert_eq!(found.runs, ["V002__two.sql", "sub/V010__ten.sql", "R__views.sql"]);
+    }
+
+    #[test]
+    fn unknown_placeholders_stop() {
+        let none = options(|options| options.placeholders = Some(BTreeMap::new()));
+        let found = pending(none, &FILES, &Tracking::Absent { others: false });
+        assert_eq!(found.said()[0], (Severity::Stop, "R__views.sql has placeholders without a value: who".to_owned()));
+        let off = options(|options| options.placeholders = None);
+        assert_eq!(pending(off, &FILES, &Tracking::Absent { others: false }).runs.len(), 4);
+        let own = [("V1__x.sql", "SELECT '${flyway:database}', '${open';")];
+        assert_eq!(pending(options(|_| ()), &own, &Tracking::Absent { others: false }).stops().count(), 0);
+    }
 }

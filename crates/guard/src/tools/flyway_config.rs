@@ -116,11 +116,16 @@ impl FlywayConfig {
             for (environment, values) in environments {
                 for key in values.as_table().into_iter().flat_map(toml::Table::keys) {
                     if matches!(key.as_str(), "url" | "user" | "password") {
-                        self.place(name, &format!("environments.{environment}.{key}"), values.get(key).and_then(|one| one.as_str()));
+                        self.place(
+                            name,
+                            &format!("environments.{environment}.{key}"),
+                            values.get(key).and_then(|one| one.as_str()),
+                        );
                     }
                 }
             }
-            let schemas = |environment: &str| environments.get(environment)?.get("schemas")?.as_array()?.first()?.as_str();
+            let schemas =
+                |environment: &str| environments.get(environment)?.get("schemas")?.as_array()?.first()?.as_str();
             let used = self.values.get("environment").map_or("default", String::as_str);
             if let Some(first) = schemas(used) {
                 self.values.insert("schemas".to_owned(), first.to_owned());
@@ -174,7 +179,8 @@ impl FlywayConfig {
         let default = FlywayOptions::default();
         let is = |key: &str, default: bool| self.get(key).map_or(default, |value| value.eq_ignore_ascii_case("true"));
         let text = |key: &str, default: &str| self.get(key).unwrap_or(default).to_owned();
-        let keys = ["sqlMigrationPrefix", "repeatableSqlMigrationPrefix", "undoSqlMigrationPrefix", "baselineMigrationPrefix"];
+        let keys =
+            ["sqlMigrationPrefix", "repeatableSqlMigrationPrefix", "undoSqlMigrationPrefix", "baselineMigrationPrefix"];
         let mut prefixes = default.prefixes;
         for (prefix, key) in prefixes.iter_mut().zip(keys) {
             *prefix = text(key, prefix);
@@ -243,7 +249,8 @@ impl FlywayConfig {
 
 /// Whether a folder holds versioned migrations of Flyway.
 pub(super) fn holds_versions(folder: &Path, options: &FlywayOptions) -> bool {
-    let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names =
+        std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.into_iter().any(|name| super::flyway_name::FlywayName::read(&name, options).is_some())
 }
 

@@ -24,8 +24,10 @@ impl Version {
     pub(super) fn read(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split(['.', '_']).collect();
         let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let mut parts: Vec<String> =
-            parts.iter().all(is_number).then(|| parts.iter().map(|part| part.trim_start_matches('0').to_owned()).collect())?;
+        let mut parts: Vec<String> = parts
+            .iter()
+            .all(is_number)
+            .then(|| parts.iter().map(|part| part.trim_start_matches('0').to_owned()).collect())?;
         while parts.last().is_some_and(String::is_empty) {
             parts.pop();
         }
@@ -85,7 +87,8 @@ impl FlywayName {
 
 /// Whether one file is the undo migration of another.
 pub(super) fn undoes(script: &str, migration: &str, options: &FlywayOptions) -> bool {
-    let (Some(script), Some(migration)) = (FlywayName::read(script, options), FlywayName::read(migration, options)) else {
+    let (Some(script), Some(migration)) = (FlywayName::read(script, options), FlywayName::read(migration, options))
+    else {
         return false;
     };
     script.kind == Kind::Undo && migration.kind == Kind::Versioned && script.version == migration.version

@@ -70,3 +70,25 @@ fn named(line: &str, project: &Path, files: &Files) -> Result<File, Error> {
         _ => Err(Error::UnknownLine { line: line.to_owned() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_name_files_by_path_or_name() {
+        let project = tempfile::tempdir().unwrap();
+        std::fs::create_dir(project.path().join("db")).unwrap();
+        std::fs::write(project.path().join("db/3_c.py"), "x").unwrap();
+        let migrations = Files::new([("1_a.sql", "a"), ("sub/2_b.sql", "b"), ("other/9.sql", ""), ("sub/9.sql", "")]);
+        let files = ProjectFiles { migrations, rollbacks: Files::default() };
+        let found = listed("# pending\n\n1_a\n 2_b.sql \ndb/3_c.py\n", project.path(), &files).unwrap();
+        assert_eq!(found.names(), ["1_a", "2_b", "3_c"]);
+        assert_eq!(found.runs, found.names());
+        assert_eq!(found.said().len(), 1, "the program cannot be read: {:?}", found.said());
+        for line in ["9.sql", "4_d", "../../etc", "Traceback (most recent call last):"] {
+            assert!(matches!(listed(line, project.path(), &files), Err(Error::UnknownLine { .. })), "{line}");
+        }
+        assert!(listed("\n", project.path(), &files).unwrap().is_empty());
+    }
+}

@@ -19,6 +19,8 @@ mod error;
 mod files;
 mod find;
 mod finding;
+#[cfg(test)]
+mod fixture;
 mod flyway;
 mod flyway_config;
 mod flyway_history;

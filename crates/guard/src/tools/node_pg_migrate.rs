@@ -22,7 +22,10 @@ pub(super) fn compare<'a>(options: &NodePgMigrateOptions, files: &'a ProjectFile
     let numberless: Vec<&&File> = found.iter().filter(|file| number(&file.path).is_empty()).collect();
     if let (Some(file), true) = (numberless.first(), found.len() > 1) {
         findings.push(Finding::UnsupportedLayout {
-            what: format!("{} does not begin with a number, and node-pg-migrate refuses a folder with such a file", file.path),
+            what: format!(
+                "{} does not begin with a number, and node-pg-migrate refuses a folder with such a file",
+                file.path
+            ),
             cure: "number it, or move it out of the folder".to_owned(),
         });
     }
@@ -39,7 +42,8 @@ pub(super) fn compare<'a>(options: &NodePgMigrateOptions, files: &'a ProjectFile
             findings.push(Finding::OrderUncertain { one: one.clone(), other: other.clone() });
         }
     }
-    let rows: Vec<&str> = tracking.table().into_iter().flat_map(|table| table.rows()).map(|row| row.text("name")).collect();
+    let rows: Vec<&str> =
+        tracking.table().into_iter().flat_map(|table| table.rows()).map(|row| row.text("name")).collect();
     let names: Vec<&str> = found.iter().map(|file| name(&file.path)).collect();
     let out_of_order = out_of_order(&rows, &names, options.check_order, &mut findings);
     for recorded in rows.iter().filter(|row| !names.contains(row)) {
@@ -63,7 +67,9 @@ pub(super) fn compare<'a>(options: &NodePgMigrateOptions, files: &'a ProjectFile
 
 /// The tool's own check: rows and files are the same, as far as both go.
 fn out_of_order(rows: &[&str], names: &[&str], checks: bool, findings: &mut Vec<Finding>) -> bool {
-    let Some((row, name)) = rows.iter().zip(names).find(|(row, name)| row != name).filter(|_| checks) else { return false };
+    let Some((row, name)) = rows.iter().zip(names).find(|(row, name)| row != name).filter(|_| checks) else {
+        return false;
+    };
     // A file that is pending is told by itself; this is about rows in another order than their files.
     if rows.contains(name) {
         findings.push(Finding::UnsupportedLayout {
@@ -122,7 +128,8 @@ fn marker(text: &str, direction: &str) -> Option<usize> {
     for line in text.split_inclusive('\n') {
         let rest = line.trim_start();
         let begins = rest.strip_prefix("--").is_some_and(|rest| {
-            let rest = text[at + (line.len() - rest.len())..].trim_start_matches(|sign: char| sign.is_whitespace() || sign == '-');
+            let rest = text[at + (line.len() - rest.len())..]
+                .trim_start_matches(|sign: char| sign.is_whitespace() || sign == '-');
             let word = rest.get(..direction.len()).filter(|word| word.eq_ignore_ascii_case(direction));
             let after = word.map(|_| &rest[direction.len()..]);
             after.is_some_and(|after| {
@@ -136,4 +143,77 @@ fn marker(text: &str, direction: &str) -> Option<usize> {
         at += line.len();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{scene, table};
+    use super::super::{Pending, Rollback, Severity, Tool};
+    use super::*;
+
+    const FILES: [(&str, &str); 3] =
+        [("1_a.sql", "SELECT 1"), ("2_b.js", "exports.up"), ("10_c.sql", "-- Down Migration\nSELECT 2")];
+
+    fn pending(files: &[(&str, &str)], rows: &[&str], check_order: bool) -> Pending {
+        let options = NodePgMigrateOptions { check_order, single_transaction: true };
+        let rows: Vec<Vec<&str>> = rows.iter().map(|name| vec!["1", *name, "now"]).collect();
+        let tracking = table(&["id", "name", "run_on"], &rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        scene(Tool::NodePgMigrate(options), files).pending(&tracking)
+    }
+
+    #[test]
+    fn names_without_extension_tell_what_is_pending_by_their_numbers() {
+        let found = pending(&FILES, &["1_a"], true);
+        assert_eq!(found.names(), ["2_b", "10_c"]);
+        assert_eq!(found.runs, ["2_b", "10_c"]);
+        let said = found.said();
+        assert_eq!(said, [(Severity::Warn, "2_b is a program: what it does cannot be read".to_owned())]);
+        assert!(found.findings[0].advice().contains("--dry-run"));
+        assert_eq!(found.migrations[0].rollback, Rollback::Program);
+        assert_eq!(found.migrations[1].rollback, Rollback::SameFile);
+    }
+
+    #[test]
+    fn an_earlier_file_is_refused_or_run() {
+        let refused = pending(&FILES, &["1_a", "10_c"], true);
+        assert_eq!((refused.names(), refused.runs.len()), (vec!["2_b"], 0));
+        assert_eq!(refused.said()[0].0, Severity::Stop);
+        let run = pending(&FILES, &["1_a", "10_c"], false);
+        assert_eq!(run.runs, ["2_b"]);
+    }
+
+    #[test]
+    fn a_missing_file_is_noticed_only_where_the_order_shows_it() {
+        let last = pending(&FILES, &["1_a", "2_b", "10_c", "11_gone"], true);
+        assert!(last.is_empty() && last.stops().count() == 0, "{:?}", last.findings);
+        assert_eq!(last.said()[0].0, Severity::Warn);
+        let middle = pending(&FILES, &["1_a", "2_gone", "2_b", "10_c"], true);
+        assert!(middle.stops().count() > 0 && middle.is_empty(), "{:?}", middle.findings);
+    }
+
+    #[test]
+    fn files_that_the_tool_cannot_take_stop() {
+        for other in ["README.md", "helper.js"] {
+            let found = pending(&[FILES[0], (other, "")], &[], true);
+            assert!(found.stops().count() > 0 && found.runs.is_empty(), "{other}");
+        }
+        assert_eq!(pending(&[FILES[0], (".keep", ""), ("lib/x.js", "")], &[], true).stops().count(), 0);
+    }
+
+    #[test]
+    fn times_of_17_digits_are_instants() {
+        let mut names = ["20240101000000000_b.sql", "1704067199999_a.sql", "1704067200001_c.sql"];
+        names.sort_by(|one, other| order(one, other));
+        assert_eq!(names, ["1704067199999_a.sql", "20240101000000000_b.sql", "1704067200001_c.sql"]);
+    }
+
+    #[test]
+    fn parts_are_cut_as_the_tool_cuts_them() {
+        let text = "intro;\n-- Up Migration\nup;\n  --- down  MIGRATION x\ndown;\n";
+        assert_eq!(up_part(text), "-- Up Migration\nup;\n");
+        assert!(has_down(text));
+        assert_eq!(up_part("-- Down Migration\ndown;\n-- Up Migration\nup;\n"), "-- Up Migration\nup;\n");
+        assert_eq!(up_part("one;\n-- Down Migration\ntwo;"), "one;\n-- Down Migration\ntwo;");
+        assert!(!has_down("-- Downmigration\n-- migrate down\n-- down"));
+    }
 }

@@ -54,11 +54,14 @@ pub(super) fn found(project: &Path, package: &Package, choice: &Choice) -> Resul
     }
     let named = text("migrations-dir", &["-m"]);
     let named_by = named.as_ref().map_or("node-pg-migrate's default", |_| "migrations-dir").to_owned();
-    let migrations = choice.migrations.clone().unwrap_or_else(|| named.unwrap_or_else(|| "migrations".to_owned()).into());
-    let schemas = config.as_ref().and_then(|(_, json)| json.get("schema")?.as_array()?.first()?.as_str()).map(str::to_owned);
+    let migrations =
+        choice.migrations.clone().unwrap_or_else(|| named.unwrap_or_else(|| "migrations".to_owned()).into());
+    let schemas =
+        config.as_ref().and_then(|(_, json)| json.get("schema")?.as_array()?.first()?.as_str()).map(str::to_owned);
     let schema = text("migrations-schema", &[]).or(schemas).or_else(|| text("schema", &["-s"]));
     let name = text("migrations-table", &["-t"]).unwrap_or_else(|| "pgmigrations".to_owned());
-    let table = choice.table.clone().unwrap_or_else(|| TableName::new(schema.unwrap_or_else(|| "public".to_owned()), name));
+    let table =
+        choice.table.clone().unwrap_or_else(|| TableName::new(schema.unwrap_or_else(|| "public".to_owned()), name));
     connection.variable(text("database-url-var", &["-d"]).unwrap_or_else(|| "DATABASE_URL".to_owned()));
     connection.look_for_dotenv(project, &[])?;
     let options = NodePgMigrateOptions {
@@ -80,7 +83,8 @@ fn config(project: &Path, call: &Call, connection: &mut Connection) -> Result<Op
         let (key, option) = ("the configuration".to_owned(), "--migrations DIR and --migrations-table SCHEMA.TABLE");
         return Err(Error::Computed { path, key, option: option.to_owned() });
     }
-    let bad = |error: serde_json::Error| Error::BadConfig { path: path.clone(), reason: format!("{:?}", error.classify()) };
+    let bad =
+        |error: serde_json::Error| Error::BadConfig { path: path.clone(), reason: format!("{:?}", error.classify()) };
     let json: Value = serde_json::from_slice(&bounded(&path, LIMIT)?).map_err(bad)?;
     let section = json.get(call.flag(&["--config-value"]).unwrap_or("db")).cloned();
     let is_usual = call.flag(&["-f", "--config-file"]).is_none();

@@ -107,7 +107,8 @@ fn calls(script: &str, program: &str) -> Vec<Call> {
     let script = script.replace("&&", " ; ").replace("||", " ; ").replace('|', " ; ");
     let mut found = Vec::new();
     for command in script.split(';') {
-        let words: Vec<String> = command.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
+        let words: Vec<String> =
+            command.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
         let is_program = |word: &String| word == program || word.rsplit('/').next() == Some(program);
         if let Some(at) = words.iter().position(is_program) {
             let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_owned());

@@ -29,8 +29,12 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
     let mut found: Vec<&File> = files.migrations.iter().filter(is_up).collect();
     found.sort_by(|one, other| order(one.name(), other.name()).then_with(|| one.path.cmp(&other.path)));
     // The last row of a path counts: it may have been undone and applied again.
-    let rows: BTreeMap<&str, &str> =
-        tracking.table().into_iter().flat_map(|table| table.rows()).map(|row| (row.text("path"), row.text("sha256"))).collect();
+    let rows: BTreeMap<&str, &str> = tracking
+        .table()
+        .into_iter()
+        .flat_map(|table| table.rows())
+        .map(|row| (row.text("path"), row.text("sha256")))
+        .collect();
     let mut findings = Vec::new();
     if matches!(tracking, Tracking::Absent { others: true }) {
         findings.push(Finding::NothingRecorded);
@@ -41,7 +45,12 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
         let recorded = rows.get(file.path.as_str()).copied();
         if let Some(recorded) = recorded.filter(|recorded| *recorded != file.sha256) {
             let (recorded, found) = (recorded.to_owned(), file.sha256.clone());
-            findings.push(Finding::EditedAfterApplied { migration: file.path.clone(), recorded, found, refused: false });
+            findings.push(Finding::EditedAfterApplied {
+                migration: file.path.clone(),
+                recorded,
+                found,
+                refused: false,
+            });
         }
         if let Some(latest) = latest.filter(|latest| recorded.is_none() && place < *latest) {
             let (migration, after) = (file.path.clone(), found[latest].path.clone());
@@ -63,4 +72,38 @@ fn order(one: &str, other: &str) -> std::cmp::Ordering {
         (number(name).is_empty(), digits.len(), digits.to_owned())
     };
     value(one).cmp(&value(other)).then_with(|| numeric_compare(one, other)).then_with(|| one.cmp(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::scene;
+    use super::super::{Rollback, Severity, Tool};
+    use super::*;
+
+    const FILES: [(&str, &str); 4] =
+        [("9_a.sql", "a"), ("10_b.sql", "b"), ("11_c.up.sql", "c"), ("11_c.down.sql", "not c")];
+
+    #[test]
+    fn the_ledger_tells_what_is_applied() {
+        let scene = scene(Tool::PlainSql, &FILES);
+        let applied = [("9_a.sql", "old"), ("9_a.sql", scene.hash("9_a.sql"))];
+        let found = scene.pending(&ledger_rows(Some(applied), true));
+        assert_eq!(found.names(), ["10_b.sql", "11_c.up.sql"]);
+        assert_eq!(found.said(), []);
+        assert!(matches!(&found.migrations[1].rollback, Rollback::Script { path, .. } if path == "11_c.down.sql"));
+
+        let others = [("10_b.sql", "edited"), ("8_gone.sql", "x")];
+        let said = scene.pending(&ledger_rows(Some(others), true)).said();
+        assert!(said.iter().all(|(severity, _)| *severity == Severity::Warn));
+        assert_eq!(said.len(), 3, "edited, out of order, orphan: {said:?}");
+    }
+
+    #[test]
+    fn a_database_of_which_nothing_is_known_stops() {
+        let scene = scene(Tool::PlainSql, &FILES);
+        let none: Option<[(&str, &str); 0]> = None;
+        assert_eq!(scene.pending(&ledger_rows(none, true)).stops().count(), 1);
+        assert_eq!(scene.pending(&ledger_rows(none, false)).stops().count(), 0);
+        assert_eq!(scene.pending(&ledger_rows(Some([]), true)).stops().count(), 0, "said to begin with none");
+    }
 }

@@ -100,3 +100,96 @@ fn other_provider(lock: &str) -> Option<Finding> {
     };
     (!matches!(provider.as_str(), "postgresql" | "postgres")).then(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Scene, scene, table};
+    use super::super::{PrismaOptions, Severity, Tool, Transactions};
+    use super::*;
+
+    const COLUMNS: [&str; 4] = ["migration_name", "checksum", "finished_at", "rolled_back_at"];
+
+    fn project() -> Scene {
+        let files = [
+            ("1_a/migration.sql", "a\r\nb\n"),
+            ("2_b/migration.sql", "b"),
+            ("3_c/migration.sql", "c"),
+            ("migration_lock.toml", "provider = \"postgresql\"\n"),
+        ];
+        scene(Tool::Prisma(PrismaOptions::default()), &files)
+    }
+
+    #[test]
+    fn what_has_no_row_that_counts_is_pending() {
+        let scene = project();
+        let hash = |path: &str| scene.hash(path).to_owned();
+        let (a, b) = (hash("1_a/migration.sql"), hash("2_b/migration.sql"));
+        let tracking =
+            table(&COLUMNS, &[&["1_a", &a, "now", "NULL"], &["2_b", &b, "NULL", "now"], &["2_b", &b, "now", "now"]]);
+        let pending = scene.pending(&tracking);
+        assert_eq!(pending.names(), ["2_b", "3_c"]);
+        assert_eq!(pending.runs, ["2_b", "3_c"]);
+        assert_eq!(pending.said(), []);
+    }
+
+    #[test]
+    fn a_failed_row_stops_everything() {
+        let tracking = table(&COLUMNS, &[&["1_a", "x", "NULL", "NULL"]]);
+        let pending = project().pending(&tracking);
+        assert_eq!(pending.names(), ["1_a", "2_b", "3_c"]);
+        assert_eq!(pending.runs, [""; 0]);
+        assert_eq!(pending.said()[0].0, Severity::Stop);
+        assert!(pending.said()[0].1.contains("1_a failed earlier"));
+    }
+
+    #[test]
+    fn checksums_pass_over_line_ends_and_missing_zeros() {
+        let scene = project();
+        let unix = sha256(b"a\nb\n");
+        let windows = sha256(b"a\r\nb\r\n");
+        let bytes = |text: &str| (0..text.len()).step_by(2).map(|at| text[at..at + 2].to_owned()).collect::<Vec<_>>();
+        let unpadded: String = bytes(&unix).iter().map(|two| two.strip_prefix('0').unwrap_or(two).to_owned()).collect();
+        assert!(unpadded.len() < 64);
+        for checksum in [scene.hash("1_a/migration.sql"), &unix, &windows, &unpadded] {
+            let pending = scene.pending(&table(&COLUMNS, &[&["1_a", checksum, "now", "NULL"]]));
+            assert_eq!(pending.said(), [], "{checksum}");
+        }
+        let pending = scene.pending(&table(&COLUMNS, &[&["1_a", &sha256(b"else"), "now", "NULL"]]));
+        assert_eq!(pending.said()[0].0, Severity::Warn);
+    }
+
+    #[test]
+    fn order_orphans_layouts_and_databases_without_history_are_told() {
+        let scene = project();
+        let c = scene.hash("3_c/migration.sql").to_owned();
+        let pending = scene.pending(&table(&COLUMNS, &[&["3_c", &c, "now", "NULL"], &["0_gone", "x", "now", "NULL"]]));
+        assert_eq!(pending.runs, ["1_a", "2_b"]);
+        let kinds: Vec<&str> = pending
+            .findings
+            .iter()
+            .map(|finding| match finding {
+                Finding::OutOfOrder { effect: OrderEffect::Runs, .. } => "order",
+                Finding::Orphan { refused: false, .. } => "orphan",
+                Finding::NoRollback { .. } => "rollback",
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(kinds, ["orphan", "order", "order", "rollback", "rollback"]);
+
+        let filled = scene.pending(&Tracking::Absent { others: true });
+        assert!(filled.stops().count() == 1 && filled.runs.is_empty(), "deploy refuses (P3005)");
+        let empty = scene.pending(&Tracking::Absent { others: false });
+        assert_eq!(empty.runs, ["1_a", "2_b", "3_c"]);
+
+        let tool = || Tool::Prisma(PrismaOptions { driver_adapter: true });
+        assert_eq!(tool().transactions(), Transactions::None);
+        for files in [
+            vec![("1_a/ops.json", "")],
+            vec![("1_a/notes.md", "")],
+            vec![("1_a/migration.sql", ""), ("migration_lock.toml", "provider = \"mysql\"")],
+        ] {
+            let pending = super::super::fixture::scene(tool(), &files).pending(&table(&COLUMNS, &[]));
+            assert!(pending.stops().count() == 1, "{files:?} {:?}", pending.findings);
+        }
+    }
+}

@@ -23,15 +23,18 @@ pub async fn read_tracking(found: &Found, session: &Session) -> Result<Tracking,
     };
     let (needed, wanted) = found.tool.columns();
     let is_there = |column: &&&str| columns.iter().any(|one| one == **column);
-    let missing: Vec<String> = needed.iter().filter(|column| !is_there(column)).map(|column| (*column).to_owned()).collect();
+    let missing: Vec<String> =
+        needed.iter().filter(|column| !is_there(column)).map(|column| (*column).to_owned()).collect();
     if !missing.is_empty() {
         return Err(Error::OtherTable { table: name.clone(), columns: missing, tool: found.tool.name() });
     }
     let read: Vec<String> = needed.iter().chain(wanted).filter(is_there).map(|column| (*column).to_owned()).collect();
     may_read(name, session).await?;
 
-    let values: Vec<String> = read.iter().map(|column| format!("t.{}::pg_catalog.text", quote_identifier(column))).collect();
-    let order: Vec<String> = found.tool.recorded_by().iter().map(|column| format!("t.{}", quote_identifier(column))).collect();
+    let values: Vec<String> =
+        read.iter().map(|column| format!("t.{}::pg_catalog.text", quote_identifier(column))).collect();
+    let order: Vec<String> =
+        found.tool.recorded_by().iter().map(|column| format!("t.{}", quote_identifier(column))).collect();
     let (values, order, table) = (values.join(", "), order.join(", "), name.quoted());
     let sql = format!("SELECT {values} FROM ONLY {table} AS t ORDER BY {order} LIMIT {}", LIMIT + 1);
     let rows = session.query(WHAT, &sql, &[]).await?;
@@ -75,7 +78,10 @@ async fn may_read(name: &TableName, session: &Session) -> Result<(), Error> {
         grants.push(format!("GRANT SELECT ON {} TO {quoted}", name.quoted()));
     }
     if hidden && grants.is_empty() {
-        grants.push(format!("ALTER TABLE {} DISABLE ROW LEVEL SECURITY, or ALTER ROLE {quoted} BYPASSRLS", name.quoted()));
+        grants.push(format!(
+            "ALTER TABLE {} DISABLE ROW LEVEL SECURITY, or ALTER ROLE {quoted} BYPASSRLS",
+            name.quoted()
+        ));
     }
     if grants.is_empty() {
         return Ok(());

@@ -96,8 +96,9 @@ fn fit(name: &str, file: &File, script: &File, tool: &Tool) -> Option<Fit> {
     if own_folder.is_some() && script.path.rsplit_once('/').map(|(folder, _)| folder) == own_folder {
         return matches!(stem.as_str(), "down" | "rollback" | "undo").then_some(Fit::Name);
     }
-    let name = name.to_lowercase();
-    let name = name.strip_suffix(".up").unwrap_or(&name);
+    let name = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let name = name.strip_suffix(".sql").unwrap_or(&name);
+    let name = name.strip_suffix(".up").unwrap_or(name);
     let first = number(name);
     let rest = name[first.len()..].trim_start_matches(['_', '-']);
     let in_folder = script.path.contains('/');
@@ -146,7 +147,11 @@ pub(super) fn is_rollback(path: &str) -> bool {
         || words.iter().any(|word| {
             let ends = |sign: char| stem.strip_suffix(word).is_some_and(|rest| rest.ends_with(sign) || rest.is_empty());
             let begins = stem.strip_prefix(word).is_some_and(|rest| rest.starts_with(['_', '-']));
-            ends('.') || ends('_') || ends('-') || begins || stem[number(stem).len()..].starts_with(&format!("_{word}_"))
+            ends('.')
+                || ends('_')
+                || ends('-')
+                || begins
+                || stem[number(stem).len()..].starts_with(&format!("_{word}_"))
         })
 }
 

@@ -6,3 +6,4 @@ mod judging;
 mod refusing;
 mod running;
 mod support;
+mod tools;
