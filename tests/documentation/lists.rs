@@ -91,6 +91,23 @@ fn phases_are_those_of_the_program() {
 
 /// Every variable that the program reads by a name of its own is in the table of the configuration's page.
 #[test]
+fn findings_about_migrations_are_those_of_the_program() {
+    let source = read("crates/guard/src/tools/finding.rs");
+    let variants = &between(&source, "pub enum Finding {\n", "\n}\n")[0];
+    let names = variants.lines().filter_map(|line| line.strip_prefix("    "));
+    let names = names.filter(|line| line.starts_with(|sign: char| sign.is_ascii_uppercase()));
+    let kebab = |name: &str| {
+        let words = name.trim_end_matches([',', '{', ' ']).chars();
+        let dashed = words.flat_map(|sign| sign.is_ascii_uppercase().then_some('-').into_iter().chain([sign]));
+        dashed.collect::<String>().trim_start_matches('-').to_lowercase()
+    };
+    let real: BTreeSet<String> = names.map(kebab).collect();
+    assert!(real.len() > 15, "{real:?}");
+    let documented: BTreeSet<String> = first_cells(&read("docs/migration-tools.md"), "## Findings").into_iter().collect();
+    assert_same_members("findings", &documented, &real);
+}
+
+#[test]
 fn own_variables_are_documented() {
     // Those that only debug builds know are on the page about testing; the scratch id is given, not read.
     let elsewhere = ["HOLDPOINT_PAUSE_AT", "HOLDPOINT_PAUSE_MARKER", "HOLDPOINT_SCRATCH_ID"];

@@ -20,6 +20,9 @@ pub enum Error {
     /// The repository failed; without the ledger no command is run.
     #[error(transparent)]
     Repository(#[from] holdpoint_repository::Error),
+    /// The project's migration tool could not be found out, or its tracking table not be read.
+    #[error(transparent)]
+    Tools(#[from] crate::tools::Error),
     /// Options contradict each other or the situation.
     #[error("{0}")]
     Usage(String),
@@ -94,6 +97,7 @@ impl Error {
             Self::Operation(error) => error.kind(),
             Self::Postgres(_) => ErrorKind::Postgres,
             Self::Repository(_) => ErrorKind::Repository,
+            Self::Tools(error) => error.kind(),
             Self::Usage(_) | Self::CommandNotFound { .. } => ErrorKind::Usage,
             Self::Disproved { .. } => ErrorKind::Disproved,
             Self::CouldNotProve { .. } => ErrorKind::CouldNotRun,
@@ -123,6 +127,7 @@ impl Error {
             Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
             Self::Postgres(error) => hint::of_postgres(error),
             Self::Repository(error) => hint::of_repository(error),
+            Self::Tools(error) => error.hint(),
             Self::Usage(_) | Self::Interrupted => None,
         }
     }

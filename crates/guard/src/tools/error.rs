@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use holdpoint_operations::ErrorKind;
+
 use super::TableName;
 
 /// Says why a project or its tracking table could not be read; nothing was changed.
@@ -101,10 +103,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of failure it is: one exit code each.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoFolder { .. } => ErrorKind::NotFound,
+            Self::NotReadable { .. } | Self::OtherTable { .. } | Self::TooManyRows { .. } | Self::Postgres(_) => {
+                ErrorKind::Postgres
+            }
+            _ => ErrorKind::Usage,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { .. } | Self::Postgres(_) => None,
+            Self::Unreadable { .. } => None,
+            Self::Postgres(error) => holdpoint_operations::hint::of_postgres(error),
             Self::NoFolder { named_by, .. } => Some(format!("{named_by} names it; to name another: --migrations DIR")),
             Self::TooLarge { .. } | Self::TooMany { .. } => {
                 Some("if it is the right folder of migrations at all: --migrations DIR".to_owned())

@@ -36,7 +36,7 @@ pub async fn read_tracking(found: &Found, session: &Session) -> Result<Tracking,
     let order: Vec<String> =
         found.tool.recorded_by().iter().map(|column| format!("t.{}", quote_identifier(column))).collect();
     let (values, order, table) = (values.join(", "), order.join(", "), name.quoted());
-    let sql = format!("SELECT {values} FROM ONLY {table} AS t ORDER BY {order} LIMIT {}", LIMIT + 1);
+    let sql = format!("SELECT {values} FROM {table} AS t ORDER BY {order} LIMIT {}", LIMIT + 1);
     let rows = session.query(WHAT, &sql, &[]).await?;
     if rows.len() > LIMIT {
         return Err(Error::TooManyRows { table: name.clone(), limit: LIMIT });

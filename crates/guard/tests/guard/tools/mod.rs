@@ -100,7 +100,7 @@ impl Project {
         Pending::of(&found, &ProjectFiles::read(&found).unwrap(), &tracking)
     }
 
-    /// The last transaction that was given an id, and all tables: what any write would change.
+    /// What making or dropping anything would change.
     fn evidence(&self) -> String {
         self.psql("SELECT count(*), max(oid) FROM pg_class")
     }

@@ -16,7 +16,7 @@ export default defineConfig({
   adapter: async () => new PrismaPg({ connectionString: process.env.DATABASE_URL }),
 });
 "#;
-const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n}\n";
+const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n";
 
 fn deploy(project: &Project) -> Output {
     project.run("prisma/build/index.js", &["migrate", "deploy"])
