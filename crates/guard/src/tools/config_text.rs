@@ -122,8 +122,23 @@ fn simple(tokens: &[Token]) -> Value {
         [Token::Word(function), Token::Sign('('), Token::Text(name), Token::Sign(')')] if function == "env" => {
             Value::Variable(name.clone(), None)
         }
+        [Token::Word(path), Token::Sign('.'), Token::Word(join), Token::Sign('('), parts @ .., Token::Sign(')')]
+            if path == "path" && join == "join" =>
+        {
+            joined(parts).map_or(Value::Computed, Value::Text)
+        }
         _ => Value::Computed,
     }
+}
+
+/// `path.join` of literals.
+fn joined(tokens: &[Token]) -> Option<String> {
+    let part = |one: &[Token]| match one {
+        [Token::Text(text)] => Some(text.clone()),
+        _ => None,
+    };
+    let parts: Option<Vec<String>> = tokens.split(|token| *token == Token::Sign(',')).map(part).collect();
+    Some(parts?.join("/"))
 }
 
 /// What follows `process.env`.
@@ -284,7 +299,7 @@ mod tests {
              export default defineConfig({\n  // out: 'commented',\n  out: './drizzle/migrations', /* x */\n  \
              dialect: \"postgresql\", schema: `./src/${name}.ts`, strict: true,\n  \
              dbCredentials: { url: process.env.DATABASE_URL!, ssl: { ca: read('x', {a: 1}) } },\n  \
-             migrations: { table: 'journal', schema: process.env.S ?? \"ops\" },\n  tail, made() { return { out: 1 } }\n\
+             migrations: { table: 'journal', schema: process.env.S ?? \"ops\" },\n  place: path.join('a', \"b\"), tail, made() { return { out: 1 } }\n\
              } satisfies Config);\n",
         );
         assert_eq!(config.get(&["out"]).cloned(), text("./drizzle/migrations"));
@@ -295,6 +310,7 @@ mod tests {
         assert_eq!(config.get(&["migrations", "table"]).cloned(), text("journal"));
         let schema = Value::Variable("S".into(), Some("ops".into()));
         assert_eq!(config.get(&["migrations", "schema"]), Some(&schema));
+        assert_eq!(config.get(&["place"]).cloned(), text("a/b"));
         assert_eq!(config.get(&["tail"]), Some(&Value::Computed));
         assert_eq!(config.get(&["made"]), Some(&Value::Computed));
         assert_eq!(config.get(&["absent"]), None);
@@ -330,6 +346,11 @@ mod tests {
 
     #[test]
     fn broken_texts_end() {
+        let whole = "export default defineConfig({ a: { b: `x${y}`, 'c': [1, {d: 2}] }, /* e */ f() { return 1 }, ...g, h: '\\u{1}' });";
+        for end in 0..=whole.len() {
+            ConfigText::read(&whole[..end]);
+            ConfigText::read(&whole[end..]);
+        }
         for text in ["export default {", "{ a: 'x", "{ a: `${", "{ ]", "export default", "{ a: { b: (", "/*", "{a:}"] {
             ConfigText::read(text);
         }

@@ -40,6 +40,11 @@ pub(super) fn found(project: &Path, package: &Package, choice: &Choice) -> Resul
         Some(Value::Text(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Error::Computed { path: file.clone(), key: path.join("."), option: option.to_owned() }),
     };
+    if let Some(Value::Text(dialect)) = config.get(&["dialect"]).filter(|_| name.is_some())
+        && dialect != "postgresql"
+    {
+        return Err(Error::BadConfig { path: file, reason: format!("its dialect is {dialect}, not postgresql") });
+    }
     let migrations = match &choice.migrations {
         Some(folder) => project.join(folder),
         None => project.join(literal(&["out"], "--migrations DIR")?.unwrap_or_else(|| "drizzle".to_owned())),

@@ -308,6 +308,13 @@ mod tests {
 
         let folder = project(&[("package.json", "{\"scripts\": [secret")]);
         assert!(matches!(find(folder.path(), &Choice::default()), Err(Error::BadConfig { .. })));
+        let choice = Choice { tool: Some(ToolName::Flyway), ..Choice::default() };
+        assert!(find(folder.path(), &choice).is_ok(), "another tool's file does not matter");
+
+        let folder = project(&[("prisma.config.ts", "export default { schema: where() }")]);
+        assert!(matches!(find(folder.path(), &Choice::default()), Err(Error::Computed { key, .. }) if key == "schema"));
+        let folder = project(&[("drizzle.config.ts", "export default { dialect: 'mysql' }")]);
+        assert!(matches!(find(folder.path(), &Choice::default()), Err(Error::BadConfig { .. })));
         assert!(matches!(find(&folder.path().join("absent"), &Choice::default()), Err(Error::NoFolder { .. })));
     }
 }

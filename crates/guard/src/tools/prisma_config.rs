@@ -36,6 +36,8 @@ pub(super) struct PrismaFiles {
     config: Option<(String, String)>,
     /// The schema: a file, or a folder of files.
     schema: Option<PathBuf>,
+    /// The configuration computes where the schema is.
+    schema_is_computed: bool,
 }
 
 impl PrismaFiles {
@@ -52,15 +54,18 @@ impl PrismaFiles {
             None => None,
         };
         let of_config = config.as_ref().map(|(_, text)| ConfigText::read(text));
-        let literal = match of_config.as_ref().and_then(|config| config.get(&["schema"])) {
+        let configured = of_config.as_ref().and_then(|config| config.get(&["schema"]));
+        let literal = match configured {
             Some(Value::Text(text)) => Some(text.clone()),
             _ => None,
         };
-        let named = call.flag(&["--schema"]).map(str::to_owned).or(literal);
+        let flag = call.flag(&["--schema"]).map(str::to_owned);
+        let schema_is_computed = flag.is_none() && literal.is_none() && configured.is_some();
+        let named = flag.or(literal);
         let named = named.or_else(|| package.text("prisma", "schema").map(str::to_owned));
         let usual = || SCHEMAS.into_iter().find(|path| project.join(path).exists()).map(str::to_owned);
         let schema = named.filter(|path| project.join(path).exists()).or_else(usual).map(|path| project.join(path));
-        Ok(Self { config, schema })
+        Ok(Self { config, schema, schema_is_computed })
     }
 
     /// Whether there is anything of Prisma.
@@ -102,11 +107,12 @@ pub(super) fn found(project: &Path, files: &PrismaFiles, choice: &Choice) -> Res
     let (migrations, named_by) = match (&choice.migrations, config.get(&["migrations", "path"])) {
         (Some(folder), _) => (project.join(folder), "--migrations".to_owned()),
         (None, Some(Value::Text(path))) => (project.join(path), config_name),
-        (None, Some(_)) => {
-            let (path, key) = (project.join(&config_name), "migrations.path".to_owned());
+        (None, value) if value.is_some() || files.schema_is_computed => {
+            let key = if value.is_some() { "migrations.path" } else { "schema" }.to_owned();
+            let path = project.join(&config_name);
             return Err(Error::Computed { path, key, option: "--migrations DIR".to_owned() });
         }
-        (None, None) => {
+        (None, _) => {
             let beside = datasource.and_then(|(path, _)| path.parent()).map(Path::to_owned);
             let folder = beside.unwrap_or_else(|| project.join("prisma"));
             (folder.join("migrations"), "the schema's place".to_owned())
