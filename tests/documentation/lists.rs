@@ -89,7 +89,7 @@ fn phases_are_those_of_the_program() {
     assert_same_members("phases", &documented, &real);
 }
 
-/// Every variable that the program reads by a name of its own is in the table of the configuration's page.
+/// Every finding about migrations is in the table of its page.
 #[test]
 fn findings_about_migrations_are_those_of_the_program() {
     let source = read("crates/guard/src/tools/finding.rs");
@@ -107,6 +107,7 @@ fn findings_about_migrations_are_those_of_the_program() {
     assert_same_members("findings", &documented, &real);
 }
 
+/// Every variable that the program reads by a name of its own is in the table of the configuration's page.
 #[test]
 fn own_variables_are_documented() {
     // Those that only debug builds know are on the page about testing; the scratch id is given, not read.

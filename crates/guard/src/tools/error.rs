@@ -4,12 +4,38 @@ use std::path::PathBuf;
 
 use holdpoint_operations::ErrorKind;
 
-use super::TableName;
+use super::{Candidate, TableName, ToolName};
 
 /// Says why a project or its tracking table could not be read; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// No tool and no folder of migrations was found.
+    #[error("no migration tool and no folder of SQL files was found")]
+    NoTool {
+        /// What was looked for.
+        looked_for: Vec<String>,
+        /// Tools without an adapter, and how they list what is pending.
+        seen: Vec<String>,
+    },
+    /// The project uses several tools.
+    #[error("several migration tools were found: {}", candidates.iter().map(|one| format!("{} ({})", one.tool, one.because)).collect::<Vec<_>>().join(", "))]
+    SeveralTools {
+        /// They.
+        candidates: Vec<Candidate>,
+    },
+    /// A tracking table was named for a tool that has none.
+    #[error("{tool} keeps no tracking table")]
+    NoTable {
+        /// The tool.
+        tool: ToolName,
+    },
+    /// A file that was named is no migration of the folder.
+    #[error("{name} is no migration file of this project")]
+    UnknownFile {
+        /// The name.
+        name: String,
+    },
     /// A folder or file cannot be read.
     #[error("{} cannot be read", path.display())]
     Unreadable {
@@ -81,7 +107,7 @@ pub enum Error {
         /// The missing columns.
         columns: Vec<String>,
         /// The tool.
-        tool: super::ToolName,
+        tool: ToolName,
     },
     /// The tracking table is larger than any.
     #[error("{table} has more than {limit} rows")]
@@ -106,7 +132,6 @@ impl Error {
     /// What kind of failure it is: one exit code each.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoFolder { .. } => ErrorKind::NotFound,
             Self::NotReadable { .. } | Self::OtherTable { .. } | Self::TooManyRows { .. } | Self::Postgres(_) => {
                 ErrorKind::Postgres
             }
@@ -118,6 +143,17 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } => None,
+            Self::NoTool { seen, .. } if !seen.is_empty() => Some(seen.join("; ")),
+            Self::NoTool { looked_for, .. } => Some(format!(
+                "go to the project's folder, or name it with --project, --migrations or --pending-cmd; looked for: {}",
+                looked_for.join(", ")
+            )),
+            Self::SeveralTools { candidates } => {
+                let flags: Vec<String> = candidates.iter().map(|one| format!("--tool {}", one.tool)).collect();
+                Some(format!("say which: {}", flags.join(", or ")))
+            }
+            Self::NoTable { .. } => Some("leave --migrations-table out, or name the tool that has it: --tool".to_owned()),
+            Self::UnknownFile { .. } => Some("name one as it lies in the folder of migrations, or none".to_owned()),
             Self::Postgres(error) => holdpoint_operations::hint::of_postgres(error),
             Self::NoFolder { named_by, .. } => Some(format!("{named_by} names it; to name another: --migrations DIR")),
             Self::TooLarge { .. } | Self::TooMany { .. } => {

@@ -70,6 +70,20 @@ pub enum Search {
     },
 }
 
+impl Search {
+    /// The one tool.
+    ///
+    /// # Errors
+    /// [`Error::NoTool`] and [`Error::SeveralTools`], with what was seen.
+    pub fn one(self) -> Result<Found, Error> {
+        match self {
+            Self::Found(found) => Ok(*found),
+            Self::NoTool { looked_for, seen } => Err(Error::NoTool { looked_for, seen }),
+            Self::Several { candidates } => Err(Error::SeveralTools { candidates }),
+        }
+    }
+}
+
 /// Finds the tool of a project; reads its configuration, and runs none of it.
 ///
 /// # Errors
@@ -169,6 +183,9 @@ impl Looking<'_> {
     }
 
     fn plain(&self, tool: Tool) -> Result<Found, Error> {
+        if self.choice.table.is_some() {
+            return Err(Error::NoTable { tool: tool.name() });
+        }
         let named = self.choice.migrations.clone();
         let named_by = if named.is_some() { "--migrations" } else { "the usual name" }.to_owned();
         let folder = named.or_else(|| self.plain_folder().map(PathBuf::from)).unwrap_or_else(|| PLAIN[0].into());
@@ -176,7 +193,7 @@ impl Looking<'_> {
         connection.variable("DATABASE_URL");
         connection.look_for_dotenv(self.project, &[])?;
         let (project, migrations) = (self.project.to_owned(), self.project.join(folder));
-        Ok(Found { tool, project, migrations, named_by, table: self.choice.table.clone(), connection })
+        Ok(Found { tool, project, migrations, named_by, table: None, connection })
     }
 
     fn plain_folder(&self) -> Option<&'static str> {
@@ -277,6 +294,9 @@ mod tests {
         assert_eq!((found.tool.name(), found.table), (ToolName::PlainSql, None));
         let choice = Choice { migrations: Some("x".into()), ..Choice::default() };
         assert_eq!(one(&[("x/1.sql", "")], &choice).tool.name(), ToolName::PlainSql);
+        let choice = Choice { table: Some(TableName::new("public", "log")), ..choice };
+        let folder = project(&[("x/1.sql", "")]);
+        assert!(matches!(find(folder.path(), &choice), Err(Error::NoTable { tool: ToolName::PlainSql })));
     }
 
     #[test]
@@ -285,10 +305,16 @@ mod tests {
         let Search::NoTool { looked_for, seen } = find(folder.path(), &Choice::default()).unwrap() else { panic!() };
         assert!(looked_for.iter().any(|one| one == "drizzle.config.*"));
         assert!(seen.len() == 1 && seen[0].starts_with("Alembic (alembic.ini): --pending-cmd"), "{seen:?}");
+        let error = find(folder.path(), &Choice::default()).unwrap().one().unwrap_err();
+        assert_eq!(error.to_string(), "no migration tool and no folder of SQL files was found");
+        assert!(error.hint().unwrap().contains("alembic current"), "{:?}", error.hint());
 
         let folder = project(&[("drizzle.config.ts", "export default {}"), ("prisma/schema.prisma", "")]);
         let Search::Several { candidates } = find(folder.path(), &Choice::default()).unwrap() else { panic!() };
         assert_eq!(candidates.iter().map(|one| one.tool).collect::<Vec<_>>(), [ToolName::Drizzle, ToolName::Prisma]);
+        let error = Search::Several { candidates }.one().unwrap_err();
+        assert!(error.to_string().contains("drizzle (drizzle.config.ts), prisma (a schema of Prisma)"), "{error}");
+        assert_eq!(error.hint().unwrap(), "say which: --tool drizzle, or --tool prisma");
         let choice = Choice { tool: Some(ToolName::Prisma), ..Choice::default() };
         assert!(
             matches!(find(folder.path(), &choice), Ok(Search::Found(found)) if found.tool.name() == ToolName::Prisma)

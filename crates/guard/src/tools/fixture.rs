@@ -39,6 +39,10 @@ impl Scene {
         Pending::of(&self.found, &self.files, tracking)
     }
 
+    pub(super) fn files(&self) -> &ProjectFiles {
+        &self.files
+    }
+
     /// SHA-256 of a file, as most tools record it.
     pub(super) fn hash(&self, path: &str) -> &str {
         &self.files.migrations.get(path).unwrap().sha256

@@ -10,8 +10,6 @@ use super::{Error, File, Files, Finding, Migration, Pending, ProjectFiles, Tool,
 
 /// A file that a line names by its path may have so many bytes.
 const LIMIT: u64 = 32 << 20;
-/// Lines at most.
-const LINES: usize = 10_000;
 
 /// Makes a pending list of what a command printed: one path or name of a migration file a line.
 ///
@@ -24,7 +22,7 @@ pub fn listed(output: &str, project: &Path, files: &ProjectFiles) -> Result<Pend
     let lines = output.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut migrations = Vec::new();
     let mut findings = Vec::new();
-    for line in lines.take(LINES) {
+    for line in lines {
         let file = named(line, project, &files.migrations)?;
         let name = file.name().rsplit_once('.').map_or(file.name(), |(name, _)| name).to_owned();
         let is_sql = file.path.to_lowercase().ends_with(".sql");

@@ -104,15 +104,20 @@ fn time(name: &str) -> Option<i128> {
     digits.parse().ok()
 }
 
-/// The part of a SQL migration that is run upwards: all of it where nothing marks a part.
+/// The part of a SQL migration that is run upwards, on the lines where it stands: all of it where nothing marks a part.
 pub(super) fn up_part(text: &str) -> String {
     let (up, down) = (marker(text, "up"), marker(text, "down"));
     match (up, down) {
-        (Some(up), Some(down)) if down > up => text[up..down].to_owned(),
-        (Some(up), _) => text[up..].to_owned(),
+        (Some(up), Some(down)) if down > up => blank(&text[..up]) + &text[up..down],
+        (Some(up), _) => blank(&text[..up]) + &text[up..],
         // Without a mark for the way up all of it is run, also what is marked as the way down.
         (None, _) => text.to_owned(),
     }
+}
+
+/// As many empty lines as the text has.
+fn blank(text: &str) -> String {
+    "\n".repeat(text.matches('\n').count())
 }
 
 /// Whether a SQL migration has a part that undoes it.
@@ -210,9 +215,9 @@ mod tests {
     #[test]
     fn parts_are_cut_as_the_tool_cuts_them() {
         let text = "intro;\n-- Up Migration\nup;\n  --- down  MIGRATION x\ndown;\n";
-        assert_eq!(up_part(text), "-- Up Migration\nup;\n");
+        assert_eq!(up_part(text), "\n-- Up Migration\nup;\n");
         assert!(has_down(text));
-        assert_eq!(up_part("-- Down Migration\ndown;\n-- Up Migration\nup;\n"), "-- Up Migration\nup;\n");
+        assert_eq!(up_part("-- Down Migration\ndown;\n-- Up Migration\nup;\n"), "\n\n-- Up Migration\nup;\n");
         assert_eq!(up_part("one;\n-- Down Migration\ntwo;"), "one;\n-- Down Migration\ntwo;");
         assert!(!has_down("-- Downmigration\n-- migrate down\n-- down"));
     }

@@ -8,7 +8,7 @@ use super::collation::numeric_compare;
 use super::pending::{State, Unit};
 use super::prefix::number;
 use super::rollback::is_rollback;
-use super::{File, Finding, OrderEffect, ProjectFiles, TableName, Tracking, TrackingTable};
+use super::{Error, File, Finding, OrderEffect, ProjectFiles, TableName, Tracking, TrackingTable};
 
 /// Makes what the ledger knows of a folder into rows: paths and SHA-256 of the files that runs applied, oldest first.
 ///
@@ -24,10 +24,31 @@ pub fn ledger_rows<'a>(applied: Option<impl IntoIterator<Item = (&'a str, &'a st
     })
 }
 
-pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State<'a> {
+/// Makes rows of what a person says: all files up to the one that is named were applied, as they are now; none where
+/// the name is `none`.
+///
+/// # Errors
+/// [`Error::UnknownFile`] where the name is no file of the folder.
+pub fn applied_through(files: &ProjectFiles, name: &str) -> Result<Tracking, Error> {
+    let found = in_order(files);
+    let count = match found.iter().position(|file| file.path == name || file.name() == name) {
+        Some(place) => place + 1,
+        None if name == "none" => 0,
+        None => return Err(Error::UnknownFile { name: name.to_owned() }),
+    };
+    Ok(ledger_rows(Some(found[..count].iter().map(|file| (file.path.as_str(), file.sha256.as_str()))), false))
+}
+
+/// The files that do something, in the order in which they are run.
+fn in_order(files: &ProjectFiles) -> Vec<&File> {
     let is_up = |file: &&File| file.path.to_lowercase().ends_with(".sql") && !is_rollback(&file.path);
     let mut found: Vec<&File> = files.migrations.iter().filter(is_up).collect();
     found.sort_by(|one, other| order(one.name(), other.name()).then_with(|| one.path.cmp(&other.path)));
+    found
+}
+
+pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State<'a> {
+    let found = in_order(files);
     // The last row of a path counts: it may have been undone and applied again.
     let rows: BTreeMap<&str, &str> = tracking
         .table()
@@ -96,6 +117,21 @@ mod tests {
         let said = scene.pending(&ledger_rows(Some(others), true)).said();
         assert!(said.iter().all(|(severity, _)| *severity == Severity::Warn));
         assert_eq!(said.len(), 3, "edited, out of order, orphan: {said:?}");
+    }
+
+    #[test]
+    fn a_person_may_say_how_far_a_database_is() {
+        let scene = scene(Tool::PlainSql, &FILES);
+        let names = |through: &str| {
+            let found = scene.pending(&applied_through(scene.files(), through).unwrap());
+            assert_eq!(found.said(), []);
+            found.migrations.iter().map(|one| one.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("10_b.sql"), ["11_c.up.sql"]);
+        assert_eq!(names("none").len(), 3);
+        for wrong in ["12_d.sql", "11_c.down.sql", ""] {
+            assert!(matches!(applied_through(scene.files(), wrong), Err(Error::UnknownFile { .. })), "{wrong}");
+        }
     }
 
     #[test]
