@@ -96,12 +96,12 @@ fn findings_about_migrations_are_those_of_the_program() {
     let variants = &between(&source, "pub enum Finding {\n", "\n}\n")[0];
     let names = variants.lines().filter_map(|line| line.strip_prefix("    "));
     let names = names.filter(|line| line.starts_with(|sign: char| sign.is_ascii_uppercase()));
-    let kebab = |name: &str| {
+    let snake = |name: &str| {
         let words = name.trim_end_matches([',', '{', ' ']).chars();
-        let dashed = words.flat_map(|sign| sign.is_ascii_uppercase().then_some('-').into_iter().chain([sign]));
-        dashed.collect::<String>().trim_start_matches('-').to_lowercase()
+        let apart = words.flat_map(|sign| sign.is_ascii_uppercase().then_some('_').into_iter().chain([sign]));
+        apart.collect::<String>().trim_start_matches('_').to_lowercase()
     };
-    let real: BTreeSet<String> = names.map(kebab).collect();
+    let real: BTreeSet<String> = names.map(snake).collect();
     assert!(real.len() > 15, "{real:?}");
     let documented: BTreeSet<String> = first_cells(&read("docs/migration-tools.md"), "## Findings").into_iter().collect();
     assert_same_members("findings", &documented, &real);

@@ -52,7 +52,7 @@ pub struct Candidate {
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
+#[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Search {
     /// One tool.
     Found(Box<Found>),

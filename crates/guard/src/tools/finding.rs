@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a finding means for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Good to know.
     Note,
@@ -16,7 +16,7 @@ pub enum Severity {
 
 /// Why a tool will pass over a migration without a word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "kebab-case")]
+#[serde(tag = "why", rename_all = "snake_case")]
 pub enum SkipReason {
     /// Drizzle 0.x runs only what is later than the last row.
     NotAfterLast {
@@ -33,7 +33,7 @@ pub enum SkipReason {
 
 /// What a tool does with a migration that sorts before one that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum OrderEffect {
     /// Runs it, after the later one.
     Runs,
@@ -45,7 +45,7 @@ pub enum OrderEffect {
 
 /// A difference between files, tracking table and what the tool would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Finding {
     /// The tool will not run it and will not say so.

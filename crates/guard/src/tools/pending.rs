@@ -10,7 +10,7 @@ use super::{drizzle, flyway, node_pg_migrate, plain, prefix, prisma};
 
 /// What a migration is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Language {
     /// SQL.
     Sql,

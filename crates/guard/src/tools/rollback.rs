@@ -12,7 +12,7 @@ pub(super) const FOLDERS: [&str; 5] = ["rollback", "rollbacks", "down", "downs",
 
 /// What undoes one migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Rollback {
     /// A script.
     Script {

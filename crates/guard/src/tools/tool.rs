@@ -27,7 +27,7 @@ pub enum Tool {
 
 /// What the tool puts into one transaction: whether a failure can leave a part behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Transactions {
     /// All pending migrations together.
     Batch,

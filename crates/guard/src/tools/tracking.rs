@@ -6,7 +6,7 @@ use super::TableName;
 
 /// The tracking table, or its absence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
+#[serde(tag = "state", rename_all = "snake_case")]
 pub enum Tracking {
     /// There is no such table: nothing was applied by this tool yet.
     Absent {

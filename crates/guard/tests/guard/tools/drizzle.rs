@@ -38,7 +38,7 @@ async fn the_journal_of_0_45_is_foreseen() {
     let project = open(0, "drizzle_0");
     journal(&project, &[("0000_init", 1000), ("0001_more", 2000)]);
     let first = project.check(migrate).await;
-    assert_eq!(kinds(&first), [of(Note, "no-tracking-table")]);
+    assert_eq!(kinds(&first), [of(Note, "no_tracking_table")]);
     assert_eq!(first.runs.len(), 2);
 
     // Clean: one more, with the rollback layout of a team.
@@ -56,14 +56,14 @@ async fn the_journal_of_0_45_is_foreseen() {
     journal(&project, &merged);
     let skipped = project.check(migrate).await;
     assert_eq!(skipped.migrations.len(), 1);
-    assert_eq!(kinds(&skipped), [of(Stop, "silently-skipped"), of(Warn, "duplicate-prefix")]);
+    assert_eq!(kinds(&skipped), [of(Stop, "silently_skipped"), of(Warn, "duplicate_prefix")]);
 
     // Edited after it was applied: the tool does not notice.
     journal(&project, &merged[..3]);
     project.remove("drizzle/0002_other.sql");
     project.write("drizzle/0001_more.sql", "SELECT 'edited';\n");
     let edited = project.check(migrate).await;
-    assert_eq!(kinds(&edited), [of(Warn, "edited-after-applied")]);
+    assert_eq!(kinds(&edited), [of(Warn, "edited_after_applied")]);
 
     // An entry whose time was changed runs again, and fails here because its table is there.
     journal(&project, &[("0000_init", 1000), ("0001_more", 2000), ("0002_third", 4000)]);
@@ -84,11 +84,11 @@ async fn equal_times_hide_a_migration_from_0_45() {
     journal(&project, &[("0000_a", 1000), ("0001_b", 1000)]);
     let hidden = project.check(migrate).await;
     assert_eq!(hidden.migrations[0].name, "0001_b");
-    assert_eq!(kinds(&hidden), [of(Stop, "silently-skipped"), of(Warn, "equal-timestamps")]);
+    assert_eq!(kinds(&hidden), [of(Stop, "silently_skipped"), of(Warn, "equal_timestamps")]);
 
     project.remove("drizzle/0001_b.sql");
     let missing = project.check(migrate).await;
-    assert!(kinds(&missing).contains(&of(Stop, "missing-file")), "{missing:?}");
+    assert!(kinds(&missing).contains(&of(Stop, "missing_file")), "{missing:?}");
 
     // A row without a time makes the tool take nothing for applied.
     journal(&project, &[("0000_a", 1000)]);
@@ -113,22 +113,22 @@ async fn the_folders_of_1_0_are_foreseen() {
     folder("20240102000000_B_z");
     let order = project.check(migrate).await;
     assert_eq!(order.runs, ["20240102000000_b_y", "20240102000000_B_z", "20240102000000_b-x"]);
-    assert_eq!(kinds(&order)[0], of(Warn, "out-of-order"));
+    assert_eq!(kinds(&order)[0], of(Warn, "out_of_order"));
 
     project.write("drizzle/20240101000000_init/migration.sql", "SELECT 'edited';\n");
     project.write("drizzle/20240104000000_flat.sql", &sql("20240104000000_flat"));
     project.remove("drizzle/20240103000000_third");
     let told = project.check(migrate).await;
     let expected = [
-        of(Stop, "silently-skipped"),
-        of(Warn, "edited-after-applied"),
+        of(Stop, "silently_skipped"),
+        of(Warn, "edited_after_applied"),
         of(Warn, "orphan"),
-        of(Note, "duplicate-prefix"),
+        of(Note, "duplicate_prefix"),
     ];
     assert_eq!(kinds(&told), expected);
 
     project.write("drizzle/meta/_journal.json", "{\"entries\":[]}");
-    assert_eq!(kinds(&project.check(migrate).await)[0], of(Stop, "unsupported-layout"));
+    assert_eq!(kinds(&project.check(migrate).await)[0], of(Stop, "unsupported_layout"));
 }
 
 #[tokio::test]
@@ -146,6 +146,6 @@ async fn a_table_of_0_45_is_taken_over_by_1_0() {
     }
     let pending = new.check(migrate).await;
     assert_eq!(pending.runs, ["20240103000000_c"]);
-    assert!(kinds(&pending).contains(&of(Note, "table-upgrade")));
+    assert!(kinds(&pending).contains(&of(Note, "table_upgrade")));
     assert!(new.check(migrate).await.is_empty());
 }

@@ -24,7 +24,7 @@ async fn history_and_files_are_compared() {
     }
     let first = project.pending().await;
     assert_eq!(first.runs, ["V001__one.sql", "V002__two.sql", "V003__three.sql"]);
-    assert_eq!(kinds(&first), [of(Note, "no-tracking-table")]);
+    assert_eq!(kinds(&first), [of(Note, "no_tracking_table")]);
 
     project.psql(TABLE);
     // zlib.crc32 of the file's lines without their ends, signed, as the facts say.
@@ -41,14 +41,14 @@ async fn history_and_files_are_compared() {
     assert_eq!((clean.runs.as_slice(), kinds(&clean)), (["V003__three.sql".to_owned()].as_slice(), vec![]));
 
     record(&project, 3, "'3'", "V003__three.sql", 7, false);
-    assert_eq!(kinds(&project.pending().await), [of(Stop, "failed-row")]);
+    assert_eq!(kinds(&project.pending().await), [of(Stop, "failed_row")]);
     project.psql("DELETE FROM flyway_schema_history WHERE NOT success");
 
     project.write("migrations/V001__one.sql", "SELECT 'edited';\n");
     project.write("migrations/V1.5__between.sql", &sql("V1.5__between"));
     let refused = project.pending().await;
     assert!(refused.runs.is_empty());
-    assert_eq!(kinds(&refused), [of(Stop, "edited-after-applied"), of(Stop, "out-of-order")]);
+    assert_eq!(kinds(&refused), [of(Stop, "edited_after_applied"), of(Stop, "out_of_order")]);
 
     project.write(
         "flyway.toml",
@@ -56,8 +56,8 @@ async fn history_and_files_are_compared() {
     );
     let allowed = project.pending().await;
     assert_eq!(allowed.runs, ["V1.5__between.sql", "V003__three.sql"]);
-    assert_eq!(kinds(&allowed), [of(Warn, "edited-after-applied"), of(Warn, "out-of-order")]);
+    assert_eq!(kinds(&allowed), [of(Warn, "edited_after_applied"), of(Warn, "out_of_order")]);
 
     project.write("migrations/V3__again.sql", "");
-    assert_eq!(kinds(&project.pending().await)[0], of(Stop, "duplicate-prefix"));
+    assert_eq!(kinds(&project.pending().await)[0], of(Stop, "duplicate_prefix"));
 }

@@ -152,7 +152,7 @@ pub(crate) fn sql(name: &str) -> String {
 pub(crate) fn kinds(pending: &Pending) -> Vec<(Severity, String)> {
     let kind = |finding: &Finding| serde_json::to_value(finding).unwrap()["kind"].as_str().unwrap().to_owned();
     let kinds = pending.findings.iter().map(|finding| (finding.severity(), kind(finding)));
-    kinds.filter(|(_, kind)| kind != "no-rollback").collect()
+    kinds.filter(|(_, kind)| kind != "no_rollback").collect()
 }
 
 /// `stop` and so on, for comparing with [`kinds`].

@@ -31,7 +31,7 @@ async fn sql_and_programs_are_foreseen() {
     assert_eq!(first.migrations[0].rollback, Rollback::SameFile);
     assert!(!first.migrations[0].sql.contains("DROP"));
     assert_eq!(first.migrations[1].language, Language::Program);
-    assert_eq!(kinds(&first), [of(Warn, "unreviewable"), of(Note, "no-tracking-table")]);
+    assert_eq!(kinds(&first), [of(Warn, "unreviewable"), of(Note, "no_tracking_table")]);
 
     // 17 digits are an instant; as a number it is later than a number of milliseconds.
     project.write("migrations/20240101000000000_later.sql", &sql("20240101000000000_later"));
@@ -42,11 +42,11 @@ async fn sql_and_programs_are_foreseen() {
     // Out of order, then a number that is used twice.
     project.write("migrations/2_between.sql", &sql("2_between"));
     let order = project.check(up).await;
-    assert_eq!((order.migrations.len(), kinds(&order)), (1, vec![of(Stop, "out-of-order")]));
+    assert_eq!((order.migrations.len(), kinds(&order)), (1, vec![of(Stop, "out_of_order")]));
     project.remove("migrations/2_between.sql");
     project.write("migrations/20240101000000000_zz.sql", &sql("20240101000000000_zz"));
     let twice = project.check(up).await;
-    assert_eq!(kinds(&twice), [of(Warn, "duplicate-prefix")]);
+    assert_eq!(kinds(&twice), [of(Warn, "duplicate_prefix")]);
 
     // The last one's file is gone: the tool does not notice; one in the middle: it does.
     project.remove("migrations/20240101000000000_zz.sql");
@@ -56,7 +56,7 @@ async fn sql_and_programs_are_foreseen() {
     assert!(middle.stops().next().is_some(), "{middle:?}");
     project.write("migrations/10_two.js", &program);
     project.write("migrations/README.md", "# Migrations\n");
-    assert_eq!(kinds(&project.check(up).await)[0], of(Stop, "unsupported-layout"));
+    assert_eq!(kinds(&project.check(up).await)[0], of(Stop, "unsupported_layout"));
 }
 
 #[tokio::test]
@@ -82,6 +82,6 @@ async fn flags_of_the_script_are_heeded() {
     project.check(up).await;
     project.write("db/steps/1_one.sql", &sql("1_one"));
     let order = project.check(up).await;
-    assert_eq!(kinds(&order), [of(Warn, "out-of-order")]);
+    assert_eq!(kinds(&order), [of(Warn, "out_of_order")]);
     assert_eq!(order.runs, ["1_one"]);
 }

@@ -38,7 +38,7 @@ async fn deploy_is_foreseen() {
     folder("20240103000000_third");
     assert_eq!(project.found().tool.transactions(), Transactions::None);
     let first = project.check(deploy).await;
-    assert_eq!(kinds(&first), [of(Note, "no-tracking-table")]);
+    assert_eq!(kinds(&first), [of(Note, "no_tracking_table")]);
     assert!(project.check(deploy).await.is_empty());
 
     // Out of order, edited, gone: deploy goes on.
@@ -46,12 +46,12 @@ async fn deploy_is_foreseen() {
     project.write("prisma/migrations/20240101000000_init/migration.sql", "SELECT 'edited';\n");
     let told = project.check(deploy).await;
     assert_eq!(told.runs, ["20240102000000_second"]);
-    assert_eq!(kinds(&told), [of(Warn, "edited-after-applied"), of(Warn, "out-of-order")]);
+    assert_eq!(kinds(&told), [of(Warn, "edited_after_applied"), of(Warn, "out_of_order")]);
     project.remove("prisma/migrations/20240103000000_third");
     folder("20240104000000_a");
     folder("20240104000000_b");
     let orphan = project.check(deploy).await;
-    assert_eq!(kinds(&orphan), [of(Warn, "orphan"), of(Warn, "edited-after-applied"), of(Warn, "duplicate-prefix")]);
+    assert_eq!(kinds(&orphan), [of(Warn, "orphan"), of(Warn, "edited_after_applied"), of(Warn, "duplicate_prefix")]);
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_failed_row_stops_until_it_is_settled() {
     let name = "20240102000000_next";
     project.write(&format!("prisma/migrations/{name}/migration.sql"), &sql(name));
     let failed = project.check(deploy).await;
-    assert_eq!(kinds(&failed), [of(Stop, "failed-row")]);
+    assert_eq!(kinds(&failed), [of(Stop, "failed_row")]);
     assert_eq!(failed.migrations.len(), 2);
 
     let settled =
@@ -81,9 +81,9 @@ async fn databases_and_folders_that_deploy_refuses_are_foreseen() {
     let project = open("prisma_refused");
     project.psql("CREATE TABLE other (id int)");
     project.write("prisma/migrations/20240101000000_init/migration.sql", &sql("20240101000000_init"));
-    assert_eq!(kinds(&project.check(deploy).await), [of(Stop, "no-tracking-table")]);
+    assert_eq!(kinds(&project.check(deploy).await), [of(Stop, "no_tracking_table")]);
     project.psql("DROP TABLE other");
     project.check(deploy).await;
     project.write("prisma/migrations/20240102000000_empty/notes.md", "nothing yet\n");
-    assert_eq!(kinds(&project.check(deploy).await), [of(Stop, "missing-file")]);
+    assert_eq!(kinds(&project.check(deploy).await), [of(Stop, "missing_file")]);
 }
