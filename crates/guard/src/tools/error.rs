@@ -123,6 +123,33 @@ pub enum Error {
         /// The line.
         line: String,
     },
+    /// The command for pending migrations failed, or did not end.
+    #[error("the command for pending migrations failed")]
+    PendingCommand {
+        /// What happened to it.
+        #[source]
+        source: Box<holdpoint_process::Error>,
+    },
+    /// It was said how far a database is, and the tool itself knows that.
+    #[error("{tool} keeps a tracking table, which says what is applied")]
+    OwnTable {
+        /// The tool.
+        tool: ToolName,
+    },
+    /// A document is no export of tracking table and catalog.
+    #[error("the export cannot be understood: {reason}")]
+    BadFacts {
+        /// Why.
+        reason: String,
+    },
+    /// An export is of another tool, or of another table.
+    #[error("the export is of {theirs}, and the project uses {ours}")]
+    OtherFacts {
+        /// The export's tool and table.
+        theirs: String,
+        /// The project's.
+        ours: String,
+    },
     /// PostgreSQL failed.
     #[error(transparent)]
     Postgres(#[from] holdpoint_postgres::Error),
@@ -135,6 +162,7 @@ impl Error {
             Self::NotReadable { .. } | Self::OtherTable { .. } | Self::TooManyRows { .. } | Self::Postgres(_) => {
                 ErrorKind::Postgres
             }
+            Self::PendingCommand { source } if source.is_cancelled() => ErrorKind::Interrupted,
             _ => ErrorKind::Usage,
         }
     }
@@ -164,6 +192,13 @@ impl Error {
             Self::NotReadable { grant, .. } => Some(format!("as the table's owner: {grant}")),
             Self::OtherTable { .. } => Some("name the right one: --migrations-table SCHEMA.TABLE".to_owned()),
             Self::TooManyRows { .. } => Some("check that it is the right table: --migrations-table".to_owned()),
+            Self::PendingCommand { .. } => {
+                Some("it is run by sh -c in the project's folder; try it there by itself".to_owned())
+            }
+            Self::OwnTable { .. } => Some("leave --applied-through out".to_owned()),
+            Self::BadFacts { .. } | Self::OtherFacts { .. } => {
+                Some("make it anew, for this project: holdpoint plan --export FILE".to_owned())
+            }
             Self::UnknownLine { .. } => {
                 Some("let the command print one path or name of a migration file a line, and nothing else".to_owned())
             }

@@ -119,6 +119,40 @@ impl TableName {
     }
 }
 
+impl std::str::FromStr for TableName {
+    type Err = String;
+
+    /// Reads `schema.table` as SQL does: without quotes in lower case.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text} does not name a table with its schema, such as drizzle.__drizzle_migrations");
+        let (schema, rest) = identifier(text.trim()).ok_or_else(wrong)?;
+        let (name, rest) = rest.strip_prefix('.').and_then(identifier).ok_or_else(wrong)?;
+        if rest.is_empty() { Ok(Self { schema, name }) } else { Err(wrong()) }
+    }
+}
+
+/// The identifier at a text's beginning, and what follows it.
+fn identifier(text: &str) -> Option<(String, &str)> {
+    let (name, rest) = match text.strip_prefix('"') {
+        None => {
+            let end = text.find(['.', '"', ' ']).unwrap_or(text.len());
+            (text[..end].to_lowercase(), &text[end..])
+        }
+        Some(quoted) => {
+            let mut name = String::new();
+            let mut rest = quoted;
+            loop {
+                let (part, after) = rest.split_once('"')?;
+                name.push_str(part);
+                let Some(more) = after.strip_prefix('"') else { break (name, after) };
+                name.push('"');
+                rest = more;
+            }
+        }
+    };
+    (!name.is_empty()).then_some((name, rest))
+}
+
 impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.schema, self.name)
@@ -140,4 +174,19 @@ pub struct Found {
     pub table: Option<TableName>,
     /// Where the tool takes its connection from.
     pub connection: Connection,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_sql_reads_them() {
+        let read = |text: &str| text.parse::<TableName>().unwrap();
+        assert_eq!(read("Drizzle.__Migrations"), TableName::new("drizzle", "__migrations"));
+        assert_eq!(read("\"Odd \"\"schema\".\"my.table\""), TableName::new("Odd \"schema", "my.table"));
+        for wrong in ["", "table", "a.", ".b", "a.b.c", "\"a.b", "a.\"b\"c", "\"\".x"] {
+            assert!(wrong.parse::<TableName>().is_err(), "{wrong}");
+        }
+    }
 }
