@@ -106,7 +106,7 @@ fn name_of(row: Row<'_>, migrations: &[(&str, &File)]) -> Option<String> {
         [one] => Some(*one),
         // The last of those with a hash is the one in the tool's map.
         [] => migrations.iter().rev().find(|(_, file)| hash(file) == row.text("hash")),
-        several => several.iter().find(|one| by_hash(&one)).copied(),
+        several => several.iter().find(|one| by_hash(one)).copied(),
     };
     found.map(|(name, _)| (*name).to_owned())
 }

@@ -180,7 +180,9 @@ impl Error {
                 let flags: Vec<String> = candidates.iter().map(|one| format!("--tool {}", one.tool)).collect();
                 Some(format!("say which: {}", flags.join(", or ")))
             }
-            Self::NoTable { .. } => Some("leave --migrations-table out, or name the tool that has it: --tool".to_owned()),
+            Self::NoTable { .. } => {
+                Some("leave --migrations-table out, or name the tool that has it: --tool".to_owned())
+            }
             Self::UnknownFile { .. } => Some("name one as it lies in the folder of migrations, or none".to_owned()),
             Self::Postgres(error) => holdpoint_operations::hint::of_postgres(error),
             Self::NoFolder { named_by, .. } => Some(format!("{named_by} names it; to name another: --migrations DIR")),

@@ -92,7 +92,12 @@ pub fn find(project: &Path, choice: &Choice) -> Result<Search, Error> {
     if !project.is_dir() {
         return Err(Error::NoFolder { path: project.to_owned(), named_by: "the project's folder".to_owned() });
     }
-    let looking = Looking { project, choice, package: Package::read(project)?, flyway: FlywayConfig::read(project)? };
+    // Another tool's broken file does not matter to the one that was named.
+    let wants = |tools: &[ToolName]| choice.tool.is_none_or(|tool| tools.contains(&tool));
+    let of_node = wants(&[ToolName::Drizzle, ToolName::Prisma, ToolName::NodePgMigrate]);
+    let package = if of_node { Package::read(project)? } else { Package::default() };
+    let flyway = if wants(&[ToolName::Flyway]) { FlywayConfig::read(project)? } else { FlywayConfig::default() };
+    let looking = Looking { project, choice, package, flyway };
     if let Some(tool) = choice.tool {
         return Ok(Search::Found(Box::new(looking.found(tool)?)));
     }

@@ -232,8 +232,8 @@ mod tests {
     ];
 
     fn options(change: impl FnOnce(&mut FlywayOptions)) -> FlywayOptions {
-        let mut options = FlywayOptions::default();
-        options.placeholders = Some([("who".to_owned(), "me".to_owned())].into());
+        let placeholders = Some([("who".to_owned(), "me".to_owned())].into());
+        let mut options = FlywayOptions { placeholders, ..FlywayOptions::default() };
         change(&mut options);
         options
     }

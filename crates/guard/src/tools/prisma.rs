@@ -86,7 +86,7 @@ fn checksums(file: &File) -> [String; 3] {
 fn same(checksum: &str, recorded: &str) -> bool {
     let unpadded = || {
         let bytes = checksum.as_bytes().chunks(2);
-        bytes.map(|two| if two[0] == b'0' { &two[1..] } else { two }).flatten().copied().collect::<Vec<u8>>()
+        bytes.flat_map(|two| if two[0] == b'0' { &two[1..] } else { two }).copied().collect::<Vec<u8>>()
     };
     checksum == recorded || recorded.len() < checksum.len() && unpadded() == recorded.as_bytes()
 }

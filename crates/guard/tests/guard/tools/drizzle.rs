@@ -14,6 +14,13 @@ fn migrate(project: &Project) -> Output {
     project.run("drizzle-kit/bin.cjs", &["migrate"])
 }
 
+/// A migration whose table is there already fails when it is run again, and only then.
+#[track_caller]
+fn assert_runs_again(project: &Project) {
+    let output = migrate(project);
+    assert!(!output.status.success(), "{}", told(&output));
+}
+
 fn open(version: u32, database: &str) -> Project {
     let project = Project::open(&format!("drizzle-{version}"), database);
     project.write("drizzle.config.ts", CONFIG);
@@ -73,7 +80,7 @@ async fn the_journal_of_0_45_is_foreseen() {
             .stops()
             .any(|finding| matches!(finding, Finding::RunAgain { migration, .. } if migration == "0002_third"))
     );
-    assert!(told(&migrate(&project)).contains("t_0002_third"), "the tool runs it again");
+    assert_runs_again(&project);
 }
 
 #[tokio::test]
@@ -95,7 +102,7 @@ async fn equal_times_hide_a_migration_from_0_45() {
     project.psql("UPDATE drizzle.__drizzle_migrations SET created_at = NULL");
     let again = project.pending().await;
     assert_eq!(again.runs, ["0000_a"]);
-    assert!(told(&migrate(&project)).contains("t_0000_a"), "the tool runs it again");
+    assert_runs_again(&project);
 }
 
 #[tokio::test]
@@ -128,7 +135,7 @@ async fn the_folders_of_1_0_are_foreseen() {
     assert_eq!(kinds(&told), expected);
 
     project.write("drizzle/meta/_journal.json", "{\"entries\":[]}");
-    assert_eq!(kinds(&project.check(migrate).await)[0], of(Stop, "unsupported_layout"));
+    assert!(kinds(&project.check(migrate).await).contains(&of(Stop, "unsupported_layout")));
 }
 
 #[tokio::test]
