@@ -13,6 +13,9 @@ use crate::Error;
 pub struct TextForm {
     /// Names and values, in the order they were set.
     pub settings: Vec<(String, String)>,
+    /// The database's encoding, which children write in: our own sessions always speak UTF-8 and name the encoding of
+    /// what they copy.
+    pub encoding: String,
 }
 
 /// Changes how a value reads.
@@ -22,6 +25,10 @@ const FORM: &[(&str, &str)] = &[
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
     ("extra_float_digits", "3"),
+    // Names of tables, functions and roles are values too: those of regclass and its like.
+    ("quote_all_identifiers", "off"),
+    // How definitions write strings.
+    ("standard_conforming_strings", "on"),
 ];
 
 /// Changes which rows come, in which order, and for how long.
@@ -66,7 +73,8 @@ impl Session {
                 return Err(Error::SettingDiffers { name: name.clone(), wanted: wanted.clone(), found });
             }
         }
-        Ok(TextForm { settings: wanted })
+        let encoding = self.query_one(WHAT, "SELECT pg_catalog.current_setting('server_encoding')", &[]).await?;
+        Ok(TextForm { settings: wanted, encoding: encoding.get(0) })
     }
 }
 
@@ -94,7 +102,10 @@ impl TextForm {
     /// to fall back to, its patterns without a schema would match nothing, silently.
     pub fn pg_options(&self) -> String {
         let own = |name: &str| matches!(name, "restrict_nonsystem_relation_kind" | "search_path");
-        let options = self.settings.iter().filter(|(name, _)| !own(name));
+        let settings = self.settings.iter().filter(|(name, _)| !own(name));
+        // Else a role's own client_encoding would change every row that is not ASCII.
+        let encoding = ("client_encoding".to_owned(), self.encoding.clone());
+        let options = settings.chain([&encoding]);
         options.map(|(name, value)| format!("-c {name}={}", escaped(value))).collect::<Vec<_>>().join(" ")
     }
 }
@@ -118,7 +129,12 @@ mod tests {
 
     #[test]
     fn options_escape_what_would_end_them() {
-        let form = TextForm { settings: vec![("a".into(), r"b c\d".into()), ("search_path".into(), String::new())] };
-        assert_eq!(form.pg_options(), r"-c a=b\ c\\d", "pg_dump has a search path of its own");
+        let settings = vec![("a".into(), r"b c\d".into()), ("search_path".into(), String::new())];
+        let form = TextForm { settings, encoding: "LATIN1".into() };
+        assert_eq!(
+            form.pg_options(),
+            r"-c a=b\ c\\d -c client_encoding=LATIN1",
+            "pg_dump has a search path of its own"
+        );
     }
 }

@@ -15,7 +15,9 @@ async fn the_text_form_wins_over_the_databases_own_settings() {
             &format!(
                 "ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'; ALTER DATABASE {name} SET bytea_output = escape; \
                  ALTER DATABASE {name} SET datestyle = 'SQL, DMY'; ALTER DATABASE {name} SET intervalstyle = iso_8601; \
-                 ALTER DATABASE {name} SET extra_float_digits = 0; ALTER DATABASE {name} SET statement_timeout = '9s'"
+                 ALTER DATABASE {name} SET extra_float_digits = 0; ALTER DATABASE {name} SET statement_timeout = '9s'; \
+                 ALTER DATABASE {name} SET quote_all_identifiers = on; ALTER DATABASE {name} SET client_encoding = LATIN1; \
+                 ALTER DATABASE {name} SET standard_conforming_strings = off; CREATE TABLE t ()"
             ),
         );
         let session = open(&cluster.url(&name)).await;
@@ -23,11 +25,17 @@ async fn the_text_form_wins_over_the_databases_own_settings() {
         assert_eq!(session.server().num / 10_000, major);
         let form = session.pin_text_form().await.unwrap();
         let sql = "SELECT timestamptz '2026-01-01 00:00:00Z'::text, '\\x00'::bytea::text, interval '1 day'::text, \
-                   (0.1::float8 + 0.2::float8)::text, current_setting('statement_timeout'), current_setting('search_path')";
+                   (0.1::float8 + 0.2::float8)::text, current_setting('standard_conforming_strings'), \
+                   current_setting('statement_timeout'), 'public.t'::regclass::text, current_setting('search_path')";
         let row = session.query_one("x", sql, &[]).await.unwrap();
-        let found: Vec<&str> = (0..6).map(|index| row.get(index)).collect();
-        assert_eq!(found[..5], ["2026-01-01 00:00:00+00", "\\x00", "1 day", "0.30000000000000004", "0"], "{major}");
-        assert!(["", "\"\""].contains(&found[5]));
+        let found: Vec<&str> = (0..8).map(|index| row.get(index)).collect();
+        assert_eq!(
+            found[..7],
+            ["2026-01-01 00:00:00+00", "\\x00", "1 day", "0.30000000000000004", "on", "0", "public.t"],
+            "{major}"
+        );
+        assert_eq!(form.encoding, "UTF8");
+        assert!(["", "\"\""].contains(&found[7]));
         let names: Vec<_> = form.settings.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names.contains(&"transaction_timeout"), major >= 17);
         assert!(names.contains(&"restrict_nonsystem_relation_kind"));
@@ -36,7 +44,7 @@ async fn the_text_form_wins_over_the_databases_own_settings() {
         let by_options = settings(&cluster.url(&name)).with_appended_options(&form.pg_options());
         let session = Session::connect(&by_options, &SessionPurpose::new("options")).await.unwrap();
         let again = session.query_one("x", sql, &[]).await.unwrap();
-        assert_eq!((0..5).map(|index| again.get(index)).collect::<Vec<&str>>(), found[..5]);
+        assert_eq!((0..6).map(|index| again.get(index)).collect::<Vec<&str>>(), found[..6]);
     }
 }
 
