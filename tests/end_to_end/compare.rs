@@ -1,5 +1,8 @@
 //! What a restore would lose, as a person asks it.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::scene::Scene;
@@ -125,4 +128,50 @@ fn what_cannot_be_compared_is_refused_with_its_reason() {
         refused(words, 2);
     }
     scene.assert_untouched(&before);
+}
+
+#[test]
+fn a_table_that_was_renamed_is_found_where_it_is_named() {
+    let scene = Scene::local();
+    scene.place.backup();
+    scene.sql(
+        "ALTER TABLE shop.orders RENAME TO orders_2; ALTER TABLE shop.orders_2 RENAME note TO remark;
+         UPDATE shop.orders_2 SET remark = 'other' WHERE id = 7",
+    );
+    let before = scene.before();
+    let gone = scene.place.holdpoint(&["compare", "--rows", "shop.orders", "--json"]).ended_with(6).failure();
+    assert!(gone.told.contains("shop.orders is not in ") && gone.hint.contains("--as shop.orders_2"), "{gone:?}");
+    let named = ["compare", "--rows", "shop.orders", "--as", "shop.orders_2"];
+    let text = scene.place.holdpoint(&named).ended_with(15).stdout;
+    for words in
+        ["shop.orders and shop.orders_2", "note, only in shop.orders\n", "remark, only in shop.orders_2\n", "0 changed"]
+    {
+        assert!(text.contains(words), "{words} is not in:\n{text}");
+    }
+    let renamed = [&named[..], &["--renamed", "note=remark"]].concat();
+    let text = scene.place.holdpoint(&renamed).ended_with(15).stdout;
+    assert!(text.contains("1 changed") && text.contains("changed  7   note"), "{text}");
+    scene.assert_untouched(&before);
+}
+
+#[test]
+fn a_table_that_stays_locked_is_busy() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let mut holder = scene.cluster.program("psql");
+    holder.args(["-X", "-q", "-d", &scene.database]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = holder.spawn().unwrap();
+    // What psql echoes, it has done.
+    let mut words = holder.stdin.take().unwrap();
+    writeln!(words, "BEGIN; LOCK TABLE shop.orders IN ACCESS EXCLUSIVE MODE;\n\\echo held").unwrap();
+    let mut held = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
+    assert_eq!(held, "held\n");
+    for words in [&["compare"][..], &["compare", "--rows", "shop.orders"]] {
+        let busy = scene.place.holdpoint(&[words, &["--lock-wait", "1s", "--json"]].concat()).ended_with(14).failure();
+        assert!(busy.told.contains("for 1 s") && busy.hint.contains("--lock-wait"), "{busy:?}");
+    }
+    drop(words);
+    assert!(holder.wait().unwrap().success());
+    scene.place.holdpoint(&["compare"]).ended_with(0);
 }

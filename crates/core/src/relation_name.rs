@@ -3,7 +3,8 @@
 use crate::Error;
 use crate::fingerprint::qualified;
 
-/// A table's name: `orders`, `public.orders`, `"Odd Name"`, `s."a.b"`.
+/// A table's name: `orders`, `public.orders`, `"Odd Name"`, `s."a.b"`; also as a comparison group is called that is the
+/// partitions of one table, `public.orders.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationName {
     typed: String,
@@ -32,8 +33,10 @@ const OFFERED: usize = 3;
 
 impl RelationName {
     fn read(typed: &str) -> Option<Self> {
+        let typed = typed.trim();
+        let typed = typed.strip_suffix(".*").unwrap_or(typed);
         let mut parts = Vec::new();
-        let mut rest = typed.trim();
+        let mut rest = typed;
         loop {
             let (part, after) = identifier(rest)?;
             parts.push(part);
@@ -46,7 +49,7 @@ impl RelationName {
         let name = parts.pop()?;
         // Further points belong to a name that was typed without its quotes; `find` compares such a text as a whole.
         let schema = if parts.len() == 1 { parts.pop() } else { None };
-        Some(Self { typed: typed.trim().to_owned(), schema, name })
+        Some(Self { typed: typed.to_owned(), schema, name })
     }
 
     /// Finds the one table of `tables` (schema and name) that is meant, and gives its place.
@@ -198,6 +201,7 @@ mod tests {
     fn names_are_found_as_they_are_typed_and_as_reports_write_them() {
         for (typed, place) in [
             ("public.orders", 0),
+            ("public.orders.*", 0),
             ("archive.orders", 1),
             ("\"archive\".\"orders\"", 1),
             ("PUBLIC.Orders", 0),

@@ -13,7 +13,7 @@ use crate::compare_rows::{BATCH, Batches};
 use crate::compare_rows_form::{Lines, RowForm, RowHasher};
 use crate::compare_rows_marks::{Hand, Mark};
 use crate::compare_rows_sample::Samples;
-use crate::digest::{DigestOptions, Unread, open_in, rewritten, unread};
+use crate::digest::{DigestOptions, HeldSnapshot, Unread, open_in, rewritten, unread};
 
 /// Rows that one statement fetches again.
 const FETCHED: usize = 1000;
@@ -30,8 +30,8 @@ pub struct LiveRows {
     pub session: Session,
     /// The table's name, for people.
     pub name: String,
-    /// What is read: the table, quoted, with `ONLY` unless its partitions belong to it.
-    pub from: String,
+    /// What is read: the table, quoted, with `ONLY` unless its partitions belong to it; or some partitions one by one.
+    pub from: Vec<String>,
     /// A condition with its `WHERE`, where only some rows count.
     pub filter: Option<String>,
     /// The compared columns, quoted.
@@ -54,7 +54,8 @@ impl LiveRows {
     fn statement(&self, condition: &str) -> String {
         let filter = self.filter.as_deref().unwrap_or_default();
         let columns: String = self.columns.iter().map(|column| format!(", {column}")).collect();
-        let mut rows = format!("SELECT tableoid, ctid{columns} FROM {} {filter}", self.from);
+        let one = |from: &String| format!("SELECT tableoid, ctid{columns} FROM {from} {filter}");
+        let mut rows = self.from.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
         if !condition.is_empty() {
             // The table's own condition may be anything, so what is asked of its rows comes around it.
             rows = format!("SELECT * FROM ({rows}) AS listed WHERE {condition}");
@@ -68,7 +69,7 @@ impl LiveRows {
     /// Those of connecting, and of a snapshot that is gone.
     pub async fn open(
         settings: &ConnectionSettings,
-        snapshot: &str,
+        snapshot: &HeldSnapshot,
         lc_monetary: Option<&str>,
     ) -> Result<Session, Error> {
         let options = DigestOptions {

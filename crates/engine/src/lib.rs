@@ -40,7 +40,9 @@ pub use compare_rows_live::LiveRows;
 pub use compare_rows_marks::Spilled;
 pub use compare_rows_stored::{StoredRows, StoredTable};
 pub use contents::{Contents, TablePlan};
-pub use digest::{DigestOptions, LiveDigests, SnapshotDigests, TableToCount, Unread, digest_database, digest_snapshot};
+pub use digest::{
+    DigestOptions, HeldSnapshot, LiveDigests, SnapshotDigests, TableToCount, Unread, digest_database, digest_snapshot,
+};
 pub use error::Error;
 pub use fetch::{FetchedHead, PartialArchive, PassedRows, PieceRun, RowOrders, TableBlock, fetch_head, table_blocks};
 pub use fetch_digest::{digest_copy, digest_table};

@@ -23,7 +23,7 @@ impl Error {
                 Some(format!("GRANT pg_read_all_data TO \"{role}\"; large objects need their owner or a superuser"))
             }
             Self::RowSecurity { role, .. } => {
-                Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or back up as the tables' owner"))
+                Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or connect as the tables' owner"))
             }
             Self::SourceChanged(_) => Some(
                 "begin when nobody truncates or rewrites the table, or leave its rows out: \

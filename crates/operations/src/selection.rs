@@ -42,7 +42,9 @@ pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, 
                 (None, false) => Err(nothing("that run never had a restore point")),
             }
         }
-        Selector::Foreign(_) => Err(Error::Usage(format!("{selector} is a dump, not a restore point"))),
+        Selector::Foreign(_) => {
+            Err(Error::Usage(format!("{selector} is a dump, not a restore point of the repository")))
+        }
         Selector::RdsInstant(_) => Err(Error::Usage("RDS instants are not supported by this version".to_owned())),
     }
 }

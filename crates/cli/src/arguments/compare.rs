@@ -3,7 +3,9 @@
 use clap::Args;
 use holdpoint_core::RelationName;
 use holdpoint_core::selector::Selector;
+use holdpoint_operations::recover::ColumnPair;
 
+use super::recover_table::renamed;
 use super::{catalogue::POINTS, jobs};
 
 /// Flags of `compare`.
@@ -20,6 +22,7 @@ Examples:
   holdpoint compare 20261120T024300Z-a1b2 --against latest
   holdpoint compare before:20261121T024300Z-k3f9 --rows public.orders
   holdpoint compare --rows log --key at,host --limit 0
+  holdpoint compare before:20261121T024300Z-k3f9 --rows orders --as orders_old
   holdpoint compare --table public.orders --with public.orders_new"))]
 pub(crate) struct CompareArguments {
     /// Compare this restore point.
@@ -51,8 +54,14 @@ pub(crate) struct CompareArguments {
     /// The other one.
     #[arg(long, value_name = "TABLE", requires = "table")]
     pub(crate) with: Option<RelationName>,
+    /// Name the table on the other side, where it was renamed since.
+    #[arg(long = "as", value_name = "TABLE", requires = "rows")]
+    pub(crate) now_named: Option<RelationName>,
     #[command(flatten)]
     pub(crate) how: RowArguments,
+    /// Wait this long for tables that somebody else has locked.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::quantity::parse_duration)]
+    pub(crate) lock_wait: std::time::Duration,
     /// Read with this many sessions.
     #[arg(long, short, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<usize>,
@@ -65,6 +74,9 @@ pub(crate) struct RowArguments {
     /// Tell rows apart by these columns, instead of the primary key or a unique index.
     #[arg(long, value_name = "A,B", value_parser = columns)]
     pub(crate) key: Option<Columns>,
+    /// Say which column has another name now; may be repeated.
+    #[arg(long, value_name = "THEN=NOW", value_parser = renamed)]
+    pub(crate) renamed: Vec<ColumnPair>,
     /// List at most this many rows of each kind; all are counted.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
     pub(crate) limit: usize,

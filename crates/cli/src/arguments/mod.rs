@@ -124,7 +124,7 @@ pub(crate) enum Verb {
     /// Bring single tables back from a restore point, beside the live ones or into them.
     RecoverTable(RecoverTableArguments),
     /// Tell what differs between a restore point and the database: what a restore would lose.
-    Compare(CompareArguments),
+    Compare(Box<CompareArguments>),
     /// Record that the database moved: its folder belongs to another server from now on.
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.

@@ -109,7 +109,7 @@ fn column(text: &str) -> Result<ColumnPair, &'static str> {
     if text.contains('=') { renamed(text) } else { named(text, text) }
 }
 
-fn renamed(text: &str) -> Result<ColumnPair, &'static str> {
+pub(super) fn renamed(text: &str) -> Result<ColumnPair, &'static str> {
     let (then, now) = text.split_once('=').ok_or("is written THEN=NOW")?;
     named(then, now)
 }

@@ -1,6 +1,7 @@
 //! `holdpoint compare`.
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use holdpoint_core::selector::Selector;
 use holdpoint_operations::compare::{
@@ -20,9 +21,9 @@ const MIB: u64 = 1 << 20;
 pub(super) async fn run(invocation: &Invocation, arguments: &CompareArguments) -> Result<u8, Failure> {
     let of_rows = arguments.rows.is_some() || arguments.table.is_some();
     let how = &arguments.how;
-    if !of_rows && (how.key.is_some() || how.show_values) {
+    if !of_rows && (how.key.is_some() || !how.renamed.is_empty() || how.show_values) {
         return Err(Failure::usage(
-            "--key and --show-values are about the rows of one table",
+            "--key, --renamed and --show-values are about the rows of one table",
             "name it: --rows public.orders, or --table A --with B",
         ));
     }
@@ -44,6 +45,7 @@ async fn everything(invocation: &Invocation, arguments: &CompareArguments) -> Re
         jobs: invocation.settings.jobs(arguments.jobs),
         quick: arguments.quick.map(|size| size.saturating_mul(MIB)),
         definitions: arguments.definitions,
+        lock_wait: lock_wait(arguments),
     };
     let report = compare(&context, &options).await?;
     printed(invocation.output.report(&report, output::compare))?;
@@ -55,11 +57,13 @@ async fn rows(invocation: &Invocation, arguments: &CompareArguments) -> Result<b
     let asked = &arguments.how;
     let how = HowRows {
         key: asked.key.clone().map(|columns| columns.0),
+        renamed: asked.renamed.clone(),
         limit: asked.limit,
         values: asked.show_values,
         memory_bytes: usize::try_from(u64::from(asked.memory) * MIB).unwrap_or(usize::MAX),
         directory: invocation.settings.usable_scratch_directory()?,
         jobs: invocation.settings.jobs(arguments.jobs),
+        lock_wait: lock_wait(arguments),
     };
     let named = arguments.against.as_deref();
     let report = match (&arguments.table, &arguments.with, &arguments.rows) {
@@ -76,12 +80,19 @@ async fn rows(invocation: &Invocation, arguments: &CompareArguments) -> Result<b
             let context = invocation.context(false).await?;
             let point = selection::resolve(&context, &arguments.point).await?;
             let against = against(invocation, &context, named).await?;
-            compare_rows(&context, &CompareRowsOptions { point, against, table: table.clone(), how }).await?
+            let now_named = arguments.now_named.clone();
+            let options = CompareRowsOptions { point, against, table: table.clone(), now_named, how };
+            compare_rows(&context, &options).await?
         }
         _ => return Err(Failure::Internal("no table was named".to_owned())),
     };
     printed(invocation.output.report(&report, output::compare_rows))?;
     Ok(report.equal)
+}
+
+/// Whole seconds, of which there is at least one: 0 would mean to wait without end.
+fn lock_wait(arguments: &CompareArguments) -> Duration {
+    Duration::from_secs(arguments.lock_wait.as_secs().max(1))
 }
 
 /// Finds what to compare with: a restore point, a database that was named, or the configured one.
@@ -93,7 +104,13 @@ async fn against(invocation: &Invocation, context: &Context, named: Option<&str>
         Ok(Selector::Foreign(_)) | Err(_) => {}
         Ok(selector) => return Ok(Against::Point(selection::resolve(context, &selector).await?)),
     }
-    Ok(Against::Database { source: Box::new(named_source(invocation, text)?), own: false })
+    let source = named_source(invocation, text).map_err(|failure| match failure {
+        Failure::Usage { message, hint } => {
+            Failure::Usage { message, hint: format!("{hint}; restore points are listed by: holdpoint list") }
+        }
+        other => other,
+    })?;
+    Ok(Against::Database { source: Box::new(source), own: false })
 }
 
 fn named_source(invocation: &Invocation, text: &str) -> Result<Source, Failure> {

@@ -96,7 +96,7 @@ fn objects(all: &[ObjectDifference]) -> String {
     for one in all.iter().take(SHOWN) {
         text.push_str(&format!("  - {}\n", plain(object(one))));
         for line in one.definition.iter().flat_map(|diff| diff.lines()) {
-            text.push_str(&format!("      {}\n", plain(line.to_owned())));
+            text.push_str(&format!("      {}\n", plain(line.replace('\t', "    "))));
         }
     }
     text.push_str(&more(all.len()));

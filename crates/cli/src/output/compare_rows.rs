@@ -58,7 +58,13 @@ fn column_changes(report: &RowsReport) -> String {
         [] => String::new(),
         names => plain(format!("  not compared: {}, {what}\n", names.join(", "))),
     };
-    line(&report.columns_gone, "gone since") + &line(&report.columns_added, "added since")
+    match &report.with {
+        None => line(&report.columns_gone, "gone since") + &line(&report.columns_added, "added since"),
+        Some(with) => {
+            line(&report.columns_gone, &format!("only in {}", report.table))
+                + &line(&report.columns_added, &format!("only in {with}"))
+        }
+    }
 }
 
 fn listed(report: &RowsReport) -> String {

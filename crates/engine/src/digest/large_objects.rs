@@ -8,7 +8,7 @@ use holdpoint_core::progress::Progress;
 use holdpoint_postgres::{ConnectionSettings, Session};
 use tokio::task::JoinSet;
 
-use super::{DigestOptions, Queue, next, open_in};
+use super::{DigestOptions, HeldSnapshot, Queue, next, open_in};
 use crate::Error;
 
 /// How many large objects are read by one statement, each up to [`STEP`] bytes of it.
@@ -20,7 +20,7 @@ const LIST: &str = "SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY 
 pub(super) async fn digest(
     settings: &ConnectionSettings,
     options: &DigestOptions,
-    snapshot: Option<&str>,
+    snapshot: Option<&HeldSnapshot>,
     progress: Arc<dyn Progress>,
 ) -> Result<Vec<LargeObjectRecord>, Error> {
     let session = open_in(settings, options, snapshot).await?;
@@ -30,9 +30,9 @@ pub(super) async fn digest(
     let mut sessions = JoinSet::new();
     for _ in 0..options.jobs.max(1).min(oids.len().div_ceil(BATCH)) {
         let (settings, options, batches) = (settings.clone(), options.clone(), Arc::clone(&batches));
-        let (progress, snapshot) = (Arc::clone(&progress), snapshot.map(str::to_owned));
+        let (progress, snapshot) = (Arc::clone(&progress), snapshot.cloned());
         sessions.spawn(async move {
-            let session = open_in(&settings, &options, snapshot.as_deref()).await?;
+            let session = open_in(&settings, &options, snapshot.as_ref()).await?;
             let mut found = Vec::new();
             while let Some(batch) = next(&batches) {
                 read_batch(&session, &batch, progress.as_ref(), &mut found).await?;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-pub use snapshot::{SnapshotDigests, TableToCount, Unread, digest_snapshot};
+pub use snapshot::{HeldSnapshot, SnapshotDigests, TableToCount, Unread, digest_snapshot};
 pub(crate) use snapshot::{open_in, rewritten, unread};
 use task::Task;
 

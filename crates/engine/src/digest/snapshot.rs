@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use holdpoint_core::digest::RowDigest;
 use holdpoint_core::index::{LargeObjectRecord, TableRecord};
@@ -14,6 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::task::{self, Task};
 use super::{DigestOptions, Queue, digest_one, large_objects, next, open};
 use crate::Error;
+
+/// An exported snapshot that somebody holds open, for sessions that read in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSnapshot {
+    /// Its id, as `pg_export_snapshot` gave it.
+    pub id: String,
+    /// How long a session waits for a lock, in whole milliseconds of at least one.
+    pub lock_wait: Duration,
+}
 
 /// A table of which only the rows are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +43,7 @@ pub enum Unread {
     Dropped,
     /// It was truncated or rewritten after the snapshot, which takes the snapshot's rows away.
     Rewritten,
-    /// Somebody else had it locked for 30 s.
+    /// Somebody else had it locked for longer than [`HeldSnapshot::lock_wait`].
     Locked,
 }
 
@@ -66,7 +76,7 @@ enum Work {
 /// Those of PostgreSQL, such as missing rights; [`Error::Cancelled`].
 pub async fn digest_snapshot(
     settings: &ConnectionSettings,
-    snapshot: &str,
+    snapshot: &HeldSnapshot,
     tables: &[TableRecord],
     counted: &[TableToCount],
     options: &DigestOptions,
@@ -82,7 +92,7 @@ pub async fn digest_snapshot(
         for _ in 0..options.jobs.max(1) {
             let reader = Reader {
                 settings: settings.clone(),
-                snapshot: snapshot.to_owned(),
+                snapshot: snapshot.clone(),
                 options: options.clone(),
                 queue: Arc::clone(&queue),
                 progress: Arc::clone(&progress),
@@ -110,7 +120,7 @@ pub async fn digest_snapshot(
 
 struct Reader {
     settings: ConnectionSettings,
-    snapshot: String,
+    snapshot: HeldSnapshot,
     options: DigestOptions,
     queue: Queue<Work>,
     progress: Arc<dyn Progress>,
@@ -146,17 +156,18 @@ impl Reader {
     }
 }
 
-/// Opens a session with the text form that rows are digested in; within an exported snapshot where one is named, and
-/// then it waits for no lock longer than 30 s.
+/// Opens a session with the text form that rows are digested in; within a snapshot where one is named.
 pub(crate) async fn open_in(
     settings: &ConnectionSettings,
     options: &DigestOptions,
-    snapshot: Option<&str>,
+    snapshot: Option<&HeldSnapshot>,
 ) -> Result<Session, Error> {
     let session = open(settings, options).await?;
-    let Some(id) = snapshot else { return Ok(session) };
-    session.run("limiting waits for locks", "SET lock_timeout = '30s'").await?;
-    Ok(Snapshot::import(session, id).await?)
+    let Some(snapshot) = snapshot else { return Ok(session) };
+    // 0 would be without end.
+    let limit = snapshot.lock_wait.as_millis().max(1);
+    session.run("limiting waits for locks", &format!("SET lock_timeout = {limit}")).await?;
+    Ok(Snapshot::import(session, &snapshot.id).await?)
 }
 
 async fn count(session: &Session, table: &TableToCount) -> Result<u64, Error> {

@@ -14,6 +14,8 @@ pub(super) type Table = (String, String);
 pub(super) struct ContentsKeys {
     /// Partitions, each with the table that it is one of.
     parents: BTreeMap<Table, Table>,
+    /// Columns of partitioned tables, which may have no partition that tells them.
+    partitioned: BTreeMap<Table, Vec<String>>,
     primary: BTreeMap<Table, Vec<String>>,
     unique: BTreeMap<Table, Vec<Vec<String>>>,
     not_null: BTreeMap<Table, BTreeSet<String>>,
@@ -29,6 +31,9 @@ impl ContentsKeys {
             match entry.description.as_ref() {
                 b"TABLE" => {
                     let table = (text(entry.namespace.as_deref()), text(Some(&entry.tag)));
+                    if definition.contains("\nPARTITION BY ") {
+                        keys.partitioned.insert(table.clone(), columns(&definition));
+                    }
                     keys.not_null.insert(table, not_null(&definition));
                 }
                 b"TABLE ATTACH" => keys.parents.extend(attached(&definition)),
@@ -58,10 +63,13 @@ impl ContentsKeys {
 
     /// The partitioned tables.
     pub(super) fn roots(&self) -> Vec<Table> {
-        let mut roots: Vec<Table> = self.parents.values().cloned().collect();
-        roots.sort();
-        roots.dedup();
-        roots
+        let roots: BTreeSet<&Table> = self.parents.values().chain(self.partitioned.keys()).collect();
+        roots.into_iter().cloned().collect()
+    }
+
+    /// The columns of a partitioned table that hold data.
+    pub(super) fn columns(&self, table: &Table) -> Vec<String> {
+        self.partitioned.get(table).cloned().unwrap_or_default()
     }
 
     /// Tells whether a table is another, or a partition of it, or of a partition of it.
@@ -120,7 +128,18 @@ fn list(text: &str) -> Option<(Vec<String>, &str)> {
         quoted ^= letter == '"';
         letter == ')' && !quoted
     })?;
-    Some((columns_of_list(&text[..end]), &text[end..]))
+    let names = text[..end].strip_suffix(" WITHOUT OVERLAPS").unwrap_or(&text[..end]);
+    Some((columns_of_list(names), &text[end..]))
+}
+
+/// Reads the columns of a `CREATE TABLE` that are not generated: one a line, as pg_dump writes them.
+fn columns(definition: &str) -> Vec<String> {
+    // A name that is not quoted has no capitals, the words of a constraint of the table have.
+    let lines = definition.lines().filter_map(|line| line.strip_prefix("    "));
+    let columns = lines.filter(|line| {
+        !line.contains(" GENERATED ALWAYS AS (") && !line.starts_with(|letter: char| letter.is_ascii_uppercase())
+    });
+    columns.filter_map(|line| Some(identifier_and_rest(line)?.0)).collect()
 }
 
 /// Reads the columns of a `CREATE TABLE` that allow no NULL: one a line, as pg_dump writes them.
@@ -137,7 +156,7 @@ mod tests {
         (schema.to_owned(), name.to_owned())
     }
 
-    fn columns(names: &[&str]) -> Vec<String> {
+    fn list_of(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
@@ -149,15 +168,25 @@ mod tests {
         );
         let add = |rest: &str| format!("ALTER TABLE ONLY public.\"T\"\n    ADD CONSTRAINT \"p (\" {rest};\n");
         let primary = constraint(&add("PRIMARY KEY (id, \"b)c\") INCLUDE (d)"), " PRIMARY KEY (");
-        assert_eq!(primary, Some((table("public", "T"), columns(&["id", "b)c"]))));
+        assert_eq!(primary, Some((table("public", "T"), list_of(&["id", "b)c"]))));
+        let over = constraint(&add("PRIMARY KEY (id, valid WITHOUT OVERLAPS)"), " PRIMARY KEY (");
+        assert_eq!(over, Some((table("public", "T"), list_of(&["id", "valid"]))));
         assert_eq!(constraint(&add("UNIQUE (id)"), " PRIMARY KEY ("), None);
         assert_eq!(attached("ALTER TABLE ONLY s.i ATTACH PARTITION"), None);
         let index =
             |rest: &str| unique_index(&format!("CREATE UNIQUE INDEX \"i x\" ON public.t USING btree {rest};\n"));
-        assert_eq!(index("(a, \"B\")"), Some((table("public", "t"), columns(&["a", "B"]))));
+        assert_eq!(index("(a, \"B\")"), Some((table("public", "t"), list_of(&["a", "B"]))));
         for other in ["(lower(a))", "(a) WHERE (a > 1)", "(a text_pattern_ops)", "(a DESC)"] {
             assert_eq!(index(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn columns_of_a_partitioned_table_are_known_without_a_partition() {
+        let create = "CREATE TABLE s.t (\n    id integer NOT NULL,\n    \"A b\" text DEFAULT 'x'::text,\n    \
+                      twice integer GENERATED ALWAYS AS ((id * 2)) STORED,\n    CONSTRAINT c CHECK ((id > 0))\n)\n\
+                      PARTITION BY RANGE (id);\n";
+        assert_eq!(columns(create), ["id", "A b"]);
     }
 
     #[test]
@@ -171,7 +200,7 @@ mod tests {
         {
             keys.constraint(&add(rest));
         }
-        assert_eq!(keys.of(&table("public", "t")), [columns(&["a"]), columns(&["a", "B c"])]);
+        assert_eq!(keys.of(&table("public", "t")), [list_of(&["a"]), list_of(&["a", "B c"])]);
         keys.constraint(&add("PRIMARY KEY (d)"));
         assert_eq!(keys.of(&table("public", "t"))[0], ["d"]);
     }

@@ -18,6 +18,16 @@ pub enum CompareError {
         /// Tables whose names look like it.
         nearest: Vec<String>,
     },
+    /// The other side has no table of that name: it is gone, or renamed.
+    #[error("{table} is not in {place}")]
+    NotThere {
+        /// The table.
+        table: String,
+        /// Where it was looked for.
+        place: String,
+        /// Tables whose names look like it.
+        nearest: Vec<String>,
+    },
     /// Several tables have the name.
     #[error("{table} may be any of {} in {place}", candidates.join(", "))]
     AmbiguousTable {
@@ -46,8 +56,8 @@ pub enum CompareError {
         /// How many keys repeat.
         keys: u64,
     },
-    /// A column of the key is missing on a side.
-    #[error("column {column} of the key is not on both sides of {table}")]
+    /// A column that was named is missing on a side.
+    #[error("column {column} is not on both sides of {table}")]
     UnknownColumn {
         /// The column.
         column: String,
@@ -55,6 +65,14 @@ pub enum CompareError {
         table: String,
         /// The columns that are.
         columns: Vec<String>,
+    },
+    /// A column that is said to be renamed is there under its old name too.
+    #[error("column {column} is on both sides of {table}, so it was not renamed")]
+    NotRenamed {
+        /// The column.
+        column: String,
+        /// The table.
+        table: String,
     },
     /// No column is on both sides.
     #[error("{table} has no column that is on both sides")]
@@ -68,7 +86,16 @@ pub enum CompareError {
         /// The table.
         table: String,
         /// What happened to it.
-        what: &'static str,
+        what: String,
+    },
+    /// A table stayed locked for longer than was to be waited.
+    #[error("a table stayed locked for {seconds} s")]
+    Locked {
+        /// How long was waited.
+        seconds: u64,
+        /// What pg_dump said.
+        #[source]
+        source: Box<holdpoint_postgres::Error>,
     },
     /// The restore point holds no rows that can be read by table.
     #[error("restore point {point} is stored as SQL text, of which no single table can be read")]
@@ -97,8 +124,8 @@ impl CompareError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownTable { .. } => ErrorKind::NotFound,
-            Self::Busy { .. } => ErrorKind::Busy,
+            Self::UnknownTable { .. } | Self::NotThere { .. } => ErrorKind::NotFound,
+            Self::Busy { .. } | Self::Locked { .. } => ErrorKind::Busy,
             Self::NoRoom { .. } => ErrorKind::Internal,
             _ => ErrorKind::Usage,
         }
@@ -117,8 +144,16 @@ impl CompareError {
             Self::NoKey { .. } => "name columns that tell its rows apart: --key a,b".to_owned(),
             Self::KeyRepeats { .. } => "name more columns: --key a,b".to_owned(),
             Self::UnknownColumn { columns, .. } => format!("on both sides there are: {}", columns.join(", ")),
+            Self::NotThere { nearest, .. } if nearest.is_empty() => {
+                "it is gone or was renamed: see holdpoint compare; where it was renamed, name it: --as TABLE".to_owned()
+            }
+            Self::NotThere { nearest, .. } => format!("if it was renamed, name it: --as {}", nearest.join(" or ")),
+            Self::NotRenamed { .. } => "leave it out of --renamed".to_owned(),
             Self::NothingInCommon { .. } => "see what changed: holdpoint compare --definitions".to_owned(),
-            Self::Busy { .. } => "try again".to_owned(),
+            Self::Busy { .. } => "try again; to wait longer for locks: --lock-wait 5m".to_owned(),
+            Self::Locked { .. } => {
+                "see who holds it (pg_stat_activity, pg_locks), or wait longer: --lock-wait 5m".to_owned()
+            }
             Self::StoredAsText { .. } => {
                 "restore it into an empty database, and compare with that: --against URL".to_owned()
             }

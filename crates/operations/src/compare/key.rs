@@ -46,15 +46,19 @@ impl Common {
         now: &Form,
     ) -> Result<Vec<usize>, CompareError> {
         let place = |column: &String| self.columns.iter().position(|own| own == column);
+        // As SQL reads it where nothing is called exactly so.
+        let typed = |column: &String| place(column).or_else(|| place(&column.to_lowercase()));
         if let Some(named) = named {
             let known = |column: &String| {
-                place(column).ok_or_else(|| CompareError::UnknownColumn {
+                typed(column).ok_or_else(|| CompareError::UnknownColumn {
                     column: column.clone(),
                     table: table.to_owned(),
                     columns: self.columns.clone(),
                 })
             };
-            return named.iter().map(known).collect();
+            let places: Vec<usize> = named.iter().map(known).collect::<Result<_, _>>()?;
+            let again = |nth: usize| places[..nth].contains(&places[nth]);
+            return Ok((0..places.len()).filter(|nth| !again(*nth)).map(|nth| places[nth]).collect());
         }
         let places = |key: &Vec<String>| key.iter().map(place).collect::<Option<Vec<usize>>>();
         // A key of how it is now is one that an application relies on now.
@@ -103,6 +107,7 @@ mod tests {
             "a key that was dropped since still serves"
         );
         assert_eq!(key(&then, &form("a b c", &[]), Some("b c")).unwrap(), [1, 2]);
+        assert_eq!(key(&then, &form("a b c", &[]), Some("B c b C")).unwrap(), [1, 2]);
     }
 
     #[test]

@@ -7,17 +7,17 @@ use std::time::Duration;
 use holdpoint_archive::Head;
 use holdpoint_core::index::LargeObjectRecord;
 use holdpoint_core::manifest::{DatabaseProperties, Extension};
-use holdpoint_engine::{Contents, DigestOptions, digest_snapshot, read_head};
+use holdpoint_engine::{Contents, DigestOptions, HeldSnapshot, digest_snapshot, read_head};
 use holdpoint_postgres::catalog::{database, large_objects};
 use holdpoint_postgres::identity;
 use holdpoint_postgres::preflight;
-use holdpoint_postgres::programs::{ClientProgram, PgDump, ProgramName, judge};
+use holdpoint_postgres::programs::{Cause, ClientProgram, PgDump, ProgramName, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
 
 use super::read_plan::{self, ReadPlan};
 use super::recorded::Recorded;
 use super::tables::TableNow;
-use super::{CompareOptions, Side, SideKind};
+use super::{CompareError, CompareOptions, Side, SideKind};
 use crate::backup::folder_owner;
 use crate::{Context, Error, Source};
 
@@ -46,11 +46,12 @@ pub(super) struct Held {
     pub(super) snapshot: Snapshot,
     pub(super) settings: ConnectionSettings,
     pub(super) pg_options: String,
+    pub(super) lock_wait: Duration,
     pub(super) notes: Vec<String>,
 }
 
 /// Connects and exports a snapshot; with `owner`, the database must be the one that its folder belongs to.
-pub(super) async fn hold(source: &Source, owner: Option<&Context>) -> Result<Held, Error> {
+pub(super) async fn hold(source: &Source, owner: Option<&Context>, lock_wait: Duration) -> Result<Held, Error> {
     crate::backup::direct(source).await?;
     let session = Session::connect(&source.settings, &SessionPurpose::new(PURPOSE)).await?;
     let mut notes = Vec::new();
@@ -69,11 +70,17 @@ pub(super) async fn hold(source: &Source, owner: Option<&Context>) -> Result<Hel
         at: snapshot.taken_at(),
         server_version: snapshot.session().server().text.clone(),
     };
-    Ok(Held { side, snapshot, settings, pg_options: form.pg_options(), notes })
+    Ok(Held { side, snapshot, settings, pg_options: form.pg_options(), lock_wait, notes })
 }
 
 impl Held {
-    /// Does some work while the snapshot's connection is kept alive; its loss ends the work.
+    /// The snapshot, for sessions that read in it.
+    pub(super) fn for_readers(&self) -> HeldSnapshot {
+        HeldSnapshot { id: self.snapshot.id().to_owned(), lock_wait: self.lock_wait }
+    }
+
+    /// Does some work while the snapshot's connection is kept alive; its loss ends the work, and is what its failure is
+    /// told as.
     pub(super) async fn during<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let watch = async {
             loop {
@@ -84,7 +91,11 @@ impl Held {
             }
         };
         tokio::select! {
-            outcome = work => outcome,
+            outcome = work => match outcome {
+                Ok(done) => Ok(done),
+                // Without the snapshot others only say that there is none.
+                Err(error) => Err(self.snapshot.ping().await.err().map_or(error, Error::from)),
+            },
             lost = watch => Err(lost),
         }
     }
@@ -98,7 +109,7 @@ pub(super) async fn read(
     then: &Recorded,
     options: &CompareOptions,
 ) -> Result<Live, Error> {
-    let held = hold(source, own.then_some(context)).await?;
+    let held = hold(source, own.then_some(context), options.lock_wait).await?;
     let read = held.during(read_held(context, source, &held, then, options)).await;
     match read {
         Ok(live) => {
@@ -137,13 +148,14 @@ async fn read_held(
         one_at_a_time: true,
     };
     let progress = Arc::clone(&context.progress);
-    let id = held.snapshot.id();
+    let snapshot = held.for_readers();
     let found =
-        digest_snapshot(&held.settings, id, &plan.digested, &plan.counted, &digest, progress, &context.cancel).await?;
+        digest_snapshot(&held.settings, &snapshot, &plan.digested, &plan.counted, &digest, progress, &context.cancel)
+            .await?;
     Ok(Live {
         side: held.side.clone(),
         head,
-        tables: plan.tables(&found),
+        tables: plan.tables(&found, held.lock_wait),
         large_objects: large_objects.then_some(found.large_objects),
         properties: database::properties(session).await?,
         extensions: database::extensions(session).await?,
@@ -223,7 +235,7 @@ async fn pg_dump(
 async fn contents(context: &Context, held: &Held, pg_dump: &ClientProgram) -> Result<Head, Error> {
     let mut running = PgDump::new(pg_dump, &held.settings, &held.pg_options)
         .snapshot(held.snapshot.id())
-        .lock_wait_timeout(Duration::from_secs(30))
+        .lock_wait_timeout(held.lock_wait)
         .program()
         .start()
         .map_err(holdpoint_postgres::Error::Process)?;
@@ -241,8 +253,20 @@ async fn contents(context: &Context, held: &Held, pg_dump: &ClientProgram) -> Re
         }
         Err(error) => {
             let ended = running.wait_or_cancel(&context.cancel, GRACE).await;
-            judge(pg_dump, ended.map_err(holdpoint_postgres::Error::Process)?)?;
-            Err(error.into())
+            match judge(pg_dump, ended.map_err(holdpoint_postgres::Error::Process)?) {
+                Ok(_) => Err(error.into()),
+                Err(failed) => Err(locked(failed, held.lock_wait)),
+            }
         }
+    }
+}
+
+/// Tells a lock that somebody else kept from other failures of pg_dump.
+fn locked(failed: holdpoint_postgres::Error, waited: Duration) -> Error {
+    match &failed {
+        holdpoint_postgres::Error::ProgramFailed { cause, .. } if **cause == Cause::LockTimeout => {
+            CompareError::Locked { seconds: waited.as_secs(), source: Box::new(failed) }.into()
+        }
+        _ => failed.into(),
     }
 }

@@ -19,6 +19,8 @@ mod rows_side;
 mod run;
 mod tables;
 
+use std::time::Duration;
+
 use holdpoint_core::PointId;
 
 use crate::Source;
@@ -46,6 +48,8 @@ pub struct CompareOptions {
     pub quick: Option<u64>,
     /// Give the lines in which definitions differ.
     pub definitions: bool,
+    /// How long to wait for tables that somebody else has locked, in whole seconds.
+    pub lock_wait: Duration,
 }
 
 /// What a restore point is compared with.

@@ -1,6 +1,7 @@
 //! What is read of a live database's tables.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holdpoint_core::index::TableRecord;
 use holdpoint_core::relation_name::columns_of_list;
@@ -108,7 +109,7 @@ impl ReadPlan {
     }
 
     /// Puts what was read to the tables.
-    pub(super) fn tables(self, found: &SnapshotDigests) -> BTreeMap<String, TableNow> {
+    pub(super) fn tables(self, found: &SnapshotDigests, lock_wait: Duration) -> BTreeMap<String, TableNow> {
         let mut tables = self.tables;
         for (group, table) in &mut tables {
             if let Some(digest) = found.groups.get(group) {
@@ -117,17 +118,17 @@ impl ReadPlan {
             } else if let Some(rows) = found.counts.get(group) {
                 table.rows = Some(*rows);
             } else if let Some(unread) = found.unread.get(group) {
-                table.why = Some(why(*unread).to_owned());
+                table.why = Some(why(*unread, lock_wait));
             }
         }
         tables
     }
 }
 
-pub(super) fn why(unread: Unread) -> &'static str {
+pub(super) fn why(unread: Unread, lock_wait: Duration) -> String {
     match unread {
-        Unread::Dropped => "dropped or altered while it was to be compared",
-        Unread::Rewritten => "truncated or rewritten while it was compared",
-        Unread::Locked => "locked by somebody else for 30 s",
+        Unread::Dropped => "dropped or altered while it was to be compared".to_owned(),
+        Unread::Rewritten => "truncated or rewritten while it was compared".to_owned(),
+        Unread::Locked => format!("locked by somebody else for {} s", lock_wait.as_secs()),
     }
 }

@@ -1,12 +1,14 @@
 //! Comparing the rows of one table by key: what is asked for, and what was found.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use holdpoint_core::{PointId, RelationName};
 use serde::Serialize;
 
 use super::{Against, Side};
 use crate::Source;
+use crate::recover::ColumnPair;
 
 /// A table of a restore point, and where the table of the same name is that it is compared with.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct CompareRowsOptions {
     pub against: Against,
     /// The table.
     pub table: RelationName,
+    /// What it is called on the other side, where it was renamed.
+    pub now_named: Option<RelationName>,
     /// How rows are compared.
     pub how: HowRows,
 }
@@ -39,6 +43,8 @@ pub struct CompareTablesOptions {
 pub struct HowRows {
     /// The columns that tell rows apart; by default a key of the table.
     pub key: Option<Vec<String>>,
+    /// Columns that have another name on the second side.
+    pub renamed: Vec<ColumnPair>,
     /// How many rows are listed of each kind.
     pub limit: usize,
     /// Give the values of listed rows: for a person at a terminal alone.
@@ -49,6 +55,8 @@ pub struct HowRows {
     pub directory: PathBuf,
     /// How many ranges of an archive are read at a time.
     pub jobs: usize,
+    /// How long to wait for a table that somebody else has locked, in whole seconds.
+    pub lock_wait: Duration,
 }
 
 /// How a row differs.
@@ -97,7 +105,7 @@ pub struct RowsReport {
     pub now: Side,
     /// The table.
     pub table: String,
-    /// The second table, where two of one database are compared.
+    /// The second table, where it is another one or was renamed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with: Option<String>,
     /// The columns that tell rows apart; none where there is no key, and then rows are compared as a whole.

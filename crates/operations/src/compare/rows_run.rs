@@ -36,15 +36,15 @@ pub async fn compare_rows(context: &Context, options: &CompareRowsOptions) -> Re
     let then = TableSide::stored(context, &options.point, Meant::Named(&options.table)).await?;
     let report = match &options.against {
         Against::Point(other) => {
-            let now = TableSide::stored(context, other, Meant::Exactly(&then.table)).await?;
+            let now = TableSide::stored(context, other, options.other(&then)).await?;
             work.compare(then, now, Without::Refused).await
         }
         Against::Database { source, own } => {
-            let held = hold(source, own.then_some(context)).await?;
+            let held = hold(source, own.then_some(context), options.how.lock_wait).await?;
             let lc_monetary = then.text().and_then(|text| text.lc_monetary);
             let compared = async {
-                let meant = Meant::Exactly(&then.table);
-                let now = TableSide::live(&held, meant, lc_monetary.as_deref(), then.filter.clone()).await?;
+                let now =
+                    TableSide::live(&held, options.other(&then), lc_monetary.as_deref(), then.filter.clone()).await?;
                 work.compare(then, now, Without::Refused).await
             };
             held.during(compared).await.map(|report| report.with_notes(&held))
@@ -65,15 +65,21 @@ pub async fn compare_tables(
     options: &CompareTablesOptions,
 ) -> Result<RowsReport, Error> {
     let work = Work::begin(progress, cancel, &options.how);
-    let held = hold(&options.source, None).await?;
+    let held = hold(&options.source, None, options.how.lock_wait).await?;
     let compared = async {
         let then = TableSide::live(&held, Meant::Named(&options.table), None, None).await?;
         let now = TableSide::live(&held, Meant::Named(&options.with), None, None).await?;
         let with = Some(now.name.clone());
-        let report = work.compare(then, now, Without::Digested).await?;
-        Ok(RowsReport { with, ..report })
+        Ok(RowsReport { with, ..work.compare(then, now, Without::Digested).await? })
     };
     work.end(held.during(compared).await.map(|report| report.with_notes(&held)))
+}
+
+impl CompareRowsOptions {
+    /// Which table of the other side is meant.
+    fn other<'a>(&'a self, then: &'a TableSide) -> Meant<'a> {
+        self.now_named.as_ref().map_or(Meant::Namesake(&then.table), Meant::Named)
+    }
 }
 
 /// What becomes of a table without a key.
@@ -120,8 +126,11 @@ impl<'a> Work<'a> {
         let how = self.how;
         let text = text_of(&then, &now)?;
         let table = then.name.clone();
+        let now = now.with_renamed(&how.renamed, &then)?;
+        let with = (now.table != then.table).then(|| now.name.clone());
         let common = Common::of(&table, &then.form, &now.form)?;
-        let mut notes = Vec::new();
+        let mut notes = [&then.notes[..], &now.notes].concat();
+        notes.dedup();
         let key = match common.key(&table, how.key.as_deref(), &then.form, &now.form) {
             Ok(key) => key,
             Err(CompareError::NoKey { why, .. }) if without == Without::Digested => {
@@ -153,7 +162,7 @@ impl<'a> Work<'a> {
             then: side_then,
             now: side_now,
             table,
-            with: None,
+            with,
             equal: rows_equal && common.added.is_empty() && common.gone.is_empty(),
             rows_then: found.then.rows,
             rows_now: found.now.rows,

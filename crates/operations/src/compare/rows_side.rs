@@ -7,7 +7,7 @@ use holdpoint_core::digest::ColumnOrder;
 use holdpoint_core::fingerprint::qualified;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::name::quote_identifier;
-use holdpoint_core::relation_name::columns_of_list;
+use holdpoint_core::relation_name::{NoSingleTable, columns_of_list};
 use holdpoint_core::{PointId, RelationName};
 use holdpoint_engine::{
     Contents, FetchedHead, LiveRows, RowForm, RowOrders, RowSide, StoredRows, StoredTable, TablePlan, Unread,
@@ -22,6 +22,7 @@ use super::live::Held;
 use super::read_plan::why;
 use super::recorded::Recorded;
 use super::{CompareError, Side};
+use crate::recover::ColumnPair;
 use crate::{Context, Error};
 
 /// A table of one side, before its rows are read.
@@ -34,12 +35,16 @@ pub(super) struct TableSide {
     pub(super) rows: Option<u64>,
     /// A condition on the rows that count (extensions' tables).
     pub(super) filter: Option<String>,
+    /// What is not read of it.
+    pub(super) notes: Vec<String>,
+    /// Columns that go by the first side's names here.
+    renamed: Vec<ColumnPair>,
     place: Place,
 }
 
 enum Place {
     Stored { recorded: Box<Recorded>, head: Box<FetchedHead>, plans: BTreeMap<i32, TablePlan> },
-    Live { session: Box<Session>, quoted: String, partitioned: bool },
+    Live { session: Box<Session>, from: Vec<String> },
 }
 
 /// How the values of both sides are written.
@@ -60,8 +65,8 @@ impl TextForm {
 pub(super) enum Meant<'a> {
     /// The one that a person named.
     Named(&'a RelationName),
-    /// Exactly this one.
-    Exactly(&'a Table),
+    /// The one that has the name of the other side's table.
+    Namesake(&'a Table),
 }
 
 impl Meant<'_> {
@@ -72,12 +77,16 @@ impl Meant<'_> {
                 Ok(found) => Ok(tables[found].clone()),
                 Err(why) => Err(CompareError::of_name(&name.to_string(), place, why)),
             },
-            Self::Exactly(table) if tables.contains(table) => Ok((*table).clone()),
-            Self::Exactly((schema, name)) => Err(CompareError::UnknownTable {
-                table: qualified(Some(schema), name),
-                place: place.to_owned(),
-                nearest: Vec::new(),
-            }),
+            Self::Namesake(table) if tables.contains(table) => Ok((*table).clone()),
+            Self::Namesake((schema, name)) => {
+                let table = qualified(Some(schema), name);
+                let nearest = match table.parse::<RelationName>().map(|like| like.find(&names)) {
+                    Ok(Ok(found)) => vec![qualified(Some(names[found].0), names[found].1)],
+                    Ok(Err(NoSingleTable::Unknown(like) | NoSingleTable::Ambiguous(like))) => like,
+                    Err(_) => Vec::new(),
+                };
+                Err(CompareError::NotThere { table, place: place.to_owned(), nearest })
+            }
         }
     }
 }
@@ -98,12 +107,16 @@ impl TableSide {
         let own = |plan: &TablePlan| (plan.schema.clone(), plan.name.clone());
         let mut tables: Vec<Table> = contents.tables.values().map(own).collect();
         tables.extend(known.roots());
+        tables.sort();
+        tables.dedup();
         let table = meant.find(&tables, &format!("restore point {point}"))?;
         let plans: BTreeMap<i32, TablePlan> =
             contents.tables.into_iter().filter(|(_, plan)| known.belongs_to(&own(plan), &table)).collect();
         // Columns of partitions may stand in any order, but they are the same.
-        let first = plans.values().next().and_then(|plan| plan.columns.as_deref());
-        let columns = first.map(columns_of_list).unwrap_or_default();
+        let columns = match plans.values().next() {
+            Some(plan) => plan.columns.as_deref().map(columns_of_list).unwrap_or_default(),
+            None => known.columns(&table),
+        };
         let keys = known.of(&table);
         let records = recorded.expected.tables.iter().filter(|record| plans.contains_key(&record.dump_id));
         let filter = records.clone().find_map(|record| record.filter.clone());
@@ -115,6 +128,8 @@ impl TableSide {
             form: Form { columns, keys, no_keys: Vec::new() },
             rows: Some(rows),
             filter,
+            notes: Vec::new(),
+            renamed: Vec::new(),
             place: Place::Stored { recorded: Box::new(recorded), head: Box::new(head), plans },
         })
     }
@@ -126,11 +141,11 @@ impl TableSide {
         lc_monetary: Option<&str>,
         filter: Option<String>,
     ) -> Result<Self, Error> {
-        let session = LiveRows::open(&held.settings, held.snapshot.id(), lc_monetary).await?;
+        let session = LiveRows::open(&held.settings, &held.for_readers(), lc_monetary).await?;
         let table = meant.find(&table_form::table_names(&session).await?, &held.side.name)?;
         let name = qualified(Some(&table.0), &table.1);
         let quoted = format!("{}.{}", quote_identifier(&table.0), quote_identifier(&table.1));
-        let gone = |unread: Unread| CompareError::Busy { table: name.clone(), what: why(unread) };
+        let gone = |unread: Unread| CompareError::Busy { table: name.clone(), what: why(unread, held.lock_wait) };
         let form = table_form::table_form(&session, &table.0, &table.1).await?.ok_or_else(|| gone(Unread::Dropped))?;
         if !form.readable || form.row_security {
             let role = roles::own_rights(&session).await?.name;
@@ -142,15 +157,53 @@ impl TableSide {
         if let Some(unread) = LiveRows::lock(&session, &quoted).await? {
             return Err(gone(unread).into());
         }
+        let from = match (form.partitioned, form.foreign_partitions.is_empty()) {
+            (true, true) => vec![quoted],
+            (true, false) if !form.partitions.is_empty() => form.partitions,
+            // By itself a partitioned table has no rows.
+            _ => vec![format!("ONLY {quoted}")],
+        };
+        let foreign = form.foreign_partitions.join(", ");
+        let note = (!foreign.is_empty()).then(|| format!("not read: partitions that are foreign tables ({foreign})"));
         Ok(Self {
             side: held.side.clone(),
             name,
             table,
             rows: form.estimated_rows,
             filter,
-            place: Place::Live { session: Box::new(session), quoted, partitioned: form.partitioned },
+            notes: note.into_iter().collect(),
+            renamed: Vec::new(),
+            place: Place::Live { session: Box::new(session), from },
             form: Form { columns: form.columns, keys: form.keys, no_keys: form.no_keys },
         })
+    }
+
+    /// Lets columns go by the names that they have on the side `then`.
+    pub(super) fn with_renamed(mut self, renamed: &[ColumnPair], then: &Self) -> Result<Self, CompareError> {
+        for pair in renamed {
+            let missing = |column: &String, side: &Self| CompareError::UnknownColumn {
+                column: column.clone(),
+                table: side.name.clone(),
+                columns: side.form.columns.clone(),
+            };
+            if !then.form.columns.contains(&pair.then) {
+                return Err(missing(&pair.then, then));
+            }
+            if !self.form.columns.contains(&pair.now) {
+                return Err(missing(&pair.now, &self));
+            }
+        }
+        let then_named = |column: &String| {
+            renamed.iter().find(|pair| pair.now == *column).map_or_else(|| column.clone(), |pair| pair.then.clone())
+        };
+        let names: Vec<String> = self.form.columns.iter().map(then_named).collect();
+        if let Some(twice) = renamed.iter().find(|pair| names.iter().filter(|name| **name == pair.then).count() > 1) {
+            return Err(CompareError::NotRenamed { column: twice.then.clone(), table: self.name });
+        }
+        self.form.keys = self.form.keys.iter().map(|key| key.iter().map(then_named).collect()).collect();
+        self.form.columns = names;
+        self.renamed = renamed.to_vec();
+        Ok(self)
     }
 
     /// The text form of a stored side; a live one has any.
@@ -163,13 +216,17 @@ impl TableSide {
 
     /// Makes the side that the engine reads.
     pub(super) fn open(self, common: &Common, key: &[usize], encoding: &str, jobs: usize) -> Result<RowSide, Error> {
+        let own_name = |column: &String| {
+            self.renamed.iter().find(|pair| pair.then == *column).map_or(column, |pair| &pair.now).clone()
+        };
+        let columns: Vec<String> = common.columns.iter().map(own_name).collect();
         match self.place {
-            Place::Live { session, quoted, partitioned } => Ok(RowSide::Live(Box::new(LiveRows {
+            Place::Live { session, from } => Ok(RowSide::Live(Box::new(LiveRows {
                 session: *session,
                 name: self.name,
-                from: if partitioned { quoted } else { format!("ONLY {quoted}") },
+                from,
                 filter: self.filter,
-                columns: common.columns.iter().map(|column| quote_identifier(column)).collect(),
+                columns: columns.iter().map(|column| quote_identifier(column)).collect(),
                 key: key.to_vec(),
                 encoding: encoding.to_owned(),
             }))),
@@ -179,7 +236,7 @@ impl TableSide {
                 let mut tables = Vec::with_capacity(blocks.len());
                 for (dump_id, block) in blocks {
                     let Some(plan) = plans.get(&dump_id) else { continue };
-                    let (form, orders) = (form(plan, common, key, &self.name)?, orders(plan.order.clone()));
+                    let (form, orders) = (form(plan, &columns, key, &self.name)?, orders(plan.order.clone()));
                     tables.push(StoredTable { block, form, orders });
                 }
                 Ok(RowSide::Stored(StoredRows { archive: head.archive, tables, jobs }))
@@ -193,7 +250,7 @@ fn orders(recorded: Option<ColumnOrder>) -> RowOrders {
 }
 
 /// Where the compared columns stand in a stored table's rows.
-fn form(plan: &TablePlan, common: &Common, key: &[usize], table: &str) -> Result<RowForm, CompareError> {
+fn form(plan: &TablePlan, columns: &[String], key: &[usize], table: &str) -> Result<RowForm, CompareError> {
     let own = plan.columns.as_deref().map(columns_of_list).unwrap_or_default();
     let place = |column: &String| {
         own.iter().position(|one| one == column).ok_or_else(|| CompareError::UnknownColumn {
@@ -202,7 +259,7 @@ fn form(plan: &TablePlan, common: &Common, key: &[usize], table: &str) -> Result
             columns: own.clone(),
         })
     };
-    let columns: Vec<usize> = common.columns.iter().map(place).collect::<Result<_, _>>()?;
+    let columns: Vec<usize> = columns.iter().map(place).collect::<Result<_, _>>()?;
     let key = key.iter().filter_map(|place| columns.get(*place).copied()).collect();
     Ok(RowForm { width: own.len(), key, columns })
 }

@@ -12,6 +12,10 @@ pub struct TableForm {
     pub quoted: String,
     /// It is partitioned: its rows are its partitions'.
     pub partitioned: bool,
+    /// Its partitions that hold rows here, quoted, where others are foreign tables.
+    pub partitions: Vec<String>,
+    /// Its partitions that are foreign tables, quoted.
+    pub foreign_partitions: Vec<String>,
     /// The columns that COPY gives, in their order: generated ones are left out.
     pub columns: Vec<String>,
     /// Its keys, the primary one first, then those with fewer columns: every row has one, and no other row has it.
@@ -48,6 +52,8 @@ pub async fn table_form(session: &Session, schema: &str, name: &str) -> Result<O
         oid,
         quoted: row.get(1),
         partitioned: row.get(2),
+        partitions: Vec::new(),
+        foreign_partitions: Vec::new(),
         columns: row.get(3),
         keys: Vec::new(),
         no_keys: Vec::new(),
@@ -55,6 +61,19 @@ pub async fn table_form(session: &Session, schema: &str, name: &str) -> Result<O
         row_security: row.get(5),
         estimated_rows: row.get::<_, Option<i64>>(6).map(i64::unsigned_abs),
     };
+    if table.partitioned {
+        let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind = 'f' \
+                   FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) p \
+                   JOIN pg_catalog.pg_class c ON c.oid = p.relid \
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE c.relkind IN ('r', 'f') ORDER BY 1";
+        let leaves = session.query("reading a table's partitions", sql, &[&oid]).await?;
+        let (foreign, own): (Vec<_>, Vec<_>) = leaves.iter().partition(|leaf| leaf.get(1));
+        if !foreign.is_empty() {
+            table.partitions = own.iter().map(|leaf| leaf.get(0)).collect();
+            table.foreign_partitions = foreign.iter().map(|leaf| leaf.get(0)).collect();
+        }
+    }
     let sql = "SELECT ic.relname::text, \
                  ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth) \
                        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \

@@ -16,11 +16,20 @@ use super::{live, point};
 use crate::support;
 
 fn how() -> HowRows {
-    HowRows { key: None, limit: 100, values: true, memory_bytes: 64 << 20, directory: std::env::temp_dir(), jobs: 2 }
+    HowRows {
+        key: None,
+        renamed: Vec::new(),
+        limit: 100,
+        values: true,
+        memory_bytes: 64 << 20,
+        directory: std::env::temp_dir(),
+        jobs: 2,
+        lock_wait: super::LOCK_WAIT,
+    }
 }
 
-fn table(point: &PointId, against: Against, table: &str) -> CompareRowsOptions {
-    CompareRowsOptions { point: point.clone(), against, table: table.parse().unwrap(), how: how() }
+pub(super) fn table(point: &PointId, against: Against, table: &str) -> CompareRowsOptions {
+    CompareRowsOptions { point: point.clone(), against, table: table.parse().unwrap(), now_named: None, how: how() }
 }
 
 async fn pair(cluster: &Cluster, database: &str, one: &str, other: &str) -> RowsReport {
@@ -31,12 +40,12 @@ async fn pair(cluster: &Cluster, database: &str, one: &str, other: &str) -> Rows
     compare_tables(&progress, &CancellationToken::new(), &options).await.unwrap()
 }
 
-fn counts(equal: u64, missing: u64, changed: u64, new: u64) -> Option<RowCounts> {
+pub(super) fn counts(equal: u64, missing: u64, changed: u64, new: u64) -> Option<RowCounts> {
     Some(RowCounts { equal, missing, changed, new })
 }
 
 /// One line a row: how, key, columns, values then and now.
-fn lines(report: &RowsReport) -> Vec<String> {
+pub(super) fn lines(report: &RowsReport) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "NULL".to_owned());
     report
         .rows
@@ -52,7 +61,7 @@ fn lines(report: &RowsReport) -> Vec<String> {
         .collect()
 }
 
-async fn refused(context: &Context, options: &CompareRowsOptions) -> CompareError {
+pub(super) async fn refused(context: &Context, options: &CompareRowsOptions) -> CompareError {
     match compare_rows(context, options).await {
         Err(Error::Compare(error)) => error,
         other => panic!("{other:?}"),
@@ -199,7 +208,8 @@ async fn names_are_found_or_refused_with_reasons() {
     let ambiguous = asked("orders").await;
     assert!(ambiguous.to_string().contains("public.orders, s.orders"), "{ambiguous}");
     let gone = asked("gone").await;
-    assert!(matches!(&gone, CompareError::UnknownTable { place, .. } if place.contains("postgresql://")), "{gone}");
+    assert!(matches!(&gone, CompareError::NotThere { place, .. } if place.contains("postgresql://")), "{gone}");
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
     assert!(matches!(asked("other").await, CompareError::NothingInCommon { .. }));
     let mut source = support::source(&cluster, "shop");
     source.settings = holdpoint_postgres::ConnectionSettings::resolve(
@@ -264,57 +274,48 @@ async fn a_pair_is_read_at_one_instant() {
         "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY);
          INSERT INTO a SELECT generate_series(1, 20000); INSERT INTO b SELECT generate_series(1, 20000);",
     );
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    let handle = tokio::runtime::Handle::current();
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut next = 20_001;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                cluster.psql(
-                    "shop",
-                    &format!("BEGIN; INSERT INTO a VALUES ({next}); INSERT INTO b VALUES ({next}); COMMIT"),
-                );
-                next += 1;
-            }
-            next - 20_001
-        });
-        for _ in 0..8 {
-            let report = tokio::task::block_in_place(|| handle.block_on(pair(&cluster, "shop", "a", "b")));
-            assert!(report.equal, "{report:#?}");
-        }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(writer.join().unwrap() > 3);
+    let write = |nth| {
+        let next = 20_001 + nth;
+        format!("BEGIN; INSERT INTO a VALUES ({next}); INSERT INTO b VALUES ({next}); COMMIT")
+    };
+    let runtime = tokio::runtime::Handle::current();
+    super::beside_a_writer(&cluster, &write, &mut || {
+        let report = tokio::task::block_in_place(|| runtime.block_on(pair(&cluster, "shop", "a", "b")));
+        assert!(report.equal, "{report:#?}");
     });
 }
 
-/// A million rows in a few megabytes: what does not fit goes to the disk, and is gone afterwards.
+/// So little that a part by itself is too large, and is divided again.
+const LITTLE: usize = 200_000;
+
+/// What does not fit into memory goes to the disk, and is gone afterwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_million_rows_in_little_memory() {
+async fn many_rows_in_little_memory() {
     let cluster = Cluster::start(ClusterOptions::major(18));
     cluster.create_database("shop");
     cluster.psql(
         "shop",
         "CREATE TABLE big (id int PRIMARY KEY, t text);
-         INSERT INTO big SELECT i, md5(i::text) FROM generate_series(1, 1000000) i;",
+         INSERT INTO big SELECT i, md5(i::text) FROM generate_series(1, 200000) i;",
     );
     let place = support::place("shop").await;
     let context = &place.context;
     let made = point(context, &cluster, "shop", 1).await;
     cluster.psql(
         "shop",
-        "DELETE FROM big WHERE id % 100000 = 17; UPDATE big SET t = 'x' WHERE id % 1000 = 0;
+        "DELETE FROM big WHERE id % 20000 = 17; UPDATE big SET t = 'x' WHERE id % 1000 = 0;
          INSERT INTO big SELECT i, 'new' FROM generate_series(1000001, 1000500) i;",
     );
     let directory = tempfile::tempdir().unwrap();
     let mut options = table(&made, live(&cluster, "shop"), "big");
     options.how.directory = directory.path().to_owned();
-    options.how.memory_bytes = 1 << 20;
+    options.how.memory_bytes = LITTLE;
     options.how.limit = 7;
     let found = compare_rows(context, &options).await.unwrap();
-    assert_eq!(found.counts, counts(998_990, 10, 1000, 500));
+    assert_eq!(found.counts, counts(199_790, 10, 200, 500));
     // 40 bytes a row and side, but for what the memory holds; so many rows need a second division.
-    assert!(found.spilled_bytes > 70_000_000, "{}", found.spilled_bytes);
-    assert!(found.most_held_bytes <= 2 << 20, "{}", found.most_held_bytes);
+    assert!(found.spilled_bytes > 31_000_000, "{}", found.spilled_bytes);
+    assert!(found.most_held_bytes <= 2 * LITTLE as u64, "{}", found.most_held_bytes);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     let kinds: Vec<RowKind> = found.rows.iter().map(|row| row.change).collect();
     assert_eq!(kinds, [[RowKind::Missing; 7], [RowKind::Changed; 7], [RowKind::New; 7]].concat());
@@ -323,7 +324,7 @@ async fn a_million_rows_in_little_memory() {
     let in_memory = compare_rows(context, &options).await.unwrap();
     assert_eq!((in_memory.spilled_bytes, in_memory.counts), (0, found.counts));
     assert_eq!(in_memory.rows, found.rows, "the same rows are listed, however much memory there is");
-    options.how.memory_bytes = 1 << 20;
+    options.how.memory_bytes = LITTLE;
     options.how.directory = "/proc".into();
     let no_room = compare_rows(context, &options).await.unwrap_err();
     assert_eq!(no_room.kind(), ErrorKind::Internal, "{no_room}");
