@@ -103,7 +103,8 @@ fn what_cannot_be_compared_is_refused_with_its_reason() {
     let scene = Scene::local();
     let none = scene.place.holdpoint(&["compare", "--json"]).ended_with(6).failure();
     assert!(none.told.contains("there is none yet"), "{none:?}");
-    scene.place.backup();
+    scene.place.holdpoint(&["backup", "--exclude-table-data", "shop.events"]).ended_with(0);
+    let part = scene.place.points().remove(0);
     scene.sql("CREATE TABLE shop.no_key (a int)");
     scene.place.backup();
     let before = scene.before();
@@ -115,6 +116,7 @@ fn what_cannot_be_compared_is_refused_with_its_reason() {
     assert!(refused(&["--rows", "no_key"], 2).hint.contains("--key"));
     assert!(refused(&["--rows", "orders", "--key", "idd"], 2).hint.contains("id, customer"));
     assert_eq!(refused(&["--against", "shop_old"], 2).kind, "usage");
+    assert!(refused(&[&part, "--rows", "events"], 6).told.contains("holds no rows of shop.events"));
     assert_eq!(refused(&["20200101T000000Z-aaaa"], 6).kind, "not_found");
     assert_eq!(refused(&["--key", "id"], 2).kind, "usage");
     for words in [
@@ -126,6 +128,37 @@ fn what_cannot_be_compared_is_refused_with_its_reason() {
         &["--quick=0"],
     ] {
         refused(words, 2);
+    }
+    scene.assert_untouched(&before);
+}
+
+/// A restore point, or any database by its URL: the other side is what a person names.
+#[test]
+fn the_other_side_is_a_point_or_a_database() {
+    let mut scene = Scene::on_s3();
+    scene.place.backup();
+    scene.place.prove();
+    let then = scene.place.points().remove(0);
+    let copy = scene.empty_database();
+    let url = scene.cluster.url(&copy);
+    scene.place.holdpoint(&["restore", "--from", "latest", "--into", &url]).ended_with(0);
+    changed(&scene);
+    scene.place.backup();
+    let now = scene.place.points().into_iter().find(|id| *id != then).unwrap();
+    scene.place.set("COPY_URL", &url);
+    let before = scene.before();
+    let compared = |words: &[&str], code| {
+        scene.place.holdpoint(&[&["compare", &then], words, &["--json"]].concat()).ended_with(code).json()
+    };
+    let points = compared(&["--against", &now], 15);
+    assert_eq!(names(&points["tables"]["differences"], "table"), ["shop.events", "shop.orders", "shop.products"]);
+    assert_eq!((&points["now"]["kind"], &points["now"]["name"]), (&"restore_point".into(), &now.as_str().into()));
+    let rows = compared(&["--against", &now, "--rows", "events"], 15);
+    assert_eq!((rows["counts"]["missing"].as_u64(), rows["counts"]["new"].as_u64()), (Some(2), Some(1)), "{rows:#}");
+    compared(&["--against", &then], 0);
+    for database in [url.as_str(), "env:COPY_URL"] {
+        assert_eq!(compared(&["--against", database], 0)["now"]["kind"], "database");
+        assert_eq!(compared(&["--against", database, "--rows", "events"], 0)["counts"]["changed"], 0);
     }
     scene.assert_untouched(&before);
 }

@@ -9,7 +9,6 @@ pub mod backup;
 pub mod catalogue;
 pub mod compare;
 mod context;
-
 mod database_properties;
 pub mod doctor;
 mod error;

@@ -67,6 +67,11 @@ impl ContentsKeys {
         roots.into_iter().cloned().collect()
     }
 
+    /// All tables, also those whose rows were left out.
+    pub(super) fn tables(&self) -> Vec<Table> {
+        self.not_null.keys().cloned().collect()
+    }
+
     /// The columns of a partitioned table that hold data.
     pub(super) fn columns(&self, table: &Table) -> Vec<String> {
         self.partitioned.get(table).cloned().unwrap_or_default()

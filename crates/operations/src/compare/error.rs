@@ -28,6 +28,14 @@ pub enum CompareError {
         /// Tables whose names look like it.
         nearest: Vec<String>,
     },
+    /// The table is in the restore point, its rows are not.
+    #[error("{place} holds no rows of {table}")]
+    RowsLeftOut {
+        /// The table.
+        table: String,
+        /// Where it was looked for.
+        place: String,
+    },
     /// Several tables have the name.
     #[error("{table} may be any of {} in {place}", candidates.join(", "))]
     AmbiguousTable {
@@ -124,7 +132,7 @@ impl CompareError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownTable { .. } | Self::NotThere { .. } => ErrorKind::NotFound,
+            Self::UnknownTable { .. } | Self::NotThere { .. } | Self::RowsLeftOut { .. } => ErrorKind::NotFound,
             Self::Busy { .. } | Self::Locked { .. } => ErrorKind::Busy,
             Self::NoRoom { .. } => ErrorKind::Internal,
             _ => ErrorKind::Usage,
@@ -138,6 +146,9 @@ impl CompareError {
                 "see which tables differ: holdpoint compare".to_owned()
             }
             Self::UnknownTable { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
+            Self::RowsLeftOut { .. } => {
+                "they were left out when it was made; see what others were made of: holdpoint show POINT".to_owned()
+            }
             Self::AmbiguousTable { candidates, .. } => {
                 format!("name its schema: --rows {}", candidates.first().map_or("schema.table", String::as_str))
             }

@@ -85,8 +85,8 @@ impl Held {
         let watch = async {
             loop {
                 tokio::time::sleep(KEEP_ALIVE).await;
-                if let Err(lost) = self.snapshot.ping().await {
-                    return Error::from(lost);
+                if let Some(lost) = self.lost().await {
+                    return lost;
                 }
             }
         };
@@ -94,10 +94,16 @@ impl Held {
             outcome = work => match outcome {
                 Ok(done) => Ok(done),
                 // Without the snapshot others only say that there is none.
-                Err(error) => Err(self.snapshot.ping().await.err().map_or(error, Error::from)),
+                Err(error) => Err(self.lost().await.unwrap_or(error)),
             },
             lost = watch => Err(lost),
         }
+    }
+
+    /// How the connection was lost, where it is; a transaction that a statement's failure ended only repeats that.
+    async fn lost(&self) -> Option<Error> {
+        let failed = self.snapshot.ping().await.err()?;
+        (failed.sqlstate() != Some("25P02")).then(|| failed.into())
     }
 }
 

@@ -10,6 +10,7 @@ mod key;
 mod line_diff;
 mod live;
 mod objects;
+mod parts;
 mod read_plan;
 mod recorded;
 mod report;

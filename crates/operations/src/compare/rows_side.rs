@@ -109,7 +109,11 @@ impl TableSide {
         tables.extend(known.roots());
         tables.sort();
         tables.dedup();
-        let table = meant.find(&tables, &format!("restore point {point}"))?;
+        let place = format!("restore point {point}");
+        let table = meant.find(&tables, &place).map_err(|unknown| match meant.find(&known.tables(), &place) {
+            Ok((schema, name)) => CompareError::RowsLeftOut { table: qualified(Some(&schema), &name), place },
+            Err(_) => unknown,
+        })?;
         let plans: BTreeMap<i32, TablePlan> =
             contents.tables.into_iter().filter(|(_, plan)| known.belongs_to(&own(plan), &table)).collect();
         // Columns of partitions may stand in any order, but they are the same.

@@ -7,6 +7,7 @@ use holdpoint_core::progress::Phase;
 
 use super::live::Live;
 use super::objects::{self, Objects};
+use super::parts::Parts;
 use super::recorded::Recorded;
 use super::{Against, CompareOptions, CompareReport, LargeObjectDifferences, definitions, live, tables};
 use crate::{Context, Error, database_properties};
@@ -52,18 +53,17 @@ async fn with_live(
     options: &CompareOptions,
 ) -> Result<CompareReport, Error> {
     let expected = &then.expected;
-    let partial = !expected.manifest.options.is_empty();
+    let parts = Parts::of(&expected.manifest.options, &[]);
+    let mut notes = now.notes.clone();
     let mut found = objects::compare(
         Objects { recorded: &expected.objects, normal: &then.normal },
         Objects { recorded: &now.contents.objects, normal: &[] },
     );
     let mut sequences = compare_sequences(&expected.sequences, &now.contents.sequences);
-    if partial {
-        found.retain(|one| one.change != super::ObjectChange::Added);
-        sequences.retain(|one| one.expected.is_some());
-    }
+    parts.objects(&mut found);
+    parts.sequences(&mut sequences);
     if options.definitions && !found.is_empty() {
-        definitions::add(&mut found, &then.head(context).await?, &now.head);
+        notes.extend(definitions::add(&mut found, &then.head(context).await?, &now.head));
     }
     let manifest = &expected.manifest;
     let properties = database_properties::compare(
@@ -81,9 +81,9 @@ async fn with_live(
         large_objects: now.large_objects.as_ref().map_or_else(LargeObjectDifferences::default, |found| {
             large_objects(compare_large_objects(&expected.large_objects, found))
         }),
-        properties: if partial { Vec::new() } else { properties },
+        properties: if parts.any() { Vec::new() } else { properties },
         not_read: now.not_read.clone(),
-        notes: now.notes.clone(),
+        notes,
         took_ms: 0,
     })
 }
@@ -99,13 +99,18 @@ async fn with_point(
         Objects { recorded: &was.objects, normal: &then.normal },
         Objects { recorded: &is.objects, normal: &now.normal },
     );
-    if options.definitions && !found.is_empty() {
-        definitions::add(&mut found, &then.head(context).await?, &now.head(context).await?);
-    }
+    let parts = Parts::of(&was.manifest.options, &is.manifest.options);
+    let mut tables = tables::compare(&then.tables(), &now.tables_beside(then));
+    let mut sequences = compare_sequences(&was.sequences, &is.sequences);
+    parts.tables(&mut tables, is.manifest.id.as_str());
+    parts.objects(&mut found);
+    parts.sequences(&mut sequences);
     let mut notes = Vec::new();
-    if was.manifest.options != is.manifest.options {
-        notes.push("the restore points hold different parts of the database".to_owned());
+    if options.definitions && !found.is_empty() {
+        notes.extend(definitions::add(&mut found, &then.head(context).await?, &now.head(context).await?));
     }
+    let left_out =
+        || format!("what {} leaves out, which holds {}", is.manifest.id, part_of_the_database(&is.manifest.options));
     if was.manifest.client_major != is.manifest.client_major {
         notes.push(format!(
             "definitions were written by pg_dump {} and {}: some may differ in form alone",
@@ -116,16 +121,24 @@ async fn with_point(
         then: then.side(),
         now: now.side(),
         equal: false,
-        tables: tables::compare(&then.tables(), &now.tables_beside(then)),
+        tables,
         objects_compared: objects::count(&was.objects),
         objects: found,
-        sequences: compare_sequences(&was.sequences, &is.sequences),
-        large_objects: large_objects(compare_large_objects(&was.large_objects, &is.large_objects)),
-        properties: database_properties::compare(
-            (&was.manifest.database_properties, &was.manifest.extensions),
-            (&is.manifest.database_properties, &is.manifest.extensions),
-        ),
-        not_read: Vec::new(),
+        sequences,
+        large_objects: if parts.any() {
+            LargeObjectDifferences::default()
+        } else {
+            large_objects(compare_large_objects(&was.large_objects, &is.large_objects))
+        },
+        properties: if parts.any() {
+            Vec::new()
+        } else {
+            database_properties::compare(
+                (&was.manifest.database_properties, &was.manifest.extensions),
+                (&is.manifest.database_properties, &is.manifest.extensions),
+            )
+        },
+        not_read: parts.now().then(left_out).into_iter().collect(),
         notes,
         took_ms: 0,
     })
@@ -150,14 +163,16 @@ fn is_equal(report: &CompareReport) -> bool {
         && report.not_read.is_empty()
 }
 
+fn part_of_the_database(options: &[String]) -> String {
+    format!("a part of the database ({})", options.join(" "))
+}
+
 fn notes(then: &Recorded) -> Vec<String> {
     let mut notes = Vec::new();
     let manifest = &then.expected.manifest;
     if !manifest.options.is_empty() {
-        notes.push(format!(
-            "the restore point holds a part of the database ({}): nothing else was compared",
-            manifest.options.join(" ")
-        ));
+        let part = part_of_the_database(&manifest.options);
+        notes.push(format!("the restore point holds {part}: nothing else was compared"));
     }
     if !then.proven {
         notes.push(

@@ -1,6 +1,7 @@
 //! Comparing restore points with live databases and with each other.
 
 mod disturbed;
+mod parts;
 mod rows;
 mod rows_elsewhere;
 mod whole;

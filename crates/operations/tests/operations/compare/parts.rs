@@ -1,0 +1,82 @@
+//! Restore points that hold a part of a database, and definitions that hold secrets.
+
+use holdpoint_operations::backup::{BackupOptions, backup};
+use holdpoint_operations::compare::{Against, CompareError, ObjectChange, TableChange, TableDifference};
+use holdpoint_operations::{Context, ErrorKind};
+use holdpoint_postgres::programs::DumpSelection;
+use holdpoint_testkit::{Cluster, ClusterOptions};
+
+use super::rows::{refused, table};
+use super::{compared, live, point};
+use crate::support;
+
+/// What a restore point leaves out is not called gone, added, or equal.
+#[tokio::test(flavor = "multi_thread")]
+async fn points_that_hold_different_parts() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (1), (2);
+         CREATE TABLE log (id int PRIMARY KEY); INSERT INTO log VALUES (1), (2), (3); SELECT lo_from_bytea(4711, 'x');",
+    );
+    let place = support::place("shop").await;
+    let context = &place.context;
+    let whole = point(context, &cluster, "shop", 1).await;
+    let selection = DumpSelection { exclude_table_data: vec!["public.log".to_owned()], ..DumpSelection::default() };
+    let options = BackupOptions { selection, ..support::backup_options() };
+    let part = async |seed| {
+        let context = Context { seed, ..context.clone() };
+        backup(&context, &support::source(&cluster, "shop"), &options).await.unwrap().manifest.id
+    };
+    let (one, other) = (part(2).await, part(3).await);
+    let lacking = compared(context, &whole, Against::Point(one.clone())).await;
+    let told = |one: &TableDifference| (one.table.clone(), one.change, one.rows_then, one.rows_now);
+    let differences: Vec<_> = lacking.tables.differences.iter().map(told).collect();
+    assert_eq!(differences, [("public.log".to_owned(), TableChange::NotCompared, Some(3), None)]);
+    assert!(lacking.tables.differences[0].why.as_ref().unwrap().contains(one.as_str()), "{lacking:#?}");
+    assert_eq!((lacking.objects.len(), lacking.large_objects.gone), (0, 0), "{lacking:#?}");
+    assert!(!lacking.equal && lacking.not_read[0].contains("log"), "{lacking:#?}");
+    for against in [Against::Point(whole), Against::Point(other), live(&cluster, "shop")] {
+        let report = compared(context, &one, against).await;
+        assert!(report.equal, "{report:#?}");
+        assert!(report.notes.iter().any(|note| note.contains("nothing else was compared")), "{:?}", report.notes);
+    }
+    let no_rows = refused(context, &table(&one, live(&cluster, "shop"), "log")).await;
+    assert!(matches!(&no_rows, CompareError::RowsLeftOut { table, .. } if table == "public.log"), "{no_rows}");
+    assert_eq!((no_rows.kind(), no_rows.hint().is_some()), (ErrorKind::NotFound, true));
+}
+
+/// That a password changed is told, neither the old nor the new one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_show_no_password() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w OPTIONS (token 'secret-1');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (password 'secret-2');
+         CREATE SUBSCRIPTION sub CONNECTION 'dbname=x password=secret-3' PUBLICATION p WITH (connect = false);
+         CREATE VIEW shown AS SELECT 1 AS a;",
+    );
+    let place = support::place("shop").await;
+    let made = point(&place.context, &cluster, "shop", 1).await;
+    cluster.psql(
+        "shop",
+        "ALTER SERVER far OPTIONS (SET token 'secret-4'); ALTER USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (SET password 'secret-5');
+         ALTER SUBSCRIPTION sub CONNECTION 'dbname=x password=secret-6'; CREATE OR REPLACE VIEW shown AS SELECT 2 AS a;",
+    );
+    let report = compared(&place.context, &made, live(&cluster, "shop")).await;
+    assert!(!format!("{report:?}").contains("secret"), "{report:#?}");
+    let shown: Vec<(bool, bool)> = ["SERVER far", "SUBSCRIPTION sub", "USER MAPPING", "VIEW public.shown"]
+        .iter()
+        .map(|name| report.objects.iter().find(|one| one.object.starts_with(name)).unwrap_or_else(|| panic!("{name}")))
+        .map(|one| (one.change == ObjectChange::Definition, one.definition.is_some()))
+        .collect();
+    assert_eq!(shown, [(true, false), (true, false), (true, false), (true, true)], "{:#?}", report.objects);
+    assert!(report.notes.iter().any(|note| note.contains("may hold passwords")), "{:?}", report.notes);
+    // Without a change there is nothing to hide.
+    let made = point(&place.context, &cluster, "shop", 2).await;
+    let same = compared(&place.context, &made, live(&cluster, "shop")).await;
+    assert!(same.equal && !same.notes.iter().any(|note| note.contains("passwords")), "{same:#?}");
+}
