@@ -10,13 +10,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("holdpoint-core", &[]),
     ("holdpoint-process", &[]),
     ("holdpoint-archive", &[]),
+    ("holdpoint-review", &["core"]),
     ("holdpoint-postgres", &["core", "process"]),
     ("holdpoint-repository", &["core"]),
     ("holdpoint-rds", &["core"]),
     ("holdpoint-engine", &["core", "archive", "postgres", "repository"]),
     ("holdpoint-operations", &["core", "archive", "postgres", "repository", "engine", "rds"]),
-    ("holdpoint-guard", &["core", "process", "archive", "postgres", "repository", "engine", "rds", "operations"]),
-    ("holdpoint", &["core", "process", "archive", "postgres", "repository", "engine", "rds", "operations", "guard"]),
+    (
+        "holdpoint-guard",
+        &["core", "process", "archive", "postgres", "repository", "engine", "rds", "operations", "review"],
+    ),
+    (
+        "holdpoint",
+        &["core", "process", "archive", "postgres", "repository", "engine", "rds", "operations", "review", "guard"],
+    ),
     ("holdpoint-testkit", &[]),
     ("holdpoint-tests", &["testkit"]),
 ];

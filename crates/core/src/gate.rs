@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::PointId;
 use crate::verification::{Level, Standing};
 
-/// What the gate asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the gate asks of a restore point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// The level that a restore point must be proven at, or above.
     pub level: Level,

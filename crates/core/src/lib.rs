@@ -19,6 +19,7 @@ pub mod name;
 pub mod progress;
 pub mod quantity;
 pub mod relation_name;
+pub mod risk;
 pub mod secret;
 pub mod selector;
 pub mod verification;

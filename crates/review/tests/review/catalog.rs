@@ -1,0 +1,120 @@
+//! What a catalog adds, where no server is needed to see it.
+
+use holdpoint_review::{
+    Catalog, Column, Dialect, ForeignKey, KeyAction, Loss, MigrationSql, ObjectName, Relation, RelationKind,
+    ResolvedReview, ReviewOptions, RiskClass, Through, review_against,
+};
+
+fn name(text: &str) -> ObjectName {
+    let (schema, name) = text.split_once('.').expect("a schema");
+    ObjectName::qualified(schema, name)
+}
+
+fn table(text: &str, bytes: u64) -> Relation {
+    Relation {
+        name: name(text),
+        kind: RelationKind::Table,
+        owner: "ann".into(),
+        bytes: Some(bytes),
+        rows: Some(1000.0),
+        columns: vec![Column { name: "a".into(), type_name: "character varying(10)".into() }],
+        parents: Vec::new(),
+        default_partition: false,
+        indexes: Vec::new(),
+    }
+}
+
+fn key(child: &str, parent: &str, on_delete: KeyAction) -> ForeignKey {
+    ForeignKey {
+        name: format!("{child}_fkey"),
+        table: name(child),
+        parent: name(parent),
+        columns: vec!["p".into()],
+        parent_columns: vec!["id".into()],
+        on_delete,
+        on_update: KeyAction::NoAction,
+    }
+}
+
+fn catalog() -> Catalog {
+    Catalog {
+        search_path: vec!["public".into()],
+        relations: vec![
+            table("public.a", 1 << 30),
+            table("public.b", 100),
+            table("public.c", 100),
+            table("s.lonely", 5),
+        ],
+        foreign_keys: vec![
+            key("public.b", "public.a", KeyAction::Cascade),
+            key("public.c", "public.b", KeyAction::SetNull),
+            // A circle must not keep it busy for ever.
+            key("public.a", "public.c", KeyAction::Cascade),
+        ],
+        ..Catalog::default()
+    }
+}
+
+fn against(sql: &str) -> ResolvedReview {
+    let file = MigrationSql::new("m.sql", sql, Dialect::Driver);
+    review_against(&[file], &ReviewOptions::default(), &catalog())
+}
+
+fn told(resolved: &ResolvedReview) -> Vec<(String, Loss)> {
+    resolved.tables.iter().map(|table| (table.table.name.clone(), table.loss)).collect()
+}
+
+#[test]
+fn cascades_are_followed_to_their_end() {
+    let resolved = against("delete from a");
+    let tables = told(&resolved);
+    assert_eq!(tables.len(), 3, "{tables:?}");
+    assert!(tables.contains(&("b".into(), Loss::AllRows)) && tables.contains(&("c".into(), Loss::SomeRows)));
+    let b = resolved.tables.iter().find(|table| table.table.name == "b").expect("b");
+    assert_eq!(b.through, Some(Through::ForeignKey("public.b_fkey".into())));
+    assert_eq!((b.bytes, b.rows), (Some(100), Some(1000)));
+    assert_eq!(told(&against("truncate c cascade")).len(), 3, "the circle is one");
+}
+
+#[test]
+fn everything_means_everything() {
+    let resolved = against("select unknown_function()");
+    assert!(resolved.everything_at_risk);
+    assert_eq!(resolved.tables.len(), 4);
+    let resolved = against("drop server x cascade");
+    assert!(resolved.everything_at_risk && resolved.tables.len() == 4);
+}
+
+#[test]
+fn a_name_outside_the_search_path_is_looked_for_everywhere() {
+    assert_eq!(told(&against("delete from lonely")), [("lonely".into(), Loss::AllRows)]);
+    assert_eq!(against("delete from nowhere").unresolved, [ObjectName::unqualified("nowhere")]);
+    assert!(against("drop table if exists nowhere").unresolved.is_empty());
+    assert_eq!(told(&against("set search_path to s; delete from lonely")), [("lonely".into(), Loss::AllRows)]);
+}
+
+#[test]
+fn small_tables_are_no_risk_by_their_locks() {
+    let risks = |sql: &str| against(sql).review.risks();
+    assert!(risks("alter table a add x uuid default gen_random_uuid()").contains(&RiskClass::RewritesTable));
+    assert_eq!(risks("alter table b add x uuid default gen_random_uuid()"), [RiskClass::Additive]);
+    assert!(risks("drop table b").contains(&RiskClass::DestroysData), "its data are no smaller a loss");
+}
+
+#[test]
+fn types_decide_about_rewrites() {
+    let kept = against("alter table a alter a type text");
+    assert!(kept.tables.is_empty() && !kept.review.risks().contains(&RiskClass::RewritesTable), "{kept:#?}");
+    let cut = against("alter table a alter a type varchar(5)");
+    assert!(
+        cut.review.risks().contains(&RiskClass::DestroysData) && cut.review.risks().contains(&RiskClass::RewritesTable)
+    );
+}
+
+#[test]
+fn a_catalog_without_a_field_is_read() {
+    let catalog: Catalog = serde_json::from_str(r#"{"search_path": ["public"]}"#).expect("an offline catalog");
+    assert!(catalog.relations.is_empty());
+    let text = serde_json::to_string(&self::catalog()).expect("it is written");
+    assert_eq!(serde_json::from_str::<Catalog>(&text).expect("it is read"), self::catalog());
+}
