@@ -37,10 +37,10 @@ with namespaces as (
          case r.relkind when 'v' then 'view' when 'm' then 'materialized_view' else 'rule' end, r.nspname::text, r.relname::text, null
   from pg_catalog.pg_rewrite w join relations r on r.oid = w.ev_class
   union all
-  -- A generated column goes with what its expression needs; another default alone does not take its column along.
-  select 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 'table', r.nspname::text, r.relname::text, a.attname::text
+  -- A generated column goes with what its expression needs; another default alone goes, and its column stays.
+  select 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, case when a.attgenerated <> '' then 'table' else 'other' end, r.nspname::text, r.relname::text, a.attname::text
   from pg_catalog.pg_attrdef d join relations r on r.oid = d.adrelid
-  join attributes a on a.attrelid = d.adrelid and a.attnum = d.adnum and a.attgenerated <> ''
+  join attributes a on a.attrelid = d.adrelid and a.attnum = d.adnum
   union all
   select 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, 'constraint', r.nspname::text, r.relname::text, k.conname::text
   from pg_catalog.pg_constraint k join relations r on r.oid = k.conrelid

@@ -4,8 +4,8 @@ use crate::batch::Batch;
 use crate::resolve::{Through, World, put, run};
 use crate::syntax::Reader;
 use crate::{
-    Catalog, Event, Finding, KeyAction, Kind, Loss, Made, ObjectClass, ObjectName, Reach, Relation, RelationKind, Role,
-    TableAtRisk, Touch, Within,
+    Catalog, Event, Finding, KeyAction, Kind, LockMode, Loss, Made, ObjectClass, ObjectName, Reach, Relation,
+    RelationKind, Role, TableAtRisk, TableLock, Touch, Within,
 };
 
 /// What is reached from one finding.
@@ -13,6 +13,8 @@ pub(super) struct Closure<'a> {
     pub(super) catalog: &'a Catalog,
     world: World<'a>,
     pub(super) tables: Vec<TableAtRisk>,
+    /// The locks on what is reached.
+    pub(super) locks: Vec<TableLock>,
     pub(super) unresolved: Vec<ObjectName>,
     pub(super) findings: Vec<Finding>,
     line: u32,
@@ -36,13 +38,20 @@ pub(crate) fn at_risk(relation: &Relation, loss: Loss, columns: Vec<String>, thr
 
 impl<'a> Closure<'a> {
     pub(super) fn new(world: World<'a>, line: u32, within: Vec<Within>) -> Self {
-        let (tables, unresolved, findings, seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { catalog: world.catalog, world, tables, unresolved, findings, line, within, seen }
+        let (tables, locks, unresolved) = (Vec::new(), Vec::new(), Vec::new());
+        let (findings, seen) = (Vec::new(), Vec::new());
+        Self { catalog: world.catalog, world, tables, locks, unresolved, findings, line, within, seen }
     }
 
     pub(super) fn risk(&mut self, relation: &Relation, loss: Loss, columns: &[String], through: Option<Through>) {
         if relation.kind != RelationKind::View && relation.kind != RelationKind::MaterializedView {
             put(&mut self.tables, at_risk(relation, loss, columns.to_vec(), through));
+        }
+    }
+
+    pub(super) fn lock(&mut self, relation: &Relation, mode: LockMode) {
+        if relation.kind != RelationKind::Sequence {
+            self.locks.push(TableLock { table: relation.name.clone(), mode });
         }
     }
 
@@ -134,6 +143,7 @@ impl<'a> Closure<'a> {
     /// Rows of a relation are changed: with them those that refer to them, and what triggers and rules do.
     fn write(&mut self, relation: &Relation, event: Event, loss: Loss, columns: &[String], through: Option<Through>) {
         let before = self.seen.contains(&(relation.name.clone(), event));
+        self.lock(relation, LockMode::RowExclusive);
         // Columns that are computed change along, and rows move between partitions as wholes.
         let moves = !relation.parents.is_empty() || relation.kind == RelationKind::PartitionedTable;
         let all = if moves { Vec::new() } else { self.catalog.with_generated(&relation.name, columns) };
@@ -190,6 +200,7 @@ impl<'a> Closure<'a> {
         }
         self.seen.push((relation.name.clone(), Event::Truncate));
         self.risk(relation, Loss::AllRows, &[], through);
+        self.lock(relation, LockMode::AccessExclusive);
         if restart {
             let owned = |one: &&crate::Dependency| {
                 one.automatic && one.dependent.class == ObjectClass::Sequence && one.on.name == relation.name

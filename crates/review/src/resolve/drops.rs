@@ -2,12 +2,21 @@
 
 use crate::resolve::Through;
 use crate::resolve::closure::Closure;
-use crate::{Finding, Kind, Loss, ObjectClass, ObjectName, Relation, RelationKind, Target, Thing};
+use crate::{Finding, Kind, LockMode, Loss, ObjectClass, ObjectName, Relation, RelationKind, Target, Thing};
 
 impl Closure<'_> {
     /// A relation is dropped.
     pub(super) fn drop_relation(&mut self, relation: &Relation, cascade: bool) {
         self.risk(relation, Loss::Tables, &[], None);
+        self.lock(relation, LockMode::AccessExclusive);
+        let catalog = self.catalog;
+        for parent in relation.parents.iter().filter_map(|parent| catalog.relation(parent)) {
+            if parent.kind == RelationKind::PartitionedTable {
+                self.lock(parent, LockMode::AccessExclusive);
+                let default = |one: &&Relation| one.default_partition && one.parents.contains(&parent.name);
+                catalog.relations.iter().filter(default).for_each(|one| self.lock(one, LockMode::AccessExclusive));
+            }
+        }
         let class = match relation.kind {
             RelationKind::View => ObjectClass::View,
             RelationKind::MaterializedView => ObjectClass::MaterializedView,
@@ -49,7 +58,16 @@ impl Closure<'_> {
     }
 
     fn goes(&mut self, thing: &Thing, with: &ObjectName) {
+        if thing.class == ObjectClass::Function {
+            return self.goes_without(&thing.name);
+        }
         let Some(relation) = self.catalog.relation(&thing.name) else { return };
+        if matches!(
+            thing.class,
+            ObjectClass::Table | ObjectClass::View | ObjectClass::MaterializedView | ObjectClass::Other
+        ) {
+            self.lock(relation, LockMode::AccessExclusive);
+        }
         let through = (relation.name != *with).then(|| Through::DependsOn(with.clone()));
         match (thing.class, &thing.column) {
             (ObjectClass::Table, None) => self.risk(relation, Loss::Tables, &[], through),
@@ -62,6 +80,16 @@ impl Closure<'_> {
             }
             (ObjectClass::Sequence, _) => self.risk(relation, Loss::Position, &[], through),
             _ => {}
+        }
+    }
+
+    /// Triggers go with their function, and their tables are locked for it.
+    fn goes_without(&mut self, function: &ObjectName) {
+        let catalog = self.catalog;
+        for trigger in catalog.triggers.iter().filter(|trigger| trigger.function == *function) {
+            if let Some(table) = catalog.relation(&trigger.table) {
+                self.lock(table, LockMode::AccessExclusive);
+            }
         }
     }
 
@@ -81,6 +109,7 @@ impl Closure<'_> {
                     let inside = |one: &&Relation| one.name.schema.as_deref() == Some(schema.name.as_str());
                     for relation in catalog.relations.iter().filter(inside) {
                         self.risk(relation, Loss::Tables, &[], Some(Through::Schema(schema.name.clone())));
+                        self.lock(relation, LockMode::AccessExclusive);
                     }
                     let name = ObjectName { schema: None, name: schema.name.clone() };
                     self.dropped(&Thing { class: ObjectClass::Schema, name, column: None }, true);
@@ -124,6 +153,14 @@ impl Closure<'_> {
         things.dedup();
         for thing in things {
             self.dropped(&thing, target.cascade);
+        }
+        if target.class == ObjectClass::Function && target.cascade {
+            let catalog = self.catalog;
+            for trigger in &catalog.triggers {
+                if self.means(&target.name, &trigger.function) {
+                    self.goes_without(&trigger.function);
+                }
+            }
         }
         if target.class == ObjectClass::Sequence {
             let name = target.before.as_ref().unwrap_or(&target.name);

@@ -1,12 +1,9 @@
 //! The locks that a statement takes on tables it does not name.
 
-use crate::{
-    Catalog, Event, Finding, Kind, LockMode, Loss, Made, ObjectClass, ObjectName, Reach, Relation, RelationKind,
-    TableLock,
-};
+use crate::{Catalog, Event, Finding, Kind, LockMode, Made, ObjectClass, ObjectName, Reach, Relation, TableLock};
 
 /// All locks of a finding, by the catalog's names, each table once with its strongest mode.
-pub(super) fn of(finding: &Finding, catalog: &Catalog) -> Vec<TableLock> {
+pub(super) fn of(finding: &Finding, catalog: &Catalog, reached: &[TableLock]) -> Vec<TableLock> {
     let mut locks: Vec<TableLock> = Vec::new();
     for lock in &finding.locks {
         let touch = finding.touches.iter().find(|touch| touch.table == lock.table);
@@ -26,6 +23,9 @@ pub(super) fn of(finding: &Finding, catalog: &Catalog) -> Vec<TableLock> {
             None => add(&mut locks, &lock.table, lock.mode),
         }
     }
+    for lock in reached {
+        add(&mut locks, &lock.table, lock.mode);
+    }
     if let Some(target) = finding.target.as_ref().filter(|target| target.class == ObjectClass::Index)
         && let Some(table) = catalog.table_of_index(&target.name)
     {
@@ -44,12 +44,6 @@ pub(super) fn of(finding: &Finding, catalog: &Catalog) -> Vec<TableLock> {
     {
         for table in catalog.tables_with(target.before.as_ref().unwrap_or(&target.name)) {
             add(&mut locks, table, LockMode::Share);
-        }
-    }
-    if finding.kind == Kind::DropSchema || finding.kind == Kind::DropDependedOn {
-        let is_sequence = |name| catalog.relation(name).is_some_and(|one| one.kind == RelationKind::Sequence);
-        for table in finding.at_risk.iter().filter(|table| table.loss >= Loss::Column && !is_sequence(&table.table)) {
-            add(&mut locks, &table.table, LockMode::AccessExclusive);
         }
     }
     locks

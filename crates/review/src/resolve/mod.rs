@@ -161,12 +161,9 @@ fn resolve_finding(finding: &mut Finding, world: World<'_>) -> Vec<Finding> {
     }
     closure.target(finding);
     finding.at_risk = closure.tables;
-    finding.locks = locks::of(finding, catalog);
+    finding.locks = locks::of(finding, catalog, &closure.locks);
     finding.unresolved = closure.unresolved;
-    let sizes = finding.locks.iter().map(|lock| catalog.relation(&lock.table).and_then(|one| one.bytes));
-    finding.small = !finding.locks.is_empty()
-        && finding.kind != Kind::LockTable
-        && sizes.into_iter().all(|bytes| bytes.is_some_and(|bytes| bytes < SMALL));
+    finding.small = finding.kind != Kind::LockTable && is_small(finding, catalog);
     let mut more = closure.findings;
     if is_ddl(finding) && finding.within.is_empty() {
         for function in &catalog.event_triggers {
@@ -175,6 +172,17 @@ fn resolve_finding(finding: &mut Finding, world: World<'_>) -> Vec<Finding> {
     }
     more.retain(|one| one.kind != Kind::Read);
     more
+}
+
+/// Whether everything that nobody can write to meanwhile, or that is written anew, is small.
+fn is_small(finding: &Finding, catalog: &Catalog) -> bool {
+    let mut locks = finding.locks.iter().filter(|lock| lock.mode.blocks_writes()).peekable();
+    let small = |lock: &crate::TableLock| match catalog.relation(&lock.table) {
+        Some(one) if one.kind == crate::RelationKind::View => true,
+        Some(one) => one.bytes.is_some_and(|bytes| bytes < SMALL),
+        None => false,
+    };
+    locks.peek().is_some() && locks.all(small)
 }
 
 fn is_ddl(finding: &Finding) -> bool {

@@ -174,10 +174,16 @@ impl Reader<'_> {
             (Some(language), Some(source), _) => (language, source),
             (language, ..) => (language.unwrap_or_else(|| "unknown".into()), String::new()),
         };
+        // The body of an SQL function is understood when it is made.
+        let locks = match language.as_str() {
+            "sql" => self.locks_to_understand(|reader| reader.sql_body(&source)),
+            _ => Vec::new(),
+        };
         let routine = Routine { language, source, search_path };
         self.named(name, |reader, name| {
             reader.batch.routines.push((name.clone(), routine));
             let mut finding = Finding::new(Kind::Additive).on(crate::ObjectClass::Function, name);
+            finding.locks = locks;
             if replaces {
                 finding.loses = crate::Loss::Definition;
             }
@@ -215,7 +221,9 @@ impl Reader<'_> {
         actions.retain(|action| action.kind != Kind::Read);
         self.named(node(table.as_ref()), |reader, table| {
             let finding = Finding::new(Kind::Trigger).on(crate::ObjectClass::Rule, table);
-            let finding = finding.lock(table, crate::LockMode::AccessExclusive);
+            let mut finding = finding.lock(table, crate::LockMode::AccessExclusive);
+            let understood = actions.iter().flat_map(|action| action.locks.iter().cloned());
+            finding.locks.extend(understood.filter(|lock| lock.mode <= crate::LockMode::RowExclusive));
             reader.add(finding.touch(table, crate::Role::Reference, crate::Reach::Itself));
             reader.batch.rules.push((table.clone(), actions));
         });

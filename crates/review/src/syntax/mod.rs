@@ -133,6 +133,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The locks that the server takes to understand what `read` reads, without running it. Nothing else comes of it.
+    fn locks_to_understand(&mut self, read: impl FnOnce(&mut Self)) -> Vec<crate::TableLock> {
+        let batch = self.batch.clone();
+        let outside = std::mem::take(&mut self.findings);
+        read(self);
+        let inside = std::mem::replace(&mut self.findings, outside);
+        *self.batch = batch;
+        let locks = inside.into_iter().filter(|one| one.within == self.within).flat_map(|one| one.locks);
+        locks.filter(|lock| lock.mode <= crate::LockMode::RowExclusive).collect()
+    }
+
     /// Adds a finding about a named object, or says that its name cannot be read.
     fn named(&mut self, node: Option<&SyntaxNode>, make: impl FnOnce(&mut Self, &crate::ObjectName)) {
         match node.and_then(names::name_of) {

@@ -56,6 +56,22 @@ pub(super) fn moved(statement: &SyntaxNode) -> Option<(ObjectName, ObjectName)> 
     Some((from, to))
 }
 
+/// The table, view or index that `COMMENT ON` names, or whose column it does.
+pub(super) fn commented(statement: &SyntaxNode) -> Option<ObjectName> {
+    let words: Vec<SyntaxToken> = tokens(statement).collect();
+    let kind = words.get(2)?.text().to_ascii_lowercase();
+    let place = match kind.as_str() {
+        "table" | "view" | "index" | "column" => 3,
+        "materialized" | "foreign" => 4,
+        _ => return None,
+    };
+    let (mut parts, _) = dotted(words.get(place..)?)?;
+    if kind == "column" {
+        parts.pop();
+    }
+    ObjectName::of_parts(parts)
+}
+
 /// Identifiers with points between them, and how many tokens they take.
 fn dotted(words: &[SyntaxToken]) -> Option<(Vec<String>, usize)> {
     let mut parts = vec![fold(words.first()?.text())?];

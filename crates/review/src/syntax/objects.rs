@@ -177,8 +177,23 @@ impl Reader<'_> {
     }
 
     /// `COMMENT ON`.
-    pub(super) fn comment(&mut self) {
-        self.add(Finding { way_back: WayBack::NotNeeded, ..Finding::new(Kind::Additive) });
+    pub(super) fn comment(&mut self, statement: &SyntaxNode) {
+        let mut finding = Finding { way_back: WayBack::NotNeeded, ..Finding::new(Kind::Additive) };
+        if let Some(name) = super::names::commented(statement) {
+            finding = finding.lock(&name, LockMode::ShareUpdateExclusive);
+        }
+        self.add(finding);
+    }
+
+    /// `CREATE STATISTICS`.
+    pub(super) fn create_statistics(&mut self, statement: &SyntaxNode) {
+        let mut finding = Finding::new(Kind::Additive);
+        let is_table =
+            |part: &SyntaxNode| ast::RelationNameRef::can_cast(part.kind()) || ast::TableNameRef::can_cast(part.kind());
+        for name in statement.descendants().filter(is_table).filter_map(|table| super::names::name_of(&table)) {
+            finding = finding.lock(&name, LockMode::ShareUpdateExclusive);
+        }
+        self.add(finding);
     }
 
     /// Something about the whole server, or another database of it.

@@ -90,8 +90,11 @@ impl Reader<'_> {
         let inside = std::mem::replace(&mut self.findings, outside);
         match name {
             Some(name) => {
+                // It is understood now already.
+                let locks = inside.iter().filter(|one| one.within == self.within).flat_map(|one| one.locks.clone());
+                let locks = locks.filter(|lock| lock.mode <= LockMode::RowExclusive).collect();
                 self.batch.prepared.insert(name, inside);
-                self.add(Finding { way_back: WayBack::NotNeeded, ..Finding::new(Kind::Additive) });
+                self.add(Finding { way_back: WayBack::NotNeeded, locks, ..Finding::new(Kind::Additive) });
             }
             None => self.add(Finding::unreviewable(Unreviewable::Unnamed)),
         }

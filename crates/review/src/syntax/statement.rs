@@ -26,7 +26,10 @@ impl Reader<'_> {
             | S::Declare(_) => self.query(tree),
             S::Truncate(one) => self.truncate(one),
             S::Copy(one) => self.copy(one),
-            S::Explain(_) if !has_word(tree, "analyze") && !has_word(tree, "analyse") => self.reads_only(),
+            S::Explain(_) if !has_word(tree, "analyze") && !has_word(tree, "analyse") => {
+                let locks = self.locks_to_understand(|reader| reader.query(tree));
+                self.add(Finding { way_back: crate::WayBack::NotNeeded, locks, ..Finding::new(Kind::Read) });
+            }
             S::Explain(one) => match one.syntax().descendants().find_map(ast::Execute::cast) {
                 Some(execute) => self.execute(&execute),
                 None => self.query(tree),
@@ -201,7 +204,8 @@ impl Reader<'_> {
             S::Reindex(one) => self.reindex(one),
             S::Refresh(one) => self.refresh(one),
             S::Lock(one) => self.lock_table(one),
-            S::CommentOn(_) => self.comment(),
+            S::CommentOn(_) => self.comment(tree),
+            S::CreateStatistics(_) => self.create_statistics(tree),
 
             S::Do(one) => self.do_block(one),
             S::Call(one) => {
@@ -245,7 +249,6 @@ impl Reader<'_> {
             | S::CreatePublication(_)
             | S::CreateSequence(_)
             | S::CreateServer(_)
-            | S::CreateStatistics(_)
             | S::CreateTextSearchConfiguration(_)
             | S::CreateTextSearchDictionary(_)
             | S::CreateTextSearchParser(_)
