@@ -168,10 +168,13 @@ impl Kind {
     pub(crate) fn risks(self) -> &'static [RiskClass] {
         use RiskClass::{Access, BreaksApplication, NoWayBack, ServerWide};
         match self {
-            Self::DropColumn | Self::DropTable | Self::DropTableCascade | Self::DropSchema | Self::Rename => {
-                &[BreaksApplication]
-            }
-            Self::ChangeView => &[BreaksApplication],
+            Self::DropColumn
+            | Self::DropTable
+            | Self::DropTableCascade
+            | Self::DropSchema
+            | Self::DropDependedOn
+            | Self::Rename
+            | Self::ChangeView => &[BreaksApplication],
             Self::Trigger | Self::Access => &[Access],
             Self::AddEnumValue => &[NoWayBack],
             Self::ServerWide | Self::OwnedObjects => &[ServerWide],

@@ -1,10 +1,13 @@
-//! The review on whole files: every kind of statement, bad input, the five runbooks, mutations, a real server.
+//! The review on whole files: every kind of statement, bad input, the five runbooks, migrations of others,
+//! mutations, real servers.
 
 mod bad_input;
 mod catalog;
 mod mutations;
+mod public;
 mod runbooks;
 mod server;
 mod shown;
 mod statements;
+mod truth;
 mod weighing;
