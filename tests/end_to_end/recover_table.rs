@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdpoint_testkit::{Cluster, ClusterOptions, Fault, FaultProxy, S3Server};
+use holdpoint_testkit::{Cluster, ClusterOptions, Fault, FaultProxy, S3Server, SeenRequest};
 use holdpoint_tests::Place;
 use serde_json::Value;
 
@@ -202,6 +202,61 @@ fn the_server_is_restarted_in_the_middle() {
     }
 }
 
+/// Whether a request is for rows of the archive, not for its head.
+fn is_of_rows(request: &SeenRequest) -> bool {
+    let rows = request.header("range").is_some_and(|range| !range.starts_with("bytes=0-"));
+    rows && request.target.contains("archive.dump")
+}
+
+/// Some rows are loaded and the rest does not come: then the program or the server is gone.
+#[test]
+fn lost_while_rows_are_loaded() {
+    let server = S3Server::shared();
+    let proxy = FaultProxy::http(server.address());
+    let cluster: &'static Cluster =
+        Box::leak(Box::new(Cluster::start(ClusterOptions::major(holdpoint_testkit::NEWEST))));
+    let mut scene = Scene::on(cluster, Place::on_s3());
+    // Several pieces: what has come of one is loaded when all of it has.
+    scene.sql("CREATE TABLE shop.large (id int PRIMARY KEY, t text); INSERT INTO shop.large SELECT n, md5(n::text) || md5('b' || n) || md5('c' || n) FROM generate_series(1, 200000) n");
+    let content = "SELECT md5(string_agg(l::text, '|' ORDER BY id)) FROM shop.large l";
+    let whole = scene.sql(content);
+    scene.place.backup();
+    scene.sql("DELETE FROM shop.large WHERE id % 3 = 0; UPDATE shop.large SET t = 'wrong' WHERE id % 7 = 0");
+    let damaged = scene.sql(content);
+    let (_, bucket) = scene.place.bucket().unwrap();
+    let bucket = bucket.to_owned();
+    scene.place.use_bucket(server, &bucket, &proxy.endpoint());
+    let words = ["recover-table", "shop.large", "--from", "latest", "--mode", "replace", "--yes"];
+    let copying = || scene.sql("SELECT count(*) FROM pg_stat_progress_copy WHERE tuples_processed > 0");
+    for killed in [true, false] {
+        proxy.push_when(is_of_rows, Fault::ResetAfterResponseBytes(6_000_000));
+        for _ in 0..3 {
+            proxy.push_when(is_of_rows, Fault::Silence);
+        }
+        let mut run = scene.place.start(&words);
+        run.wait_until("rows are loaded", Duration::from_secs(120), || copying() == "1");
+        if killed {
+            run.kill();
+            run.finish().ended_with(137);
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            while copying() != "0" {
+                assert!(std::time::Instant::now() < deadline, "its session is left");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0s"]).ended_with(0);
+        } else {
+            cluster.restart();
+            proxy.cut();
+            run.finish().ended_with(7);
+        }
+        proxy.clear();
+        assert_eq!(scene.sql(content), damaged, "killed: {killed}");
+        assert_eq!(scene.side_schemas(), "", "killed: {killed}");
+    }
+    scene.place.holdpoint(&words).ended_with(0);
+    assert_eq!(scene.sql(content), whole);
+}
+
 /// The link to the store is cut in the middle of the block: it is read on, or the whole is given up.
 #[test]
 fn a_link_that_is_cut_in_mid_block() {
@@ -212,23 +267,24 @@ fn a_link_that_is_cut_in_mid_block() {
     let (_, bucket) = scene.place.bucket().unwrap();
     let bucket = bucket.to_owned();
     scene.place.use_bucket(server, &bucket, &proxy.endpoint());
-    proxy.push_when(
-        |request| {
-            let rows = request.header("range").is_some_and(|range| !range.starts_with("bytes=0-"));
-            rows && request.target.contains("archive.dump")
-        },
-        Fault::ResetAfterResponseBytes(1000),
-    );
+    proxy.push_when(is_of_rows, Fault::ResetAfterResponseBytes(1000));
     let report = scene.table(&["shop.orders", "--from", "latest", "--mode", "upsert", "--yes"]);
     assert_eq!(proxy.pending(), 0, "the block was cut");
     assert_eq!(report["changed"], true, "one cut is survived");
     assert_eq!(scene.sql(CONTENT), whole);
     scene.sql(DAMAGE);
     assert_eq!(scene.sql(CONTENT), damaged);
-    proxy.push_times(50, &Fault::s3_error(503, "SlowDown"));
+    // Cut again, and then nobody lets it in any more.
+    proxy.push_when(is_of_rows, Fault::ResetAfterResponseBytes(1000));
+    proxy.push_when(is_of_rows, Fault::s3_error(403, "AccessDenied"));
     let outcome =
         scene.place.holdpoint(&["recover-table", "shop.orders", "--from", "latest", "--mode", "upsert", "--yes"]);
     outcome.ended_with(8);
+    assert_eq!(proxy.pending(), 0, "the block was cut, and asked for again");
+    assert_eq!(scene.sql(CONTENT), damaged);
+    assert_eq!(scene.side_schemas(), "");
+    proxy.push_times(50, &Fault::s3_error(503, "SlowDown"));
+    scene.place.holdpoint(&["recover-table", "shop.orders", "--from", "latest"]).ended_with(8);
     proxy.clear();
     assert_eq!(scene.sql(CONTENT), damaged);
     assert_eq!(scene.side_schemas(), "");

@@ -44,6 +44,8 @@ pub(super) struct ForeignKey {
 }
 
 /// Reads the unique indexes of a table, the primary key first, then those with fewer columns.
+///
+/// Keys over periods (`WITHOUT OVERLAPS`) are none of them: they forbid rows that overlap, and find no row.
 pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<UniqueIndex>, Error> {
     let nulls = if session.server().major >= 15 { "i.indnullsnotdistinct" } else { "false" };
     let sql = format!(
@@ -64,7 +66,8 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
                ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.nth <= i.indnkeyatts AND NOT a.attnotnull), \
            {nulls}, i.indexprs IS NULL \
          FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid \
-         WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid ORDER BY i.indisprimary DESC, i.indnkeyatts, 1"
+         WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND NOT i.indisexclusion \
+         ORDER BY i.indisprimary DESC, i.indnkeyatts, 1"
     );
     let rows = session.query("reading a table's unique indexes", &sql, &[&table]).await?;
     let index = |row: &Row| UniqueIndex {

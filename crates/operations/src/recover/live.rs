@@ -210,7 +210,8 @@ async fn checks(session: &Session, table: u32) -> Result<Vec<(String, String)>, 
 }
 
 async fn exclusions(session: &Session, table: u32) -> Result<Vec<String>, Error> {
-    let sql = "SELECT conname::text FROM pg_constraint WHERE conrelid = $1 AND contype = 'x' ORDER BY 1";
+    let sql = "SELECT k.conname::text FROM pg_constraint k JOIN pg_index i ON i.indexrelid = k.conindid \
+               WHERE k.conrelid = $1 AND k.contype IN ('x', 'p', 'u') AND i.indisexclusion ORDER BY 1";
     let rows = session.query("reading a table's exclusion constraints", sql, &[&table]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -117,7 +117,10 @@ impl Recovery {
             counts::sequences(&self.session, change, entry).await
         };
         match counted.await {
-            Err(Error::Postgres(error)) if error.sqlstate().is_some_and(|state| state.starts_with("22")) => {
+            // A domain refuses as a constraint does.
+            Err(Error::Postgres(error))
+                if error.sqlstate().is_some_and(|state| state.starts_with("22") || state.starts_with("23")) =>
+            {
                 let lost = counts::labels(&self.session, change).await?;
                 if lost.is_empty() {
                     let said = error.said().unwrap_or_default();

@@ -20,6 +20,9 @@ const AS_DEFINED: &str = "holdpoint_definition";
 /// Tables of fewer bytes are not worth other sessions.
 const WORTH_SESSIONS: i64 = 32 << 20;
 const REMOVE_WITHIN: Duration = Duration::from_secs(300);
+/// A server that starts again needs a moment.
+const TRIES: u32 = 60;
+const TRY_EVERY: Duration = Duration::from_millis(500);
 /// What a definition refers to is not there: a type, a function, a relation, a schema.
 const LACKS: [&str; 4] = ["42704", "42883", "42P01", "3F000"];
 
@@ -266,14 +269,24 @@ impl SideSchema {
         }
     }
 
-    /// Drops the schema with everything in it, through a session of its own.
+    /// Drops the schema with everything in it, through a session of its own; waits for a server that starts again.
     pub(super) async fn remove(&self) -> Result<(), Error> {
-        let dropping = async {
+        let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", quote_identifier(&self.name));
+        let once = || async {
             let session = Session::connect(&self.settings, &SessionPurpose::new("holdpoint recover-table")).await?;
-            let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", quote_identifier(&self.name));
             session.run("removing the side schema", &sql).await?;
             session.close().await;
-            Ok::<_, Error>(())
+            Ok::<_, holdpoint_postgres::Error>(())
+        };
+        let dropping = async {
+            let mut tries = 0;
+            loop {
+                match once().await {
+                    Err(error) if error.is_transient() && tries < TRIES => tokio::time::sleep(TRY_EVERY).await,
+                    dropped => return Ok(dropped?),
+                }
+                tries += 1;
+            }
         };
         match tokio::time::timeout(REMOVE_WITHIN, dropping).await {
             Ok(dropped) => dropped,

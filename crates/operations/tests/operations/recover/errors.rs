@@ -16,9 +16,12 @@ async fn what_cannot_be_found_or_read_is_told() {
     let ambiguous = scene.recover(&["other"], RecoverMode::Side).await.unwrap_err();
     assert_eq!(ambiguous.kind(), ErrorKind::Usage);
     assert!(ambiguous.to_string().contains("public.other, shop.other"), "{ambiguous}");
-    for (condition, said) in
-        [("nothing = 1", "column \"nothing\" does not exist"), ("id >", "syntax error"), ("1/(id - 5) > 0", "22012")]
-    {
+    for (condition, said) in [
+        ("nothing = 1", "column \"nothing\" does not exist"),
+        ("id >", "syntax error"),
+        ("1/(id - 5) > 0", "22012"),
+        ("true) IS TRUE; DELETE FROM orders; --", "syntax error"),
+    ] {
         let mut options = scene.options(&["orders"], RecoverMode::Upsert);
         options.condition = Some(condition.to_owned());
         let error = scene.run(&options).await.unwrap_err();

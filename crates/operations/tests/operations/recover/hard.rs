@@ -9,7 +9,7 @@ fn pair(then: &str, now: &str) -> ColumnPair {
 }
 
 /// Recovers and demands a refusal that says this; nothing stays and nothing changed.
-async fn refused(scene: &Scene, tables: &[&str], mode: RecoverMode, says: &str) {
+pub(super) async fn refused(scene: &Scene, tables: &[&str], mode: RecoverMode, says: &str) {
     let before = scene.fingerprint(&[]);
     let error = scene.recover(tables, mode).await.unwrap_err();
     assert_eq!(error.kind(), holdpoint_operations::ErrorKind::Refused, "{error}");

@@ -5,7 +5,9 @@ mod gone;
 mod hard;
 mod modes;
 mod reading;
+mod roles;
 mod sources;
+mod values;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -31,8 +33,12 @@ pub(crate) struct Scene {
 impl Scene {
     /// Makes the database with some SQL, and a restore point.
     pub(crate) async fn with(major: u32, sql: &str) -> Self {
+        Self::on(Cluster::shared(major), sql).await
+    }
+
+    /// The same on a server of the test's choice.
+    pub(crate) async fn on(cluster: &'static Cluster, sql: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let cluster = Cluster::shared(major);
         let database = format!("recover_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         cluster.create_database(&database);
         cluster.psql(&database, sql);
