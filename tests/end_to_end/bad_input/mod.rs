@@ -64,7 +64,9 @@ fn the_table_is_the_tests() {
     // Of these, some tests alone are about bad input.
     let others = [
         ("compare", include_str!("../compare.rs")),
-        ("recover_table", include_str!("../recover_table.rs")),
+        ("recover_table", include_str!("../recover_table/mod.rs")),
+        ("recover_table::faults", include_str!("../recover_table/faults.rs")),
+        ("recover_table::sources", include_str!("../recover_table/sources.rs")),
         ("swap", include_str!("../swap/mod.rs")),
         ("swap::killed", include_str!("../swap/killed.rs")),
         ("swap::refused", include_str!("../swap/refused.rs")),

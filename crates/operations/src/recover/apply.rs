@@ -12,7 +12,7 @@ use super::keys::ForeignKey;
 use super::plan::{SequenceMove, TableChange};
 use super::recreate::Again;
 use super::statements::Change;
-use super::{RecoverError, RecoverMode, Triggers, counts, transaction};
+use super::{RecoverError, RecoverMode, Triggers, counts, keys, live, references, transaction};
 use crate::{Context, Error};
 
 const WHAT: &str = "changing live tables";
@@ -40,7 +40,8 @@ impl Together<'_> {
         done: &mut [TableChange],
         made: &mut [TableChange],
     ) -> Result<(), Error> {
-        session.run(WHAT, "BEGIN").await?;
+        // Each statement sees what others committed while it waited for them.
+        session.run(WHAT, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         let work = async {
             let transaction = self.change(context, session, done, made).await?;
             context.progress.phase(Phase::CommittingChange, None);
@@ -73,6 +74,11 @@ impl Together<'_> {
         made: &mut [TableChange],
     ) -> Result<String, Error> {
         self.lock(session).await?;
+        let together: Vec<u32> = self.changes.iter().map(|change| change.live.oid).collect();
+        if keys::foreign_keys(session, &together).await? != self.keys {
+            let reasons = vec!["foreign keys were altered since the plan was made".to_owned()];
+            return Err(RecoverError::Refused { reasons }.into());
+        }
         for ((_, again), made) in self.again.iter().zip(made.iter_mut()) {
             again.run(session, made).await?;
         }
@@ -83,6 +89,7 @@ impl Together<'_> {
             counts::rows(session, change, &mut now).await?;
             (done.found_rows, done.left) = (now.found_rows, now.left);
         }
+        references::hold(session, self.changes, self.keys).await?;
         let held = self.hold_back(session).await?;
         let order = self.parents_first();
         for nth in order.iter().rev() {
@@ -146,8 +153,11 @@ impl Together<'_> {
     async fn unchanged_since(&self, session: &Session, change: &Change) -> Result<(), Error> {
         let sql = "SELECT to_regclass($1::text)::oid";
         let oid: Option<u32> = session.query_one(WHAT, sql, &[&change.live.quoted]).await?.get(0);
-        let columns = super::live::columns(session, change.live.oid).await?;
-        if oid == Some(change.live.oid) && columns == change.live.columns {
+        if oid == Some(change.live.oid)
+            && live::columns(session, change.live.oid).await? == change.live.columns
+            && live::triggers(session, change.live.oid).await? == change.live.triggers
+            && live::rules(session, change.live.oid).await? == change.live.rules
+        {
             return Ok(());
         }
         let reasons = vec![format!("{} was altered since the plan was made", change.live.quoted)];
@@ -159,7 +169,7 @@ impl Together<'_> {
         let (mut away, mut back) = (Vec::new(), Vec::new());
         for change in self.changes {
             if self.triggers == Triggers::HeldBack {
-                let of = |kind: &'static str, list: &[super::live::Trigger]| -> Vec<(String, String)> {
+                let of = |kind: &'static str, list: &[live::Trigger]| -> Vec<(String, String)> {
                     let word = |enabled| match enabled {
                         'R' => "ENABLE REPLICA",
                         'A' => "ENABLE ALWAYS",

@@ -1,12 +1,9 @@
 //! Counting what a change would do, without doing it.
 
-use std::collections::BTreeMap;
-
 use holdpoint_core::name::quote_identifier as quoted;
 use holdpoint_postgres::Session;
 
-use super::keys::ForeignKey;
-use super::plan::{ForeignKeyCheck, SequenceMove, TableChange, UniqueCheck};
+use super::plan::{SequenceMove, TableChange, UniqueCheck};
 use super::statements::Change;
 use super::{RecoverMode, Triggers};
 use crate::Error;
@@ -15,7 +12,8 @@ const WHAT: &str = "counting what would change";
 /// An expression is about columns that the restore point does not have, or about the whole row.
 const UNREADABLE: [&str; 3] = ["42703", "42P01", "42883"];
 
-async fn count(session: &Session, sql: &str) -> Result<u64, Error> {
+/// Asks for one number.
+pub(super) async fn count(session: &Session, sql: &str) -> Result<u64, Error> {
     Ok(unsigned(session.query_one(WHAT, sql, &[]).await?.get(0)))
 }
 
@@ -122,105 +120,6 @@ async fn add(session: &Session, sql: &str, name: String, into: &mut TableChange)
     }
 }
 
-/// Rows of a table after the change, in its own columns: `None` where its columns are not all known.
-fn after(table: u32, quoted_live: &str, only: bool, columns: &[String], changes: &BTreeMap<u32, &Change>) -> String {
-    let list = columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    let live = format!("SELECT {list} FROM {}{quoted_live}", if only { "ONLY " } else { "" });
-    let filled = |change: &&&Change| {
-        columns.iter().all(|name| change.filled.iter().any(|one| one.now.name == *name)) && !change.part
-    };
-    match changes.get(&table).filter(filled) {
-        None => format!("({live})"),
-        Some(change) if change.mode == RecoverMode::Replace => format!("(SELECT {list} FROM {} m)", change.mapped()),
-        Some(change) => format!("({live} UNION ALL SELECT {list} FROM {} m)", change.mapped()),
-    }
-}
-
-/// Counts rows that foreign keys would refuse, over all tables that change together.
-pub(super) async fn foreign_keys(
-    session: &Session,
-    changes: &[Change],
-    keys: &[ForeignKey],
-    into: &mut [TableChange],
-) -> Result<(), Error> {
-    let by_oid: BTreeMap<u32, &Change> = changes.iter().map(|change| (change.live.oid, change)).collect();
-    for (change, into) in changes.iter().zip(into) {
-        for key in keys {
-            let check = if key.from == change.live.oid {
-                outgoing(change, key, &by_oid)
-            } else if key.to == change.live.oid && !by_oid.contains_key(&key.from) {
-                incoming(change, key)
-            } else {
-                None
-            };
-            let Some((sql, on_delete)) = check else { continue };
-            let rows = match count(session, &sql).await {
-                Err(Error::Postgres(error)) if error.sqlstate() == Some("42501") => {
-                    into.notes.push(format!("checked only when the change is made: foreign key {}", key.name));
-                    continue;
-                }
-                counted => counted?,
-            };
-            if rows > 0 {
-                let (from, to) = (key.from_quoted.clone(), key.to_quoted.clone());
-                into.foreign_keys.push(ForeignKeyCheck { name: key.name.clone(), from, to, rows, on_delete });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Rows that come back and would refer to nothing.
-fn outgoing(
-    change: &Change,
-    key: &ForeignKey,
-    changes: &BTreeMap<u32, &Change>,
-) -> Option<(String, Option<&'static str>)> {
-    if !key.from_columns.iter().all(|name| change.filled.iter().any(|one| one.now.name == *name)) {
-        return None;
-    }
-    let rows = match change.mode {
-        // Rows that stay may lose what they refer to.
-        RecoverMode::Replace => format!("{} s", change.mapped()),
-        _ => format!("(SELECT s.* FROM {} WHERE {}) s", change.joined(), change.written()),
-    };
-    let referred = after(key.to, &key.to_quoted, key.to_only, &key.to_columns, changes);
-    let pairs = key.to_columns.iter().zip(&key.operators).zip(&key.from_columns);
-    let equal: Vec<String> =
-        pairs.map(|((to, operator), from)| format!("p.{} {operator} s.{}", quoted(to), quoted(from))).collect();
-    let known = key.from_columns.iter().map(|name| format!("s.{} IS NOT NULL", quoted(name))).collect::<Vec<_>>();
-    // With MATCH FULL a row that is null in part is refused as well.
-    let bound = known.join(if key.full { " OR " } else { " AND " });
-    let sql = format!(
-        "SELECT count(*) FROM {rows} WHERE ({bound}) AND NOT EXISTS (SELECT FROM {referred} p WHERE {})",
-        equal.join(" AND ")
-    );
-    Some((sql, None))
-}
-
-/// Rows of other tables that refer to rows which would be deleted.
-fn incoming(change: &Change, key: &ForeignKey) -> Option<(String, Option<&'static str>)> {
-    let known = key.to_columns.iter().all(|name| change.filled.iter().any(|one| one.now.name == *name));
-    if change.mode != RecoverMode::Replace || !known {
-        return None;
-    }
-    let equal = |row: &str| -> String {
-        let pairs = key.to_columns.iter().zip(&key.operators).zip(&key.from_columns);
-        let pairs = pairs.map(|((to, operator), from)| format!("{row}.{} {operator} c.{}", quoted(to), quoted(from)));
-        pairs.collect::<Vec<_>>().join(" AND ")
-    };
-    let sql = format!(
-        "SELECT count(*) FROM {} c WHERE EXISTS (SELECT FROM {} t WHERE {}) \
-           AND NOT EXISTS (SELECT FROM {} s WHERE {})",
-        key.from_quoted,
-        change.live.only(),
-        equal("t"),
-        change.mapped(),
-        equal("s")
-    );
-    Some((sql, Some(key.on_delete)))
-}
-
 /// Finds the sequences that would otherwise give a number that a row has already.
 pub(super) async fn sequences(session: &Session, change: &Change, into: &mut TableChange) -> Result<(), Error> {
     for sequence in &change.live.sequences {
@@ -323,6 +222,12 @@ pub(super) fn nature(change: &Change, triggers: Triggers, into: &mut TableChange
     }
     if !live.publications.is_empty() && change.mode != RecoverMode::Side {
         into.notes.push(format!("subscribers get the change too: publication {}", live.publications.join(", ")));
+    }
+    if !live.subscriptions.is_empty() && change.mode != RecoverMode::Side {
+        into.notes.push(format!(
+            "another server writes into it too, and may now meet rows that it does not expect: subscription {}",
+            live.subscriptions.join(", ")
+        ));
     }
     if !live.materialized_views.is_empty() && change.mode != RecoverMode::Side {
         into.notes.push(format!("show old rows until REFRESH: {}", live.materialized_views.join(", ")));

@@ -4,6 +4,7 @@
 //! once up to its first row, for the definitions; once to its end, for the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind::UnexpectedEof;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,11 +193,12 @@ impl TextDump {
         let contents = tokio::select! {
             biased;
             () = context.cancel.cancelled() => return Err(Error::Interrupted),
-            contents = opened.text.contents() => contents,
+            error = broken(&mut opened.feed) => return Err(cut(&facts.place, stopped(opened.program, error).await)),
+            contents = opened.text.contents() => contents.map_err(Error::from),
         };
         let contents = match contents {
             Ok(contents) => contents,
-            Err(error) => return Err(opened.failed(error.into()).await),
+            Err(error) => return Err(cut(&facts.place, why(opened.program, opened.feed, error).await)),
         };
         let facts = Facts { encoding: contents.encoding.clone(), ..facts };
         Ok(Self { facts, contents, origin, recorded })
@@ -262,18 +264,19 @@ impl TextDump {
             }
         }
         let opened = self.origin.open(context).await?;
-        let Opened { text, program, feed } = opened;
+        let Opened { text, program, mut feed } = opened;
         let loaded = tokio::select! {
             biased;
             () = context.cancel.cancelled() => Err(Error::Interrupted),
+            error = broken(&mut feed) => return Err(cut(&self.facts.place, stopped(program, error).await)),
             loaded = text.load(&wanted) => loaded.map_err(Error::from),
         };
         let loaded = match loaded {
             Ok(loaded) => {
-                ended(context, program, feed).await?;
+                ended(context, program, feed).await.map_err(|error| cut(&self.facts.place, error))?;
                 loaded
             }
-            Err(error) => return Err(why(program, feed, error).await),
+            Err(error) => return Err(cut(&self.facts.place, why(program, feed, error).await)),
         };
         let mut proofs = Vec::new();
         for (nth, table) in tables.iter().enumerate() {
@@ -310,10 +313,38 @@ impl TextDump {
     }
 }
 
-impl Opened {
-    async fn failed(self, error: Error) -> Error {
-        why(self.program, self.feed, error).await
+/// Waits until the program cannot be fed any more; where it was fed to the end, for ever.
+///
+/// It must not be left to the program to end then: pg_restore asks a tar archive that is cut for more without end.
+async fn broken(feed: &mut JoinSet<Result<(), Error>>) -> Error {
+    while let Some(fed) = feed.join_next().await {
+        match fed {
+            Ok(Ok(())) => {}
+            Ok(Err(broken)) => return broken,
+            Err(error) => return Error::Internal(error.to_string()),
+        }
     }
+    std::future::pending().await
+}
+
+/// Says of a dump that ends early that it does, and which it is.
+fn cut(place: &str, error: Error) -> Error {
+    let within = match &error {
+        Error::Engine(holdpoint_engine::Error::Truncated(within)) => within,
+        Error::Engine(holdpoint_engine::Error::Pipe(_, source)) if source.kind() == UnexpectedEof => {
+            "its compressed form"
+        }
+        _ => return error,
+    };
+    Error::CutDump { place: place.to_owned(), reason: format!("it ended within {within}") }
+}
+
+/// Ends the program that makes text of a dump which cannot be read.
+async fn stopped(program: Option<(Running, ClientProgram)>, error: Error) -> Error {
+    if let Some((mut running, _)) = program {
+        running.terminate_group(GRACE).await.ok();
+    }
+    error
 }
 
 /// Demands that dump and program ended well.
@@ -335,7 +366,7 @@ async fn ended(
 /// Why a text could not be read to its end: the dump's or the program's own reason, where they have one.
 async fn why(program: Option<(Running, ClientProgram)>, mut feed: JoinSet<Result<(), Error>>, error: Error) -> Error {
     if let Some(Ok(Err(broken))) = feed.try_join_next() {
-        return broken;
+        return stopped(program, broken).await;
     }
     if let Some((mut running, client)) = program {
         let by_itself = running.has_ended().unwrap_or(false);

@@ -1,5 +1,6 @@
 //! Keys of a live table: by what its rows are found, what must stay unique, what refers to what.
 
+use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::{Row, Session};
 
 use crate::Error;
@@ -28,6 +29,9 @@ pub(super) struct ForeignKey {
     /// The table that refers.
     pub(super) from: u32,
     pub(super) from_quoted: String,
+    pub(super) from_only: bool,
+    /// This role sees all of its rows.
+    pub(super) from_readable: bool,
     pub(super) from_columns: Vec<String>,
     /// The table that is referred to.
     pub(super) to: u32,
@@ -36,11 +40,15 @@ pub(super) struct ForeignKey {
     pub(super) to_columns: Vec<String>,
     /// Operators, the referred column to their left.
     pub(super) operators: Vec<String>,
+    /// Operators between two referred rows.
+    pub(super) among: Vec<String>,
     /// Every column must be null, or none.
     pub(super) full: bool,
     pub(super) deferrable: bool,
     /// What a DELETE does to rows that refer, in SQL's words.
     pub(super) on_delete: &'static str,
+    /// What an UPDATE of what they refer to does to them.
+    pub(super) on_update: &'static str,
 }
 
 /// Reads the unique indexes of a table, the primary key first, then those with fewer columns.
@@ -82,27 +90,36 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
     Ok(rows.iter().map(index).collect())
 }
 
-/// Reads the foreign keys of tables, both those that they have and those that point to them.
+/// Reads the foreign keys of tables, both those that they have and those that point to them or their partitions.
 pub(super) async fn foreign_keys(session: &Session, tables: &[u32]) -> Result<Vec<ForeignKey>, Error> {
+    let enforced = if session.server().major >= 18 { "k.conenforced" } else { "true" };
     // Partitions repeat their root's: those copies are left out beside the original.
-    let sql = "SELECT k.conname::text, k.conrelid, format('%I.%I', n.nspname, c.relname), k.confrelid, \
-                 format('%I.%I', fn.nspname, fc.relname), fc.relkind <> 'p', \
-                 ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(attnum, nth) \
-                       JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY nth), \
-                 ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(attnum, nth) \
-                       JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY nth), \
-                 ARRAY(SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname) \
-                       FROM unnest(k.conpfeqop) WITH ORDINALITY u(op, nth) JOIN pg_operator o ON o.oid = u.op \
-                       JOIN pg_namespace s ON s.oid = o.oprnamespace ORDER BY nth), \
-                 k.confmatchtype = 'f', k.condeferrable, k.confdeltype::text \
-               FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-               JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace \
-               WHERE k.contype = 'f' AND (k.conrelid = ANY ($1) OR k.confrelid = ANY ($1)) AND NOT EXISTS ( \
-                 SELECT FROM pg_constraint p WHERE p.oid = k.conparentid AND ( \
-                   (p.conrelid = k.conrelid AND k.conrelid = ANY ($1)) \
-                   OR (p.confrelid = k.confrelid AND k.confrelid = ANY ($1) AND NOT k.conrelid = ANY ($1)))) \
-               ORDER BY 3, 1";
-    let rows = session.query("reading foreign keys", sql, &[&tables]).await?;
+    let sql = format!(
+        "WITH tree AS (SELECT t AS root, p.relid::oid AS relid FROM unnest($1::oid[]) t, pg_partition_tree(t::regclass) p \
+                       WHERE NOT p.relid::oid = ANY ($1)), \
+           ops AS (SELECT o.oid, format('OPERATOR(%I.%s)', s.nspname, o.oprname) AS name \
+                   FROM pg_operator o JOIN pg_namespace s ON s.oid = o.oprnamespace) \
+         SELECT k.conname::text, k.conrelid, format('%I.%I', n.nspname, c.relname), \
+           coalesce((SELECT root FROM tree WHERE tree.relid = k.confrelid LIMIT 1), k.confrelid), \
+           format('%I.%I', fn.nspname, fc.relname), fc.relkind <> 'p', \
+           ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(attnum, nth) \
+                 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY nth), \
+           ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(attnum, nth) \
+                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY nth), \
+           ARRAY(SELECT ops.name FROM unnest(k.conpfeqop) WITH ORDINALITY u(op, nth) JOIN ops ON ops.oid = u.op ORDER BY nth), \
+           k.confmatchtype = 'f', k.condeferrable, k.confdeltype::text, c.relkind <> 'p', \
+           ARRAY(SELECT ops.name FROM unnest(k.conppeqop) WITH ORDINALITY u(op, nth) JOIN ops ON ops.oid = u.op ORDER BY nth), \
+           k.confupdtype::text, has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) \
+         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace \
+         WHERE k.contype = 'f' AND {enforced} AND (k.conrelid = ANY ($1) OR k.confrelid = ANY ($1) \
+             OR (k.conparentid = 0 AND k.confrelid IN (SELECT relid FROM tree))) \
+           AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = k.conparentid AND ( \
+             (p.conrelid = k.conrelid AND k.conrelid = ANY ($1)) \
+             OR (p.confrelid = k.confrelid AND k.confrelid = ANY ($1) AND NOT k.conrelid = ANY ($1)))) \
+         ORDER BY 3, 1"
+    );
+    let rows = session.query("reading foreign keys", &sql, &[&tables]).await?;
     let key = |row: &Row| ForeignKey {
         name: row.get(0),
         from: row.get(1),
@@ -115,13 +132,43 @@ pub(super) async fn foreign_keys(session: &Session, tables: &[u32]) -> Result<Ve
         operators: row.get(8),
         full: row.get(9),
         deferrable: row.get(10),
-        on_delete: match row.get(11) {
-            "c" => "CASCADE",
-            "n" => "SET NULL",
-            "d" => "SET DEFAULT",
-            "r" => "RESTRICT",
-            _ => "NO ACTION",
-        },
+        on_delete: action(row.get(11)),
+        from_only: row.get(12),
+        among: row.get(13),
+        on_update: action(row.get(14)),
+        from_readable: row.get(15),
     };
     Ok(rows.iter().map(key).collect())
+}
+
+/// `pg_constraint.confdeltype` and `confupdtype`.
+fn action(letter: &str) -> &'static str {
+    match letter {
+        "c" => "CASCADE",
+        "n" => "SET NULL",
+        "d" => "SET DEFAULT",
+        "r" => "RESTRICT",
+        _ => "NO ACTION",
+    }
+}
+
+impl ForeignKey {
+    /// What is selected from the table that refers.
+    pub(super) fn referring(&self) -> String {
+        format!("{}{}", if self.from_only { "ONLY " } else { "" }, self.from_quoted)
+    }
+
+    /// Whether the row `from` refers to the row `to`.
+    pub(super) fn equal(&self, to: &str, from: &str) -> String {
+        let pairs = self.to_columns.iter().zip(&self.operators).zip(&self.from_columns);
+        let pairs = pairs.map(|((there, operator), here)| {
+            format!("{to}.{} {operator} {from}.{}", quote_identifier(there), quote_identifier(here))
+        });
+        pairs.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// Whether it never changes rows that refer, whatever is done to those that they refer to.
+    pub(super) fn only_refuses(&self) -> bool {
+        [self.on_delete, self.on_update].iter().all(|action| matches!(*action, "NO ACTION" | "RESTRICT"))
+    }
 }

@@ -26,6 +26,8 @@ pub(super) struct LiveTable {
     pub(super) unidentified_for: Vec<String>,
     /// All publications that have it.
     pub(super) publications: Vec<String>,
+    /// Subscriptions that write into it.
+    pub(super) subscriptions: Vec<String>,
     /// Materialized views that read from it.
     pub(super) materialized_views: Vec<String>,
     /// It has children by inheritance, which are left alone.
@@ -107,6 +109,7 @@ impl LiveTable {
             sequences: sequences(session, oid).await?,
             unidentified_for: unidentified_for.map(|(name, _)| name.clone()).collect(),
             publications: publications.into_iter().map(|(name, _)| name).collect(),
+            subscriptions: subscriptions(session, oid).await?,
             materialized_views: materialized_views(session, oid).await?,
             has_children: row.get(6),
             checks: checks(session, oid).await?,
@@ -140,7 +143,8 @@ pub(super) async fn columns(session: &Session, table: u32) -> Result<Vec<Column>
     Ok(rows.iter().map(column).collect())
 }
 
-async fn triggers(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> {
+/// Reads the triggers of a table and its partitions that are enabled.
+pub(super) async fn triggers(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> {
     // A partition's copy of its root's trigger follows the root's.
     let sql = "WITH tree AS (SELECT $1::oid AS relid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)) \
                SELECT format('%I.%I', n.nspname, c.relname), t.tgname::text, t.tgenabled::text, t.tgtype::int \
@@ -153,7 +157,8 @@ async fn triggers(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> 
     Ok(rows.iter().map(trigger).collect())
 }
 
-async fn rules(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> {
+/// Reads the rules of a table that are enabled.
+pub(super) async fn rules(session: &Session, table: u32) -> Result<Vec<Trigger>, Error> {
     let sql = "SELECT ev_class::regclass::text, rulename::text, ev_enabled::text FROM pg_rewrite \
                WHERE ev_class = $1 AND rulename <> '_RETURN' AND ev_enabled <> 'D' ORDER BY 2";
     let rows = session.query("reading a table's rules", sql, &[&table]).await?;
@@ -191,6 +196,14 @@ async fn publications(session: &Session, table: u32) -> Result<Vec<(String, bool
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
+async fn subscriptions(session: &Session, table: u32) -> Result<Vec<String>, Error> {
+    let sql = "WITH tree AS (SELECT $1::oid AS relid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)) \
+               SELECT DISTINCT s.subname::text FROM tree JOIN pg_subscription_rel r ON r.srrelid = tree.relid \
+               JOIN pg_subscription s ON s.oid = r.srsubid ORDER BY 1";
+    let rows = session.query("reading a table's subscriptions", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 async fn materialized_views(session: &Session, table: u32) -> Result<Vec<String>, Error> {
     let sql = "WITH RECURSIVE reads(oid) AS ( \
                  SELECT $1::oid UNION SELECT r.ev_class FROM reads JOIN pg_depend d ON d.refobjid = reads.oid \
@@ -203,9 +216,12 @@ async fn materialized_views(session: &Session, table: u32) -> Result<Vec<String>
 }
 
 async fn checks(session: &Session, table: u32) -> Result<Vec<(String, String)>, Error> {
-    let sql = "SELECT conname::text, pg_get_expr(conbin, conrelid) FROM pg_constraint \
-               WHERE conrelid = $1 AND contype = 'c' AND conbin IS NOT NULL ORDER BY 1";
-    let rows = session.query("reading a table's checks", sql, &[&table]).await?;
+    let enforced = if session.server().major >= 18 { "conenforced" } else { "true" };
+    let sql = format!(
+        "SELECT conname::text, pg_get_expr(conbin, conrelid) FROM pg_constraint \
+         WHERE conrelid = $1 AND contype = 'c' AND conbin IS NOT NULL AND {enforced} ORDER BY 1"
+    );
+    let rows = session.query("reading a table's checks", &sql, &[&table]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

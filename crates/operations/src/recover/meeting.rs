@@ -15,7 +15,7 @@ use super::recreate::Again;
 use super::side::SideSchema;
 use super::source::{Proof, Recovered, Source};
 use super::statements::Change;
-use super::{RecoverMode, RecoverOptions, counts};
+use super::{RecoverMode, RecoverOptions, counts, references};
 use crate::{Context, Error};
 
 impl Recovery {
@@ -59,7 +59,7 @@ impl Recovery {
             if entries.iter().all(|entry| entry.refusals.is_empty()) {
                 let mut of_changes: Vec<TableChange> =
                     self.places.iter().filter_map(|nth| entries.get(*nth).cloned()).collect();
-                counts::foreign_keys(&self.session, &self.changes, &self.keys, &mut of_changes).await?;
+                references::foreign_keys(&self.session, &self.changes, &self.keys, &mut of_changes).await?;
                 put_back(&mut entries, &self.places, of_changes);
             }
             entries.iter_mut().for_each(TableChange::judge);

@@ -21,6 +21,7 @@ mod plan;
 mod point;
 mod recovery;
 mod recreate;
+mod references;
 mod run;
 mod side;
 mod source;

@@ -86,8 +86,10 @@ pub struct ForeignKeyCheck {
     pub to: String,
     /// Rows that would refer to nothing.
     pub rows: u64,
-    /// What deleting does to them, where it is they that are in the way.
+    /// What deleting what they refer to does to them, where it is they that are in the way.
     pub on_delete: Option<&'static str>,
+    /// What changing it does to them.
+    pub on_update: Option<&'static str>,
 }
 
 /// A unique index or check that rows would violate.
@@ -133,12 +135,13 @@ impl TableChange {
     /// Turns what was counted into refusals.
     pub(super) fn judge(&mut self) {
         for key in &self.foreign_keys {
-            let reason = match key.on_delete {
-                Some(action) => format!(
-                    "foreign key {} ({} rows of {} refer to rows that the restore point does not have; ON DELETE {action})",
+            let reason = match (key.on_delete, key.on_update) {
+                (Some(deleting), Some(changing)) => format!(
+                    "foreign key {} ({} rows of {} refer to rows that would be deleted or get another value; ON DELETE \
+                     {deleting}, ON UPDATE {changing}: recover that table in the same go)",
                     key.name, key.rows, key.from
                 ),
-                None => format!(
+                _ => format!(
                     "foreign key {} ({} rows refer to rows that {} does not have: recover it in the same go, or leave \
                      them out with --where)",
                     key.name, key.rows, key.to

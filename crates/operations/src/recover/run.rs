@@ -113,6 +113,12 @@ impl Recovery {
         let side = SideSchema::make(&self.session, facts, tables, &options, &tail, at).await?;
         self.plan.side_schema = Some(side.name.clone());
         let side = self.side.insert(side).clone();
+        if !side.unlogged_for.is_empty() {
+            self.plan.warnings.push(format!(
+                "the side tables are unlogged, so a crash of the server empties them: publication {} would send them",
+                side.unlogged_for.join(", ")
+            ));
+        }
         for (nth, table) in self.plan.tables.iter_mut().enumerate() {
             table.side = Some(side.quoted(nth));
         }

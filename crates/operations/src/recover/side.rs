@@ -32,6 +32,8 @@ pub(super) struct SideSchema {
     /// Its name.
     pub(super) name: String,
     settings: ConnectionSettings,
+    /// Publications that would send the side tables too, where they have to outlast this program.
+    pub(super) unlogged_for: Vec<String>,
     /// The side tables' names, by the recovered tables' place.
     tables: Vec<String>,
 }
@@ -95,7 +97,10 @@ impl SideSchema {
             nth => format!("holdpoint_{tail}_{nth}"),
         });
         let name = names.take(1000).find(|name| !taken.contains(name)).unwrap_or_default();
-        let side = Self { name, settings: session.settings().clone(), tables: table_names(tables) };
+        let lasts = options.mode == RecoverMode::Side || options.keep_side;
+        let unlogged_for = if lasts { sent_anyway(session).await? } else { Vec::new() };
+        let settings = session.settings().clone();
+        let side = Self { name, settings, unlogged_for, tables: table_names(tables) };
         session.run(WHAT, "BEGIN").await?;
         let made = side.make_within(session, facts, tables, options, at).await;
         let ended = session.run(WHAT, if made.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
@@ -123,8 +128,10 @@ impl SideSchema {
             let role: String = row.get(0);
             session.run(WHAT, &format!("REVOKE ALL ON SCHEMA {schema} FROM {role}")).await?;
         }
-        // Rows that go into live tables at once need not survive a crash of the server.
-        let kind = if options.mode == RecoverMode::Side || options.keep_side { "" } else { "UNLOGGED " };
+        // Rows that go into live tables at once need not survive a crash of the server; and a subscriber that is sent
+        // rows of a table which it does not have stops.
+        let lasts = options.mode == RecoverMode::Side || options.keep_side;
+        let kind = if lasts && self.unlogged_for.is_empty() { "" } else { "UNLOGGED " };
         for (nth, table) in tables.iter().enumerate() {
             let defined = format!("{schema}.{AS_DEFINED}");
             let failed = |source: Error| RecoverError::Definition { table: table.name(), source: Box::new(source) };
@@ -304,6 +311,13 @@ impl SideSchema {
             },
         }
     }
+}
+
+/// Finds the publications that send every table, also one that is just made.
+async fn sent_anyway(session: &Session) -> Result<Vec<String>, Error> {
+    let sql = "SELECT pubname::text FROM pg_publication WHERE puballtables ORDER BY 1";
+    let rows = session.query("looking for publications of all tables", sql, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Makes a statement of the source about another table, as text.

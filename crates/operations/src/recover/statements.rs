@@ -65,6 +65,16 @@ impl Change {
         format!("NOT ({})", equal.join(" AND "))
     }
 
+    /// Whether a live column gets values of the restore point.
+    pub(super) fn fills(&self, column: &str) -> bool {
+        self.filled.iter().any(|one| one.now.name == column)
+    }
+
+    /// Whether a change of a row sets this column.
+    pub(super) fn sets(&self, column: &str) -> bool {
+        self.set().any(|one| one.now.name == column)
+    }
+
     /// The live columns that a change of a row sets.
     fn set(&self) -> impl Iterator<Item = &Filled> {
         let key = self.key.as_ref().map(|key| key.columns.as_slice()).unwrap_or_default();
@@ -255,6 +265,7 @@ mod tests {
             sequences: Vec::new(),
             unidentified_for: Vec::new(),
             publications: Vec::new(),
+            subscriptions: Vec::new(),
             materialized_views: Vec::new(),
             has_children: false,
             checks: Vec::new(),

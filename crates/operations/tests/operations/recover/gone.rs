@@ -41,34 +41,8 @@ async fn everything(major: u32) {
     assert_eq!(scene.sql("SELECT count(*) FROM kinds"), "1", "a materialized view is filled");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_14() {
-    everything(14).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_15() {
-    everything(15).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_16() {
-    everything(16).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_17() {
-    everything(17).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_18() {
-    everything(18).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_no_longer_fits_is_left_out_and_told() {
-    let scene = Scene::with(18, RICH).await;
+async fn what_no_longer_fits_is_left_out_and_told(major: u32) {
+    let scene = Scene::with(major, RICH).await;
     scene.sql("DROP TABLE things CASCADE; INSERT INTO parts VALUES (100, 999); DELETE FROM owners WHERE id = 1");
     let report = scene.recover(&["things"], RecoverMode::Replace).await.unwrap();
     let notes = report.plan.tables[0].notes.join("\n");
@@ -80,9 +54,8 @@ async fn what_no_longer_fits_is_left_out_and_told() {
     assert_eq!(scene.sql("SELECT count(*) FROM things"), "50");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_made_again_is_refused() {
-    let scene = Scene::with(18, RICH).await;
+async fn what_cannot_be_made_again_is_refused(major: u32) {
+    let scene = Scene::with(major, RICH).await;
     scene.sql("DROP TABLE things CASCADE; CREATE TABLE blocks (id int); CREATE INDEX things_n ON blocks (id)");
     let before = scene.fingerprint(&[]);
     let error = scene.recover(&["things"], RecoverMode::Missing).await.unwrap_err();
@@ -90,13 +63,12 @@ async fn what_cannot_be_made_again_is_refused() {
     assert_eq!(scene.fingerprint(&[]), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_partitioned_table_and_one_partition() {
+async fn a_partitioned_table_and_one_partition(major: u32) {
     let sql = "CREATE TABLE ev (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
          CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
          CREATE TABLE ev_2 PARTITION OF ev FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
          CREATE INDEX ev_at ON ev (at); INSERT INTO ev SELECT n, date '2026-01-01' + n % 59 FROM generate_series(1, 590) n";
-    let scene = Scene::with(18, sql).await;
+    let scene = Scene::with(major, sql).await;
     let before = scene.fingerprint(&[]);
     scene.sql("DROP TABLE ev_2");
     let report = scene.recover(&["ev_2"], RecoverMode::Missing).await.unwrap();
@@ -111,4 +83,11 @@ async fn a_partitioned_table_and_one_partition() {
         lines
     };
     assert_eq!(sorted(&scene.fingerprint(&[])), sorted(&before));
+}
+
+on_every_major! {
+    everything,
+    what_no_longer_fits_is_left_out_and_told,
+    what_cannot_be_made_again_is_refused,
+    a_partitioned_table_and_one_partition,
 }

@@ -1,10 +1,26 @@
 //! Tables brought back into a database that went on without them.
 
+/// Runs each case, a function of the major, on every one.
+macro_rules! on_every_major {
+    ($($case:ident,)*) => {
+        on_every_major!(@ on_14 14 $($case)*);
+        on_every_major!(@ on_15 15 $($case)*);
+        on_every_major!(@ on_16 16 $($case)*);
+        on_every_major!(@ on_17 17 $($case)*);
+        on_every_major!(@ on_18 18 $($case)*);
+    };
+    (@ $name:ident $major:literal $($case:ident)*) => {
+        mod $name { $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case($major).await; })* }
+    };
+}
+
 mod errors;
 mod gone;
 mod hard;
 mod modes;
 mod reading;
+mod references;
+mod replication;
 mod roles;
 mod sources;
 mod values;
@@ -16,7 +32,7 @@ use holdpoint_core::selector::Selector;
 use holdpoint_operations::Error;
 use holdpoint_operations::backup::backup;
 use holdpoint_operations::recover::{
-    RecoverFrom, RecoverMode, RecoverOptions, RecoverReport, Target, Triggers, Wanted, prepare,
+    RecoverFrom, RecoverMode, RecoverOptions, RecoverReport, TableChange, Target, Triggers, Wanted, prepare,
 };
 use holdpoint_testkit::Cluster;
 
@@ -73,13 +89,64 @@ impl Scene {
     }
 
     /// Recovers as the options say, to the end.
+    ///
+    /// Whatever comes of it: nothing is different then but the rows of the tables that were asked for and the sequences
+    /// that are said to have moved; after an error, a plan or mode side nothing at all.
     pub(crate) async fn run(&self, options: &RecoverOptions) -> Result<RecoverReport, Error> {
+        let all = || self.dumped(vec!["--exclude-schema=holdpoint_*".to_owned()]);
+        let before = all();
+        let outcome = self.run_unwatched(options).await;
+        let after = all();
+        let changed = outcome.as_ref().ok().filter(|report| report.changed).map(|report| &report.plan.tables);
+        let beyond = |tables: &Vec<TableChange>| {
+            // Such a test looks itself: triggers write what they like, and a dump names new objects in another order.
+            options.triggers == Triggers::Fire || tables.iter().any(|table| table.made_again)
+        };
+        match changed {
+            None => assert!(before == after, "something changed: {outcome:?}\n{}", first_difference(&before, &after)),
+            Some(tables) if beyond(tables) => {}
+            Some(tables) => {
+                let (before, after) = (self.rest(&before, tables), self.rest(&after, tables));
+                let told = || first_difference(&before, &after);
+                assert!(before == after, "more changed than was asked for: {tables:?}\n{}", told());
+            }
+        }
+        outcome
+    }
+
+    async fn run_unwatched(&self, options: &RecoverOptions) -> Result<RecoverReport, Error> {
         let recovery = prepare(&self.place.context, options).await?;
         match options.mode {
             _ if options.dry_run => recovery.abandon().await,
             RecoverMode::Side => Ok(recovery.keep().await),
             _ => recovery.apply(&self.place.context).await,
         }
+    }
+
+    /// A dump without the rows of changed tables and the values of sequences that moved with them.
+    fn rest(&self, dump: &str, changed: &[TableChange]) -> String {
+        let live: Vec<&str> = changed.iter().filter_map(|table| table.live.as_deref()).collect();
+        let with_partitions = live.iter().map(|table| {
+            let sql = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_partition_tree";
+            let joins = "p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace";
+            self.sql(&format!("{sql}('{}') {joins}", table.replace('\'', "''")))
+        });
+        let with_partitions: String = with_partitions.collect::<Vec<_>>().join("\n");
+        let rows: Vec<String> =
+            live.into_iter().chain(with_partitions.lines()).map(|table| format!("COPY {table} (")).collect();
+        let moved = changed.iter().flat_map(|table| &table.sequences);
+        let moved: Vec<String> = moved.map(|one| format!("setval('{}'", one.name)).collect();
+        let (mut kept, mut within) = (Vec::new(), false);
+        for line in dump.lines() {
+            if within {
+                within = line != "\\.";
+            } else if rows.iter().any(|start| line.starts_with(start)) {
+                within = true;
+            } else if !moved.iter().any(|sequence| line.contains(sequence)) {
+                kept.push(line);
+            }
+        }
+        kept.join("\n")
     }
 
     pub(crate) async fn recover(&self, tables: &[&str], mode: RecoverMode) -> Result<RecoverReport, Error> {
@@ -107,6 +174,12 @@ impl Scene {
         let random = |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
         dump.lines().filter(random).collect::<Vec<_>>().join("\n")
     }
+}
+
+fn first_difference(one: &str, other: &str) -> String {
+    let mut lines = one.lines().zip(other.lines());
+    let found = lines.find(|(one, other)| one != other).unwrap_or(("the one ends", "before the other"));
+    format!("{:.300}\n{:.300}", found.0, found.1)
 }
 
 impl Drop for Scene {

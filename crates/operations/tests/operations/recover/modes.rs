@@ -76,41 +76,19 @@ async fn replace(major: u32) {
     assert_eq!(scene.sql("INSERT INTO orders (customer) VALUES (1) RETURNING id").lines().next(), Some("1003"));
 }
 
-macro_rules! on_majors {
-    ($($name:ident: $mode:ident $major:literal,)*) => {$(
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $name() {
-            $mode($major).await;
-        }
-    )*};
+on_every_major! {
+    side,
+    missing,
+    upsert,
+    replace,
+    a_condition_selects_rows_as_they_were,
+    columns_are_refilled_by_key,
+    several_tables_and_a_schema_go_together,
+    what_changes_between_plan_and_change_is_met,
 }
 
-on_majors! {
-    side_14: side 14,
-    side_15: side 15,
-    side_16: side 16,
-    side_17: side 17,
-    side_18: side 18,
-    missing_14: missing 14,
-    missing_15: missing 15,
-    missing_16: missing 16,
-    missing_17: missing 17,
-    missing_18: missing 18,
-    upsert_14: upsert 14,
-    upsert_15: upsert 15,
-    upsert_16: upsert 16,
-    upsert_17: upsert 17,
-    upsert_18: upsert 18,
-    replace_14: replace 14,
-    replace_15: replace 15,
-    replace_16: replace 16,
-    replace_17: replace 17,
-    replace_18: replace 18,
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_condition_selects_rows_as_they_were() {
-    let scene = Scene::with(18, SHOP).await;
+async fn a_condition_selects_rows_as_they_were(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
     scene.sql("UPDATE orders SET note = 'wrong', total = 0");
     let mut options = scene.options(&["orders"], RecoverMode::Upsert);
     options.condition = Some("total > 990 AND orders.note LIKE 'note%' -- as they were".to_owned());
@@ -120,9 +98,8 @@ async fn a_condition_selects_rows_as_they_were() {
     assert_eq!(scene.sql("SELECT count(*), min(total) FROM orders WHERE note <> 'wrong'"), "10|991.00");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn columns_are_refilled_by_key() {
-    let scene = Scene::with(18, SHOP).await;
+async fn columns_are_refilled_by_key(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
     scene.sql(
         "ALTER TABLE orders DROP COLUMN note; ALTER TABLE orders ADD COLUMN remark text; DELETE FROM orders WHERE id = 7;
          UPDATE orders SET total = 5; UPDATE orders SET remark = 'mine' WHERE id = 1",
@@ -140,9 +117,8 @@ async fn columns_are_refilled_by_key() {
     assert_eq!(scene.sql("SELECT remark FROM orders WHERE id = 1"), "note 1");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn several_tables_and_a_schema_go_together() {
-    let scene = Scene::with(18, SHOP).await;
+async fn several_tables_and_a_schema_go_together(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
     scene.sql("DELETE FROM orders; DELETE FROM customers WHERE id > 50");
     let alone = scene.recover(&["orders"], RecoverMode::Missing).await.unwrap_err();
     assert!(alone.to_string().contains("500 rows refer to rows that public.customers does not have"), "{alone}");
@@ -157,9 +133,8 @@ async fn several_tables_and_a_schema_go_together() {
     assert_eq!(scene.side_schemas(), "");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_changes_between_plan_and_change_is_met() {
-    let scene = Scene::with(18, SHOP).await;
+async fn what_changes_between_plan_and_change_is_met(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
     scene.sql(DAMAGE);
     let options = scene.options(&["orders"], RecoverMode::Upsert);
     let context = &scene.place.context;

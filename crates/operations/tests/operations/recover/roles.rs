@@ -81,19 +81,6 @@ async fn a_role_that_owns_nothing(major: u32) {
     scene.sql(&format!("DROP OWNED BY {clerk}; DROP ROLE {clerk}"));
 }
 
-macro_rules! on_every_major {
-    ($($case:ident,)*) => {
-        on_every_major!(@ on_14 14 $($case)*);
-        on_every_major!(@ on_15 15 $($case)*);
-        on_every_major!(@ on_16 16 $($case)*);
-        on_every_major!(@ on_17 17 $($case)*);
-        on_every_major!(@ on_18 18 $($case)*);
-    };
-    (@ $name:ident $major:literal $($case:ident)*) => {
-        mod $name { $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case($major).await; })* }
-    };
-}
-
 on_every_major! {
     an_owner_without_superuser,
     a_role_that_owns_nothing,

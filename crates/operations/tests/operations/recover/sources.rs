@@ -28,7 +28,7 @@ async fn upserts(scene: &Scene, from: RecoverFrom) {
     scene.sql(&format!("DROP SCHEMA {schema} CASCADE"));
 }
 
-async fn dumps(major: u32) {
+async fn dumps_of_every_form(major: u32) {
     let scene = Scene::with(major, SHOP).await;
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
@@ -78,28 +78,16 @@ async fn dumps(major: u32) {
     assert_eq!(scene.run(&options).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dumps_of_every_form_14() {
-    dumps(14).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dumps_of_every_form_18() {
-    dumps(18).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_point_stored_as_text() {
-    let scene = Scene::with(17, SHOP).await;
+async fn a_point_stored_as_text(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
     let options = BackupOptions { format: PointFormat::Plain, ..support::backup_options() };
     let context = holdpoint_operations::Context { seed: 9, ..scene.place.context.clone() };
     let made = backup(&context, &support::source(scene.cluster, &scene.database), &options).await.unwrap();
     upserts(&scene, RecoverFrom::Point(Selector::Id(made.manifest.id))).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_database() {
-    let scene = Scene::with(18, SHOP).await;
+async fn another_database(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
     let other = format!("{}_pitr", scene.database);
     scene.cluster.create_database_with(&other, &format!("TEMPLATE {}", scene.database));
     let from = || RecoverFrom::Database(Box::new(support::settings(scene.cluster, &other)));
@@ -111,4 +99,10 @@ async fn another_database() {
     assert!(report.plan.tables[0].made_again, "{report:?}");
     assert_eq!(scene.sql("SELECT count(*) FROM orders"), "1000");
     scene.cluster.drop_database(&other);
+}
+
+on_every_major! {
+    dumps_of_every_form,
+    a_point_stored_as_text,
+    another_database,
 }

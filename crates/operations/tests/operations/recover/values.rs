@@ -102,19 +102,6 @@ async fn unique_values_that_were_exchanged(major: u32) {
     assert_eq!(scene.sql(content), whole);
 }
 
-macro_rules! on_every_major {
-    ($($case:ident,)*) => {
-        on_every_major!(@ on_14 14 $($case)*);
-        on_every_major!(@ on_15 15 $($case)*);
-        on_every_major!(@ on_16 16 $($case)*);
-        on_every_major!(@ on_17 17 $($case)*);
-        on_every_major!(@ on_18 18 $($case)*);
-    };
-    (@ $name:ident $major:literal $($case:ident)*) => {
-        mod $name { $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case($major).await; })* }
-    };
-}
-
 on_every_major! {
     types_that_take_less,
     exclusions,

@@ -1,0 +1,159 @@
+//! Foreign keys that a change would break: rows that would refer to nothing, and rows of other tables that refer to
+//! what would go.
+
+use std::collections::BTreeMap;
+
+use holdpoint_core::name::quote_identifier as quoted;
+use holdpoint_postgres::Session;
+
+use super::keys::ForeignKey;
+use super::plan::{ForeignKeyCheck, TableChange};
+use super::statements::Change;
+use super::{RecoverError, RecoverMode, counts};
+use crate::Error;
+
+/// Rows of a table after the change, in its own columns; those of now where not all of its columns are filled.
+fn after(key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> String {
+    let columns = &key.to_columns;
+    let list = columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    let live = format!("SELECT {list} FROM {}{}", if key.to_only { "ONLY " } else { "" }, key.to_quoted);
+    let filled = |change: &&&Change| columns.iter().all(|name| change.fills(name)) && !change.part;
+    match changes.get(&key.to).filter(filled) {
+        None => format!("({live})"),
+        Some(change) if change.mode == RecoverMode::Replace => format!("(SELECT {list} FROM {} m)", change.mapped()),
+        Some(change) => format!("({live} UNION ALL SELECT {list} FROM {} m)", change.mapped()),
+    }
+}
+
+/// Counts rows that foreign keys would refuse, over all tables that change together.
+pub(super) async fn foreign_keys(
+    session: &Session,
+    changes: &[Change],
+    keys: &[ForeignKey],
+    into: &mut [TableChange],
+) -> Result<(), Error> {
+    let by_oid: BTreeMap<u32, &Change> = changes.iter().map(|change| (change.live.oid, change)).collect();
+    for (change, into) in changes.iter().zip(into) {
+        for key in keys {
+            let (sql, points_here) = if key.from == change.live.oid {
+                (outgoing(change, key, &by_oid), false)
+            } else if key.to == change.live.oid && !by_oid.contains_key(&key.from) {
+                (incoming(change, key), true)
+            } else {
+                continue;
+            };
+            let Some(sql) = sql else { continue };
+            if points_here && !key.from_readable && into.changed + into.deleted == 0 {
+                continue;
+            }
+            if points_here && !key.from_readable && !key.only_refuses() {
+                into.refusals.push(unreadable(key));
+                continue;
+            }
+            let rows = match counts::count(session, &sql).await {
+                Err(Error::Postgres(error)) if error.sqlstate() == Some("42501") => {
+                    into.notes.push(format!("checked only when the change is made: foreign key {}", key.name));
+                    continue;
+                }
+                counted => counted?,
+            };
+            if rows > 0 {
+                let (from, to) = (key.from_quoted.clone(), key.to_quoted.clone());
+                let name = key.name.clone();
+                let (on_delete, on_update) =
+                    (points_here.then_some(key.on_delete), points_here.then_some(key.on_update));
+                into.foreign_keys.push(ForeignKeyCheck { name, from, to, rows, on_delete, on_update });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a DELETE or UPDATE would do to rows that this role may not even look at.
+fn unreadable(key: &ForeignKey) -> String {
+    format!(
+        "foreign key {} would change rows of {}, which this role may not read: GRANT SELECT on it",
+        key.name, key.from_quoted
+    )
+}
+
+/// Rows that come back and would refer to nothing.
+fn outgoing(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> Option<String> {
+    if !key.from_columns.iter().all(|name| change.fills(name)) {
+        return None;
+    }
+    let rows = match change.mode {
+        // Rows that stay may lose what they refer to.
+        RecoverMode::Replace => format!("{} s", change.mapped()),
+        _ => format!("(SELECT s.* FROM {} WHERE {}) s", change.joined(), change.written()),
+    };
+    let known = key.from_columns.iter().map(|name| format!("s.{} IS NOT NULL", quoted(name))).collect::<Vec<_>>();
+    // With MATCH FULL a row that is null in part is refused as well.
+    let bound = known.join(if key.full { " OR " } else { " AND " });
+    Some(format!(
+        "SELECT count(*) FROM {rows} WHERE ({bound}) AND NOT EXISTS (SELECT FROM {} p WHERE {})",
+        after(key, changes),
+        key.equal("p", "s")
+    ))
+}
+
+/// Rows of another table that refer to live rows which would be deleted, or whose value would change under them.
+///
+/// Also where a row with that value comes in: until then the foreign key has done what it does on DELETE.
+fn incoming(change: &Change, key: &ForeignKey) -> Option<String> {
+    let gone = gone(change, key)?;
+    let refers = format!("EXISTS (SELECT FROM {} t WHERE {} AND {gone})", change.live.only(), key.equal("t", "c"));
+    // One that waits until the end only looks at what is there then.
+    let looks_late = key.deferrable && key.on_delete == "NO ACTION" && key.on_update == "NO ACTION";
+    let comes = match looks_late && key.to_columns.iter().all(|name| change.fills(name)) {
+        true => format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {})", change.mapped(), key.equal("s", "c")),
+        false => String::new(),
+    };
+    Some(format!("SELECT count(*) FROM {} c WHERE {refers}{comes}", key.referring()))
+}
+
+/// Whether what refers to the live row `t` would lose it; `None` where no row can be lost.
+fn gone(change: &Change, key: &ForeignKey) -> Option<String> {
+    let same = key.to_columns.iter().zip(&key.among).filter(|(name, _)| change.sets(name));
+    let same: Vec<String> = same.map(|(name, operator)| format!("s.{n} {operator} t.{n}", n = quoted(name))).collect();
+    let row = format!("SELECT FROM {} s WHERE {}", change.mapped(), change.same_key());
+    match change.mode {
+        // Only what was null is filled by missing, and nothing refers to that.
+        RecoverMode::Side | RecoverMode::Missing => None,
+        RecoverMode::Replace if same.is_empty() => Some(format!("NOT EXISTS ({row})")),
+        RecoverMode::Replace => Some(format!("NOT EXISTS ({row} AND {})", same.join(" AND "))),
+        RecoverMode::Upsert if same.is_empty() => None,
+        RecoverMode::Upsert => Some(format!("EXISTS ({row} AND ({}) IS NOT TRUE)", same.join(" AND "))),
+    }
+}
+
+/// Demands, with the live tables locked, that nothing came since the plan that refers to what goes; from here on
+/// nothing can.
+pub(super) async fn hold(session: &Session, changes: &[Change], keys: &[ForeignKey]) -> Result<(), Error> {
+    let together: Vec<u32> = changes.iter().map(|change| change.live.oid).collect();
+    let mut reasons = Vec::new();
+    for change in changes {
+        for key in keys.iter().filter(|key| key.to == change.live.oid && !together.contains(&key.from)) {
+            let (Some(gone), Some(sql)) = (gone(change, key), incoming(change, key)) else { continue };
+            // Who is about to refer to such a row holds it, and is waited for; who comes later waits.
+            let lock =
+                format!("SELECT count(*) FROM (SELECT FROM {} t WHERE {gone} FOR UPDATE) held", change.live.only());
+            let going = counts::count(session, &lock).await?;
+            if !key.from_readable {
+                if going > 0 && !key.only_refuses() {
+                    reasons.push(format!("{}: {}", change.name, unreadable(key)));
+                }
+                continue;
+            }
+            let rows = counts::count(session, &sql).await?;
+            if rows > 0 {
+                reasons.push(format!(
+                    "{}: since the plan was made {rows} rows of {} came to refer by {} to rows that would be deleted or \
+                     changed",
+                    change.name, key.from_quoted, key.name
+                ));
+            }
+        }
+    }
+    if reasons.is_empty() { Ok(()) } else { Err(RecoverError::Refused { reasons }.into()) }
+}

@@ -1,0 +1,89 @@
+//! Tables from dumps made elsewhere and from other databases.
+
+use holdpoint_testkit::{Cluster, S3Server, sample};
+use holdpoint_tests::{Place, shell};
+
+use super::CONTENT;
+use crate::scene::{Scene, name};
+
+/// The shop as it was, beside the damaged one.
+fn whole_copy(cluster: &Cluster) -> String {
+    let copy = name("whole");
+    sample::load_shop(cluster, &copy, 4_000);
+    copy
+}
+
+#[test]
+fn a_dump_made_elsewhere_needs_no_repository() {
+    let scene = Scene::local();
+    let (whole, _) = scene.damaged();
+    let mut place = Place::bare();
+    place.unset("HOLDPOINT_REPOSITORY");
+    place.source(scene.cluster, &scene.database);
+    let copy = whole_copy(scene.cluster);
+    std::fs::write(place.work().join("old.dump"), scene.cluster.pg_dump(&copy, &["-Fc"])).unwrap();
+    let words = ["recover-table", "shop.orders", "--from", "old.dump", "--mode", "upsert", "--yes", "--json"];
+    let report = place.holdpoint(&words).ended_with(0).json();
+    assert_eq!(report["tables"][0]["inserted"], 10, "{report:#}");
+    assert_eq!(scene.sql(CONTENT), whole);
+    scene.cluster.drop_database(&copy);
+}
+
+/// No form of dump is ever on this machine's disk: there is no place where it could be.
+#[test]
+fn dumps_in_s3_are_streamed() {
+    let mut scene = Scene::on_s3();
+    let (whole, damaged) = scene.damaged();
+    let copy = whole_copy(scene.cluster);
+    let (server, bucket) = scene.place.bucket().unwrap();
+    let (server, bucket): (&'static S3Server, String) = (server, bucket.to_owned());
+    let text = scene.cluster.pg_dump(&copy, &["--no-sync"]);
+    std::fs::write(scene.place.work().join("nightly.sql"), &text).unwrap();
+    shell(&scene.place.work(), &scene.place.environment(), "gzip nightly.sql").ended_with(0);
+    let dumps = [
+        ("nightly.sql", text),
+        ("nightly.sql.gz", std::fs::read(scene.place.work().join("nightly.sql.gz")).unwrap()),
+        ("nightly.dump", scene.cluster.pg_dump(&copy, &["-Fc"])),
+        ("nightly.tar", scene.cluster.pg_dump(&copy, &["-Ft"])),
+    ];
+    std::fs::remove_file(scene.place.work().join("nightly.sql.gz")).unwrap();
+    scene.place.set("TMPDIR", "/nonexistent");
+    for (key, bytes) in &dumps {
+        server.put_object(&bucket, &format!("dumps/{key}"), bytes);
+        let from = format!("s3://{bucket}/dumps/{key}");
+        let report = scene.table(&["shop.orders", "--from", &from, "--mode", "upsert", "--yes"]);
+        assert_eq!(
+            (&report["tables"][0]["inserted"], &report["archive_bytes"]),
+            (&10.into(), &bytes.len().into()),
+            "{report:#}"
+        );
+        assert_eq!(scene.sql(CONTENT), whole, "{key}");
+        scene.sql(super::DAMAGE);
+        // Cut, it is an error, and nothing has changed.
+        server.put_object(&bucket, &format!("dumps/{key}"), &bytes[..bytes.len() * 2 / 3]);
+        let words = ["recover-table", "shop.orders", "--from", &from, "--mode", "upsert", "--yes"];
+        let told = scene.place.holdpoint(&words);
+        assert_eq!(told.code, 4, "{key} is cut: {told:?}");
+        assert_eq!((scene.sql(CONTENT), scene.side_schemas()), (damaged.clone(), String::new()), "{key}");
+    }
+    scene.cluster.drop_database(&copy);
+}
+
+/// As from an instance restored to a point in time.
+#[test]
+fn another_database() {
+    let mut scene = Scene::local();
+    let (whole, _) = scene.damaged();
+    let copy = whole_copy(scene.cluster);
+    let url = scene.cluster.url(&copy);
+    scene.place.set("PITR_URL", &url);
+    scene.sql("DROP TABLE shop.events");
+    let words =
+        ["recover-table", "--schema", "shop", "--from-database", "env:PITR_URL", "--mode", "upsert", "--yes", "--json"];
+    let report = scene.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!(report["tables"].as_array().unwrap().len(), 5, "{report:#}");
+    assert_eq!(scene.sql(CONTENT), whole);
+    let events = "SELECT md5(string_agg(e::text, '|' ORDER BY id)) FROM shop.events e";
+    assert_eq!(scene.sql(events), scene.cluster.psql(&copy, events));
+    scene.cluster.drop_database(&copy);
+}
