@@ -1,5 +1,7 @@
 //! The gate: whether a migration may start, decided from facts, with reasons.
 
+pub mod pending;
+
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
