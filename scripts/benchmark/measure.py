@@ -69,7 +69,7 @@ class Sampler(threading.Thread):
         self.pid, self.own, self.tree, self.ended = pid, 0, 0, threading.Event()
 
     def run(self):
-        while not self.ended.wait(0.05):
+        while not self.ended.wait(0.2):
             own = proportional_bytes(self.pid)
             others = [pid for pid in descendants(self.pid) if not is_server(pid)]
             self.own = max(self.own, own)

@@ -1,5 +1,7 @@
 //! What a test itself does to an [`S3Server`], beside the program under test: look, spoil, forbid.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::http::{Response, exchange};
@@ -13,6 +15,23 @@ pub struct ListedObject {
     pub key: String,
     /// Its size in bytes.
     pub size: u64,
+}
+
+/// Sends one signed request to the server at `address`; the rest is as for [`S3Server::request`].
+pub(crate) fn send(
+    address: SocketAddr,
+    identity: &Identity,
+    method: &str,
+    path: &str,
+    query: &[(&str, &str)],
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
+    let (host, path) = (address.to_string(), encode(path, true));
+    let request = Request { method, path: &path, query, host: &host, headers, body };
+    let (query, headers) = sign(&request, identity);
+    let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
+    exchange(address, method, &target, &headers, body)
 }
 
 impl S3Server {
@@ -29,12 +48,7 @@ impl S3Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        let address = self.address();
-        let (host, path) = (address.to_string(), encode(path, true));
-        let request = Request { method, path: &path, query, host: &host, headers, body };
-        let (query, headers) = sign(&request, identity);
-        let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
-        exchange(address, method, &target, &headers, body)
+        send(self.address(), identity, method, path, query, headers, body)
             .unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}"))
     }
 

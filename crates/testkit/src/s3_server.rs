@@ -13,6 +13,7 @@ use crate::cache::weed_program;
 use crate::http::exchange;
 use crate::keeper::{Keeper, PID_FILE};
 use crate::place::short_directory;
+use crate::s3_client::send;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -42,6 +43,11 @@ pub const WRITER: Identity = Identity { access_key: "limkey", secret_key: "limse
 pub const STRANGER: Identity = Identity { access_key: "nokey", secret_key: "nosecret" };
 /// The one bucket of [`WRITER`]; it exists from the start.
 pub const WRITER_BUCKET: &str = "writer-bucket";
+
+/// Holds what tells that the server serves objects; of the server alone.
+const READY_BUCKET: &str = "ready-bucket";
+/// In the server's folder: an object was stored once.
+const STORED_FILE: &str = "stored";
 
 const IDENTITIES: &str = r#"{"identities":[
  {"name":"admin","credentials":[{"accessKey":"testkey","secretKey":"testsecret"}],
@@ -213,11 +219,28 @@ impl S3Server {
                 let start = log.len().saturating_sub(4_000);
                 return Err(log.get(start..).unwrap_or(&log).to_owned());
             }
-            if exchange(address, "GET", "/healthz", &[], b"").is_ok_and(|answer| answer.status == 200) {
+            if exchange(address, "GET", "/healthz", &[], b"").is_ok_and(|answer| answer.status == 200)
+                && self.serves_objects(address)
+            {
                 return Ok(());
             }
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Whether the server at `address` takes objects, and after a crash gives back what was stored before it. Its parts
+    /// start by themselves, and until they have found each other a healthy gateway answers `InternalError`.
+    fn serves_objects(&self, address: SocketAddr) -> bool {
+        let object = format!("/{READY_BUCKET}/ready");
+        let send = |method, path: &str, body: &[u8]| send(address, &ADMIN, method, path, &[], &[], body);
+        if self.directory.join(STORED_FILE).exists() {
+            return send("GET", &object, b"").is_ok_and(|answer| answer.status == 200)
+                && send("PUT", &format!("{object}-again"), b"1").is_ok_and(|answer| answer.status == 200);
+        }
+        // 409: an earlier round made it.
+        let made = send("PUT", &format!("/{READY_BUCKET}"), b"").is_ok_and(|answer| matches!(answer.status, 200 | 409));
+        made && send("PUT", &object, b"1").is_ok_and(|answer| answer.status == 200)
+            && fs::write(self.directory.join(STORED_FILE), b"").is_ok()
     }
 }
 

@@ -3,7 +3,7 @@
 use holdpoint_archive::{COPY_END, Codec, PieceEncoder};
 use holdpoint_core::digest::{ColumnOrder, RowDigest, RowDigester};
 use sha2::{Digest, Sha256};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::output::{Output, Part};
 use crate::Error;
@@ -16,6 +16,9 @@ const SMALL_BYTES: usize = 64 * 1024;
 ///
 /// A piece ends at a row. A row larger than a piece is cut within, and its pieces hold nothing else, as those that the
 /// pass-through cuts. Memory: two pieces before compression and one after it.
+///
+/// The last piece of a portion is compressed while the next portion is read already ([`leave`](Gather::leave)): waiting
+/// for it would leave the server idle once a portion.
 pub(super) struct Gather {
     codec: Codec,
     piece_bytes: usize,
@@ -29,11 +32,21 @@ pub(super) struct Gather {
     /// Rows since the last beginning.
     rows: u64,
     compressing: Option<JoinHandle<Result<Compressed, Error>>>,
+    /// What is put after the piece that is being compressed.
+    following: Vec<Part>,
+    /// The end of the portion before, at most one.
+    left: JoinSet<Result<Spent, Error>>,
     spare: Vec<u8>,
 }
 
 struct Compressed {
     piece: WorkedPiece,
+    encoder: PieceEncoder,
+    raw: Vec<u8>,
+}
+
+/// What a compressed piece leaves to be used again.
+struct Spent {
     encoder: PieceEncoder,
     raw: Vec<u8>,
 }
@@ -68,6 +81,8 @@ impl Gather {
             digester: RowDigester::default(),
             rows: 0,
             compressing: None,
+            following: Vec::new(),
+            left: JoinSet::new(),
             spare: Vec::new(),
         }
     }
@@ -160,52 +175,89 @@ impl Gather {
 
     async fn compress(&mut self, cut: Cut, output: &mut Output) -> Result<(), Error> {
         self.rows += cut.digest.rows;
-        let taken = self.settle(output).await?;
-        let encoder = match taken.or_else(|| self.encoder.take()) {
+        self.finish(output).await?;
+        self.settle().await?;
+        let encoder = match self.encoder.take() {
             Some(encoder) => encoder,
             None => PieceEncoder::new(&self.codec)?,
         };
         if cut.raw.len() < SMALL_BYTES {
-            let done = cut.compress(encoder)?;
-            return self.done(done, output).await;
+            let Compressed { piece, encoder, raw } = cut.compress(encoder)?;
+            self.take_back(Spent { encoder, raw });
+            return output.put(Part::Piece(piece)).await;
         }
         self.compressing = Some(tokio::task::spawn_blocking(move || cut.compress(encoder)));
         Ok(())
     }
 
-    /// Waits for the piece that is being compressed and gives it to the output.
-    pub(super) async fn finish(&mut self, output: &mut Output) -> Result<(), Error> {
-        self.encoder = match self.settle(output).await? {
-            Some(encoder) => Some(encoder),
-            None => self.encoder.take(),
-        };
+    /// Puts what is no piece, in its order.
+    pub(super) async fn put(&mut self, part: Part, output: &mut Output) -> Result<(), Error> {
+        if self.compressing.is_none() {
+            return output.put(part).await;
+        }
+        self.following.push(part);
         Ok(())
     }
 
-    async fn settle(&mut self, output: &mut Output) -> Result<Option<PieceEncoder>, Error> {
-        let Some(compressing) = self.compressing.take() else { return Ok(None) };
-        let done = compressing.await.map_err(Error::Worker)??;
-        self.done(done, output).await?;
-        Ok(self.encoder.take())
+    /// Waits for the piece that is being compressed and gives it, and what follows it, to the output.
+    pub(super) async fn finish(&mut self, output: &mut Output) -> Result<(), Error> {
+        if let Some(compressing) = self.compressing.take() {
+            let spent = ended(compressing, std::mem::take(&mut self.following), output).await?;
+            self.take_back(spent);
+        }
+        Ok(())
     }
 
-    async fn done(&mut self, done: Compressed, output: &mut Output) -> Result<(), Error> {
-        let Compressed { piece, encoder, raw } = done;
+    /// Ends a portion, once its last piece is compressed; does not wait for that.
+    pub(super) async fn leave(&mut self, mut output: Output) -> Result<(), Error> {
+        let Some(compressing) = self.compressing.take() else { return output.end().await };
+        let following = std::mem::take(&mut self.following);
+        self.left.spawn(async move {
+            let spent = ended(compressing, following, &mut output).await?;
+            output.end().await?;
+            Ok(spent)
+        });
+        Ok(())
+    }
+
+    /// Waits until the portion that was left has ended.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        while let Some(left) = self.left.join_next().await {
+            self.take_back(left.map_err(Error::Worker)??);
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, Spent { encoder, raw }: Spent) {
         self.encoder = Some(encoder);
         // A row far larger than a piece leaves no buffer of its size behind.
         if raw.capacity() <= 2 * self.piece_bytes && raw.capacity() > self.spare.capacity() {
             self.spare = raw;
         }
-        output.put(Part::Piece(piece)).await
     }
 
     /// Forgets what is held, after a failure.
     pub(super) async fn reset(&mut self) {
+        self.following.clear();
         if let Some(compressing) = self.compressing.take()
-            && let Ok(Ok(done)) = compressing.await
+            && let Ok(Ok(Compressed { encoder, raw, .. })) = compressing.await
         {
-            self.encoder = Some(done.encoder);
+            self.take_back(Spent { encoder, raw });
         }
         self.begin_rows(None);
     }
+}
+
+/// Waits for a piece and puts it, and what follows it.
+async fn ended(
+    compressing: JoinHandle<Result<Compressed, Error>>,
+    following: Vec<Part>,
+    output: &mut Output,
+) -> Result<Spent, Error> {
+    let Compressed { piece, encoder, raw } = compressing.await.map_err(Error::Worker)??;
+    output.put(Part::Piece(piece)).await?;
+    for part in following {
+        output.put(part).await?;
+    }
+    Ok(Spent { encoder, raw })
 }

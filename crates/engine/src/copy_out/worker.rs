@@ -125,8 +125,9 @@ impl Worker {
             let Some(Dealt { portion, to }) = crew.window.take(&crew.plan).await else { break };
             let mut output = Output::new(crew.options.buffer_bytes(), to);
             self.portion(&crew, &portion, &mut output).await?;
-            output.end().await?;
+            self.gather.leave(output).await?;
         }
+        self.gather.settle().await?;
         if let Some(session) = self.session {
             session.close().await;
         }
@@ -184,7 +185,10 @@ impl Worker {
                     share.refused_bytes += crew.plan.expected(&one).0;
                     output.put(Part::Refused(one)).await?;
                 }
-                copied => copied?,
+                copied => {
+                    copied?;
+                    self.gather.finish(output).await?;
+                }
             }
         }
         Ok(())
@@ -202,7 +206,7 @@ pub(super) fn refused(error: &Error) -> bool {
     matches!(error, Error::Postgres(error) if error.sqlstate() == Some("55P03"))
 }
 
-/// Copies a portion over a session that is in the snapshot.
+/// Copies a portion over a session that is in the snapshot; its last piece may still be with `gather`.
 pub(super) async fn copy(
     session: &Session,
     crew: &Crew,
@@ -256,9 +260,8 @@ async fn copy_rows(
             }
             Copied::End => {
                 counted += gather.end_rows(&table.name, to.is_none(), output).await?;
-                gather.finish(output).await?;
                 if to.is_none() {
-                    output.put(Part::CloseTable(number)).await?;
+                    gather.put(Part::CloseTable(number), output).await?;
                 }
                 (number, began) = (number + 1, false);
             }

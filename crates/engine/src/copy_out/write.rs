@@ -111,6 +111,7 @@ impl Writer<'_> {
                 }
             }
             crew.complete(&mut share);
+            gather.finish(&mut output).await?;
             output.end().await
         };
         let writing = async {

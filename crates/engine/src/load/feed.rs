@@ -157,8 +157,9 @@ impl Feed {
             self.portion(Portion { bytes, _permit: permit }).await?;
             return if record.open { Ok(()) } else { self.end_portions().await };
         }
-        let whole = self.freeze && first && record.end && target.own;
         let small = bytes.len() < GATHERED_BYTES;
+        // Emptying costs new files for table, TOAST and all, more than a small table's rows do.
+        let whole = self.freeze && !small && first && record.end && target.own;
         let rows = Rows { target, bytes, whole, _permit: permit.filter(|_| !small) };
         if rows.bytes.is_empty() {
             return Ok(());
