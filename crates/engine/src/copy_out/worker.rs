@@ -249,7 +249,7 @@ async fn copy_rows(
             began = true;
             gather.begin_rows(table.order.as_ref());
             if from == 0 {
-                output.put(Part::OpenTable(number)).await?;
+                gather.put(Part::OpenTable(number), output).await?;
             }
         }
         match copied {
