@@ -10,7 +10,7 @@ const APART: Duration = Duration::from_millis(100);
 const SEEN: Duration = Duration::from_secs(1);
 /// How far back the rate looks, as a share of the time so far: far enough that one unusual table does not decide,
 /// near enough that a change of weather is believed.
-const LOOKS_BACK: f64 = 0.75;
+const LOOKS_BACK: f64 = 0.5;
 
 /// The smoothed rate of one phase of the work.
 ///

@@ -1,9 +1,10 @@
 //! The time left, against what recorded runs of the program really took.
 //!
 //! `recorded.jsonl` is what `scripts/bench --record` wrote: the command and whether the machine was quiet, then one
-//! phase of one run a line, as `[milliseconds, bytes]` and how long the phase took. On a quiet machine every forecast
-//! must keep what docs/progress.md promises. While others are at work no forecast can know when they stop, so of a
-//! record made then most must come close.
+//! phase of one run a line, as `[milliseconds, bytes]` and how long the phase took. On a quiet machine nine forecasts of
+//! ten must keep what docs/progress.md promises, and hardly any may be off by more than twice that: a table of narrow rows
+//! among wide ones is a surprise in a phase of five seconds. While others are at work no forecast can know when they
+//! stop, so of a record made then most must come close.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
@@ -21,6 +22,8 @@ const OFF_BY: f64 = 0.25;
 const ALWAYS: f64 = 0.05;
 /// Shorter phases are over before anybody reads a forecast, in seconds.
 const WORTH_IT: f64 = 3.0;
+/// Of a record of a quiet machine: so many forecasts are right, and so many off by at most twice as much.
+const OF_QUIET: (f64, f64) = (0.9, 0.98);
 /// Of a record that was made while others were at work: so many forecasts are off by at most twice as much.
 const OF_LOADED: f64 = 0.75;
 
@@ -67,9 +70,10 @@ fn judged(phase: &Phase) -> Vec<(f64, String)> {
 /// The forecasts that break the promise, and whether the record as a whole does.
 fn broken(quiet: bool, phases: &[Phase]) -> (Vec<String>, bool) {
     let all: Vec<(f64, String)> = phases.iter().flat_map(judged).collect();
-    let close = all.iter().filter(|(off, _)| *off <= 2.0).count() as f64 / all.len() as f64;
+    let share = |most: f64| all.iter().filter(|(off, _)| *off <= most).count() as f64 / all.len() as f64;
+    let (right, close) = (share(1.0), share(2.0));
     let wrong: Vec<String> = all.into_iter().filter(|(off, _)| *off > 1.0).map(|(_, how)| how).collect();
-    let fails = if quiet { !wrong.is_empty() } else { close < OF_LOADED };
+    let fails = if quiet { right < OF_QUIET.0 || close < OF_QUIET.1 } else { close < OF_LOADED };
     (wrong, fails)
 }
 
