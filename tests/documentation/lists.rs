@@ -43,7 +43,7 @@ fn exit_codes_are_the_published_constants() {
     assert!(bad.len() > 20, "the table of bad input: {bad:?}");
 }
 
-/// The keys of the sample configuration, sections included, with names of databases and targets as `NAME`.
+/// The keys of the sample configuration, sections included, with names of databases, targets and waivers as `NAME`.
 fn sample_keys(sample: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     let mut section = String::new();
@@ -51,7 +51,7 @@ fn sample_keys(sample: &str) -> BTreeSet<String> {
         let line = line.trim_start_matches('#').trim();
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let mut parts: Vec<&str> = name.split('.').collect();
-            if matches!(parts[0], "database" | "target") {
+            if matches!(parts[0], "database" | "target" | "waiver") {
                 parts[1] = "NAME";
             }
             section = parts.join(".") + ".";
@@ -103,7 +103,8 @@ fn findings_about_migrations_are_those_of_the_program() {
     };
     let real: BTreeSet<String> = names.map(snake).collect();
     assert!(real.len() > 15, "{real:?}");
-    let documented: BTreeSet<String> = first_cells(&read("docs/migration-tools.md"), "## Findings").into_iter().collect();
+    let documented: BTreeSet<String> =
+        first_cells(&read("docs/migration-tools.md"), "## Findings").into_iter().collect();
     assert_same_members("findings", &documented, &real);
 }
 

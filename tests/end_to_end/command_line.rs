@@ -4,7 +4,7 @@ use holdpoint_tests::Place;
 
 use crate::scene::Scene;
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "init",
     "doctor",
     "backup",
@@ -16,6 +16,7 @@ const VERBS: [&str; 15] = [
     "compare",
     "adopt",
     "leftovers",
+    "plan",
     "guard",
     "status",
     "demo",

@@ -9,6 +9,7 @@ mod compare;
 mod guard;
 mod matrix;
 mod phases;
+mod plan;
 mod recover_table;
 mod scene;
 mod swap;

@@ -7,6 +7,7 @@
 mod command;
 mod error;
 mod ledger_writer;
+pub mod plan;
 mod prepare;
 pub mod run;
 mod sessions;

@@ -5,6 +5,7 @@ mod configuration;
 mod connection;
 mod database;
 mod pg_dump;
+mod plan;
 mod production;
 mod repository;
 mod restore_point;
@@ -51,6 +52,7 @@ fn the_table_is_the_tests() {
         ("connection", include_str!("connection.rs")),
         ("database", include_str!("database.rs")),
         ("pg_dump", include_str!("pg_dump.rs")),
+        ("plan", include_str!("plan.rs")),
         ("production", include_str!("production.rs")),
         ("repository", include_str!("repository.rs")),
         ("restore_point", include_str!("restore_point.rs")),

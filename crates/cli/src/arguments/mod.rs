@@ -7,6 +7,7 @@ mod guard;
 mod init;
 mod leftovers;
 mod limits;
+mod plan;
 mod recover_table;
 mod restore;
 mod verify;
@@ -25,6 +26,7 @@ pub(crate) use guard::GuardArguments;
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
+pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
 pub(crate) use recover_table::RecoverTableArguments;
 pub(crate) use restore::RestoreArguments;
 pub(crate) use verify::VerifyArguments;
@@ -129,6 +131,8 @@ pub(crate) enum Verb {
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.
     Leftovers(LeftoversArguments),
+    /// Tell what the pending migrations will do: locks, rewrites, tables at risk, and what is asked for them.
+    Plan(PlanArguments),
     /// Run a migration command once its way back is proven.
     Guard(GuardArguments),
     /// Show where the database stands, on one screen.

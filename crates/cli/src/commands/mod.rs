@@ -11,6 +11,7 @@ mod doctor;
 mod guard;
 mod init;
 mod leftovers;
+mod plan;
 mod recover_table;
 mod restore;
 mod status;
@@ -41,6 +42,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Compare(arguments) => compare::run(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
+        Verb::Plan(arguments) => plan::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,
         Verb::Status => status::run(invocation).await,
         Verb::Demo => demo::run(invocation).await,

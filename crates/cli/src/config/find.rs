@@ -36,6 +36,8 @@ impl Config {
         };
         anchor(&mut self.postgresql_directory);
         anchor(&mut self.scratch.directory);
+        anchor(&mut self.migrations.project);
+        anchor(&mut self.migrations.directory);
         anchor(&mut self.repository.s3.customer_key_file);
         anchor(&mut self.repository.s3.ca_bundle);
         self.database.values_mut().for_each(|database| anchor(&mut database.postgresql_directory));

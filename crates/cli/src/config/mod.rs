@@ -11,8 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdpoint_core::DatabaseName;
+use holdpoint_core::risk::{Requirement, RiskClass};
 use holdpoint_core::verification::Level;
+use holdpoint_guard::tools::{TableName, ToolName};
 use holdpoint_repository::S3Options;
+use holdpoint_review::Waiver;
 use serde::Deserialize;
 
 use crate::arguments::Jobs;
@@ -44,6 +47,13 @@ pub(crate) struct Config {
     pub(crate) scratch: ScratchSection,
     /// What the gate asks for.
     pub(crate) gate: GateSection,
+    /// What is asked for each class of risk, where it is not the default.
+    #[serde(deserialize_with = "read::risk")]
+    pub(crate) risk: BTreeMap<RiskClass, Requirement>,
+    /// Risks that somebody takes, by any name.
+    pub(crate) waiver: BTreeMap<String, Waiver>,
+    /// Where migrations are found.
+    pub(crate) migrations: MigrationsSection,
     /// How commands are guarded.
     pub(crate) guard: GuardSection,
     /// Where it was read; `None` where there is no file.
@@ -168,6 +178,23 @@ pub(crate) struct GateSection {
     /// The greatest age of its snapshot; zero makes one for every run.
     #[serde(deserialize_with = "read::duration")]
     pub(crate) max_age: Option<Duration>,
+}
+
+/// Where migrations are found.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MigrationsSection {
+    /// The project's folder, in which the tool is looked for.
+    pub(crate) project: Option<PathBuf>,
+    /// The tool.
+    pub(crate) tool: Option<ToolName>,
+    /// The folder of migrations.
+    pub(crate) directory: Option<PathBuf>,
+    /// The tracking table.
+    #[serde(deserialize_with = "read::table")]
+    pub(crate) table: Option<TableName>,
+    /// A line for the shell that prints one pending migration file a line.
+    pub(crate) pending_command: Option<String>,
 }
 
 /// How commands are guarded.

@@ -1,10 +1,14 @@
 //! Reads the file's text, and turns what is wrong with it into something a person can act on.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use holdpoint_core::Mask;
+use holdpoint_core::gate::Policy;
+use holdpoint_core::risk::{Requirement, RiskClass};
 use holdpoint_core::verification::Level;
+use holdpoint_guard::tools::TableName;
 use holdpoint_repository::RepositoryUrl;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -24,6 +28,9 @@ impl Config {
             && !self.database.contains_key(name)
         {
             return Err(format!("default_database is \"{name}\", and there is no [database.{name}]"));
+        }
+        if let Some((name, _)) = self.waiver.iter().find(|(_, waiver)| waiver.reason.trim().is_empty()) {
+            return Err(format!("waiver.{name}.reason is empty: say in words why the risk is taken"));
         }
         let scratch = &self.scratch;
         match scratch.kind {
@@ -65,6 +72,42 @@ pub(super) fn repository<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
         text.parse::<RepositoryUrl>().map_err(D::Error::custom)?;
     }
     Ok(Some(value))
+}
+
+/// Reads what is asked for classes of risk.
+pub(super) fn risk<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<RiskClass, Requirement>, D::Error> {
+    let texts = BTreeMap::<RiskClass, String>::deserialize(deserializer)?;
+    texts
+        .into_iter()
+        .map(|(class, text)| {
+            Ok((class, requirement(&text).map_err(|reason| D::Error::custom(format!("{}: {reason}", class.word())))?))
+        })
+        .collect()
+}
+
+/// A level alone asks for a restore point that is made for the run; with an age, an older one does.
+fn requirement(text: &str) -> Result<Requirement, String> {
+    let proof = |level: &str, age: &str| {
+        let wrong = || format!("\"{text}\" is not nothing, warn, refuse, or a level with an age such as \"full 1d\"");
+        let level = level.parse().ok().filter(|level| matches!(level, Level::Stored | Level::Sampled | Level::Full));
+        let age = crate::quantity::parse_duration(age)?.as_secs();
+        let max_age_seconds = i64::try_from(age).map_err(|_| wrong())?;
+        Ok(Requirement::ProvenRestorePoint(Policy { level: level.ok_or_else(wrong)?, max_age_seconds }))
+    };
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["nothing"] => Ok(Requirement::Nothing),
+        ["warn"] => Ok(Requirement::Warn),
+        ["refuse"] => Ok(Requirement::Refuse),
+        [level] => proof(level, "0"),
+        [level, age] => proof(level, age),
+        _ => proof("", "0"),
+    }
+}
+
+/// Reads a table's name with its schema.
+pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TableName>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a duration such as `2h`.

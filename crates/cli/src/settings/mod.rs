@@ -5,6 +5,7 @@ mod database;
 mod gate;
 mod limits;
 mod programs;
+mod project;
 mod repository;
 mod scratch;
 mod target;
@@ -14,7 +15,7 @@ use std::str::FromStr;
 
 use holdpoint_postgres::connection::Environment;
 
-pub(crate) use database::Purpose;
+pub(crate) use database::{ChosenConnection, Purpose};
 pub(crate) use repository::ChosenRepository;
 pub(crate) use target::ChosenTarget;
 

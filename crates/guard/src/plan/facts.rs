@@ -1,0 +1,115 @@
+//! What a database says: the tracking table and the catalog, read from it or from what was exported.
+
+use chrono::{DateTime, Utc};
+use holdpoint_postgres::Session;
+use holdpoint_review::{CATALOG_QUERY, Catalog};
+use serde::{Deserialize, Serialize};
+
+use super::Project;
+use crate::tools::{Error, TableName, Tool, ToolName, Tracking, read_tracking};
+
+/// The format of an export.
+const FORMAT: u32 = 1;
+
+/// Tracking table and catalog of a database: definitions, sizes and names of migrations, and no row of the
+/// application's tables.
+///
+/// Written as JSON it lets a plan be made where no connection to the database may be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// The format of this document.
+    pub holdpoint_facts: u32,
+    /// When it was read.
+    pub read_at: DateTime<Utc>,
+    /// The database's name.
+    pub database: String,
+    /// The server's version.
+    pub server_version: String,
+    /// The tool whose table was read.
+    pub tool: ToolName,
+    /// The table; `None` where the tool has none.
+    pub table: Option<TableName>,
+    /// What the tool has recorded as applied.
+    pub tracking: Tracking,
+    /// The catalog.
+    pub catalog: Catalog,
+}
+
+impl Facts {
+    /// Reads them from a database, in statements that only read.
+    ///
+    /// # Errors
+    /// As [`read_tracking`], and when PostgreSQL fails.
+    pub async fn read(project: &Project, session: &Session, now: DateTime<Utc>) -> Result<Self, Error> {
+        let found = &project.found;
+        let tracking = read_tracking(found, session).await?;
+        let row = session.query_one("reading the catalog", CATALOG_QUERY, &[]).await?;
+        let catalog: String = row.get(0);
+        let catalog = serde_json::from_str(&catalog).map_err(|error| Error::BadFacts { reason: error.to_string() })?;
+        Ok(Self {
+            holdpoint_facts: FORMAT,
+            read_at: now,
+            database: session.settings().database().to_owned(),
+            server_version: session.server().text.clone(),
+            tool: found.tool.name(),
+            table: found.table.clone(),
+            tracking,
+            catalog,
+        })
+    }
+
+    /// Reads what [`Self::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::BadFacts`] for anything else, and for a newer format.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Format {
+            holdpoint_facts: u32,
+        }
+        let bad = |error: serde_json::Error| Error::BadFacts { reason: error.to_string() };
+        let format: Format = serde_json::from_slice(json).map_err(bad)?;
+        if format.holdpoint_facts != FORMAT {
+            let reason = format!("it has format {}, and this program knows {FORMAT}", format.holdpoint_facts);
+            return Err(Error::BadFacts { reason });
+        }
+        serde_json::from_slice(json).map_err(bad)
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// [`Error::BadFacts`], which cannot happen.
+    pub fn to_json(&self) -> Result<String, Error> {
+        serde_json::to_string_pretty(self).map_err(|error| Error::BadFacts { reason: error.to_string() })
+    }
+
+    /// Makes sure that they are of the project's tool and table.
+    pub(super) fn fit(&self, project: &Project) -> Result<(), Error> {
+        let found = &project.found;
+        // What a command prints needs no table.
+        if found.tool == Tool::Command || (self.tool == found.tool.name() && self.table == found.table) {
+            return Ok(());
+        }
+        let named =
+            |table: &Option<TableName>| table.as_ref().map_or_else(|| "no table".to_owned(), TableName::to_string);
+        Err(Error::OtherFacts {
+            theirs: format!("{} ({})", self.tool, named(&self.table)),
+            ours: format!("{} ({})", found.tool.name(), named(&found.table)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_documents_are_no_facts() {
+        for json in ["", "[]", "{}", "{\"holdpoint_facts\": 1}", "{\"holdpoint_facts\": \"1\"}"] {
+            assert!(matches!(Facts::from_json(json.as_bytes()), Err(Error::BadFacts { .. })), "{json}");
+        }
+        let newer = Facts::from_json(b"{\"holdpoint_facts\": 2}").unwrap_err();
+        assert!(newer.to_string().contains("format 2, and this program knows 1"), "{newer}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The command that prints what is pending (`--pending-cmd`).
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use holdpoint_process::Program;
+use tokio_util::sync::CancellationToken;
+
+use crate::tools::Error;
+
+/// What lists files has done so by then; a command that waits for something would wait for ever.
+const WITHIN: Duration = Duration::from_secs(120);
+/// A list of pending migrations is short.
+const LIMIT_BYTES: usize = 1 << 20;
+
+/// A line for the shell, and the environment in which it is run.
+#[derive(Clone)]
+pub struct PendingCommand {
+    /// The line.
+    pub line: String,
+    /// The whole environment; holdpoint's own credentials are already left out.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+impl PendingCommand {
+    /// A command with the usual time limit.
+    pub fn new(line: impl Into<String>, environment: Vec<(OsString, OsString)>) -> Self {
+        Self { line: line.into(), environment, within: WITHIN }
+    }
+
+    /// Runs it in the project's folder, in a process group that ends with it, and gives what it printed.
+    pub(super) async fn run(&self, project: &Path, cancel: &CancellationToken) -> Result<String, Error> {
+        let program = Program::new("/bin/sh")
+            .arguments(["-c", &self.line])
+            .environment(self.environment.iter().cloned())
+            .working_directory(project);
+        let printed = program.output(LIMIT_BYTES, self.within, cancel).await;
+        let (printed, _) = printed.map_err(|source| Error::PendingCommand { source: Box::new(source) })?;
+        String::from_utf8(printed).map_err(|_| Error::UnknownLine { line: "what is not UTF-8".to_owned() })
+    }
+}
+
+impl std::fmt::Debug for PendingCommand {
+    /// Leaves the environment and the line out, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PendingCommand {{ {} bytes }}", self.line.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(line: &str, within: Duration) -> Result<String, Error> {
+        let environment = vec![("PATH".into(), "/usr/bin:/bin".into()), ("NAME".into(), "value".into())];
+        let command = PendingCommand { within, ..PendingCommand::new(line, environment) };
+        command.run(Path::new("/"), &CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn what_it_prints_is_taken() {
+        let long = Duration::from_secs(300);
+        assert_eq!(run("pwd; echo $NAME $HOME", long).await.unwrap(), "/\nvalue\n");
+        let failed = run("echo '1.sql'; echo no such table >&2; exit 3", long).await.unwrap_err();
+        assert_eq!(failed.to_string(), "the command for pending migrations failed");
+        assert!(std::error::Error::source(&failed).unwrap().to_string().contains("no such table"));
+        let endless = run("yes", long).await.unwrap_err();
+        assert!(matches!(endless, Error::PendingCommand { .. }), "{endless:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_and_ignores_signals_is_ended_with_its_children() {
+        let line = "trap '' TERM; sleep 100000 & echo 1.sql; wait; sleep 100000";
+        let hung = run(line, Duration::from_millis(100)).await.unwrap_err();
+        assert!(std::error::Error::source(&hung).unwrap().to_string().contains("did not end within"), "{hung:?}");
+    }
+}

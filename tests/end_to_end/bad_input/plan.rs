@@ -1,0 +1,152 @@
+//! What stands in the way of a plan, and SQL that wants to pass unseen.
+
+use serde_json::Value;
+
+use super::refused;
+use crate::plan::drizzle;
+use crate::scene::Scene;
+
+fn write(scene: &Scene, path: &str, text: &str) {
+    let path = scene.place.work().join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// The plan of one pending migration, which must find something.
+#[track_caller]
+fn found(scene: &Scene, sql: &str) -> Value {
+    drizzle(scene, &[sql]);
+    let before = scene.before();
+    let report = scene.place.holdpoint(&["plan", "--json"]).ended_with(15).json();
+    scene.assert_untouched(&before);
+    report
+}
+
+#[test]
+fn no_tool() {
+    let scene = Scene::local();
+    refused(&scene, &["plan"], 2).says(&["no migration tool"]).hints(&["--pending-cmd", "drizzle.config"]);
+    write(&scene, "alembic.ini", "[alembic]\n");
+    refused(&scene, &["plan"], 2).hints(&["Alembic", "--pending-cmd"]);
+}
+
+#[test]
+fn several_tools() {
+    let scene = Scene::local();
+    drizzle(&scene, &[]);
+    write(&scene, "prisma/schema.prisma", "datasource db {\n  provider = \"postgresql\"\n}\n");
+    refused(&scene, &["plan"], 2).says(&["drizzle", "prisma"]).hints(&["--tool drizzle"]);
+    scene.place.holdpoint(&["plan", "--tool", "drizzle"]).ended_with(0);
+}
+
+#[test]
+fn folder_absent_or_empty() {
+    let scene = Scene::local();
+    write(&scene, "drizzle.config.ts", "export default { dialect: 'postgresql', out: './gone' };\n");
+    refused(&scene, &["plan"], 2).says(&["gone is not a folder"]).hints(&["drizzle.config.ts", "--migrations"]);
+    std::fs::create_dir(scene.place.work().join("empty")).unwrap();
+    let report = scene.place.holdpoint(&["plan", "--json", "--migrations", "empty"]).ended_with(15).json();
+    assert_eq!((&report["verdict"], &report["findings"][0]["kind"]), (&"stopped".into(), &"unsupported_layout".into()));
+}
+
+#[test]
+fn configuration_that_is_computed() {
+    let scene = Scene::local();
+    write(&scene, "drizzle.config.ts", "export default { dialect: 'postgresql', out: where() };\n");
+    refused(&scene, &["plan"], 2).says(&["out", "is computed"]).hints(&["--migrations DIR"]);
+}
+
+#[test]
+fn tracking_table_unreadable() {
+    let mut scene = Scene::local();
+    drizzle(&scene, &["SELECT 1;\n"]);
+    let role = format!("reader_of_{}", scene.database);
+    scene.sql(&format!("CREATE ROLE {role} LOGIN"));
+    scene.place.set("DATABASE_URL", &scene.cluster.url_as(&role, &scene.database));
+    let before = scene.before();
+    let failure = scene.place.holdpoint(&["plan", "--json"]).ended_with(7).failure();
+    failure.says(&[&role, "drizzle.__drizzle_migrations"]).hints(&["GRANT SELECT"]);
+    scene.assert_untouched(&before);
+    scene.sql(&format!("DROP ROLE {role}"));
+}
+
+#[test]
+fn sql_that_cannot_be_reviewed() {
+    let scene = Scene::local();
+    for sql in [
+        "DELETE FRM shop.orders;\n",
+        "DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'shop.orders'; END $$;\n",
+        "DROP TABLE ${schema}.orders;\n",
+        "SELECT 'never ends;\n",
+    ] {
+        let report = found(&scene, sql);
+        assert_eq!(report["verdict"], "new_restore_point", "{sql}");
+        assert_eq!(report["review"]["everything_at_risk"], true, "{sql}");
+        assert!(report["review"]["tables"].as_array().unwrap().len() >= 5, "{sql}");
+    }
+    // A program, and a meta-command of psql.
+    write(&scene, "node/1_a.js", "exports.up = () => {};\n");
+    write(&scene, "sql/1_a.sql", "\\i other.sql\n");
+    for flags in [["--tool", "node-pg-migrate", "--migrations", "node"], ["--tool", "plain-sql", "--migrations", "sql"]]
+    {
+        let words = [&["plan", "--json", "--without-database"][..], &flags].concat();
+        let report = scene.place.holdpoint(&words).ended_with(15).json();
+        assert_eq!(report["review"]["everything_at_risk"], true, "{flags:?}: {report:#}");
+    }
+}
+
+#[test]
+fn comments_waive_nothing() {
+    let scene = Scene::local();
+    let report = found(&scene, "-- squawk-ignore-file\n-- squawk-ignore ban-drop-table\nDROP TABLE shop.events;\n");
+    assert_eq!(report["verdict"], "new_restore_point");
+    assert_eq!(report["review"]["tables"][0]["table"]["name"], "events");
+}
+
+#[test]
+fn data_of_copy() {
+    let scene = Scene::local();
+    write(
+        &scene,
+        "sql/1_a.sql",
+        "COPY shop.events (kind) FROM stdin;\nit's\nDROP TABLE shop.customers;\n\\.\nDROP TABLE shop.orders;\n",
+    );
+    let words = ["plan", "--json", "--applied-through", "none"];
+    let report = scene.place.holdpoint(&words).ended_with(15).json();
+    let tables: Vec<&str> =
+        report["review"]["tables"].as_array().unwrap().iter().filter_map(|one| one["table"]["name"].as_str()).collect();
+    assert!(tables.contains(&"orders") && !tables.contains(&"customers"), "{tables:?}");
+}
+
+#[test]
+fn pending_command_that_fails_or_prints_something_else() {
+    let scene = Scene::local();
+    refused(&scene, &["plan", "--pending-cmd", "echo no such host >&2; exit 3"], 2)
+        .says(&["the command for pending migrations failed"])
+        .hints(&["sh -c"]);
+    refused(&scene, &["plan", "--pending-cmd", "echo Traceback:"], 2)
+        .says(&["Traceback:", "no file"])
+        .hints(&["one path"]);
+}
+
+#[test]
+fn waiver_without_a_reason() {
+    let scene = Scene::local();
+    drizzle(&scene, &["DROP TABLE shop.events;\n"]);
+    refused(&scene, &["plan", "--waive", "destroys_data= "], 2).says(&["why the risk is taken"]);
+    scene.place.write_config("[waiver.x]\nrule = \"destroys_data\"\nreason = \"\"\n");
+    refused(&scene, &["plan"], 2).says(&["waiver.x.reason"]);
+}
+
+#[test]
+fn export_of_something_else() {
+    let scene = Scene::local();
+    drizzle(&scene, &[]);
+    refused(&scene, &["plan", "--offline", "gone.json"], 2).says(&["gone.json"]).hints(&["--export"]);
+    write(&scene, "facts.json", "{\"database\": \"shop\"}");
+    refused(&scene, &["plan", "--offline", "facts.json"], 2).says(&["cannot be understood"]).hints(&["--export"]);
+    scene.place.holdpoint(&["plan", "--export", "facts.json"]).ended_with(0);
+    write(&scene, "sql/1_a.sql", "SELECT 1;\n");
+    let other = ["plan", "--offline", "facts.json", "--tool", "plain-sql", "--migrations", "sql"];
+    refused(&scene, &other, 2).says(&["the export is of drizzle", "plain-sql"]);
+}
