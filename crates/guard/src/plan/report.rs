@@ -150,10 +150,10 @@ fn verdict(pending: &Pending, requirement: Requirement) -> Verdict {
     if pending.stops().next().is_some() {
         return Verdict::Stopped;
     }
-    if pending.is_empty() {
-        return Verdict::NothingPending;
-    }
     let looks = pending.findings.iter().any(|finding| finding.severity() == Severity::Warn);
+    if pending.is_empty() {
+        return if looks { Verdict::Look } else { Verdict::NothingPending };
+    }
     match requirement {
         Requirement::Nothing if looks => Verdict::Look,
         Requirement::Nothing => Verdict::Free,

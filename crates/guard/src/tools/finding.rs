@@ -204,8 +204,9 @@ impl Finding {
             | Self::EqualTimestamps { .. }
             | Self::Unreviewable { .. }
             | Self::AmbiguousRollback { .. }
-            | Self::OrderUncertain { .. } => Severity::Warn,
-            Self::TableUpgrade { .. } | Self::NoRollback { .. } | Self::NoMigrations => Severity::Note,
+            | Self::OrderUncertain { .. }
+            | Self::NoMigrations => Severity::Warn,
+            Self::TableUpgrade { .. } | Self::NoRollback { .. } => Severity::Note,
         }
     }
 
