@@ -69,6 +69,20 @@ fn dumps_in_s3_are_streamed() {
     scene.cluster.drop_database(&copy);
 }
 
+#[test]
+fn a_folder_in_s3_has_to_be_copied_first() {
+    let scene = Scene::on_s3();
+    let (server, bucket) = scene.place.bucket().unwrap();
+    server.put_object(bucket, "dumps/nightly/toc.dat", b"PGDMP");
+    for end in ["nightly", "nightly/toc.dat"] {
+        let from = format!("s3://{bucket}/dumps/{end}");
+        let told = scene.place.holdpoint(&["recover-table", "shop.orders", "--from", &from, "--json"]);
+        told.ended_with(2).failure().says(&["cannot be read as a stream", "aws s3 cp --recursive"]);
+    }
+    let from = format!("s3://{bucket}/dumps/weekly");
+    scene.place.holdpoint(&["recover-table", "shop.orders", "--from", &from, "--json"]).ended_with(6);
+}
+
 /// As from an instance restored to a point in time.
 #[test]
 fn another_database() {

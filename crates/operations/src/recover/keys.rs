@@ -15,6 +15,8 @@ pub(super) struct UniqueIndex {
     pub(super) expressions: Vec<String>,
     /// The operators by which it compares, as statements write them.
     pub(super) operators: Vec<String>,
+    /// Which of the columns hold the same bytes wherever they are equal: numeric 1.0 and 1.00 are equal and do not.
+    pub(super) exact: Vec<bool>,
     /// Which rows it is about.
     pub(super) condition: Option<String>,
     /// Every row has a key of its own: on columns alone, all of them not null, checked at once.
@@ -72,7 +74,13 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
            i.indexprs IS NULL AND i.indpred IS NULL AND i.indimmediate AND NOT EXISTS ( \
              SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth) JOIN pg_attribute a \
                ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.nth <= i.indnkeyatts AND NOT a.attnotnull), \
-           {nulls}, i.indexprs IS NULL \
+           {nulls}, i.indexprs IS NULL, \
+           ARRAY(SELECT EXISTS (SELECT FROM pg_opclass c JOIN pg_amproc f ON f.amprocfamily = c.opcfamily \
+                   AND f.amproclefttype = c.opcintype AND f.amprocrighttype = c.opcintype AND f.amprocnum = 4 \
+                   WHERE c.oid = k.class) \
+                 AND NOT EXISTS (SELECT FROM pg_collation l WHERE l.oid = k.rules AND NOT l.collisdeterministic) \
+                 FROM unnest(i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY k(class, rules, nth) \
+                 WHERE k.nth <= i.indnkeyatts ORDER BY k.nth) \
          FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid \
          WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND NOT i.indisexclusion \
          ORDER BY i.indisprimary DESC, i.indnkeyatts, 1"
@@ -86,6 +94,7 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
         condition: row.get(4),
         is_key: row.get(5),
         nulls_not_distinct: row.get(6),
+        exact: row.get(8),
     };
     Ok(rows.iter().map(index).collect())
 }

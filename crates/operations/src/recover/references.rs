@@ -35,36 +35,40 @@ pub(super) async fn foreign_keys(
     let by_oid: BTreeMap<u32, &Change> = changes.iter().map(|change| (change.live.oid, change)).collect();
     for (change, into) in changes.iter().zip(into) {
         for key in keys {
-            let (sql, points_here) = if key.from == change.live.oid {
-                (outgoing(change, key, &by_oid), false)
-            } else if key.to == change.live.oid && !by_oid.contains_key(&key.from) {
-                (incoming(change, key), true)
-            } else {
-                continue;
-            };
-            let Some(sql) = sql else { continue };
-            if points_here && !key.from_readable && into.changed + into.deleted == 0 {
-                continue;
+            let own = (key.from == change.live.oid).then(|| outgoing(change, key, &by_oid)).flatten();
+            let others = (key.to == change.live.oid).then(|| incoming(change, key, &by_oid)).flatten();
+            if let Some(sql) = own {
+                count(session, key, &sql, false, into).await?;
             }
-            if points_here && !key.from_readable && !key.only_refuses() {
+            let Some(sql) = others else { continue };
+            if key.from_readable || key.only_refuses() {
+                count(session, key, &sql, true, into).await?;
+            } else if into.changed + into.deleted > 0 {
                 into.refusals.push(unreadable(key));
-                continue;
-            }
-            let rows = match counts::count(session, &sql).await {
-                Err(Error::Postgres(error)) if error.sqlstate() == Some("42501") => {
-                    into.notes.push(format!("checked only when the change is made: foreign key {}", key.name));
-                    continue;
-                }
-                counted => counted?,
-            };
-            if rows > 0 {
-                let (from, to) = (key.from_quoted.clone(), key.to_quoted.clone());
-                let name = key.name.clone();
-                let (on_delete, on_update) =
-                    (points_here.then_some(key.on_delete), points_here.then_some(key.on_update));
-                into.foreign_keys.push(ForeignKeyCheck { name, from, to, rows, on_delete, on_update });
             }
         }
+    }
+    Ok(())
+}
+
+async fn count(
+    session: &Session,
+    key: &ForeignKey,
+    sql: &str,
+    points_here: bool,
+    into: &mut TableChange,
+) -> Result<(), Error> {
+    let rows = match counts::count(session, sql).await {
+        Err(Error::Postgres(error)) if error.sqlstate() == Some("42501") => {
+            into.notes.push(format!("checked only when the change is made: foreign key {}", key.name));
+            0
+        }
+        counted => counted?,
+    };
+    if rows > 0 {
+        let (name, from, to) = (key.name.clone(), key.from_quoted.clone(), key.to_quoted.clone());
+        let (on_delete, on_update) = (points_here.then_some(key.on_delete), points_here.then_some(key.on_update));
+        into.foreign_keys.push(ForeignKeyCheck { name, from, to, rows, on_delete, on_update });
     }
     Ok(())
 }
@@ -97,11 +101,17 @@ fn outgoing(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>)
     ))
 }
 
-/// Rows of another table that refer to live rows which would be deleted, or whose value would change under them.
+/// Rows that stay and refer to live rows which would be deleted, or whose value would change under them.
 ///
-/// Also where a row with that value comes in: until then the foreign key has done what it does on DELETE.
-fn incoming(change: &Change, key: &ForeignKey) -> Option<String> {
+/// Also where a row with that value comes in: until then the foreign key has done what it does on DELETE. Rows of a
+/// table that changes in the same go do not stay where the restore point has them: they come back after it.
+fn incoming(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> Option<String> {
     let gone = gone(change, key)?;
+    let stays = match changes.get(&key.from) {
+        Some(other) if other.mode == RecoverMode::Replace => return None,
+        Some(other) => format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {})", other.mapped(), other.same_key_as("c")),
+        None => String::new(),
+    };
     let refers = format!("EXISTS (SELECT FROM {} t WHERE {} AND {gone})", change.live.only(), key.equal("t", "c"));
     // One that waits until the end only looks at what is there then.
     let looks_late = key.deferrable && key.on_delete == "NO ACTION" && key.on_update == "NO ACTION";
@@ -109,7 +119,7 @@ fn incoming(change: &Change, key: &ForeignKey) -> Option<String> {
         true => format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {})", change.mapped(), key.equal("s", "c")),
         false => String::new(),
     };
-    Some(format!("SELECT count(*) FROM {} c WHERE {refers}{comes}", key.referring()))
+    Some(format!("SELECT count(*) FROM {} c WHERE {refers}{comes}{stays}", key.referring()))
 }
 
 /// Whether what refers to the live row `t` would lose it; `None` where no row can be lost.
@@ -130,11 +140,11 @@ fn gone(change: &Change, key: &ForeignKey) -> Option<String> {
 /// Demands, with the live tables locked, that nothing came since the plan that refers to what goes; from here on
 /// nothing can.
 pub(super) async fn hold(session: &Session, changes: &[Change], keys: &[ForeignKey]) -> Result<(), Error> {
-    let together: Vec<u32> = changes.iter().map(|change| change.live.oid).collect();
+    let by_oid: BTreeMap<u32, &Change> = changes.iter().map(|change| (change.live.oid, change)).collect();
     let mut reasons = Vec::new();
     for change in changes {
-        for key in keys.iter().filter(|key| key.to == change.live.oid && !together.contains(&key.from)) {
-            let (Some(gone), Some(sql)) = (gone(change, key), incoming(change, key)) else { continue };
+        for key in keys.iter().filter(|key| key.to == change.live.oid) {
+            let (Some(gone), Some(sql)) = (gone(change, key), incoming(change, key, &by_oid)) else { continue };
             // Who is about to refer to such a row holds it, and is waited for; who comes later waits.
             let lock =
                 format!("SELECT count(*) FROM (SELECT FROM {} t WHERE {gone} FOR UPDATE) held", change.live.only());

@@ -98,14 +98,22 @@ pub(crate) async fn open(
     path: &Path,
 ) -> Result<(Source, u64), Error> {
     if let Some((store, key)) = stored {
-        let reader = store.read(key, None, None).await.map_err(|error| match error {
-            holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
-                selector: place.to_owned(),
-                database: context.database.to_string(),
-                why: "there is no such object".to_owned(),
-            },
-            error => error.into(),
-        })?;
+        let reader = match store.read(key, None, None).await {
+            Err(holdpoint_repository::Error::NotFound { .. }) => {
+                return Err(match store.head(&format!("{key}/toc.dat")).await {
+                    Ok(_) => directory_in_s3(place),
+                    Err(_) => Error::NoSuchPoint {
+                        selector: place.to_owned(),
+                        database: context.database.to_string(),
+                        why: "there is no such object".to_owned(),
+                    },
+                });
+            }
+            Ok(_) if place.ends_with("/toc.dat") => {
+                return Err(directory_in_s3(place.trim_end_matches("/toc.dat")));
+            }
+            read => read?,
+        };
         let bytes = reader.object_bytes();
         let stream = reader.map_err(|error| std::io::Error::other(error.to_string()));
         return Ok((Box::new(BufReader::with_capacity(BUFFER, StreamReader::new(stream))), bytes));
@@ -120,6 +128,14 @@ pub(crate) async fn open(
     })?;
     let bytes = file.metadata().await.map_err(|source| reading(place, source))?.len();
     Ok((Box::new(BufReader::with_capacity(BUFFER, file)), bytes))
+}
+
+/// pg_restore goes back and forth among the files of a directory.
+fn directory_in_s3(place: &str) -> Error {
+    Error::Usage(format!(
+        "{place} is a folder made by pg_dump -Fd, which cannot be read as a stream: copy it here and name the copy (aws \
+         s3 cp --recursive {place} FOLDER)"
+    ))
 }
 
 pub(crate) fn reading(place: &str, source: std::io::Error) -> Error {

@@ -52,6 +52,32 @@ async fn values_that_others_refer_to(major: u32) {
     assert_eq!(scene.sql(CONTENT), whole);
 }
 
+/// Rows that came since stay as they are, also in tables that come back in the same go.
+async fn rows_that_came_since(major: u32) {
+    let scene = Scene::with(
+        major,
+        &format!(
+            "{SEATS} CREATE TABLE staff (id int PRIMARY KEY, code text UNIQUE, boss text REFERENCES staff (code) ON UPDATE SET NULL);
+             INSERT INTO staff VALUES (1, 'a', NULL), (2, 'b', 'a'), (3, 'c', 'b')"
+        ),
+    )
+    .await;
+    let staff = "SELECT string_agg(s::text, ' ' ORDER BY id) FROM staff s";
+    let whole = scene.sql(staff);
+    scene.sql("UPDATE staff SET code = 'x' WHERE id = 1");
+    assert_eq!(scene.sql(staff), "(1,x,) (2,b,) (3,c,b)");
+    scene.sql("INSERT INTO staff VALUES (4, 'd', 'x')");
+    refused(&scene, &["staff"], RecoverMode::Upsert, "1 rows of public.staff refer to rows that would be").await;
+    scene.sql("DELETE FROM staff WHERE id = 4");
+    scene.recover(&["staff"], RecoverMode::Upsert).await.unwrap();
+    assert_eq!(scene.sql(staff), whole);
+    scene.sql("UPDATE users SET code = 'x1' WHERE id = 1; INSERT INTO seats VALUES (50, 'x1')");
+    refused(&scene, &["users", "seats"], RecoverMode::Upsert, &format!("1 {SAYS}")).await;
+    scene.sql("DELETE FROM seats WHERE id = 50");
+    scene.recover(&["users", "seats"], RecoverMode::Upsert).await.unwrap();
+    assert_eq!(scene.sql("SELECT count(*) FROM seats JOIN users USING (code) WHERE seats.id = users.id"), "5");
+}
+
 /// A person may think for long: what came meanwhile is met, and taken for what it is.
 async fn what_comes_between(major: u32) {
     let scene = Scene::with(major, SEATS).await;
@@ -166,6 +192,7 @@ async fn references_to_one_partition(major: u32) {
 on_every_major! {
     rows_that_have_another_key_now,
     values_that_others_refer_to,
+    rows_that_came_since,
     what_comes_between,
     a_reference_that_is_being_made,
     what_this_role_may_not_see,

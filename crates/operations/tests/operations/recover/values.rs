@@ -61,6 +61,43 @@ async fn exclusions(major: u32) {
     assert_eq!(scene.recover(&["rooms"], RecoverMode::Replace).await.unwrap().plan.tables[0].deleted, 1);
 }
 
+/// Keys that are equal and written differently are the same row, which comes back as it was written.
+async fn keys_that_are_written_differently(major: u32) {
+    let scene = Scene::with(
+        major,
+        "CREATE TABLE n (k numeric PRIMARY KEY, v int); INSERT INTO n VALUES (1.0, 1), (2.50, 2), (3, 3)",
+    )
+    .await;
+    let content = "SELECT string_agg(k || '=' || v, ' ' ORDER BY k) FROM n";
+    for mode in [RecoverMode::Upsert, RecoverMode::Replace] {
+        scene.sql("UPDATE n SET k = 1.00 WHERE v = 1; DELETE FROM n WHERE v = 2");
+        let report = scene.recover(&["n"], mode).await.unwrap();
+        assert_eq!((report.plan.tables[0].inserted, report.plan.tables[0].changed), (1, 1), "{report:?}");
+        assert_eq!(scene.sql(content), "1.0=1 2.50=2 3=3");
+    }
+}
+
+/// A cast that never gives the same twice: what came back is not what was meant to, so nothing did.
+async fn what_is_not_as_planned(major: u32) {
+    let scene = Scene::with(
+        major,
+        "CREATE TABLE r (id int PRIMARY KEY, v int); INSERT INTO r SELECT n, n FROM generate_series(1, 9) n",
+    )
+    .await;
+    scene.sql(
+        "CREATE TYPE chance AS (v float8); CREATE FUNCTION chance(int) RETURNS chance LANGUAGE sql VOLATILE AS 'SELECT ROW(random())::public.chance';
+         CREATE CAST (int AS chance) WITH FUNCTION chance(int); ALTER TABLE r ALTER v TYPE chance USING chance(v); DELETE FROM r WHERE id > 7",
+    );
+    let before = scene.fingerprint(&[]);
+    let error = scene.recover(&["r"], RecoverMode::Upsert).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Postgres, "{error}");
+    assert!(
+        error.to_string().contains("public.r was not as planned after the change, so it was taken back"),
+        "{error}"
+    );
+    assert_eq!((scene.side_schemas().as_str(), scene.fingerprint(&[])), ("", before));
+}
+
 /// What the live table is now decides, not what it was.
 async fn no_table_any_more(major: u32) {
     let scene = Scene::with(
@@ -105,6 +142,8 @@ async fn unique_values_that_were_exchanged(major: u32) {
 on_every_major! {
     types_that_take_less,
     exclusions,
+    keys_that_are_written_differently,
+    what_is_not_as_planned,
     no_table_any_more,
     unique_values_that_were_exchanged,
 }
