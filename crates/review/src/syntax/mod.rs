@@ -25,7 +25,7 @@ use crate::scan::statements::{Piece, Reader as TextReader, pieces};
 use crate::{Finding, Unreviewable, Within};
 
 /// Longer statements are not parsed: time and memory grow faster than their length.
-const LONGEST: usize = 16 << 20;
+const LONGEST: usize = 8 << 20;
 /// More calls within calls are not followed.
 const CALLS: usize = 12;
 /// A driver's view of a body: nothing stands before the server.

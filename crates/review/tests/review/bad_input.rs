@@ -142,6 +142,49 @@ fn depth_and_length_have_an_end() {
     }
 }
 
+/// What is just not too deep is parsed: the stack must hold it, in a build without optimisation too.
+#[test]
+fn what_is_almost_too_deep_is_read() {
+    let union = |count: usize| vec!["select 1"; count].join(" union ");
+    let nested = |open: &str, inner: &str, close: &str, count: usize| {
+        format!("{}{inner}{}", open.repeat(count), close.repeat(count))
+    };
+    for sql in [
+        nested("select (", "1", ")", 490),
+        format!("select {}", nested("(", "1", ")", 490)),
+        format!("select {}", nested("f(a, ", "1", ")", 490)),
+        format!("select {}", nested("array[", "1", "]", 490)),
+        format!("select * from {}", nested("(select * from ", "t", ") x", 480)),
+        format!("select {}", nested("case when (", "true", ") then 1 end", 490)),
+        format!("select {} true", "not ".repeat(490)),
+        format!("select {}1", "- ".repeat(490)),
+        format!("select 1{}", " + 1".repeat(9_900)),
+        format!("select 1{}", " || 'a'".repeat(9_900)),
+        format!("select true{}", " and a = 1".repeat(4_900)),
+        format!("select 1{}", "::int".repeat(990)),
+        format!("select a{}", ".b".repeat(1_990)),
+        format!("select {}", nested("case when true then ", "1", " end", 990)),
+        format!("select * from t{}", " join t".repeat(990)),
+        format!("select * from t{}", " left join t on true".repeat(990)),
+        union(3_000),
+        format!("do $$ begin {} end $$", nested("begin ", "null;", " end;", 990)),
+        format!("do $$ begin {} end $$", nested("if true then ", "null;", " end if;", 990)),
+        format!("do $$ begin {} end $$", nested("loop ", "null;", " end loop;", 990)),
+        format!("do $$ begin if a then null; {} end if; end $$", "elsif b then null; ".repeat(9_000)),
+        format!("create function f() returns int language sql as $$ select {} true $$", "not ".repeat(490)),
+        format!("create table t (a int{})", "[]".repeat(5_000)),
+        format!("{}select 1", "explain ".repeat(490)),
+        format!("create view v as {}", nested("(", "select 1", ")", 490)),
+        format!("{}select 1", "with x as (".repeat(400)),
+    ] {
+        let review = of(&sql);
+        let too_large = reasons(&review).contains(&Unreviewable::TooLarge);
+        assert!(!too_large, "{}: {:?}", &sql[..60.min(sql.len())], reasons(&review));
+        // With the linter, which walks the same trees.
+        holdpoint_review::review(&[MigrationSql::new("m.sql", sql, Dialect::Driver)], &ReviewOptions::default());
+    }
+}
+
 #[test]
 fn empty_files_hold_nothing() {
     for sql in ["", ";;;", "-- nothing\n", "/* a */ ;", "\u{feff}"] {

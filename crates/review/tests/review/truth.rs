@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdpoint_review::{
     CATALOG_QUERY, Catalog, Dialect, LockMode, MigrationSql, ObjectName, ResolvedReview, ReviewOptions, Rewrite,
-    review_against,
+    RiskClass, review_against,
 };
 use holdpoint_testkit::Cluster;
 use serde_json::Value;
@@ -53,6 +53,8 @@ pub(crate) struct Agreement {
     pub(crate) locks: Vec<String>,
     /// Rewrites that it did not say.
     pub(crate) rewrites: Vec<String>,
+    /// Entries that lost something, and whose text alone shows no risk to data.
+    pub(crate) silent: Vec<String>,
     /// Entries that the server refused.
     pub(crate) refused: Vec<String>,
 }
@@ -86,7 +88,17 @@ impl<'a> Watched<'a> {
     pub(crate) fn compare(&self, name: &str, sql: &str, before: &Before, keep: bool, agreement: &mut Agreement) {
         let review = reviewed(sql, &before.catalog);
         match self.run(sql, before, keep) {
-            Ok(truth) => agreement.add(name, &review, truth),
+            Ok(truth) => {
+                let file = MigrationSql::new("m.sql", sql, Dialect::Driver);
+                let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
+                let risks = holdpoint_review::review(&[file], &options).risks();
+                if truth.values().any(|one| !one.lost.is_empty())
+                    && !risks.iter().any(|risk| *risk <= RiskClass::ChangesData)
+                {
+                    agreement.silent.push(name.to_owned());
+                }
+                agreement.add(name, &review, truth);
+            }
             Err(error) => {
                 let error = error.lines().find(|line| line.contains("ERROR")).unwrap_or(&error).to_owned();
                 agreement.refused.push(format!("{name}: {error}"));
