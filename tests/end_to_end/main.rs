@@ -10,6 +10,7 @@ mod guard;
 mod matrix;
 mod phases;
 mod plan;
+mod plan_runbooks;
 mod recover_table;
 mod scene;
 mod swap;

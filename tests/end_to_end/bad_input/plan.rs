@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::refused;
+use super::database::Session;
+use super::{failed, refused};
 use crate::plan::drizzle;
 use crate::scene::Scene;
 
@@ -70,6 +71,16 @@ fn tracking_table_unreadable() {
     failure.says(&[&role, "drizzle.__drizzle_migrations"]).hints(&["GRANT SELECT"]);
     scene.assert_untouched(&before);
     scene.sql(&format!("DROP ROLE {role}"));
+}
+
+#[test]
+fn tracking_table_locked() {
+    let scene = Scene::local();
+    drizzle(&scene, &["SELECT 1;\n"]);
+    let session = Session::holding(&scene, "LOCK TABLE drizzle.__drizzle_migrations IN ACCESS EXCLUSIVE MODE");
+    failed(&scene, &["plan"], 14).says(&["drizzle.__drizzle_migrations is locked"]).hints(&["retry", "pg_locks"]);
+    drop(session);
+    scene.place.holdpoint(&["plan"]).ended_with(0);
 }
 
 #[test]

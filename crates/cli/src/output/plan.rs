@@ -1,8 +1,8 @@
 //! `plan` for people.
 
-use holdpoint_guard::plan::{KnownFrom, PlanReport};
+use holdpoint_guard::plan::{KnownFrom, PlanReport, loss_words};
 use holdpoint_guard::tools::Severity;
-use holdpoint_review::{Finding, Loss, Note, Requirement, Rewrite, RiskClass, TableAtRisk, Through, WayBack};
+use holdpoint_review::{Finding, Requirement, Rewrite, RiskClass, TableAtRisk, Through, WayBack};
 
 use super::table::{bullets, columns, plain};
 use crate::quantity::{bytes, count, instant};
@@ -29,7 +29,7 @@ pub(crate) fn migration_plan(report: &PlanReport) -> String {
     if !report.pending.is_empty() {
         text.push_str(&statements(report));
         text.push_str(&tables(report));
-        text.push_str(&bullets("notes", &notes(report)));
+        text.push_str(&bullets("notes", &report.notes()));
         text.push_str(&advice(report));
     }
     text.push_str(&waivers(report));
@@ -141,8 +141,8 @@ fn tables(report: &PlanReport) -> String {
     } else {
         let row = |one: &TableAtRisk| {
             let loses = match one.columns.is_empty() {
-                true => loss(one.loss).to_owned(),
-                false => format!("{}: {}", loss(one.loss), one.columns.join(", ")),
+                true => loss_words(one.loss).to_owned(),
+                false => format!("{}: {}", loss_words(one.loss), one.columns.join(", ")),
             };
             let size = one.bytes.map_or_else(|| "?".to_owned(), bytes);
             let rows = one.rows.map_or_else(|| "?".to_owned(), |rows| format!("about {}", count(rows)));
@@ -162,20 +162,6 @@ fn tables(report: &PlanReport) -> String {
     text
 }
 
-fn loss(loss: Loss) -> &'static str {
-    match loss {
-        Loss::Nothing => "nothing",
-        Loss::Definition => "its definition",
-        Loss::Position => "its position",
-        Loss::Perhaps => "values, perhaps",
-        Loss::SomeRows => "values of rows",
-        Loss::Column => "a column",
-        Loss::AllRows => "every row",
-        Loss::Tables => "the table",
-        Loss::Unknown => "not known",
-    }
-}
-
 fn through(table: &TableAtRisk) -> String {
     match &table.through {
         None => "named".to_owned(),
@@ -188,26 +174,6 @@ fn through(table: &TableAtRisk) -> String {
         Some(Through::Owner(name)) => format!("owned by {name}"),
         Some(Through::Column(name)) => format!("column of {name}"),
     }
-}
-
-fn notes(report: &PlanReport) -> Vec<String> {
-    let of = |file: &holdpoint_review::FileReview| {
-        let name = file.file.clone();
-        let told = |note: &Note| match note {
-            Note::FailsInTransaction { line } => {
-                format!("{name}:{line} cannot run in the transaction that surrounds it, and will fail")
-            }
-            Note::OwnTransaction { line } => {
-                format!("{name}:{line} begins or ends a transaction by itself: a failure may leave a part of the file")
-            }
-            Note::NotAtomic => format!("{name} runs without a transaction: a failure leaves a part of it"),
-            Note::HoldsLock { line, statements } => {
-                format!("{name}:{line} takes a lock that stops everybody, and {statements} more statements hold it")
-            }
-        };
-        file.notes.iter().map(told).collect::<Vec<_>>()
-    };
-    report.review.review.files.iter().flat_map(of).collect()
 }
 
 fn advice(report: &PlanReport) -> String {

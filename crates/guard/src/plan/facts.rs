@@ -1,6 +1,7 @@
 //! What a database says: the tracking table and the catalog, read from it or from what was exported.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::Session;
 use holdpoint_review::{CATALOG_QUERY, Catalog};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,13 @@ impl Facts {
     /// As [`read_tracking`], and when PostgreSQL fails.
     pub async fn read(project: &Project, session: &Session, now: DateTime<Utc>) -> Result<Self, Error> {
         let found = &project.found;
+        // A migration at work may hold its table for long, and nothing here may be in anybody's way.
+        session.run("limiting the session", "SET lock_timeout = '5s'; SET default_transaction_read_only = on").await?;
+        if let (Tool::Prisma(_), Some(schema)) = (&found.tool, session.settings().schema()) {
+            // As Prisma itself does with the schema of its URL.
+            let sql = format!("SET search_path = {}", quote_identifier(schema));
+            session.run("setting the search path", &sql).await?;
+        }
         let tracking = read_tracking(found, session).await?;
         let row = session.query_one("reading the catalog", CATALOG_QUERY, &[]).await?;
         let catalog: String = row.get(0);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{KnownFrom, PlanReport, Verdict};
+use super::{KnownFrom, PlanReport, Verdict, loss_words};
 use crate::tools::{Migration, Rollback, Severity, Transactions};
 
 /// Longer lists are cut, and say so.
@@ -24,8 +24,9 @@ pub fn markdown(report: &PlanReport) -> String {
             false => holdpoint_review::markdown(&report.review.review, &report.assessment),
         });
     }
-    if !report.known.catalog && !report.pending.is_empty() {
-        text.push_str("\nNo catalog is known: tables that are reached through keys, triggers or views are not told.\n");
+    if !report.pending.is_empty() {
+        notes(&mut text, report);
+        unknown(&mut text, report);
     }
     text
 }
@@ -120,6 +121,36 @@ fn findings(text: &mut String, report: &PlanReport) {
     if told.len() > LONGEST_LIST {
         writeln!(text, "\nand {} more.", told.len() - LONGEST_LIST).ok();
     }
+}
+
+fn notes(text: &mut String, report: &PlanReport) {
+    let notes = report.notes();
+    if notes.is_empty() {
+        return;
+    }
+    text.push('\n');
+    for note in notes.iter().take(LONGEST_LIST) {
+        writeln!(text, "- {}", escaped(note)).ok();
+    }
+    if notes.len() > LONGEST_LIST {
+        writeln!(text, "- and {} more", notes.len() - LONGEST_LIST).ok();
+    }
+}
+
+/// What is told of tables where no catalog is known.
+fn unknown(text: &mut String, report: &PlanReport) {
+    if report.known.catalog {
+        return;
+    }
+    let tables = &report.review.tables;
+    if !tables.is_empty() {
+        let named = tables.iter().take(LONGEST_LIST);
+        let named: Vec<String> =
+            named.map(|one| format!("{} ({})", code(&one.table.to_string()), loss_words(one.loss))).collect();
+        let more = if tables.len() > LONGEST_LIST { ", and more" } else { "" };
+        writeln!(text, "\nTables at risk that are named: {}{more}.", named.join(", ")).ok();
+    }
+    text.push_str("\nNo catalog is known: tables that are reached through keys, triggers or views are not told.\n");
 }
 
 /// A name in a code span, whatever signs it has: a pull request's text is read by others.

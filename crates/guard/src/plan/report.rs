@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_review::{
-    Assessment, Finding as Effect, Made, Requirement, ResolvedReview, Review, Role, TableAtRisk, Waiver,
+    Assessment, Finding as Effect, Loss, Made, Note, Requirement, ResolvedReview, Review, Role, TableAtRisk, Waiver,
 };
 use serde::Serialize;
 
@@ -143,6 +143,44 @@ impl PlanReport {
             review,
             assessment,
         }
+    }
+}
+
+impl PlanReport {
+    /// What is to be known about files as a whole, in words.
+    pub fn notes(&self) -> Vec<String> {
+        let files = self.review.review.files.iter();
+        files.flat_map(|file| file.notes.iter().map(|note| words_of(&file.file, note))).collect()
+    }
+}
+
+fn words_of(file: &str, note: &Note) -> String {
+    match note {
+        Note::FailsInTransaction { line } => {
+            format!("{file}:{line} cannot run in the transaction that surrounds it, and will fail")
+        }
+        Note::OwnTransaction { line } => {
+            format!("{file}:{line} begins or ends a transaction by itself: a failure may leave a part of the file")
+        }
+        Note::NotAtomic => format!("{file} runs without a transaction: a failure leaves a part of it"),
+        Note::HoldsLock { line, statements } => {
+            format!("{file}:{line} takes a lock that stops everybody, and statements that follow hold it: {statements}")
+        }
+    }
+}
+
+/// What a table may lose, in words.
+pub fn loss_words(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Nothing => "nothing",
+        Loss::Definition => "its definition",
+        Loss::Position => "its position",
+        Loss::Perhaps => "values, perhaps",
+        Loss::SomeRows => "values of rows",
+        Loss::Column => "a column",
+        Loss::AllRows => "every row",
+        Loss::Tables => "the table",
+        Loss::Unknown => "not known",
     }
 }
 

@@ -99,6 +99,15 @@ pub enum Error {
         /// What is missing: a grant in words of SQL.
         grant: String,
     },
+    /// Somebody has locked the tracking table, most likely a migration at work.
+    #[error("{table} is locked by somebody else")]
+    Locked {
+        /// The table.
+        table: TableName,
+        /// What PostgreSQL said.
+        #[source]
+        source: Box<holdpoint_postgres::Error>,
+    },
     /// The tracking table lacks a column.
     #[error("{table} has no column {}, so it is no tracking table of {tool}", columns.join(", "))]
     OtherTable {
@@ -162,6 +171,7 @@ impl Error {
             Self::NotReadable { .. } | Self::OtherTable { .. } | Self::TooManyRows { .. } | Self::Postgres(_) => {
                 ErrorKind::Postgres
             }
+            Self::Locked { .. } => ErrorKind::Busy,
             Self::PendingCommand { source } if source.is_cancelled() => ErrorKind::Interrupted,
             _ => ErrorKind::Usage,
         }
@@ -192,6 +202,10 @@ impl Error {
             Self::BadConfig { .. } => Some("correct the file, or say it by --tool and --migrations DIR".to_owned()),
             Self::Computed { option, .. } => Some(format!("say what it comes to: {option}")),
             Self::NotReadable { grant, .. } => Some(format!("as the table's owner: {grant}")),
+            Self::Locked { .. } => Some(
+                "retry when it has ended; who it is: SELECT * FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                    .to_owned(),
+            ),
             Self::OtherTable { .. } => Some("name the right one: --migrations-table SCHEMA.TABLE".to_owned()),
             Self::TooManyRows { .. } => Some("check that it is the right table: --migrations-table".to_owned()),
             Self::PendingCommand { .. } => {

@@ -37,7 +37,10 @@ pub async fn read_tracking(found: &Found, session: &Session) -> Result<Tracking,
         found.tool.recorded_by().iter().map(|column| format!("t.{}", quote_identifier(column))).collect();
     let (values, order, table) = (values.join(", "), order.join(", "), name.quoted());
     let sql = format!("SELECT {values} FROM {table} AS t ORDER BY {order} LIMIT {}", LIMIT + 1);
-    let rows = session.query(WHAT, &sql, &[]).await?;
+    let rows = session.query(WHAT, &sql, &[]).await.map_err(|source| match source.sqlstate() {
+        Some("55P03") => Error::Locked { table: name.clone(), source: Box::new(source) },
+        _ => source.into(),
+    })?;
     if rows.len() > LIMIT {
         return Err(Error::TooManyRows { table: name.clone(), limit: LIMIT });
     }

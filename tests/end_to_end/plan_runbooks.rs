@@ -1,0 +1,100 @@
+//! The plan of what five teams' runbooks run, in the layouts of their tools, as it was looked at.
+
+use std::path::Path;
+
+use holdpoint_tests::Place;
+
+/// A file of SQL by the line of the runbook where it stands.
+struct Step {
+    line: String,
+    sql: String,
+}
+
+fn steps(runbook: &str) -> Vec<Step> {
+    let folder = holdpoint_testkit::workspace_directory().join("crates/review/tests/fixtures/runbooks").join(runbook);
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let line = |name: &str| name.trim_start_matches("line-").trim_end_matches(".sql").to_owned();
+    names
+        .iter()
+        .map(|name| Step { line: line(name), sql: std::fs::read_to_string(folder.join(name)).unwrap() })
+        .collect()
+}
+
+fn write(place: &Place, path: &str, text: &str) {
+    let path = place.work().join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn drizzle(place: &Place, steps: &[Step]) {
+    write(place, "drizzle.config.ts", "export default { dialect: 'postgresql' };\n");
+    let entry = |step: &Step| {
+        let when: u64 = step.line.parse().unwrap();
+        serde_json::json!({ "idx": 0, "when": when, "tag": format!("{}_runbook", step.line), "breakpoints": true })
+    };
+    let entries: Vec<_> = steps.iter().map(entry).collect();
+    write(place, "drizzle/meta/_journal.json", &serde_json::json!({ "entries": entries }).to_string());
+    for step in steps {
+        write(place, &format!("drizzle/{}_runbook.sql", step.line), &step.sql);
+    }
+}
+
+fn flyway(place: &Place, steps: &[Step]) {
+    for step in steps {
+        write(place, &format!("migrations/V{}__runbook.sql", step.line), &step.sql);
+    }
+}
+
+fn prisma(place: &Place, steps: &[Step]) {
+    write(
+        place,
+        "prisma/schema.prisma",
+        "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n",
+    );
+    for step in steps {
+        write(place, &format!("prisma/migrations/20260101000{}_runbook/migration.sql", step.line), &step.sql);
+    }
+}
+
+fn plain(place: &Place, steps: &[Step]) {
+    for step in steps {
+        write(place, &format!("sql/{}_runbook.sql", step.line), &step.sql);
+    }
+}
+
+/// Compares with what was looked at; `HOLDPOINT_UPDATE_SNAPSHOTS=1` writes it anew, to be looked at again.
+#[track_caller]
+fn snapshot(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plan").join(name);
+    if std::env::var_os("HOLDPOINT_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    holdpoint_tests::assert_same(name, &expected, text);
+}
+
+#[test]
+fn plans_of_five_runbooks_are_as_they_were_looked_at() {
+    type Layout = fn(&Place, &[Step]);
+    let runbooks: [(&str, Layout); 5] = [
+        ("drizzle-blue-green", drizzle),
+        ("flyway-node-pg-migrate", flyway),
+        ("nuclom-drizzle", plain),
+        ("prisma-dubbing-platform", prisma),
+        ("sdk-db-drizzle-rds", drizzle),
+    ];
+    for (runbook, layout) in runbooks {
+        let place = Place::bare();
+        let steps = steps(runbook);
+        layout(&place, &steps);
+        let json = place.holdpoint(&["plan", "--without-database", "--json"]).ended_with(15).json();
+        assert_eq!(json["pending"].as_array().unwrap().len(), steps.len(), "{runbook}");
+        let plan = place.holdpoint(&["plan", "--without-database", "--markdown"]).ended_with(15);
+        snapshot(&format!("{runbook}.md"), &plan.stdout);
+    }
+}
