@@ -47,9 +47,9 @@ async fn points_that_hold_different_parts() {
     assert_eq!((no_rows.kind(), no_rows.hint().is_some()), (ErrorKind::NotFound, true));
 }
 
-/// That a password changed is told, neither the old nor the new one is.
+/// That a password or a setting changed is told, neither the old nor the new value is.
 #[tokio::test(flavor = "multi_thread")]
-async fn definitions_show_no_password() {
+async fn no_password_and_no_setting_is_shown() {
     let cluster = Cluster::start(ClusterOptions::major(18));
     cluster.create_database("shop");
     cluster.psql(
@@ -57,14 +57,15 @@ async fn definitions_show_no_password() {
         "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w OPTIONS (token 'secret-1');
          CREATE USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (password 'secret-2');
          CREATE SUBSCRIPTION sub CONNECTION 'dbname=x password=secret-3' PUBLICATION p WITH (connect = false);
-         CREATE VIEW shown AS SELECT 1 AS a;",
+         CREATE VIEW shown AS SELECT 1 AS a; ALTER DATABASE shop SET app.token = 'secret-7';",
     );
     let place = support::place("shop").await;
     let made = point(&place.context, &cluster, "shop", 1).await;
     cluster.psql(
         "shop",
         "ALTER SERVER far OPTIONS (SET token 'secret-4'); ALTER USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (SET password 'secret-5');
-         ALTER SUBSCRIPTION sub CONNECTION 'dbname=x password=secret-6'; CREATE OR REPLACE VIEW shown AS SELECT 2 AS a;",
+         ALTER SUBSCRIPTION sub CONNECTION 'dbname=x password=secret-6'; CREATE OR REPLACE VIEW shown AS SELECT 2 AS a;
+         ALTER DATABASE shop SET app.token = 'secret-8';",
     );
     let report = compared(&place.context, &made, live(&cluster, "shop")).await;
     assert!(!format!("{report:?}").contains("secret"), "{report:#?}");
@@ -75,6 +76,8 @@ async fn definitions_show_no_password() {
         .collect();
     assert_eq!(shown, [(true, false), (true, false), (true, false), (true, true)], "{:#?}", report.objects);
     assert!(report.notes.iter().any(|note| note.contains("may hold passwords")), "{:?}", report.notes);
+    let settings: Vec<String> = report.properties.iter().map(|one| one.line()).collect();
+    assert_eq!(settings, ["setting app.token for all roles: expected a value, found another"]);
     // Without a change there is nothing to hide.
     let made = point(&place.context, &cluster, "shop", 2).await;
     let same = compared(&place.context, &made, live(&cluster, "shop")).await;
