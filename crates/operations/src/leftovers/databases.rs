@@ -186,6 +186,15 @@ fn judge(
         Named::Replaced { .. } if row.replaced_at().is_none() => {
             (false, format!("it does not bear the mark of a database that a restore replaced; {by_hand}"))
         }
+        // A swap closes what it keeps: somebody opened this one, or asked for it with --keep-old.
+        Named::Replaced { .. } if row.open => (
+            false,
+            format!(
+                "kept open, for somebody to use; to have it removed: ALTER DATABASE {} ALLOW_CONNECTIONS false; or \
+                 {by_hand}",
+                quote_identifier(&row.name)
+            ),
+        ),
         Named::Replaced { was } => {
             // A name that was cut may be another's: what stood there then is not known.
             let told = matches!(&row.mark, Some(Mark::Replaced(mark)) if mark.more.was.is_some());
@@ -306,7 +315,7 @@ mod tests {
             name: name.to_owned(),
             directory: None,
             sessions,
-            open: true,
+            open: false,
             mark: mark.clone(),
             worker: None,
         };
@@ -316,6 +325,8 @@ mod tests {
         };
         let replaced = row("shop_before_20261121t024300z_k3f9", 0);
         assert!(dead(&replaced, &[row("shop", 3)], Some(long_ago)));
+        let open = Row { open: true, ..row(&replaced.name, 0) };
+        assert!(!dead(&open, &[row("shop", 3)], Some(long_ago)), "kept open");
         assert!(!dead(&replaced, &[row("shop", 3)], Some(now)), "young");
         assert!(!dead(&replaced, &[row("other", 0)], Some(long_ago)), "the only copy");
         assert!(!dead(&row(&replaced.name, 1), &[row("shop", 0)], Some(long_ago)), "in use");

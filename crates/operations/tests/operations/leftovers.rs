@@ -166,10 +166,11 @@ async fn a_scratch_server_whose_keeper_was_killed_goes_and_a_kept_one_stays() {
     assert!(keeper::is_empty(base.path()));
 }
 
-/// Leaves the mark that a restore leaves on the database that it replaced, long ago.
+/// Leaves the mark that a restore leaves on the database that it replaced, long ago, and closes it.
 fn mark(cluster: &Cluster, database: &str) {
     let text = "holdpoint: replaced by a restore at 2020-01-01T00:00:00+00:00";
     cluster.psql("postgres", &format!("COMMENT ON DATABASE {database} IS '{text}'"));
+    cluster.psql("postgres", &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,9 +187,13 @@ async fn databases_go_by_name_age_and_use() {
     // A rescue copy under such a name, but without the mark of a restore that replaced it.
     let rescue = "shop_before_20261102t000000z_k3f9";
     cluster.create_database(rescue);
-    for name in [replaced, only] {
+    // Kept with --keep-old, or opened by somebody.
+    let open = "shop_before_20261103t000000z_k3f9";
+    cluster.create_database(open);
+    for name in [replaced, only, open] {
         mark(&cluster, name);
     }
+    cluster.psql("postgres", &format!("ALTER DATABASE {open} ALLOW_CONNECTIONS true"));
     for name in [scratch, used] {
         let oid = cluster.psql("postgres", &format!("SELECT oid FROM pg_database WHERE datname = '{name}'"));
         let folder = cluster.data_directory().join("base").join(oid);
@@ -210,6 +215,7 @@ async fn databases_go_by_name_age_and_use() {
         (used, false, false),
         (only, false, false),
         (rescue, false, false),
+        (open, false, false),
         (dump, false, false),
     ];
     expected.sort_unstable();
@@ -219,7 +225,7 @@ async fn databases_go_by_name_age_and_use() {
     assert!(report.unseen[0].place.contains("127.0.0.1:1"), "{:?}", report.unseen);
     let left = cluster
         .psql("postgres", "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname ~ '_'");
-    let mut kept = [only, young, used, rescue, dump, own];
+    let mut kept = [only, young, used, rescue, open, dump, own];
     kept.sort_unstable();
     assert_eq!(left, kept.join(" "));
 }
