@@ -84,6 +84,10 @@ fn a_role_that_may_not() {
     let url = cluster.url_as(&owner, &live);
     damaged.scene.place.set("DATABASE_URL", &url);
     refused(&damaged, &SWAP, 3).says(&[&owner, "may not create databases"]).hints(&["CREATEDB", "--into URL"]);
+    cluster.psql("postgres", &format!("ALTER ROLE {owner} CONNECTION LIMIT 6"));
+    let failure = refused(&damaged, &[&SWAP[..], &["--jobs", "3"]].concat(), 3);
+    failure.says(&[&owner, "connections left of its limit, the restore takes 7"]).hints(&["CONNECTION LIMIT"]);
+    cluster.psql("postgres", &format!("ALTER ROLE {owner} CONNECTION LIMIT -1"));
     // And whose sessions it cannot end.
     let mut idle = cluster.program("psql");
     let mut idle = idle.args(["-X", "-d", &live, "-c", "SELECT pg_sleep(600)"]).spawn().unwrap();

@@ -23,6 +23,8 @@ pub struct Headroom {
     pub used: i64,
     /// What is left to this role here: the least of the server's, the database's and the role's limit.
     pub left: i64,
+    /// What is left of the role's own limit, in whichever database; `None` where it has none, as a superuser.
+    pub left_to_role: Option<i64>,
 }
 
 /// Counts the connections that are left for this role and database.
@@ -35,11 +37,13 @@ pub async fn headroom(session: &Session) -> Result<Headroom, Error> {
                  (SELECT numbackends FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database())::int8 AS here, \
                  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE usename = current_user) AS own, \
                  (SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::int8 AS database, \
-                 (SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = current_user)::int8 AS role) \
+                 (SELECT CASE WHEN NOT rolsuper THEN rolconnlimit END FROM pg_catalog.pg_roles \
+                  WHERE rolname = current_user)::int8 AS role) \
                SELECT allowed, used, GREATEST(0, LEAST(allowed - used, \
-                 CASE WHEN database >= 0 THEN database - here END, CASE WHEN role >= 0 THEN role - own END)) FROM limits";
+                 CASE WHEN database >= 0 THEN database - here END, CASE WHEN role >= 0 THEN role - own END)), \
+                 CASE WHEN role >= 0 THEN GREATEST(0, role - own) END FROM limits";
     let row = session.query_one("counting connections", sql, &[]).await?;
-    Ok(Headroom { allowed: row.get(0), used: row.get(1), left: row.get(2) })
+    Ok(Headroom { allowed: row.get(0), used: row.get(1), left: row.get(2), left_to_role: row.get(3) })
 }
 
 /// A table and roughly how large it is.

@@ -159,5 +159,18 @@ async fn sizes_counts_and_headroom_are_plausible() {
         );
         let headroom = preflight::headroom(&session).await.unwrap();
         assert!(headroom.allowed >= 90 && headroom.left > 0 && headroom.left < headroom.allowed, "{headroom:?}");
+        assert_eq!(headroom.left_to_role, None, "a superuser has no limit");
+        let limited = format!("limited_{name}");
+        cluster.psql(&name, &format!("CREATE ROLE {limited} LOGIN CONNECTION LIMIT 3"));
+        let own = open(&cluster.url_as(&limited, &name)).await;
+        let headroom = preflight::headroom(&own).await.unwrap();
+        assert_eq!((headroom.left, headroom.left_to_role), (2, Some(2)), "{major}");
+        own.close().await;
+        // Nobody counts a superuser's connections.
+        cluster.psql(&name, &format!("ALTER ROLE {limited} SUPERUSER"));
+        let own = open(&cluster.url_as(&limited, &name)).await;
+        assert_eq!(preflight::headroom(&own).await.unwrap().left_to_role, None, "{major}");
+        own.close().await;
+        cluster.psql(&name, &format!("DROP ROLE {limited}"));
     }
 }

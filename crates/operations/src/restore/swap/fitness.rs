@@ -158,12 +158,23 @@ pub(super) async fn connections(session: &Session, jobs: usize) -> Result<Option
     let headroom = preflight::headroom(session).await?;
     let left = headroom.allowed - headroom.used;
     let needed = i64::try_from(jobs).unwrap_or(i64::MAX).saturating_add(BESIDE);
-    Ok((left < needed).then(|| {
-        obstacle(
+    if left < needed {
+        return Ok(Some(obstacle(
             format!("the server has {} connections left, the restore takes {needed}", left.max(0)),
             "work with fewer sessions (--jobs 1), or end some of the application's",
-        )
-    }))
+        )));
+    }
+    // The live database's own limit is nothing to the copy, into which nearly all of them go.
+    let Some(left) = headroom.left_to_role.filter(|left| *left < needed) else { return Ok(None) };
+    let role = roles::own_rights(session).await?.name;
+    Ok(Some(obstacle(
+        format!("role {role} has {left} connections left of its limit, the restore takes {needed}"),
+        format!(
+            "work with fewer sessions (--jobs 1), or ALTER ROLE {} CONNECTION LIMIT -1; and the old limit again after the \
+             swap",
+            quote_identifier(&role)
+        ),
+    )))
 }
 
 /// Reads how many bytes are free where the server keeps its data.
