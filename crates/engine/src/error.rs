@@ -47,6 +47,16 @@ pub enum Error {
         /// Rows that came.
         arrived: u64,
     },
+    /// The server took other rows than it was sent.
+    #[error("{what}: {sent} rows were sent, the server stored {stored}")]
+    RowsNotStored {
+        /// What was being done.
+        what: String,
+        /// Rows that were sent.
+        sent: u64,
+        /// Rows by the server's count.
+        stored: u64,
+    },
     /// A large object has another length than when it was measured in the same snapshot.
     #[error("large object {oid} was measured with {length} bytes and read with others")]
     LargeObjectCut {

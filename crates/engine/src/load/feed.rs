@@ -26,6 +26,8 @@ const GATHERED: usize = 50;
 pub(super) struct Rows {
     pub(super) target: Arc<LoadTarget>,
     pub(super) bytes: Bytes,
+    /// How many they are, as the index says and the check has found.
+    pub(super) rows: u64,
     /// These are all rows of the table.
     pub(super) whole: bool,
     _permit: Option<Permit>,
@@ -42,7 +44,8 @@ pub(super) struct Portion {
 #[derive(Debug)]
 pub(super) enum Portioned {
     Portion(Portion),
-    End,
+    /// The end, and how many rows there were; of a large object none.
+    End(u64),
 }
 
 /// What one session loads in one transaction.
@@ -83,6 +86,8 @@ pub(crate) struct Feed {
     begun: Option<Begun>,
     /// Where the portions of a row or large object go that is under way.
     open: Option<mpsc::Sender<Portioned>>,
+    /// Rows of those portions so far.
+    open_rows: u64,
     /// The table of which a piece was taken last.
     last: Option<i32>,
 }
@@ -109,6 +114,7 @@ impl Feed {
             objects_bytes: 0,
             begun: None,
             open: None,
+            open_rows: 0,
             last: None,
         }
     }
@@ -154,13 +160,14 @@ impl Feed {
                 self.open = Some(send);
                 self.hand_out(Load::LongRow { target, portions }).await?;
             }
+            self.open_rows += record.rows;
             self.portion(Portion { bytes, _permit: permit }).await?;
             return if record.open { Ok(()) } else { self.end_portions().await };
         }
         let small = bytes.len() < GATHERED_BYTES;
         // Emptying costs new files for table, TOAST and all, more than a small table's rows do.
         let whole = self.freeze && !small && first && record.end && target.own;
-        let rows = Rows { target, bytes, whole, _permit: permit.filter(|_| !small) };
+        let rows = Rows { target, bytes, rows: record.rows, whole, _permit: permit.filter(|_| !small) };
         if rows.bytes.is_empty() {
             return Ok(());
         }
@@ -243,8 +250,9 @@ impl Feed {
     }
 
     async fn end_portions(&mut self) -> Result<(), Error> {
+        let rows = std::mem::take(&mut self.open_rows);
         match self.open.take() {
-            Some(open) => open.send(Portioned::End).await.map_err(|_| Error::NobodyReads),
+            Some(open) => open.send(Portioned::End(rows)).await.map_err(|_| Error::NobodyReads),
             None => Ok(()),
         }
     }

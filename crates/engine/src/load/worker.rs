@@ -209,15 +209,19 @@ async fn copy_rows(session: &Session, rows: &Rows) -> Result<(), Error> {
     }
     let mut copy = copy_in(session, &what, &rows.target.copy(rows.whole)).await?;
     send(&mut copy, &rows.bytes).await?;
-    copy.finish().await?;
-    Ok(())
+    all_stored(what, rows.rows, copy.finish().await?)
 }
 
-/// The next portion; `None` at the proper end.
-async fn next(portions: &mut mpsc::Receiver<Portioned>) -> Option<Portion> {
+/// Fails where the server kept other rows than came, as a trigger can make it: before they are committed.
+fn all_stored(what: String, sent: u64, stored: u64) -> Result<(), Error> {
+    if stored == sent { Ok(()) } else { Err(Error::RowsNotStored { what, sent, stored }) }
+}
+
+/// The next portion, or at the proper end how many rows all of them were.
+async fn next(portions: &mut mpsc::Receiver<Portioned>) -> Result<Portion, u64> {
     match portions.recv().await {
-        Some(Portioned::Portion(portion)) => Some(portion),
-        Some(Portioned::End) => None,
+        Some(Portioned::Portion(portion)) => Ok(portion),
+        Some(Portioned::End(rows)) => Err(rows),
         // The walk failed. It says so itself, and this session is given up then; until then nothing may be committed.
         None => std::future::pending().await,
     }
@@ -229,13 +233,18 @@ async fn copy_portions(
     portions: &mut mpsc::Receiver<Portioned>,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    let mut copy = copy_in(session, &format!("loading {}", target.name), &target.copy(false)).await?;
-    while let Some(portion) = next(portions).await {
-        send(&mut copy, &portion.bytes).await?;
-        target.loaded(portion.bytes.len() as u64, progress);
-    }
-    copy.finish().await?;
-    Ok(())
+    let what = format!("loading {}", target.name);
+    let mut copy = copy_in(session, &what, &target.copy(false)).await?;
+    let sent = loop {
+        match next(portions).await {
+            Ok(portion) => {
+                send(&mut copy, &portion.bytes).await?;
+                target.loaded(portion.bytes.len() as u64, progress);
+            }
+            Err(rows) => break rows,
+        }
+    };
+    all_stored(what, sent, copy.finish().await?)
 }
 
 async fn send(copy: &mut CopyIn<'_>, bytes: &Bytes) -> Result<(), Error> {
@@ -254,7 +263,7 @@ async fn put_portions(
 ) -> Result<(), Error> {
     const STEP: usize = 1 << 20;
     let mut at: i64 = 0;
-    while let Some(portion) = next(portions).await {
+    while let Ok(portion) = next(portions).await {
         for step in portion.bytes.chunks(STEP) {
             session.query(OBJECT, "SELECT pg_catalog.lo_put($1, $2, $3)", &[&oid, &at, &step]).await?;
             at += i64::try_from(step.len()).unwrap_or(i64::MAX);

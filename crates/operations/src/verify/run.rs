@@ -148,6 +148,10 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>, part
             verification.obstacles.push(Obstacle { reason: chain(&error), cure });
             Ok(())
         }
+        Err(Error::Engine(error @ holdpoint_engine::Error::RowsNotStored { .. })) => {
+            disprove(verification, "restore", &chain(&error));
+            Ok(())
+        }
         Err(Error::Engine(holdpoint_engine::Error::Postgres(error))) if !partial && refuses_rows(&error) => {
             disprove(verification, "restore", &chain(&error));
             Ok(())

@@ -182,6 +182,43 @@ async fn a_server_that_crashes_fails_the_restore_and_is_emptied() {
     scene.assert_target_is_empty().await;
 }
 
+/// From the first piece on, the server keeps no row of the shop's.
+fn swallowing(cluster: &Arc<Cluster>, databases: &'static str) -> Watch {
+    let cluster = Arc::clone(cluster);
+    Watch::at(Moment::FirstPiece, move || {
+        let name =
+            cluster.psql("postgres", &format!("SELECT datname FROM pg_database WHERE datname LIKE '{databases}'"));
+        let swallow = "CREATE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+        cluster.psql(&name, swallow);
+        let tables = "SELECT format('CREATE TRIGGER swallow BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION public.swallow()', \
+                      oid::regclass) FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND relkind = 'r'";
+        for trigger in cluster.psql(&name, tables).lines() {
+            cluster.psql(&name, trigger);
+        }
+    })
+}
+
+/// What the server does not keep of the rows is noticed where it happens, not hours later by the fingerprint.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_the_server_does_not_keep_are_noticed_at_once() {
+    let scene = scene("swallowed").await;
+    // One session, which waits until the triggers are there.
+    let options = RestoreOptions { jobs: 1, ..scene.options() };
+    let watched = |databases| {
+        let progress = Arc::new(swallowing(&scene.cluster, databases));
+        Context { progress, ..scene.place.context.clone() }
+    };
+    let failure = restore(&watched("target"), &options).await.unwrap_err();
+    assert_eq!(failure.kind(), ErrorKind::Postgres, "{failure}");
+    assert!(failure.to_string().contains("rows were sent, the server stored 0"), "{failure}");
+    scene.cluster.psql("target", "DROP FUNCTION IF EXISTS public.swallow()");
+    scene.assert_target_is_empty().await;
+    let options = VerifyOptions { jobs: 1, ..support::verify_options(&scene.cluster, Level::Full) };
+    let proof = verify(&watched("holdpoint_scratch_%_restored"), &scene.point, &options).await.unwrap().verification;
+    assert_eq!(proof.verdict, Verdict::Disproved, "{proof:#?}");
+    assert!(proof.differences[0].line().contains("the server stored 0"), "{proof:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_restore_leaves_an_empty_target() {
     let scene = scene("interrupted").await;
