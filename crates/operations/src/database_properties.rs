@@ -1,6 +1,6 @@
 //! Owner, grants, comment and settings of a database: applied under the name that it has, and compared by catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdpoint_core::fingerprint::{Aspect, Difference, compare_maps};
 use holdpoint_core::manifest::{DatabaseProperties, DatabaseSetting, Extension};
@@ -101,6 +101,25 @@ pub(crate) fn statements(database: &str, properties: &DatabaseProperties) -> Vec
         list.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"));
         list.push(format!("REVOKE ALL ON DATABASE {name} FROM {}", quote_identifier(&properties.owner)));
         list.extend(grants.iter().flat_map(|item| grant(&name, item)));
+    }
+    list
+}
+
+/// Writes the statements that take a database's settings and grants away, one each, without semicolons.
+pub(crate) fn taken_away(database: &str, properties: &DatabaseProperties) -> Vec<String> {
+    let name = quote_identifier(database);
+    let mut whom: BTreeSet<String> = BTreeSet::new();
+    for setting in &properties.settings {
+        whom.insert(match &setting.role {
+            Some(role) => format!("ROLE {} IN DATABASE {name}", quote_identifier(role)),
+            None => format!("DATABASE {name}"),
+        });
+    }
+    let mut list: Vec<String> = whom.into_iter().map(|whom| format!("ALTER {whom} RESET ALL")).collect();
+    for item in properties.grants.iter().flatten() {
+        let Some((grantee, _)) = split_grantee(item) else { continue };
+        let from = if grantee.is_empty() { "PUBLIC".to_owned() } else { quote_identifier(&grantee) };
+        list.push(format!("REVOKE ALL ON DATABASE {name} FROM {from}"));
     }
     list
 }
@@ -300,6 +319,30 @@ mod tests {
                 "ALTER DATABASE \"D\" SET \"my\".\"thing\" TO 'it''s'"
             ]
         );
+    }
+
+    #[test]
+    fn what_a_database_has_is_taken_away() {
+        let setting = |role: Option<&str>, name: &str| DatabaseSetting {
+            role: role.map(str::to_owned),
+            name: name.into(),
+            value: "x".into(),
+        };
+        let properties = DatabaseProperties {
+            settings: vec![setting(None, "a"), setting(Some("R"), "a"), setting(None, "b")],
+            grants: Some(vec!["=c/o".into(), "app=CTc/o".into()]),
+            ..DatabaseProperties::default()
+        };
+        assert_eq!(
+            taken_away("D", &properties),
+            [
+                "ALTER DATABASE \"D\" RESET ALL",
+                "ALTER ROLE \"R\" IN DATABASE \"D\" RESET ALL",
+                "REVOKE ALL ON DATABASE \"D\" FROM PUBLIC",
+                "REVOKE ALL ON DATABASE \"D\" FROM \"app\""
+            ]
+        );
+        assert!(taken_away("D", &DatabaseProperties::default()).is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+use holdpoint_tests::Place;
 use serde_json::Value;
 
 use super::{Damaged, is_open, others};
@@ -110,14 +111,50 @@ fn going_on_where_it_was_killed() {
     for phase in ["fencing", "ending-sessions", "swapping"] {
         let damaged = Damaged::on(own_server());
         let scene = &damaged.scene;
+        let name = &scene.database;
+        scene.sql(&format!(
+            "ALTER DATABASE {name} SET lock_timeout = '7s'; GRANT TEMPORARY ON DATABASE {name} TO pg_monitor"
+        ));
         kill_at(scene, &SWAP, phase);
+        // What is changed while the copy waits is the copy's, too.
+        let change = format!(
+            "ALTER DATABASE {name} RESET lock_timeout; ALTER DATABASE {name} SET work_mem = '9MB'; \
+             ALTER ROLE postgres IN DATABASE {name} SET work_mem = '8MB'; ALTER DATABASE {name} CONNECTION LIMIT 55; \
+             REVOKE TEMPORARY ON DATABASE {name} FROM pg_monitor; GRANT CONNECT ON DATABASE {name} TO pg_read_all_stats"
+        );
+        scene.cluster.psql("postgres", &change);
+        let properties = damaged.properties().replacen("|f|", "|t|", 1);
         let left = leftovers(scene, &[]);
         let copy = of_kind(&left, "scratch_database").unwrap()["id"].as_str().unwrap().to_owned();
         scene.place.holdpoint(&["restore", "--swap-in", &copy, "--yes"]).ended_with(0);
         damaged.assert_live_is(&damaged.before);
+        assert_eq!(damaged.properties(), properties, "{phase}");
         mended(&damaged);
         damaged.assert_live_is(&damaged.before);
     }
+}
+
+/// A live database that a kill left closed is looked at as any other: whose it is, and who may swap it.
+#[test]
+fn going_on_takes_what_a_swap_takes() {
+    let damaged = Damaged::on(own_server());
+    let scene = &damaged.scene;
+    kill_at(scene, &SWAP, "swapping");
+    let copy = of_kind(&leftovers(scene, &[]), "scratch_database").unwrap()["id"].as_str().unwrap().to_owned();
+    let plain = format!("plain_{}", scene.database);
+    scene.cluster.psql("postgres", &format!("CREATE ROLE {plain} LOGIN CREATEDB"));
+    let swap_in = |place: &Place, url: &str| {
+        place.holdpoint(&["restore", "--swap-in", &copy, "--yes", "--json", "--into", url]).ended_with(3).failure()
+    };
+    let refused = swap_in(&scene.place, &scene.cluster.url_as(&plain, &scene.database));
+    refused.says(&[&plain, "may not rename"]).hints(&["GRANT", "--into"]);
+    let other = Scene::on(scene.cluster, Place::local());
+    other.place.backup();
+    let refused = swap_in(&other.place, &scene.cluster.url(&scene.database));
+    refused.says(&["not the database that the folder"]).hints(&["holdpoint adopt"]);
+    assert!(!is_open(scene.cluster, &scene.database) && others(scene.cluster, &scene.database).contains(&copy));
+    scene.place.holdpoint(&["restore", "--swap-in", &copy, "--yes"]).ended_with(0);
+    damaged.assert_live_is(&damaged.before);
 }
 
 #[test]

@@ -156,6 +156,29 @@ pub(super) async fn prepare(
     Ok(under_the_name(&mark.of, beside, &failures))
 }
 
+/// Tells whether the closed copy has all of a database's properties, and no others.
+pub(super) async fn has(maintenance: &Session, beside: &str, properties: &DatabaseProperties) -> Result<bool, Error> {
+    let wanted = carried(properties);
+    let found = DatabaseProperties { comment: None, ..database::properties_of(maintenance, Some(beside)).await? };
+    let differences = database_properties::compare((&wanted, &[]), (&found, &[]));
+    Ok(differences.is_empty() && found.connection_limit == wanted.connection_limit)
+}
+
+/// Does what [`prepare`] does for a copy that had other properties before: what it has is taken away first.
+pub(super) async fn prepare_again(
+    maintenance: &Session,
+    beside: &str,
+    properties: &DatabaseProperties,
+    mark: &Successor,
+    cancel: &CancellationToken,
+) -> Result<Vec<String>, Error> {
+    let found = database::properties_of(maintenance, Some(beside)).await?;
+    for statement in database_properties::taken_away(beside, &found) {
+        maintenance.run("taking the restored database's properties away", &statement).await?;
+    }
+    prepare(maintenance, beside, properties, mark, cancel).await
+}
+
 /// Marks the restored database as one to which only the name is missing.
 pub(super) async fn mark_ready(maintenance: &Session, beside: &str, mark: &Successor) -> Result<(), Error> {
     let ready = Mark::Successor(Successor { ready: true, ..mark.clone() });

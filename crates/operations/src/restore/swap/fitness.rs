@@ -14,7 +14,9 @@ fn obstacle(reason: impl Into<String>, cure: impl Into<String>) -> Obstacle {
 }
 
 /// Renaming takes ownership and CREATEDB; giving the restored database to its owner takes that role's membership.
-pub(super) async fn rights(session: &Session) -> Result<Vec<Obstacle>, Error> {
+///
+/// `session` may be in any database of the server.
+pub(super) async fn rights(session: &Session, database: &str) -> Result<Vec<Obstacle>, Error> {
     let own = roles::own_rights(session).await?;
     if own.superuser {
         return Ok(Vec::new());
@@ -23,9 +25,9 @@ pub(super) async fn rights(session: &Session) -> Result<Vec<Obstacle>, Error> {
     let sql = format!(
         "SELECT pg_catalog.pg_get_userbyid(datdba)::text, pg_catalog.pg_has_role(datdba, 'USAGE'), \
                 pg_catalog.pg_has_role(datdba, '{set}') \
-         FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+         FROM pg_catalog.pg_database WHERE datname = $1"
     );
-    let row = session.query_one("reading the database's owner", &sql, &[]).await?;
+    let row = session.query_one("reading the database's owner", &sql, &[&database]).await?;
     let (owner, owns, may_give): (String, bool, bool) = (row.get(0), row.get(1), row.get(2));
     let role = quote_identifier(&own.name);
     let mut found = Vec::new();
@@ -47,10 +49,10 @@ pub(super) async fn rights(session: &Session) -> Result<Vec<Obstacle>, Error> {
     // Everybody's sessions have to be ended; those of superusers only superusers end.
     let sql = "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_stat_activity a \
                JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid \
-               WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
+               WHERE a.datname = $1 AND a.pid <> pg_catalog.pg_backend_pid() \
                  AND (r.rolsuper OR NOT (pg_catalog.pg_has_role(r.oid, 'USAGE') \
                                          OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))) ORDER BY 1";
-    let rows = session.query("looking whose sessions cannot be ended", sql, &[]).await?;
+    let rows = session.query("looking whose sessions cannot be ended", sql, &[&database]).await?;
     let others: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     if !others.is_empty() {
         found.push(obstacle(
@@ -65,8 +67,8 @@ pub(super) async fn rights(session: &Session) -> Result<Vec<Obstacle>, Error> {
 ///
 /// The rules are those of `AlterRoleSet` and `validate_option_array_item` in PostgreSQL's source: settings of another
 /// role take CREATEROLE (since 16 with ADMIN on it), those that only superusers may set, and unknown ones, take a
-/// superuser or, since 15, GRANT SET ON PARAMETER.
-pub(super) async fn settings(session: &Session) -> Result<Vec<Obstacle>, Error> {
+/// superuser or, since 15, GRANT SET ON PARAMETER. `session` may be in any database of the server.
+pub(super) async fn settings(session: &Session, database: &str) -> Result<Vec<Obstacle>, Error> {
     let own = roles::own_rights(session).await?;
     if own.superuser {
         return Ok(Vec::new());
@@ -80,11 +82,12 @@ pub(super) async fn settings(session: &Session) -> Result<Vec<Obstacle>, Error> 
                 r.rolname IS NOT NULL AND r.rolname <> current_user AND (r.rolsuper OR NOT ($1 AND {admin})) \
          FROM (SELECT setrole, pg_catalog.split_part(pg_catalog.unnest(setconfig), '=', 1) AS name \
                FROM pg_catalog.pg_db_role_setting JOIN pg_catalog.pg_database d ON d.oid = setdatabase \
-               WHERE d.datname = pg_catalog.current_database()) s \
+               WHERE d.datname = $2) s \
          LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole \
          LEFT JOIN pg_catalog.pg_settings p ON pg_catalog.lower(p.name) = pg_catalog.lower(s.name) ORDER BY 1, 2"
     );
-    let rows = session.query("looking which settings could not be given", &sql, &[&own.create_roles]).await?;
+    let rows =
+        session.query("looking which settings could not be given", &sql, &[&own.create_roles, &database]).await?;
     let refused = rows.iter().filter_map(|row| {
         let (role, name): (Option<&str>, &str) = (row.get(0), row.get(1));
         let whom = role.map_or_else(String::new, |role| format!(" of role {role}"));

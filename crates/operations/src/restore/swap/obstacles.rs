@@ -40,7 +40,7 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     crate::backup::direct(&source).await?;
     let session = connect(&options.live).await?;
     let server = identity::read(&session).await?;
-    let live = Seen { session: &session, server: &server };
+    let live = Seen { session: &session, server: &server, closed: false };
     let mut obstacles = live.obstacles(context, options.source.as_ref()).await?;
     let mut warnings = Vec::new();
     if !details.manifest.options.is_empty() {
@@ -69,7 +69,7 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
         }
         Err(error) => return Err(error),
     }
-    obstacles.extend(fitness::settings(&session).await?);
+    obstacles.extend(fitness::settings(&session, &server.identity.database).await?);
     obstacles.extend(fitness::connections(&session, options.jobs).await?);
     let live_bytes = database::size_bytes(&session).await?;
     let free_bytes = fitness::free_bytes(&session).await;
@@ -156,10 +156,26 @@ pub(super) async fn connect(live: &ConnectionSettings) -> Result<Session, Error>
     }
 }
 
+/// Reads who a database is from another one of its server: nobody gets into one that is closed.
+pub(super) async fn seen_from_beside(session: &Session, database: &str) -> Result<ServerIdentity, Error> {
+    let all = maintenance::databases(session).await?;
+    let found = all.into_iter().find(|one| one.name == database).ok_or_else(|| Error::ReplaceRefused {
+        target: session.settings().redacted(),
+        why: format!("the server has no database {database}"),
+    })?;
+    let mut seen = identity::read(session).await?;
+    seen.identity.database = found.name;
+    seen.identity.database_oid = found.oid;
+    Ok(seen)
+}
+
 /// The live database, and who it is.
 pub(super) struct Seen<'a> {
+    /// In the live database, or in another one of its server where it is closed.
     pub(super) session: &'a Session,
     pub(super) server: &'a ServerIdentity,
+    /// A swap that was killed left it closed.
+    pub(super) closed: bool,
 }
 
 impl Seen<'_> {
@@ -178,8 +194,9 @@ impl Seen<'_> {
             });
         }
         found.extend(provider::obstacle(self.server));
-        found.extend(fitness::rights(self.session).await?);
-        found.extend(fitness::bound(self.session, &self.server.identity.database).await?);
+        let name = &self.server.identity.database;
+        found.extend(fitness::rights(self.session, name).await?);
+        found.extend(fitness::bound(self.session, name).await?);
         Ok(found)
     }
 
@@ -197,8 +214,15 @@ impl Seen<'_> {
             IdentityMatch::Different(differences) => differences,
         };
         if let Some(source) = source {
-            let session = connect(source).await?;
-            let seen = identity::read(&session).await?;
+            let (session, seen) = if self.closed {
+                let session = maintenance::connect(source, &format!("{}?", source.database())).await?;
+                let seen = seen_from_beside(&session, source.database()).await?;
+                (session, seen)
+            } else {
+                let session = connect(source).await?;
+                let seen = identity::read(&session).await?;
+                (session, seen)
+            };
             session.close().await;
             let recorded_one =
                 !matches!(Identity::compare(&recorded.identity, &seen.identity), IdentityMatch::Different(_));

@@ -5,10 +5,11 @@ use std::time::Instant;
 use chrono::SecondsFormat;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::Obstacle;
+use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{ConnectionSettings, identity};
 use serde::Serialize;
 
-use super::run::{LOCK_NAME, adopt, milliseconds};
+use super::run::{LOCK_NAME, adopt, all_carried, milliseconds};
 use super::{SwapReport, fitness, obstacles, way_back};
 use crate::restore::exchange::{Exchange, exchange};
 use crate::restore::mark::{Details, Mark, Replaced};
@@ -99,15 +100,17 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
         Some(point) => beside::free_name(&looking, &live.name, Some(&point)).await?,
         None => beside::next_name(&looking, &found.name).await?,
     };
-    // A killed swap left the live one closed: it had looked at everything, and this goes on where it ended.
+    // A killed swap left the live one closed, and this goes on where it ended; but by somebody else, perhaps, and later.
     let half_done = !live.open && found.mark().and_then(|mark| mark.takes()) == Some(live.oid);
     let sessions = if half_done {
-        stands.extend(fitness::bound(&looking, &live.name).await?);
+        let server = obstacles::seen_from_beside(&looking, &live.name).await?;
+        let seen = obstacles::Seen { session: &looking, server: &server, closed: true };
+        stands.extend(seen.obstacles(context, options.source.as_ref()).await?);
         0
     } else {
         let session = obstacles::connect(&options.live).await?;
         let server = identity::read(&session).await?;
-        let seen = obstacles::Seen { session: &session, server: &server };
+        let seen = obstacles::Seen { session: &session, server: &server, closed: false };
         stands.extend(seen.obstacles(context, options.source.as_ref()).await?);
         if alone {
             stands.extend(obstacles::guarded_run(&session, live.oid).await?);
@@ -116,6 +119,12 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
         session.close().await;
         sessions
     };
+    if matches!(found.mark(), Some(Mark::Successor(_))) {
+        let properties = database::properties_of(&looking, Some(&live.name)).await?;
+        if !beside::has(&looking, &found.name, &properties).await? {
+            stands.extend(fitness::settings(&looking, &live.name).await?);
+        }
+    }
     let plan = SwapInPlan {
         live: options.live.redacted(),
         database: live.name.clone(),
@@ -131,6 +140,9 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
 }
 
 /// Exchanges the planned databases; the one that was live stays, closed, under the planned name.
+///
+/// A restored copy gets the live one's owner, grants and settings as they are by now; one that was live before has its
+/// own.
 ///
 /// A failure leaves the live database in service and the other one as it was.
 ///
@@ -162,7 +174,18 @@ pub async fn swap_in(context: &Context, options: &SwapInOptions, plan: &SwapInPl
             maintenance.run("marking the database to put in", &sql).await?;
             mark.more.comment
         }
-        _ => live_comment.clone(),
+        Some(Mark::Successor(mark)) => {
+            // It was made ready a while ago, and what was set or granted since is meant for the database in service.
+            let properties = database::properties_of(&maintenance, Some(&plan.database)).await?;
+            if !beside::has(&maintenance, &plan.successor, &properties).await? {
+                let successor = &plan.successor;
+                let failures =
+                    beside::prepare_again(&maintenance, successor, &properties, &mark, &context.cancel).await?;
+                all_carried(&plan.live, failures)?;
+            }
+            live_comment.clone()
+        }
+        None => live_comment.clone(),
     };
     maintenance.run("closing the database to put in", &maintenance::allow(&plan.successor, false)).await?;
     let places = Exchange {

@@ -158,7 +158,7 @@ impl Beside<'_> {
             return Err(Error::SwapRefused { target: self.plan.live.clone(), obstacles: vec![obstacle] });
         }
         let now = beside::properties(self.live).await?;
-        self.all_carried(beside::rehearse(maintenance, self.successor, &now, &self.mark.of).await?)?;
+        all_carried(&self.plan.live, beside::rehearse(maintenance, self.successor, &now, &self.mark.of).await?)?;
         let into = self.live.with_database(self.successor);
         let options = self.options.restore(&self.plan.point);
         let restored = tokio::select! {
@@ -180,19 +180,19 @@ impl Beside<'_> {
         };
         let cancel = &self.context.cancel;
         let failures = beside::prepare(maintenance, self.successor, &before, self.mark, cancel).await?;
-        self.all_carried(failures)?;
+        all_carried(&self.plan.live, failures)?;
         beside::mark_ready(maintenance, self.successor, self.mark).await?;
         Ok(Ready { restored, places, before })
     }
+}
 
-    /// Refuses a copy that lacks a setting or a grant of the live database.
-    fn all_carried(&self, failures: Vec<String>) -> Result<(), Error> {
-        if failures.is_empty() {
-            return Ok(());
-        }
-        let obstacles = failures.into_iter().map(fitness::not_carried).collect();
-        Err(Error::SwapRefused { target: self.plan.live.clone(), obstacles })
+/// Refuses a copy that lacks a setting or a grant of the live database.
+pub(super) fn all_carried(live: &str, failures: Vec<String>) -> Result<(), Error> {
+    if failures.is_empty() {
+        return Ok(());
     }
+    let obstacles = failures.into_iter().map(fitness::not_carried).collect();
+    Err(Error::SwapRefused { target: live.to_owned(), obstacles })
 }
 
 /// The session, or another one where it was lost meanwhile.
