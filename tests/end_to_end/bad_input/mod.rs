@@ -60,7 +60,8 @@ fn the_table_is_the_tests() {
         ("store", include_str!("store.rs")),
         ("target", include_str!("target.rs")),
         ("volume", include_str!("volume.rs")),
-        ("phases", include_str!("../phases.rs")),
+        ("phases", include_str!("../phases/mod.rs")),
+        ("phases::upload", include_str!("../phases/upload.rs")),
         ("clock", include_str!("../../../crates/operations/tests/operations/clock.rs")),
     ];
     // Of these, some tests alone are about bad input.
