@@ -1,4 +1,4 @@
-//! Why a verb failed, and what to do about it.
+//! Why a verb failed, in words.
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::quantity::{counted, listed};
@@ -6,36 +6,6 @@ use holdpoint_core::verification::Obstacle;
 
 /// So many names of a list are told.
 pub(crate) const LISTED: usize = 5;
-
-/// What kind of failure it is: one exit code each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
-    /// A defect of this program.
-    Internal,
-    /// Wrong usage or configuration.
-    Usage,
-    /// Refused by the gate or a rule that protects data.
-    Refused,
-    /// A verification disproved a restore point.
-    Disproved,
-    /// A verification could not run.
-    CouldNotRun,
-    /// What was asked for does not exist.
-    NotFound,
-    /// PostgreSQL or its programs.
-    Postgres,
-    /// The repository.
-    Repository,
-    /// Somebody else is at it; retry later.
-    Busy,
-    /// Differences were found where there must be none.
-    Differences,
-    /// A person has to confirm.
-    ConfirmationNeeded,
-    /// A person or a time limit ended the work.
-    Interrupted,
-}
 
 /// Says why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -303,50 +273,5 @@ impl Error {
     /// The error with its causes, on one line.
     pub fn line(&self) -> String {
         chain(self)
-    }
-
-    /// What kind of failure it is.
-    pub fn kind(&self) -> ErrorKind {
-        use holdpoint_repository::Error as Repository;
-        match self {
-            Self::Core(holdpoint_core::Error::NewerFormat { .. } | holdpoint_core::Error::Damaged { .. }) => {
-                ErrorKind::Repository
-            }
-            Self::Core(_) | Self::Usage(_) | Self::Pooler { .. } => ErrorKind::Usage,
-            Self::Repository(Repository::NotFound { .. }) => ErrorKind::NotFound,
-            Self::Repository(_) => ErrorKind::Repository,
-            Self::Engine(error) => engine_kind(error),
-            Self::Recover(error) => error.kind(),
-            Self::Postgres(_) | Self::Program { .. } | Self::SourceChanged(_) | Self::TooManyProperties { .. } => {
-                ErrorKind::Postgres
-            }
-            Self::CannotRead { .. } | Self::RowSecurity { .. } => ErrorKind::Postgres,
-            Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
-            Self::AnotherDatabase { .. }
-            | Self::TargetNotEmpty { .. }
-            | Self::RolesMissing { .. }
-            | Self::ReplaceRefused { .. }
-            | Self::SwapRefused { .. }
-            | Self::UnsettledRun { .. } => ErrorKind::Refused,
-            Self::NoSuchPoint { .. } | Self::PointElsewhere { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
-            Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
-            Self::InTheWay { .. } | Self::TargetBusy { .. } | Self::RunLockHeld { .. } => ErrorKind::Busy,
-            Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
-            Self::Compare(error) => error.kind(),
-            Self::Interrupted => ErrorKind::Interrupted,
-            Self::SessionsRemain { .. } => ErrorKind::Busy,
-            Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),
-        }
-    }
-}
-
-fn engine_kind(error: &holdpoint_engine::Error) -> ErrorKind {
-    use holdpoint_engine::Error as Engine;
-    match error {
-        Engine::Repository(_) => ErrorKind::Repository,
-        Engine::Cancelled => ErrorKind::Interrupted,
-        Engine::Worker(_) | Engine::Spill { .. } => ErrorKind::Internal,
-        error if error.is_damage() => ErrorKind::Disproved,
-        _ => ErrorKind::Postgres,
     }
 }

@@ -12,6 +12,7 @@ mod context;
 mod database_properties;
 pub mod doctor;
 mod error;
+mod error_kind;
 mod expected;
 pub mod hint;
 pub mod init;
@@ -26,5 +27,6 @@ pub mod status;
 pub mod verify;
 
 pub use context::{Clock, Context, Source};
-pub use error::{Error, ErrorKind};
+pub use error::Error;
+pub use error_kind::ErrorKind;
 pub use restored::PARALLEL_ABOVE_BYTES;
