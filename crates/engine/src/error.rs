@@ -22,6 +22,9 @@ pub enum Error {
     /// The stream ended before the archive was complete.
     #[error("pg_dump's output ended within {0}")]
     Truncated(&'static str),
+    /// A text holds the tables of more than one database, as pg_dumpall writes them.
+    #[error("the text holds the tables of several databases")]
+    SeveralDatabases,
     /// Tables that the contents announce have no data in the stream.
     #[error("pg_dump's output has no data for {0} of the tables that its contents announce")]
     BlocksMissing(usize),

@@ -17,6 +17,8 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::fetch::{RowOrders, RowsDigester};
+use crate::text_databases::TextDatabases;
+use crate::text_names::{attached, created_table, known_as};
 use crate::text_watch::TextWatch;
 use crate::{Error, LoadTarget, Loaded};
 
@@ -32,6 +34,7 @@ pub struct SqlText<R> {
     buffer: BytesMut,
     ended: bool,
     watch: TextWatch,
+    databases: TextDatabases,
     fetched_bytes: u64,
     progress: Arc<dyn Progress>,
 }
@@ -82,8 +85,8 @@ pub struct TextLoaded {
 impl<R: AsyncRead + Unpin + Send> SqlText<R> {
     /// Begins to read.
     pub fn new(source: R, progress: Arc<dyn Progress>) -> Self {
-        let buffer = BytesMut::new();
-        Self { source, buffer, ended: false, watch: TextWatch::default(), fetched_bytes: 0, progress }
+        let (buffer, watch, databases) = (BytesMut::new(), TextWatch::default(), TextDatabases::default());
+        Self { source, buffer, ended: false, watch, databases, fetched_bytes: 0, progress }
     }
 
     async fn fill(&mut self) -> Result<bool, Error> {
@@ -111,7 +114,10 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
                 Some(_) => return Ok(()),
             };
             match (line, memchr::memchr(b'\n', &self.buffer)) {
-                (true, Some(end)) => self.buffer.advance(end + 1),
+                (true, Some(end)) => {
+                    self.databases.line(&self.buffer[..end]);
+                    self.buffer.advance(end + 1);
+                }
                 (false, _) if self.buffer.len() >= 2 => return Ok(()),
                 _ if !self.fill().await? => {
                     if line {
@@ -133,7 +139,9 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
             while at < self.buffer.len() {
                 if scan.push(self.buffer[at]) {
                     let rest = self.buffer.split_to(at + 1).freeze();
-                    return Ok(Some(kept.unwrap_or(rest)));
+                    let statement = kept.unwrap_or(rest);
+                    self.databases.statement(&statement)?;
+                    return Ok(Some(statement));
                 }
                 at += 1;
             }
@@ -175,6 +183,8 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
     }
 
     /// Reads up to the first rows, or to the end of a text without any.
+    ///
+    /// Fails with [`Error::SeveralDatabases`] where that much holds the tables of more than one.
     pub async fn contents(&mut self) -> Result<TextContents, Error> {
         let mut contents = TextContents { encoding: "UTF8".to_owned(), ..TextContents::default() };
         while let Some(statement) = self.statement().await? {
@@ -196,10 +206,12 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
 
     /// Reads to the end and loads the rows of wanted tables, each into a side table of its own.
     ///
-    /// `wanted` maps quoted names to side tables, whose `table` is their name alone. A text that is cut is an error.
+    /// `wanted` maps quoted names to side tables, whose `table` is their name alone. A text that is cut is an error, and
+    /// so is one that holds the tables of several databases ([`Error::SeveralDatabases`]).
     pub async fn load(mut self, wanted: &BTreeMap<Vec<u8>, LoadTarget>) -> Result<TextLoaded, Error> {
         let mut done = TextLoaded::default();
         let mut sessions: BTreeMap<Vec<u8>, Session> = BTreeMap::new();
+        let mut created = BTreeSet::new();
         while let Some(statement) = self.statement().await? {
             if statement.starts_with(b"COPY ") && statement.ends_with(b"FROM stdin;") {
                 let copy = CopyStatement::parse(&statement)?;
@@ -208,6 +220,12 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
                     None => self.rows(async |_| Ok::<_, Error>(())).await?,
                 }
                 continue;
+            }
+            if let Some(quoted) = created_table(&statement)
+                && wanted.contains_key(&quoted)
+                && !created.insert(quoted)
+            {
+                return Err(Error::SeveralDatabases);
             }
             for quoted in wanted.keys() {
                 let about = |prefix: &[u8]| statement.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(quoted));
@@ -273,52 +291,6 @@ fn reordered(from: Option<&str>, to: Option<&str>) -> Result<Option<ColumnOrder>
         parsed.unwrap_or_default().into_iter().map(|name| name.to_vec()).collect()
     };
     Ok(ColumnOrder::between(&list(from), &list(to))?)
-}
-
-/// The quoted name in a `CREATE TABLE`.
-fn created_table(statement: &[u8]) -> Option<Vec<u8>> {
-    let rest =
-        statement.strip_prefix(b"CREATE TABLE ").or_else(|| statement.strip_prefix(b"CREATE UNLOGGED TABLE "))?;
-    name_at(rest)
-}
-
-/// The partition and its table in an `ALTER TABLE ONLY … ATTACH PARTITION …`.
-fn attached(statement: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let parent = name_at(statement.strip_prefix(b"ALTER TABLE ONLY ")?)?;
-    let rest = &statement[b"ALTER TABLE ONLY ".len() + parent.len()..];
-    let child = name_at(rest.strip_prefix(b" ATTACH PARTITION ")?)?;
-    Some((child, parent))
-}
-
-/// A name of one or two parts at the beginning of a text.
-fn name_at(text: &[u8]) -> Option<Vec<u8>> {
-    let mut quoted = false;
-    let end = text.iter().position(|byte| {
-        if *byte == b'"' {
-            quoted = !quoted;
-        }
-        !quoted && (byte.is_ascii_whitespace() || matches!(byte, b'(' | b';'))
-    })?;
-    (end > 0).then(|| text[..end].to_vec())
-}
-
-/// Schema and name of a quoted name; `public` where it names none.
-fn known_as(quoted: &[u8], encoding: &str) -> (String, String) {
-    let text = archive_text(quoted, encoding);
-    let mut parts = vec![String::new()];
-    let mut letters = text.chars().peekable();
-    let mut within = false;
-    while let Some(letter) = letters.next() {
-        let part = parts.len() - 1;
-        match letter {
-            '"' if within && letters.next_if_eq(&'"').is_some() => parts[part].push('"'),
-            '"' => within = !within,
-            '.' if !within => parts.push(String::new()),
-            letter => parts[part].push(letter),
-        }
-    }
-    let name = parts.pop().unwrap_or_default();
-    (parts.pop().unwrap_or_else(|| "public".to_owned()), name)
 }
 
 #[cfg(test)]

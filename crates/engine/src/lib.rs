@@ -30,6 +30,8 @@ mod piece_check;
 mod piece_cutter;
 mod plain;
 mod read_back;
+mod text_databases;
+mod text_names;
 mod text_watch;
 
 pub use archive_source::ArchiveSource;

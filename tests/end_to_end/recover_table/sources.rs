@@ -101,3 +101,20 @@ fn another_database() {
     assert_eq!(scene.sql(events), scene.cluster.psql(&copy, events));
     scene.cluster.drop_database(&copy);
 }
+
+/// As pg_dumpall writes it: nothing tells which database's table is meant.
+#[test]
+fn a_text_of_several_databases() {
+    let scene = Scene::local();
+    let copy = whole_copy(scene.cluster);
+    let part = |database: &str| scene.cluster.pg_dump(database, &["--create"]);
+    std::fs::write(scene.place.work().join("all.sql"), [part(&scene.database), part(&copy)].concat()).unwrap();
+    let before = scene.before();
+    let words = ["recover-table", "shop.orders", "--from", "./all.sql", "--mode", "missing", "--yes", "--json"];
+    let told = scene.place.holdpoint(&words).ended_with(2).failure();
+    assert!(told.told.contains("all.sql holds the tables of several databases"), "{told:?}");
+    assert!(told.hint.contains("pg_dump"), "{told:?}");
+    assert_eq!(scene.side_schemas(), "");
+    scene.assert_untouched(&before);
+    scene.cluster.drop_database(&copy);
+}

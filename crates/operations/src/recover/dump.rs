@@ -4,10 +4,8 @@
 //! once up to its first row, for the definitions; once to its end, for the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind::UnexpectedEof;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use holdpoint_core::digest::RowDigest;
@@ -17,11 +15,12 @@ use holdpoint_engine::{
     ForeignForm, ForeignWatch, IndexReader, LoadTarget, SqlText, TextContents, Wrapping, decompressed,
     directory_is_whole,
 };
-use holdpoint_postgres::programs::{ClientProgram, PgRestore, Program, ProgramName, Running, judge};
+use holdpoint_postgres::programs::{ClientProgram, PgRestore, Program, ProgramName, Running};
 use holdpoint_repository::ObjectStore;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 
+use super::dump_end::{broken, cut, ended, stopped, why};
 use super::find::Known;
 use super::side::SideSchema;
 use super::source::{Facts, Proof, Recovered, Rows};
@@ -29,7 +28,6 @@ use super::{RecoverError, RecoverOptions, point};
 use crate::restore::foreign::{open, reading, recognise};
 use crate::{Context, Error, expected};
 
-const GRACE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 1 << 20;
 
 /// A dump that is read as text.
@@ -311,71 +309,4 @@ impl TextDump {
         }
         Ok((self.facts.archive_bytes.max(loaded.read_bytes.min(self.facts.archive_bytes)), proofs))
     }
-}
-
-/// Waits until the program cannot be fed any more; where it was fed to the end, for ever.
-///
-/// It must not be left to the program to end then: pg_restore asks a tar archive that is cut for more without end.
-async fn broken(feed: &mut JoinSet<Result<(), Error>>) -> Error {
-    while let Some(fed) = feed.join_next().await {
-        match fed {
-            Ok(Ok(())) => {}
-            Ok(Err(broken)) => return broken,
-            Err(error) => return Error::Internal(error.to_string()),
-        }
-    }
-    std::future::pending().await
-}
-
-/// Says of a dump that ends early that it does, and which it is.
-fn cut(place: &str, error: Error) -> Error {
-    let within = match &error {
-        Error::Engine(holdpoint_engine::Error::Truncated(within)) => within,
-        Error::Engine(holdpoint_engine::Error::Pipe(_, source)) if source.kind() == UnexpectedEof => {
-            "its compressed form"
-        }
-        _ => return error,
-    };
-    Error::CutDump { place: place.to_owned(), reason: format!("it ended within {within}") }
-}
-
-/// Ends the program that makes text of a dump which cannot be read.
-async fn stopped(program: Option<(Running, ClientProgram)>, error: Error) -> Error {
-    if let Some((mut running, _)) = program {
-        running.terminate_group(GRACE).await.ok();
-    }
-    error
-}
-
-/// Demands that dump and program ended well.
-async fn ended(
-    context: &Context,
-    program: Option<(Running, ClientProgram)>,
-    mut feed: JoinSet<Result<(), Error>>,
-) -> Result<(), Error> {
-    while let Some(fed) = feed.join_next().await {
-        fed.map_err(|error| Error::Internal(error.to_string()))??;
-    }
-    if let Some((mut running, client)) = program {
-        let ended = running.wait_or_cancel(&context.cancel, GRACE).await.map_err(holdpoint_postgres::Error::Process)?;
-        judge(&client, ended)?;
-    }
-    Ok(())
-}
-
-/// Why a text could not be read to its end: the dump's or the program's own reason, where they have one.
-async fn why(program: Option<(Running, ClientProgram)>, mut feed: JoinSet<Result<(), Error>>, error: Error) -> Error {
-    if let Some(Ok(Err(broken))) = feed.try_join_next() {
-        return stopped(program, broken).await;
-    }
-    if let Some((mut running, client)) = program {
-        let by_itself = running.has_ended().unwrap_or(false);
-        let ended = running.terminate_group(GRACE).await;
-        if let (true, Ok(ended)) = (by_itself, ended)
-            && let Err(failed) = judge(&client, ended)
-        {
-            return failed.into();
-        }
-    }
-    error
 }

@@ -34,6 +34,12 @@ pub enum RecoverError {
         /// Where they should be.
         place: String,
     },
+    /// A text holds the tables of more than one database, and nothing tells whose rows are wanted.
+    #[error("{place} holds the tables of several databases")]
+    SeveralDatabases {
+        /// The text.
+        place: String,
+    },
     /// The database is not the one that the restore point was made of.
     #[error("restore point {point} was made of another database: {}", differences.join("; "))]
     AnotherDatabase {
@@ -132,7 +138,7 @@ impl RecoverError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownTable { .. } | Self::NoRows { .. } => ErrorKind::NotFound,
-            Self::AmbiguousTable { .. } | Self::Condition { .. } => ErrorKind::Usage,
+            Self::AmbiguousTable { .. } | Self::Condition { .. } | Self::SeveralDatabases { .. } => ErrorKind::Usage,
             Self::AnotherDatabase { .. } | Self::Refused { .. } | Self::Value { .. } => ErrorKind::Refused,
             Self::SideDiffers { .. } => ErrorKind::Disproved,
             Self::Locked { .. } => ErrorKind::Busy,
@@ -149,6 +155,10 @@ impl RecoverError {
             Self::AmbiguousTable { candidates, .. } => {
                 candidates.first().map(|first| format!("name the schema too, as in {first}"))
             }
+            Self::SeveralDatabases { .. } => Some(
+                "dump the one database with pg_dump; or cut its part out of the text, from its \\connect to the next one"
+                    .to_owned(),
+            ),
             Self::AnotherDatabase { .. } => Some(
                 "name the database to recover into with --into URL, or another folder of restore points with --database"
                     .to_owned(),

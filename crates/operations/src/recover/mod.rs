@@ -11,6 +11,7 @@ mod checks;
 mod counts;
 mod database;
 mod dump;
+mod dump_end;
 mod error;
 mod find;
 mod keys;

@@ -101,7 +101,41 @@ async fn another_database(major: u32) {
     scene.cluster.drop_database(&other);
 }
 
+/// As pg_dumpall writes it: each database's dump behind its `\connect`.
+async fn a_text_of_several_databases(major: u32) {
+    let scene = Scene::with(major, SHOP).await;
+    let (other, empty) = (format!("{}_other", scene.database), format!("{}_empty", scene.database));
+    scene.cluster.create_database(&other);
+    scene.cluster.create_database(&empty);
+    scene.cluster.psql(&other, "CREATE TABLE orders (id bigint, note text); INSERT INTO orders VALUES (5000, 'other')");
+    let part = |database: &str| scene.cluster.pg_dump(database, &["--no-sync", "--create"]);
+    let (own, others, nothing) = (part(&scene.database), part(&other), part(&empty));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("all.sql").to_string_lossy().into_owned();
+    let from = || RecoverFrom::Dump { place: place.clone(), stored: None };
+    let template = b"SET x = 1;\n\\connect template1\n\n".to_vec();
+    std::fs::write(&place, [&template[..], &nothing, &own].concat()).unwrap();
+    upserts(&scene, from()).await;
+    let without_connect =
+        [scene.cluster.pg_dump(&scene.database, &["--no-sync"]), scene.cluster.pg_dump(&other, &["--no-sync"])];
+    for text in [[&own[..], &others].concat(), [&others[..], &own].concat(), without_connect.concat()] {
+        std::fs::write(&place, text).unwrap();
+        for mode in [RecoverMode::Side, RecoverMode::Missing, RecoverMode::Replace] {
+            let mut options = scene.options(&["orders"], mode);
+            options.from = from();
+            let error = scene.run(&options).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+            assert!(error.to_string().contains("all.sql holds the tables of several databases"), "{error}");
+            assert!(error.hint().unwrap().contains("\\connect"), "{error:?}");
+            assert_eq!(scene.side_schemas(), "");
+        }
+    }
+    scene.cluster.drop_database(&other);
+    scene.cluster.drop_database(&empty);
+}
+
 on_every_major! {
+    a_text_of_several_databases,
     dumps_of_every_form,
     a_point_stored_as_text,
     another_database,
