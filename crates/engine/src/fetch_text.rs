@@ -76,6 +76,8 @@ pub struct TextLoaded {
     pub columns: BTreeMap<String, Option<String>>,
     /// By quoted name: statements that make unique constraints and indexes.
     pub indexes: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    /// By quoted name: how many COPY statements there are into it.
+    pub copies: BTreeMap<Vec<u8>, u64>,
     /// Tables whose rows are INSERT statements.
     pub inserts: BTreeSet<Vec<u8>>,
     /// Bytes of text.
@@ -256,6 +258,7 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
         done: &mut TextLoaded,
     ) -> Result<(), Error> {
         let quoted = statement.target.to_vec();
+        *done.copies.entry(quoted.clone()).or_default() += 1;
         let columns = statement.columns.as_ref().map(|list| archive_text(list, &target.encoding));
         let first = done.columns.entry(target.table.clone()).or_insert_with(|| columns.clone());
         let loaded = if *first == columns { None } else { reordered(columns.as_deref(), first.as_deref())? };

@@ -102,6 +102,38 @@ fn another_database() {
     scene.cluster.drop_database(&copy);
 }
 
+/// Rows that the source leaves out are not taken for rows that were not there.
+#[test]
+fn partitions_whose_rows_were_left_out() {
+    let scene = Scene::local();
+    scene.sql(
+        "CREATE TABLE shop.visits (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE shop.visits_old PARTITION OF shop.visits FOR VALUES FROM (1) TO (11);
+         CREATE TABLE shop.visits_new PARTITION OF shop.visits DEFAULT; INSERT INTO shop.visits SELECT generate_series(1, 30)",
+    );
+    let words = ["backup", "--exclude-table-data", "shop.visits_old", "--json"];
+    let made = scene.place.holdpoint(&words).ended_with(0).json();
+    let point = made["manifest"]["id"].as_str().unwrap_or_else(|| panic!("{made:#}")).to_owned();
+    let dump = |name: &str, arguments: &[&str]| {
+        std::fs::write(scene.place.work().join(name), scene.cluster.pg_dump(&scene.database, arguments)).unwrap();
+    };
+    dump("schema.sql", &["--schema-only"]);
+    dump("part.dump", &["-Fc", "-T", "shop.visits_old"]);
+    let before = scene.before();
+    let refused = |from: &str, code| {
+        let words = ["recover-table", "shop.visits", "--from", from, "--mode", "replace", "--yes", "--json"];
+        scene.place.holdpoint(&words).ended_with(code).failure()
+    };
+    for from in [point.as_str(), "./schema.sql"] {
+        let told = refused(from, 6);
+        assert!(told.told.contains("shop.visits_old") && told.hint.contains("by their own names"), "{told:?}");
+    }
+    let told = refused("./part.dump", 3);
+    assert!(told.told.contains("10 rows of shop.visits_old would be deleted"), "{told:?}");
+    assert_eq!(scene.side_schemas(), "");
+    scene.assert_untouched(&before);
+}
+
 /// As pg_dumpall writes it: nothing tells which database's table is meant.
 #[test]
 fn a_text_of_several_databases() {

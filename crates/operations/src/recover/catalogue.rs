@@ -9,6 +9,7 @@ use holdpoint_archive::{
 use holdpoint_core::name::archive_text;
 
 use super::find::Known;
+use super::leaves;
 use super::source::{Recovered, Rows};
 
 /// The contents of an archive.
@@ -62,6 +63,18 @@ impl Catalogue {
         ids.iter().filter_map(|id| self.head.entry(*id))
     }
 
+    /// Whether a table is partitioned and so holds no rows itself.
+    fn is_partitioned(&self, entry: &Entry) -> bool {
+        // Old archives have no kind.
+        entry.relkind == i32::from(b'p') || leaves::is_partitioned(entry.definition.as_deref().unwrap_or_default())
+    }
+
+    /// The tables of a selection that hold rows.
+    pub(super) fn leaves<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = &'a Entry> {
+        let tables = selection.tables.iter().filter_map(|id| self.head.entry(*id));
+        tables.filter(|entry| !self.is_partitioned(entry))
+    }
+
     /// Everything about a table but its rows.
     pub(super) fn recovered(&self, known: &Known, entry: &Entry, selection: &Selection, rows: Rows) -> Recovered {
         let quoted = quoted_name(entry).map(|name| name.to_vec()).unwrap_or_default();
@@ -78,6 +91,7 @@ impl Catalogue {
             indexes: indexes.collect(),
             quoted,
             rows,
+            leaves: self.is_partitioned(entry).then(|| self.leaves(selection).map(|leaf| self.name_of(leaf)).collect()),
         }
     }
 

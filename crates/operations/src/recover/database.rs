@@ -1,9 +1,7 @@
 //! Tables out of another database: its schema read by pg_dump, its rows by COPY, both in one snapshot.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use holdpoint_archive::{Entry, Selection};
 use holdpoint_core::digest::ColumnOrder;
 use holdpoint_core::name::quote_literal;
 use holdpoint_engine::{RowOrders, load_query, read_head};
@@ -79,9 +77,7 @@ impl OtherDatabase {
         let mut found = Vec::new();
         for known in wanted {
             let Some((entry, selection)) = self.catalogue.selection(known) else { continue };
-            let parts = selection.tables.iter().filter_map(|id| self.catalogue.head.entry(*id));
-            let leaves = parts.filter(|entry| !is_root(&self.catalogue, entry));
-            let names = leaves.filter_map(holdpoint_archive::quoted_name);
+            let names = self.catalogue.leaves(&selection).filter_map(holdpoint_archive::quoted_name);
             let names: Option<Vec<String>> = names.map(|name| self.facts.sql(&name)).collect();
             let names = names.ok_or_else(|| Error::Usage(format!("a name in {} has no text", self.facts.place)))?;
             found.push(self.catalogue.recovered(known, entry, &selection, Rows::Tables(names)));
@@ -137,15 +133,4 @@ impl OtherDatabase {
             session.close().await;
         }
     }
-}
-
-/// Whether a table is partitioned and so holds no rows itself.
-fn is_root(catalogue: &Catalogue, entry: &Entry) -> bool {
-    // Without partitions the definition says it: in its first statement, behind the columns.
-    let partitioned = || {
-        let definition = entry.definition.as_deref().unwrap_or_default();
-        definition.windows(15).any(|part| part == b")\nPARTITION BY ")
-    };
-    let parts: BTreeSet<i32> = Selection::partitions(&catalogue.head, entry.dump_id).into_iter().collect();
-    !parts.is_empty() || entry.relkind == i32::from(b'p') || partitioned()
 }

@@ -12,8 +12,8 @@ use holdpoint_core::digest::RowDigest;
 use holdpoint_core::index::IndexRecord;
 use holdpoint_core::manifest::Manifest;
 use holdpoint_engine::{
-    ForeignForm, ForeignWatch, IndexReader, LoadTarget, SqlText, TextContents, Wrapping, decompressed,
-    directory_is_whole,
+    ForeignForm, ForeignWatch, IndexReader, LoadTarget, SqlText, TextContents, TextLoaded, TextTable, Wrapping,
+    decompressed, directory_is_whole,
 };
 use holdpoint_postgres::programs::{ClientProgram, PgRestore, Program, ProgramName, Running};
 use holdpoint_repository::ObjectStore;
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::dump_end::{broken, cut, ended, stopped, why};
 use super::find::Known;
+use super::leaves::{is_partitioned, rows_left_out};
 use super::side::SideSchema;
 use super::source::{Facts, Proof, Recovered, Rows};
 use super::{RecoverError, RecoverOptions, point};
@@ -224,6 +225,28 @@ impl TextDump {
         parts
     }
 
+    /// Those of some tables that hold rows.
+    fn leaves<'a>(&'a self, names: &'a [Vec<u8>]) -> impl Iterator<Item = &'a TextTable> {
+        let named = self.contents.tables.iter().filter(|table| names.contains(&table.quoted));
+        named.filter(|table| !is_partitioned(&table.definition))
+    }
+
+    /// Fails unless every leaf's rows came, in its own name or in the one of a table that it is a partition of.
+    ///
+    /// With `--load-via-partition-root`, and where the key hashes an enum, each leaf has a COPY into the root.
+    fn all_rows_came(&self, table: &Recovered, names: &[Vec<u8>], loaded: &TextLoaded) -> Result<(), RecoverError> {
+        let copies = |name: &Vec<u8>| loaded.copies.get(name).copied().unwrap_or_default();
+        let leaves: Vec<&TextTable> = self.leaves(names).collect();
+        let through_roots: u64 =
+            names.iter().filter(|name| !leaves.iter().any(|leaf| leaf.quoted == **name)).map(copies).sum();
+        let lacking: Vec<Known> =
+            leaves.iter().filter(|leaf| copies(&leaf.quoted) == 0).map(|leaf| leaf.known.clone()).collect();
+        if leaves.is_empty() || lacking.len() as u64 > through_roots {
+            return Err(rows_left_out(&table.known, &lacking, &self.facts.place));
+        }
+        Ok(())
+    }
+
     pub(super) fn below(&self, all: &[Known]) -> BTreeSet<Known> {
         let parts: BTreeSet<Vec<u8>> =
             all.iter().filter_map(|known| self.quoted(known)).flat_map(|quoted| self.parts(quoted)).collect();
@@ -242,6 +265,8 @@ impl TextDump {
                 definition: table.definition.clone(),
                 prerequisites: Vec::new(),
                 indexes: Vec::new(),
+                leaves: is_partitioned(&table.definition)
+                    .then(|| self.leaves(&rows).map(|leaf| leaf.known.clone()).collect()),
                 rows: Rows::Text(rows),
             }
         });
@@ -287,9 +312,7 @@ impl TextDump {
                     self.facts.place
                 )));
             }
-            if names.iter().all(|name| !loaded.loaded.contains_key(name)) && names.len() == 1 {
-                return Err(RecoverError::NoRows { table: table.name(), place: self.facts.place.clone() }.into());
-            }
+            self.all_rows_came(table, names, &loaded)?;
             let mut proof = Proof {
                 columns: loaded.columns.get(&side.quoted(nth)).cloned().flatten(),
                 indexes: loaded.indexes.get(&table.quoted).cloned().unwrap_or_default(),

@@ -34,6 +34,19 @@ pub enum RecoverError {
         /// Where they should be.
         place: String,
     },
+    /// The source knows partitions of the table and has none of their rows.
+    #[error(
+        "{place} holds no rows of {}, which are partitions of {table}: they were left out when it was made",
+        parts.join(", ")
+    )]
+    PartitionsWithoutRows {
+        /// The table.
+        table: String,
+        /// Some of the partitions.
+        parts: Vec<String>,
+        /// Where their rows should be.
+        place: String,
+    },
     /// A text holds the tables of more than one database, and nothing tells whose rows are wanted.
     #[error("{place} holds the tables of several databases")]
     SeveralDatabases {
@@ -137,7 +150,7 @@ pub(super) fn told(error: crate::Error, tables: &str, lock_wait_seconds: u64) ->
 impl RecoverError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownTable { .. } | Self::NoRows { .. } => ErrorKind::NotFound,
+            Self::UnknownTable { .. } | Self::NoRows { .. } | Self::PartitionsWithoutRows { .. } => ErrorKind::NotFound,
             Self::AmbiguousTable { .. } | Self::Condition { .. } | Self::SeveralDatabases { .. } => ErrorKind::Usage,
             Self::AnotherDatabase { .. } | Self::Refused { .. } | Self::Value { .. } => ErrorKind::Refused,
             Self::SideDiffers { .. } => ErrorKind::Disproved,
@@ -154,6 +167,9 @@ impl RecoverError {
             Self::UnknownTable { nearest, .. } => Some(format!("did you mean {}?", nearest.join(", "))),
             Self::AmbiguousTable { candidates, .. } => {
                 candidates.first().map(|first| format!("name the schema too, as in {first}"))
+            }
+            Self::PartitionsWithoutRows { .. } => {
+                Some("recover the partitions that it holds by their own names, or use another restore point".to_owned())
             }
             Self::SeveralDatabases { .. } => Some(
                 "dump the one database with pg_dump; or cut its part out of the text, from its \\connect to the next one"

@@ -15,7 +15,7 @@ use super::recreate::Again;
 use super::side::SideSchema;
 use super::source::{Proof, Recovered, Source};
 use super::statements::Change;
-use super::{RecoverMode, RecoverOptions, counts, references};
+use super::{RecoverMode, RecoverOptions, counts, leaves, references};
 use crate::{Context, Error};
 
 impl Recovery {
@@ -42,6 +42,9 @@ impl Recovery {
                     counts::barriers(&change, entry);
                     if entry.refusals.is_empty() {
                         self.count_one(&change, entry).await?;
+                        let (renamed, from) =
+                            (self.options.now_named.is_some(), (table, source.facts().place.as_str()));
+                        leaves::refuse_unknown(&self.session, from, &change, renamed, entry).await?;
                     }
                     self.places.push(nth);
                     self.changes.push(change);

@@ -15,6 +15,7 @@ mod dump_end;
 mod error;
 mod find;
 mod keys;
+mod leaves;
 mod live;
 mod mapping;
 mod meeting;

@@ -14,6 +14,7 @@ use holdpoint_engine::{Contents, IndexReader, PartialArchive, RowOrders, fetch_h
 use super::RecoverError;
 use super::catalogue::Catalogue;
 use super::find::Known;
+use super::leaves::rows_left_out;
 use super::side::SideSchema;
 use super::source::{Facts, Proof, Recovered, Rows};
 use crate::{Context, Error, expected};
@@ -93,8 +94,10 @@ impl PointArchive {
         for (known, entry, selection) in &selections {
             let mut columns: Option<(Vec<bytes::Bytes>, Option<String>)> = None;
             let mut own = Vec::new();
+            let mut held: BTreeSet<Known> = BTreeSet::new();
             for data in self.data(selection) {
                 let Some(block) = blocks.remove(&data.dump_id) else { continue };
+                held.insert(self.catalogue.name_of(data));
                 let statement = CopyStatement::parse(data.copy_statement.as_deref().unwrap_or_default())
                     .map_err(holdpoint_engine::Error::from)?;
                 let list = statement.columns_list();
@@ -104,10 +107,10 @@ impl PointArchive {
                 let recorded = self.contents.tables.get(&data.dump_id).and_then(|plan| plan.order.clone());
                 own.push((block, RowOrders { recorded, loaded }));
             }
-            let partitioned = Selection::partitions(&self.catalogue.head, entry.dump_id);
-            if own.is_empty() && partitioned.is_empty() {
-                let table = holdpoint_core::fingerprint::qualified(Some(&known.0), &known.1);
-                return Err(RecoverError::NoRows { table, place: self.facts.place.clone() }.into());
+            let leaves = self.catalogue.leaves(selection).map(|leaf| self.catalogue.name_of(leaf));
+            let lacking: Vec<Known> = leaves.filter(|leaf| !held.contains(leaf)).collect();
+            if own.is_empty() || !lacking.is_empty() {
+                return Err(rows_left_out(known, &lacking, &self.facts.place).into());
             }
             let rows = Rows::Blocks(own, columns.and_then(|(_, text)| text));
             found.push(self.catalogue.recovered(known, entry, selection, rows));

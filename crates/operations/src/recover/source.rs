@@ -87,6 +87,8 @@ pub(super) struct Recovered {
     pub(super) indexes: Vec<Vec<u8>>,
     /// Its rows.
     pub(super) rows: Rows,
+    /// The partitions that hold its rows there; `None` for a table that holds them itself.
+    pub(super) leaves: Option<Vec<Known>>,
 }
 
 /// Where a table's rows lie: in one place, or one for each of its partitions.

@@ -143,6 +143,16 @@ impl Change {
         format!("SELECT count(*) FROM {} t WHERE {}", self.live.only(), self.beyond())
     }
 
+    /// The same, by schema and name of the table or partition that holds them.
+    pub(super) fn count_beyond_by_leaf(&self) -> String {
+        format!(
+            "SELECT n.nspname::text, c.relname::text, count(*) FROM {} t JOIN pg_catalog.pg_class c ON c.oid = t.tableoid \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {} GROUP BY 1, 2 ORDER BY 1, 2",
+            self.live.only(),
+            self.beyond()
+        )
+    }
+
     fn beyond(&self) -> String {
         match self.key {
             Some(_) => format!("NOT EXISTS (SELECT FROM {} s WHERE {})", self.mapped(), self.same_key()),

@@ -18,6 +18,7 @@ mod errors;
 mod gone;
 mod hard;
 mod modes;
+mod partitions;
 mod reading;
 mod references;
 mod replication;
