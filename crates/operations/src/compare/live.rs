@@ -14,6 +14,7 @@ use holdpoint_postgres::preflight;
 use holdpoint_postgres::programs::{Cause, ClientProgram, PgDump, ProgramName, judge};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
 
+use super::parts::LeftOut;
 use super::read_plan::{self, ReadPlan};
 use super::recorded::Recorded;
 use super::tables::TableNow;
@@ -194,7 +195,7 @@ async fn wants_large_objects(
     options: &CompareOptions,
     not_read: &mut Vec<String>,
 ) -> Result<bool, Error> {
-    if !then.expected.manifest.options.is_empty() {
+    if LeftOut::of(&then.expected.manifest.options).objects {
         return Ok(false);
     }
     if options.quick.is_some() {

@@ -3,14 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use holdpoint_core::fingerprint::qualified;
 use holdpoint_core::index::TableRecord;
 use holdpoint_core::relation_name::columns_of_list;
 use holdpoint_engine::{Contents, SnapshotDigests, TablePlan, TableToCount, Unread};
 use holdpoint_postgres::Session;
 
+use super::parts::{LeftOut, names_of_tables};
 use super::recorded::{Recorded, columns};
 use super::tables::TableNow;
 use crate::Error;
+
+fn named(plan: &TablePlan) -> String {
+    qualified(Some(&plan.schema), &plan.name)
+}
 
 /// Bytes and rows of a relation by the last statistics; no rows where they were never counted.
 pub(super) struct Size {
@@ -44,8 +50,12 @@ pub(super) struct ReadPlan {
 impl ReadPlan {
     /// Plans what is read of each table that pg_dump would dump; tables larger than `quick` are not.
     pub(super) fn make(then: &Recorded, now: &Contents, sizes: &BTreeMap<u32, Size>, quick: Option<u64>) -> Self {
-        // Of a part of a database nobody can tell what was added.
-        let partial = !then.expected.manifest.options.is_empty();
+        // Of a part of a database nobody can tell what was added; where rows alone are left out, the definitions tell.
+        let part = LeftOut::of(&then.expected.manifest.options);
+        let defined = names_of_tables(&then.expected.objects);
+        let left_out = |plans: &[&TablePlan]| {
+            part.objects || (part.rows && plans.iter().any(|plan| defined.contains(&named(plan))))
+        };
         let mut recorded: BTreeMap<&str, Vec<&TableRecord>> = BTreeMap::new();
         for table in &then.expected.tables {
             recorded.entry(&table.group).or_default().push(table);
@@ -58,7 +68,7 @@ impl ReadPlan {
         for (group, plans) in live {
             let Some(first) = plans.first() else { continue };
             let was = recorded.get(group);
-            if was.is_none() && partial {
+            if was.is_none() && left_out(&plans) {
                 continue;
             }
             let columns_now = first.columns.as_deref().map(columns_of_list).unwrap_or_default();

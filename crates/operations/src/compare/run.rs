@@ -7,7 +7,7 @@ use holdpoint_core::progress::Phase;
 
 use super::live::Live;
 use super::objects::{self, Objects};
-use super::parts::Parts;
+use super::parts::{LeftOut, Parts};
 use super::recorded::Recorded;
 use super::{Against, CompareOptions, CompareReport, LargeObjectDifferences, definitions, live, tables};
 use crate::{Context, Error, database_properties};
@@ -81,7 +81,7 @@ async fn with_live(
         large_objects: now.large_objects.as_ref().map_or_else(LargeObjectDifferences::default, |found| {
             large_objects(compare_large_objects(&expected.large_objects, found))
         }),
-        properties: if parts.any() { Vec::new() } else { properties },
+        properties: if parts.beyond_tables() { properties } else { Vec::new() },
         not_read: now.not_read.clone(),
         notes,
         took_ms: 0,
@@ -102,7 +102,7 @@ async fn with_point(
     let parts = Parts::of(&was.manifest.options, &is.manifest.options);
     let mut tables = tables::compare(&then.tables(), &now.tables_beside(then));
     let mut sequences = compare_sequences(&was.sequences, &is.sequences);
-    parts.tables(&mut tables, is.manifest.id.as_str());
+    parts.tables(&mut tables, &was.objects, (&is.objects, is.manifest.id.as_str()));
     parts.objects(&mut found);
     parts.sequences(&mut sequences);
     let mut notes = Vec::new();
@@ -125,18 +125,18 @@ async fn with_point(
         objects_compared: objects::count(&was.objects),
         objects: found,
         sequences,
-        large_objects: if parts.any() {
-            LargeObjectDifferences::default()
-        } else {
+        large_objects: if parts.beyond_tables() {
             large_objects(compare_large_objects(&was.large_objects, &is.large_objects))
-        },
-        properties: if parts.any() {
-            Vec::new()
         } else {
+            LargeObjectDifferences::default()
+        },
+        properties: if parts.beyond_tables() {
             database_properties::compare(
                 (&was.manifest.database_properties, &was.manifest.extensions),
                 (&is.manifest.database_properties, &is.manifest.extensions),
             )
+        } else {
+            Vec::new()
         },
         not_read: parts.now().then(left_out).into_iter().collect(),
         notes,
@@ -170,9 +170,15 @@ fn part_of_the_database(options: &[String]) -> String {
 fn notes(then: &Recorded) -> Vec<String> {
     let mut notes = Vec::new();
     let manifest = &then.expected.manifest;
-    if !manifest.options.is_empty() {
-        let part = part_of_the_database(&manifest.options);
-        notes.push(format!("the restore point holds {part}: nothing else was compared"));
+    let part = part_of_the_database(&manifest.options);
+    match LeftOut::of(&manifest.options) {
+        LeftOut { objects: true, .. } => {
+            notes.push(format!("the restore point holds {part}: nothing else was compared"));
+        }
+        LeftOut { rows: true, .. } => {
+            notes.push(format!("the restore point holds {part}: rows that it leaves out were not compared"));
+        }
+        LeftOut { .. } => {}
     }
     if !then.proven {
         notes.push(

@@ -40,11 +40,69 @@ async fn points_that_hold_different_parts() {
     for against in [Against::Point(whole), Against::Point(other), live(&cluster, "shop")] {
         let report = compared(context, &one, against).await;
         assert!(report.equal, "{report:#?}");
-        assert!(report.notes.iter().any(|note| note.contains("nothing else was compared")), "{:?}", report.notes);
+        let note = "rows that it leaves out were not compared";
+        assert!(report.notes.iter().any(|one| one.contains(note)), "{:?}", report.notes);
     }
     let no_rows = refused(context, &table(&one, live(&cluster, "shop"), "log")).await;
     assert!(matches!(&no_rows, CompareError::RowsLeftOut { table, .. } if table == "public.log"), "{no_rows}");
     assert_eq!((no_rows.kind(), no_rows.hint().is_some()), (ErrorKind::NotFound, true));
+}
+
+/// Rows that were left out leave everything else to be compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_but_the_rows_that_were_left_out_is_compared() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (1), (2);
+         CREATE TABLE log (id serial PRIMARY KEY); INSERT INTO log SELECT FROM generate_series(1, 3);
+         CREATE MATERIALIZED VIEW logged AS SELECT count(*) FROM log; SELECT lo_from_bytea(4711, 'x');",
+    );
+    let place = support::place("shop").await;
+    let context = &place.context;
+    let exclude_table_data = vec!["public.log*".to_owned()];
+    let selection = DumpSelection { exclude_table_data, ..DumpSelection::default() };
+    let options = BackupOptions { selection, ..support::backup_options() };
+    let made = backup(context, &support::source(&cluster, "shop"), &options).await.unwrap().manifest.id;
+    let whole = point(context, &cluster, "shop", 2).await;
+    cluster.psql("shop", "INSERT INTO log VALUES (9)");
+    for against in [live(&cluster, "shop"), Against::Point(whole)] {
+        let same = compared(context, &made, against).await;
+        assert!(same.equal, "{same:#?}");
+    }
+    let differs = async |sql: &str, seed: u64| {
+        cluster.psql("shop", sql);
+        let later = point(context, &cluster, "shop", seed).await;
+        let reports = [
+            compared(context, &made, live(&cluster, "shop")).await,
+            compared(context, &made, Against::Point(later)).await,
+        ];
+        assert!(reports.iter().all(|report| !report.equal), "{sql}: {reports:#?}");
+        reports
+    };
+    for report in differs("SELECT lo_put(4711, 0, 'y'), lo_from_bytea(4712, 'z')", 3).await {
+        assert_eq!((report.large_objects.changed, report.large_objects.added), (1, 1), "{report:#?}");
+    }
+    cluster.psql("shop", "SELECT lo_put(4711, 0, 'x'), lo_unlink(4712)");
+    for report in differs("ALTER DATABASE shop SET work_mem = '5MB'", 4).await {
+        assert_eq!(report.properties.len(), 1, "{report:#?}");
+    }
+    cluster.psql("shop", "ALTER DATABASE shop RESET work_mem");
+    for report in differs("CREATE INDEX fresh ON log (id)", 5).await {
+        let told: Vec<_> = report.objects.iter().map(|one| (one.object.as_str(), one.change)).collect();
+        assert_eq!(told, [("INDEX public.fresh", ObjectChange::Added)]);
+    }
+    for report in differs("DROP INDEX fresh; CREATE TABLE fresh (id int); INSERT INTO fresh VALUES (1)", 6).await {
+        let one = &report.tables.differences[..];
+        assert_eq!(one.len(), 1, "{report:#?}");
+        assert_eq!((one[0].table.as_str(), one[0].change), ("public.fresh", TableChange::Added), "{report:#?}");
+        assert_eq!(one[0].rows_now, Some(1));
+    }
+    cluster.psql("shop", "DROP TABLE fresh");
+    for report in differs("DROP TABLE log CASCADE", 7).await {
+        assert!(report.objects.iter().any(|one| one.object == "TABLE public.log"), "{report:#?}");
+    }
 }
 
 /// That a password or a setting changed is told, neither the old nor the new value is.
