@@ -130,6 +130,8 @@ fn partitions_whose_rows_were_left_out() {
     }
     let told = refused("./part.dump", 3);
     assert!(told.told.contains("10 rows of shop.visits_old would be deleted"), "{told:?}");
+    let rows = scene.place.holdpoint(&["compare", &point, "--rows", "shop.visits", "--json"]).ended_with(6).failure();
+    assert!(rows.told.contains("holds no rows of shop.visits_old"), "{rows:?}");
     assert_eq!(scene.side_schemas(), "");
     scene.assert_untouched(&before);
 }

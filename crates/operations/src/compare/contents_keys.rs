@@ -72,6 +72,12 @@ impl ContentsKeys {
         self.not_null.keys().cloned().collect()
     }
 
+    /// The tables that hold a table's rows: itself, or its partitions.
+    pub(super) fn leaves(&self, table: &Table) -> Vec<Table> {
+        let rows = |one: &&Table| self.belongs_to(one, table) && !self.partitioned.contains_key(*one);
+        self.not_null.keys().filter(rows).cloned().collect()
+    }
+
     /// The columns of a partitioned table that hold data.
     pub(super) fn columns(&self, table: &Table) -> Vec<String> {
         self.partitioned.get(table).cloned().unwrap_or_default()
@@ -218,7 +224,12 @@ mod tests {
         keys.parents.insert(leaf.clone(), middle.clone());
         assert!(keys.belongs_to(&leaf, &root) && keys.belongs_to(&leaf, &leaf));
         assert!(!keys.belongs_to(&root, &leaf));
-        assert_eq!(keys.roots(), [middle, root.clone()]);
+        assert_eq!(keys.roots(), [middle.clone(), root.clone()]);
+        for one in [&root, &middle, &leaf] {
+            keys.not_null.insert(one.clone(), BTreeSet::new());
+        }
+        keys.partitioned.extend([(root.clone(), Vec::new()), (middle, Vec::new())]);
+        assert_eq!(keys.leaves(&root), std::slice::from_ref(&leaf));
         keys.parents.insert(root.clone(), leaf.clone());
         assert!(!keys.belongs_to(&leaf, &table("s", "other")), "a cycle ends");
     }

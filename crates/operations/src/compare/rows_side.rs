@@ -1,6 +1,6 @@
 //! The two sides of a comparison of rows: a stored table, or a live one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdpoint_archive::Codec;
 use holdpoint_core::digest::ColumnOrder;
@@ -19,6 +19,7 @@ use holdpoint_postgres::catalog::{roles, table_form};
 use super::contents_keys::{ContentsKeys, Table};
 use super::key::{Common, Form};
 use super::live::Held;
+use super::parts::LeftOut;
 use super::read_plan::why;
 use super::recorded::Recorded;
 use super::{CompareError, Side};
@@ -111,11 +112,26 @@ impl TableSide {
         tables.dedup();
         let place = format!("restore point {point}");
         let table = meant.find(&tables, &place).map_err(|unknown| match meant.find(&known.tables(), &place) {
-            Ok((schema, name)) => CompareError::RowsLeftOut { table: qualified(Some(&schema), &name), place },
+            Ok((schema, name)) => {
+                CompareError::RowsLeftOut { table: qualified(Some(&schema), &name), place: place.clone() }
+            }
             Err(_) => unknown,
         })?;
         let plans: BTreeMap<i32, TablePlan> =
             contents.tables.into_iter().filter(|(_, plan)| known.belongs_to(&own(plan), &table)).collect();
+        let held: BTreeSet<Table> = plans.values().map(own).collect();
+        let lacking: Vec<Table> = known.leaves(&table).into_iter().filter(|leaf| !held.contains(leaf)).collect();
+        if !lacking.is_empty() {
+            let names: Vec<String> = lacking.iter().map(|(schema, name)| qualified(Some(schema), name)).collect();
+            return Err(CompareError::RowsLeftOut { table: names.join(", "), place }.into());
+        }
+        let mut notes = Vec::new();
+        if LeftOut::of(&manifest.options).objects && known.roots().contains(&table) {
+            notes.push(format!(
+                "{place} holds a part of the database ({}): rows of partitions that it leaves out look new, or missing",
+                manifest.options.join(" ")
+            ));
+        }
         // Columns of partitions may stand in any order, but they are the same.
         let columns = match plans.values().next() {
             Some(plan) => plan.columns.as_deref().map(columns_of_list).unwrap_or_default(),
@@ -132,7 +148,7 @@ impl TableSide {
             form: Form { columns, keys, no_keys: Vec::new() },
             rows: Some(rows),
             filter,
-            notes: Vec::new(),
+            notes,
             renamed: Vec::new(),
             place: Place::Stored { recorded: Box::new(recorded), head: Box::new(head), plans },
         })

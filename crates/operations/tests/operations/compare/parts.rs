@@ -1,7 +1,8 @@
 //! Restore points that hold a part of a database, and definitions that hold secrets.
 
+use holdpoint_core::PointId;
 use holdpoint_operations::backup::{BackupOptions, backup};
-use holdpoint_operations::compare::{Against, CompareError, ObjectChange, TableChange, TableDifference};
+use holdpoint_operations::compare::{Against, CompareError, ObjectChange, TableChange, TableDifference, compare_rows};
 use holdpoint_operations::{Context, ErrorKind};
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_testkit::{Cluster, ClusterOptions};
@@ -102,6 +103,45 @@ async fn all_but_the_rows_that_were_left_out_is_compared() {
     cluster.psql("shop", "DROP TABLE fresh");
     for report in differs("DROP TABLE log CASCADE", 7).await {
         assert!(report.objects.iter().any(|one| one.object == "TABLE public.log"), "{report:#?}");
+    }
+}
+
+/// A partition whose rows were left out is no partition without rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_partitions_that_were_left_out() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE low PARTITION OF root FOR VALUES FROM (1) TO (10); CREATE TABLE high PARTITION OF root DEFAULT;
+         INSERT INTO root SELECT generate_series(1, 20)",
+    );
+    let place = support::place("shop").await;
+    let context = &place.context;
+    let part = async |seed, selection| {
+        let context = Context { seed, ..context.clone() };
+        let options = BackupOptions { selection, ..support::backup_options() };
+        backup(&context, &support::source(&cluster, "shop"), &options).await.unwrap().manifest.id
+    };
+    let low = || vec!["public.low".to_owned()];
+    let without_rows = part(1, DumpSelection { exclude_table_data: low(), ..DumpSelection::default() }).await;
+    let without_it = part(2, DumpSelection { exclude_tables: low(), ..DumpSelection::default() }).await;
+    let whole = point(context, &cluster, "shop", 3).await;
+    let asked = |one: &PointId, against| table(one, against, "root");
+    for (then, against) in [
+        (&without_rows, live(&cluster, "shop")),
+        (&without_rows, Against::Point(whole.clone())),
+        (&whole, Against::Point(without_rows.clone())),
+    ] {
+        let error = refused(context, &asked(then, against)).await;
+        assert!(matches!(&error, CompareError::RowsLeftOut { table, .. } if table == "public.low"), "{error}");
+    }
+    let high = compare_rows(context, &table(&without_rows, live(&cluster, "shop"), "high")).await.unwrap();
+    assert!(high.equal, "{high:#?}");
+    for (then, against) in [(&without_it, live(&cluster, "shop")), (&whole, Against::Point(without_it.clone()))] {
+        let report = compare_rows(context, &asked(then, against)).await.unwrap();
+        assert!(report.notes.iter().any(|note| note.contains("partitions that it leaves out")), "{report:#?}");
     }
 }
 
