@@ -7,6 +7,7 @@ use holdpoint_core::progress::Phase;
 use holdpoint_engine::digest_copy;
 use holdpoint_postgres::Session;
 
+use super::bystanders::Bystanders;
 use super::error::told;
 use super::keys::ForeignKey;
 use super::plan::{SequenceMove, TableChange};
@@ -83,14 +84,17 @@ impl Together<'_> {
             again.run(session, made).await?;
         }
         // Rows may have come and gone since they were counted.
+        let mut counted = Vec::new();
         for (change, done) in self.changes.iter().zip(done.iter_mut()) {
             self.unchanged_since(session, change).await?;
             let mut now = TableChange::default();
             counts::rows(session, change, &mut now).await?;
             (done.found_rows, done.left) = (now.found_rows, now.left);
+            counted.push(now);
         }
         references::hold(session, self.changes, self.keys).await?;
         let held = self.hold_back(session).await?;
+        let others = Bystanders::read(session, &together).await?;
         let order = self.parents_first();
         for nth in order.iter().rev() {
             if let (Some(change), Some(done)) = (self.changes.get(*nth), done.get_mut(*nth))
@@ -116,6 +120,13 @@ impl Together<'_> {
         }
         // What is checked at the end is checked now: then triggers and constraints can be set back.
         session.run(WHAT, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        if self.triggers == Triggers::HeldBack {
+            others.untouched(session, &together).await?;
+            // A row that a foreign key took and that came back was changed, not inserted.
+            for (now, done) in counted.iter().zip(done.iter_mut()) {
+                (done.inserted, done.changed, done.deleted) = (now.inserted, now.changed, now.deleted);
+            }
+        }
         for statement in held {
             session.run(WHAT, &statement).await?;
         }
@@ -231,7 +242,7 @@ impl Together<'_> {
         while !left.is_empty() {
             let waits = |nth: &usize| {
                 self.keys.iter().any(|key| {
-                    key.from == oid(nth) && key.to != key.from && left.iter().any(|other| oid(other) == key.to)
+                    key.from == oid(nth) && key.to != key.from && left.iter().any(|other| key.points_to(oid(other)))
                 })
             };
             let free = left.iter().position(|nth| !waits(nth));

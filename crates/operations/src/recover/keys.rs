@@ -37,6 +37,8 @@ pub(super) struct ForeignKey {
     pub(super) from_columns: Vec<String>,
     /// The table that is referred to.
     pub(super) to: u32,
+    /// Partitions of it that were asked for by their own name.
+    pub(super) to_parts: Vec<u32>,
     pub(super) to_quoted: String,
     pub(super) to_only: bool,
     pub(super) to_columns: Vec<String>,
@@ -118,7 +120,9 @@ pub(super) async fn foreign_keys(session: &Session, tables: &[u32]) -> Result<Ve
            ARRAY(SELECT ops.name FROM unnest(k.conpfeqop) WITH ORDINALITY u(op, nth) JOIN ops ON ops.oid = u.op ORDER BY nth), \
            k.confmatchtype = 'f', k.condeferrable, k.confdeltype::text, c.relkind <> 'p', \
            ARRAY(SELECT ops.name FROM unnest(k.conppeqop) WITH ORDINALITY u(op, nth) JOIN ops ON ops.oid = u.op ORDER BY nth), \
-           k.confupdtype::text, has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) \
+           k.confupdtype::text, has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid), \
+           ARRAY(SELECT t FROM unnest($1::oid[]) t WHERE t <> k.confrelid AND EXISTS ( \
+             SELECT FROM pg_partition_ancestors(t::regclass) a(relid) WHERE a.relid::oid = k.confrelid)) \
          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace \
          WHERE k.contype = 'f' AND {enforced} AND (k.conrelid = ANY ($1) OR k.confrelid = ANY ($1) \
@@ -146,6 +150,7 @@ pub(super) async fn foreign_keys(session: &Session, tables: &[u32]) -> Result<Ve
         among: row.get(13),
         on_update: action(row.get(14)),
         from_readable: row.get(15),
+        to_parts: row.get(16),
     };
     Ok(rows.iter().map(key).collect())
 }
@@ -162,6 +167,11 @@ fn action(letter: &str) -> &'static str {
 }
 
 impl ForeignKey {
+    /// Whether its rows may refer to rows of this table.
+    pub(super) fn points_to(&self, table: u32) -> bool {
+        self.to == table || self.to_parts.contains(&table)
+    }
+
     /// What is selected from the table that refers.
     pub(super) fn referring(&self) -> String {
         format!("{}{}", if self.from_only { "ONLY " } else { "" }, self.from_quoted)

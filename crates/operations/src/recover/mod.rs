@@ -6,6 +6,7 @@
 //! change is counted. [`prepare`] stops there. [`Recovery::apply`] then makes the change in one transaction.
 
 mod apply;
+mod bystanders;
 mod catalogue;
 mod checks;
 mod counts;
@@ -17,6 +18,7 @@ mod find;
 mod keys;
 mod leaves;
 mod live;
+mod losses;
 mod mapping;
 mod meeting;
 mod plan;

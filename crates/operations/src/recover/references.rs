@@ -7,6 +7,7 @@ use holdpoint_core::name::quote_identifier as quoted;
 use holdpoint_postgres::Session;
 
 use super::keys::ForeignKey;
+use super::losses::Losses;
 use super::plan::{ForeignKeyCheck, TableChange};
 use super::statements::Change;
 use super::{RecoverError, RecoverMode, counts};
@@ -32,18 +33,18 @@ pub(super) async fn foreign_keys(
     keys: &[ForeignKey],
     into: &mut [TableChange],
 ) -> Result<(), Error> {
-    let by_oid: BTreeMap<u32, &Change> = changes.iter().map(|change| (change.live.oid, change)).collect();
+    let losses = Losses::of(changes, keys);
     for (change, into) in changes.iter().zip(into) {
         for key in keys {
-            let own = (key.from == change.live.oid).then(|| outgoing(change, key, &by_oid)).flatten();
-            let others = (key.to == change.live.oid).then(|| incoming(change, key, &by_oid)).flatten();
+            let own = (key.from == change.live.oid).then(|| outgoing(change, key, &losses.changes)).flatten();
+            let others = key.points_to(change.live.oid).then(|| incoming(change, key, &losses)).flatten();
             if let Some(sql) = own {
                 count(session, key, &sql, false, into).await?;
             }
             let Some(sql) = others else { continue };
             if key.from_readable || key.only_refuses() {
                 count(session, key, &sql, true, into).await?;
-            } else if into.changed + into.deleted > 0 {
+            } else if going(session, change, key, &losses, "").await? > 0 {
                 into.refusals.push(unreadable(key));
             }
         }
@@ -101,54 +102,60 @@ fn outgoing(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>)
     ))
 }
 
-/// Rows that stay and refer to live rows which would be deleted, or whose value would change under them.
+/// Rows that stay and refer to live rows which would be deleted, or whose value would change under them: by the change
+/// itself, or by what foreign keys do to tables that change with it.
 ///
 /// Also where a row with that value comes in: until then the foreign key has done what it does on DELETE. Rows of a
 /// table that changes in the same go do not stay where the restore point has them: they come back after it.
-fn incoming(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> Option<String> {
-    let gone = gone(change, key)?;
-    let stays = match changes.get(&key.from) {
+fn incoming(change: &Change, key: &ForeignKey, losses: &Losses<'_>) -> Option<String> {
+    let stays = match losses.changes.get(&key.from) {
         Some(other) if other.mode == RecoverMode::Replace => return None,
         Some(other) => format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {})", other.mapped(), other.same_key_as("c")),
         None => String::new(),
     };
-    let refers = format!("EXISTS (SELECT FROM {} t WHERE {} AND {gone})", change.live.only(), key.equal("t", "c"));
+    let table = change.live.only();
+    let lost = losses.ways(change, key).into_iter().map(|way| format!("SELECT t.* FROM {table} t WHERE {way}"));
+    let lost: Vec<String> = lost.collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let refers = format!("EXISTS (SELECT FROM ({}) t WHERE {})", lost.join(" UNION ALL "), key.equal("t", "c"));
     // One that waits until the end only looks at what is there then.
     let looks_late = key.deferrable && key.on_delete == "NO ACTION" && key.on_update == "NO ACTION";
     let comes = match looks_late && key.to_columns.iter().all(|name| change.fills(name)) {
         true => format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {})", change.mapped(), key.equal("s", "c")),
         false => String::new(),
     };
-    Some(format!("SELECT count(*) FROM {} c WHERE {refers}{comes}{stays}", key.referring()))
+    Some(format!("{}SELECT count(*) FROM {} c WHERE {refers}{comes}{stays}", losses.with(), key.referring()))
 }
 
-/// Whether what refers to the live row `t` would lose it; `None` where no row can be lost.
-fn gone(change: &Change, key: &ForeignKey) -> Option<String> {
-    let same = key.to_columns.iter().zip(&key.among).filter(|(name, _)| change.sets(name));
-    let same: Vec<String> = same.map(|(name, operator)| format!("s.{n} {operator} t.{n}", n = quoted(name))).collect();
-    let row = format!("SELECT FROM {} s WHERE {}", change.mapped(), change.same_key());
-    match change.mode {
-        // Only what was null is filled by missing, and nothing refers to that.
-        RecoverMode::Side | RecoverMode::Missing => None,
-        RecoverMode::Replace if same.is_empty() => Some(format!("NOT EXISTS ({row})")),
-        RecoverMode::Replace => Some(format!("NOT EXISTS ({row} AND {})", same.join(" AND "))),
-        RecoverMode::Upsert if same.is_empty() => None,
-        RecoverMode::Upsert => Some(format!("EXISTS ({row} AND ({}) IS NOT TRUE)", same.join(" AND "))),
+/// Counts the live rows that are lost to what refers to them, whether anything does or not; `lock` takes hold of them.
+async fn going(
+    session: &Session,
+    change: &Change,
+    key: &ForeignKey,
+    losses: &Losses<'_>,
+    lock: &str,
+) -> Result<u64, Error> {
+    let (with, table) = (losses.with(), change.live.only());
+    let mut rows = 0;
+    for way in losses.ways(change, key) {
+        let sql = format!("{with}SELECT count(*) FROM (SELECT FROM {table} t WHERE {way}{lock}) held");
+        rows += counts::count(session, &sql).await?;
     }
+    Ok(rows)
 }
 
 /// Demands, with the live tables locked, that nothing came since the plan that refers to what goes; from here on
 /// nothing can.
 pub(super) async fn hold(session: &Session, changes: &[Change], keys: &[ForeignKey]) -> Result<(), Error> {
-    let by_oid: BTreeMap<u32, &Change> = changes.iter().map(|change| (change.live.oid, change)).collect();
+    let losses = Losses::of(changes, keys);
     let mut reasons = Vec::new();
     for change in changes {
-        for key in keys.iter().filter(|key| key.to == change.live.oid) {
-            let (Some(gone), Some(sql)) = (gone(change, key), incoming(change, key, &by_oid)) else { continue };
+        for key in keys.iter().filter(|key| key.points_to(change.live.oid)) {
+            let Some(sql) = incoming(change, key, &losses) else { continue };
             // Who is about to refer to such a row holds it, and is waited for; who comes later waits.
-            let lock =
-                format!("SELECT count(*) FROM (SELECT FROM {} t WHERE {gone} FOR UPDATE) held", change.live.only());
-            let going = counts::count(session, &lock).await?;
+            let going = going(session, change, key, &losses, " FOR UPDATE").await?;
             if !key.from_readable {
                 if going > 0 && !key.only_refuses() {
                     reasons.push(format!("{}: {}", change.name, unreadable(key)));

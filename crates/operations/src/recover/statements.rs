@@ -153,7 +153,8 @@ impl Change {
         )
     }
 
-    fn beyond(&self) -> String {
+    /// Whether the live row `t` is not in the restore point.
+    pub(super) fn beyond(&self) -> String {
         match self.key {
             Some(_) => format!("NOT EXISTS (SELECT FROM {} s WHERE {})", self.mapped(), self.same_key()),
             None => "true".to_owned(),

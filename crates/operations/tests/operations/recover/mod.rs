@@ -14,6 +14,7 @@ macro_rules! on_every_major {
     };
 }
 
+mod cascades;
 mod errors;
 mod gone;
 mod hard;
