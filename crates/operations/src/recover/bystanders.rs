@@ -57,17 +57,20 @@ mod tests {
             cluster.psql("bystanders", sql);
             let settings = ConnectionSettings::resolve(&cluster.url("bystanders"), &Environment::default()).unwrap();
             let session = side::connect(&settings, 5).await.unwrap();
-            let row = session.query_one("which table", "SELECT 'a'::regclass::oid", &[]).await.unwrap();
+            let row = session.query_one("which table", "SELECT 'public.a'::regclass::oid", &[]).await.unwrap();
             let named: Vec<u32> = vec![row.get(0)];
             let touched = async |sql: &str| {
                 session.run("a change", &format!("{sql}; BEGIN")).await.unwrap();
                 let before = Bystanders::read(&session, &named).await.unwrap();
-                session.run("a change", "DELETE FROM a WHERE id = (SELECT max(id) FROM a)").await.unwrap();
+                session
+                    .run("a change", "DELETE FROM public.a WHERE id = (SELECT max(id) FROM public.a)")
+                    .await
+                    .unwrap();
                 let outcome = before.untouched(&session, &named).await;
                 session.run("its end", "COMMIT").await.unwrap();
                 outcome.map_err(|error| error.to_string())
             };
-            assert_eq!(touched("UPDATE c SET a = a").await, Ok(()), "{major}: nobody refers to 3");
+            assert_eq!(touched("UPDATE public.c SET a = a").await, Ok(()), "{major}: nobody refers to 3");
             let error = touched("SELECT").await.unwrap_err();
             assert!(error.contains("rows of public.\"B\"") && error.contains("rows of public.c"), "{major}: {error}");
             let error = touched("SELECT").await.unwrap_err();
