@@ -232,6 +232,22 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// What a table may lose, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Definition => "its definition",
+            Self::Position => "its position",
+            Self::Perhaps => "values, perhaps",
+            Self::SomeRows => "values of rows",
+            Self::Column => "a column",
+            Self::AllRows => "every row",
+            Self::Tables => "the table",
+            Self::Unknown => "not known",
+        }
+    }
+
     /// Whether data may be lost.
     pub fn is_data(self) -> bool {
         self >= Self::Position
@@ -277,6 +293,22 @@ pub enum WayBack {
     RestoreDatabase,
     /// None that holdpoint has.
     None,
+}
+
+impl WayBack {
+    /// What brings back what was lost, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "-",
+            Self::Inverse => "a statement",
+            Self::RestoreRows => "rows of a restore point",
+            Self::RestoreColumn => "a column of a restore point",
+            Self::RestoreTables => "tables of a restore point",
+            Self::RestoreDatabase => "the whole restore point",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A table that a finding touches.

@@ -17,6 +17,7 @@ mod kind;
 mod link;
 mod lock;
 mod markdown;
+pub mod markdown_text;
 mod name;
 mod resolve;
 mod review;

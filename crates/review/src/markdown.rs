@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use holdpoint_core::gate::Policy;
 
-use crate::{Assessment, Finding, Loss, Requirement, ResolvedReview, Review, Rewrite, TableAtRisk, Through, WayBack};
+use crate::markdown_text::{code, escaped};
+use crate::{Assessment, Finding, Requirement, ResolvedReview, Review, Rewrite, TableAtRisk, Through};
 
 /// Longer lists are cut, and say so.
 const LONGEST_LIST: usize = 50;
@@ -103,7 +104,7 @@ fn findings(text: &mut String, review: &Review) {
             what(finding),
             risks.join(", "),
             locks.join("<br>"),
-            way_back(finding.way_back)
+            finding.way_back.words()
         )
         .ok();
     }
@@ -135,18 +136,6 @@ fn what(finding: &Finding) -> String {
     words
 }
 
-fn way_back(way_back: WayBack) -> &'static str {
-    match way_back {
-        WayBack::NotNeeded => "-",
-        WayBack::Inverse => "a statement",
-        WayBack::RestoreRows => "rows of a restore point",
-        WayBack::RestoreColumn => "a column of a restore point",
-        WayBack::RestoreTables => "tables of a restore point",
-        WayBack::RestoreDatabase => "the whole restore point",
-        WayBack::None => "none",
-    }
-}
-
 fn tables(text: &mut String, tables: &[TableAtRisk]) {
     if tables.is_empty() {
         text.push_str("\nNo table is at risk.\n");
@@ -155,7 +144,7 @@ fn tables(text: &mut String, tables: &[TableAtRisk]) {
     text.push_str("\n| table at risk | loses | size | rows | through |\n|---|---|---|---|---|\n");
     for table in tables.iter().take(LONGEST_LIST) {
         let columns: Vec<String> = table.columns.iter().map(|column| code(column)).collect();
-        let loses = match (loss(table.loss), columns.is_empty()) {
+        let loses = match (table.loss.words(), columns.is_empty()) {
             (loss, true) => loss.to_owned(),
             (loss, false) => format!("{loss}: {}", columns.join(", ")),
         };
@@ -165,20 +154,6 @@ fn tables(text: &mut String, tables: &[TableAtRisk]) {
     }
     if tables.len() > LONGEST_LIST {
         writeln!(text, "\nand {} more.", tables.len() - LONGEST_LIST).ok();
-    }
-}
-
-fn loss(loss: Loss) -> &'static str {
-    match loss {
-        Loss::Nothing => "nothing",
-        Loss::Definition => "its definition",
-        Loss::Position => "its position",
-        Loss::Perhaps => "values, perhaps",
-        Loss::SomeRows => "values of rows",
-        Loss::Column => "a column",
-        Loss::AllRows => "every row",
-        Loss::Tables => "the table",
-        Loss::Unknown => "not known",
     }
 }
 
@@ -224,42 +199,12 @@ fn bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} bytes") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-/// A name in a code span, whatever signs it has: a pull request's text is read by others.
-fn code(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest + 1);
-    let text = text.replace('|', "\\|").replace(['\n', '\r'], " ");
-    let blank = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    format!("{fence}{blank}{text}{blank}{fence}")
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '\n' | '\r' => safe.push(' '),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' => {
-                safe.push('\\');
-                safe.push(sign);
-            }
-            sign => safe.push(sign),
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_leave_their_cell() {
-        assert_eq!(code("a`b"), "``a`b``");
-        assert_eq!(code("a|b\nc"), "`a\\|b c`");
-        assert_eq!(escaped("<img> | [x](y) *z*"), "&lt;img&gt; \\| \\[x\\](y) \\*z\\*");
+    fn sizes_have_their_unit() {
         assert_eq!(bytes(1536), "1.5 KiB");
     }
 }

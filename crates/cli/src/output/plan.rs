@@ -1,8 +1,8 @@
 //! `plan` for people.
 
-use holdpoint_guard::plan::{KnownFrom, PlanReport, loss_words};
+use holdpoint_guard::plan::{KnownFrom, PlanReport};
 use holdpoint_guard::tools::Severity;
-use holdpoint_review::{Finding, Requirement, Rewrite, RiskClass, TableAtRisk, Through, WayBack};
+use holdpoint_review::{Finding, Requirement, Rewrite, RiskClass, TableAtRisk, Through};
 
 use super::table::{bullets, columns, plain};
 use crate::quantity::{bytes, count, instant};
@@ -90,7 +90,7 @@ fn statements(report: &PlanReport) -> String {
             rewrite(&one.rewrite).to_owned(),
             if one.transactional { "yes" } else { "no" }.to_owned(),
             risks.join(", "),
-            way_back(one.way_back).to_owned(),
+            one.way_back.words().to_owned(),
         ]
     };
     let headings = ["STATEMENT", "WHAT IT DOES", "LOCKS", "REWRITES", "IN A TRANSACTION", "RISKS", "WAY BACK"];
@@ -118,18 +118,6 @@ fn rewrite(rewrite: &Rewrite) -> &'static str {
     }
 }
 
-fn way_back(way_back: WayBack) -> &'static str {
-    match way_back {
-        WayBack::NotNeeded => "-",
-        WayBack::Inverse => "a statement",
-        WayBack::RestoreRows => "rows of a restore point",
-        WayBack::RestoreColumn => "a column of a restore point",
-        WayBack::RestoreTables => "tables of a restore point",
-        WayBack::RestoreDatabase => "the whole restore point",
-        WayBack::None => "none",
-    }
-}
-
 fn tables(report: &PlanReport) -> String {
     let review = &report.review;
     let mut text = String::new();
@@ -141,8 +129,8 @@ fn tables(report: &PlanReport) -> String {
     } else {
         let row = |one: &TableAtRisk| {
             let loses = match one.columns.is_empty() {
-                true => loss_words(one.loss).to_owned(),
-                false => format!("{}: {}", loss_words(one.loss), one.columns.join(", ")),
+                true => one.loss.words().to_owned(),
+                false => format!("{}: {}", one.loss.words(), one.columns.join(", ")),
             };
             let size = one.bytes.map_or_else(|| "?".to_owned(), bytes);
             let rows = one.rows.map_or_else(|| "?".to_owned(), |rows| format!("about {}", count(rows)));

@@ -41,8 +41,7 @@ pub(super) struct Gather {
 
 struct Compressed {
     piece: WorkedPiece,
-    encoder: PieceEncoder,
-    raw: Vec<u8>,
+    spent: Spent,
 }
 
 /// What a compressed piece leaves to be used again.
@@ -65,7 +64,7 @@ impl Cut {
         let encoded = encoder.encode(&raw)?;
         let sha256 = Sha256::digest(&encoded.bytes).into();
         raw.clear();
-        Ok(Compressed { piece: WorkedPiece { encoded, sha256, digest, open, end }, encoder, raw })
+        Ok(Compressed { piece: WorkedPiece { encoded, sha256, digest, open, end }, spent: Spent { encoder, raw } })
     }
 }
 
@@ -182,8 +181,8 @@ impl Gather {
             None => PieceEncoder::new(&self.codec)?,
         };
         if cut.raw.len() < SMALL_BYTES {
-            let Compressed { piece, encoder, raw } = cut.compress(encoder)?;
-            self.take_back(Spent { encoder, raw });
+            let Compressed { piece, spent } = cut.compress(encoder)?;
+            self.take_back(spent);
             return output.put(Part::Piece(piece)).await;
         }
         self.compressing = Some(tokio::task::spawn_blocking(move || cut.compress(encoder)));
@@ -240,9 +239,9 @@ impl Gather {
     pub(super) async fn reset(&mut self) {
         self.following.clear();
         if let Some(compressing) = self.compressing.take()
-            && let Ok(Ok(Compressed { encoder, raw, .. })) = compressing.await
+            && let Ok(Ok(Compressed { spent, .. })) = compressing.await
         {
-            self.take_back(Spent { encoder, raw });
+            self.take_back(spent);
         }
         self.begin_rows(None);
     }
@@ -254,10 +253,10 @@ async fn ended(
     following: Vec<Part>,
     output: &mut Output,
 ) -> Result<Spent, Error> {
-    let Compressed { piece, encoder, raw } = compressing.await.map_err(Error::Worker)??;
+    let Compressed { piece, spent } = compressing.await.map_err(Error::Worker)??;
     output.put(Part::Piece(piece)).await?;
     for part in following {
         output.put(part).await?;
     }
-    Ok(Spent { encoder, raw })
+    Ok(spent)
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{KnownFrom, PlanReport, Verdict, loss_words};
+use holdpoint_review::markdown_text::{code, escaped};
+
+use super::{KnownFrom, PlanReport, Verdict};
 use crate::tools::{Migration, Rollback, Severity, Transactions};
 
 /// Longer lists are cut, and say so.
@@ -146,47 +148,9 @@ fn unknown(text: &mut String, report: &PlanReport) {
     if !tables.is_empty() {
         let named = tables.iter().take(LONGEST_LIST);
         let named: Vec<String> =
-            named.map(|one| format!("{} ({})", code(&one.table.to_string()), loss_words(one.loss))).collect();
+            named.map(|one| format!("{} ({})", code(&one.table.to_string()), one.loss.words())).collect();
         let more = if tables.len() > LONGEST_LIST { ", and more" } else { "" };
         writeln!(text, "\nTables at risk that are named: {}{more}.", named.join(", ")).ok();
     }
     text.push_str("\nNo catalog is known: tables that are reached through keys, triggers or views are not told.\n");
-}
-
-/// A name in a code span, whatever signs it has: a pull request's text is read by others.
-fn code(text: &str) -> String {
-    let longest = text.split(|sign| sign != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest + 1);
-    let text = text.replace('|', "\\|").replace(['\n', '\r'], " ");
-    let blank = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    format!("{fence}{blank}{text}{blank}{fence}")
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '\n' | '\r' => safe.push(' '),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' => {
-                safe.push('\\');
-                safe.push(sign);
-            }
-            sign => safe.push(sign),
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_leave_their_cell() {
-        assert_eq!(code("a`b|c\nd"), "``a`b\\|c d``");
-        assert_eq!(escaped("<img> | [x](y)\n*z*"), "&lt;img&gt; \\| \\[x\\](y) \\*z\\*");
-    }
 }

@@ -18,7 +18,7 @@ pub use facts::Facts;
 pub use markdown::markdown;
 pub use pending_command::PendingCommand;
 pub use project::Project;
-pub use report::{Known, KnownFrom, PlanReport, Told, Verdict, loss_words};
+pub use report::{Known, KnownFrom, PlanReport, Told, Verdict};
 
 use crate::tools::{Error, Pending, Tool, Tracking, applied_through, listed};
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_review::{
-    Assessment, Finding as Effect, Loss, Made, Note, Requirement, ResolvedReview, Review, Role, TableAtRisk, Waiver,
+    Assessment, Finding as Effect, Made, Note, Requirement, ResolvedReview, Review, Role, TableAtRisk, Waiver,
 };
 use serde::Serialize;
 
@@ -166,21 +166,6 @@ fn words_of(file: &str, note: &Note) -> String {
         Note::HoldsLock { line, statements } => {
             format!("{file}:{line} takes a lock that stops everybody, and statements that follow hold it: {statements}")
         }
-    }
-}
-
-/// What a table may lose, in words.
-pub fn loss_words(loss: Loss) -> &'static str {
-    match loss {
-        Loss::Nothing => "nothing",
-        Loss::Definition => "its definition",
-        Loss::Position => "its position",
-        Loss::Perhaps => "values, perhaps",
-        Loss::SomeRows => "values of rows",
-        Loss::Column => "a column",
-        Loss::AllRows => "every row",
-        Loss::Tables => "the table",
-        Loss::Unknown => "not known",
     }
 }
 

@@ -137,22 +137,11 @@ mod tests {
 
     #[test]
     fn what_a_side_left_out_is_neither_gone_nor_added() {
-        let table = |name: &str, change| TableDifference {
-            table: name.to_owned(),
-            change,
-            rows_then: None,
-            rows_now: None,
-            estimated: false,
-            rows_equal: None,
-            columns_added: Vec::new(),
-            columns_gone: Vec::new(),
-            why: None,
-        };
         let report = TablesReport {
             differences: vec![
-                table("gone", TableChange::Gone),
-                table("added", TableChange::Added),
-                table("rows", TableChange::Rows),
+                TableDifference::of("gone", TableChange::Gone),
+                TableDifference::of("added", TableChange::Added),
+                TableDifference::of("rows", TableChange::Rows),
             ],
             ..TablesReport::default()
         };

@@ -110,7 +110,7 @@ pub(crate) fn compare(then: &BTreeMap<String, TableThen>, now: &BTreeMap<String,
 }
 
 impl TableDifference {
-    fn of(table: &str, change: TableChange) -> Self {
+    pub(super) fn of(table: &str, change: TableChange) -> Self {
         Self {
             table: table.to_owned(),
             change,

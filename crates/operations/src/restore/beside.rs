@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use holdpoint_core::PointId;
+use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::manifest::DatabaseProperties;
 use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_postgres::catalog::database;
@@ -141,9 +142,8 @@ pub(super) async fn prepare(
         failures.push(format!("{sql}: {}", Error::from(error).line()));
     }
     // Statements that grant nothing only warn.
-    let found = DatabaseProperties { comment: None, ..database::properties_of(maintenance, Some(beside)).await? };
+    let (found, differences) = found_beside(maintenance, beside, &wanted).await?;
     if failures.is_empty() {
-        let differences = database_properties::compare((&wanted, &[]), (&found, &[]));
         failures.extend(differences.iter().map(|one| format!("{} is not as it was", one.name)));
     }
     if found.owner != wanted.owner {
@@ -159,9 +159,19 @@ pub(super) async fn prepare(
 /// Tells whether the closed copy has all of a database's properties, and no others.
 pub(super) async fn has(maintenance: &Session, beside: &str, properties: &DatabaseProperties) -> Result<bool, Error> {
     let wanted = carried(properties);
-    let found = DatabaseProperties { comment: None, ..database::properties_of(maintenance, Some(beside)).await? };
-    let differences = database_properties::compare((&wanted, &[]), (&found, &[]));
+    let (found, differences) = found_beside(maintenance, beside, &wanted).await?;
     Ok(differences.is_empty() && found.connection_limit == wanted.connection_limit)
+}
+
+/// Reads the copy's properties, but for the comment, and what of them is not as wanted.
+async fn found_beside(
+    maintenance: &Session,
+    beside: &str,
+    wanted: &DatabaseProperties,
+) -> Result<(DatabaseProperties, Vec<Difference>), Error> {
+    let found = DatabaseProperties { comment: None, ..database::properties_of(maintenance, Some(beside)).await? };
+    let differences = database_properties::compare((wanted, &[]), (&found, &[]));
+    Ok((found, differences))
 }
 
 /// Does what [`prepare`] does for a copy that had other properties before: what it has is taken away first.
