@@ -8,9 +8,9 @@ use crate::page::{Page, pages, root};
 
 /// One command of a page, as the words of a shell.
 #[derive(Debug, PartialEq, Eq)]
-struct Call {
-    place: String,
-    words: Vec<String>,
+pub(crate) struct Call {
+    pub(crate) place: String,
+    pub(crate) words: Vec<String>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the documented program is run as a reader would")]
@@ -20,7 +20,7 @@ fn holdpoint(words: &[&str]) -> Output {
     command.args(words).env_clear().current_dir(empty.path()).output().expect("holdpoint starts")
 }
 
-fn help_of(verb: &str) -> &'static str {
+fn help_of(verb: &str) -> Option<&'static str> {
     static KNOWN: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let all = text(&holdpoint(&["--help"]));
@@ -29,7 +29,7 @@ fn help_of(verb: &str) -> &'static str {
             .map(|verb| (verb.to_owned(), text(&holdpoint(&[verb, "--help"]))));
         help.chain([(String::new(), all.clone())]).collect()
     });
-    known.get(verb).unwrap_or_else(|| panic!("the program has no verb {verb}"))
+    known.get(verb).map(String::as_str)
 }
 
 /// The verbs that the program's help lists; lines that go on with a description are set further in.
@@ -44,7 +44,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Splits a line as a shell does: quotes, and where the command ends (`|`, `>`, `&&`, `;`, a comment).
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut begun, mut quote) = (String::new(), false, None);
     for letter in line.chars() {
@@ -86,14 +86,14 @@ fn calls(page: &Page) -> Vec<Call> {
 }
 
 /// What is wrong with a call; nothing when the program takes it.
-fn problem(call: &Call) -> Option<String> {
+pub(crate) fn problem(call: &Call) -> Option<String> {
     let own = call.words.iter().position(|word| word == "--").unwrap_or(call.words.len());
     let own: Vec<&str> = call.words[..own].iter().map(String::as_str).collect();
     let verb = own.first().copied().filter(|word| !word.starts_with('-')).unwrap_or_default();
     if verb == "help" {
         return None;
     }
-    let help = help_of(verb);
+    let Some(help) = help_of(verb) else { return Some(format!("the program has no verb {verb}")) };
     for flag in own.iter().filter(|word| word.starts_with('-')) {
         let name = flag.split('=').next().unwrap_or(flag);
         let has = |line: &str| line.split([' ', ',', '=', '[']).any(|word| word == name);
@@ -164,7 +164,7 @@ fn the_readme_lists_every_verb() {
     let cells = crate::page::first_cells(&readme, "## Verbs").join(" ").replace([',', '`'], "");
     let mut listed: Vec<&str> = cells.split_whitespace().collect();
     listed.sort_unstable();
-    let all = help_of("");
+    let all = help_of("").expect("the program has help");
     let mut there: Vec<&str> = verbs(all).filter(|verb| *verb != "help").collect();
     there.sort_unstable();
     assert_eq!(listed, there);

@@ -1,6 +1,7 @@
-//! What the pages say is what the program does: commands, links, exit codes, configuration keys, named phases.
+//! What the pages say is what the program does: commands, links, exit codes, configuration keys, named phases, the runbooks' steps.
 
 mod commands;
 mod links;
 mod lists;
 mod page;
+mod runbook;

@@ -98,3 +98,29 @@ fn plans_of_five_runbooks_are_as_they_were_looked_at() {
         snapshot(&format!("{runbook}.md"), &plan.stdout);
     }
 }
+
+/// The folder of the third runbook: two migrations have one number, and each its script in `rollbacks/`.
+#[test]
+fn two_migrations_of_one_number_and_the_scripts_that_undo_them() {
+    let place = Place::bare();
+    let names = ["0000_init", "0001_add_video_processing", "0002_add_integrations", "0002_add_series_tables"];
+    write(&place, "drizzle.config.ts", "export default { dialect: 'postgresql' };\n");
+    let entry = |(at, tag): (usize, &&str)| serde_json::json!({ "idx": at, "when": 1000 + at, "tag": tag });
+    let entries: Vec<_> = names.iter().enumerate().map(entry).collect();
+    write(&place, "drizzle/meta/_journal.json", &serde_json::json!({ "entries": entries }).to_string());
+    for name in names {
+        let (number, words) = name.split_once('_').unwrap();
+        write(&place, &format!("drizzle/{name}.sql"), "CREATE TABLE videos (id text);\n");
+        write(&place, &format!("drizzle/rollbacks/{number}_rollback_{words}.sql"), "DROP TABLE videos;\n");
+    }
+    let plan = place.holdpoint(&["plan", "--without-database", "--json"]).ended_with(0).json();
+    let pending = plan["pending"].as_array().unwrap();
+    assert_eq!(pending.len(), 4, "{plan:#}");
+    for (name, one) in names.iter().zip(pending) {
+        let (number, words) = name.split_once('_').unwrap();
+        let script = format!("rollbacks/{number}_rollback_{words}.sql");
+        assert!(one["rollback"].to_string().contains(&script), "{name}: {one:#}");
+    }
+    let twice = plan["findings"].as_array().unwrap().iter().find(|one| one["kind"] == "duplicate_prefix");
+    assert!(twice.is_some_and(|one| one.to_string().contains("0002_add_series_tables")), "{plan:#}");
+}
