@@ -14,3 +14,4 @@ mod plan_runbooks;
 mod recover_table;
 mod scene;
 mod swap;
+mod verify_unproven;

@@ -45,7 +45,7 @@ pub struct ListReport {
 }
 
 /// A restore point whose manifest cannot be read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
     /// Which.
     pub id: PointId,
@@ -70,21 +70,28 @@ pub struct ShowReport {
 ///
 /// A manifest that cannot be read does not hide the others: it is listed with its reason.
 pub async fn list(context: &Context) -> Result<ListReport, Error> {
-    let mut report = ListReport { database: context.database.clone(), points: Vec::new(), unreadable: Vec::new() };
+    let (points, unreadable) = survey(context).await?;
+    let points = points.iter().map(ShowReport::summary).collect();
+    Ok(ListReport { database: context.database.clone(), points, unreadable })
+}
+
+/// Reads everything about every restore point, oldest first, and which cannot be read.
+pub(crate) async fn survey(context: &Context) -> Result<(Vec<ShowReport>, Vec<Unreadable>), Error> {
+    let (mut points, mut unreadable) = (Vec::new(), Vec::new());
     for id in context.repository.points(&context.database).await? {
         match show(context, &id).await {
-            Ok(point) => report.points.push(point.summary()),
+            Ok(point) => points.push(point),
             // Withdrawn between the list and the read.
             Err(Error::NoSuchPoint { .. }) => {}
             Err(Error::Repository(
                 error @ (holdpoint_repository::Error::InvalidRecord { .. }
                 | holdpoint_repository::Error::NewerFormat { .. }
                 | holdpoint_repository::Error::TooLarge { .. }),
-            )) => report.unreadable.push(Unreadable { id, reason: error.to_string() }),
+            )) => unreadable.push(Unreadable { id, reason: error.to_string() }),
             Err(error) => return Err(error),
         }
     }
-    Ok(report)
+    Ok((points, unreadable))
 }
 
 /// Tells everything about one restore point.

@@ -74,6 +74,7 @@ fn the_table_is_the_tests() {
         ("swap::killed", include_str!("../swap/killed.rs")),
         ("swap::refused", include_str!("../swap/refused.rs")),
         ("swap::replaced", include_str!("../swap/replaced.rs")),
+        ("verify_unproven", include_str!("../verify_unproven.rs")),
     ];
     let (own, others) = (tests(&own), tests(&others));
     let missing: Vec<&String> = own.difference(&named).collect();

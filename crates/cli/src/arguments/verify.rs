@@ -19,16 +19,28 @@ Level stored reads everything back and checks every hash and row; level sampled 
 names, and a share of the rest, into a scratch server and compares their rows; level full restores everything there and
 compares rows, sequences, large objects and schema.
 
+With --oldest-unproven the proof may come later than the backup, such as at night: every restore point that lacks it is
+verified, the oldest first, those that could not be verified before last. It ends with 0 when none is left without proof,
+4 when one is disproved, 5 when one could not be verified or was left for another time.
+
 Examples:
   holdpoint verify
   holdpoint verify 20261121T024300Z-k3f9 --level stored
   holdpoint verify --level sampled --tables shop.orders --tables shop.customers --sample 5
   holdpoint verify --as rds
+  holdpoint verify --oldest-unproven --max-runtime 2h
+  holdpoint verify --oldest-unproven --level stored --dry-run
   holdpoint verify latest --scratch-url postgresql://admin@scratch.example.com/postgres"))]
 pub(crate) struct VerifyArguments {
     /// Verify this restore point.
     #[arg(value_name = "POINT", default_value = "latest")]
     pub(crate) point: Selector,
+    /// Verify all restore points that are not proven at this level, one after the other, the oldest first.
+    #[arg(long, conflicts_with_all = ["point", "restore_as"])]
+    pub(crate) oldest_unproven: bool,
+    /// Begin nothing that would not end within this time, such as 2h, and end what is under way then.
+    #[arg(long, value_name = "TIME", requires = "oldest_unproven", value_parser = crate::quantity::parse_duration)]
+    pub(crate) max_runtime: Option<std::time::Duration>,
     /// Go this far.
     #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = level)]
     pub(crate) level: Level,

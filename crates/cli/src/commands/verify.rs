@@ -2,12 +2,14 @@
 
 use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_operations::selection;
-use holdpoint_operations::verify::{plan, verify};
+use holdpoint_operations::verify::{
+    LeftReason, UnprovenOptions, UnprovenReport, VerifyOptions, plan, plan_unproven, verify, verify_unproven,
+};
 
 use super::printed;
 use crate::arguments::VerifyArguments;
 use crate::failure::Failure;
-use crate::invocation::{Invocation, Verification};
+use crate::invocation::{Invocation, Verification, now};
 use crate::output;
 use holdpoint::exit_code;
 
@@ -27,6 +29,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &VerifyArguments) ->
         sample: sample.as_ref(),
         restore_as: arguments.restore_as,
     })?;
+    if arguments.oldest_unproven {
+        return Box::pin(oldest_unproven(invocation, arguments, options)).await;
+    }
     let context = invocation.context(false).await?;
     let point = selection::resolve(&context, &arguments.point).await?;
     if arguments.dry_run {
@@ -38,6 +43,37 @@ pub(super) async fn run(invocation: &Invocation, arguments: &VerifyArguments) ->
     let report = verify(&context, &point, &options).await?;
     printed(invocation.output.report(&report, output::verify))?;
     Ok(code(report.verification.verdict))
+}
+
+async fn oldest_unproven(
+    invocation: &Invocation,
+    arguments: &VerifyArguments,
+    verify: VerifyOptions,
+) -> Result<u8, Failure> {
+    let options = UnprovenOptions { verify, max_runtime: arguments.max_runtime };
+    let context = invocation.context(false).await?;
+    if arguments.dry_run {
+        let plan = plan_unproven(&context, &options).await?;
+        printed(invocation.output.report(&plan, |plan| output::unproven_plan(plan, now())))?;
+        return Ok(exit_code::DONE);
+    }
+    invocation.sweep().await;
+    let report = verify_unproven(&context, &options).await?;
+    printed(invocation.output.report(&report, |report| output::unproven(report, now())))?;
+    Ok(worst(&report))
+}
+
+/// Gives the exit code of the worst that happened: 0 only when no restore point is left without the proof, but for those
+/// that are known as disproved.
+fn worst(report: &UnprovenReport) -> u8 {
+    let verdicts = report.verified.iter().map(|one| code(one.verification.verdict));
+    let failures = report.failed.iter().map(|one| exit_code::of(one.kind));
+    let left = report.left.iter().map(|one| match one.reason {
+        LeftReason::NoTime | LeftReason::TimeOver | LeftReason::NotTried => exit_code::COULD_NOT_RUN,
+        LeftReason::Concluded | LeftReason::Withdrawn => exit_code::DONE,
+    });
+    let unreadable = report.plan.unreadable.iter().map(|_| exit_code::REPOSITORY);
+    verdicts.chain(failures).chain(left).chain(unreadable).fold(exit_code::DONE, exit_code::worst)
 }
 
 /// Gives the exit code of a verdict.

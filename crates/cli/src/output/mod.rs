@@ -13,6 +13,7 @@ mod restore;
 mod status;
 mod swap;
 mod table;
+mod unproven;
 mod verify;
 
 use std::fs::File;
@@ -34,6 +35,7 @@ pub(crate) use recover_table::{recover_table, recovery_plan};
 pub(crate) use restore::restore;
 pub(crate) use status::status;
 pub(crate) use swap::{swap, swap_in_preview, swap_preview};
+pub(crate) use unproven::{unproven, unproven_plan};
 pub(crate) use verify::{plan, verify};
 
 use crate::failure::ErrorReport;

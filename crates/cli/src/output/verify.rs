@@ -29,7 +29,7 @@ pub(crate) fn verify(report: &VerifyReport) -> String {
     verification(&report.verification)
 }
 
-fn verdict(one: &Verification) -> &'static str {
+pub(super) fn verdict(one: &Verification) -> &'static str {
     match one.verdict {
         Verdict::Proved => "proved",
         Verdict::Disproved => "DISPROVED",

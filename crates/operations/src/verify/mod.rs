@@ -7,6 +7,8 @@ mod plan;
 mod run;
 mod sample;
 mod scratch;
+mod unproven;
+mod unproven_run;
 
 use holdpoint_core::PointId;
 use holdpoint_core::verification::{Level, Verification};
@@ -20,6 +22,10 @@ pub(crate) use lesser::refused;
 pub use plan::plan;
 pub use run::verify;
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
+pub use unproven::{
+    FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenPlan, UnprovenReport, plan_unproven,
+};
+pub use unproven_run::verify_unproven;
 
 /// What level *sampled* loads besides reading everything back.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,7 +22,6 @@ pub(super) async fn plan_for(
     options: &VerifyOptions,
 ) -> Result<VerifyPlan, Error> {
     let read_bytes = manifest.archive.bytes;
-    let earlier = context.repository.verifications(&context.database, &manifest.id).await?;
     let (scratch, disk_available_bytes) = match &options.scratch {
         ScratchOptions::Local(local) => {
             let directory = local.base_directory.as_path();
@@ -39,7 +38,7 @@ pub(super) async fn plan_for(
         read_bytes,
         disk_needed_bytes: disk_needed_bytes(rows),
         disk_available_bytes,
-        estimated_seconds: estimate(&earlier, options.level, read_bytes),
+        estimated_seconds: estimate_from_records(context, manifest, options.level).await?,
         scratch,
     })
 }
@@ -60,54 +59,82 @@ pub(super) fn loaded_bytes(options: &VerifyOptions, database_bytes: u64) -> u64 
     }
 }
 
-/// Scales the newest conclusive verification of the level by the bytes it read.
-fn estimate(earlier: &[Verification], level: Level, read_bytes: u64) -> Option<f64> {
+/// How many restore points are asked for a verification to estimate from.
+const ASKED: usize = 10;
+
+/// Estimates from the point's own verifications, else from those of the points before it, the newest first.
+async fn estimate_from_records(context: &Context, manifest: &Manifest, level: Level) -> Result<Option<f64>, Error> {
+    let (repository, database) = (&context.repository, &context.database);
+    let mut others = repository.points(database).await?;
+    others.retain(|other| *other != manifest.id);
+    others.sort_unstable();
+    for point in std::iter::once(&manifest.id).chain(others.iter().rev()).take(ASKED) {
+        // What cannot be read here says nothing of this point.
+        let earlier = match repository.verifications(database, point).await {
+            Ok(earlier) => earlier,
+            Err(error) if *point == manifest.id => return Err(error.into()),
+            Err(_) => continue,
+        };
+        if let Some(seconds) = estimate(&earlier, level, manifest.archive.bytes) {
+            return Ok(Some(seconds));
+        }
+    }
+    Ok(None)
+}
+
+/// What a verification takes whatever it reads: starting and stopping the scratch server, the schema.
+const AT_LEAST_SECONDS: f64 = 5.0;
+
+/// Scales the newest conclusive verification of the level by the bytes it read, but for its first seconds.
+pub(super) fn estimate(earlier: &[Verification], level: Level, read_bytes: u64) -> Option<f64> {
     let like = earlier
         .iter()
         .rev()
         .find(|one| one.level == level && one.verdict != Verdict::CouldNotRun && one.bytes_read > 0)?;
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let seconds = like.took_ms as f64 / 1000.0 * read_bytes as f64 / like.bytes_read as f64;
-    Some(seconds)
+    let (seconds, share) = (like.took_ms as f64 / 1000.0, read_bytes as f64 / like.bytes_read as f64);
+    Some(seconds.min(AT_LEAST_SECONDS) + (seconds - AT_LEAST_SECONDS).max(0.0) * share)
+}
+
+/// A verification that took so long, for tests.
+#[cfg(test)]
+pub(super) fn took(level: Level, verdict: Verdict, took_ms: u64, bytes_read: u64) -> Verification {
+    use holdpoint_core::verification::{Compared, FORMAT};
+    Verification {
+        format: FORMAT,
+        point: "20261121T024300Z-k3f9".parse().unwrap(),
+        level,
+        verdict,
+        started_at: chrono::DateTime::UNIX_EPOCH,
+        took_ms,
+        restore_took_ms: None,
+        measured_on: String::new(),
+        manifest_sha256: String::new(),
+        archive_sha256: None,
+        bytes_read,
+        compared: Compared::default(),
+        differences: vec![],
+        obstacles: vec![],
+        not_compared: vec![],
+        notes: vec![],
+        sample: None,
+        normal: vec![],
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use holdpoint_core::verification::{Compared, FORMAT};
-
     use super::*;
-
-    fn took(level: Level, verdict: Verdict, took_ms: u64, bytes_read: u64) -> Verification {
-        Verification {
-            format: FORMAT,
-            point: "20261121T024300Z-k3f9".parse().unwrap(),
-            level,
-            verdict,
-            started_at: chrono::DateTime::UNIX_EPOCH,
-            took_ms,
-            restore_took_ms: None,
-            measured_on: String::new(),
-            manifest_sha256: String::new(),
-            archive_sha256: None,
-            bytes_read,
-            compared: Compared::default(),
-            differences: vec![],
-            obstacles: vec![],
-            not_compared: vec![],
-            notes: vec![],
-            sample: None,
-            normal: vec![],
-        }
-    }
 
     #[test]
     fn scales_by_bytes_and_ignores_what_did_not_run() {
         let earlier = [
-            took(Level::Full, Verdict::Proved, 2000, 100),
+            took(Level::Full, Verdict::Proved, 25_000, 100),
             took(Level::Full, Verdict::CouldNotRun, 1, 100),
-            took(Level::Stored, Verdict::Proved, 1, 100),
+            took(Level::Stored, Verdict::Proved, 2_000, 100),
         ];
-        assert_eq!(estimate(&earlier, Level::Full, 300), Some(6.0));
+        assert_eq!(estimate(&earlier, Level::Full, 300), Some(65.0));
+        assert_eq!(estimate(&earlier, Level::Stored, 300), Some(2.0), "a server's start is not multiplied");
         assert_eq!(estimate(&earlier, Level::Sampled, 300), None);
     }
 }

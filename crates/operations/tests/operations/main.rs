@@ -13,4 +13,5 @@ mod load;
 mod mutated;
 mod recover;
 mod support;
+mod unproven;
 mod vertical;

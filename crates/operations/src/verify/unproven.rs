@@ -1,0 +1,289 @@
+//! Which restore points lack a proof, and in which order they get one.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::verification::{Level, Standing, Verdict, Verification};
+use holdpoint_core::{DatabaseName, PointId};
+use serde::Serialize;
+
+use super::plan::estimate;
+use super::{VerifyOptions, VerifyReport};
+use crate::catalogue::{ShowReport, Unreadable, survey};
+use crate::{Context, Error, ErrorKind};
+
+/// How the restore points that lack a proof are verified.
+#[derive(Clone, Debug)]
+pub struct UnprovenOptions {
+    /// How each is verified; its level is the proof that is wanted.
+    pub verify: VerifyOptions,
+    /// When to end: a verification that would end later is not begun, and one that is under way then is ended.
+    pub max_runtime: Option<Duration>,
+}
+
+/// A restore point that lacks the proof.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unproven {
+    /// Which.
+    pub point: PointId,
+    /// Its snapshot's instant.
+    pub snapshot_at: DateTime<Utc>,
+    /// What its verifications say: unproven, or proven at a lower level.
+    pub standing: Standing,
+    /// When its verification at this level was last tried and could not run.
+    pub tried_at: Option<DateTime<Utc>>,
+    /// Bytes to read from the repository.
+    pub read_bytes: u64,
+    /// Seconds it will take, estimated from earlier verifications of the level; `None` when there were none.
+    pub estimated_seconds: Option<f64>,
+    /// It can be expected to end in time, after those before it.
+    pub in_time: bool,
+}
+
+/// What will be verified, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnprovenPlan {
+    /// The database.
+    pub database: DatabaseName,
+    /// The proof that is wanted.
+    pub level: Level,
+    /// How long all of it may take.
+    pub max_runtime_seconds: Option<u64>,
+    /// The restore points that lack the proof, in the order in which they get it: those never tried at this level, the
+    /// oldest first; then those whose verification could not run, the longest untried first, so that one that never can
+    /// keeps no other from its proof.
+    pub points: Vec<Unproven>,
+    /// Restore points that are disproved: that is known, and they are left alone.
+    pub disproved: Vec<PointId>,
+    /// Restore points whose manifest cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Why a restore point was left without a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftReason {
+    /// Its verification would not have ended in time, or the time was over.
+    NoTime,
+    /// Its verification was under way when the time was over, and was ended; nothing of it remains.
+    TimeOver,
+    /// Somebody else proved or disproved it meanwhile.
+    Concluded,
+    /// It was withdrawn meanwhile.
+    Withdrawn,
+    /// The repository failed before.
+    NotTried,
+}
+
+/// A restore point that was left.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Left {
+    /// Which.
+    pub point: PointId,
+    /// Why.
+    pub reason: LeftReason,
+    /// Seconds its verification would take, estimated.
+    pub estimated_seconds: Option<f64>,
+}
+
+/// A restore point whose verification failed without a verdict.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedPoint {
+    /// Which.
+    pub point: PointId,
+    /// What kind of failure it was.
+    pub kind: ErrorKind,
+    /// What failed.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// What became of the restore points that lacked the proof.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnprovenReport {
+    /// What was planned.
+    pub plan: UnprovenPlan,
+    /// The verifications that were made and recorded, in their order.
+    pub verified: Vec<VerifyReport>,
+    /// Restore points that were left.
+    pub left: Vec<Left>,
+    /// Verifications that failed without a verdict.
+    pub failed: Vec<FailedPoint>,
+    /// How long all of it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What is known of a restore point before it is chosen.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    point: PointId,
+    snapshot_at: DateTime<Utc>,
+    standing: Standing,
+    read_bytes: u64,
+    pub(super) verifications: Vec<Verification>,
+}
+
+impl From<ShowReport> for Candidate {
+    fn from(shown: ShowReport) -> Self {
+        Self {
+            point: shown.manifest.id.clone(),
+            snapshot_at: shown.manifest.snapshot.at,
+            standing: shown.standing,
+            read_bytes: shown.manifest.archive.bytes,
+            verifications: shown.verifications,
+        }
+    }
+}
+
+/// Tells whether a standing is less than the proof that is wanted; `None` where nothing can prove it any more.
+pub(super) fn lacks(standing: Standing, level: Level) -> Option<bool> {
+    match standing {
+        Standing::Proven { level: proven, .. } => Some(proven < level),
+        Standing::Unproven => Some(true),
+        Standing::Disproved { .. } => None,
+    }
+}
+
+/// Says which restore points would be verified, in which order, and which of them in time. Reads only.
+pub async fn plan_unproven(context: &Context, options: &UnprovenOptions) -> Result<UnprovenPlan, Error> {
+    Ok(survey_unproven(context, options).await?.0)
+}
+
+pub(super) async fn survey_unproven(
+    context: &Context,
+    options: &UnprovenOptions,
+) -> Result<(UnprovenPlan, Vec<Verification>), Error> {
+    let (shown, unreadable) = survey(context).await?;
+    let candidates: Vec<Candidate> = shown.into_iter().map(Candidate::from).collect();
+    let mut plan = choose(&context.database, &candidates, options.verify.level, options.max_runtime);
+    plan.unreadable = unreadable;
+    Ok((plan, history(&candidates)))
+}
+
+/// Every verification of the candidates, oldest first.
+fn history(candidates: &[Candidate]) -> Vec<Verification> {
+    let mut all: Vec<Verification> = candidates.iter().flat_map(|one| one.verifications.clone()).collect();
+    all.sort_by_key(|one| one.started_at);
+    all
+}
+
+fn choose(
+    database: &DatabaseName,
+    candidates: &[Candidate],
+    level: Level,
+    max_runtime: Option<Duration>,
+) -> UnprovenPlan {
+    let history = history(candidates);
+    let in_vain = |one: &&Verification| one.verdict == Verdict::CouldNotRun && one.level == level;
+    let mut points: Vec<Unproven> = candidates
+        .iter()
+        .filter(|one| lacks(one.standing, level) == Some(true))
+        .map(|one| Unproven {
+            point: one.point.clone(),
+            snapshot_at: one.snapshot_at,
+            standing: one.standing,
+            tried_at: one.verifications.iter().filter(in_vain).map(|tried| tried.started_at).max(),
+            read_bytes: one.read_bytes,
+            estimated_seconds: estimate(&history, level, one.read_bytes),
+            in_time: true,
+        })
+        .collect();
+    points.sort_by(|one, other| {
+        (one.tried_at, one.snapshot_at, &one.point).cmp(&(other.tried_at, other.snapshot_at, &other.point))
+    });
+    let mut left = max_runtime.map(|time| time.as_secs_f64());
+    for one in &mut points {
+        let Some(left) = &mut left else { break };
+        let needed = one.estimated_seconds.unwrap_or(0.0);
+        one.in_time = *left > 0.0 && needed <= *left;
+        if one.in_time {
+            *left -= needed;
+        }
+    }
+    let disproved = candidates.iter().filter(|one| lacks(one.standing, level).is_none());
+    UnprovenPlan {
+        database: database.clone(),
+        level,
+        max_runtime_seconds: max_runtime.map(|time| time.as_secs()),
+        points,
+        disproved: disproved.map(|one| one.point.clone()).collect(),
+        unreadable: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::took;
+    use super::*;
+
+    fn candidate(hour: u32, verifications: &[(Level, Verdict, u32)]) -> Candidate {
+        let point: PointId = format!("20261121T{hour:02}0000Z-k3f9").parse().unwrap();
+        let verifications: Vec<Verification> = verifications
+            .iter()
+            .map(|(level, verdict, minute)| Verification {
+                point: point.clone(),
+                manifest_sha256: "aa".into(),
+                started_at: format!("2026-11-22T03:{minute:02}:00Z").parse().unwrap(),
+                ..took(*level, *verdict, 60_000, 1_000)
+            })
+            .collect();
+        Candidate {
+            standing: holdpoint_core::verification::standing(&verifications, "aa"),
+            snapshot_at: format!("2026-11-21T{hour:02}:00:00Z").parse().unwrap(),
+            point,
+            read_bytes: 1_000,
+            verifications,
+        }
+    }
+
+    fn hours(plan: &UnprovenPlan) -> Vec<u32> {
+        use chrono::Timelike as _;
+        plan.points.iter().map(|one| one.snapshot_at.hour()).collect()
+    }
+
+    fn chosen(candidates: &[Candidate], level: Level, seconds: Option<u64>) -> UnprovenPlan {
+        choose(&"shop".parse().unwrap(), candidates, level, seconds.map(Duration::from_secs))
+    }
+
+    #[test]
+    fn the_oldest_without_the_wanted_proof_comes_first() {
+        use Verdict::{CouldNotRun, Disproved, Proved};
+        let all = [
+            candidate(5, &[]),
+            candidate(1, &[(Level::Full, Proved, 1)]),
+            candidate(3, &[(Level::Stored, Proved, 1)]),
+            candidate(4, &[(Level::Full, Proved, 1), (Level::Stored, Disproved, 2)]),
+            candidate(2, &[(Level::Stored, CouldNotRun, 1)]),
+        ];
+        let full = chosen(&all, Level::Full, None);
+        assert_eq!(hours(&full), [2, 3, 5], "an attempt at another level says nothing of this one");
+        assert_eq!(full.disproved, [all[3].point.clone()], "a disproof is known");
+        assert_eq!(hours(&chosen(&all, Level::Stored, None)), [5, 2]);
+        assert_eq!(hours(&chosen(&[], Level::Stored, None)), [0; 0]);
+    }
+
+    #[test]
+    fn one_that_can_never_run_keeps_no_other_from_its_proof() {
+        let vain = |hour, minute| candidate(hour, &[(Level::Full, Verdict::CouldNotRun, minute)]);
+        let all = [vain(1, 30), vain(2, 10), candidate(3, &[]), candidate(4, &[])];
+        assert_eq!(hours(&chosen(&all, Level::Full, None)), [3, 4, 2, 1], "the longest untried of them first");
+    }
+
+    #[test]
+    fn what_would_end_too_late_is_not_begun() {
+        // A minute each, by the one that is proven.
+        let mut all: Vec<Candidate> = (2..6).map(|hour| candidate(hour, &[])).collect();
+        let fits = |all: &[Candidate], seconds| -> Vec<bool> {
+            chosen(all, Level::Full, seconds).points.iter().map(|one| one.in_time).collect()
+        };
+        assert_eq!(fits(&all, Some(1)), [true; 4], "nothing is known: it is tried");
+        assert_eq!(fits(&all, Some(0)), [false; 4]);
+        all.push(candidate(1, &[(Level::Full, Verdict::Proved, 1)]));
+        assert_eq!(fits(&all, None), [true; 4]);
+        assert_eq!(fits(&all, Some(150)), [true, true, false, false]);
+        // One that is too large does not stand in the way of smaller ones.
+        all[0].read_bytes = 1_000_000;
+        assert_eq!(fits(&all, Some(150)), [false, true, true, false]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Verifying the restore points that lack a proof, one after the other.
+
+use holdpoint_core::PointId;
+use holdpoint_core::verification::Verification;
+use holdpoint_repository::Error as Repository;
+use tokio::time::Instant;
+
+use super::VerifyReport;
+use super::plan::estimate;
+use super::run::verify;
+use super::unproven::{
+    FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenReport, lacks, survey_unproven,
+};
+use crate::catalogue::show;
+use crate::error::chain;
+use crate::{Context, Error, ErrorKind};
+
+/// Verifies every restore point that lacks the proof of the wanted level, in the order of
+/// [`plan_unproven`](super::plan_unproven), until none is left or the time is over.
+///
+/// Each verdict is recorded as [`verify`](super::verify) does. One that is disproved or cannot run stops none of the
+/// others. Two of these at once do not harm each other: what another one concluded meanwhile is left, and where both
+/// verify the same restore point both records say the same.
+///
+/// # Errors
+/// [`Error::Interrupted`] when cancelled: what was concluded by then is recorded. What cannot be listed.
+pub async fn verify_unproven(context: &Context, options: &UnprovenOptions) -> Result<UnprovenReport, Error> {
+    let began = Instant::now();
+    let until = options.max_runtime.and_then(|time| began.checked_add(time));
+    let (plan, mut history) = survey_unproven(context, options).await?;
+    let mut report = UnprovenReport { plan, verified: Vec::new(), left: Vec::new(), failed: Vec::new(), took_ms: 0 };
+    let mut store_failed = false;
+    for (number, one) in report.plan.points.clone().iter().enumerate() {
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let estimated_seconds = estimate(&history, options.verify.level, one.read_bytes);
+        let left = |reason| Left { point: one.point.clone(), reason, estimated_seconds };
+        if store_failed {
+            report.left.push(left(LeftReason::NotTried));
+            continue;
+        }
+        if !in_time(until, estimated_seconds) {
+            report.left.push(left(LeftReason::NoTime));
+            continue;
+        }
+        let outcome = next(context, options, one, (number, until)).await;
+        let said = match &outcome {
+            Ok(Outcome::Made(made)) => made.verification.verdict.to_string(),
+            Ok(Outcome::Left(reason)) => reason.words().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        context.progress.note(&format!("{} of {}: {}: {said}", number + 1, report.plan.points.len(), one.point));
+        match outcome {
+            Ok(Outcome::Made(made)) => {
+                history.push(measured(&made));
+                report.verified.push(*made);
+            }
+            Ok(Outcome::Left(reason)) => report.left.push(left(reason)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                store_failed = store_is_away(&error);
+                report.failed.push(failed(&one.point, &error));
+            }
+        }
+    }
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+impl LeftReason {
+    /// The reason in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NoTime => "would not end in time",
+            Self::TimeOver => "ended when the time was over; nothing of it remains",
+            Self::Concluded => "was proven or disproved by somebody else meanwhile",
+            Self::Withdrawn => "was withdrawn meanwhile",
+            Self::NotTried => "not tried, since the repository failed",
+        }
+    }
+}
+
+enum Outcome {
+    Made(Box<VerifyReport>),
+    Left(LeftReason),
+}
+
+/// Whether something that takes so long, where that is known, ends in time.
+fn in_time(until: Option<Instant>, seconds: Option<f64>) -> bool {
+    let Some(until) = until else { return true };
+    let left = until.saturating_duration_since(Instant::now()).as_secs_f64();
+    left > 0.0 && seconds.is_none_or(|needed| needed <= left)
+}
+
+/// Verifies one, unless somebody else concluded it meanwhile.
+async fn next(
+    context: &Context,
+    options: &UnprovenOptions,
+    one: &Unproven,
+    (number, until): (usize, Option<Instant>),
+) -> Result<Outcome, Error> {
+    match show(context, &one.point).await {
+        Ok(shown) if lacks(shown.standing, options.verify.level) == Some(true) => {}
+        Ok(_) => return Ok(Outcome::Left(LeftReason::Concluded)),
+        Err(Error::NoSuchPoint { .. }) => return Ok(Outcome::Left(LeftReason::Withdrawn)),
+        Err(error) => return Err(error),
+    }
+    // Ended by the time as by a person: everything that was started is undone, and this one alone ends.
+    let limit = context.cancel.child_token();
+    let seed = context.seed.wrapping_add(number as u64);
+    let own = Context { cancel: limit.clone(), seed, ..context.clone() };
+    let mut work = Box::pin(verify(&own, &one.point, &options.verify));
+    let over = async {
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = &mut work => outcome,
+        () = over => {
+            limit.cancel();
+            work.await
+        }
+    };
+    match outcome {
+        Ok(made) => Ok(Outcome::Made(Box::new(made))),
+        Err(Error::Interrupted) if limit.is_cancelled() && !context.cancel.is_cancelled() => {
+            Ok(Outcome::Left(LeftReason::TimeOver))
+        }
+        Err(Error::NoSuchPoint { .. }) => Ok(Outcome::Left(LeftReason::Withdrawn)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is kept to estimate the next: without what a record holds besides.
+fn measured(made: &VerifyReport) -> Verification {
+    Verification { normal: Vec::new(), differences: Vec::new(), ..made.verification.clone() }
+}
+
+/// Whether the store itself failed, and not one record in it: then the others would fail, too.
+fn store_is_away(error: &Error) -> bool {
+    let of_one = |error: &Repository| {
+        matches!(
+            error,
+            Repository::InvalidRecord { .. }
+                | Repository::NewerFormat { .. }
+                | Repository::TooLarge { .. }
+                | Repository::NotFound { .. }
+                | Repository::Corrupt { .. }
+        )
+    };
+    match error {
+        Error::Repository(error) | Error::Engine(holdpoint_engine::Error::Repository(error)) => !of_one(error),
+        _ => false,
+    }
+}
+
+fn failed(point: &PointId, error: &Error) -> FailedPoint {
+    FailedPoint { point: point.clone(), kind: error.kind(), message: chain(error), hint: error.hint() }
+}
