@@ -39,6 +39,10 @@ pub enum Phase {
     Analyzing,
     /// The verdict is known; its record is about to be written.
     RecordingVerification,
+    /// The copy is ready; the command is about to run on it.
+    Rehearsing,
+    /// The command ended on the copy; what would undo it is about to run there.
+    RehearsingRollback,
     /// The guarded command is about to run.
     RunningCommand,
     /// The database to restore into is about to be created beside the one whose place it will take.
@@ -67,7 +71,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -84,6 +88,8 @@ impl Phase {
         Self::ComparingObjects,
         Self::Analyzing,
         Self::RecordingVerification,
+        Self::Rehearsing,
+        Self::RehearsingRollback,
         Self::RunningCommand,
         Self::CreatingDatabase,
         Self::Fencing,
@@ -117,6 +123,8 @@ impl Phase {
             Self::Comparing => "comparing",
             Self::ComparingObjects => "comparing-objects",
             Self::RecordingVerification => "recording-verification",
+            Self::Rehearsing => "rehearsing",
+            Self::RehearsingRollback => "rehearsing-rollback",
             Self::RunningCommand => "running-command",
             Self::CreatingDatabase => "creating-database",
             Self::Fencing => "fencing",

@@ -23,6 +23,9 @@ pub enum Error {
     /// The project's migration tool could not be found out, or its tracking table not be read.
     #[error(transparent)]
     Tools(#[from] crate::tools::Error),
+    /// Nothing was rehearsed, or what was rehearsed cannot be told.
+    #[error(transparent)]
+    Rehearse(Box<crate::rehearse::RehearseError>),
     /// Options contradict each other or the situation.
     #[error("{0}")]
     Usage(String),
@@ -82,6 +85,12 @@ impl From<holdpoint_operations::Error> for Error {
     }
 }
 
+impl From<crate::rehearse::RehearseError> for Error {
+    fn from(error: crate::rehearse::RehearseError) -> Self {
+        Self::Rehearse(Box::new(error))
+    }
+}
+
 fn first(differences: &[Difference]) -> String {
     let line = differences.first().map(Difference::line).unwrap_or_default();
     match differences.len() {
@@ -98,6 +107,7 @@ impl Error {
             Self::Postgres(_) => ErrorKind::Postgres,
             Self::Repository(_) => ErrorKind::Repository,
             Self::Tools(error) => error.kind(),
+            Self::Rehearse(error) => error.kind(),
             Self::Usage(_) | Self::CommandNotFound { .. } => ErrorKind::Usage,
             Self::Disproved { .. } => ErrorKind::Disproved,
             Self::CouldNotProve { .. } => ErrorKind::CouldNotRun,
@@ -128,6 +138,7 @@ impl Error {
             Self::Postgres(error) => hint::of_postgres(error),
             Self::Repository(error) => hint::of_repository(error),
             Self::Tools(error) => error.hint(),
+            Self::Rehearse(error) => error.hint(),
             Self::Usage(_) | Self::Interrupted => None,
         }
     }

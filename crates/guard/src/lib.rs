@@ -9,6 +9,7 @@ mod error;
 mod ledger_writer;
 pub mod plan;
 mod prepare;
+pub mod rehearse;
 pub mod run;
 mod sessions;
 mod start;

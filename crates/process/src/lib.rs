@@ -6,6 +6,7 @@
 pub mod keeper;
 
 mod error;
+mod forwarder;
 mod group;
 mod program;
 mod running;
@@ -13,6 +14,7 @@ mod tail;
 mod terminal;
 
 pub use error::Error;
+pub use forwarder::{Destination, Forwarder};
 pub use program::{Program, RunAs, Stderr, Stdin, Stdout, Survivors};
 pub use running::{Ended, Running, Status};
 pub use tail::TAIL_BYTES;

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::running::{Ended, Running};
+use crate::running::{Drained, Ended, Running};
 
 /// The user and group a program runs as; only root can choose another than its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,8 @@ pub enum Stderr {
     /// Drained from the first moment; the last lines are in [`Ended::stderr_tail`], each is traced at debug level.
     #[default]
     Tail,
+    /// A pipe, see [`Running::take_stderr`]; nothing of it is kept or traced.
+    Piped,
     /// Ours.
     Inherit,
 }
@@ -257,14 +259,15 @@ impl Program {
             Stdout::Inherit => Stdio::inherit(),
         });
         command.stderr(match self.stderr {
-            Stderr::Tail => Stdio::piped(),
+            Stderr::Tail | Stderr::Piped => Stdio::piped(),
             Stderr::Inherit => Stdio::inherit(),
         });
         let child = command.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::NotFound { program: name.clone() },
             _ => Error::NotStarted { program: name.clone(), source },
         })?;
-        Running::watch(name, child, self.stdout == Stdout::Tail, self.foreground, self.survivors, self.outlives_handle)
+        let drained = Drained { stdout: self.stdout == Stdout::Tail, stderr: self.stderr == Stderr::Tail };
+        Running::watch(name, child, drained, self.foreground, self.survivors, self.outlives_handle)
     }
 
     /// Runs the program to its end and returns all it printed, at most `limit_bytes`, within `limit`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde::Serialize;
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,13 @@ impl Ended {
     }
 }
 
+/// Which streams are read by us, for their tails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drained {
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
 /// A running program and its process group. Dropping it kills the whole group.
 #[derive(Debug)]
 pub struct Running {
@@ -105,7 +112,7 @@ impl Running {
     pub(crate) fn watch(
         name: String,
         mut child: Child,
-        drain_stdout: bool,
+        drained: Drained,
         foreground: bool,
         survivors: Survivors,
         outlives_handle: bool,
@@ -115,10 +122,14 @@ impl Running {
         };
         let (stderr, stdout) = (Tail::default(), Tail::default());
         let mut drains = JoinSet::new();
-        if let Some(stream) = child.stderr.take() {
+        if drained.stderr
+            && let Some(stream) = child.stderr.take()
+        {
             drains.spawn(stderr.clone().drain(name.clone(), "stderr", stream));
         }
-        if drain_stdout && let Some(stream) = child.stdout.take() {
+        if drained.stdout
+            && let Some(stream) = child.stdout.take()
+        {
             drains.spawn(stdout.clone().drain(name.clone(), "stdout", stream));
         }
         let foreground = if foreground { Foreground::lend(group) } else { None };
@@ -159,6 +170,11 @@ impl Running {
     /// Takes the reading end of its stdout, once; there is one when it was started with a piped stdout.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// Takes the reading end of its stderr, once; there is one when it was started with a piped stderr.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     /// Returns the last stderr lines up to now.

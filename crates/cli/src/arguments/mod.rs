@@ -9,6 +9,7 @@ mod leftovers;
 mod limits;
 mod plan;
 mod recover_table;
+mod rehearse;
 mod restore;
 mod verify;
 
@@ -28,6 +29,7 @@ pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
 pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
 pub(crate) use recover_table::RecoverTableArguments;
+pub(crate) use rehearse::RehearseArguments;
 pub(crate) use restore::RestoreArguments;
 pub(crate) use verify::VerifyArguments;
 
@@ -133,6 +135,8 @@ pub(crate) enum Verb {
     Leftovers(LeftoversArguments),
     /// Tell what the pending migrations will do: locks, rewrites, tables at risk, and what is asked for them.
     Plan(PlanArguments),
+    /// Run a migration command on a verified copy, and tell what it does there and what undoing it leaves.
+    Rehearse(Box<RehearseArguments>),
     /// Run a migration command once its way back is proven.
     Guard(GuardArguments),
     /// Show where the database stands, on one screen.

@@ -16,7 +16,7 @@ const DUE: &[&str] =
     &["prune", "pin", "unpin", "check", "cron", "rds", "prepare", "undo", "runs", "settle", "watch", "backfill"];
 
 const ALL: &str = "init doctor backup list show verify restore recover-table compare prune pin unpin check cron adopt \
-                   leftovers rds plan prepare guard undo runs settle status watch backfill demo completions";
+                   leftovers rds plan rehearse prepare guard undo runs settle status watch backfill demo completions";
 
 #[test]
 fn the_verbs_are_the_designs() {

@@ -13,11 +13,13 @@ mod init;
 mod leftovers;
 mod plan;
 mod recover_table;
+mod rehearse;
 mod restore;
 mod status;
 mod swap;
 mod verify;
 
+pub(crate) use rehearse::RehearseReport;
 pub(crate) use swap::Preview;
 
 use crate::arguments::Verb;
@@ -43,6 +45,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Plan(arguments) => plan::run(invocation, arguments).await,
+        Verb::Rehearse(arguments) => rehearse::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,
         Verb::Status => status::run(invocation).await,
         Verb::Demo => demo::run(invocation).await,

@@ -49,7 +49,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &PlanArguments) -> R
     Ok(if report.verdict >= arguments.fail_on.verdict() { exit_code::FINDINGS } else { exit_code::DONE })
 }
 
-fn failed(error: holdpoint_guard::tools::Error) -> Failure {
+pub(super) fn failed(error: holdpoint_guard::tools::Error) -> Failure {
     holdpoint_guard::Error::from(error).into()
 }
 
@@ -73,7 +73,7 @@ fn exported(path: &Path) -> Result<Facts, Failure> {
 }
 
 /// Asks the database as the role that migrates: its search path decides what names mean.
-async fn asked(invocation: &Invocation, project: &Project) -> Result<Facts, Failure> {
+pub(super) async fn asked(invocation: &Invocation, project: &Project) -> Result<Facts, Failure> {
     let chosen = connection(invocation)?;
     for warning in chosen.settings.warnings() {
         tracing::warn!("{}: {warning}", chosen.from);
@@ -91,7 +91,7 @@ async fn asked(invocation: &Invocation, project: &Project) -> Result<Facts, Fail
 }
 
 /// The URL of migrations, or past a transaction pooler, which keeps no session, the direct one.
-fn connection(invocation: &Invocation) -> Result<ChosenConnection, Failure> {
+pub(super) fn connection(invocation: &Invocation) -> Result<ChosenConnection, Failure> {
     let migrates = invocation.settings.connection(Purpose::Migrate).map_err(|failure| match failure {
         Failure::Usage { message, hint } => {
             Failure::usage(message, format!("{hint}; without a database: --offline FILE, or --without-database"))

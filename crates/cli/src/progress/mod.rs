@@ -75,6 +75,8 @@ fn title(phase: Phase) -> &'static str {
         Phase::Comparing => "comparing rows",
         Phase::ComparingObjects => "comparing schema objects",
         Phase::RecordingVerification => "recording the verdict",
+        Phase::Rehearsing => "rehearsing the command on the copy",
+        Phase::RehearsingRollback => "rehearsing what would undo it",
         Phase::RunningCommand => "running the command",
         Phase::CreatingDatabase => "creating a database beside it",
         Phase::Fencing => "closing the database",

@@ -2,7 +2,7 @@
 
 use holdpoint_postgres::ConnectionSettings;
 
-use super::Settings;
+use super::{Purpose, Settings};
 use crate::config::{Environment, Value};
 use crate::failure::Failure;
 
@@ -68,6 +68,17 @@ impl Settings {
             self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok()
         };
         self.targets().into_iter().filter_map(read).collect()
+    }
+
+    /// Every connection to a database that is not said to be replaceable, however it is configured; for each purpose
+    /// also the one that the environment gives.
+    pub(crate) fn every_connection(&self) -> Vec<ConnectionSettings> {
+        let chosen = [Purpose::Backup, Purpose::Migrate].map(|purpose| self.connection(purpose).ok());
+        let chosen = chosen.into_iter().flatten().map(|chosen| chosen.settings);
+        let listed = self.targets().into_iter().filter(|(.., replaceable)| !replaceable).filter_map(
+            |(_, value, what, _)| self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok(),
+        );
+        chosen.chain(listed).collect()
     }
 
     fn targets(&self) -> Vec<(&str, &Value, String, bool)> {

@@ -19,7 +19,7 @@ pub enum Tracking {
 
 impl Tracking {
     /// The table's rows, none where it is absent.
-    pub(super) fn table(&self) -> Option<&TrackingTable> {
+    pub(crate) fn table(&self) -> Option<&TrackingTable> {
         match self {
             Self::Absent { .. } => None,
             Self::Present(table) => Some(table),

@@ -2,6 +2,7 @@
 
 mod feasible;
 mod full;
+mod kept;
 mod lesser;
 mod plan;
 mod run;
@@ -17,10 +18,11 @@ use holdpoint_postgres::scratch::ScratchOptions;
 use serde::Serialize;
 
 pub use feasible::feasible;
+pub use kept::{KeptCopy, KeptVerification};
 pub use lesser::RestoreAs;
 pub(crate) use lesser::refused;
 pub use plan::plan;
-pub use run::verify;
+pub use run::{verify, verify_and_keep};
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
 pub use unproven::{
     FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenPlan, UnprovenReport, plan_unproven,

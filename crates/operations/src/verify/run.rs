@@ -13,6 +13,7 @@ use holdpoint_repository::StoredManifest;
 use super::full::{self, Findings, Programs};
 use super::plan::plan_for;
 use super::scratch::{Scratch, could_not_run};
+use super::kept::{KeptCopy, KeptVerification};
 use super::{VerifyOptions, VerifyPlan, VerifyReport};
 use crate::error::chain;
 use crate::expected::{Expected, manifest};
@@ -26,13 +27,38 @@ const KEPT: usize = 1000;
 /// Returns a report for all three verdicts; an error only when nothing could be recorded, such as a repository that
 /// fails, or an interruption. The scratch server and everything on it are gone when this returns.
 pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions) -> Result<VerifyReport, Error> {
+    Ok(recorded(context, point, options, Afterwards::Remove).await?.report)
+}
+
+/// Verifies like [`verify()`], and hands the copy over where level *full* proved it.
+///
+/// Whoever gets a copy ends it with [`KeptCopy::close`]; whatever else happens, such as an interruption, everything is
+/// gone as after [`verify()`].
+///
+/// # Errors
+/// As [`verify()`].
+pub async fn verify_and_keep(
+    context: &Context,
+    point: &PointId,
+    options: &VerifyOptions,
+) -> Result<KeptVerification, Error> {
+    recorded(context, point, options, Afterwards::Keep).await
+}
+
+async fn recorded(
+    context: &Context,
+    point: &PointId,
+    options: &VerifyOptions,
+    afterwards: Afterwards,
+) -> Result<KeptVerification, Error> {
     let began = Instant::now();
     let started_at = (context.clock)();
     let stored = manifest(context, point).await?;
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;
     // Boxed, as it is large: whoever awaits it may have little stack.
-    let outcome = Box::pin(attempt(context, stored, options, &plan)).await;
+    let (outcome, scratch) = Box::pin(attempt(context, stored, options, &plan, afterwards)).await;
+    let copy = scratch.map(|scratch| KeptCopy::new(scratch, point.clone(), plan.scratch.clone()));
     let mut verification = Verification {
         format: FORMAT,
         point: point.clone(),
@@ -60,8 +86,21 @@ pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions)
     judge(&mut verification, outcome, partial)?;
     verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.progress.phase(Phase::RecordingVerification, None);
-    context.repository.record_verification(&context.database, &verification).await?;
-    Ok(VerifyReport { plan, verification })
+    let written = context.repository.record_verification(&context.database, &verification).await;
+    match (written, copy) {
+        (Ok(_), copy) => Ok(KeptVerification { report: VerifyReport { plan, verification }, copy }),
+        (Err(error), None) => Err(error.into()),
+        (Err(error), Some(copy)) => Err(copy.closed_after(error.into()).await),
+    }
+}
+
+/// What becomes of a copy that was proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    /// It is removed.
+    Remove,
+    /// It is handed over.
+    Keep,
 }
 
 async fn attempt(
@@ -69,7 +108,28 @@ async fn attempt(
     stored: StoredManifest,
     options: &VerifyOptions,
     plan: &VerifyPlan,
-) -> Result<Findings, Error> {
+    afterwards: Afterwards,
+) -> (Result<Findings, Error>, Option<Scratch>) {
+    match restored(context, stored, options, plan).await {
+        Err(error) => (Err(error), None),
+        Ok((found, scratch)) => {
+            let whole = options.level == Level::Full && options.restore_as.is_none();
+            let proved = found.as_ref().is_ok_and(|found| found.differences.is_empty());
+            if afterwards == Afterwards::Keep && whole && proved {
+                return (found, Some(scratch));
+            }
+            (removed(scratch, found, options).await, None)
+        }
+    }
+}
+
+/// Restores and compares; the scratch server runs on, whatever was found.
+async fn restored(
+    context: &Context,
+    stored: StoredManifest,
+    options: &VerifyOptions,
+    plan: &VerifyPlan,
+) -> Result<(Result<Findings, Error>, Scratch), Error> {
     // A damaged index or a missing object is a finding like any other.
     let expected = &Expected::of(context, stored).await?;
     expected.check_globals(context).await?;
@@ -84,11 +144,20 @@ async fn attempt(
     let programs = Programs::find(context, options, expected).await?;
     context.progress.phase(Phase::StartingScratch, None);
     let mut scratch = Scratch::start(context, expected, options).await?;
-    let local = matches!(options.scratch, ScratchOptions::Local(_));
     let found = tokio::select! {
         found = full::compare(context, expected, options, &programs, &mut scratch) => found,
         () = context.cancel.cancelled() => Err(Error::Interrupted),
     };
+    Ok((found, scratch))
+}
+
+/// Removes the scratch server and everything on it.
+async fn removed(
+    scratch: Scratch,
+    found: Result<Findings, Error>,
+    options: &VerifyOptions,
+) -> Result<Findings, Error> {
+    let local = matches!(options.scratch, ScratchOptions::Local(_));
     match (scratch.stop().await, found) {
         (Ok(()), found) => found,
         // The keeper of a local server removes it in any case; what it says then is no failure of the verification.

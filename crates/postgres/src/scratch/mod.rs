@@ -17,5 +17,5 @@ pub use command::CommandOptions;
 pub use database::DatabaseLocale;
 pub use extensions::{AvailableExtension, ExtensionGap, GapReason, available as available_extensions, extension_gaps};
 pub use local::{LOCAL_WAL_BYTES, LocalOptions};
-pub use place::available_bytes;
+pub use place::{available_bytes, random_hex};
 pub use server::{GivenOptions, ScratchOptions, ScratchServer};

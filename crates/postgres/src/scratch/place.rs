@@ -67,8 +67,11 @@ pub(super) fn outside_socket_directory(directory: &Path, id: &str) -> Option<Pat
     (!fits).then(|| Path::new("/tmp").join(format!("{SOCKET_PREFIX}{id}")))
 }
 
-/// Makes `bytes` random bytes, in hexadecimal.
-pub(super) fn random_hex(bytes: usize) -> Result<String, Error> {
+/// Makes `bytes` random bytes, in hexadecimal: a password that nobody guesses.
+///
+/// # Errors
+/// [`Error::ScratchPlace`] where the system gives none.
+pub fn random_hex(bytes: usize) -> Result<String, Error> {
     let source = Path::new("/dev/urandom");
     let mut random = vec![0_u8; bytes];
     let read = File::open(source).and_then(|mut file| file.read_exact(&mut random));
