@@ -12,6 +12,7 @@ mod phases;
 mod plan;
 mod plan_runbooks;
 mod recover_table;
+mod rehearse;
 mod scene;
 mod swap;
 mod verify_unproven;

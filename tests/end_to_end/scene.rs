@@ -70,6 +70,18 @@ impl Scene {
         assert_eq!(self.place.unfinished_uploads(), [""; 0]);
     }
 
+    /// Demands that the database is as it was, and that the repository has nothing new but proofs.
+    #[track_caller]
+    pub(crate) fn assert_untouched_but_proof(&self, before: &Before) {
+        holdpoint_tests::assert_same("the database changed", &before.database, &contents(self.cluster, &self.database));
+        let new = |key: &&String| !before.tree.objects.contains_key(*key);
+        let tree = self.place.tree();
+        let others: Vec<&String> =
+            tree.objects.keys().filter(new).filter(|key| !key.contains("/verifications/")).collect();
+        assert!(others.is_empty(), "{others:?}");
+        assert_eq!(std::fs::read_dir(self.place.scratch()).unwrap().count(), 0, "a scratch server was left");
+    }
+
     /// Makes an empty database beside the source, and returns its name.
     pub(crate) fn empty_database(&self) -> String {
         let name = name("empty");

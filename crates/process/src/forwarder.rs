@@ -38,12 +38,6 @@ impl Forwarder {
         Ok(Self::on(listener, port, destination))
     }
 
-    /// Listens on a given port.
-    pub(crate) async fn open_at(port: u16, destination: Destination) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        Ok(Self::on(listener, port, destination))
-    }
-
     fn on(listener: TcpListener, port: u16, destination: Destination) -> Self {
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, destination));

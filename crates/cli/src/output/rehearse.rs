@@ -91,7 +91,11 @@ fn sampling(one: &Rehearsal) -> String {
 
 /// A time of which milliseconds are too coarse.
 fn short(us: u64) -> String {
-    if us >= 1_000_000 { milliseconds(us / 1000) } else { format!("{:.1} ms", Duration::from_micros(us).as_secs_f64() * 1e3) }
+    if us >= 1_000_000 {
+        milliseconds(us / 1000)
+    } else {
+        format!("{:.1} ms", Duration::from_micros(us).as_secs_f64() * 1e3)
+    }
 }
 
 fn tables(list: &[TableEffect]) -> String {

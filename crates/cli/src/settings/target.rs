@@ -75,9 +75,11 @@ impl Settings {
     pub(crate) fn every_connection(&self) -> Vec<ConnectionSettings> {
         let chosen = [Purpose::Backup, Purpose::Migrate].map(|purpose| self.connection(purpose).ok());
         let chosen = chosen.into_iter().flatten().map(|chosen| chosen.settings);
-        let listed = self.targets().into_iter().filter(|(.., replaceable)| !replaceable).filter_map(
-            |(_, value, what, _)| self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok(),
-        );
+        let listed = self
+            .targets()
+            .into_iter()
+            .filter(|(.., replaceable)| !replaceable)
+            .filter_map(|(_, value, what, _)| self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok());
         chosen.chain(listed).collect()
     }
 

@@ -54,6 +54,7 @@ pub(super) enum Stop {
     /// A person asked for it.
     Interrupted,
     /// It reached for production.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the watch on production comes next"))]
     Escaped(String),
     /// The scratch server is gone.
     ScratchEnded(String),

@@ -168,8 +168,7 @@ mod tests {
 
     async fn rewritten_of(given: &[(&str, &str)]) -> (BTreeMap<String, String>, Vec<String>) {
         let url = "postgres://app:hunter2@db.example.invalid:6543/shop";
-        let production =
-            Production::of(&[ConnectionSettings::resolve(url, &Environment::default()).unwrap()]).await;
+        let production = Production::of(&[ConnectionSettings::resolve(url, &Environment::default()).unwrap()]).await;
         let door = Door { port: 7, user: "app".into(), password: Secret::new("new"), database: "copy".into() };
         let given: Vec<_> = given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let also = [("DATABASE_URL".to_owned(), door.url()), ("OTHER_URL".to_owned(), door.url())];
@@ -202,8 +201,7 @@ mod tests {
         assert_eq!(all["OTHER_URL"], "postgresql://app:new@127.0.0.1:7/copy?sslmode=disable");
         assert_eq!(all["ANALYTICS_URL"], "postgres://a@warehouse.example.com/x");
         let parts = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "SMTP_PORT", "CONFIG", "PATH"];
-        let want =
-            ["127.0.0.1", "7", "copy", "app", "new", "6543", "{\"url\":\"127.0.0.1:7\"}", "/usr/bin"];
+        let want = ["127.0.0.1", "7", "copy", "app", "new", "6543", "{\"url\":\"127.0.0.1:7\"}", "/usr/bin"];
         assert_eq!(parts.map(|name| all[name].as_str()), want);
         assert_eq!((all["PGHOST"].as_str(), all["PGPASSFILE"].as_str()), ("127.0.0.1", "/dev/null"));
         assert_eq!(all["PGOPTIONS"], "-c search_path=x -c lock_timeout=5s");

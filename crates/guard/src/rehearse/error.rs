@@ -99,9 +99,7 @@ impl RehearseError {
             Self::ScratchEnded { .. } => Some("look for disk and memory on this machine, then run it again".to_owned()),
             Self::NotApart { .. } => Some("run it in this network, which is said: --shared-network".to_owned()),
             Self::Io { .. } => None,
-            Self::Process(_) => {
-                Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned())
-            }
+            Self::Process(_) => Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned()),
         }
     }
 }

@@ -121,10 +121,8 @@ impl Sampled {
         while !stop.is_cancelled() {
             let now = Instant::now();
             let rows = session.client().query(&statement, &[&SESSIONS.name()]).await;
-            let rows = rows.map_err(|source| holdpoint_postgres::Error::Query {
-                what: "sampling locks".to_owned(),
-                source,
-            })?;
+            let rows =
+                rows.map_err(|source| holdpoint_postgres::Error::Query { what: "sampling locks".to_owned(), source })?;
             sampled.add(now, &rows);
             tokio::select! {
                 () = sleep(EVERY) => {}

@@ -201,14 +201,16 @@ mod tests {
         ] {
             assert!(names(&one, text), "{text}");
         }
-        for text in ["postgres://x@localhost:6543/shop", "postgres://app@sub.db.example.com/shop", "dbname=shop host=x"] {
+        for text in ["postgres://x@localhost:6543/shop", "postgres://app@sub.db.example.com/shop", "dbname=shop host=x"]
+        {
             assert!(!names(&one, text), "{text}");
         }
         assert_eq!(one.named_in("x=db.example.invalid;").as_deref(), Some("the host db.example.invalid"));
         assert_eq!(one.named_in("see db.example.invalid.").as_deref(), Some("the host db.example.invalid"));
         assert_eq!(one.named_in("const p = 'hunter2'").as_deref(), Some("the password"));
         assert_eq!(one.named_in("my-db.example.invalid and db.example.invalid.org"), None);
-        let replaced = one.replaced_in("{\"host\":\"db.example.invalid:6543\",\"p\":\"hunter2\"}", 7, &"new".to_owned().into());
+        let replaced =
+            one.replaced_in("{\"host\":\"db.example.invalid:6543\",\"p\":\"hunter2\"}", 7, &"new".to_owned().into());
         assert_eq!(replaced, "{\"host\":\"127.0.0.1:7\",\"p\":\"new\"}");
     }
 
@@ -219,7 +221,7 @@ mod tests {
         assert!(!names(&one, "postgres://x@127.0.0.1:6544/shop"));
         assert_eq!(one.named_in("http://localhost:8080 and localhost"), None);
         assert!(one.named_in("localhost:6543").is_some());
-        let socket = production("postgresql:///shop?host=/var/run/postgresql").await;
+        let socket = production("postgresql://app@/shop?host=/var/run/postgresql").await;
         assert!(names(&socket, "host=/var/run/postgresql dbname=x"));
         assert!(!names(&socket, "host=/var/run/postgresql port=5433 dbname=x"));
         assert!(socket.named_in("connect('/var/run/postgresql')").is_some());

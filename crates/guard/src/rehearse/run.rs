@@ -101,16 +101,17 @@ impl<'a> Work<'a> {
         pending: &'a [Migration],
         options: &'a RehearseOptions,
     ) -> Result<Rehearsal, Error> {
-        let production =
-            Production::of(&[&[options.production.clone(), source.settings.clone()], &options.also_production[..]].concat())
-                .await;
+        let production = Production::of(
+            &[&[options.production.clone(), source.settings.clone()], &options.also_production[..]].concat(),
+        )
+        .await;
         let own = Session::connect(&options.production, &SESSIONS.purpose()).await?;
         let role = MigratingRole::read(&own).await;
         own.close().await;
         let access = Access::prepare(copy, &role?, options.production.database()).await?;
         let forwarder = Forwarder::open(access.destination.clone()).await;
-        let forwarder = forwarder
-            .map_err(|source| RehearseError::Io { what: "opening a door to the copy".to_owned(), source })?;
+        let forwarder =
+            forwarder.map_err(|source| RehearseError::Io { what: "opening a door to the copy".to_owned(), source })?;
         let work = Self {
             context,
             project,

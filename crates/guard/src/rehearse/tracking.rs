@@ -9,10 +9,7 @@ use crate::plan::Project;
 use crate::tools::{Migration, Pending, Tool, Tracking, read_tracking};
 
 /// Reads the tracking table; `None` where the project has none.
-pub(super) async fn read(
-    project: Option<&Project>,
-    settings: &ConnectionSettings,
-) -> Result<Option<Tracking>, Error> {
+pub(super) async fn read(project: Option<&Project>, settings: &ConnectionSettings) -> Result<Option<Tracking>, Error> {
     let Some(project) = project.filter(|project| has_table(project)) else { return Ok(None) };
     let session = Session::connect(settings, &SESSIONS.purpose()).await?;
     let tracking = read_tracking(&project.found, &session).await;

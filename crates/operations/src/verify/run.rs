@@ -11,9 +11,9 @@ use holdpoint_postgres::scratch::ScratchOptions;
 use holdpoint_repository::StoredManifest;
 
 use super::full::{self, Findings, Programs};
+use super::kept::{KeptCopy, KeptVerification};
 use super::plan::plan_for;
 use super::scratch::{Scratch, could_not_run};
-use super::kept::{KeptCopy, KeptVerification};
 use super::{VerifyOptions, VerifyPlan, VerifyReport};
 use crate::error::chain;
 use crate::expected::{Expected, manifest};
@@ -152,11 +152,7 @@ async fn restored(
 }
 
 /// Removes the scratch server and everything on it.
-async fn removed(
-    scratch: Scratch,
-    found: Result<Findings, Error>,
-    options: &VerifyOptions,
-) -> Result<Findings, Error> {
+async fn removed(scratch: Scratch, found: Result<Findings, Error>, options: &VerifyOptions) -> Result<Findings, Error> {
     let local = matches!(options.scratch, ScratchOptions::Local(_));
     match (scratch.stop().await, found) {
         (Ok(()), found) => found,
