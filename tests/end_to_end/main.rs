@@ -11,6 +11,7 @@ mod matrix;
 mod phases;
 mod plan;
 mod plan_runbooks;
+mod prepare;
 mod recover_table;
 mod rehearse;
 mod scene;

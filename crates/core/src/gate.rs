@@ -39,46 +39,6 @@ pub struct Candidate {
     pub labelled: bool,
 }
 
-/// The gate's decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "decision")]
-pub enum Decision {
-    /// The migration may start.
-    Go {
-        /// The restore point that it relies on.
-        point: PointId,
-        /// Why.
-        reasons: Vec<String>,
-    },
-    /// Nothing satisfies the policy: make a restore point and prove it first.
-    MakeRestorePoint {
-        /// Why each candidate does not do.
-        reasons: Vec<String>,
-    },
-}
-
-/// Decides whether one of the candidates lets a migration start at `now` (the source server's clock).
-pub fn decide(policy: &Policy, candidates: &[Candidate], now: DateTime<Utc>) -> Decision {
-    let mut reasons = Vec::new();
-    let mut newest_first: Vec<&Candidate> = candidates.iter().collect();
-    newest_first.sort_by_key(|one| std::cmp::Reverse(one.snapshot_at));
-    for one in newest_first {
-        match refuse(policy, one, now) {
-            None => {
-                let age = (now - one.snapshot_at).num_seconds();
-                let reason = format!("{} is proven ({}) and {age} s old", one.point, level(one.standing));
-                return Decision::Go { point: one.point.clone(), reasons: vec![reason] };
-            }
-            Some(reason) if reasons.len() < 5 => reasons.push(format!("{}: {reason}", one.point)),
-            Some(_) => {}
-        }
-    }
-    if reasons.is_empty() {
-        reasons.push("there is no restore point yet".to_owned());
-    }
-    Decision::MakeRestorePoint { reasons }
-}
-
 fn level(standing: Standing) -> &'static str {
     match standing {
         Standing::Proven { level, .. } => level.word(),
@@ -127,43 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn goes_with_the_newest_that_satisfies() {
-        let policy = Policy { level: Level::Full, max_age_seconds: 3600 };
-        let list = [
-            candidate("02:10:00", proven(Level::Full)),
-            candidate("02:20:00", proven(Level::Full)),
-            candidate("02:30:00", proven(Level::Stored)),
-            candidate("02:40:00", Standing::Unproven),
-        ];
-        let Decision::Go { point, .. } = decide(&policy, &list, at("03:00:00")) else { panic!() };
-        assert_eq!(point, list[1].point);
-    }
-
-    #[test]
     fn says_why_each_does_not_do() {
         let policy = Policy { level: Level::Full, max_age_seconds: 600 };
-        let mut partial = candidate("02:59:00", proven(Level::Full));
-        partial.complete = false;
-        let mut undo = candidate("02:58:00", proven(Level::Full));
-        undo.labelled = true;
-        let list = [
-            partial,
-            undo,
-            candidate("02:57:00", Standing::Disproved { at: at("02:58:00") }),
-            candidate("01:00:00", proven(Level::Full)),
-            candidate("03:00:01", proven(Level::Full)),
-        ];
-        let Decision::MakeRestorePoint { reasons } = decide(&policy, &list, at("03:00:00")) else { panic!() };
-        let text = reasons.join("\n");
-        for word in ["whole database", "undo", "disproved", "7200 s old", "future"] {
-            assert!(text.contains(word), "{word} in {text}");
+        let good = candidate("02:57:00", proven(Level::Full));
+        let why = |one: &Candidate| refuse(&policy, one, at("03:00:00")).unwrap_or_default();
+        assert_eq!(why(&good), "");
+        for (one, word) in [
+            (Candidate { complete: false, ..good.clone() }, "whole database"),
+            (Candidate { labelled: true, ..good.clone() }, "undo"),
+            (Candidate { standing: Standing::Disproved { at: at("02:58:00") }, ..good.clone() }, "disproved"),
+            (Candidate { standing: Standing::Unproven, ..good.clone() }, "not proven"),
+            (Candidate { standing: proven(Level::Stored), ..good }, "only at level stored"),
+            (candidate("01:00:00", proven(Level::Full)), "7200 s old"),
+            (candidate("03:00:01", proven(Level::Full)), "future"),
+        ] {
+            assert!(why(&one).contains(word), "{word} in {}", why(&one));
         }
-    }
-
-    #[test]
-    fn by_default_every_run_makes_its_own_point() {
-        let list = [candidate("02:59:59", proven(Level::Full))];
-        assert!(matches!(decide(&Policy::default(), &list, at("03:00:00")), Decision::MakeRestorePoint { .. }));
-        assert!(matches!(decide(&Policy::default(), &[], at("03:00:00")), Decision::MakeRestorePoint { .. }));
     }
 }

@@ -5,6 +5,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::risk::RiskClass;
+use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
 
 /// The newest form of a step that this program knows.
@@ -18,6 +20,8 @@ pub enum RunState {
     Started,
     /// A restore point was chosen or made, and proven.
     Proven,
+    /// Everything is prepared: a guarded run may rely on it until the time it names. Its own command never ran.
+    Prepared,
     /// The gate refused; the command never ran.
     Refused,
     /// The command runs. A run whose newest step this is was interrupted, or still runs.
@@ -38,6 +42,7 @@ impl RunState {
         match self {
             Self::Started => "started",
             Self::Proven => "proven",
+            Self::Prepared => "prepared",
             Self::Refused => "refused",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
@@ -82,9 +87,74 @@ pub struct RunStep {
     pub signal: Option<i32>,
     /// Who ran it and where, in words.
     pub operator: Option<String>,
+    /// What was pending; `None` where nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanRecord>,
+    /// Until when, and for what, others may rely on this run's preparation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Prepared>,
+    /// The prepared run that this one relies on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relies_on_run: Option<RunId>,
     /// Reasons, warnings, and what a person said, in order.
     #[serde(default)]
     pub remarks: Vec<String>,
+}
+
+/// What was pending when a run began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// The migration tool, as `--tool` names it.
+    pub tool: String,
+    /// The pending migrations, in the order in which they would run.
+    pub pending: Vec<MigrationRecord>,
+    /// For a folder without a tool: what was applied before, oldest first, as runs or a person said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Vec<MigrationRecord>>,
+    /// Risks that somebody took, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<WaivedRecord>,
+}
+
+/// A migration in a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MigrationRecord {
+    /// The file's path below the folder of migrations, with `/`; its name where there is no such file.
+    pub path: String,
+    /// SHA-256 of the file in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A risk that somebody took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaivedRecord {
+    /// Its class.
+    pub class: RiskClass,
+    /// Where: file and line.
+    pub place: String,
+    /// Why; secrets in it are masked.
+    pub reason: String,
+}
+
+/// What a prepared run offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Until when, by the source server's clock.
+    pub until: DateTime<Utc>,
+    /// How far its restore point is proven; `None` where nothing was asked for.
+    pub level: Option<Level>,
+}
+
+impl PlanRecord {
+    /// Whether the same migrations, byte for byte, are pending in the same order.
+    pub fn same_pending(&self, other: &Self) -> bool {
+        (&self.tool, &self.pending) == (&other.tool, &other.pending)
+    }
+
+    /// For a folder without a tool: what is applied once everything pending ran.
+    pub fn applied_afterwards(&self) -> Option<Vec<MigrationRecord>> {
+        Some(self.applied.iter().flatten().chain(&self.pending).cloned().collect()).filter(|_| self.applied.is_some())
+    }
 }
 
 /// The newest step of a run, by number.
@@ -98,11 +168,11 @@ mod tests {
 
     #[test]
     fn only_running_and_failed_leave_a_question() {
-        use RunState::{Failed, Proven, Refused, RolledBack, Running, Settled, Started, Succeeded};
+        use RunState::{Failed, Prepared, Proven, Refused, RolledBack, Running, Settled, Started, Succeeded};
         for state in [Running, Failed] {
             assert!(state.unsettled());
         }
-        for state in [Started, Proven, Refused, RolledBack, Succeeded, Settled] {
+        for state in [Started, Proven, Prepared, Refused, RolledBack, Succeeded, Settled] {
             assert!(!state.unsettled());
         }
     }

@@ -120,6 +120,28 @@ impl RiskPolicy {
     pub fn requirement(&self, class: RiskClass) -> Requirement {
         self.requirements.get(&class).copied().unwrap_or_else(|| default_requirement(class))
     }
+
+    /// Gives another level, another age or both to every class that asks for a restore point; what refuses still does.
+    #[must_use]
+    pub fn asking(&self, level: Option<Level>, max_age_seconds: Option<i64>) -> Self {
+        let asked = |class| match self.requirement(class) {
+            Requirement::ProvenRestorePoint(own) => Requirement::ProvenRestorePoint(Policy {
+                level: level.unwrap_or(own.level),
+                max_age_seconds: max_age_seconds.unwrap_or(own.max_age_seconds),
+            }),
+            other => other,
+        };
+        Self { requirements: RiskClass::ALL.into_iter().map(|class| (class, asked(class))).collect() }
+    }
+
+    /// The highest level that any class asks for.
+    pub fn highest_level(&self) -> Option<Level> {
+        let level = |class| match self.requirement(class) {
+            Requirement::ProvenRestorePoint(policy) => Some(policy.level),
+            _ => None,
+        };
+        RiskClass::ALL.into_iter().filter_map(level).max()
+    }
 }
 
 /// A day, in seconds.
@@ -153,6 +175,20 @@ mod tests {
         assert_eq!(Requirement::Warn.and(both), both);
         assert_eq!(both.and(Requirement::Refuse), Requirement::Refuse);
         assert_eq!(Requirement::Nothing.and(Requirement::Warn), Requirement::Warn);
+    }
+
+    #[test]
+    fn another_level_or_age_is_asked_of_all_and_a_refusal_stays() {
+        let asked = RiskPolicy::default().asking(Some(Level::Stored), None);
+        let of = |class| asked.requirement(class);
+        let proof = |max_age_seconds| Requirement::ProvenRestorePoint(Policy { level: Level::Stored, max_age_seconds });
+        assert_eq!((of(RiskClass::DestroysData), of(RiskClass::Additive)), (proof(0), proof(7 * DAY)));
+        assert_eq!(of(RiskClass::ServerWide), Requirement::Refuse);
+        assert_eq!(asked.asking(None, Some(60)).requirement(RiskClass::DestroysData), proof(60));
+        assert_eq!(
+            (asked.highest_level(), RiskPolicy::default().highest_level()),
+            (Some(Level::Stored), Some(Level::Full))
+        );
     }
 
     #[test]

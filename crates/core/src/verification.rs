@@ -214,6 +214,16 @@ pub enum Standing {
     Unproven,
 }
 
+impl Standing {
+    /// The highest level that is proven; `None` where nothing is.
+    pub fn level(self) -> Option<Level> {
+        match self {
+            Self::Proven { level, .. } => Some(level),
+            Self::Disproved { .. } | Self::Unproven => None,
+        }
+    }
+}
+
 /// Weighs the verifications of one restore point of the manifest with hash `manifest_sha256`.
 ///
 /// Only conclusive ones count; the newest decides, and after it the highest level that was proved and not disproved

@@ -153,7 +153,8 @@ fn with_source(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdpoint_core::gate::Policy;
+    use holdpoint_core::gate::pending::WindowPolicy;
+    use holdpoint_core::risk::RiskPolicy;
 
     use super::*;
 
@@ -161,7 +162,10 @@ mod tests {
         GuardOptions {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
-            policy: Policy::default(),
+            migrations: crate::Migrations::Unknown("a test".to_owned()),
+            policy: RiskPolicy::default(),
+            window_policy: WindowPolicy::default(),
+            deadline: None,
             unproven: None,
             operator: None,
             own_flags: Vec::new(),

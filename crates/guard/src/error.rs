@@ -35,6 +35,44 @@ pub enum Error {
         /// The command's first word.
         program: String,
     },
+    /// The tool would refuse, or would do something else than the files say.
+    #[error("{}", findings.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("; "))]
+    Stopped {
+        /// What was found, each with what to do.
+        findings: Vec<(String, String)>,
+    },
+    /// The gate lets it pass only with a waiver.
+    #[error("the gate refuses: {}", reasons.join("; "))]
+    Refused {
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// The project's connection leads to another database than the restore point's.
+    #[error("{url} leads to another database than the one that a restore point is made of: {}", differences.join("; "))]
+    AnotherDatabase {
+        /// The project's connection, without its password.
+        url: String,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// Files or the tracking table changed between the plan and the run lock.
+    #[error("other migrations are pending than were planned{}", first.as_ref().map(|first| format!(", such as {first}")).unwrap_or_default())]
+    PendingChanged {
+        /// The first that differs.
+        first: Option<String>,
+        /// The restore point that was made for the run.
+        point: Option<PointId>,
+    },
+    /// The time for preparing was over.
+    #[error("not ready within {} s: still {missing}", within.as_secs())]
+    Deadline {
+        /// The time that was given.
+        within: std::time::Duration,
+        /// What was under way, in words.
+        missing: String,
+        /// The restore point that was made, if one was.
+        point: Option<PointId>,
+    },
     /// Another guarded run ran its command while this one prepared.
     #[error("run {run} ran its command while this one prepared, so this one's restore point is from before it")]
     RanMeanwhile {
@@ -108,12 +146,16 @@ impl Error {
             Self::Repository(_) => ErrorKind::Repository,
             Self::Tools(error) => error.kind(),
             Self::Rehearse(error) => error.kind(),
-            Self::Usage(_) | Self::CommandNotFound { .. } => ErrorKind::Usage,
+            Self::Usage(_) | Self::CommandNotFound { .. } | Self::AnotherDatabase { .. } => ErrorKind::Usage,
             Self::Disproved { .. } => ErrorKind::Disproved,
-            Self::CouldNotProve { .. } => ErrorKind::CouldNotRun,
-            Self::RanMeanwhile { .. } | Self::LockLost | Self::SchemaChanged { .. } | Self::ServerChanged { .. } => {
-                ErrorKind::Refused
-            }
+            Self::CouldNotProve { .. } | Self::Deadline { .. } => ErrorKind::CouldNotRun,
+            Self::RanMeanwhile { .. }
+            | Self::LockLost
+            | Self::SchemaChanged { .. }
+            | Self::ServerChanged { .. }
+            | Self::Stopped { .. }
+            | Self::Refused { .. }
+            | Self::PendingChanged { .. } => ErrorKind::Refused,
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }
@@ -125,6 +167,21 @@ impl Error {
             Self::CommandNotFound { .. } => {
                 Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned())
             }
+            Self::Stopped { findings } => {
+                let advice = findings.first().map(|(_, advice)| format!("{advice}; "));
+                Some(format!("{}see all: holdpoint plan", advice.unwrap_or_default()))
+            }
+            Self::Refused { .. } => {
+                Some("see it: holdpoint plan; to take the risk, recorded: --waive CLASS[:OBJECT]=REASON".to_owned())
+            }
+            Self::AnotherDatabase { .. } => {
+                Some("let url and backup_url of holdpoint.toml, or the variables, name one database".to_owned())
+            }
+            Self::PendingChanged { .. } => Some("run the same command again: it plans anew".to_owned()),
+            Self::Deadline { point: Some(point), .. } => {
+                Some(format!("prove what was made, then run it again: holdpoint verify {point}"))
+            }
+            Self::Deadline { point: None, .. } => Some("give it more time: --deadline TIME".to_owned()),
             Self::RanMeanwhile { .. } | Self::SchemaChanged { .. } | Self::LockLost => {
                 Some("run the same command again: it makes a new restore point".to_owned())
             }

@@ -1,7 +1,7 @@
 //! Writing a run's steps into the ledger, and reading what other runs did.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::{FORMAT, RunState, RunStep, newest};
+use holdpoint_core::ledger::{FORMAT, MigrationRecord, PlanRecord, Prepared, RunState, RunStep, newest};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
@@ -42,6 +42,9 @@ impl<'a> LedgerWriter<'a> {
             exit_code: None,
             signal: None,
             operator,
+            plan: None,
+            prepared: None,
+            relies_on_run: None,
             remarks: Vec::new(),
         };
         Self { context, step }
@@ -60,6 +63,21 @@ impl<'a> LedgerWriter<'a> {
     /// The restore point that the run relies on.
     pub(crate) fn point(&self) -> Option<&PointId> {
         self.step.point.as_ref()
+    }
+
+    /// Notes what was pending.
+    pub(crate) fn planned(&mut self, plan: Option<PlanRecord>) {
+        self.step.plan = plan;
+    }
+
+    /// Notes until when others may rely on what this run prepared.
+    pub(crate) fn offers(&mut self, prepared: Prepared) {
+        self.step.prepared = Some(prepared);
+    }
+
+    /// Notes the prepared run that this one relies on.
+    pub(crate) fn relies_on_run(&mut self, run: &RunId) {
+        self.step.relies_on_run = Some(run.clone());
     }
 
     /// Notes where the server stood right before the command.
@@ -84,6 +102,20 @@ impl<'a> LedgerWriter<'a> {
         self.step.n = step.n;
         Ok(())
     }
+}
+
+/// For a folder without a tool: what is applied by the newest run that succeeded with one; `None` where none did.
+pub(crate) async fn applied_by_runs(context: &Context) -> Result<Option<Vec<MigrationRecord>>, Error> {
+    let runs = context.repository.runs(&context.database).await?;
+    for run in runs.into_iter().rev() {
+        let steps = context.repository.steps(&context.database, &run).await?;
+        // A run that a person settled is as that person says: its files count only where its own end said so.
+        let succeeded = steps.iter().find(|step| step.state == RunState::Succeeded);
+        if let Some(applied) = succeeded.and_then(|step| step.plan.as_ref()).and_then(PlanRecord::applied_afterwards) {
+            return Ok(Some(applied));
+        }
+    }
+    Ok(None)
 }
 
 /// What other runs left or did.

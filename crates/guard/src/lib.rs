@@ -1,15 +1,19 @@
 //! Migrations under the gate: restore point, verification, run, ledger, way back.
 //!
-//! First form: every run takes the run lock, gets a restore point that the gate accepts (making and proving one where
-//! there is none), runs the command without holdpoint's own credentials, and writes each step into the ledger. It never
-//! decides how to undo; it says which command does.
+//! A run reads what is pending, asks the gate, gets a restore point that the gate accepts (making and proving one where
+//! there is none), takes the run lock, looks at everything again, runs the command without holdpoint's own credentials,
+//! and writes each step into the ledger. Everything before the lock can be prepared ahead of time. It never decides how
+//! to undo; it says which command does.
 
 mod command;
 mod error;
+mod guarded;
 mod ledger_writer;
 pub mod plan;
+mod planned;
 mod prepare;
 pub mod rehearse;
+mod prepared;
 pub mod run;
 mod sessions;
 mod start;
@@ -19,5 +23,7 @@ mod way_back;
 
 pub use error::Error;
 pub use holdpoint_operations::run_lock::LockHolder;
+pub use planned::{Migrations, ProjectMigrations};
+pub use prepared::{PrepareReport, prepare};
 pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};
 pub use way_back::shell_quote;

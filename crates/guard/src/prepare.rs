@@ -1,11 +1,16 @@
 //! The gate and what it asks for: a restore point that is proven, chosen or made.
 
+use std::sync::{Mutex, PoisonError};
+
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
-use holdpoint_core::gate::{Candidate, Decision, decide};
+use holdpoint_core::gate::pending::{Decision, Pending, Point, SchemaSince, decide};
+use holdpoint_core::gate::{Candidate, Policy};
+use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::{Level, Obstacle, Verdict, Verification};
 use holdpoint_operations::backup::{BackupOptions, backup};
+use holdpoint_operations::catalogue::ListReport;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::{VerifyOptions, feasible, verify};
 use holdpoint_operations::{Context, ErrorKind, Source, catalogue};
@@ -13,12 +18,16 @@ use holdpoint_postgres::programs::DumpSelection;
 
 use crate::Error;
 use crate::ledger_writer::LedgerWriter;
+use crate::planned::Planned;
 use crate::run::GuardOptions;
 
 /// What the command may rely on.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) point: PointId,
+#[derive(Debug, Default)]
+pub(crate) struct Relied {
+    /// The restore point; `None` where nothing is asked for.
+    pub(crate) point: Option<PointId>,
+    /// How far it is proven; `None` where nothing is asked for, or nothing is proven.
+    pub(crate) level: Option<Level>,
     /// The verification made for this run; `None` when an older proof did.
     pub(crate) verification: Option<Verification>,
     /// Why it goes on although nothing is proven.
@@ -29,10 +38,14 @@ pub(crate) struct Prepared {
 /// Everything that the preparation needs.
 pub(crate) struct Preparation<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) source: &'a Source,
+    /// As `context`; its work ends when the time for it is over, too.
+    pub(crate) working: Context,
+    pub(crate) source: Source,
     pub(crate) verify: &'a VerifyOptions,
     pub(crate) backup: &'a BackupOptions,
     pub(crate) options: &'a GuardOptions,
+    /// What is under way, in words.
+    stage: Mutex<&'static str>,
 }
 
 /// Refuses options with which no restore point could ever satisfy the gate.
@@ -40,102 +53,149 @@ pub(crate) fn check(backup: &BackupOptions, options: &GuardOptions) -> Result<()
     if backup.selection != DumpSelection::default() {
         return Err(Error::Usage("a guarded run needs a restore point of the whole database".to_owned()));
     }
-    if options.policy.level == Level::Instance {
-        return Err(Error::Usage(format!("level {} cannot be proven for a guarded run yet", options.policy.level)));
+    if options.policy.highest_level() == Some(Level::Instance) {
+        return Err(Error::Usage(format!("level {} cannot be proven for a guarded run yet", Level::Instance)));
     }
     Ok(())
 }
 
-impl Preparation<'_> {
-    /// Asks the gate about the restore points that are there.
+impl<'a> Preparation<'a> {
+    pub(crate) fn new(
+        context: &'a Context,
+        source: Source,
+        verify: &'a VerifyOptions,
+        backup: &'a BackupOptions,
+        options: &'a GuardOptions,
+    ) -> Self {
+        let working = Context { cancel: context.cancel.child_token(), ..context.clone() };
+        Self { context, working, source, verify, backup, options, stage: Mutex::new("nothing") }
+    }
+
+    /// Asks the gate about what is pending and the restore points that are there.
     ///
-    /// A point that would do by proof and age still must have recorded the schema as it is now.
-    pub(crate) async fn decide(&self, now: DateTime<Utc>) -> Result<Decision, Error> {
-        let points = catalogue::list(self.context).await?.points;
-        let mut candidates: Vec<Candidate> = points
-            .into_iter()
-            .map(|point| Candidate {
-                point: point.id,
-                snapshot_at: point.snapshot_at,
-                standing: point.standing,
-                complete: true,
-                labelled: point.label.is_some(),
-            })
-            .collect();
+    /// A point that would do by proof and age still must be of this database and have recorded the schema as it is now;
+    /// that is looked up for the chosen one alone.
+    pub(crate) async fn decide(
+        &self,
+        planned: &Planned,
+        identity: &Identity,
+        now: DateTime<Utc>,
+    ) -> Result<Decision, Error> {
+        let mut points = match planned.migrations {
+            Some(0) => Vec::new(),
+            _ => candidates(catalogue::list(&self.working).await?),
+        };
+        let mut looked_at: Vec<PointId> = Vec::new();
+        let mut live: Option<Schema> = None;
         loop {
-            let decision = decide(&self.options.policy, &candidates, now);
-            let Decision::Go { point, .. } = &decision else { return Ok(decision) };
-            // What a list does not tell is looked up for the one that is chosen.
-            if !catalogue::show(self.context, point).await?.manifest.options.is_empty() {
-                let chosen = candidates.iter_mut().find(|one| one.point == *point);
-                chosen.into_iter().for_each(|one| one.complete = false);
-                continue;
+            let decision = decide(&Pending {
+                migrations: planned.migrations,
+                asked: &planned.asked,
+                policy: &self.options.policy,
+                window_policy: self.options.window_policy,
+                points: &points,
+                window: None,
+                now,
+            });
+            let Decision::Go { point: Some(id), .. } = &decision else { return Ok(decision) };
+            if looked_at.contains(id) {
+                return Ok(decision);
             }
-            let recorded = Schema::recorded(self.context, point).await?;
-            let changes = recorded.changes(&Schema::live(self.context, self.source).await?);
-            let Some(first) = changes.first() else { return Ok(decision) };
-            let reason = format!("{point}: the schema changed since, such as {}", first.name);
-            return Ok(Decision::MakeRestorePoint { reasons: vec![reason] });
+            looked_at.push(id.clone());
+            let manifest = catalogue::show(&self.working, id).await?.manifest;
+            let schema = match &mut live {
+                Some(schema) => schema,
+                none => none.insert(Schema::live(&self.working, &self.source).await?),
+            };
+            let recorded = Schema::recorded(&self.working, id).await?;
+            let Some(one) = points.iter_mut().find(|one| one.candidate.point == *id) else { return Ok(decision) };
+            one.candidate.complete = manifest.options.is_empty();
+            one.identity = Identity::compare(&manifest.identity, identity);
+            one.schema = match recorded.changes(schema).first() {
+                None => SchemaSince::Unchanged,
+                Some(first) => SchemaSince::Changed(first.name.clone()),
+            };
         }
     }
 
     /// Pins the point that the gate chose, or makes, pins and proves one.
-    pub(crate) async fn prepare(&self, decision: &Decision, ledger: &mut LedgerWriter<'_>) -> Result<Prepared, Error> {
+    pub(crate) async fn rely(&self, decision: &Decision, ledger: &mut LedgerWriter<'_>) -> Result<Relied, Error> {
         match decision {
-            Decision::Go { point, reasons } => {
+            Decision::Go { point: None, .. } => Ok(Relied::default()),
+            Decision::Go { point: Some(point), reasons, .. } => {
                 self.pin(point, ledger).await?;
                 ledger.write(RunState::Proven, reasons.clone()).await?;
-                Ok(Prepared { point: point.clone(), verification: None, unproven: None, warnings: Vec::new() })
+                let level = catalogue::show(&self.working, point).await?.standing.level();
+                Ok(Relied { point: Some(point.clone()), level, ..Relied::default() })
             }
-            Decision::MakeRestorePoint { reasons } => self.make(reasons, ledger).await,
+            Decision::MakeRestorePoint { policy, reasons } => self.make(policy, reasons, ledger).await,
+            Decision::Refuse { reasons } => Err(Error::Refused { reasons: reasons.clone() }),
         }
     }
 
-    async fn make(&self, reasons: &[String], ledger: &mut LedgerWriter<'_>) -> Result<Prepared, Error> {
+    /// Says what is under way, for whoever runs out of time.
+    pub(crate) fn at(&self, stage: &'static str) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// What is under way.
+    pub(crate) fn stage(&self) -> &'static str {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the work that is under way.
+    pub(crate) fn stop(&self) {
+        self.working.cancel.cancel();
+    }
+
+    async fn make(&self, policy: &Policy, reasons: &[String], ledger: &mut LedgerWriter<'_>) -> Result<Relied, Error> {
         let run = ledger.run().clone();
         let mut options = self.backup.clone();
         options.reason = options.reason.or_else(|| Some(format!("guarded run {run}")));
         options.run = Some(run);
+        // The verification that the policy asks for.
+        let proof = VerifyOptions { level: policy.level, ..self.verify.clone() };
         if self.options.unproven.is_none() {
             // What the proof lacks is known now, not after the backup.
-            feasible(self.context, self.source, &self.proof()).await.map_err(|error| match error {
+            feasible(&self.working, &self.source, &proof).await.map_err(|error| match error {
                 holdpoint_operations::Error::CouldNotRun { obstacles } => {
                     Error::CouldNotProve { point: None, obstacles }
                 }
                 error => error.into(),
             })?;
         }
-        let made = Box::pin(backup(self.context, self.source, &options)).await?;
+        self.at("making the restore point");
+        let made = Box::pin(backup(&self.working, &self.source, &options)).await?;
         let point = made.manifest.id;
         self.pin(&point, ledger).await?;
-        let (verification, obstacles) = self.prove(&point).await?;
-        let mut prepared = Prepared { point, verification, unproven: None, warnings: made.warnings };
+        self.at("proving the restore point");
+        let (verification, obstacles) = self.prove(&point, &proof).await?;
+        let mut relied =
+            Relied { point: Some(point.clone()), verification, warnings: made.warnings, ..Relied::default() };
         let mut remarks = reasons.to_vec();
         match (obstacles, &self.options.unproven) {
             (None, _) => {
-                remarks.push(format!("{} was made and proven at level {}", prepared.point, self.options.policy.level));
+                remarks.push(format!("{point} was made and proven at level {}", policy.level));
+                relied.level = Some(policy.level);
                 ledger.write(RunState::Proven, remarks).await?;
             }
-            (Some(obstacles), None) => {
-                return Err(Error::CouldNotProve { point: Some(prepared.point), obstacles });
-            }
+            (Some(obstacles), None) => return Err(Error::CouldNotProve { point: Some(point), obstacles }),
             (Some(obstacles), Some(reason)) => {
                 let why = obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; ");
-                prepared.warnings.push(format!("{} is not proven: {why}", prepared.point));
-                prepared.unproven = Some(reason.clone());
+                relied.warnings.push(format!("{point} is not proven: {why}"));
+                relied.unproven = Some(reason.clone());
             }
         }
-        Ok(prepared)
-    }
-
-    /// The verification that the policy asks for.
-    fn proof(&self) -> VerifyOptions {
-        VerifyOptions { level: self.options.policy.level, ..self.verify.clone() }
+        Ok(relied)
     }
 
     /// Verifies the point: the record, and the obstacles where it could not run. A disproof is an error.
-    async fn prove(&self, point: &PointId) -> Result<(Option<Verification>, Option<Vec<Obstacle>>), Error> {
-        let verification = match Box::pin(verify(self.context, point, &self.proof())).await {
+    async fn prove(
+        &self,
+        point: &PointId,
+        proof: &VerifyOptions,
+    ) -> Result<(Option<Verification>, Option<Vec<Obstacle>>), Error> {
+        let verification = match Box::pin(verify(&self.working, point, proof)).await {
             Ok(report) => report.verification,
             Err(error) if matches!(error.kind(), ErrorKind::Postgres | ErrorKind::CouldNotRun) => {
                 let cure = error.hint().unwrap_or_else(|| format!("try it alone: holdpoint verify {point}"));
@@ -154,7 +214,7 @@ impl Preparation<'_> {
     }
 
     /// Makes sure that nobody drops the point while the run relies on it, and until the run is settled.
-    async fn pin(&self, point: &PointId, ledger: &mut LedgerWriter<'_>) -> Result<(), Error> {
+    pub(crate) async fn pin(&self, point: &PointId, ledger: &mut LedgerWriter<'_>) -> Result<(), Error> {
         let run = ledger.run().clone();
         let record = serde_json::json!({ "format": 1, "reason": format!("guarded run {run} relies on it"),
             "run": run, "at": (self.context.clock)() });
@@ -170,6 +230,19 @@ impl Preparation<'_> {
             tracing::debug!(%error, "the pin of a refused run stays");
         }
     }
+}
+
+/// The points of a list as the gate sees them before anything is looked up; the chosen one's rest follows.
+fn candidates(list: ListReport) -> Vec<Point> {
+    let candidate = |point: catalogue::PointSummary| Candidate {
+        point: point.id,
+        snapshot_at: point.snapshot_at,
+        standing: point.standing,
+        complete: true,
+        labelled: point.label.is_some(),
+    };
+    let point = |candidate| Point { candidate, identity: IdentityMatch::Same, schema: SchemaSince::Unchanged };
+    list.points.into_iter().map(candidate).map(point).collect()
 }
 
 fn pin_name(ledger: &LedgerWriter<'_>) -> String {

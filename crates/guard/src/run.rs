@@ -2,31 +2,21 @@
 
 use std::time::Duration;
 
-use holdpoint_core::gate::{Decision, Policy};
-use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_core::gate::pending::{Decision, WindowPolicy};
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::risk::RiskPolicy;
 use holdpoint_core::verification::Verification;
-use holdpoint_core::{Mask, PointId, RunId};
+use holdpoint_core::{PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
-use holdpoint_operations::run_lock::RunLock;
-use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
-use holdpoint_operations::{Context, Source, catalogue};
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
-use holdpoint_process::Status;
+use holdpoint_operations::{Context, Source};
+use holdpoint_postgres::ConnectionSettings;
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
-use crate::command::{self, CommandEnd};
-use crate::ledger_writer::LedgerWriter;
-use crate::prepare::{self, Preparation, Prepared};
-use crate::start::{Start, position};
-use crate::state::{DatabaseState, Judgement};
-use crate::way_back::ways_back;
-use crate::{Error, sessions, way_back};
-
-/// How long the state after the command may take to be read: a server that hangs must not keep the report.
-const READ_WITHIN: Duration = Duration::from_secs(60);
+use crate::guarded::Guarded;
+use crate::plan::PlanReport;
+use crate::planned::Migrations;
+use crate::{Error, command, prepare};
 
 /// How a command is guarded.
 #[derive(Clone, Debug)]
@@ -35,8 +25,14 @@ pub struct GuardOptions {
     pub command: Vec<String>,
     /// The whole environment of the command; holdpoint's own credentials are already left out.
     pub environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
-    /// What the gate asks for.
-    pub policy: Policy,
+    /// Where it is learnt what is pending.
+    pub migrations: Migrations,
+    /// What the gate asks for each class of risk.
+    pub policy: RiskPolicy,
+    /// What the gate asks of the point-in-time window.
+    pub window_policy: WindowPolicy,
+    /// How long everything before the command may take.
+    pub deadline: Option<Duration>,
     /// Run although nothing is proven, for this reason; recorded.
     pub unproven: Option<String>,
     /// Who runs it and where, in words.
@@ -70,7 +66,11 @@ pub struct GuardReport {
     pub state: RunState,
     /// What the gate decided at first.
     pub decision: Decision,
-    /// The restore point that it relied on.
+    /// What was pending; `None` where no project was read.
+    pub plan: Option<PlanReport>,
+    /// The prepared run that it relied on.
+    pub prepared_by: Option<RunId>,
+    /// The restore point that it relied on; none where nothing was asked for.
     pub point: Option<PointId>,
     /// The verification made for it.
     pub verification: Option<Verification>,
@@ -121,15 +121,17 @@ impl GuardReport {
 
 /// Runs a command once a restore point is proven, or refuses to.
 ///
-/// In this order: the gate decides; a restore point is made, pinned and verified where none does; the run lock is
-/// taken; identity and schema are compared with the restore point's; the ledger says *running*; the command runs. An
+/// In this order: what is pending is read and reviewed; the gate decides; a restore point is made, pinned and verified
+/// where none does, unless a prepared run has done so; the run lock is taken; pending migrations, identity and schema
+/// are looked at again; the ledger says *running*; the command runs. Where nothing is pending the command runs at once. An
 /// error means that the command was never started (the ledger then says *refused*); whatever happens to the command is
 /// told in the report, with the ways back. The restore point stays pinned after the command ran.
 ///
 /// # Errors
 /// [`Error::Busy`] at once when another run has the lock; [`Error::Disproved`], never excused;
+/// [`Error::Stopped`] and [`Error::Refused`] before anything is made; [`Error::Deadline`] when it took too long;
 /// [`Error::CouldNotProve`] unless [`GuardOptions::unproven`] says why it may go on; [`Error::SchemaChanged`] and
-/// [`Error::RanMeanwhile`] when the database is not the one that the restore point recorded any more.
+/// [`Error::RanMeanwhile`] and [`Error::PendingChanged`] when the database is not the one that the restore point recorded any more.
 pub async fn guard(
     context: &Context,
     source: &Source,
@@ -139,204 +141,9 @@ pub async fn guard(
 ) -> Result<GuardReport, Error> {
     command::check(options)?;
     prepare::check(backup, options)?;
-    let start = Start::read(context, source).await?;
-    let source = Source { settings: start.settings.clone(), ..source.clone() };
-    let mask = Mask::new(source.settings.servers().iter().filter_map(|server| server.password.clone()));
-    let run = RunId::new(start.now, context.seed);
-    let command = mask.command(&options.command);
-    let operator = options.operator.as_deref().map(|text| mask.script(text));
-    let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
-    let preparation = Preparation { context, source: &source, verify, backup, options };
-    let guarded = Guarded { preparation, start, mask };
-    ledger.write(RunState::Started, guarded.start.warnings.clone()).await?;
+    let (guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
     match guarded.ready(&mut ledger).await {
         Ok(ready) => Ok(guarded.run(ready, ledger).await),
-        Err(error) => {
-            guarded.preparation.unpin(&ledger).await;
-            let reason = guarded.mask.script(&error.to_string());
-            if let Err(error) = ledger.write(RunState::Refused, vec![reason]).await {
-                context.progress.note(&format!("the refusal could not be written into the ledger: {error}"));
-            }
-            Err(error)
-        }
-    }
-}
-
-/// A run that is being guarded.
-struct Guarded<'a> {
-    preparation: Preparation<'a>,
-    start: Start,
-    mask: Mask,
-}
-
-/// Everything is proven, locked and written: the command may start.
-struct Ready {
-    decision: Decision,
-    prepared: Prepared,
-    lock: RunLock,
-    before: DatabaseState,
-    ways_back: Vec<WayBack>,
-}
-
-impl Guarded<'_> {
-    /// Does everything up to the command.
-    async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
-        let Preparation { context, source, options, .. } = self.preparation;
-        let decision = self.preparation.decide(self.start.now).await?;
-        let mut prepared = self.preparation.prepare(&decision, ledger).await?;
-        let shown = catalogue::show(context, &prepared.point).await?;
-        let through = options.way_back.as_ref().unwrap_or(&source.settings);
-        let powerless = self.powerless(through, &mut prepared.warnings).await;
-        let ways_back = ways_back(
-            ledger.run(),
-            &shown.manifest,
-            &shown.verifications,
-            through,
-            &options.own_flags,
-            powerless.as_deref(),
-        );
-        let identity = &self.start.identity;
-        let name = format!("holdpoint guard {}", ledger.run());
-        let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
-        let before = self.check_again(&prepared.point, &lock, ledger.run()).await?;
-        let mut ready = Ready { decision, prepared, lock, before, ways_back };
-        let session = ready.lock.session();
-        sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
-        let (instant, wal_position) = position(session).await?;
-        ledger.stands_at(instant, wal_position);
-        if context.cancel.is_cancelled() {
-            return Err(Error::Interrupted);
-        }
-        if !ready.lock.is_held().await {
-            return Err(Error::LockLost);
-        }
-        let mut remarks = Vec::new();
-        if let Some(reason) = &ready.prepared.unproven {
-            remarks.extend(ready.prepared.warnings.iter().cloned());
-            remarks.push(format!("runs although nothing is proven: {}", self.mask.script(reason)));
-        }
-        ready.before.note_transactions(ready.lock.session()).await?;
-        ledger.write(RunState::Running, remarks).await?;
-        Ok(ready)
-    }
-
-    /// Warns, while there is time to stop, of a way back whose role cannot go it; gives that role.
-    async fn powerless(&self, through: &ConnectionSettings, warnings: &mut Vec<String>) -> Option<String> {
-        let (role, warning) = match way_back::powerless(through).await {
-            Ok(None) => return None,
-            Ok(Some(role)) => {
-                let may_not = way_back::may_not_create(&role);
-                let warning =
-                    format!("the way back needs another role: {may_not} (ALTER ROLE … CREATEDB, or another URL)");
-                (Some(role), warning)
-            }
-            Err(error) => {
-                (None, format!("whether the way back's role may create databases could not be read: {error}"))
-            }
-        };
-        let warning = self.mask.script(&warning);
-        self.preparation.context.progress.note(&warning);
-        warnings.push(warning);
-        role
-    }
-
-    /// Under the lock: still the same database, with the schema that the restore point recorded, and nobody else ran.
-    async fn check_again(&self, point: &PointId, lock: &RunLock, run: &RunId) -> Result<DatabaseState, Error> {
-        let Preparation { context, source, .. } = self.preparation;
-        let now = identity::read(lock.session()).await?.identity;
-        match Identity::compare(&self.start.identity, &now) {
-            IdentityMatch::Same => {}
-            IdentityMatch::TimelineChanged => {
-                return Err(Error::ServerChanged { differences: vec!["its timeline is a new one".to_owned()] });
-            }
-            IdentityMatch::Different(differences) => return Err(Error::ServerChanged { differences }),
-        }
-        if let Some(other) = self.start.others.ran_since(context, run).await? {
-            return Err(Error::RanMeanwhile { run: other.to_string() });
-        }
-        let schema = Schema::live(context, source).await?;
-        let differences = Schema::recorded(context, point).await?.changes(&schema);
-        if !differences.is_empty() {
-            return Err(Error::SchemaChanged { point: point.clone(), differences });
-        }
-        DatabaseState::read(lock.session(), schema).await
-    }
-
-    /// Runs the command, judges, writes the last step. From here on nothing is an error any more.
-    async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
-        let Preparation { context, options, .. } = self.preparation;
-        let Ready { decision, prepared, lock, before, ways_back } = ready;
-        let mut end = command::run(context, options, ledger.run(), &lock).await;
-        if end.warnings.is_empty() && end.started && !lock.is_held().await {
-            end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
-        }
-        let judgement = self.judge(&before, &mut end, ledger.run()).await;
-        lock.release().await;
-        let status = end.ended.as_ref().map(|ended| ended.status);
-        let (exit_code, signal) = match status {
-            Some(Status::Code(code)) => (Some(code), None),
-            Some(Status::Signal(number)) => (None, Some(number)),
-            None => (None, None),
-        };
-        let succeeded = exit_code == Some(0) && !end.interrupted;
-        let Judgement { database, remarks, warnings: found } = judgement;
-        let state = match (succeeded, database) {
-            (true, _) => RunState::Succeeded,
-            (false, "unchanged") => RunState::RolledBack,
-            (false, _) => RunState::Failed,
-        };
-        ledger.ended(exit_code, signal);
-        let told = if succeeded { Vec::new() } else { remarks.clone() };
-        let mut written = vec![format!("the database is {database}")];
-        written.extend(end.interrupted.then(|| "interrupted".to_owned()));
-        written.extend([remarks, found.clone(), end.warnings.clone()].concat());
-        let mut warnings = [self.start.warnings.clone(), prepared.warnings, end.warnings, told, found].concat();
-        if let Err(error) = ledger.write(state, written).await {
-            warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
-        }
-        GuardReport {
-            run: ledger.run().clone(),
-            state,
-            decision,
-            point: Some(prepared.point),
-            verification: prepared.verification,
-            exit_code,
-            signal,
-            command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
-            interrupted: end.interrupted,
-            database,
-            ways_back,
-            warnings,
-        }
-    }
-
-    /// Ends what the command left working on the server, then compares the database with what it was.
-    async fn judge(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Judgement {
-        // The run's own cancellation must not keep it from looking.
-        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
-        let read = async {
-            let purpose = SessionPurpose::new("holdpoint guard check");
-            let session = Session::connect(&self.start.settings, &purpose).await?;
-            if end.was_cut_off() {
-                end.warnings.extend(sessions::cancel(&session, run).await?);
-            } else {
-                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
-                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
-            }
-            let schema = Schema::live(&context, self.preparation.source).await?;
-            let after = DatabaseState::read(&session, schema).await?;
-            let mut judgement = before.judge(&after, &session).await?;
-            if judgement.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty()
-            {
-                judgement.database = "unknown";
-            }
-            session.close().await;
-            Ok::<_, Error>(judgement)
-        };
-        match tokio::time::timeout(READ_WITHIN, read).await {
-            Ok(Ok(judgement)) => judgement,
-            Ok(Err(error)) => Judgement::unreadable(&error.to_string()),
-            Err(_) => Judgement::unreadable(&format!("not within {} s", READ_WITHIN.as_secs())),
-        }
+        Err(error) => Err(guarded.refused(error, ledger).await),
     }
 }

@@ -1,10 +1,12 @@
-//! Flags of `guard`.
+//! Flags of `guard` and `prepare`.
+
+use std::time::Duration;
 
 use clap::Args;
 use holdpoint_archive::Codec;
 use holdpoint_core::verification::Level;
 
-use super::{LimitArguments, level};
+use super::{LimitArguments, ProjectArguments, WaiverArguments, level};
 
 /// Reads a reason: who reads the ledger later wants one.
 fn reason(text: &str) -> Result<String, String> {
@@ -22,18 +24,66 @@ fn reason(text: &str) -> Result<String, String> {
   holdpoint guard -- npm run db:migrate
   holdpoint guard --database shop -- npx prisma migrate deploy
   holdpoint guard --level stored --max-age 2h -- ./manage.py migrate
+  holdpoint guard --waive server_wide='roles agreed, ticket 4711' -- npx drizzle-kit migrate
+  holdpoint guard --tool plain-sql --migrations sql -- ./apply.sh
   holdpoint guard --unproven 'incident 4711, no disk for a copy' -- psql -f hotfix.sql"
 )]
 pub(crate) struct GuardArguments {
-    /// Ask for a restore point proven at this level [default: full, or gate.level].
-    #[arg(long, value_name = "LEVEL", value_parser = level)]
-    pub(crate) level: Option<Level>,
-    /// Accept a proven restore point of up to this age, such as 30m [default: 0, or gate.max_age].
-    #[arg(long, value_name = "TIME", value_parser = crate::quantity::parse_duration)]
-    pub(crate) max_age: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) gate: GateArguments,
     /// Run although nothing is proven, and record this reason.
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) unproven: Option<String>,
+    /// Run this command, with its arguments, once the way back is proven.
+    #[arg(last = true, required = true, num_args = 1.., value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Flags of `prepare`, and the command it prepares.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "holdpoint prepare [FLAGS] -- COMMAND...",
+    after_help = "\
+The command is looked at and not run. A guarded run of the same command relies on what was prepared as long as the
+same migrations are pending, byte for byte, in the same database with the same schema.
+
+Examples:
+  holdpoint prepare -- npm run db:migrate
+  holdpoint prepare --valid-for 8h -- npx prisma migrate deploy
+  holdpoint prepare --deadline 20m --json -- npx drizzle-kit migrate"
+)]
+pub(crate) struct PrepareArguments {
+    #[command(flatten)]
+    pub(crate) gate: GateArguments,
+    /// Let guarded runs rely on it for this long: rows written since the restore point are lost by going back to it.
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = crate::quantity::parse_duration)]
+    pub(crate) valid_for: Duration,
+    /// Prepare for this command, with its arguments.
+    #[arg(last = true, required = true, num_args = 1.., value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// What is asked before a command may run.
+#[derive(Debug, Args)]
+pub(crate) struct GateArguments {
+    /// Ask for restore points proven at this level, whatever the risk [default: by risk, or gate.level].
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub(crate) level: Option<Level>,
+    /// Accept proven restore points of up to this age, such as 30m, whatever the risk [default: by risk, or
+    /// gate.max_age].
+    #[arg(long, value_name = "TIME", value_parser = crate::quantity::parse_duration)]
+    pub(crate) max_age: Option<Duration>,
+    /// End with 5 where everything before the command takes longer than this, and say what was missing.
+    #[arg(long, value_name = "TIME", value_parser = crate::quantity::parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) waivers: WaiverArguments,
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+    /// Look for no migration tool: whatever the command does counts as putting everything at risk.
+    #[arg(long, help_heading = "Migrations", conflicts_with_all = ["project", "tool", "migrations", "migrations_table",
+          "pending_cmd", "applied_through", "waive"])]
+    pub(crate) no_plan: bool,
     /// Accept a repository on this machine's own disk, by default or under CI.
     #[arg(long)]
     pub(crate) allow_local_repository: bool,
@@ -48,7 +98,4 @@ pub(crate) struct GuardArguments {
     /// Replace a locale that the scratch server lacks by C, and say so: sort order is then not reproduced.
     #[arg(long)]
     pub(crate) replace_missing_locale: bool,
-    /// Run this command, with its arguments, once the way back is proven.
-    #[arg(last = true, required = true, num_args = 1.., value_name = "COMMAND")]
-    pub(crate) command: Vec<String>,
 }

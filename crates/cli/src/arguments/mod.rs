@@ -23,7 +23,7 @@ use holdpoint_repository::RepositoryUrl;
 pub(crate) use backup::{BackupArguments, BackupFormat};
 pub(crate) use catalogue::{AdoptArguments, ShowArguments};
 pub(crate) use compare::CompareArguments;
-pub(crate) use guard::GuardArguments;
+pub(crate) use guard::{GateArguments, GuardArguments, PrepareArguments};
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
@@ -137,8 +137,10 @@ pub(crate) enum Verb {
     Plan(PlanArguments),
     /// Run a migration command on a verified copy, and tell what it does there and what undoing it leaves.
     Rehearse(Box<RehearseArguments>),
+    /// Make everything ready for a guarded run, and keep it for one that follows.
+    Prepare(Box<PrepareArguments>),
     /// Run a migration command once its way back is proven.
-    Guard(GuardArguments),
+    Guard(Box<GuardArguments>),
     /// Show where the database stands, on one screen.
     #[command(after_help = "Examples:\n  holdpoint status\n  holdpoint status --database shop --json")]
     Status,

@@ -112,7 +112,7 @@ fn guard_takes_everything_after_the_dashes() {
     assert!(!arguments.common.json && arguments.common.verbose == 0);
     let Verb::Guard(guard) = arguments.verb else { panic!() };
     assert_eq!(guard.command, ["npm", "run", "x", "--json", "-v"]);
-    assert_eq!(guard.max_age.unwrap().as_secs(), 5400);
+    assert_eq!(guard.gate.max_age.unwrap().as_secs(), 5400);
     for words in [&["guard"][..], &["guard", "--"], &["guard", "npm"]] {
         assert!(parse(words).is_err(), "{words:?}");
     }

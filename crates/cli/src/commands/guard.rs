@@ -1,12 +1,16 @@
 //! `holdpoint guard`.
 
+use holdpoint_core::gate::pending::WindowPolicy;
+use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
-use holdpoint_operations::Source;
+use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::verify::VerifyOptions;
+use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, pooler};
 
 use super::printed;
-use crate::arguments::{GuardArguments, Jobs};
+use crate::arguments::{GateArguments, GuardArguments, Jobs};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
 use crate::output;
@@ -14,43 +18,70 @@ use crate::settings::Purpose;
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> Result<u8, Failure> {
-    let settings = &invocation.settings;
-    let repository = settings.repository()?;
-    settings.demand_lasting(&repository, arguments.allow_local_repository)?;
-    let policy = settings.policy(arguments);
-    let verify = invocation.verify_options(&Verification {
-        level: policy.level,
-        scratch_url: arguments.scratch_url.as_deref(),
-        replace_missing_locale: arguments.replace_missing_locale,
-        jobs: arguments.limits.jobs.and_then(Jobs::number),
-        sample: None,
-        restore_as: None,
-    })?;
-    let mut backup = whole(arguments.compress, settings.limits(&arguments.limits));
-    backup.retain_until = invocation.retain_until();
-    let source = invocation.source()?;
-    warn_of_another_database(invocation, &source);
-    let context = invocation.context(true).await?;
-    let options = GuardOptions {
-        command: arguments.command.clone(),
-        environment: settings.child_environment(!repository.url.is_local()),
-        policy,
-        unproven: arguments.unproven.clone(),
-        operator: operator(invocation),
-        own_flags: own_flags(invocation, &context.database),
-        way_back: way_back(invocation),
-    };
-    invocation.sweep().await;
-    invocation
-        .output
-        .keep_for_the_document()
-        .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
-    let report = guard(&context, &source, &verify, &backup, &options).await?;
+    let guarding = Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
+    let Guarding { context, source, verify, backup, options } = &guarding;
+    let report = guard(context, source, verify, backup, options).await?;
     if let Err(failure) = printed(invocation.output.report(&report, output::guard)) {
         // What happened to the database still decides, whoever reads of it.
         invocation.output.unprinted(&failure.told(&Mask::default(), false));
     }
     Ok(code(&report))
+}
+
+/// What `guard` and `prepare` work with.
+pub(super) struct Guarding {
+    pub(super) context: Context,
+    pub(super) source: Source,
+    pub(super) verify: VerifyOptions,
+    pub(super) backup: BackupOptions,
+    pub(super) options: GuardOptions,
+}
+
+impl Guarding {
+    /// Reads flags and file, cheap things first; keeps stdout for the report.
+    pub(super) async fn new(
+        invocation: &Invocation,
+        arguments: &GateArguments,
+        command: &[String],
+        unproven: Option<String>,
+    ) -> Result<Self, Failure> {
+        let settings = &invocation.settings;
+        let repository = settings.repository()?;
+        settings.demand_lasting(&repository, arguments.allow_local_repository)?;
+        let policy = settings.gate_policy(arguments);
+        let verify = invocation.verify_options(&Verification {
+            level: policy.highest_level().unwrap_or(Level::Full),
+            scratch_url: arguments.scratch_url.as_deref(),
+            replace_missing_locale: arguments.replace_missing_locale,
+            jobs: arguments.limits.jobs.and_then(Jobs::number),
+            sample: None,
+            restore_as: None,
+        })?;
+        let mut backup = whole(arguments.compress, settings.limits(&arguments.limits));
+        backup.retain_until = invocation.retain_until();
+        let source = invocation.source()?;
+        warn_of_another_database(invocation, &source);
+        let migrations = settings.migrations(arguments, command)?;
+        let context = invocation.context(true).await?;
+        let options = GuardOptions {
+            command: command.to_vec(),
+            environment: settings.child_environment(!repository.url.is_local()),
+            migrations,
+            policy,
+            window_policy: WindowPolicy::default(),
+            deadline: arguments.deadline,
+            unproven,
+            operator: operator(invocation),
+            own_flags: own_flags(invocation, &context.database),
+            way_back: way_back(invocation),
+        };
+        invocation.sweep().await;
+        invocation
+            .output
+            .keep_for_the_document()
+            .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
+        Ok(Self { context, source, verify, backup, options })
+    }
 }
 
 /// A restore point of one database is no way back for another. Only a warning: a pooler may give names of its own.

@@ -12,6 +12,7 @@ mod guard;
 mod init;
 mod leftovers;
 mod plan;
+mod prepare;
 mod recover_table;
 mod rehearse;
 mod restore;
@@ -46,6 +47,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Plan(arguments) => plan::run(invocation, arguments).await,
         Verb::Rehearse(arguments) => rehearse::run(invocation, arguments).await,
+        Verb::Prepare(arguments) => prepare::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,
         Verb::Status => status::run(invocation).await,
         Verb::Demo => demo::run(invocation).await,

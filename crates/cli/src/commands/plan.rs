@@ -5,14 +5,14 @@ use std::path::Path;
 
 use holdpoint_guard::plan::{Facts, KnownFrom, Project, markdown, plan};
 use holdpoint_guard::tools::{Choice, ToolName};
-use holdpoint_postgres::{Session, SessionPurpose, pooler};
+use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::printed;
 use crate::arguments::PlanArguments;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
 use crate::output;
-use crate::settings::{ChosenConnection, Purpose};
+use crate::settings::ChosenConnection;
 use holdpoint::exit_code;
 
 /// An export has names and definitions only.
@@ -90,16 +90,11 @@ pub(super) async fn asked(invocation: &Invocation, project: &Project) -> Result<
     }
 }
 
-/// The URL of migrations, or past a transaction pooler, which keeps no session, the direct one.
 pub(super) fn connection(invocation: &Invocation) -> Result<ChosenConnection, Failure> {
-    let migrates = invocation.settings.connection(Purpose::Migrate).map_err(|failure| match failure {
+    invocation.settings.migrating().map_err(|failure| match failure {
         Failure::Usage { message, hint } => {
             Failure::usage(message, format!("{hint}; without a database: --offline FILE, or --without-database"))
         }
         other => other,
-    })?;
-    if pooler::by_address(&migrates.settings).is_none() {
-        return Ok(migrates);
-    }
-    invocation.settings.connection(Purpose::Backup)
+    })
 }

@@ -195,6 +195,8 @@ pub(crate) struct MigrationsSection {
     pub(crate) table: Option<TableName>,
     /// A line for the shell that prints one pending migration file a line.
     pub(crate) pending_command: Option<String>,
+    /// Commands, word by word, that run the pending migrations and do nothing else.
+    pub(crate) commands: Vec<String>,
 }
 
 /// How commands are guarded.

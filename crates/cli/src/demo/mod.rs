@@ -9,8 +9,10 @@ mod tally;
 use std::time::{Duration, Instant};
 
 use holdpoint_core::PointId;
-use holdpoint_core::gate::Policy;
+use holdpoint_core::gate::pending::WindowPolicy;
+use holdpoint_core::risk::RiskPolicy;
 use holdpoint_core::verification::{Level, Verification};
+use holdpoint_guard::Migrations;
 use holdpoint_guard::run::{GuardOptions, GuardReport, guard};
 use holdpoint_operations::backup::BackupLimits;
 use holdpoint_operations::verify::VerifyOptions;
@@ -137,7 +139,10 @@ impl Story<'_> {
                 .chain([stage.migration.display().to_string()])
                 .collect(),
             environment: stage.environment(),
-            policy: Policy::default(),
+            migrations: Migrations::Unknown("the demonstration calls psql".to_owned()),
+            policy: RiskPolicy::default(),
+            window_policy: WindowPolicy::default(),
+            deadline: None,
             unproven: None,
             operator: Some("holdpoint demo".to_owned()),
             own_flags: ["--database", "shop", "--repository", &stage.repository().to_string()]

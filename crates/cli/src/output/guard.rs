@@ -1,12 +1,14 @@
-//! `guard` for people.
+//! `guard` and `prepare` for people.
 
-use holdpoint_core::gate::Decision;
+use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::ledger::RunState;
-use holdpoint_guard::run::GuardReport;
+use holdpoint_guard::PrepareReport;
+use holdpoint_guard::plan::PlanReport;
+use holdpoint_guard::run::{GuardReport, WayBack};
 
 use super::table::{bullets, facts};
 use super::verify::{proof, reasons};
-use crate::quantity::milliseconds;
+use crate::quantity::{counted, instant, milliseconds};
 
 /// Tells how a run ended, and the ways back.
 pub(crate) fn guard(report: &GuardReport) -> String {
@@ -21,8 +23,10 @@ pub(crate) fn guard(report: &GuardReport) -> String {
     });
     let mut text = format!("run {}: {}\n", report.run, state(report.state));
     text.push_str(&facts([
+        ("  pending", report.plan.as_ref().map(pending)),
         ("  gate", Some(decision(&report.decision))),
         ("  relies on", report.point.as_ref().map(ToString::to_string)),
+        ("  prepared by", report.prepared_by.as_ref().map(|run| format!("run {run}"))),
         ("  command", ended),
         ("  database", Some(report.database.to_owned())),
         ("  proof", report.verification.as_ref().map(proof)),
@@ -31,20 +35,54 @@ pub(crate) fn guard(report: &GuardReport) -> String {
         text.push_str(&reasons(made));
     }
     text.push_str(&bullets("warnings", &report.warnings));
-    if !report.ways_back.is_empty() {
-        text.push_str("\nways back:\n");
-        for (place, way) in report.ways_back.iter().enumerate() {
-            let seconds = way.estimated_seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
-            let takes = seconds.map(|seconds| format!(", about {}", milliseconds((seconds * 1000.0) as u64)));
-            text.push_str(&format!(
-                "  {}. {}{}; lost by it: {}\n{}\n",
-                place + 1,
-                way.title,
-                takes.unwrap_or_default(),
-                way.data_lost,
-                way.command.lines().map(|line| format!("       {line}")).collect::<Vec<_>>().join("\n")
-            ));
-        }
+    text.push_str(&ways_back(&report.ways_back));
+    text
+}
+
+/// Tells what is ready, until when, and the ways back.
+pub(crate) fn prepare(report: &PrepareReport) -> String {
+    let mut text = format!("run {}: prepared\n", report.run);
+    text.push_str(&facts([
+        ("  pending", report.plan.as_ref().map(pending)),
+        ("  gate", Some(decision(&report.decision))),
+        ("  relies on", report.point.as_ref().map(ToString::to_string)),
+        ("  valid until", Some(instant(report.valid_until))),
+        ("  proof", report.verification.as_ref().map(proof)),
+    ]));
+    if let Some(made) = &report.verification {
+        text.push_str(&reasons(made));
+    }
+    text.push_str(&bullets("warnings", &report.warnings));
+    text.push_str(&ways_back(&report.ways_back));
+    text
+}
+
+fn pending(plan: &PlanReport) -> String {
+    let tables = plan.review.tables.len() as u64;
+    let at_risk = match (plan.review.everything_at_risk, tables) {
+        (true, _) => ", everything at risk".to_owned(),
+        (false, 0) => String::new(),
+        (false, tables) => format!(", {} at risk", counted(tables, "table")),
+    };
+    format!("{} of {}{at_risk}: {}", counted(plan.pending.len() as u64, "migration"), plan.tool, plan.verdict.words())
+}
+
+fn ways_back(ways: &[WayBack]) -> String {
+    if ways.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nways back:\n".to_owned();
+    for (place, way) in ways.iter().enumerate() {
+        let seconds = way.estimated_seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+        let takes = seconds.map(|seconds| format!(", about {}", milliseconds((seconds * 1000.0) as u64)));
+        text.push_str(&format!(
+            "  {}. {}{}; lost by it: {}\n{}\n",
+            place + 1,
+            way.title,
+            takes.unwrap_or_default(),
+            way.data_lost,
+            way.command.lines().map(|line| format!("       {line}")).collect::<Vec<_>>().join("\n")
+        ));
     }
     text
 }
@@ -61,12 +99,13 @@ fn state(state: RunState) -> &'static str {
 fn decision(decision: &Decision) -> String {
     match decision {
         Decision::Go { reasons, .. } => format!("go: {}", reasons.join("; ")),
-        // The newest one's reason says enough; --json has them all.
-        Decision::MakeRestorePoint { reasons } => {
-            let first = reasons.first().map_or("", String::as_str);
-            let more = reasons.len().saturating_sub(1);
-            let more = if more > 0 { format!(", and {more} older") } else { String::new() };
+        // What asks for it and the newest one's reason say enough; --json has them all.
+        Decision::MakeRestorePoint { reasons, .. } => {
+            let first = reasons.iter().take(2).map(String::as_str).collect::<Vec<_>>().join("; ");
+            let more = reasons.len().saturating_sub(2);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             format!("a restore point was needed first ({first}{more})")
         }
+        Decision::Refuse { reasons } => format!("refused: {}", reasons.join("; ")),
     }
 }

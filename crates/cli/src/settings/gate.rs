@@ -1,19 +1,77 @@
-//! What the gate asks for.
+//! What the gate asks for, and of which migrations.
 
-use holdpoint_core::gate::Policy;
+use holdpoint_core::risk::RiskPolicy;
+use holdpoint_guard::plan::Project;
+use holdpoint_guard::tools::{Error as ToolsError, Tool};
+use holdpoint_guard::{Migrations, ProjectMigrations};
+use holdpoint_postgres::pooler;
 
-use super::Settings;
-use crate::arguments::GuardArguments;
+use super::{ChosenConnection, Purpose, Settings};
+use crate::arguments::{GateArguments, ProjectArguments};
+use crate::failure::Failure;
 
 impl Settings {
-    /// Makes the policy: flags, then the file, then a full proof made for this very run.
-    pub(crate) fn policy(&self, arguments: &GuardArguments) -> Policy {
-        let default = Policy::default();
-        let max_age = arguments.max_age.or(self.config.gate.max_age);
-        Policy {
-            level: arguments.level.or(self.config.gate.level).unwrap_or(default.level),
-            max_age_seconds: max_age
-                .map_or(default.max_age_seconds, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX)),
-        }
+    /// What is asked for each class of risk: the default, the file's `[gate]` for all, its `[risk]` for single ones.
+    pub(crate) fn risk_policy(&self) -> RiskPolicy {
+        let gate = &self.config.gate;
+        let mut policy = RiskPolicy::default().asking(gate.level, gate.max_age.map(seconds));
+        policy.requirements.extend(self.config.risk.iter().map(|(class, asked)| (*class, *asked)));
+        policy
     }
+
+    /// As [`Self::risk_policy`], with what the flags ask for whatever the risk.
+    pub(crate) fn gate_policy(&self, arguments: &GateArguments) -> RiskPolicy {
+        self.risk_policy().asking(arguments.level, arguments.max_age.map(seconds))
+    }
+
+    /// Where a run learns what is pending: the project's tool, or nowhere.
+    ///
+    /// # Errors
+    /// What was named and cannot be read, and several tools of which none was named.
+    pub(crate) fn migrations(&self, arguments: &GateArguments, command: &[String]) -> Result<Migrations, Failure> {
+        if arguments.no_plan {
+            return Ok(Migrations::Unknown("--no-plan".to_owned()));
+        }
+        let own = &arguments.project;
+        let folder = self.project(own)?;
+        let project = match Project::open(&folder, &self.choice(own)) {
+            Err(ToolsError::NoTool { .. }) if !self.names_a_project(own) => {
+                return Ok(Migrations::Unknown(format!("no migration tool was found in {}", folder.display())));
+            }
+            opened => opened.map_err(|error| Failure::from(holdpoint_guard::Error::from(error)))?,
+        };
+        let by_flag = own.tool.is_some() || own.migrations.is_some() || own.pending_cmd.is_some();
+        let stated = by_flag || self.config.migrations.commands.iter().any(|line| line.split_whitespace().eq(command));
+        let folder = &project.found.migrations;
+        if project.found.tool == Tool::PlainSql && !stated && !self.names_a_project(own) {
+            // Any project may have one, whatever its migrations are.
+            return Ok(Migrations::Unknown(format!("{} holds SQL files, and no tool was found", folder.display())));
+        }
+        Ok(Migrations::Of(Box::new(ProjectMigrations {
+            project,
+            options: self.plan_options(own, &arguments.waivers),
+            connection: self.migrating()?.settings,
+            stated,
+        })))
+    }
+
+    /// Whether somebody said that there is a project.
+    fn names_a_project(&self, own: &ProjectArguments) -> bool {
+        let file = &self.config.migrations;
+        let by_flag = own.project.is_some() || own.tool.is_some() || own.migrations.is_some();
+        by_flag || file.project.is_some() || file.tool.is_some() || file.directory.is_some()
+    }
+
+    /// The URL of migrations, or past a transaction pooler, which keeps no session, the direct one.
+    pub(crate) fn migrating(&self) -> Result<ChosenConnection, Failure> {
+        let migrates = self.connection(Purpose::Migrate)?;
+        if pooler::by_address(&migrates.settings).is_none() {
+            return Ok(migrates);
+        }
+        self.connection(Purpose::Backup)
+    }
+}
+
+fn seconds(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use holdpoint_guard::plan::{PendingCommand, PlanOptions};
 use holdpoint_guard::tools::{Choice, ToolName};
-use holdpoint_review::RiskPolicy;
 
 use super::{Purpose, Settings};
 use crate::arguments::{ProjectArguments, WaiverArguments};
@@ -39,8 +38,6 @@ impl Settings {
 
     /// What is asked of a plan.
     pub(crate) fn plan_options(&self, arguments: &ProjectArguments, waivers: &WaiverArguments) -> PlanOptions {
-        let mut policy = RiskPolicy::default();
-        policy.requirements.extend(self.config.risk.iter().map(|(class, asked)| (*class, *asked)));
         let mut all = waivers.waive.clone();
         all.extend(self.config.waiver.values().cloned());
         let on_s3 = self.repository().is_ok_and(|repository| !repository.url.is_local());
@@ -49,7 +46,7 @@ impl Settings {
                 .pending_command(arguments)
                 .map(|line| PendingCommand::new(line, self.child_environment(on_s3))),
             applied_through: arguments.applied_through.clone(),
-            policy,
+            policy: self.risk_policy(),
             waivers: all,
         }
     }

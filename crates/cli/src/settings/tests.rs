@@ -224,17 +224,23 @@ fn a_guarded_command_lacks_what_only_holdpoint_may_use() {
 }
 
 #[test]
-fn the_gates_policy_comes_from_flags_then_the_file() {
-    let policy = |words: &[&str], file: &str| {
+fn the_gates_policy_comes_from_flags_then_single_risks_then_the_file_then_the_default() {
+    use holdpoint_core::risk::{Requirement, RiskClass};
+    let policy = |words: &[&str], file: &str, class| {
         let words = [&["holdpoint", "guard"], words, &["--", "true"]].concat();
         let Verb::Guard(guard) = Arguments::try_parse_from(words).unwrap().verb else { panic!() };
-        let policy = settings(&[], &[], file).policy(&guard);
-        (policy.level, policy.max_age_seconds)
+        match settings(&[], &[], file).gate_policy(&guard.gate).requirement(class) {
+            Requirement::ProvenRestorePoint(policy) => (policy.level, policy.max_age_seconds),
+            other => panic!("{other:?}"),
+        }
     };
-    let file = "[gate]\nlevel = \"stored\"\nmax_age = \"2h\"";
-    assert_eq!(policy(&[], ""), (Level::Full, 0));
-    assert_eq!(policy(&[], file), (Level::Stored, 7200));
-    assert_eq!(policy(&["--level", "full", "--max-age", "0"], file), (Level::Full, 0));
+    let file = "[gate]\nlevel = \"stored\"\nmax_age = \"2h\"\n[risk]\nadditive = \"full 1h\"";
+    let (destroys, additive) = (RiskClass::DestroysData, RiskClass::Additive);
+    assert_eq!(policy(&[], "", destroys), (Level::Full, 0));
+    assert_eq!(policy(&[], "", additive), (Level::Full, 7 * 86_400));
+    assert_eq!(policy(&[], file, destroys), (Level::Stored, 7200));
+    assert_eq!(policy(&[], file, additive), (Level::Full, 3600));
+    assert_eq!(policy(&["--level", "sampled", "--max-age", "0"], file, additive), (Level::Sampled, 0));
 }
 
 #[test]

@@ -157,7 +157,8 @@ pub fn decide(pending: &Pending<'_>) -> Decision {
 fn asked(pending: &Pending<'_>) -> Vec<Asked> {
     let mut asked = pending.asked.to_vec();
     let more = |class, place: &str| Asked { class, place: place.to_owned(), waived: None };
-    if pending.migrations.is_none() {
+    let unread = |one: &Asked| one.class == RiskClass::Unreviewable && waived(one).is_none();
+    if pending.migrations.is_none() && !asked.iter().any(unread) {
         asked.push(more(RiskClass::Unreviewable, "the list of pending migrations"));
     } else if asked.is_empty() {
         asked.push(more(RiskClass::Additive, "the pending migrations"));

@@ -147,6 +147,16 @@ impl PlanReport {
 }
 
 impl PlanReport {
+    /// The findings that let no run begin.
+    pub fn stops(&self) -> impl Iterator<Item = &Told> {
+        self.findings.iter().filter(|told| told.severity == Severity::Stop)
+    }
+
+    /// The findings that a person should look at.
+    pub fn looks(&self) -> impl Iterator<Item = &Told> {
+        self.findings.iter().filter(|told| told.severity == Severity::Warn)
+    }
+
     /// What is to be known about files as a whole, in words.
     pub fn notes(&self) -> Vec<String> {
         let files = self.review.review.files.iter();

@@ -51,6 +51,11 @@ impl Package {
         self.json.get(section)?.get(key)?.as_str()
     }
 
+    /// The text of a script.
+    pub(super) fn script(&self, name: &str) -> Option<&str> {
+        self.json.get("scripts")?.get(name)?.as_str()
+    }
+
     /// The words of the first script that calls a program, after the program's name, and those before it.
     pub(super) fn call(&self, program: &str, wants: &[&str]) -> Option<Call> {
         let scripts = self.json.get("scripts")?.as_object()?;

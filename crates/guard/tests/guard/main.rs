@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
 mod judging;
+mod planning;
 mod refusing;
 mod running;
 mod support;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use holdpoint_core::gate::Policy;
+use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::progress::{Phase, Progress};
+use holdpoint_core::risk::RiskPolicy;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, RunId};
-use holdpoint_guard::{Error, GuardOptions, GuardReport, guard};
+use holdpoint_guard::{Error, GuardOptions, GuardReport, Migrations, guard};
 use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
@@ -82,7 +83,10 @@ impl Shop {
         let options = GuardOptions {
             command: vec!["true".into()],
             environment,
-            policy: Policy { level: Level::Full, max_age_seconds: 0 },
+            migrations: Migrations::Unknown("a test".into()),
+            policy: RiskPolicy::default(),
+            window_policy: WindowPolicy::default(),
+            deadline: None,
             unproven: None,
             operator: Some("a test".into()),
             own_flags: Vec::new(),
@@ -138,7 +142,7 @@ pub(crate) fn shell(script: &str) -> Vec<String> {
     ["sh", "-c", &script].map(str::to_owned).into()
 }
 
-fn settings(cluster: &Cluster, database: &str) -> ConnectionSettings {
+pub(crate) fn settings(cluster: &Cluster, database: &str) -> ConnectionSettings {
     let environment = Environment::new([("PGPASSWORD", SECRET)]);
     ConnectionSettings::resolve(&cluster.url(database), &environment).unwrap()
 }

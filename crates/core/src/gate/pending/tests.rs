@@ -66,6 +66,10 @@ fn what_nobody_can_list_is_unreviewable() {
     let decision = decide(&unknown);
     assert!(matches!(decision, Decision::MakeRestorePoint { policy: Policy { max_age_seconds: 0, .. }, .. }));
     assert!(reasons(&decision)[0].contains("the list of pending migrations"), "{decision:?}");
+    // A waiver for what can be read lets nothing else pass.
+    let waived = [Asked { waived: Some("agreed".to_owned()), ..risk(RiskClass::Unreviewable) }];
+    let decision = decide(&Pending { asked: &waived, ..unknown });
+    assert!(matches!(decision, Decision::MakeRestorePoint { .. }), "{decision:?}");
 }
 
 #[test]

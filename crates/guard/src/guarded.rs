@@ -1,0 +1,325 @@
+//! What a guarded run does, step by step.
+
+use std::time::Duration;
+
+use holdpoint_core::gate::pending::Decision;
+use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_core::ledger::RunState;
+use holdpoint_core::{Mask, PointId, RunId};
+use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::run_lock::RunLock;
+use holdpoint_operations::schema_check::{self, Schema};
+use holdpoint_operations::verify::VerifyOptions;
+use holdpoint_operations::{Context, Source, catalogue};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
+use holdpoint_process::Status;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{self, CommandEnd};
+use crate::ledger_writer::LedgerWriter;
+use crate::planned::Planned;
+use crate::prepare::{Preparation, Relied};
+use crate::prepared;
+use crate::run::{GuardOptions, GuardReport, WayBack};
+use crate::start::{Start, position};
+use crate::state::{DatabaseState, Judgement};
+use crate::way_back::ways_back;
+use crate::{Error, sessions, way_back};
+
+/// How long the state after the command may take to be read: a server that hangs must not keep the report.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+
+/// A run that is being guarded, or prepared.
+pub(crate) struct Guarded<'a> {
+    pub(crate) preparation: Preparation<'a>,
+    pub(crate) start: Start,
+    mask: Mask,
+}
+
+/// What the command may rely on is there, and the way back is known.
+pub(crate) struct Proven {
+    pub(crate) planned: Planned,
+    pub(crate) decision: Decision,
+    pub(crate) relied: Relied,
+    pub(crate) prepared_by: Option<RunId>,
+    pub(crate) ways_back: Vec<WayBack>,
+}
+
+/// Everything is proven, locked and written: the command may start.
+pub(crate) struct Ready {
+    proven: Proven,
+    lock: RunLock,
+    before: DatabaseState,
+}
+
+impl<'a> Guarded<'a> {
+    /// Reads where the server stands, and writes the ledger's first step.
+    pub(crate) async fn begin(
+        context: &'a Context,
+        source: &'a Source,
+        verify: &'a VerifyOptions,
+        backup: &'a BackupOptions,
+        options: &'a GuardOptions,
+    ) -> Result<(Self, LedgerWriter<'a>), Error> {
+        let start = Start::read(context, source).await?;
+        let mask = Mask::new(start.settings.servers().iter().filter_map(|server| server.password.clone()));
+        let run = RunId::new(start.now, context.seed);
+        let command = mask.command(&options.command);
+        let operator = options.operator.as_deref().map(|text| mask.script(text));
+        let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
+        let source = Source { settings: start.settings.clone(), ..source.clone() };
+        let preparation = Preparation::new(context, source, verify, backup, options);
+        let guarded = Self { preparation, start, mask };
+        ledger.write(RunState::Started, guarded.start.warnings.clone()).await?;
+        Ok((guarded, ledger))
+    }
+
+    /// Writes the refusal, lets go of what it was to rely on, and gives the error back.
+    pub(crate) async fn refused(&self, error: Error, mut ledger: LedgerWriter<'_>) -> Error {
+        self.preparation.unpin(&ledger).await;
+        let reason = self.mask.script(&error.to_string());
+        if let Err(error) = ledger.write(RunState::Refused, vec![reason]).await {
+            let told = format!("the refusal could not be written into the ledger: {error}");
+            self.preparation.context.progress.note(&told);
+        }
+        error
+    }
+
+    /// Does everything up to the command.
+    pub(crate) async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
+        let Preparation { context, source, options, .. } = &self.preparation;
+        let proven = self.within_deadline(ledger).await?;
+        let identity = &self.start.identity;
+        let name = format!("holdpoint guard {}", ledger.run());
+        let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
+        let point = proven.relied.point.as_ref();
+        let before = self.check_again(point, &lock, ledger.run()).await?;
+        options.migrations.check_again(context, &proven.planned, identity, point).await?;
+        let mut ready = Ready { proven, lock, before };
+        let session = ready.lock.session();
+        sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
+        let (instant, wal_position) = position(session).await?;
+        ledger.stands_at(instant, wal_position);
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if !ready.lock.is_held().await {
+            return Err(Error::LockLost);
+        }
+        let mut remarks = Vec::new();
+        if let Some(reason) = &ready.proven.relied.unproven {
+            remarks.extend(ready.proven.relied.warnings.iter().cloned());
+            remarks.push(format!("runs although nothing is proven: {}", self.mask.script(reason)));
+        }
+        if ready.proven.relied.point.is_none()
+            && let Decision::Go { reasons, .. } = &ready.proven.decision
+        {
+            remarks.extend(reasons.iter().map(|reason| format!("relies on no restore point: {reason}")));
+        }
+        ready.before.note_transactions(ready.lock.session()).await?;
+        ledger.write(RunState::Running, remarks).await?;
+        Ok(ready)
+    }
+
+    /// As [`Self::proven`], for as long as it may take; what is under way then is ended and leaves nothing.
+    pub(crate) async fn within_deadline(&self, ledger: &mut LedgerWriter<'_>) -> Result<Proven, Error> {
+        let Some(within) = self.preparation.options.deadline else { return self.proven(ledger).await };
+        let cancel = self.preparation.context.cancel.clone();
+        let mut work = Box::pin(self.proven(ledger));
+        let late = tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(within) => work,
+        };
+        self.preparation.stop();
+        let ended = late.await;
+        match ended {
+            Err(_) if !cancel.is_cancelled() => {
+                let missing = self.preparation.stage().to_owned();
+                Err(Error::Deadline { within, missing, point: ledger.point().cloned() })
+            }
+            ended => ended,
+        }
+    }
+
+    /// Reads what is pending, asks the gate, and sees to it that there is what the command may rely on.
+    async fn proven(&self, ledger: &mut LedgerWriter<'_>) -> Result<Proven, Error> {
+        let Preparation { source, options, .. } = &self.preparation;
+        let context = &self.preparation.working;
+        let identity = &self.start.identity;
+        self.preparation.at("reading what is pending");
+        let (policy, command) = (&options.policy, &options.command);
+        let planned = Planned::read(context, &options.migrations, policy, command, identity).await?;
+        planned.remarks.iter().for_each(|remark| context.progress.note(&self.mask.script(remark)));
+        ledger.planned(planned.masked_record(&self.mask));
+        self.preparation.at("asking the gate");
+        let mut decision = self.preparation.decide(&planned, identity, self.start.now).await?;
+        let mut prepared_by = None;
+        if let Decision::MakeRestorePoint { policy, .. } = &decision {
+            let command = self.mask.command(&options.command);
+            let wanted = prepared::Wanted { planned: &planned, command: &command, identity, level: policy.level };
+            if let Some((run, go)) = wanted.find(context, source, self.start.now).await? {
+                ledger.relies_on_run(&run);
+                (prepared_by, decision) = (Some(run), go);
+            }
+        }
+        let mut relied = self.preparation.rely(&decision, ledger).await?;
+        relied.warnings.extend(planned.remarks.iter().map(|remark| self.mask.script(remark)));
+        let mut known = Vec::new();
+        if let Some(point) = &relied.point {
+            let shown = catalogue::show(context, point).await?;
+            let through = options.way_back.as_ref().unwrap_or(&source.settings);
+            let powerless = self.powerless(through, &mut relied.warnings).await;
+            let (manifest, flags) = (&shown.manifest, &options.own_flags);
+            known = ways_back(ledger.run(), manifest, &shown.verifications, through, flags, powerless.as_deref());
+        }
+        Ok(Proven { planned, decision, relied, prepared_by, ways_back: known })
+    }
+
+    /// Warns, while there is time to stop, of a way back whose role cannot go it; gives that role.
+    async fn powerless(&self, through: &ConnectionSettings, warnings: &mut Vec<String>) -> Option<String> {
+        let (role, warning) = match way_back::powerless(through).await {
+            Ok(None) => return None,
+            Ok(Some(role)) => {
+                let may_not = way_back::may_not_create(&role);
+                let warning =
+                    format!("the way back needs another role: {may_not} (ALTER ROLE … CREATEDB, or another URL)");
+                (Some(role), warning)
+            }
+            Err(error) => {
+                (None, format!("whether the way back's role may create databases could not be read: {error}"))
+            }
+        };
+        let warning = self.mask.script(&warning);
+        self.preparation.context.progress.note(&warning);
+        warnings.push(warning);
+        role
+    }
+
+    /// Under the lock: still the same database, with the schema that the restore point recorded, and nobody else ran.
+    async fn check_again(&self, point: Option<&PointId>, lock: &RunLock, run: &RunId) -> Result<DatabaseState, Error> {
+        let Preparation { context, source, .. } = &self.preparation;
+        let now = identity::read(lock.session()).await?.identity;
+        match Identity::compare(&self.start.identity, &now) {
+            IdentityMatch::Same => {}
+            IdentityMatch::TimelineChanged => {
+                return Err(Error::ServerChanged { differences: vec!["its timeline is a new one".to_owned()] });
+            }
+            IdentityMatch::Different(differences) => return Err(Error::ServerChanged { differences }),
+        }
+        if let Some(other) = self.start.others.ran_since(context, run).await? {
+            return Err(Error::RanMeanwhile { run: other.to_string() });
+        }
+        let schema = Schema::live(context, source).await?;
+        if let Some(point) = point {
+            let differences = Schema::recorded(context, point).await?.changes(&schema);
+            if !differences.is_empty() {
+                return Err(Error::SchemaChanged { point: point.clone(), differences });
+            }
+        }
+        DatabaseState::read(lock.session(), schema).await
+    }
+
+    /// Runs the command, judges, writes the last step. From here on nothing is an error any more.
+    pub(crate) async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
+        let Preparation { context, options, .. } = &self.preparation;
+        let Ready { proven, lock, before } = ready;
+        let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
+        let mut end = command::run(context, options, ledger.run(), &lock).await;
+        if end.warnings.is_empty() && end.started && !lock.is_held().await {
+            end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
+        }
+        let judgement = self.judge(&before, &mut end, ledger.run()).await;
+        lock.release().await;
+        let status = end.ended.as_ref().map(|ended| ended.status);
+        let (exit_code, signal) = match status {
+            Some(Status::Code(code)) => (Some(code), None),
+            Some(Status::Signal(number)) => (None, Some(number)),
+            None => (None, None),
+        };
+        let succeeded = exit_code == Some(0) && !end.interrupted;
+        let Judgement { database, remarks, warnings: found } = judgement;
+        let state = match (succeeded, database) {
+            (true, _) => RunState::Succeeded,
+            (false, "unchanged") => RunState::RolledBack,
+            (false, _) => RunState::Failed,
+        };
+        ledger.ended(exit_code, signal);
+        let told = if succeeded { Vec::new() } else { remarks.clone() };
+        let unlike = if succeeded { self.unlike_the_plan(&planned, database).await } else { Vec::new() };
+        let mut written = vec![format!("the database is {database}")];
+        written.extend(end.interrupted.then(|| "interrupted".to_owned()));
+        written.extend([remarks, found.clone(), unlike.clone(), end.warnings.clone()].concat());
+        let started = self.start.warnings.clone();
+        let mut warnings = [started, relied.warnings, end.warnings, told, found, unlike].concat();
+        if let Err(error) = ledger.write(state, written).await {
+            warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
+        }
+        GuardReport {
+            run: ledger.run().clone(),
+            state,
+            decision,
+            plan: planned.report,
+            prepared_by,
+            point: relied.point,
+            verification: relied.verification,
+            exit_code,
+            signal,
+            command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
+            interrupted: end.interrupted,
+            database,
+            ways_back,
+            warnings,
+        }
+    }
+
+    /// What a command that ended with success did otherwise than the plan says.
+    async fn unlike_the_plan(&self, planned: &Planned, database: &str) -> Vec<String> {
+        let mut unlike = Vec::new();
+        if planned.migrations == Some(0) && database == "changed" {
+            unlike.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
+        }
+        if planned.migrations.is_none_or(|count| count == 0) {
+            return unlike;
+        }
+        let Preparation { context, options, .. } = &self.preparation;
+        match options.migrations.still_pending(context, &self.start.identity).await {
+            Ok(still) if still.is_empty() => {}
+            Ok(still) => unlike.push(format!(
+                "the command ended with success, but these are still pending: {}",
+                holdpoint_core::quantity::listed(&still, 5)
+            )),
+            Err(error) => unlike.push(format!("what is still pending could not be read: {error}")),
+        }
+        unlike
+    }
+
+    /// Ends what the command left working on the server, then compares the database with what it was.
+    async fn judge(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Judgement {
+        // The run's own cancellation must not keep it from looking.
+        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+        let read = async {
+            let purpose = SessionPurpose::new("holdpoint guard check");
+            let session = Session::connect(&self.start.settings, &purpose).await?;
+            if end.was_cut_off() {
+                end.warnings.extend(sessions::cancel(&session, run).await?);
+            } else {
+                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
+                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
+            }
+            let schema = Schema::live(&context, &self.preparation.source).await?;
+            let after = DatabaseState::read(&session, schema).await?;
+            let mut judgement = before.judge(&after, &session).await?;
+            if judgement.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty()
+            {
+                judgement.database = "unknown";
+            }
+            session.close().await;
+            Ok::<_, Error>(judgement)
+        };
+        match tokio::time::timeout(READ_WITHIN, read).await {
+            Ok(Ok(judgement)) => judgement,
+            Ok(Err(error)) => Judgement::unreadable(&error.to_string()),
+            Err(_) => Judgement::unreadable(&format!("not within {} s", READ_WITHIN.as_secs())),
+        }
+    }
+}

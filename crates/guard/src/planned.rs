@@ -1,0 +1,215 @@
+//! What is pending for a run: the plan as the gate sees it, and what the ledger keeps of it.
+
+use holdpoint_core::gate::pending::Asked;
+use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_core::ledger::{MigrationRecord, PlanRecord, WaivedRecord};
+use holdpoint_core::risk::{RiskClass, RiskPolicy};
+use holdpoint_core::{Mask, PointId};
+use holdpoint_operations::Context;
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, preflight};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::ledger_writer::applied_by_runs;
+use crate::plan::{Facts, KnownFrom, PlanOptions, PlanReport, Project, Verdict, plan};
+use crate::tools::{ProjectFiles, ToolName, Tracking, applied_through, ledger_rows, runs_the_tool};
+
+/// Where a run learns what is pending.
+#[derive(Clone, Debug)]
+pub enum Migrations {
+    /// From a project and the database's tracking table.
+    Of(Box<ProjectMigrations>),
+    /// Nobody can tell, for this reason: everything counts as at risk.
+    Unknown(String),
+}
+
+/// A project whose pending migrations are read.
+#[derive(Clone, Debug)]
+pub struct ProjectMigrations {
+    /// The project, as it was read.
+    pub project: Project,
+    /// How the plan is made; the gate's policy counts, not the one in here.
+    pub options: PlanOptions,
+    /// How the database is asked: the role that migrates, since its search path decides what names mean.
+    pub connection: ConnectionSettings,
+    /// A person said that the command runs these migrations and nothing else. Otherwise the command must show it.
+    pub stated: bool,
+}
+
+/// What is pending, as the gate and the ledger see it.
+#[derive(Debug, Default)]
+pub(crate) struct Planned {
+    /// The plan; `None` where no project is read.
+    pub(crate) report: Option<PlanReport>,
+    /// How many migrations are pending; `None` where nobody can tell.
+    pub(crate) migrations: Option<usize>,
+    /// Their risks.
+    pub(crate) asked: Vec<Asked>,
+    /// For the ledger.
+    pub(crate) record: Option<PlanRecord>,
+    /// What is worth knowing.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Planned {
+    /// Reads the tracking table and reviews what is pending.
+    ///
+    /// # Errors
+    /// Those of the tool; [`Error::Stopped`] where the tool would refuse or pass over a migration;
+    /// [`Error::AnotherDatabase`] where the project's connection leads elsewhere than the restore point's.
+    pub(crate) async fn read(
+        context: &Context,
+        migrations: &Migrations,
+        policy: &RiskPolicy,
+        command: &[String],
+        start: &Identity,
+    ) -> Result<Self, Error> {
+        let of = match migrations {
+            Migrations::Of(of) => of,
+            Migrations::Unknown(why) => {
+                return Ok(Self { asked: vec![unreadable(why)], ..Self::default() });
+            }
+        };
+        let (facts, applied) = of.facts(context, start).await?;
+        let options = PlanOptions { policy: policy.clone(), ..of.options.clone() };
+        let report = plan(&of.project, Some(&facts), KnownFrom::Database, &options, &context.cancel).await?;
+        let unknown = (!of.stated).then(|| runs_the_tool(command, &of.project.found).err()).flatten();
+        // A command that is not the tool's is not stopped by what the tool would do.
+        if report.verdict == Verdict::Stopped && unknown.is_none() {
+            return Err(Error::Stopped {
+                findings: report.stops().map(|told| (told.message.clone(), told.advice.clone())).collect(),
+            });
+        }
+        let told = report.stops().chain(report.looks());
+        let remarks = told.map(|told| format!("{}: {}", told.message, told.advice)).collect::<Vec<_>>();
+        let mut count = Some(report.pending.len().max(report.runs.len()));
+        let asked = report.assessment.risks.iter().map(|risk| Asked {
+            class: risk.class,
+            place: format!("{}:{}", risk.file, risk.line),
+            waived: risk.waived.clone(),
+        });
+        let mut asked: Vec<Asked> = asked.collect();
+        if let Some(why) = unknown {
+            count = None;
+            asked.push(unreadable(&why));
+        }
+        Ok(Self { migrations: count, asked, record: Some(record(&report, applied)), report: Some(report), remarks })
+    }
+
+    /// For the ledger, with secrets in reasons masked.
+    pub(crate) fn masked_record(&self, mask: &Mask) -> Option<PlanRecord> {
+        let mut record = self.record.clone()?;
+        record.waived.iter_mut().for_each(|one| one.reason = mask.script(&one.reason));
+        Some(record)
+    }
+}
+
+impl Migrations {
+    /// Makes sure that the same migrations are pending as when the run was planned, files and tracking table.
+    ///
+    /// # Errors
+    /// [`Error::PendingChanged`], and those of reading.
+    pub(crate) async fn check_again(
+        &self,
+        context: &Context,
+        planned: &Planned,
+        start: &Identity,
+        point: Option<&PointId>,
+    ) -> Result<(), Error> {
+        let (Self::Of(of), Some(before)) = (self, &planned.record) else { return Ok(()) };
+        let now = of.pending_now(context, start, &context.cancel).await?;
+        if before.same_pending(&now) {
+            return Ok(());
+        }
+        let changed = now.pending.iter().find(|one| !before.pending.contains(one));
+        let gone = before.pending.iter().find(|one| !now.pending.contains(one));
+        let first = changed.or(gone).map(|one| one.path.clone());
+        Err(Error::PendingChanged { first, point: point.cloned() })
+    }
+
+    /// Lists what is still pending after the command.
+    pub(crate) async fn still_pending(&self, context: &Context, start: &Identity) -> Result<Vec<String>, Error> {
+        let Self::Of(of) = self else { return Ok(Vec::new()) };
+        // Where holdpoint itself keeps the list, the run's own record is not written yet.
+        if of.project.found.table.is_none() {
+            return Ok(Vec::new());
+        }
+        let now = of.pending_now(context, start, &CancellationToken::new()).await?;
+        Ok(now.pending.into_iter().map(|one| one.path).collect())
+    }
+}
+
+impl ProjectMigrations {
+    /// Tracking table and catalog; for a folder without a tool the ledger's list, which is given back too.
+    async fn facts(&self, context: &Context, start: &Identity) -> Result<(Facts, Option<Vec<MigrationRecord>>), Error> {
+        let session = Session::connect(&self.connection, &SessionPurpose::new("holdpoint guard plan")).await?;
+        let read = async {
+            let found = identity::read(&session).await?.identity;
+            // One server may be reached by several names.
+            let found = Identity { endpoint: start.endpoint.clone(), ..found };
+            if let IdentityMatch::Different(differences) = Identity::compare(start, &found) {
+                return Err(Error::AnotherDatabase { url: self.connection.redacted(), differences });
+            }
+            let now = preflight::clock(&session).await?;
+            Ok(Facts::read(&self.project, &session, now).await?)
+        };
+        let read = read.await;
+        session.close().await;
+        let mut facts = read?;
+        if self.project.found.tool.name() != ToolName::PlainSql {
+            return Ok((facts, None));
+        }
+        let said = self.options.applied_through.as_deref();
+        let said = said.map(|name| applied_through(&self.project.files, name)).transpose()?;
+        let applied = match &said {
+            Some(tracking) => records(tracking),
+            None => applied_by_runs(context).await?,
+        };
+        let nothing_at_all = matches!(facts.tracking, Tracking::Absent { others: false });
+        let applied = applied.or_else(|| nothing_at_all.then(Vec::new));
+        if let Some(applied) = &applied {
+            facts.tracking =
+                ledger_rows(Some(applied.iter().map(|one| (one.path.as_str(), one.sha256.as_str()))), false);
+        }
+        Ok((facts, applied))
+    }
+
+    async fn pending_now(
+        &self,
+        context: &Context,
+        start: &Identity,
+        cancel: &CancellationToken,
+    ) -> Result<PlanRecord, Error> {
+        let files = ProjectFiles::read(&self.project.found);
+        let files = if self.options.pending_command.is_some() { files.unwrap_or_default() } else { files? };
+        let fresh = Self { project: Project { files, ..self.project.clone() }, ..self.clone() };
+        let (facts, applied) = fresh.facts(context, start).await?;
+        let report = plan(&fresh.project, Some(&facts), KnownFrom::Database, &fresh.options, cancel).await?;
+        Ok(record(&report, applied))
+    }
+}
+
+/// The risk of a command of which nobody knows what it does.
+fn unreadable(why: &str) -> Asked {
+    Asked { class: RiskClass::Unreviewable, place: format!("the command ({why})"), waived: None }
+}
+
+fn record(report: &PlanReport, applied: Option<Vec<MigrationRecord>>) -> PlanRecord {
+    let pending =
+        report.pending.iter().map(|one| MigrationRecord { path: one.path.clone(), sha256: one.sha256.clone() });
+    let waived = report.assessment.risks.iter().filter_map(|risk| {
+        let reason = risk.waived.clone()?;
+        Some(WaivedRecord { class: risk.class, place: format!("{}:{}", risk.file, risk.line), reason })
+    });
+    PlanRecord { tool: report.tool.to_string(), pending: pending.collect(), applied, waived: waived.collect() }
+}
+
+/// The rows that stand for a list of the ledger's.
+fn records(tracking: &Tracking) -> Option<Vec<MigrationRecord>> {
+    let Tracking::Present(table) = tracking else { return None };
+    let record = |row: &Vec<Option<String>>| match row.as_slice() {
+        [Some(path), Some(sha256)] => Some(MigrationRecord { path: path.clone(), sha256: sha256.clone() }),
+        _ => None,
+    };
+    table.rows.iter().map(record).collect()
+}

@@ -1,0 +1,165 @@
+//! Prepared runs: made ready ahead of time, and relied on by a guarded run where nothing has changed since.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::gate::pending::Decision;
+use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_core::ledger::{Prepared, RunState, RunStep, newest};
+use holdpoint_core::verification::{Level, Verification};
+use holdpoint_core::{PointId, RunId};
+use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_operations::verify::VerifyOptions;
+use holdpoint_operations::{Context, Source, catalogue};
+use serde::Serialize;
+
+use crate::guarded::{Guarded, Proven};
+use crate::plan::PlanReport;
+use crate::planned::Planned;
+use crate::run::{GuardOptions, WayBack};
+use crate::{Error, command, prepare as preparation};
+
+/// How many runs, newest first, are looked at for one that was prepared.
+const LOOKED_AT: usize = 20;
+
+/// A run that is prepared, or needs no preparation.
+#[derive(Clone, Debug, Serialize)]
+pub struct PrepareReport {
+    /// The prepared run.
+    pub run: RunId,
+    /// What the gate decided at first.
+    pub decision: Decision,
+    /// What is pending; `None` where no project was read.
+    pub plan: Option<PlanReport>,
+    /// The restore point; none where nothing is asked for.
+    pub point: Option<PointId>,
+    /// The verification made for it; `None` where an older proof did.
+    pub verification: Option<Verification>,
+    /// Until when a guarded run may rely on it, by the source server's clock.
+    pub valid_until: DateTime<Utc>,
+    /// The ways back, best first.
+    pub ways_back: Vec<WayBack>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// Does everything that a guarded run does before its command, and keeps it for one that follows within `valid_for`.
+///
+/// The command is looked at and never run. An error means that nothing is kept (the ledger then says *refused*).
+///
+/// # Errors
+/// Those of [`crate::guard`] up to its command.
+pub async fn prepare(
+    context: &Context,
+    source: &Source,
+    verify: &VerifyOptions,
+    backup: &BackupOptions,
+    options: &GuardOptions,
+    valid_for: Duration,
+) -> Result<PrepareReport, Error> {
+    command::check(options)?;
+    preparation::check(backup, options)?;
+    let (guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
+    let kept = async {
+        let proven = guarded.within_deadline(&mut ledger).await?;
+        let valid_for = chrono::Duration::from_std(valid_for).unwrap_or(chrono::Duration::MAX);
+        let until = guarded.start.now.checked_add_signed(valid_for).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        ledger.offers(Prepared { until, level: proven.relied.level });
+        ledger.write(RunState::Prepared, proven.relied.warnings.clone()).await?;
+        Ok((proven, until))
+    };
+    match kept.await {
+        Ok((Proven { planned, decision, relied, ways_back, .. }, valid_until)) => Ok(PrepareReport {
+            run: ledger.run().clone(),
+            decision,
+            plan: planned.report,
+            point: relied.point,
+            verification: relied.verification,
+            valid_until,
+            ways_back,
+            warnings: [guarded.start.warnings.clone(), relied.warnings].concat(),
+        }),
+        Err(error) => Err(guarded.refused(error, ledger).await),
+    }
+}
+
+/// What a prepared run must fit.
+pub(crate) struct Wanted<'a> {
+    pub(crate) planned: &'a Planned,
+    /// The command, with secrets masked as in the ledger.
+    pub(crate) command: &'a [String],
+    pub(crate) identity: &'a Identity,
+    pub(crate) level: Level,
+}
+
+impl Wanted<'_> {
+    /// Finds the newest prepared run that fits, and what the gate says with it. Schema and pending migrations are
+    /// looked at once more under the run lock.
+    pub(crate) async fn find(
+        &self,
+        context: &Context,
+        source: &Source,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(RunId, Decision)>, Error> {
+        let runs = context.repository.runs(&context.database).await?;
+        for run in runs.into_iter().rev().take(LOOKED_AT) {
+            let steps = context.repository.steps(&context.database, &run).await?;
+            let Some(step) = newest(&steps).filter(|step| step.state == RunState::Prepared) else { continue };
+            let (Some(point), None) = (&step.point, self.refuse(step, now)) else {
+                let why = self.refuse(step, now).unwrap_or_else(|| "it made no restore point".to_owned());
+                context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
+                continue;
+            };
+            let shown = match catalogue::show(context, point).await {
+                Ok(shown) => shown,
+                Err(holdpoint_operations::Error::NoSuchPoint { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if shown.standing.level().is_none_or(|level| level < self.level) {
+                context.progress.note(&format!("prepared run {run} is not relied on: {point} is not proven any more"));
+                continue;
+            }
+            let recorded = Schema::recorded(context, point).await?;
+            if let Some(first) = recorded.changes(&Schema::live(context, source).await?).first() {
+                let why = format!("the schema changed since, such as {}", first.name);
+                context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
+                continue;
+            }
+            let age = (now - shown.manifest.snapshot.at).num_seconds();
+            let reason = format!("run {run} prepared {point}, {age} s old, for this command");
+            let lost = format!("going back to {point} loses what was written since its snapshot, {age} s ago");
+            return Ok(Some((
+                run,
+                Decision::Go { point: Some(point.clone()), reasons: vec![reason], losses: vec![lost] },
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Why a prepared run does not do.
+    fn refuse(&self, step: &RunStep, now: DateTime<Utc>) -> Option<String> {
+        let Some(prepared) = &step.prepared else { return Some("it says not until when".to_owned()) };
+        if prepared.until < now {
+            return Some(format!("it was valid until {}", prepared.until.format("%Y-%m-%dT%H:%M:%SZ")));
+        }
+        if step.command != self.command {
+            return Some("it was prepared for another command".to_owned());
+        }
+        let same = match (&step.plan, &self.planned.record) {
+            (Some(before), Some(now)) => before.same_pending(now),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            return Some("other migrations are pending".to_owned());
+        }
+        if Identity::compare(&step.identity, self.identity) != IdentityMatch::Same {
+            return Some("it was prepared for another database or timeline".to_owned());
+        }
+        if prepared.level.is_none_or(|level| level < self.level) {
+            return Some(format!("its restore point is not proven at level {}", self.level));
+        }
+        None
+    }
+}

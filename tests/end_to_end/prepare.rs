@@ -1,0 +1,124 @@
+//! What is pending decides what a guarded run asks for; what was prepared is relied on.
+
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST, migration_tool};
+use holdpoint_tests::{Outcome, Place};
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+/// A shop, and a Drizzle project of it in the working directory, with the real tool.
+fn scene() -> Scene {
+    // Tools of Node.js come by TCP with a password.
+    let cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST).with_tcp())));
+    let mut scene = Scene::on(cluster, Place::local());
+    scene.place.set("DATABASE_URL", &scene.cluster.tcp_url(&scene.database));
+    scene.place.set("PATH", &std::env::var("PATH").unwrap());
+    scene.place.set("NO_COLOR", "1");
+    let modules = migration_tool("drizzle-0").join("node_modules");
+    std::os::unix::fs::symlink(modules, scene.place.work().join("node_modules")).unwrap();
+    write(&scene, "package.json", &json!({ "scripts": { "db:migrate": "drizzle-kit migrate" } }).to_string());
+    write(
+        &scene,
+        "drizzle.config.ts",
+        "import { defineConfig } from 'drizzle-kit';\n\
+         export default defineConfig({ dialect: 'postgresql', out: './drizzle', \
+         dbCredentials: { url: process.env.DATABASE_URL! } });\n",
+    );
+    scene
+}
+
+fn write(scene: &Scene, path: &str, text: &str) {
+    let path = scene.place.work().join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Writes migrations and the journal that names them, each later than the one before.
+fn migrations(scene: &Scene, all: &[(&str, &str)]) {
+    let entry = |(idx, (tag, sql)): (usize, &(&str, &str))| {
+        write(scene, &format!("drizzle/{tag}.sql"), sql);
+        json!({ "idx": idx, "version": "7", "when": 1000 * (idx + 1), "tag": tag, "breakpoints": true })
+    };
+    let entries: Vec<Value> = all.iter().enumerate().map(entry).collect();
+    let journal = json!({ "version": "7", "dialect": "postgresql", "entries": entries });
+    write(scene, "drizzle/meta/_journal.json", &journal.to_string());
+}
+
+const ADDS: (&str, &str) = ("0000_adds", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+const DROPS: (&str, &str) = ("0001_drops", "ALTER TABLE shop.orders DROP COLUMN note;\n");
+
+#[track_caller]
+fn guard(scene: &Scene, flags: &[&str], code: i32) -> Outcome {
+    let command = ["--", "npm", "run", "--silent", "db:migrate"];
+    scene.place.holdpoint(&[&["guard", "--json"], flags, &command].concat()).ended_with(code)
+}
+
+#[test]
+fn a_migration_is_prepared_guarded_and_then_nothing_is_pending() {
+    let scene = scene();
+    migrations(&scene, &[ADDS, DROPS]);
+    let command = ["--", "npm", "run", "--silent", "db:migrate"];
+    let prepared = scene.place.holdpoint(&[&["prepare", "--json"][..], &command].concat()).ended_with(0).json();
+    assert_eq!(prepared["verification"]["verdict"], "proved", "{prepared:#}");
+    assert_eq!(prepared["plan"]["pending"].as_array().unwrap().len(), 2, "{prepared:#}");
+    assert_eq!(prepared["plan"]["verdict"], "new_restore_point");
+    assert_eq!(scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t", "nothing ran");
+
+    let report = guard(&scene, &[], 0).json();
+    assert_eq!((&report["prepared_by"], &report["point"]), (&prepared["run"], &prepared["point"]), "{report:#}");
+    assert_eq!((&report["state"], scene.place.points().len()), (&json!("succeeded"), 1), "{report:#}");
+    assert_eq!(scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f");
+    assert_eq!(report["warnings"], json!([]), "{report:#}");
+
+    // Now there is nothing to hold: no restore point, and no proof is asked for.
+    let report = guard(&scene, &[], 0).json();
+    assert_eq!((&report["plan"]["verdict"], &report["point"]), (&json!("nothing_pending"), &Value::Null), "{report:#}");
+    assert_eq!((&report["decision"]["decision"], scene.place.points().len()), (&json!("go"), 1), "{report:#}");
+    let text = scene.place.holdpoint(&[&["guard"][..], &command].concat()).ended_with(0).stdout;
+    assert!(text.contains("gate") && text.contains("go: nothing is pending"), "{text}");
+    // A command of which nobody knows what it does is another matter, nothing pending or not.
+    let other = scene.place.holdpoint(&["guard", "--json", "--", "psql", "--version"]).ended_with(0).json();
+    assert!(
+        other["point"].is_string() && other["decision"].to_string().contains("what psql runs is not known"),
+        "{other:#}"
+    );
+}
+
+#[test]
+fn what_the_tool_would_skip_stops_the_run_and_two_tools_must_be_told_apart() {
+    let scene = scene();
+    migrations(&scene, &[ADDS]);
+    guard(&scene, &[], 0);
+    // A branch with an earlier time was merged: Drizzle would pass over it without a word.
+    let entries = json!([
+        { "idx": 0, "version": "7", "when": 1000, "tag": ADDS.0, "breakpoints": true },
+        { "idx": 1, "version": "7", "when": 500, "tag": DROPS.0, "breakpoints": true },
+    ]);
+    write(&scene, "drizzle/0001_drops.sql", DROPS.1);
+    let journal = json!({ "version": "7", "dialect": "postgresql", "entries": entries });
+    write(&scene, "drizzle/meta/_journal.json", &journal.to_string());
+    let before = scene.before();
+    let points = scene.place.points();
+    guard(&scene, &[], 3).failure().says(&["0001_drops"]).hints(&["holdpoint plan"]);
+    assert_eq!(scene.place.points(), points, "refused before anything was made");
+    write(&scene, "flyway.conf", "flyway.locations=filesystem:sql\n");
+    guard(&scene, &[], 2).failure().says(&["several migration tools"]).hints(&["--tool"]);
+    // Without a plan everything is at risk, and the run may go on.
+    let report = guard(&scene, &["--no-plan"], 0).json();
+    assert_eq!(report["plan"], Value::Null, "{report:#}");
+    assert_eq!(scene.place.points().len(), points.len() + 1);
+    assert_eq!(before.database, holdpoint_tests::contents(scene.cluster, &scene.database), "Drizzle skipped it");
+}
+
+#[test]
+fn a_refused_risk_a_deadline_and_a_project_that_is_not_there() {
+    let scene = scene();
+    migrations(&scene, &[("0000_roles", "DROP OWNED BY nobody_at_all;\n")]);
+    let before = scene.before();
+    guard(&scene, &[], 3).failure().says(&["refuses", "server_wide"]).hints(&["--waive"]);
+    let flags = ["--waive", "server_wide=agreed", "--waive", "unreviewable=agreed", "--deadline", "0"];
+    guard(&scene, &flags, 5).failure().says(&["not ready within", "still"]).hints(&["--deadline"]);
+    guard(&scene, &["--project", "no-such-folder"], 2).failure().says(&["no-such-folder"]);
+    assert_eq!(before.database, holdpoint_tests::contents(scene.cluster, &scene.database));
+    assert_eq!(scene.place.points(), Vec::<String>::new());
+}
