@@ -216,7 +216,13 @@ mod tests {
         let folder = project(&scripts);
         let of = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            runs_the_tool(&words, &found(Tool::NodePgMigrate(NodePgMigrateOptions::default()), folder.path()))
+            runs_the_tool(
+                &words,
+                &found(
+                    Tool::NodePgMigrate(NodePgMigrateOptions { check_order: true, single_transaction: true }),
+                    folder.path(),
+                ),
+            )
         };
         assert_eq!(of("npm run migrate"), Ok(()));
         assert_eq!(of("npx node-pg-migrate -m db up"), Ok(()));
