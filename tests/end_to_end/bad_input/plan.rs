@@ -1,6 +1,6 @@
 //! What stands in the way of a plan, and SQL that wants to pass unseen.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::database::Session;
 use super::{failed, refused};
@@ -114,6 +114,58 @@ fn comments_waive_nothing() {
     let report = found(&scene, "-- squawk-ignore-file\n-- squawk-ignore ban-drop-table\nDROP TABLE shop.events;\n");
     assert_eq!(report["verdict"], "new_restore_point");
     assert_eq!(report["review"]["tables"][0]["table"]["name"], "events");
+}
+
+#[test]
+fn sql_where_nobody_looks() {
+    let scene = Scene::local();
+    for sql in ["-- a note\rDROP TABLE shop.events;\n", "SELECT E'a' -- b\n'\\''; DROP TABLE shop.events; --'\n"] {
+        let report = found(&scene, sql);
+        assert_eq!(report["verdict"], "new_restore_point", "{sql:?}: {report:#}");
+        assert!(report["review"].to_string().contains("\"events\""), "{sql:?}: {report:#}");
+    }
+    for sql in
+        ["\\echo done \\\\ DROP TABLE shop.events;\n", "COPY shop.events FROM stdin; DROP TABLE shop.events;\n\\.\n"]
+    {
+        write(&scene, "sql/1_a.sql", sql);
+        let words = ["plan", "--json", "--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
+        let report = scene.place.holdpoint(&words).ended_with(15).json();
+        assert_eq!(report["review"]["everything_at_risk"], true, "{sql:?}: {report:#}");
+    }
+}
+
+/// Nothing is pending, and the tool runs SQL all the same.
+#[test]
+fn callback_of_the_tool() {
+    let scene = Scene::local();
+    write(&scene, "migrations/V1__a.sql", "SELECT 1;\n");
+    write(&scene, "migrations/afterMigrate__clean.sql", "TRUNCATE shop.events;\n");
+    // CRC-32 of the line, as Flyway records it.
+    let row = "(1, '1', 'a', 'SQL', 'V1__a.sql', 78787420, 'app', 1, true)";
+    scene.sql(&format!(
+        "CREATE TABLE public.flyway_schema_history (installed_rank int PRIMARY KEY, version varchar(50), description \
+         varchar(200), type varchar(20), script varchar(1000), checksum int, installed_by varchar(100), \
+         execution_time int, success boolean, installed_on timestamp DEFAULT now()); \
+         INSERT INTO public.flyway_schema_history VALUES {row}"
+    ));
+    let before = scene.before();
+    let report = scene.place.holdpoint(&["plan", "--json"]).ended_with(15).json();
+    scene.assert_untouched(&before);
+    assert_eq!((&report["tool"], &report["applied"], &report["pending"]), (&json!("flyway"), &json!(1), &json!([])));
+    assert_eq!(report["runs"], json!(["afterMigrate__clean.sql"]), "{report:#}");
+    assert_eq!(report["verdict"], "new_restore_point", "{report:#}");
+    assert_eq!(report["review"]["tables"][0]["table"]["name"], "events", "{report:#}");
+    let text = scene.place.holdpoint(&["plan"]).ended_with(15).stdout;
+    assert!(text.contains("afterMigrate__clean.sql") && text.contains("shop.events"), "{text}");
+}
+
+#[test]
+fn migration_that_cannot_be_read() {
+    let scene = Scene::local();
+    write(&scene, "sql/1_a.sql", "SELECT 1;\n");
+    std::os::unix::fs::symlink("nowhere.sql", scene.place.work().join("sql/2_b.sql")).unwrap();
+    let words = ["plan", "--tool", "plain-sql", "--migrations", "sql", "--applied-through", "1_a.sql"];
+    refused(&scene, &words, 2).says(&["sql/2_b.sql cannot be read"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) fn migration_plan(report: &PlanReport) -> String {
         text.push_str(&more(report.pending.len()));
     }
     text.push_str(&findings(report));
-    if !report.pending.is_empty() {
+    if report.has_sql() {
         text.push_str(&statements(report));
         text.push_str(&tables(report));
         text.push_str(&bullets("notes", &report.notes()));

@@ -19,14 +19,14 @@ pub fn markdown(report: &PlanReport) -> String {
     for waiver in &report.unused_waivers {
         writeln!(text, "\nThe waiver for {} fits nothing.", waiver.rule.word()).ok();
     }
-    if !report.pending.is_empty() {
+    if report.has_sql() {
         text.push('\n');
         text.push_str(&match report.known.catalog {
             true => holdpoint_review::markdown_resolved(&report.review, &report.assessment),
             false => holdpoint_review::markdown(&report.review.review, &report.assessment),
         });
     }
-    if !report.pending.is_empty() {
+    if report.has_sql() {
         notes(&mut text, report);
         unknown(&mut text, report);
     }

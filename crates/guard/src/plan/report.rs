@@ -97,7 +97,7 @@ pub struct PlanReport {
     pub known: Known,
     /// The migrations that are not applied, in the order in which they would run.
     pub pending: Vec<Migration>,
-    /// The names of what the tool itself would run; empty where it would refuse.
+    /// The names of what the tool itself would run, callbacks included; empty where it would refuse.
     pub runs: Vec<String>,
     /// How many migrations are applied.
     pub applied: usize,
@@ -155,6 +155,11 @@ impl PlanReport {
     /// The findings that a person should look at.
     pub fn looks(&self) -> impl Iterator<Item = &Told> {
         self.findings.iter().filter(|told| told.severity == Severity::Warn)
+    }
+
+    /// Whether there is SQL that was reviewed: what is pending, and what the tool runs around it.
+    pub fn has_sql(&self) -> bool {
+        !self.review.review.files.is_empty()
     }
 
     /// What is to be known about files as a whole, in words.

@@ -6,7 +6,12 @@ use crate::tools::{Language, Migration, Pending, Tool, Transactions};
 
 /// The files in the order in which they would run.
 pub(super) fn files(tool: &Tool, pending: &Pending) -> Vec<MigrationSql> {
-    pending.migrations.iter().map(|migration| file(tool, migration)).collect()
+    let around = |before: bool| {
+        let callbacks = pending.callbacks.iter().filter(move |one| one.before == before);
+        callbacks.map(|one| MigrationSql::new(&one.path, &one.sql, Dialect::Flyway))
+    };
+    let migrations = pending.migrations.iter().map(|migration| file(tool, migration));
+    around(true).chain(migrations).chain(around(false)).collect()
 }
 
 fn file(tool: &Tool, migration: &Migration) -> MigrationSql {

@@ -58,7 +58,7 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
         flat.map(|file| Finding::SilentlySkipped { migration: file.path.clone(), reason: SkipReason::NotLookedAt }),
     );
     let runs = units.iter().filter(|unit| !unit.applied).map(|unit| unit.name.clone()).collect();
-    State { units, runs, findings, numbered: true, wants_baseline: false }
+    State { units, runs, findings, callbacks: Vec::new(), numbered: true, wants_baseline: false }
 }
 
 fn has_time(name: &str) -> bool {

@@ -100,7 +100,7 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
     }
     findings.extend(equal_times(&entries));
     findings.extend(strays(&entries, files));
-    State { units, runs, findings, numbered: true, wants_baseline: false }
+    State { units, runs, findings, callbacks: Vec::new(), numbered: true, wants_baseline: false }
 }
 
 fn rows(table: &TrackingTable) -> Vec<Row> {

@@ -180,7 +180,7 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { .. } => None,
+            Self::Unreadable { .. } => Some("make it readable, or move it out of the folder of migrations".to_owned()),
             Self::NoTool { seen, .. } if !seen.is_empty() => Some(seen.join("; ")),
             Self::NoTool { looked_for, .. } => Some(format!(
                 "go to the project's folder, or name it with --project, --migrations or --pending-cmd; looked for: {}",

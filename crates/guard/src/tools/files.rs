@@ -15,8 +15,8 @@ const FILE_LIMIT: u64 = 32 << 20;
 const TOTAL_LIMIT: u64 = 256 << 20;
 /// Files and folders at most.
 const COUNT_LIMIT: usize = 20_000;
-/// How deep folders are followed; Flyway takes any depth.
-const DEPTH_LIMIT: usize = 8;
+/// How deep folders are followed; Flyway takes any depth, and what lies deeper is an error.
+const DEPTH_LIMIT: usize = 64;
 /// What migrations are written in; of other files only the name is kept.
 const READ: [&str; 8] = ["sql", "js", "ts", "cjs", "mjs", "cts", "mts", "toml"];
 
@@ -70,17 +70,18 @@ impl Files {
         self.files.insert(path.clone(), File { path, content, sha256 });
     }
 
-    /// Reads all files below a folder; links to files are followed, those to folders and special files are left out.
+    /// Reads all files below a folder. Links are followed, those to a folder above themselves left out.
     ///
     /// # Errors
-    /// When the folder is absent or unreadable, or holds more than migrations ever do.
+    /// When the folder is absent or unreadable, holds more than migrations ever do, or something that is called like a
+    /// migration and is no file, such as a link that leads nowhere: what cannot be read must not count as not there.
     pub fn read(folder: &Path, named_by: &str) -> Result<Self, Error> {
         let is_folder = folder.metadata().is_ok_and(|found| found.is_dir());
         if !is_folder {
             return Err(Error::NoFolder { path: folder.to_owned(), named_by: named_by.to_owned() });
         }
-        let mut reading = Reading { root: folder.to_owned(), files: Self::default(), bytes: 0 };
-        reading.folder(folder, "", 0)?;
+        let mut reading = Reading { root: folder.to_owned(), files: Self::default(), bytes: 0, above: Vec::new() };
+        reading.folder(folder, "")?;
         Ok(reading.files)
     }
 
@@ -124,14 +125,34 @@ struct Reading {
     root: PathBuf,
     files: Files,
     bytes: u64,
+    /// The folders that are open, by their true paths.
+    above: Vec<PathBuf>,
 }
 
 impl Reading {
-    fn folder(&mut self, folder: &Path, below: &str, depth: usize) -> Result<(), Error> {
+    fn folder(&mut self, folder: &Path, below: &str) -> Result<(), Error> {
+        let unreadable = |source| Error::Unreadable { path: folder.to_owned(), source };
+        let true_path = folder.canonicalize().map_err(unreadable)?;
+        if self.above.contains(&true_path) {
+            return Ok(());
+        }
+        if !below.is_empty() {
+            self.files.folders.insert(below.to_owned());
+        }
+        if self.above.len() >= DEPTH_LIMIT {
+            return Err(unreadable(std::io::Error::other("it lies too deep")));
+        }
+        self.above.push(true_path);
+        let read = self.entries(folder, below);
+        self.above.pop();
+        read
+    }
+
+    fn entries(&mut self, folder: &Path, below: &str) -> Result<(), Error> {
         let unreadable = |source| Error::Unreadable { path: folder.to_owned(), source };
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
-            let kind = entry.file_type().map_err(unreadable)?;
+            let kind = entry.path().metadata();
             let Ok(name) = entry.file_name().into_string() else {
                 let source = std::io::Error::other("a file's name is not UTF-8");
                 return Err(unreadable(source));
@@ -140,15 +161,19 @@ impl Reading {
             if self.files.files.len() + self.files.folders.len() >= COUNT_LIMIT {
                 return Err(Error::TooMany { path: self.root.clone(), limit: COUNT_LIMIT });
             }
-            if kind.is_dir() {
-                let skipped = matches!(name.as_str(), "node_modules" | ".git");
-                if !skipped && depth < DEPTH_LIMIT {
-                    self.files.folders.insert(path.clone());
-                    self.folder(&entry.path(), &path, depth + 1)?;
+            match kind {
+                Ok(kind) if kind.is_dir() && matches!(name.as_str(), "node_modules" | ".git") => {}
+                Ok(kind) if kind.is_dir() => self.folder(&entry.path(), &path)?,
+                Ok(kind) if kind.is_file() => {
+                    let content = if is_read(&name) { self.content(&entry.path())? } else { Vec::new() };
+                    self.files.add(path, content);
                 }
-            } else if entry.path().metadata().is_ok_and(|found| found.is_file()) {
-                let content = if is_read(&name) { self.content(&entry.path())? } else { Vec::new() };
-                self.files.add(path, content);
+                // A pipe would never end; a link that leads nowhere is a file that is missing.
+                other if is_read(&name) => {
+                    let source = other.err().unwrap_or_else(|| std::io::Error::other("it is no file"));
+                    return Err(Error::Unreadable { path: entry.path(), source });
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -233,6 +258,12 @@ mod tests {
         );
         assert_eq!(files.top_folders().collect::<Vec<_>>(), ["a", "empty"]);
         assert!(files.get("picture.png").unwrap().content.is_empty(), "only its name matters");
+        std::os::unix::fs::symlink(folder.path().join("a/b"), folder.path().join("linked")).unwrap();
+        let files = Files::read(folder.path(), "a test").unwrap();
+        assert!(files.get("linked/migration.sql").is_some(), "what a link leads to is not left out");
+        std::os::unix::fs::symlink("nowhere", folder.path().join("a/gone.sql")).unwrap();
+        let gone = Files::read(folder.path(), "a test");
+        assert!(matches!(gone, Err(Error::Unreadable { path, .. }) if path.ends_with("a/gone.sql")));
         let absent = Files::read(&folder.path().join("absent"), "drizzle.config.ts");
         assert!(matches!(absent, Err(Error::NoFolder { named_by, .. }) if named_by == "drizzle.config.ts"));
         assert!(matches!(bounded(&folder.path().join("picture.png"), 99), Err(Error::TooLarge { bytes: 100, .. })));

@@ -177,6 +177,11 @@ pub enum Finding {
     },
     /// The folder holds no migration.
     NoMigrations,
+    /// A file that the tool runs at every migration, whether anything is pending or not.
+    Callback {
+        /// Which.
+        file: String,
+    },
 }
 
 impl Finding {
@@ -206,7 +211,7 @@ impl Finding {
             | Self::AmbiguousRollback { .. }
             | Self::OrderUncertain { .. }
             | Self::NoMigrations => Severity::Warn,
-            Self::TableUpgrade { .. } | Self::NoRollback { .. } => Severity::Note,
+            Self::TableUpgrade { .. } | Self::NoRollback { .. } | Self::Callback { .. } => Severity::Note,
         }
     }
 
@@ -285,6 +290,7 @@ impl Finding {
             Self::AmbiguousRollback { .. } => "name the scripts as their migrations, with all of the name".to_owned(),
             Self::OrderUncertain { .. } => "name them with plain letters".to_owned(),
             Self::NoMigrations => "check the folder: --migrations DIR".to_owned(),
+            Self::Callback { .. } => "nothing; it is reviewed with what is pending".to_owned(),
         }
     }
 }
@@ -354,6 +360,7 @@ impl std::fmt::Display for Finding {
                 write!(f, "whether {one} or {other} comes first depends on the machine's language")
             }
             Self::NoMigrations => f.write_str("there is no migration"),
+            Self::Callback { file } => write!(f, "{file} runs at every migration, whatever is pending"),
         }
     }
 }

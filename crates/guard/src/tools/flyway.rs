@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::flyway_history::History;
 use super::flyway_name::{FlywayName, Kind, Version};
-use super::pending::{State, Unit};
+use super::pending::{Callback, State, Unit};
 use super::{File, Finding, FlywayOptions, OrderEffect, ProjectFiles, Tracking};
 
 struct Script<'a> {
@@ -25,8 +25,43 @@ pub(super) fn compare<'a>(options: &FlywayOptions, files: &'a ProjectFiles, trac
     comparing.versions(&scripts, fresh, matches!(tracking, Tracking::Absent { others: true }));
     comparing.orphans(&scripts);
     comparing.repeatables(&scripts);
+    let callbacks = callbacks(options, files);
     let Comparing { units, runs, findings, .. } = comparing;
-    State { units, runs, findings, numbered: false, wants_baseline: !options.baseline_on_migrate }
+    State { units, runs, findings, callbacks, numbered: false, wants_baseline: !options.baseline_on_migrate }
+}
+
+/// Events of `flyway migrate` to which a file may be bound by its name, and whether they come before the migrations
+/// (flyway-core, `callback/Event.java`).
+const EVENTS: [(&str, bool); 16] = [
+    ("beforeConnect", true),
+    ("afterConnect", true),
+    ("createSchema", true),
+    ("beforeCreateSchema", true),
+    ("beforeValidate", true),
+    ("afterValidate", true),
+    ("beforeMigrate", true),
+    ("beforeEachMigrate", true),
+    ("beforeEachMigrateStatement", true),
+    ("afterEachMigrateStatement", false),
+    ("afterEachMigrate", false),
+    ("beforeRepeatables", false),
+    ("afterVersioned", false),
+    ("afterMigrateApplied", false),
+    ("afterMigrate", false),
+    ("afterMigrateOperationFinish", false),
+];
+
+/// The files that Flyway runs around migrations: `afterMigrate.sql`, `afterMigrate__what.sql`; those before them first.
+fn callbacks(options: &FlywayOptions, files: &ProjectFiles) -> Vec<Callback> {
+    let read = |file: &File| {
+        let stem = options.suffixes.iter().find_map(|suffix| file.name().strip_suffix(suffix.as_str()))?;
+        let event = stem.split(options.separator.as_str()).next()?;
+        let (_, before) = EVENTS.into_iter().find(|(name, _)| event.eq_ignore_ascii_case(name))?;
+        Some(Callback { path: file.path.clone(), before, sql: replaced(options, &file.text()).0 })
+    };
+    let mut found: Vec<Callback> = files.migrations.iter().filter_map(read).collect();
+    found.sort_by_key(|one| !one.before);
+    found
 }
 
 struct Comparing<'a, 'o> {
@@ -284,6 +319,25 @@ mod tests {
         assert_eq!(pending(options(|_| ()), &FILES, &history(&[one, replaced])).runs.len(), 2);
         let target = options(|options| options.target = Some("2".to_owned()));
         assert_eq!(pending(target, &FILES, &history(&[one, views])).runs, ["V002__two.sql"]);
+    }
+
+    #[test]
+    fn callbacks_run_whatever_is_pending() {
+        let files = [
+            ("V001__one.sql", "CREATE TABLE one (id int);\n"),
+            ("afterMigrate__grants.sql", "GRANT SELECT ON one TO ${who};\n"),
+            ("sub/beforeMigrate.sql", "DROP TABLE two;\n"),
+            ("beforeClean.sql", "SELECT 1;\n"),
+            ("afterMigrateNotes.sql", "SELECT 2;\n"),
+        ];
+        let found = pending(options(|_| ()), &files, &history(&[("1", "SQL", "V001__one.sql", None, true)]));
+        assert_eq!((found.names(), found.is_empty()), (vec![], false));
+        assert_eq!(found.runs, ["sub/beforeMigrate.sql", "afterMigrate__grants.sql"]);
+        let sql: Vec<&str> = found.callbacks.iter().map(|one| one.sql.as_str()).collect();
+        assert_eq!(sql, ["DROP TABLE two;\n", "GRANT SELECT ON one TO me;\n"]);
+        assert!(found.said().iter().all(|(severity, _)| *severity == Severity::Note), "{:?}", found.said());
+        let all = pending(options(|_| ()), &files, &Tracking::Absent { others: false });
+        assert_eq!(all.runs, ["sub/beforeMigrate.sql", "V001__one.sql", "afterMigrate__grants.sql"]);
     }
 
     #[test]

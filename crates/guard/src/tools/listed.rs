@@ -46,7 +46,7 @@ pub fn listed(output: &str, project: &Path, files: &ProjectFiles) -> Result<Pend
     let runs: Vec<String> = migrations.iter().map(|migration: &Migration| migration.name.clone()).collect();
     findings.extend(prefix::shared(runs.iter().map(String::as_str), &runs));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
-    Ok(Pending { tool: ToolName::Command, migrations, runs, applied: Vec::new(), findings })
+    Ok(Pending { tool: ToolName::Command, migrations, runs, callbacks: Vec::new(), applied: Vec::new(), findings })
 }
 
 /// The file that a line names.

@@ -52,7 +52,7 @@ pub use invocation::runs_the_tool;
 pub use listed::listed;
 pub use name::ToolName;
 pub use node_pg_migrate_config::NodePgMigrateOptions;
-pub use pending::{Language, Migration, Pending};
+pub use pending::{Callback, Language, Migration, Pending};
 pub use plain::{applied_through, ledger_rows};
 pub use prisma_config::PrismaOptions;
 pub use read_table::read_tracking;

@@ -62,7 +62,7 @@ pub(super) fn compare<'a>(options: &NodePgMigrateOptions, files: &'a ProjectFile
         units.push(Unit::new(*name, Some(file), applied));
     }
     let runs = units.iter().filter(|unit| !unit.applied).map(|unit| unit.name.clone()).collect();
-    State { units, runs, findings, numbered: true, wants_baseline: false }
+    State { units, runs, findings, callbacks: Vec::new(), numbered: true, wants_baseline: false }
 }
 
 /// The tool's own check: rows and files are the same, as far as both go.
@@ -131,14 +131,14 @@ pub(super) fn has_down(text: &str) -> bool {
 fn marker(text: &str, direction: &str) -> Option<usize> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
-        let rest = line.trim_start();
+        let rest = line.trim_start_matches(is_space);
         let begins = rest.strip_prefix("--").is_some_and(|rest| {
-            let rest = text[at + (line.len() - rest.len())..]
-                .trim_start_matches(|sign: char| sign.is_whitespace() || sign == '-');
+            let rest =
+                text[at + (line.len() - rest.len())..].trim_start_matches(|sign: char| is_space(sign) || sign == '-');
             let word = rest.get(..direction.len()).filter(|word| word.eq_ignore_ascii_case(direction));
             let after = word.map(|_| &rest[direction.len()..]);
             after.is_some_and(|after| {
-                let next = after.trim_start();
+                let next = after.trim_start_matches(is_space);
                 next.len() < after.len() && next.get(..9).is_some_and(|word| word.eq_ignore_ascii_case("migration"))
             })
         });
@@ -148,6 +148,11 @@ fn marker(text: &str, direction: &str) -> Option<usize> {
         at += line.len();
     }
     None
+}
+
+/// White space as JavaScript's expressions know it.
+fn is_space(sign: char) -> bool {
+    (sign.is_whitespace() && sign != '\u{85}') || sign == '\u{feff}'
 }
 
 #[cfg(test)]

@@ -36,6 +36,18 @@ pub struct Migration {
     pub sql: String,
 }
 
+/// A file that the tool runs at every migration, such as Flyway's `afterMigrate.sql`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// The file's path below the folder of migrations, with `/`.
+    pub path: String,
+    /// Whether it runs before the migrations.
+    pub before: bool,
+    /// The SQL that runs, with placeholders replaced. Not recorded.
+    #[serde(skip)]
+    pub sql: String,
+}
+
 /// What is pending in truth, and what the tool would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
@@ -43,8 +55,11 @@ pub struct Pending {
     pub tool: ToolName,
     /// The migrations that are not applied, in the order in which the tool would run them.
     pub migrations: Vec<Migration>,
-    /// The names of what the tool itself would run now, in its order; empty where it would refuse.
+    /// The names of what the tool itself would run now, in its order, callbacks included; empty where it would refuse.
     pub runs: Vec<String>,
+    /// Files that the tool runs around the others, whether anything is pending or not, and records nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Callback>,
     /// The names of what is applied, in the order of the files.
     pub applied: Vec<String>,
     /// What does not fit, the gravest first.
@@ -97,6 +112,7 @@ pub(super) struct State<'a> {
     /// What the tool would run.
     pub(super) runs: Vec<String>,
     pub(super) findings: Vec<Finding>,
+    pub(super) callbacks: Vec<Callback>,
     /// Whether equal numbers are looked for.
     pub(super) numbered: bool,
     /// Whether the tool refuses to start on a database that holds tables and none of its own.
@@ -105,7 +121,7 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     fn finish(self, found: &Found, files: &ProjectFiles, tracking: &Tracking) -> Pending {
-        let Self { units, mut runs, mut findings, numbered, wants_baseline } = self;
+        let Self { units, mut runs, mut findings, callbacks, numbered, wants_baseline } = self;
         let names: BTreeSet<&str> = units.iter().map(|unit| unit.name.as_str()).collect();
         let migrations: Vec<Migration> = units
             .iter()
@@ -137,13 +153,17 @@ impl State<'_> {
         if units.is_empty() {
             findings.push(Finding::NoMigrations);
         }
+        let before = callbacks.iter().filter(|one| one.before).count();
+        runs.splice(0..0, callbacks[..before].iter().map(|one| one.path.clone()));
+        runs.extend(callbacks[before..].iter().map(|one| one.path.clone()));
+        findings.extend(callbacks.iter().map(|one| Finding::Callback { file: one.path.clone() }));
         let refuses = findings.iter().any(is_refusal);
         if refuses {
             runs.clear();
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         let applied = units.iter().filter(|unit| unit.applied).map(|unit| unit.name.clone()).collect();
-        Pending { tool: found.tool.name(), migrations, runs, applied, findings }
+        Pending { tool: found.tool.name(), migrations, runs, callbacks, applied, findings }
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
         findings.push(Finding::Orphan { recorded: (*path).to_owned(), refused: false });
     }
     let runs = units.iter().filter(|unit| !unit.applied).map(|unit| unit.name.clone()).collect();
-    State { units, runs, findings, numbered: true, wants_baseline: false }
+    State { units, runs, findings, callbacks: Vec::new(), numbered: true, wants_baseline: false }
 }
 
 /// By the number first, so that 9 comes before 10; files without one come last.

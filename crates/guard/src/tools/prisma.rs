@@ -62,7 +62,7 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
     if let Some(lock) = files.get("migration_lock.toml") {
         findings.extend(other_provider(&lock.text()));
     }
-    State { units, runs, findings, numbered: true, wants_baseline: true }
+    State { units, runs, findings, callbacks: Vec::new(), numbered: true, wants_baseline: true }
 }
 
 fn edited(name: &str, recorded: &str, file: &File) -> Option<Finding> {

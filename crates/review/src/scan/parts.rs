@@ -11,7 +11,7 @@ const BREAKPOINT: &str = "--> statement-breakpoint";
 pub(crate) fn parts(text: &str, dialect: Dialect, direction: Direction) -> Vec<Range<usize>> {
     match dialect {
         Dialect::Drizzle => breakpoints(text),
-        Dialect::NodePgMigrate => marked(text, direction, node_pg_migrate),
+        Dialect::NodePgMigrate => node_pg_migrate_part(text, direction),
         Dialect::Dbmate => marked(text, direction, dbmate),
         Dialect::Goose => marked(text, direction, goose),
         Dialect::Driver | Dialect::Psql | Dialect::Flyway | Dialect::Program => {
@@ -52,7 +52,27 @@ fn marked(text: &str, wanted: Direction, mark: fn(&str) -> Option<Direction>) ->
     found.into_iter().filter(|(direction, _)| *direction == wanted).map(|(_, range)| range).collect()
 }
 
-/// `^\s*--[\s-]*(up|down)\s+migration`, whatever the case (node-pg-migrate 9, `sqlMigration.js`).
+/// From the first mark of the direction to the first of the other one, where that stands behind it; without a mark all of
+/// it is up (node-pg-migrate 9, `sqlMigration.js`).
+fn node_pg_migrate_part(text: &str, wanted: Direction) -> Vec<Range<usize>> {
+    let mut first = [None, None];
+    let mut at = 0;
+    for line in text.split_inclusive(['\n', '\r']) {
+        if let Some(direction) = node_pg_migrate(line) {
+            first[usize::from(direction != wanted)].get_or_insert(at);
+        }
+        at += line.len();
+    }
+    let part = match (first, wanted) {
+        ([Some(from), Some(to)], _) if to > from => from..to,
+        ([Some(from), _], _) => from..text.len(),
+        ([None, _], Direction::Up) => 0..text.len(),
+        ([None, _], Direction::Down) => return Vec::new(),
+    };
+    std::iter::once(part).collect()
+}
+
+/// `^\s*--[\s-]*(up|down)\s+migration`, whatever the case.
 fn node_pg_migrate(line: &str) -> Option<Direction> {
     let rest = line.trim_start().strip_prefix("--")?;
     let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '-').to_ascii_lowercase();
@@ -94,8 +114,14 @@ mod tests {
     #[test]
     fn files_are_divided_as_their_tools_do() {
         let text = "-- Up Migration\nselect 1;\n\n--- down   migration\nselect 2;\n";
-        assert_eq!(shown(text, Dialect::NodePgMigrate, Direction::Up), ["select 1;"]);
-        assert_eq!(shown(text, Dialect::NodePgMigrate, Direction::Down), ["select 2;"]);
+        assert_eq!(shown(text, Dialect::NodePgMigrate, Direction::Up), ["-- Up Migration\nselect 1;"]);
+        assert_eq!(shown(text, Dialect::NodePgMigrate, Direction::Down), ["--- down   migration\nselect 2;"]);
+        let again = "-- down migration\na;\n-- up migration\nb;\n-- down migration\nc;";
+        assert_eq!(
+            shown(again, Dialect::NodePgMigrate, Direction::Up),
+            ["-- up migration\nb;\n-- down migration\nc;"],
+            "the tool knows the first mark of each alone"
+        );
         assert_eq!(shown("select 3;", Dialect::NodePgMigrate, Direction::Up), ["select 3;"]);
         assert!(shown("select 3;", Dialect::NodePgMigrate, Direction::Down).is_empty());
         let only_down = "drop table a;\n-- Down Migration\ndrop table b;";

@@ -90,6 +90,7 @@ impl Cutter<'_> {
                 let data = self.reader.copy_data && self.open.reads_data();
                 self.finish();
                 if data {
+                    self.rest_of_line();
                     self.skip_data();
                 }
             }
@@ -101,7 +102,7 @@ impl Cutter<'_> {
         let text = &self.text[from..self.end];
         match token {
             Token::Word => self.open.word(&self.text[from..end]),
-            Token::Unterminated => self.open.unterminated = true,
+            Token::Unterminated | Token::Continued => self.open.unterminated = true,
             Token::Quoted if self.reader.replaces_in_quotes => {
                 self.open.placeholder |= self.text[from..end].contains("${");
             }
@@ -143,9 +144,26 @@ impl Cutter<'_> {
         if line.contains('`') {
             // The shell runs what stands in there.
             command.push('`');
+        } else if line.contains('\\') && command != "\\" {
+            // What follows a further backslash is another command, or SQL again.
+            command.push('\\');
         }
         self.at = line_end;
         self.pieces.push(Piece::Meta { range: from..line_end, command });
+    }
+
+    /// SQL that goes on behind `COPY … FROM stdin;` on the same line runs once the data are read.
+    fn rest_of_line(&mut self) {
+        let line_end = self.text[self.at..self.end].find('\n').map_or(self.end, |found| self.at + found);
+        let mut place = self.at;
+        while place < line_end {
+            let (token, end) = token_at(&self.text[..line_end], place);
+            if token != Token::Blank {
+                self.pieces.push(Piece::Statement { range: place..line_end, placeholder: false, unterminated: true });
+                return;
+            }
+            place = end;
+        }
     }
 
     /// Data begin on the next line and end with `\.` on a line of its own, or with the file.
@@ -235,6 +253,12 @@ mod tests {
         assert_eq!(cut(text, PSQL), ["COPY t (a) FROM stdin;", "DROP TABLE after_copy;"]);
         assert_eq!(cut("copy t from stdin;\r\na'b\r\n\\.\r\nselect 1;", PSQL).len(), 2);
         assert_eq!(cut("copy t from stdin;\nnever ended", PSQL).len(), 1);
+        assert_eq!(
+            cut("copy t from stdin; drop table x;\n1\n\\.\nselect 1;", PSQL),
+            ["copy t from stdin;", "drop table x; [open]", "select 1;"]
+        );
+        assert_eq!(cut("copy t from stdin; -- a\rdrop table x;\n1\n\\.\n", PSQL)[1..], ["drop table x; [open]"]);
+        assert_eq!(cut("copy t from stdin; -- data\n1\n\\.\nselect 1;", PSQL)[1..], ["select 1;"]);
         assert_eq!(cut("copy (select 1) to stdout;\nselect 2;", PSQL).len(), 2);
     }
 
@@ -245,6 +269,7 @@ mod tests {
             ["\\set", "select 1", "\\gexec", "select 2;"]
         );
         assert_eq!(cut("drop table :name;", PSQL), ["drop table :name; [placeholder]"]);
+        assert_eq!(cut("\\echo a \\\\ drop table t;\n\\echo b \\i c", PSQL), ["\\echo\\", "\\echo\\"]);
         assert_eq!(cut("select a::int, b[1:c] from t;", PSQL), ["select a::int, b[1:c] from t;"]);
         assert_eq!(cut("select ':x'; select '\\d';", PSQL).len(), 2);
     }

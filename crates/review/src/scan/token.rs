@@ -14,6 +14,8 @@ pub(crate) enum Token {
     Quoted,
     /// A quote or comment that never ends.
     Unterminated,
+    /// An escape string that goes on in a second quote, which the parser does not know: `E'a'` and, on the next line, `'b'`.
+    Continued,
     /// One other byte or sign.
     Sign(u8),
 }
@@ -26,9 +28,7 @@ pub(crate) fn token_at(text: &str, at: usize) -> (Token, usize) {
         byte if byte.is_ascii_whitespace() || byte == 0x0b => {
             (Token::Blank, at + rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b).count())
         }
-        b'-' if rest.starts_with(b"--") => {
-            (Token::Blank, at + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len()))
-        }
+        b'-' if rest.starts_with(b"--") => (Token::Blank, at + line_comment(rest)),
         b'/' if rest.starts_with(b"/*") => block_comment(bytes, at),
         b'\'' => string(bytes, at, false),
         b'"' => quoted_to(bytes, at + 1, b'"'),
@@ -94,20 +94,38 @@ fn quoted_to(bytes: &[u8], from: usize, quote: u8) -> (Token, usize) {
     (Token::Unterminated, bytes.len())
 }
 
+/// How long a comment is that ends with its line: a carriage return ends it, too.
+fn line_comment(rest: &[u8]) -> usize {
+    rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len())
+}
+
 /// A string whose quote opens at `at`; a further part on a later line has the same rules as its first.
 fn string(bytes: &[u8], at: usize, escapes: bool) -> (Token, usize) {
-    let mut open = at;
+    let (mut open, mut token) = (at, Token::Quoted);
     loop {
         let end = match string_end(bytes, open + 1, escapes) {
             Some(end) => end,
             None => return (Token::Unterminated, bytes.len()),
         };
-        let blanks = bytes[end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let continued = bytes[end..end + blanks].contains(&b'\n') && bytes.get(end + blanks) == Some(&b'\'');
-        if !(continued && escapes) {
-            return (Token::Quoted, end);
+        match continued_at(bytes, end).filter(|_| escapes) {
+            Some(next) => (open, token) = (next, Token::Continued),
+            None => return (token, end),
         }
-        open = end + blanks;
+    }
+}
+
+/// Where a string that ended at `end` goes on: behind white space with a line end in it, and comments before or after
+/// that.
+fn continued_at(bytes: &[u8], end: usize) -> Option<usize> {
+    let (mut place, mut new_line) = (end, false);
+    loop {
+        match bytes.get(place)? {
+            b'\n' | b'\r' => (place, new_line) = (place + 1, true),
+            byte if byte.is_ascii_whitespace() || *byte == 0x0b => place += 1,
+            b'-' if bytes[place..].starts_with(b"--") => place += line_comment(&bytes[place..]),
+            b'\'' if new_line => return Some(place),
+            _ => return None,
+        }
     }
 }
 
@@ -151,7 +169,13 @@ mod tests {
             ("'it''s' x", Token::Quoted, 7),
             (r"'back\' x", Token::Quoted, 7),
             (r"E'back\'s' x", Token::Quoted, 10),
-            ("e'a'\n 'b\\'c' x", Token::Quoted, 12),
+            ("e'a'\n 'b\\'c' x", Token::Continued, 12),
+            ("E'a' -- b\n'\\'' x", Token::Continued, 14),
+            ("E'a'\r'\\'' x", Token::Continued, 9),
+            ("E'a' -- b\n, x", Token::Quoted, 4),
+            ("E'a' 'b' x", Token::Quoted, 4),
+            ("'a'\n'b' x", Token::Quoted, 3),
+            ("-- a\rx", Token::Blank, 4),
             ("U&'d\\0061' x", Token::Quoted, 10),
             ("\"a\"\"b\" x", Token::Quoted, 6),
             ("$$ ; $$ x", Token::Quoted, 7),

@@ -40,6 +40,7 @@ impl Reader<'_> {
         if !(word.eq_ignore_ascii_case("begin") || word.eq_ignore_ascii_case("return")) {
             return self.texts(source);
         }
+        let source = source.replace('\r', "\n");
         let parse = SourceFile::parse(&format!("create function f() returns void language sql {source}"));
         let body = parse.tree().syntax().descendants().find_map(ast::AtomicBody::cast);
         match body {
@@ -67,6 +68,7 @@ impl Reader<'_> {
         while source.contains(&tag) || source.ends_with(&tag[..tag.len() - 1]) {
             tag.insert(1, 'x');
         }
+        let source = source.replace('\r', "\n");
         let parse = SourceFile::parse(&format!("do {tag}{source}{tag}"));
         let body = parse.tree().syntax().descendants().find_map(ast::Do::cast).and_then(|block| block.plpgsql());
         let Some(body) = body else { return self.add(Finding::unreviewable(Unreviewable::BrokenBody)) };

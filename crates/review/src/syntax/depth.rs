@@ -66,6 +66,8 @@ impl Depth {
     fn take(&mut self, token: Token, text: &str) -> bool {
         match token {
             Token::Blank | Token::Unterminated => return false,
+            // The parser would read what is in the quotes as if it stood outside of them.
+            Token::Continued => return true,
             Token::Sign(b'(' | b'[' | b'{') => {
                 self.chains.push(std::mem::take(&mut self.chain));
                 self.after_operand = false;

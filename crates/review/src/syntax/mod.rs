@@ -74,7 +74,8 @@ impl<'a> Reader<'a> {
         if self.batch.quotes_changed {
             return self.add(Finding::unreviewable(Unreviewable::QuotesChanged));
         }
-        let parse = SourceFile::parse(text);
+        // A carriage return ends a comment for the server, and for the parser it does not.
+        let parse = SourceFile::parse(&text.replace('\r', "\n"));
         let statements: Vec<ast::Stmt> =
             parse.tree().stmts().filter(|one| !matches!(one, ast::Stmt::EmptyStmt(_))).collect();
         if !parse.errors().is_empty() || statements.len() != 1 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdpoint_review::{Dialect, Kind, MigrationSql, Review, ReviewOptions, Unreviewable, review};
+use holdpoint_review::{Dialect, Kind, MigrationSql, Review, ReviewOptions, RiskClass, Unreviewable, review};
 
 use crate::shown::{lines, of};
 
@@ -189,5 +189,33 @@ fn what_is_almost_too_deep_is_read() {
 fn empty_files_hold_nothing() {
     for sql in ["", ";;;", "-- nothing\n", "/* a */ ;", "\u{feff}"] {
         assert_eq!(of(sql).findings().count(), 0, "{sql:?}");
+    }
+}
+
+/// Where the server sees a statement that a careless reader takes for a comment, a string or data.
+#[test]
+fn what_stands_where_nobody_looks_is_found() {
+    for (sql, dialect) in [
+        // A carriage return ends a comment.
+        ("-- a note\rDROP TABLE t;\n", Dialect::Driver),
+        ("SELECT 1 -- a note\r, wipe();\n", Dialect::Driver),
+        ("DO $$ BEGIN -- a note\rDELETE FROM t; END $$;", Dialect::Driver),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS '-- a\rdelete from t; select 1'; SELECT f();",
+            Dialect::Driver,
+        ),
+        // An escape string goes on behind a comment, and there a backslash still escapes.
+        ("SELECT E'a' -- b\n'\\''; DROP TABLE t; --'\n", Dialect::Driver),
+        ("SELECT E'a'\r'\\''; DROP TABLE t; --'\n", Dialect::Driver),
+        // psql takes up SQL again behind two backslashes, and after the data of COPY.
+        ("\\echo done \\\\ DROP TABLE t;\n", Dialect::Psql),
+        ("\\echo done \\i other.sql\n", Dialect::Psql),
+        ("COPY u FROM stdin; DROP TABLE t;\n1\n\\.\n", Dialect::Psql),
+        ("COPY u FROM stdin; -- a\rDROP TABLE t;\n1\n\\.\n", Dialect::Psql),
+        // node-pg-migrate knows the first mark of each direction alone.
+        ("-- Down Migration\n-- Up Migration\nSELECT 1;\n-- Down Migration\nDROP TABLE t;", Dialect::NodePgMigrate),
+    ] {
+        let found = by(dialect, sql).risks();
+        assert!(found.iter().any(|risk| *risk <= RiskClass::ChangesData), "{sql:?}: {found:?}");
     }
 }

@@ -54,7 +54,16 @@ fn every_statement_of_theirs_is_understood() {
 
 #[test]
 fn what_they_do_on_a_real_server_is_said_before() {
-    let cluster = Cluster::new(18);
+    compare(18);
+}
+
+#[test]
+fn what_they_do_on_the_oldest_server_is_said_before() {
+    compare(14);
+}
+
+fn compare(major: u32) {
+    let cluster = Cluster::new(major);
     let mut all = Agreement::default();
     for project in PROJECTS {
         let database = project.replace('-', "_");

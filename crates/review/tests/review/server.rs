@@ -69,6 +69,21 @@ fn nothing_that_is_lost_on_18_is_missed() {
 }
 
 #[test]
+fn nothing_that_is_lost_on_17_is_missed() {
+    compare(17);
+}
+
+#[test]
+fn nothing_that_is_lost_on_16_is_missed() {
+    compare(16);
+}
+
+#[test]
+fn nothing_that_is_lost_on_15_is_missed() {
+    compare(15);
+}
+
+#[test]
 fn nothing_that_is_lost_on_14_is_missed() {
     compare(14);
 }
