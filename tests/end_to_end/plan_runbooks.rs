@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use holdpoint_testkit::{Cluster, NEWEST};
 use holdpoint_tests::Place;
 
 /// A file of SQL by the line of the runbook where it stands.
@@ -78,17 +79,19 @@ fn snapshot(name: &str, text: &str) {
     holdpoint_tests::assert_same(name, &expected, text);
 }
 
+type Layout = fn(&Place, &[Step]);
+
+const RUNBOOKS: [(&str, Layout); 5] = [
+    ("drizzle-blue-green", drizzle),
+    ("flyway-node-pg-migrate", flyway),
+    ("nuclom-drizzle", plain),
+    ("prisma-dubbing-platform", prisma),
+    ("sdk-db-drizzle-rds", drizzle),
+];
+
 #[test]
 fn plans_of_five_runbooks_are_as_they_were_looked_at() {
-    type Layout = fn(&Place, &[Step]);
-    let runbooks: [(&str, Layout); 5] = [
-        ("drizzle-blue-green", drizzle),
-        ("flyway-node-pg-migrate", flyway),
-        ("nuclom-drizzle", plain),
-        ("prisma-dubbing-platform", prisma),
-        ("sdk-db-drizzle-rds", drizzle),
-    ];
-    for (runbook, layout) in runbooks {
+    for (runbook, layout) in RUNBOOKS {
         let place = Place::bare();
         let steps = steps(runbook);
         layout(&place, &steps);
@@ -96,6 +99,34 @@ fn plans_of_five_runbooks_are_as_they_were_looked_at() {
         assert_eq!(json["pending"].as_array().unwrap().len(), steps.len(), "{runbook}");
         let plan = place.holdpoint(&["plan", "--without-database", "--markdown"]).ended_with(15);
         snapshot(&format!("{runbook}.md"), &plan.stdout);
+    }
+}
+
+/// The same, on databases with the tables that the runbooks are about, and some that hang on them.
+#[test]
+fn plans_on_databases_of_five_runbooks_are_as_they_were_looked_at() {
+    let cluster = Cluster::shared(NEWEST);
+    for (runbook, layout) in RUNBOOKS {
+        let mut place = Place::bare();
+        let database = crate::scene::name("runbook");
+        cluster.create_database(&database);
+        let path = format!("{}/fixtures/plan/{runbook}.schema.sql", env!("CARGO_MANIFEST_DIR"));
+        cluster.psql(&database, &std::fs::read_to_string(path).unwrap());
+        place.source(cluster, &database);
+        let steps = steps(runbook);
+        layout(&place, &steps);
+        // A folder without a tool has its list in the ledger; a fresh one has none.
+        let none = ["--applied-through", "none"];
+        let more = if runbook == "nuclom-drizzle" { &none[..] } else { &[] };
+        let json = place.holdpoint(&[&["plan", "--json"], more].concat()).ended_with(15).json();
+        assert_eq!(json["pending"].as_array().unwrap().len(), steps.len(), "{runbook}: {json:#}");
+        assert_eq!(json["known"]["catalog"], true, "{runbook}");
+        let plan = place.holdpoint(&[&["plan", "--markdown"], more].concat()).ended_with(15).stdout;
+        // The third line alone says which database, which server, and when.
+        let kept: Vec<&str> = plan.lines().enumerate().filter(|(line, _)| *line != 2).map(|(_, text)| text).collect();
+        assert!(!kept.join(" ").contains(&database), "{plan}");
+        snapshot(&format!("{runbook}.catalog.md"), &(kept.join("\n") + "\n"));
+        cluster.drop_database(&database);
     }
 }
 
