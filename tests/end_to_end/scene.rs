@@ -79,7 +79,10 @@ impl Scene {
         let others: Vec<&String> =
             tree.objects.keys().filter(new).filter(|key| !key.contains("/verifications/")).collect();
         assert!(others.is_empty(), "{others:?}");
-        assert_eq!(std::fs::read_dir(self.place.scratch()).unwrap().count(), 0, "a scratch server was left");
+        let left = std::fs::read_dir(self.place.scratch()).unwrap().flatten().map(|entry| entry.file_name());
+        // Node.js keeps things of its own in the temporary folder.
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("holdpoint-")).collect();
+        assert!(left.is_empty(), "a scratch server was left: {left:?}");
     }
 
     /// Makes an empty database beside the source, and returns its name.

@@ -46,6 +46,10 @@ fn main() -> ExitCode {
         // Before any thread: the keeper blocks signals for the ones it starts.
         return holdpoint_process::keeper::run();
     }
+    if let Verb::RehearsalCell { words } = &arguments.verb {
+        // Before any thread: a process of several may not enter a namespace of users.
+        return holdpoint_process::cell::run(words);
+    }
     let variables = Variables::of_process();
     let screen = Screen::new();
     logging::start(&arguments.common, &variables, &screen);

@@ -43,7 +43,12 @@ impl CommandEnd {
 
 /// Makes sure, before anything long begins, that there is a command and that its program is there.
 pub(crate) fn check(options: &GuardOptions) -> Result<(), Error> {
-    let Some(program) = options.command.first().filter(|word| !word.is_empty()) else {
+    is_there(&options.command, &options.environment)
+}
+
+/// As [`check`], for a command and its environment.
+pub(crate) fn is_there(command: &[String], environment: &[(OsString, OsString)]) -> Result<(), Error> {
+    let Some(program) = command.first().filter(|word| !word.is_empty()) else {
         return Err(Error::Usage("there is no command to guard".to_owned()));
     };
     let runnable =
@@ -51,7 +56,7 @@ pub(crate) fn check(options: &GuardOptions) -> Result<(), Error> {
     let found = if program.contains('/') {
         runnable(Path::new(program))
     } else {
-        let path = variable(&options.environment, "PATH").unwrap_or_else(|| OsStr::new("/usr/bin:/bin"));
+        let path = variable(environment, "PATH").unwrap_or_else(|| OsStr::new("/usr/bin:/bin"));
         std::env::split_paths(path).any(|folder| runnable(&folder.join(program)))
     };
     if found { Ok(()) } else { Err(Error::CommandNotFound { program: program.clone() }) }

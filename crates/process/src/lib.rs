@@ -1,8 +1,9 @@
-//! Child programs: process groups, drained stderr, cancellation, time-outs, the scratch keeper.
+//! Child programs: process groups, drained stderr, cancellation, time-outs, the scratch keeper, the rehearsal cell.
 //!
 //! This is the only crate that starts programs. It never passes on its own environment, never puts an
 //! environment or a command line into an error, and ends what it started.
 
+pub mod cell;
 pub mod keeper;
 
 mod error;

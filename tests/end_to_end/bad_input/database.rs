@@ -11,13 +11,13 @@ use super::{failed, refused};
 use crate::scene::{Scene, name};
 
 /// A session that holds what it has locked until it is dropped.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     scene: &'a Scene,
     psql: Child,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn holding(scene: &'a Scene, sql: &str) -> Self {
+    pub(crate) fn holding(scene: &'a Scene, sql: &str) -> Self {
         let mut psql = scene.cluster.program("psql");
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &scene.database]);
         let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();

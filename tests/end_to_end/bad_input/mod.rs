@@ -3,7 +3,7 @@
 
 mod configuration;
 mod connection;
-mod database;
+pub(crate) mod database;
 mod pg_dump;
 mod plan;
 mod production;
@@ -70,6 +70,10 @@ fn the_table_is_the_tests() {
         ("recover_table", include_str!("../recover_table/mod.rs")),
         ("recover_table::faults", include_str!("../recover_table/faults.rs")),
         ("recover_table::sources", include_str!("../recover_table/sources.rs")),
+        ("rehearse", include_str!("../rehearse/mod.rs")),
+        ("rehearse::escapes", include_str!("../rehearse/escapes.rs")),
+        ("rehearse::faults", include_str!("../rehearse/faults.rs")),
+        ("rehearse::rollback", include_str!("../rehearse/rollback.rs")),
         ("swap", include_str!("../swap/mod.rs")),
         ("swap::killed", include_str!("../swap/killed.rs")),
         ("swap::refused", include_str!("../swap/refused.rs")),

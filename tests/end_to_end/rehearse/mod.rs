@@ -1,6 +1,9 @@
 //! The team's own command on a proven copy: what is measured is true, and production is not touched.
 
+mod escapes;
+mod faults;
 mod project;
+mod rollback;
 
 use std::collections::BTreeMap;
 

@@ -20,14 +20,18 @@ pub(crate) struct Truth {
     pub(crate) rewritten: Vec<String>,
 }
 
-const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
+pub(crate) const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
 
 impl Project {
-    pub(crate) fn node_pg_migrate(scene: &Scene) -> Self {
+    /// A project in which a tool is installed.
+    pub(crate) fn with_tool(scene: &Scene, tool: &str) -> Self {
         let folder = scene.place.work();
-        std::os::unix::fs::symlink(migration_tool("node-pg-migrate").join("node_modules"), folder.join("node_modules"))
-            .unwrap();
-        let project = Self { folder };
+        std::os::unix::fs::symlink(migration_tool(tool).join("node_modules"), folder.join("node_modules")).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn node_pg_migrate(scene: &Scene) -> Self {
+        let project = Self::with_tool(scene, "node-pg-migrate");
         project.write("package.json", "{\"devDependencies\":{\"node-pg-migrate\":\"9.0.0\"},\"type\":\"module\"}");
         project
     }

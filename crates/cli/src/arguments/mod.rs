@@ -152,6 +152,13 @@ pub(crate) enum Verb {
     /// Keep a scratch server until stdin ends; started by holdpoint itself.
     #[command(name = "scratch-keeper", hide = true)]
     ScratchKeeper,
+    /// Run a command in a network of its own; started by holdpoint itself.
+    #[command(name = "rehearsal-cell", hide = true)]
+    RehearsalCell {
+        /// What the cell is to be, and the command.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Flags of `completions`.

@@ -58,6 +58,9 @@ pub(crate) struct RehearsalArguments {
     /// Do not run what undoes the migrations afterwards.
     #[arg(long)]
     pub(crate) no_rollback: bool,
+    /// Run the command in this machine's network, also where the kernel would give it one of its own.
+    #[arg(long)]
+    pub(crate) shared_network: bool,
     /// Leave the rows of tables uncompared that have more bytes than this, such as 20GB.
     #[arg(long, value_name = "SIZE", value_parser = crate::quantity::parse_bytes)]
     pub(crate) compare_up_to: Option<u64>,

@@ -52,8 +52,8 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Status => status::run(invocation).await,
         Verb::Demo => demo::run(invocation).await,
         Verb::Completions(arguments) => completions::run(invocation, arguments),
-        // The keeper runs before the runtime exists; see main.
-        Verb::ScratchKeeper => Ok(exit_code::INTERNAL),
+        // They run before the runtime exists; see main.
+        Verb::ScratchKeeper | Verb::RehearsalCell { .. } => Ok(exit_code::INTERNAL),
     }
 }
 

@@ -6,7 +6,7 @@ use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::{Level, Verification};
 use holdpoint_core::{Mask, PointId};
 use holdpoint_guard::plan::{KnownFrom, PlanReport, Project, Verdict, plan};
-use holdpoint_guard::rehearse::{RehearseOptions, rehearse};
+use holdpoint_guard::rehearse::{Network, RehearseOptions, refuse_early, rehearse};
 use holdpoint_guard::tools;
 use holdpoint_operations::selection;
 use holdpoint_operations::verify::verify_and_keep;
@@ -58,6 +58,8 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RehearseArguments) 
         restore_as: None,
     })?;
     let source = invocation.source()?;
+    let project = planned.as_ref().map(|(project, _)| project);
+    refuse_early(project, &source, &options).await?;
     let context = invocation.context(false).await?;
     let point = selection::resolve(&context, &arguments.from).await?;
     invocation.sweep().await;
@@ -69,7 +71,6 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RehearseArguments) 
         printed(invocation.output.report(&report, output::rehearse))?;
         return Ok(verify::code(verdict));
     };
-    let project = planned.as_ref().map(|(project, _)| project);
     let pending = planned.as_ref().map_or(&[][..], |(_, plan)| &plan.pending);
     let rehearsed = rehearse(&context, &source, &mut copy, project, pending, &options).await;
     let closed = copy.close().await;
@@ -116,6 +117,7 @@ fn options(invocation: &Invocation, arguments: &RehearseArguments) -> Result<Reh
         folder,
         production: connection(invocation)?.settings,
         also_production: settings.every_connection(),
+        network: network(arguments.how.shared_network)?,
         time_limit: arguments.how.time_limit(),
         rollback: !arguments.how.no_rollback,
         compare_up_to_bytes: arguments.how.compare_up_to,
@@ -124,6 +126,18 @@ fn options(invocation: &Invocation, arguments: &RehearseArguments) -> Result<Reh
         mask: Mask::new([crate::secrets::known(&settings.variables), settings.passwords()].concat()),
         listener: Arc::new(move |line: &str| progress.note(&format!("| {line}"))),
     })
+}
+
+/// The verb by which this program is its own rehearsal cell.
+const CELL: &str = "rehearsal-cell";
+
+fn network(shared: bool) -> Result<Network, Failure> {
+    if shared {
+        return Ok(Network::Shared);
+    }
+    let executable = std::env::current_exe()
+        .map_err(|source| Failure::Io { what: "finding this program itself".to_owned(), source })?;
+    Ok(Network::Own { executable, verb: vec![CELL.to_owned()] })
 }
 
 /// What the command did on the copy decides.

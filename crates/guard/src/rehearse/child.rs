@@ -9,7 +9,6 @@ use holdpoint_core::Mask;
 use holdpoint_process::{Ended, Program, Running, Stderr, Stdin, Stdout};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{Listener, RehearseError};
 
@@ -29,6 +28,8 @@ pub(super) struct Child {
     pub(super) time_limit: Duration,
     pub(super) mask: Mask,
     pub(super) listener: Listener,
+    /// Who wants to know its process.
+    pub(super) leader: tokio::sync::watch::Sender<Option<u32>>,
 }
 
 /// How the command came to its end.
@@ -54,8 +55,9 @@ pub(super) enum Stop {
     /// A person asked for it.
     Interrupted,
     /// It reached for production.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the watch on production comes next"))]
     Escaped(String),
+    /// Production can no longer be watched.
+    WatchLost,
     /// The scratch server is gone.
     ScratchEnded(String),
 }
@@ -71,6 +73,7 @@ impl Child {
             .stdout(Stdout::Piped)
             .stderr(Stderr::Piped);
         let mut running = program.start()?;
+        self.leader.send_replace(Some(running.pid()));
         let mut readers = JoinSet::new();
         let (mask, listener) = (Arc::new(self.mask), self.listener);
         if let Some(stream) = running.take_stdout() {
@@ -104,12 +107,6 @@ async fn end(running: &mut Running, how: &How) -> Result<Ended, RehearseError> {
         How::Stopped(Stop::Escaped(_)) => running.terminate_group(Duration::ZERO).await?,
         How::Stopped(_) | How::TimedOut => running.terminate_group(GRACE).await?,
     })
-}
-
-/// Waits until a token is cancelled, and gives the reason.
-pub(super) async fn interrupted(cancel: &CancellationToken) -> Stop {
-    cancel.cancelled().await;
-    Stop::Interrupted
 }
 
 /// Reads a stream to its end and tells every line, masked.
@@ -159,6 +156,7 @@ mod tests {
             time_limit: limit,
             mask: Mask::new(["hunter2secret".to_owned()]),
             listener: Arc::new(move |line: &str| kept.lock().unwrap().push(line.to_owned())),
+            leader: tokio::sync::watch::channel(None).0,
         };
         let end = child.run(stop).await.unwrap();
         let lines = lines.lock().unwrap().clone();

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::Door;
 use super::connection_string::ConnectionString;
-use super::production::Production;
+use super::production::{Production, Telling};
 
 /// A migration that waits longer for a lock holds up everybody who comes after it; as in a guarded run.
 const LOCK_TIMEOUT: &str = "-c lock_timeout=5s";
@@ -66,12 +66,23 @@ pub(super) fn rewritten(
         if name.starts_with("PG") && name != "PGOPTIONS" {
             continue;
         }
-        if let Some(new) = value_for(value, production, door) {
-            variables.insert(name.into(), new.into());
-            names.push(name.clone());
-            if production.is_host(value) {
-                names.extend(beside(name, &texts, production, door, &mut variables));
+        match (production.is_host(value), value_for(value, production, door)) {
+            (Some(telling), _) => {
+                let others = beside(name, &texts, production, door);
+                if telling == Telling::Alone || others.iter().any(|other| other.tells) {
+                    variables.insert(name.into(), "127.0.0.1".into());
+                    names.push(name.clone());
+                    for other in others {
+                        variables.insert(other.name.clone().into(), other.value.into());
+                        names.push(other.name);
+                    }
+                }
             }
+            (None, Some(new)) => {
+                variables.insert(name.into(), new.into());
+                names.push(name.clone());
+            }
+            (None, None) => {}
         }
     }
     names.extend(libpq(&mut variables, door, token));
@@ -86,24 +97,23 @@ pub(super) fn value_for(value: &str, production: &Production, door: &Door) -> Op
     if let Some(connection) = ConnectionString::read(value) {
         return production.is_named_by(&connection).then(|| connection.leading_to(door));
     }
-    if production.is_host(value) {
-        return Some("127.0.0.1".to_owned());
-    }
     production.named_in(value).map(|_| production.replaced_in(value, door.port, &door.password))
 }
 
+/// A variable that goes with a host's.
+struct Beside {
+    name: String,
+    value: String,
+    /// It is production's port or database: the host is meant to be production.
+    tells: bool,
+}
+
 /// The variables beside one that holds the host, such as `DB_PORT` beside `DB_HOST`.
-fn beside(
-    host: &str,
-    texts: &[(String, String)],
-    production: &Production,
-    door: &Door,
-    variables: &mut BTreeMap<OsString, OsString>,
-) -> Vec<String> {
+fn beside(host: &str, texts: &[(String, String)], production: &Production, door: &Door) -> Vec<Beside> {
     let upper = host.to_uppercase();
     let Some(end) = HOST_ENDS.iter().find(|end| upper.ends_with(**end)) else { return Vec::new() };
     let prefix = &upper[..upper.len() - end.len()];
-    let mut names = Vec::new();
+    let mut others = Vec::new();
     for (name, value) in texts {
         let upper = name.to_uppercase();
         let Some(rest) = upper.strip_prefix(prefix) else { continue };
@@ -115,10 +125,10 @@ fn beside(
             "SSL" | "SSLMODE" | "SSL_MODE" => "disable".to_owned(),
             _ => continue,
         };
-        variables.insert(name.into(), new.into());
-        names.push(name.clone());
+        let tells = matches!(rest, "PORT" | "NAME" | "DB" | "DBNAME" | "DATABASE");
+        others.push(Beside { name: name.clone(), value: new, tells });
     }
-    names
+    others
 }
 
 /// Sets what libpq reads, also where nothing was set: its files in the home folder may name production.

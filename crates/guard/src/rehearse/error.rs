@@ -37,6 +37,9 @@ pub enum RehearseError {
         /// What is known of it.
         reason: String,
     },
+    /// Production cannot be watched any more.
+    #[error("the connection that held production was lost during the rehearsal")]
+    WatchLost,
     /// The namespace that was there a moment ago could not be entered.
     #[error("the command could not be started apart from the network: {reason}")]
     NotApart {
@@ -74,7 +77,7 @@ impl RehearseError {
         match self {
             Self::NamesProduction { .. } | Self::CommandNamesProduction { .. } => ErrorKind::Refused,
             Self::TrackingInUse { .. } => ErrorKind::Busy,
-            Self::ScratchEnded { .. } | Self::NotApart { .. } => ErrorKind::CouldNotRun,
+            Self::ScratchEnded { .. } | Self::WatchLost | Self::NotApart { .. } => ErrorKind::CouldNotRun,
             Self::Io { .. } => ErrorKind::Internal,
             Self::Process(error) if error.is_cancelled() => ErrorKind::Interrupted,
             Self::Process(_) => ErrorKind::Usage,
@@ -97,6 +100,7 @@ impl RehearseError {
                     .to_owned(),
             ),
             Self::ScratchEnded { .. } => Some("look for disk and memory on this machine, then run it again".to_owned()),
+            Self::WatchLost => Some("see whether production is well, then run it again".to_owned()),
             Self::NotApart { .. } => Some("run it in this network, which is said: --shared-network".to_owned()),
             Self::Io { .. } => None,
             Self::Process(_) => Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned()),

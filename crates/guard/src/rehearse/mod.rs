@@ -9,16 +9,25 @@
 //! and production is held and watched meanwhile ([`watch`]). The copy is the caller's, who also removes it.
 
 mod access;
+mod apart;
 mod catalog;
 mod child;
+mod command;
 mod connection_string;
+mod connections;
 mod effects;
 mod environment;
 mod error;
+mod files;
+mod judge;
 mod locks;
+mod lost;
 mod production;
+mod roll_back;
+mod rollback;
 mod run;
 mod tracking;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,13 +39,27 @@ use holdpoint_postgres::{ConnectionSettings, SessionPurpose};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use error::{NamingFile, RehearseError};
-pub use run::rehearse;
+pub use run::{refuse_early, rehearse};
 
 /// Hears every line that the command prints; secrets in it are masked.
 pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How long a command may take where nobody says otherwise.
 pub const TIME_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The network in which a command is rehearsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// One of its own, where the kernel allows it.
+    Own {
+        /// The program that makes it when called with `verb`: holdpoint itself.
+        executable: PathBuf,
+        /// Such as `rehearsal-cell`.
+        verb: Vec<String>,
+    },
+    /// This machine's.
+    Shared,
+}
 
 /// How a command is rehearsed.
 #[derive(Clone)]
@@ -52,6 +75,8 @@ pub struct RehearseOptions {
     pub production: ConnectionSettings,
     /// Every other way to connect to production that is configured.
     pub also_production: Vec<ConnectionSettings>,
+    /// The network that it gets.
+    pub network: Network,
     /// How long the command may take.
     pub time_limit: Duration,
     /// Run what undoes the migrations afterwards, and tell what it does not bring back.

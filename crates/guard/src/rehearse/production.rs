@@ -11,6 +11,9 @@ use super::connection_string::ConnectionString;
 /// A shorter password would be found in every text.
 const SHORTEST_PASSWORD: usize = 5;
 
+/// What every machine calls itself.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// One place where production listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -19,6 +22,17 @@ pub(super) struct Place {
     pub(super) port: u16,
     /// Whether the host is a socket's folder.
     pub(super) is_socket: bool,
+    /// What the name means, where a resolver knows.
+    pub(super) resolved: Vec<IpAddr>,
+}
+
+/// How much a host's name tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// It names production.
+    Alone,
+    /// It may name anything, such as `localhost` or `db`: what stands beside it decides.
+    WithOthers,
 }
 
 /// Everything by which a text may name production.
@@ -44,25 +58,33 @@ impl Production {
                     Host::Tcp(host) => (host.clone(), false),
                     Host::Socket(folder) => (folder.to_string_lossy().into_owned(), true),
                 };
-                push(&mut all.places, Place { host, port: server.port, is_socket });
-                if let Some(address) = server.address {
-                    push(&mut all.addresses, (address, server.port));
-                    push(&mut all.places, Place { host: address.to_string(), port: server.port, is_socket: false });
+                let mut resolved: Vec<IpAddr> = server.address.into_iter().collect();
+                if !is_socket
+                    && resolved.is_empty()
+                    && let Ok(found) = tokio::net::lookup_host((host.as_str(), server.port)).await
+                {
+                    resolved = found.map(|address| address.ip()).collect();
                 }
+                for address in &resolved {
+                    push(&mut all.addresses, (*address, server.port));
+                }
+                push(&mut all.places, Place { host, port: server.port, is_socket, resolved });
                 let long = |secret: &&Secret| secret.expose().len() >= SHORTEST_PASSWORD;
                 if let Some(secret) = server.password.as_ref().filter(long) {
                     push(&mut all.passwords, secret.clone());
                 }
             }
         }
-        for place in all.places.clone().iter().filter(|place| !place.is_socket) {
-            if let Ok(found) = tokio::net::lookup_host((place.host.as_str(), place.port)).await {
-                for address in found {
-                    push(&mut all.addresses, (address.ip(), place.port));
-                }
-            }
-        }
         all
+    }
+
+    /// The ports at which it listens on this machine.
+    pub(super) fn local_ports(&self) -> Vec<u16> {
+        let local = |place: &&Place| place.is_local();
+        let mut ports: Vec<u16> = self.places.iter().filter(local).map(|place| place.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// Whether a connection leads to production, or bears its password.
@@ -79,7 +101,7 @@ impl Production {
             let same = place.host.eq_ignore_ascii_case(host.trim_end_matches('/'));
             // The name alone is enough, unless it is every machine's own.
             same && (place.port == port || !(place.is_socket || local(host)))
-                || (local(&place.host) && local(host) && place.port == port)
+                || (place.is_local() && local(host) && place.port == port)
         }) || host.parse().is_ok_and(|address: IpAddr| self.addresses.contains(&(address, port)))
     }
 
@@ -87,15 +109,22 @@ impl Production {
         self.passwords.iter().any(|secret| secret.expose() == text)
     }
 
-    /// Whether a text is a host of production and nothing else.
-    pub(super) fn is_host(&self, text: &str) -> bool {
-        self.places.iter().any(|place| place.host.eq_ignore_ascii_case(text.trim()))
+    /// Whether a text is a host of production and nothing else, and whether that alone tells.
+    pub(super) fn is_host(&self, text: &str) -> Option<Telling> {
+        let same = |place: &&Place| place.host.eq_ignore_ascii_case(text.trim());
+        let mut places = self.places.iter().filter(same).peekable();
+        places.peek()?;
+        Some(if places.any(Place::is_telling) { Telling::Alone } else { Telling::WithOthers })
     }
 
     /// Finds what names production anywhere in a text, in words without a secret.
     pub(super) fn named_in(&self, text: &str) -> Option<String> {
         if let Some(place) = self.places.iter().find(|place| place.is_in(text)) {
             return Some(format!("the host {}", place.host));
+        }
+        let everyday = |port: &u16| LOCAL_NAMES.iter().any(|name| find_word(text, &format!("{name}:{port}")).is_some());
+        if let Some(port) = self.local_ports().into_iter().find(everyday) {
+            return Some(format!("port {port} of this machine"));
         }
         let bears = self.passwords.iter().any(|secret| secret.masked_in(text, "") != text);
         bears.then(|| "the password".to_owned())
@@ -108,6 +137,11 @@ impl Production {
             text = replace_words(&text, &place.with_port(), &format!("127.0.0.1:{port}"));
             if place.is_telling() {
                 text = replace_words(&text, &place.host, "127.0.0.1");
+            }
+        }
+        for own in self.local_ports() {
+            for name in LOCAL_NAMES {
+                text = replace_words(&text, &format!("{name}:{own}"), &format!("127.0.0.1:{port}"));
             }
         }
         self.passwords.iter().fold(text, |text, secret| secret.masked_in(&text, password.expose()))
@@ -127,6 +161,10 @@ impl Place {
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    fn is_local(&self) -> bool {
+        self.is_socket || self.resolved.iter().any(IpAddr::is_loopback)
     }
 
     /// Whether the host alone tells: not a name that every machine has, nor a single word of everyday.

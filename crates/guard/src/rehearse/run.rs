@@ -1,32 +1,74 @@
 //! One rehearsal, from a proven copy to what is known afterwards.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use holdpoint_core::progress::Phase;
 use holdpoint_core::rehearsal::{FORMAT, Isolation, Rehearsal, RehearsalOutcome, TrackingGrowth};
+use holdpoint_core::{Mask, Secret};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::Session;
-use holdpoint_process::{Forwarder, Status};
+use holdpoint_process::Status;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, MigratingRole};
+use super::apart::Way;
 use super::catalog::{Relations, invalid_indexes, relations};
-use super::child::{Child, ChildEnd, How, Stop, interrupted};
+use super::command::{Commands, Ran};
 use super::effects::{Between, Effects, effects, objects};
-use super::environment::{Rewritten, rewritten};
-use super::locks::{Sampled, note_ddl, noted};
+use super::environment::rewritten;
+use super::files::{Look, Looked};
+use super::judge::{Evidence, judge};
+use super::locks::{note_ddl, noted};
 use super::production::Production;
-use super::{Door, RehearseError, RehearseOptions, SESSIONS, tracking};
+use super::watch::Watch;
+use super::{Door, Network, RehearseError, RehearseOptions, SESSIONS, tracking};
 use crate::Error;
 use crate::plan::Project;
 use crate::tools::{Migration, Tracking};
 
 /// How long sessions of a command that has ended may go on.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Refuses, before a copy is made, what a rehearsal would refuse: a command that is not there or names production, and
+/// files that lead it there.
+///
+/// # Errors
+/// [`RehearseError::NamesProduction`] and [`RehearseError::CommandNamesProduction`]; [`Error::CommandNotFound`].
+pub async fn refuse_early(project: Option<&Project>, source: &Source, options: &RehearseOptions) -> Result<(), Error> {
+    crate::command::is_there(&options.command, &options.environment)?;
+    let production = production(source, options).await;
+    // What it would be on the copy does not matter here.
+    let door = Door { port: 1, user: String::new(), password: Secret::new(""), database: String::new() };
+    look(project, options, &production, &door, options.network != Network::Shared).map(drop)
+}
+
+async fn production(source: &Source, options: &RehearseOptions) -> Production {
+    let own = [options.production.clone(), source.settings.clone()];
+    Production::of(&[&own, &options.also_production[..]].concat()).await
+}
+
+/// Looks at the command's words and at the project's files.
+fn look(
+    project: Option<&Project>,
+    options: &RehearseOptions,
+    production: &Production,
+    door: &Door,
+    apart: bool,
+) -> Result<Looked, Error> {
+    if let Some(what) = options.command.iter().find_map(|word| production.named_in(word)) {
+        return Err(RehearseError::CommandNamesProduction { what }.into());
+    }
+    let folders = project.map(|project| project.found.project.clone()).into_iter().chain([options.folder.clone()]);
+    let mut folders: Vec<_> = folders.collect();
+    folders.dedup();
+    let looked = Look { folders, command: &options.command, production, door, apart }.look();
+    if looked.refused.is_empty() {
+        return Ok(looked);
+    }
+    Err(RehearseError::NamesProduction { files: looked.refused }.into())
+}
 
 /// Runs the command on a proven copy and tells what it did there, then what undoes it.
 ///
@@ -53,7 +95,8 @@ pub async fn rehearse(
         Err(error) => return Err(ended_by(copy, error).await),
     };
     let whole = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    rehearsal.looked_for_ms = whole.saturating_sub(rehearsal.took_ms);
+    let rollback = rehearsal.rollback.as_ref().map_or(0, |rollback| rollback.took_ms);
+    rehearsal.looked_for_ms = whole.saturating_sub(rehearsal.took_ms + rollback);
     rehearsal.bound();
     Ok(rehearsal)
 }
@@ -71,23 +114,25 @@ async fn ended_by(copy: &mut KeptCopy, error: Error) -> Error {
 }
 
 /// Everything that the steps share.
-struct Work<'a> {
-    context: &'a Context,
+pub(super) struct Work<'a> {
+    pub(super) context: &'a Context,
     project: Option<&'a Project>,
-    pending: &'a [Migration],
-    options: &'a RehearseOptions,
+    pub(super) pending: &'a [Migration],
+    pub(super) options: &'a RehearseOptions,
     /// The copy as a source for what reads databases.
-    copy: Source,
+    pub(super) copy: Source,
     door: Door,
     token: String,
     production: Production,
+    mask: Mask,
+    looked: Looked,
 }
 
 /// What the copy was before the command.
-struct Before {
+pub(super) struct Before {
     relations: Relations,
     invalid: Vec<String>,
-    schema: Schema,
+    pub(super) schema: Schema,
     tracking: Option<Tracking>,
     at_ddl: bool,
 }
@@ -101,36 +146,64 @@ impl<'a> Work<'a> {
         pending: &'a [Migration],
         options: &'a RehearseOptions,
     ) -> Result<Rehearsal, Error> {
-        let production = Production::of(
-            &[&[options.production.clone(), source.settings.clone()], &options.also_production[..]].concat(),
-        )
-        .await;
+        let production = production(source, options).await;
         let own = Session::connect(&options.production, &SESSIONS.purpose()).await?;
         let role = MigratingRole::read(&own).await;
         own.close().await;
         let access = Access::prepare(copy, &role?, options.production.database()).await?;
-        let forwarder = Forwarder::open(access.destination.clone()).await;
-        let forwarder =
-            forwarder.map_err(|source| RehearseError::Io { what: "opening a door to the copy".to_owned(), source })?;
+        let folder = copy.private_folder();
+        let way = Way::find(options, &production, access.destination.clone(), folder, &context.cancel).await?;
+        let door = access.door(way.port());
+        let looked = look(project, options, &production, &door, matches!(way, Way::Apart(_)))?;
+        let mut mask = options.mask.clone();
+        mask.learn([door.password.clone()]);
         let work = Self {
             context,
             project,
             pending,
             options,
             copy: Source { settings: copy.settings().clone(), ..source.clone() },
-            door: access.door(forwarder.port()),
+            door,
             token: format!("holdpoint-rehearsal:{}", copy.point()),
             production,
+            mask,
+            looked,
         };
-        work.rehearse(copy, access.warnings).await
+        work.rehearse(copy, source, &way, access.warnings).await
     }
 
-    async fn rehearse(&self, copy: &mut KeptCopy, mut warnings: Vec<String>) -> Result<Rehearsal, Error> {
+    async fn rehearse(
+        &self,
+        copy: &mut KeptCopy,
+        source: &Source,
+        way: &Way,
+        mut warnings: Vec<String>,
+    ) -> Result<Rehearsal, Error> {
         let before = self.before().await?;
-        let environment = rewritten(&self.options.environment, &self.production, &self.door, &self.token, &[]);
+        let (given, variables) = (&self.options.environment, &self.looked.variables);
+        let environment = rewritten(given, &self.production, &self.door, &self.token, variables);
+        let watch = Watch::begin(self.context, source, &self.options.production, self.project, &self.token).await?;
+        warnings.extend(watch.warnings.iter().cloned());
+        let recorded = Schema::recorded(self.context, copy.point()).await?;
+        if let Some(first) = recorded.changes(watch.schema()).first() {
+            warnings.push(format!(
+                "production's schema changed since the restore point, such as {}: rehearse on a newer one",
+                first.name
+            ));
+        }
+        let commands = Commands {
+            context: self.context,
+            options: self.options,
+            watch: &watch,
+            way,
+            production: &self.production,
+            environment: &environment,
+            settings: &self.copy.settings,
+            mask: &self.mask,
+        };
         self.context.progress.phase(Phase::Rehearsing, None);
         let started_at = (self.context.clock)();
-        let (end, sampled) = self.run(copy, &environment).await?;
+        let ran = commands.run(copy, &self.options.command).await?;
         warnings.extend(self.wait_until_gone().await?);
         let session = Session::connect(&self.copy.settings, &SESSIONS.purpose()).await?;
         let noted = noted(&session).await?;
@@ -140,11 +213,29 @@ impl<'a> Work<'a> {
         let growth = self.growth(&before).await?;
         let schema = Schema::live(self.context, &self.copy).await?;
         let between = Between { before: &before.relations, after: &after };
-        let locks = sampled.with(&noted);
+        let locks = ran.sampled.with(&noted);
         let found = effects(self.context, copy, &self.copy, self.options, &between, &locks).await?;
-        let (outcome, reasons) = self.judge(&end, &growth, &sampled);
+        let succeeded = ran.status == Status::Code(0) && ran.signs.is_empty();
+        let (rollback, mut signs) = match (self.project, self.options.rollback && succeeded) {
+            (Some(project), true) => self.roll_back(project, &commands, copy, &before, &growth).await?,
+            _ => (None, Vec::new()),
+        };
+        let isolation = Isolation {
+            namespace: matches!(way, Way::Apart(_)),
+            why_not: match way {
+                Way::Shared { why, .. } => Some(why.clone()),
+                Way::Apart(_) => None,
+            },
+            rewritten: environment.names.clone(),
+            harmless: self.looked.harmless.clone(),
+            held: watch.held(),
+            watched: true,
+        };
+        signs.splice(0..0, ran.signs.iter().cloned());
+        signs.extend(watch.end().await?);
+        let (outcome, reasons) = self.judge(&ran, &growth, &isolation, signs);
         let Effects { tables, sequences, large_objects, not_told } = found;
-        let (exit_code, signal) = match end.ended.status {
+        let (exit_code, signal) = match ran.status {
             Status::Code(code) => (Some(code), None),
             Status::Signal(number) => (None, Some(number)),
         };
@@ -154,21 +245,21 @@ impl<'a> Work<'a> {
             started_at,
             outcome,
             reasons,
-            command: self.options.mask.command(&self.options.command),
+            command: self.mask.command(&self.options.command),
             exit_code,
             signal,
-            took_ms: u64::try_from(end.ended.ran_for.as_millis()).unwrap_or(u64::MAX),
+            took_ms: milliseconds(ran.end.ended.ran_for),
             measured_on: copy.measured_on().to_owned(),
             role: self.door.user.clone(),
-            isolation: Isolation { rewritten: environment.names, ..Isolation::default() },
+            isolation,
             tracking: growth,
             tables,
-            sampling: sampled.sampling(before.at_ddl),
+            sampling: ran.sampled.sampling(before.at_ddl),
             objects: objects(&before.schema, &schema),
             invalid_indexes: left_invalid.into_iter().filter(|name| !before.invalid.contains(name)).collect(),
             sequences,
             large_objects,
-            rollback: None,
+            rollback,
             not_told,
             warnings,
             looked_for_ms: 0,
@@ -189,47 +280,8 @@ impl<'a> Work<'a> {
         Ok(Before { relations, invalid, schema, tracking, at_ddl })
     }
 
-    /// Runs the command and looks at its locks meanwhile.
-    async fn run(&self, copy: &mut KeptCopy, environment: &Rewritten) -> Result<(ChildEnd, Sampled), Error> {
-        let mut words = self.options.command.iter();
-        let mut mask = self.options.mask.clone();
-        mask.learn([self.door.password.clone()]);
-        let child = Child {
-            program: words.next().map(PathBuf::from).unwrap_or_default(),
-            arguments: words.map(Into::into).collect(),
-            environment: environment.variables.clone(),
-            folder: self.options.folder.clone(),
-            time_limit: self.options.time_limit,
-            mask,
-            listener: self.options.listener.clone(),
-        };
-        let stop = async {
-            tokio::select! {
-                why = interrupted(&self.context.cancel) => why,
-                reason = copy.ended() => Stop::ScratchEnded(reason),
-            }
-        };
-        let enough = CancellationToken::new();
-        let watched = Sampled::watch(&self.copy.settings, &enough);
-        let ran = async {
-            let end = child.run(stop).await;
-            enough.cancel();
-            end
-        };
-        let (end, sampled) = tokio::join!(ran, watched);
-        let end = end?;
-        match &end.how {
-            How::Stopped(Stop::Interrupted) => return Err(Error::Interrupted),
-            How::Stopped(Stop::ScratchEnded(reason)) => {
-                return Err(RehearseError::ScratchEnded { reason: reason.clone() }.into());
-            }
-            How::Stopped(Stop::Escaped(_)) | How::TimedOut | How::ByItself => {}
-        }
-        Ok((end, sampled?))
-    }
-
     /// Waits until the command's sessions are gone from the copy, and ends those that go on.
-    async fn wait_until_gone(&self) -> Result<Option<String>, Error> {
+    pub(super) async fn wait_until_gone(&self) -> Result<Option<String>, Error> {
         const WHAT: &str = "looking for the command's sessions";
         let session = Session::connect(&self.copy.settings, &SESSIONS.purpose()).await?;
         let others = "FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
@@ -253,37 +305,30 @@ impl<'a> Work<'a> {
         Ok(warning)
     }
 
-    async fn growth(&self, before: &Before) -> Result<TrackingGrowth, Error> {
+    pub(super) async fn growth(&self, before: &Before) -> Result<TrackingGrowth, Error> {
         let after = tracking::read(self.project, &self.copy.settings).await?;
         Ok(tracking::growth(self.project, self.pending, before.tracking.as_ref(), after.as_ref()))
     }
 
-    /// What the command's end and what it recorded come to.
-    fn judge(&self, end: &ChildEnd, growth: &TrackingGrowth, sampled: &Sampled) -> (RehearsalOutcome, Vec<String>) {
-        let mut reasons = Vec::new();
-        let outcome = match (&end.how, end.ended.status) {
-            (How::Stopped(Stop::Escaped(why)), _) => {
-                reasons.push(why.clone());
-                RehearsalOutcome::Escaped
-            }
-            (How::TimedOut, _) => {
-                reasons.push(format!("it did not end within {} s", self.options.time_limit.as_secs()));
-                RehearsalOutcome::TimedOut
-            }
-            (_, Status::Code(0)) => RehearsalOutcome::AsPlanned,
-            (_, status) => {
-                reasons.push(format!("the command ended with {status}"));
-                RehearsalOutcome::Failed
-            }
-        };
-        if outcome == RehearsalOutcome::Failed && sampled.sessions.is_empty() {
-            reasons.push("no session of it was seen on the copy".to_owned());
-        }
-        if outcome == RehearsalOutcome::AsPlanned && growth.exact == Some(false) {
-            let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            reasons.push(format!("it recorded {}, and {} was pending", list(&growth.recorded), list(&growth.pending)));
-            return (RehearsalOutcome::NotAsPlanned, reasons);
-        }
-        (outcome, reasons)
+    fn judge(
+        &self,
+        ran: &Ran,
+        growth: &TrackingGrowth,
+        isolation: &Isolation,
+        signs: Vec<String>,
+    ) -> (RehearsalOutcome, Vec<String>) {
+        judge(Evidence {
+            how: &ran.end.how,
+            status: ran.status,
+            time_limit_seconds: self.options.time_limit.as_secs(),
+            growth,
+            came_to_the_copy: !ran.sampled.sessions.is_empty(),
+            apart: isolation.namespace,
+            signs,
+        })
     }
+}
+
+pub(super) fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

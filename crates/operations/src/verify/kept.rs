@@ -1,5 +1,7 @@
 //! A copy that a verification proved and did not remove.
 
+use std::path::{Path, PathBuf};
+
 use holdpoint_core::PointId;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
@@ -54,6 +56,11 @@ impl KeptCopy {
     /// Whether the server is ours alone: roles and names on it concern nobody else.
     pub fn is_ours_alone(&self) -> bool {
         self.scratch.server.data_directory().is_some()
+    }
+
+    /// The folder of a local server, which its keeper removes with everything in it, whatever happens.
+    pub fn private_folder(&self) -> Option<PathBuf> {
+        self.scratch.server.data_directory()?.parent().map(Path::to_owned)
     }
 
     /// Whether the scratch server's role is a superuser.
