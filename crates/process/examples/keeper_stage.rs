@@ -1,12 +1,17 @@
 //! The programs that the tests need: `keeper` is a scratch keeper, `parent SPEC` starts one from the spec in that
-//! file, says "ready" and sleeps until it is killed, `terminal SCRIPT` lends the terminal to a shell and then reads
+//! file, says "ready" and sleeps until it is killed, `cell …` is a rehearsal cell, `knock PLACE` tells what it reads at an
+//! address or a unix socket, `terminal SCRIPT` lends the terminal to a shell and then reads
 //! a line from it by itself.
 
 #![expect(clippy::print_stdout, reason = "a program for tests")]
 
+use std::io::{self, Read as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use holdpoint_process::cell;
 use holdpoint_process::keeper::{self, Keeper, KeeperSpec};
 use holdpoint_process::{Program, Stderr, Stdin, Stdout};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +21,24 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("keeper") => keeper::run(),
         Some("parent") => parent(&arguments[2]),
+        Some("cell") => cell::run(&std::env::args_os().skip(2).collect::<Vec<_>>()),
+        Some("knock") => {
+            println!("{}", knock(&arguments[2]).unwrap_or_else(|error| error.to_string()));
+            ExitCode::SUCCESS
+        }
         Some("terminal") => terminal(&arguments[2]),
         _ => ExitCode::from(2),
     }
+}
+
+fn knock(place: &str) -> io::Result<String> {
+    let mut said = String::new();
+    if place.starts_with('/') {
+        UnixStream::connect(place)?.read_to_string(&mut said)?;
+    } else {
+        TcpStream::connect(place)?.read_to_string(&mut said)?;
+    }
+    Ok(said)
 }
 
 #[tokio::main(flavor = "current_thread")]

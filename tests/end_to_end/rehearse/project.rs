@@ -18,7 +18,22 @@ pub(crate) struct Truth {
     pub(crate) rows: Vec<(String, u64)>,
     /// Tables that have another file.
     pub(crate) rewritten: Vec<String>,
+    /// The strongest lock of each table that was there before, of those that stop somebody else's writing.
+    pub(crate) locks: Vec<(String, String)>,
 }
+
+/// Remembers which tables there are.
+const NOTE_TABLES: &str = "CREATE TEMPORARY TABLE there AS SELECT oid FROM pg_class \
+                           WHERE relnamespace = 'shop'::regnamespace AND relkind = 'r';";
+
+/// The strongest lock that this transaction has on each of them.
+const STRONGEST: &str = "
+SELECT l.relation::regclass, (array_agg(m.name ORDER BY m.strength DESC))[1]
+FROM pg_locks l JOIN there ON there.oid = l.relation JOIN (VALUES
+    ('RowExclusiveLock', 'ROW EXCLUSIVE', 1), ('ShareUpdateExclusiveLock', 'SHARE UPDATE EXCLUSIVE', 2),
+    ('ShareLock', 'SHARE', 3), ('ShareRowExclusiveLock', 'SHARE ROW EXCLUSIVE', 4), ('ExclusiveLock', 'EXCLUSIVE', 5),
+    ('AccessExclusiveLock', 'ACCESS EXCLUSIVE', 6)) m (mode, name, strength) ON m.mode = l.mode
+WHERE l.pid = pg_backend_pid() GROUP BY 1 ORDER BY 1::text;";
 
 pub(crate) const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
 
@@ -70,7 +85,10 @@ impl Project {
         let files = "SELECT oid::regclass || ' ' || relfilenode FROM pg_class \
                      WHERE relnamespace = 'shop'::regnamespace AND relkind = 'r' ORDER BY oid";
         let before = scene.cluster.psql(&copy, files);
-        scene.cluster.psql(&copy, sql);
+        let locks = scene.cluster.psql(&copy, &format!("{NOTE_TABLES} BEGIN; {sql} {STRONGEST} COMMIT;"));
+        let pair = |(table, mode): (&str, &str)| (table.to_owned(), mode.to_owned());
+        let mut locks: Vec<_> = locks.lines().filter_map(|line| line.split_once('|')).map(pair).collect();
+        locks.sort();
         let after = scene.cluster.psql(&copy, files);
         let word = |line: &str| line.split(' ').next().unwrap().to_owned();
         let mut rewritten: Vec<String> = before.lines().filter(|line| !after.contains(*line)).map(word).collect();
@@ -82,6 +100,6 @@ impl Project {
             |name: &str| scene.cluster.psql(&copy, &format!("SELECT count(*) FROM shop.{name}")).parse().unwrap();
         let rows = names.lines().map(|name| (format!("shop.{name}"), count(name))).collect();
         scene.cluster.drop_database(&copy);
-        Truth { rows, rewritten }
+        Truth { rows, rewritten, locks }
     }
 }

@@ -105,29 +105,48 @@ pub(super) struct Look<'a> {
     pub(super) apart: bool,
 }
 
-/// A text file of the project.
-struct Text {
+/// A file of variables.
+struct Variables {
     path: PathBuf,
     text: String,
+}
+
+/// A file of source or configuration: what matters of it.
+struct Text {
+    path: PathBuf,
+    /// The line that names production, and what it names.
+    names: Option<(usize, String)>,
+    /// The line that lets files of variables win over the environment.
+    overrides: Option<usize>,
+}
+
+/// Everything that was read.
+#[derive(Default)]
+struct Gathered {
+    variables: Vec<Variables>,
+    texts: Vec<Text>,
+    files: usize,
 }
 
 impl Look<'_> {
     /// Looks at every file.
     pub(super) fn look(&self) -> Looked {
-        let mut texts = Vec::new();
+        let mut gathered = Gathered::default();
         for folder in &self.folders {
             if !self.folders.iter().any(|other| other != folder && folder.starts_with(other)) {
-                gather(folder, 0, &mut texts);
+                self.gather(folder, 0, &mut gathered);
             }
         }
         let mut looked = Looked::default();
-        let overriding = self.overriding(&texts);
-        for one in &texts {
-            if is_dotenv(&one.path) {
-                self.dotenv(one, overriding.as_deref(), &mut looked);
-            } else {
-                self.source(one, &mut looked);
-            }
+        if gathered.files >= FILES {
+            looked.harmless.push(format!("the first {FILES} files were looked at, and no others"));
+        }
+        let overriding = self.overriding(&gathered.texts);
+        for one in &gathered.variables {
+            self.dotenv(one, overriding.as_deref(), &mut looked);
+        }
+        for one in &gathered.texts {
+            self.text(one, &mut looked);
         }
         looked
     }
@@ -135,19 +154,11 @@ impl Look<'_> {
     /// What takes a file's values before the environment's, in words.
     fn overriding(&self, texts: &[Text]) -> Option<String> {
         let words = self.command.join(" ");
-        let found = |text: &str| OVERRIDES.iter().find(|sign| text.contains(**sign));
-        if let Some(sign) = found(&words) {
+        if let Some(sign) = overrides(&words) {
             return Some(format!("the command ({})", sign.trim()));
         }
-        let code = texts.iter().filter(|one| !is_dotenv(&one.path));
-        code.filter_map(|one| {
-            let (line, sign) = one.text.lines().enumerate().find_map(|(at, line)| Some((at + 1, found(line)?)))?;
-            // Words that mean nothing elsewhere than in code that reads such files.
-            let plain = sign.contains("verride") || sign.contains("env");
-            let reads = one.text.contains("env");
-            (plain && reads).then(|| format!("{}:{line}", self.shown(&one.path).display()))
-        })
-        .next()
+        let found = texts.iter().find_map(|one| Some((self.shown(&one.path), one.overrides?)));
+        found.map(|(path, line)| format!("{}:{line}", path.display()))
     }
 
     fn shown(&self, path: &Path) -> PathBuf {
@@ -156,7 +167,7 @@ impl Look<'_> {
     }
 
     /// A file of variables, which the environment's beat unless somebody says otherwise.
-    fn dotenv(&self, file: &Text, overriding: Option<&str>, looked: &mut Looked) {
+    fn dotenv(&self, file: &Variables, overriding: Option<&str>, looked: &mut Looked) {
         let mut names = Vec::new();
         for (at, line) in file.text.lines().enumerate() {
             let Some((name, value)) = assignment(line) else { continue };
@@ -175,59 +186,76 @@ impl Look<'_> {
         }
     }
 
-    fn source(&self, file: &Text, looked: &mut Looked) {
-        let named =
-            file.text.lines().enumerate().find_map(|(at, line)| Some((at + 1, self.production.named_in(line)?)));
-        let Some((line, what)) = named else { return };
+    fn text(&self, file: &Text, looked: &mut Looked) {
+        let Some((line, what)) = &file.names else { return };
         let path = self.shown(&file.path);
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         let configures = CONFIGURATION.iter().any(|known| name.starts_with(known));
         let is_named = self.command.iter().any(|word| word.contains(&*path.to_string_lossy()));
         if configures || is_named || !self.apart {
             let cure = format!("it names {what}: take that from a variable, such as DATABASE_URL");
-            looked.refused.push(NamingFile { path, line, cure });
+            looked.refused.push(NamingFile { path, line: *line, cure });
         } else {
-            looked
-                .harmless
-                .push(format!("{} (names {what}, which the command's network does not reach)", path.display()));
+            let why = format!("names {what}, which the command's network does not reach");
+            looked.harmless.push(format!("{} ({why})", path.display()));
         }
     }
+
+    fn gather(&self, folder: &Path, depth: usize, gathered: &mut Gathered) {
+        let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            if gathered.files >= FILES {
+                return;
+            }
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                if depth < DEPTH && !name.starts_with('.') && !FOLDERS.contains(&name.as_str()) {
+                    self.gather(&path, depth + 1, gathered);
+                }
+            } else if is_read(&path, &name) && path.metadata().is_ok_and(|one| one.is_file() && one.len() <= FILE_BYTES)
+            {
+                gathered.files += 1;
+                let Ok(bytes) = fs::read(&path) else { continue };
+                self.take(path, &String::from_utf8_lossy(&bytes), gathered);
+            }
+        }
+    }
+
+    /// Keeps of a file what matters.
+    fn take(&self, path: PathBuf, text: &str, gathered: &mut Gathered) {
+        if is_dotenv(&path) {
+            gathered.variables.push(Variables { path, text: text.to_owned() });
+            return;
+        }
+        let numbered = || text.lines().enumerate();
+        let names = numbered().find_map(|(at, line)| Some((at + 1, self.production.named_in(line)?)));
+        // Elsewhere the same words mean something else.
+        let reads = text.contains("dotenv") || text.contains(".env") || text.contains("env-cmd");
+        let overrides = numbered().find(|(_, line)| reads && overrides(line).is_some()).map(|(at, _)| at + 1);
+        if names.is_some() || overrides.is_some() {
+            gathered.texts.push(Text { path, names, overrides });
+        }
+    }
+}
+
+fn overrides(text: &str) -> Option<&'static str> {
+    OVERRIDES.iter().find(|sign| text.contains(**sign)).copied()
+}
+
+fn is_read(path: &Path, name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let known = is_dotenv(path) || ENDINGS.contains(&ending);
+    let configures = CONFIGURATION.iter().any(|one| name.starts_with(one));
+    // An example says what to write, not where to go.
+    let example = ["example", "sample", "template", "dist"].contains(&ending);
+    (known || configures) && !example && !OTHERS.contains(&name)
 }
 
 fn is_dotenv(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(".env") || name.ends_with(".env")
-}
-
-fn gather(folder: &Path, depth: usize, texts: &mut Vec<Text>) {
-    let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if texts.len() >= FILES {
-            return;
-        }
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() {
-            if depth < DEPTH && !name.starts_with('.') && !FOLDERS.contains(&name.as_str()) {
-                gather(&path, depth + 1, texts);
-            }
-            continue;
-        }
-        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-        let is_read =
-            is_dotenv(&path) || ENDINGS.contains(&ending) || CONFIGURATION.iter().any(|known| name.starts_with(known));
-        // An example says what to write, not where to go.
-        let example = ["example", "sample", "template", "dist"].contains(&ending);
-        if !is_read || example || OTHERS.contains(&name.as_str()) {
-            continue;
-        }
-        if path.metadata().is_ok_and(|found| found.is_file() && found.len() <= FILE_BYTES)
-            && let Ok(bytes) = fs::read(&path)
-        {
-            texts.push(Text { path, text: String::from_utf8_lossy(&bytes).into_owned() });
-        }
-    }
 }
 
 /// `NAME=value`, with `export`, quotes and a comment behind, as such files have it.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,8 @@ pub(super) fn sockets(spec: &CellSpec) -> io::Result<Vec<Covered>> {
     let mut covered = Vec::new();
     let all = spec.covered.iter().map(|path| (path, true)).chain(spec.shut.iter().map(|path| (path, false)));
     for (number, (path, is_trap)) in all.enumerate() {
-        if !path.exists() || same_file(path, &spec.socket) {
+        let is_socket = path.metadata().is_ok_and(|found| found.file_type().is_socket());
+        if !is_socket || same_file(path, &spec.socket) {
             continue;
         }
         let own = spec.folder.join(format!("trap-{number}"));
