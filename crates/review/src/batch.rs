@@ -16,6 +16,8 @@ pub(crate) struct Routine {
     pub(crate) source: String,
     /// The search path that it sets for itself, as its definition writes it.
     pub(crate) search_path: Option<String>,
+    /// What arguments that are left out are computed from.
+    pub(crate) defaults: Option<String>,
 }
 
 /// The state of a run between two statements.

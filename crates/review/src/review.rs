@@ -324,7 +324,11 @@ fn words(text: &str) -> String {
 }
 
 fn filled_in(file: &MigrationSql) -> String {
-    let mut text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text).to_owned();
+    // As many blanks as the mark has bytes: positions stay those of the file.
+    let mut text = match file.text.strip_prefix('\u{feff}') {
+        Some(rest) => format!("   {rest}"),
+        None => file.text.clone(),
+    };
     for (name, value) in &file.placeholders {
         text = text.replace(&format!("${{{name}}}"), value);
     }

@@ -40,6 +40,10 @@ pub enum Unreviewable {
     QuotesChanged,
     /// It runs a program on the server.
     ServerProgram,
+    /// It writes a file on the server.
+    ServerFile,
+    /// It writes to a table of the server itself.
+    SystemTable(ObjectName),
     /// It is too long or too deeply nested to be read safely.
     TooLarge,
 }
@@ -62,6 +66,8 @@ impl fmt::Display for Unreviewable {
             Self::UnknownStatement(name) => write!(f, "no rule knows {name}"),
             Self::QuotesChanged => f.write_str("the file changes how quotes are read"),
             Self::ServerProgram => f.write_str("it runs a program on the server"),
+            Self::ServerFile => f.write_str("it writes a file on the server"),
+            Self::SystemTable(name) => write!(f, "it writes to {name}, a table of the server itself"),
             Self::TooLarge => f.write_str("it is too long or too deeply nested to be read"),
         }
     }

@@ -100,6 +100,28 @@ select pg_catalog.json_build_object(
     from pg_catalog.pg_trigger t join relations r on r.oid = t.tgrelid
     join pg_catalog.pg_proc p on p.oid = t.tgfoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where not t.tgisinternal and t.tgenabled <> 'D'),
+  'expressions', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'name', e.name,
+      'table', pg_catalog.json_build_object('schema', r.nspname, 'name', r.relname),
+      'function', pg_catalog.json_build_object('schema', n.nspname, 'name', p.proname),
+      'events', e.events
+    ) order by r.nspname, r.relname, e.name, n.nspname, p.proname, p.oid), '[]')
+    from (
+      select 'pg_catalog.pg_attrdef'::pg_catalog.regclass as classid, oid, adrelid as relid, 'default' as name,
+             pg_catalog.json_build_array('insert', 'update') as events
+      from pg_catalog.pg_attrdef
+      union all
+      select 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, conrelid, conname::text,
+             pg_catalog.json_build_array('insert', 'update')
+      from pg_catalog.pg_constraint where contype = 'c'
+      union all
+      select 'pg_catalog.pg_policy'::pg_catalog.regclass, oid, polrelid, polname::text,
+             pg_catalog.json_build_array('insert', 'update', 'delete')
+      from pg_catalog.pg_policy
+    ) e join relations r on r.oid = e.relid
+    join (select distinct classid, objid, refobjid from pg_catalog.pg_depend
+          where refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass) d on d.classid = e.classid and d.objid = e.oid
+    join pg_catalog.pg_proc p on p.oid = d.refobjid join namespaces n on n.oid = p.pronamespace),
   'rules', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'table', pg_catalog.json_build_object('schema', r.nspname, 'name', r.relname),
       'definition', pg_catalog.pg_get_ruledef(w.oid)) order by r.nspname, r.relname, w.rulename), '[]')
@@ -110,6 +132,7 @@ select pg_catalog.json_build_object(
       'language', l.lanname,
       'source', coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc),
       'search_path', (select pg_catalog.substr(s, 13) from pg_catalog.unnest(p.proconfig) s where s like 'search_path=%'),
+      'defaults', pg_catalog.pg_get_expr(p.proargdefaults, 0),
       'volatile', p.provolatile = 'v',
       'of_extension', exists (select 1 from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                               and d.objid = p.oid and d.deptype = 'e')

@@ -26,6 +26,8 @@ pub struct Catalog {
     pub foreign_keys: Vec<ForeignKey>,
     /// Enabled triggers that are not the server's own.
     pub triggers: Vec<TableTrigger>,
+    /// Functions that defaults, checks and policies of a table call when its rows are written.
+    pub expressions: Vec<TableTrigger>,
     /// Rules apart from those that make views.
     pub rules: Vec<TableRule>,
     /// Functions and procedures that are not the server's.
@@ -121,7 +123,7 @@ pub enum KeyAction {
     SetDefault,
 }
 
-/// A trigger.
+/// A trigger, or an expression that is computed when rows are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableTrigger {
     /// Its name.
@@ -166,6 +168,9 @@ pub struct CatalogRoutine {
     /// The search path that it sets for itself.
     #[serde(default)]
     pub search_path: Option<String>,
+    /// The expressions of arguments that may be left out, as `pg_get_expr` writes them.
+    #[serde(default)]
+    pub defaults: Option<String>,
     /// Whether it is volatile.
     pub volatile: bool,
     /// Whether it belongs to an extension, and is trusted as that is.

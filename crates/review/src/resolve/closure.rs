@@ -224,11 +224,14 @@ impl<'a> Closure<'a> {
         }
     }
 
-    /// What triggers and rules do when it happens.
+    /// What triggers, rules and the table's own expressions do when it happens.
     fn fire(&mut self, table: &ObjectName, event: Event) {
         let catalog = self.catalog;
         for trigger in catalog.triggers.iter().filter(|one| one.table == *table && one.events.contains(&event)) {
             self.findings.extend(run(self.world, Within::Trigger(trigger.function.clone()), self.line, &self.within));
+        }
+        for one in catalog.expressions.iter().filter(|one| one.table == *table && one.events.contains(&event)) {
+            self.findings.extend(run(self.world, Within::Routine(one.function.clone()), self.line, &self.within));
         }
         let made = self.world.batch.triggers.iter().filter(|(on, _)| self.world.batch.means(on, table));
         for (_, function) in made {

@@ -151,8 +151,22 @@ impl Closure<'_> {
             self.catalog.dependencies.iter().map(|one| &one.on).filter(|thing| named(thing)).cloned().collect();
         things.sort();
         things.dedup();
-        for thing in things {
-            self.dropped(&thing, target.cascade);
+        for thing in &things {
+            self.dropped(thing, target.cascade);
+        }
+        if target.class == ObjectClass::Type && target.column.is_some() {
+            // An attribute is dropped in the type alone; a table that is made of the type changes with it.
+            let catalog = self.catalog;
+            let made_of = |table: &ObjectName| {
+                let is = |one: &crate::Dependency| {
+                    one.dependent.class == ObjectClass::Table
+                        && one.dependent.name == *table
+                        && one.dependent.column.is_none()
+                        && things.contains(&one.on)
+                };
+                catalog.dependencies.iter().any(is)
+            };
+            self.locks.retain(|lock| made_of(&lock.table));
         }
         if target.class == ObjectClass::Function && target.cascade {
             let catalog = self.catalog;

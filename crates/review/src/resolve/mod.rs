@@ -255,6 +255,7 @@ fn known(catalog: &Catalog, name: &ObjectName) -> Vec<Routine> {
         language: language(one),
         source: one.source.clone(),
         search_path: one.search_path.clone(),
+        defaults: one.defaults.clone(),
     };
     catalog.routines(name).map(routine).collect()
 }

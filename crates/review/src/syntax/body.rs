@@ -18,7 +18,7 @@ impl Reader<'_> {
             return self.add(Finding::unreviewable(Unreviewable::BrokenBody));
         };
         self.within.push(Within::Do);
-        self.routine(&Routine { language, source, search_path: None });
+        self.routine(&Routine { language, source, search_path: None, defaults: None });
         self.within.pop();
     }
 
@@ -181,7 +181,10 @@ impl Reader<'_> {
             "sql" => self.locks_to_understand(|reader| reader.sql_body(&source)),
             _ => Vec::new(),
         };
-        let routine = Routine { language, source, search_path };
+        let calls = super::calls::called(definition).into_iter().filter_map(|(name, _)| name);
+        let calls: Vec<String> = calls.map(|name| format!("{name}()")).collect();
+        let defaults = (!calls.is_empty()).then(|| calls.join(", "));
+        let routine = Routine { language, source, search_path, defaults };
         self.named(name, |reader, name| {
             reader.batch.routines.push((name.clone(), routine));
             let mut finding = Finding::new(Kind::Additive).on(crate::ObjectClass::Function, name);

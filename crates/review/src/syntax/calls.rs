@@ -96,6 +96,9 @@ impl Reader<'_> {
                 self.batch.changed_path = None;
                 self.batch.set_path(super::body::identifiers(path));
             }
+            if let Some(defaults) = &routine.defaults {
+                self.text(&format!("select {defaults}"));
+            }
             self.routine(routine);
             if routine.search_path.is_some() {
                 (self.batch.search_path, self.batch.changed_path) = outside;

@@ -128,7 +128,11 @@ impl<'a> Reader<'a> {
                 self.batch.object_before(target.class, &target.name).filter(|before| *before != target.name);
         }
         let touches = finding.touches.clone();
+        let system = touches.iter().find(|touch| writes_to_the_server(touch)).map(|touch| touch.table.clone());
         self.findings.push(finding);
+        if let Some(table) = system {
+            self.add(Finding::unreviewable(Unreviewable::SystemTable(table)));
+        }
         for touch in touches {
             self.fire(&touch);
         }
@@ -157,4 +161,12 @@ impl<'a> Reader<'a> {
 /// The node of an optional part.
 fn node<N: AstNode>(part: Option<&N>) -> Option<&SyntaxNode> {
     part.map(AstNode::syntax)
+}
+
+/// Whether rows of a table of the server itself are written: its catalog is no table like others.
+fn writes_to_the_server(touch: &crate::Touch) -> bool {
+    let schema = touch.table.schema.as_deref();
+    let system = matches!(schema, Some("pg_catalog" | "information_schema" | "pg_toast"))
+        || schema.is_none() && touch.table.name.starts_with("pg_");
+    system && matches!(touch.role, crate::Role::Write | crate::Role::Add) && touch.made != crate::Made::Yes
 }

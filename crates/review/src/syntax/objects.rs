@@ -37,8 +37,11 @@ impl Reader<'_> {
                 Some(Action::SetOptions(_)) => Finding::new(Kind::ChangeColumnProperty),
                 None => return reader.add(Finding::unreviewable(Unreviewable::Broken)),
             };
-            let cascade = has_word(statement.syntax(), "cascade");
-            reader.add(finding.on(ObjectClass::Type, name).cascade(cascade, false));
+            // An attribute goes from every row that holds such a value, asked for or not.
+            let dropped = statement.syntax().descendants().find_map(ast::DropAttribute::cast);
+            let attribute = dropped.as_ref().and_then(|one| identifier(node(one.composite_field_ref().as_ref())));
+            let cascade = dropped.is_some() || has_word(statement.syntax(), "cascade");
+            reader.add(finding.on(ObjectClass::Type, name).column(attribute).cascade(cascade, false));
             if let Some((from, to)) = super::names::moved(statement.syntax()) {
                 reader.batch.rename_other(&from, &to);
             }

@@ -140,8 +140,11 @@ impl Reader<'_> {
 
     /// `COPY`.
     pub(super) fn copy(&mut self, copy: &ast::Copy) {
+        let out = matches!(copy.copy_direction(), Some(ast::CopyDirection::CopyTo(_)));
         if has_word(copy.syntax(), "program") {
             self.add(Finding::unreviewable(Unreviewable::ServerProgram));
+        } else if out && !has_word(copy.syntax(), "stdout") {
+            self.add(Finding::unreviewable(Unreviewable::ServerFile));
         }
         let Some(table) = copy.copy_table() else { return self.query(copy.syntax()) };
         let into = matches!(copy.copy_direction(), Some(ast::CopyDirection::CopyFrom(_)));
