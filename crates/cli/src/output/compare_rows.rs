@@ -58,13 +58,22 @@ fn column_changes(report: &RowsReport) -> String {
         [] => String::new(),
         names => plain(format!("  not compared: {}, {what}\n", names.join(", "))),
     };
-    match &report.with {
+    let types: Vec<String> =
+        report.types_changed.iter().map(|one| format!("{} is {} now, was {}", one.column, one.now, one.then)).collect();
+    let of_pair = report.types_changed.iter().map(|one| format!("{} is {} and {}", one.column, one.then, one.now));
+    let types = if report.with.is_some() { of_pair.collect() } else { types };
+    let types = match &types[..] {
+        [] => String::new(),
+        all => plain(format!("  types differ: {}; values are compared as they are written\n", all.join(", "))),
+    };
+    let columns = match &report.with {
         None => line(&report.columns_gone, "gone since") + &line(&report.columns_added, "added since"),
         Some(with) => {
             line(&report.columns_gone, &format!("only in {}", report.table))
                 + &line(&report.columns_added, &format!("only in {with}"))
         }
-    }
+    };
+    columns + &types
 }
 
 fn listed(report: &RowsReport) -> String {

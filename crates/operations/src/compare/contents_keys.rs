@@ -19,6 +19,7 @@ pub(super) struct ContentsKeys {
     primary: BTreeMap<Table, Vec<String>>,
     unique: BTreeMap<Table, Vec<Vec<String>>>,
     not_null: BTreeMap<Table, BTreeSet<String>>,
+    types: BTreeMap<Table, BTreeMap<String, String>>,
 }
 
 impl ContentsKeys {
@@ -34,6 +35,7 @@ impl ContentsKeys {
                     if definition.contains("\nPARTITION BY ") {
                         keys.partitioned.insert(table.clone(), columns(&definition));
                     }
+                    keys.types.insert(table.clone(), types(&definition));
                     keys.not_null.insert(table, not_null(&definition));
                 }
                 b"TABLE ATTACH" => keys.parents.extend(attached(&definition)),
@@ -81,6 +83,12 @@ impl ContentsKeys {
     /// The columns of a partitioned table that hold data.
     pub(super) fn columns(&self, table: &Table) -> Vec<String> {
         self.partitioned.get(table).cloned().unwrap_or_default()
+    }
+
+    /// The types of a table's columns, where its definition tells them.
+    pub(super) fn types(&self, table: &Table, columns: &[String]) -> Vec<Option<String>> {
+        let known = self.types.get(table);
+        columns.iter().map(|column| known.and_then(|known| known.get(column)).cloned()).collect()
     }
 
     /// Tells whether a table is another, or a partition of it, or of a partition of it.
@@ -153,6 +161,26 @@ fn columns(definition: &str) -> Vec<String> {
     columns.filter_map(|line| Some(identifier_and_rest(line)?.0)).collect()
 }
 
+/// Reads the types of the columns of a `CREATE TABLE`: one a line, as pg_dump writes them.
+fn types(definition: &str) -> BTreeMap<String, String> {
+    let lines = definition.lines().filter_map(|line| identifier_and_rest(line.strip_prefix("    ")?));
+    lines.filter_map(|(column, rest)| Some((column, type_of(rest.strip_prefix(' ')?).to_owned()))).collect()
+}
+
+/// The type that a column's definition begins with.
+fn type_of(definition: &str) -> &str {
+    const BEHIND: [&str; 6] = [",", " COLLATE ", " DEFAULT ", " GENERATED ", " CONSTRAINT ", " NOT NULL"];
+    let (mut quoted, mut depth) = (false, 0);
+    for (at, letter) in definition.char_indices() {
+        if !quoted && depth == 0 && BEHIND.iter().any(|word| definition[at..].starts_with(word)) {
+            return &definition[..at];
+        }
+        quoted ^= letter == '"';
+        depth += i32::from(letter == '(' && !quoted) - i32::from(letter == ')' && !quoted);
+    }
+    definition
+}
+
 /// Reads the columns of a `CREATE TABLE` that allow no NULL: one a line, as pg_dump writes them.
 fn not_null(definition: &str) -> BTreeSet<String> {
     let columns = definition.lines().filter(|line| line.contains(" NOT NULL"));
@@ -198,6 +226,24 @@ mod tests {
                       twice integer GENERATED ALWAYS AS ((id * 2)) STORED,\n    CONSTRAINT c CHECK ((id > 0))\n)\n\
                       PARTITION BY RANGE (id);\n";
         assert_eq!(columns(create), ["id", "A b"]);
+    }
+
+    #[test]
+    fn types_are_read_without_what_stands_behind_them() {
+        let create = "CREATE TABLE s.t (\n    id integer NOT NULL,\n    \"A b\" numeric(10,2) DEFAULT 'x, y'::text,\n    \
+                      m s.\"odd , DEFAULT \"[] CONSTRAINT n NOT NULL,\n    at timestamp(3) with time zone,\n    \
+                      c character varying(20) COLLATE pg_catalog.\"C\" DEFAULT ''::character varying,\n    last text\n);\n";
+        let wanted = [
+            ("A b", "numeric(10,2)"),
+            ("at", "timestamp(3) with time zone"),
+            ("c", "character varying(20)"),
+            ("id", "integer"),
+            ("last", "text"),
+            ("m", "s.\"odd , DEFAULT \"[]"),
+        ];
+        let found = types(create);
+        let found: Vec<(&str, &str)> = found.iter().map(|(column, kind)| (column.as_str(), kind.as_str())).collect();
+        assert_eq!(found, wanted);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! By what rows are told apart.
 
-use super::CompareError;
+use super::{CompareError, TypeDifference};
 
 /// What a table's columns and keys are on one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Form {
     /// Columns that COPY gives, in their order.
     pub(super) columns: Vec<String>,
+    /// Their types; `None` where a definition does not tell.
+    pub(super) types: Vec<Option<String>>,
     /// Keys, the best first.
     pub(super) keys: Vec<Vec<String>>,
     /// Why other unique indexes are no keys.
@@ -22,6 +24,8 @@ pub(super) struct Common {
     pub(super) added: Vec<String>,
     /// Columns of the first side alone.
     pub(super) gone: Vec<String>,
+    /// Columns of both whose types differ.
+    pub(super) types: Vec<TypeDifference>,
 }
 
 impl Common {
@@ -33,7 +37,16 @@ impl Common {
         if columns.is_empty() {
             return Err(CompareError::NothingInCommon { table: table.to_owned() });
         }
-        Ok(Self { columns, added, gone })
+        let type_of = |form: &Form, column: &String| {
+            let place = form.columns.iter().position(|own| own == column)?;
+            form.types.get(place).cloned().flatten()
+        };
+        let types = columns.iter().filter_map(|column| {
+            let (was, is) = (type_of(then, column)?, type_of(now, column)?);
+            (was != is).then(|| TypeDifference { column: column.clone(), then: was, now: is })
+        });
+        let types = types.collect();
+        Ok(Self { columns, added, gone, types })
     }
 
     /// Chooses the key, as places among the common columns: the one that was named, else the first key of either side
@@ -83,7 +96,12 @@ mod tests {
     }
 
     fn form(columns: &str, keys: &[&str]) -> Form {
-        Form { columns: list(columns), keys: keys.iter().map(|key| list(key)).collect(), no_keys: Vec::new() }
+        Form {
+            columns: list(columns),
+            types: Vec::new(),
+            keys: keys.iter().map(|key| list(key)).collect(),
+            no_keys: Vec::new(),
+        }
     }
 
     fn key(then: &Form, now: &Form, named: Option<&str>) -> Result<Vec<usize>, CompareError> {
@@ -95,6 +113,19 @@ mod tests {
         let common = Common::of("t", &form("a b c", &[]), &form("d c a", &[])).unwrap();
         assert_eq!((common.columns, common.added, common.gone), (list("a c"), list("d"), list("b")));
         assert!(matches!(Common::of("t", &form("a", &[]), &form("b", &[])), Err(CompareError::NothingInCommon { .. })));
+    }
+
+    #[test]
+    fn types_are_compared_where_both_are_known() {
+        let typed = |columns: &str, types: &[&str]| {
+            let known = |text: &&str| (!text.is_empty()).then(|| (*text).to_owned());
+            Form { types: types.iter().map(known).collect(), ..form(columns, &[]) }
+        };
+        let then = typed("a b c d", &["integer", "text", "", "date"]);
+        let found = Common::of("t", &then, &typed("d a c b", &["date", "bigint", "text", "text"])).unwrap().types;
+        let wanted = TypeDifference { column: "a".to_owned(), then: "integer".to_owned(), now: "bigint".to_owned() };
+        assert_eq!(found, [wanted]);
+        assert_eq!(Common::of("t", &then, &form("a b", &[])).unwrap().types, []);
     }
 
     #[test]

@@ -195,7 +195,7 @@ async fn wants_large_objects(
     options: &CompareOptions,
     not_read: &mut Vec<String>,
 ) -> Result<bool, Error> {
-    if LeftOut::of(&then.expected.manifest.options).objects {
+    if LeftOut::of(&then.expected.manifest.options).large_objects {
         return Ok(false);
     }
     if options.quick.is_some() {

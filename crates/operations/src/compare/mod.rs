@@ -31,6 +31,7 @@ pub use objects::{ObjectChange, ObjectDifference};
 pub use report::{CompareReport, LargeObjectDifferences, Side, SideKind};
 pub use rows::{
     CompareRowsOptions, CompareTablesOptions, HowRows, RowCounts, RowDifference, RowKind, RowsReport, ShownValue,
+    TypeDifference,
 };
 pub use rows_run::{compare_rows, compare_tables};
 pub use run::compare;

@@ -14,6 +14,8 @@ pub(super) struct LeftOut {
     pub(super) rows: bool,
     /// Tables, or anything else, as a whole.
     pub(super) objects: bool,
+    /// Large objects, since only what was named was taken.
+    pub(super) large_objects: bool,
 }
 
 impl LeftOut {
@@ -22,7 +24,13 @@ impl LeftOut {
         let words = || options.iter().filter(|word| word.starts_with("--"));
         let rows = |word: &String| word.starts_with("--exclude-table-data");
         let named = words().count() > 0;
-        Self { rows: words().any(rows), objects: !options.is_empty() && (!named || !words().all(rows)) }
+        // Told what to leave out, pg_dump takes all the rest, large objects too.
+        let leaves_out = |word: &String| word.starts_with("--exclude-");
+        Self {
+            rows: words().any(rows),
+            objects: !options.is_empty() && (!named || !words().all(rows)),
+            large_objects: !options.is_empty() && (!named || !words().all(leaves_out)),
+        }
     }
 
     fn anything(self) -> bool {
@@ -52,9 +60,9 @@ impl Parts {
         }
     }
 
-    /// Whether both sides hold what belongs to no table: large objects, and properties of the database.
-    pub(super) fn beyond_tables(self) -> bool {
-        !self.then.objects && !self.now.objects
+    /// Whether both sides hold the large objects.
+    pub(super) fn large_objects(self) -> bool {
+        !self.then.large_objects && !self.now.large_objects
     }
 
     /// Whether the second side leaves anything out, so that it is never called equal.
@@ -116,7 +124,7 @@ mod tests {
         for same in [&part[..], &[]] {
             assert_eq!(Parts::of(same, same), Parts { then: nothing, now: nothing });
         }
-        let objects = LeftOut { rows: false, objects: true };
+        let objects = LeftOut { rows: false, objects: true, large_objects: true };
         assert_eq!(Parts::of(&part, &[]), Parts { then: objects, now: nothing });
         assert_eq!(Parts::of(&[], &part), Parts { then: nothing, now: objects });
         assert!(Parts::of(&part, &list(&["--schema=other"])).now());
@@ -125,14 +133,16 @@ mod tests {
     #[test]
     fn rows_alone_are_less_than_tables() {
         let told = |words: &[&str]| LeftOut::of(&list(words));
-        let rows = LeftOut { rows: true, objects: false };
+        let rows = LeftOut { rows: true, objects: false, large_objects: false };
         assert_eq!(told(&["--exclude-table-data=a", "--exclude-table-data=b"]), rows);
         assert_eq!(told(&["--exclude-table-data", "a"]), rows);
         for other in ["--exclude-table=a", "--schema=a", "--table=a", "--extension=a"] {
-            assert_eq!(told(&[other]), LeftOut { rows: false, objects: true });
-            assert_eq!(told(&[other, "--exclude-table-data=b"]), LeftOut { rows: true, objects: true });
+            let large_objects = !other.starts_with("--exclude-");
+            assert_eq!(told(&[other]), LeftOut { rows: false, objects: true, large_objects });
+            assert_eq!(told(&[other, "--exclude-table-data=b"]), LeftOut { rows: true, objects: true, large_objects });
         }
-        assert!(told(&["what nobody knows"]).objects);
+        let unknown = told(&["what nobody knows"]);
+        assert!(unknown.objects && unknown.large_objects);
     }
 
     #[test]
@@ -150,8 +160,8 @@ mod tests {
             Parts { then, now }.tables(&mut report, defined, (defined, "P"));
             report.differences.iter().map(|one| one.change).collect()
         };
-        let (nothing, objects, rows) =
-            (LeftOut::default(), LeftOut { rows: false, objects: true }, LeftOut { rows: true, objects: false });
+        let nothing = LeftOut::default();
+        let (objects, rows) = (LeftOut { objects: true, ..nothing }, LeftOut { rows: true, ..nothing });
         assert_eq!(told(objects, nothing, &[]), [TableChange::Gone, TableChange::Rows]);
         assert_eq!(told(nothing, objects, &[]), [TableChange::NotCompared, TableChange::Added, TableChange::Rows]);
         // Rows that are left out leave the table there; without it the table itself is gone, or new.

@@ -96,6 +96,17 @@ pub struct RowDifference {
     pub values: Vec<ShownValue>,
 }
 
+/// A column of both sides whose type differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TypeDifference {
+    /// The column.
+    pub column: String,
+    /// Its type on the first side.
+    pub then: String,
+    /// On the second side.
+    pub now: String,
+}
+
 /// How the rows of a table differ.
 #[derive(Clone, Debug, Serialize)]
 pub struct RowsReport {
@@ -116,6 +127,8 @@ pub struct RowsReport {
     pub columns_added: Vec<String>,
     /// Columns of the first side alone: not compared.
     pub columns_gone: Vec<String>,
+    /// Columns whose types differ; their values are compared as they are written.
+    pub types_changed: Vec<TypeDifference>,
     /// Rows of the first side.
     pub rows_then: u64,
     /// Rows of the second side.

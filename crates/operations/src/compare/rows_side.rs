@@ -137,6 +137,7 @@ impl TableSide {
             Some(plan) => plan.columns.as_deref().map(columns_of_list).unwrap_or_default(),
             None => known.columns(&table),
         };
+        let of_types = plans.values().next().map_or_else(|| table.clone(), own);
         let keys = known.of(&table);
         let records = recorded.expected.tables.iter().filter(|record| plans.contains_key(&record.dump_id));
         let filter = records.clone().find_map(|record| record.filter.clone());
@@ -145,7 +146,7 @@ impl TableSide {
             side: recorded.side(),
             name: qualified(Some(&table.0), &table.1),
             table,
-            form: Form { columns, keys, no_keys: Vec::new() },
+            form: Form { types: known.types(&of_types, &columns), columns, keys, no_keys: Vec::new() },
             rows: Some(rows),
             filter,
             notes,
@@ -194,7 +195,12 @@ impl TableSide {
             notes: note.into_iter().collect(),
             renamed: Vec::new(),
             place: Place::Live { session: Box::new(session), from },
-            form: Form { columns: form.columns, keys: form.keys, no_keys: form.no_keys },
+            form: Form {
+                columns: form.columns,
+                types: form.types.into_iter().map(Some).collect(),
+                keys: form.keys,
+                no_keys: form.no_keys,
+            },
         })
     }
 

@@ -12,6 +12,9 @@ use super::recorded::Recorded;
 use super::{Against, CompareOptions, CompareReport, LargeObjectDifferences, definitions, live, tables};
 use crate::{Context, Error, database_properties};
 
+/// What belongs to no table, and is not in a restore point of tables or schemas that were named.
+const NOR: &str =
+    "nor were large objects, and the owner, grants, comment, settings and extensions of the database itself";
 /// How many large objects are named.
 const EXAMPLES: usize = 20;
 
@@ -81,7 +84,7 @@ async fn with_live(
         large_objects: now.large_objects.as_ref().map_or_else(LargeObjectDifferences::default, |found| {
             large_objects(compare_large_objects(&expected.large_objects, found))
         }),
-        properties: if parts.beyond_tables() { properties } else { Vec::new() },
+        properties: if parts.large_objects() { properties } else { Vec::new() },
         not_read: now.not_read.clone(),
         notes,
         took_ms: 0,
@@ -109,8 +112,11 @@ async fn with_point(
     if options.definitions && !found.is_empty() {
         notes.extend(definitions::add(&mut found, &then.head(context).await?, &now.head(context).await?));
     }
-    let left_out =
-        || format!("what {} leaves out, which holds {}", is.manifest.id, part_of_the_database(&is.manifest.options));
+    let left_out = || {
+        let part = part_of_the_database(&is.manifest.options);
+        let nor = if parts.large_objects() { String::new() } else { format!("; {NOR}") };
+        format!("what {} leaves out, which holds {part}{nor}", is.manifest.id)
+    };
     if was.manifest.client_major != is.manifest.client_major {
         notes.push(format!(
             "definitions were written by pg_dump {} and {}: some may differ in form alone",
@@ -125,12 +131,12 @@ async fn with_point(
         objects_compared: objects::count(&was.objects),
         objects: found,
         sequences,
-        large_objects: if parts.beyond_tables() {
+        large_objects: if parts.large_objects() {
             large_objects(compare_large_objects(&was.large_objects, &is.large_objects))
         } else {
             LargeObjectDifferences::default()
         },
-        properties: if parts.beyond_tables() {
+        properties: if parts.large_objects() {
             database_properties::compare(
                 (&was.manifest.database_properties, &was.manifest.extensions),
                 (&is.manifest.database_properties, &is.manifest.extensions),
@@ -172,8 +178,11 @@ fn notes(then: &Recorded) -> Vec<String> {
     let manifest = &then.expected.manifest;
     let part = part_of_the_database(&manifest.options);
     match LeftOut::of(&manifest.options) {
+        LeftOut { large_objects: true, .. } => {
+            notes.push(format!("the restore point holds {part}: nothing else was compared, {NOR}"));
+        }
         LeftOut { objects: true, .. } => {
-            notes.push(format!("the restore point holds {part}: nothing else was compared"));
+            notes.push(format!("the restore point holds {part}: what it leaves out was not compared"));
         }
         LeftOut { rows: true, .. } => {
             notes.push(format!("the restore point holds {part}: rows that it leaves out were not compared"));

@@ -13,7 +13,7 @@ use super::keys::ForeignKey;
 use super::plan::{SequenceMove, TableChange};
 use super::recreate::Again;
 use super::statements::Change;
-use super::{RecoverError, RecoverMode, Triggers, counts, keys, live, references, transaction};
+use super::{RecoverError, RecoverMode, RecoverOptions, Triggers, counts, keys, leaves, live, references, transaction};
 use crate::{Context, Error};
 
 const WHAT: &str = "changing live tables";
@@ -22,8 +22,7 @@ const WHAT: &str = "changing live tables";
 pub(super) struct Together<'a> {
     pub(super) changes: &'a [Change],
     pub(super) keys: &'a [ForeignKey],
-    pub(super) triggers: Triggers,
-    pub(super) lock_wait_seconds: u64,
+    pub(super) options: &'a RecoverOptions,
     /// Tables that are gone, by their place in the plan.
     pub(super) again: &'a [(usize, Again)],
     /// The encoding in which rows are digested.
@@ -62,7 +61,7 @@ impl Together<'_> {
                 // Where even this fails the connection is gone, and the transaction with it.
                 session.run(WHAT, "ROLLBACK").await.ok();
                 let tables: Vec<&str> = self.changes.iter().map(|change| change.name.as_str()).collect();
-                Err(told(error, &tables.join(", "), self.lock_wait_seconds))
+                Err(told(error, &tables.join(", "), self.options))
             }
         }
     }
@@ -89,6 +88,9 @@ impl Together<'_> {
             self.unchanged_since(session, change).await?;
             let mut now = TableChange::default();
             counts::rows(session, change, &mut now).await?;
+            if let Some(reason) = leaves::unknown(session, change, now.deleted).await? {
+                return Err(RecoverError::Refused { reasons: vec![format!("{}: {reason}", change.name)] }.into());
+            }
             (done.found_rows, done.left) = (now.found_rows, now.left);
             counted.push(now);
         }
@@ -120,7 +122,7 @@ impl Together<'_> {
         }
         // What is checked at the end is checked now: then triggers and constraints can be set back.
         session.run(WHAT, "SET CONSTRAINTS ALL IMMEDIATE").await?;
-        if self.triggers == Triggers::HeldBack {
+        if self.options.triggers == Triggers::HeldBack {
             others.untouched(session, &together).await?;
             // A row that a foreign key took and that came back was changed, not inserted.
             for (now, done) in counted.iter().zip(done.iter_mut()) {
@@ -148,7 +150,7 @@ impl Together<'_> {
     async fn lock(&self, session: &Session) -> Result<(), Error> {
         let mut tables: Vec<&Change> = self.changes.iter().collect();
         tables.sort_by_key(|change| change.live.oid);
-        let mode = |change: &Change| match change.live.rules.is_empty() || self.triggers == Triggers::Fire {
+        let mode = |change: &Change| match change.live.rules.is_empty() || self.options.triggers == Triggers::Fire {
             // Disabling a rule needs the strongest lock: taking it at once avoids a deadlock later.
             false => "ACCESS EXCLUSIVE",
             true => "SHARE ROW EXCLUSIVE",
@@ -164,6 +166,11 @@ impl Together<'_> {
     async fn unchanged_since(&self, session: &Session, change: &Change) -> Result<(), Error> {
         let sql = "SELECT to_regclass($1::text)::oid";
         let oid: Option<u32> = session.query_one(WHAT, sql, &[&change.live.quoted]).await?.get(0);
+        // With the table locked nothing can be attached to it, and with its partitions locked nothing below them.
+        if oid == Some(change.live.oid) && live::tree(session, change.live.oid).await? != change.live.tree {
+            let reason = format!("partitions of {} came or went since the plan was made", change.live.quoted);
+            return Err(RecoverError::Refused { reasons: vec![reason] }.into());
+        }
         if oid == Some(change.live.oid)
             && live::columns(session, change.live.oid).await? == change.live.columns
             && live::triggers(session, change.live.oid).await? == change.live.triggers
@@ -179,7 +186,7 @@ impl Together<'_> {
     async fn hold_back(&self, session: &Session) -> Result<Vec<String>, Error> {
         let (mut away, mut back) = (Vec::new(), Vec::new());
         for change in self.changes {
-            if self.triggers == Triggers::HeldBack {
+            if self.options.triggers == Triggers::HeldBack {
                 let of = |kind: &'static str, list: &[live::Trigger]| -> Vec<(String, String)> {
                     let word = |enabled| match enabled {
                         'R' => "ENABLE REPLICA",
@@ -266,7 +273,7 @@ impl Together<'_> {
             counts::rows(session, change, &mut after).await?;
             let (missing, differing, beyond) = (after.inserted, after.changed, after.deleted);
             // Triggers that fire may change rows as they like.
-            if missing + differing + beyond > 0 && self.triggers == Triggers::HeldBack {
+            if missing + differing + beyond > 0 && self.options.triggers == Triggers::HeldBack {
                 return Err(wrong(format!("{missing} rows are missing, {differing} differ, {beyond} are too many")));
             }
             if missing + differing + beyond > 0 {
@@ -275,7 +282,7 @@ impl Together<'_> {
                 ));
             }
         }
-        if change.comparable() && self.triggers == Triggers::HeldBack {
+        if change.comparable() && self.options.triggers == Triggers::HeldBack {
             let encoding = quote_literal(self.encoding);
             let digest = |names: String, from: String| {
                 let sql = format!("COPY (SELECT {names} FROM {from}) TO STDOUT (ENCODING {encoding})");

@@ -3,14 +3,12 @@
 use holdpoint_core::name::quote_identifier as quoted;
 use holdpoint_postgres::Session;
 
-use super::plan::{SequenceMove, TableChange, UniqueCheck};
+use super::plan::{SequenceMove, TableChange};
 use super::statements::Change;
 use super::{RecoverMode, Triggers};
 use crate::Error;
 
-const WHAT: &str = "counting what would change";
-/// An expression is about columns that the restore point does not have, or about the whole row.
-const UNREADABLE: [&str; 3] = ["42703", "42P01", "42883"];
+pub(super) const WHAT: &str = "counting what would change";
 
 /// Asks for one number.
 pub(super) async fn count(session: &Session, sql: &str) -> Result<u64, Error> {
@@ -54,70 +52,6 @@ pub(super) async fn rows(session: &Session, change: &Change, into: &mut TableCha
         }
     }
     Ok(())
-}
-
-/// Counts rows that unique indexes, checks and not-null columns would refuse.
-pub(super) async fn constraints(session: &Session, change: &Change, into: &mut TableChange) -> Result<(), Error> {
-    let filled = |name: &String| change.filled.iter().any(|one| one.now.name == *name);
-    for index in &change.unique {
-        let is_key = change.key.as_ref().is_some_and(|key| key.name == index.name);
-        if is_key || (!index.columns.is_empty() && !index.columns.iter().all(filled)) {
-            continue;
-        }
-        add(session, &change.count_taken(index), format!("unique index {}", index.name), into).await?;
-    }
-    let checks = change.live.checks.iter().map(|(name, expression)| (format!("check {name}"), expression.clone()));
-    let needed = change.filled.iter().filter(|one| one.now.not_null && one.nullable).map(|one| {
-        let name = quoted(&one.now.name);
-        (format!("not-null column {name}"), format!("s.{name} IS NOT NULL"))
-    });
-    let expressions: Vec<(String, String)> = checks.chain(needed).collect();
-    if !expressions.is_empty() && !forbidden(session, change, &expressions, into).await? {
-        // One of them is about something that the restore point does not have: each by itself.
-        for one in expressions {
-            if !forbidden(session, change, std::slice::from_ref(&one), into).await? {
-                into.notes.push(format!("checked only when the change is made: {}", one.0));
-            }
-        }
-    }
-    if !change.live.exclusions.is_empty() {
-        into.notes.push(format!("checked only when the change is made: {}", change.live.exclusions.join(", ")));
-    }
-    Ok(())
-}
-
-/// Counts rows that expressions forbid; says whether they could be read.
-async fn forbidden(
-    session: &Session,
-    change: &Change,
-    expressions: &[(String, String)],
-    into: &mut TableChange,
-) -> Result<bool, Error> {
-    let texts: Vec<&str> = expressions.iter().map(|(_, text)| text.as_str()).collect();
-    let counts: Vec<i64> = match session.query_one(WHAT, &change.count_forbidden(&texts), &[]).await {
-        Ok(row) => row.get(0),
-        Err(error) if error.sqlstate().is_some_and(|state| UNREADABLE.contains(&state)) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    for ((name, _), count) in expressions.iter().zip(counts).filter(|(_, count)| *count > 0) {
-        into.constraints.push(UniqueCheck { name: name.clone(), rows: unsigned(count) });
-    }
-    Ok(true)
-}
-
-async fn add(session: &Session, sql: &str, name: String, into: &mut TableChange) -> Result<(), Error> {
-    match count(session, sql).await {
-        Ok(0) => Ok(()),
-        Ok(rows) => {
-            into.constraints.push(UniqueCheck { name, rows });
-            Ok(())
-        }
-        Err(Error::Postgres(error)) if error.sqlstate().is_some_and(|state| UNREADABLE.contains(&state)) => {
-            into.notes.push(format!("checked only when the change is made: {name}"));
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Finds the sequences that would otherwise give a number that a row has already.

@@ -2,6 +2,7 @@
 
 use holdpoint_core::digest::RowDigest;
 
+use super::RecoverOptions;
 use crate::ErrorKind;
 
 /// Says why tables could not be recovered. Live data are as before, whichever it is.
@@ -101,6 +102,8 @@ pub enum RecoverError {
         tables: String,
         /// Which constraint or type, and the SQLSTATE.
         said: String,
+        /// Rows can be left out by a condition.
+        selects: bool,
     },
     /// Others hold locks on the live tables.
     #[error("{tables} stayed locked by others for {seconds} s")]
@@ -130,7 +133,7 @@ pub enum RecoverError {
 }
 
 /// Gives a lock that was not granted its own name, and keeps values out of what is told.
-pub(super) fn told(error: crate::Error, tables: &str, lock_wait_seconds: u64) -> crate::Error {
+pub(super) fn told(error: crate::Error, tables: &str, options: &RecoverOptions) -> crate::Error {
     let of_server = match &error {
         crate::Error::Postgres(error) | crate::Error::Engine(holdpoint_engine::Error::Postgres(error)) => error,
         _ => return error,
@@ -138,10 +141,11 @@ pub(super) fn told(error: crate::Error, tables: &str, lock_wait_seconds: u64) ->
     let tables = tables.to_owned();
     match of_server.sqlstate() {
         // Not granted in time, or taken in another order by somebody else.
-        Some("55P03" | "40P01") => RecoverError::Locked { tables, seconds: lock_wait_seconds }.into(),
+        Some("55P03" | "40P01") => RecoverError::Locked { tables, seconds: options.lock_wait_seconds }.into(),
         // Data exceptions and violated constraints: what the server says repeats values.
         Some(state) if state.starts_with("22") || state.starts_with("23") => {
-            RecoverError::Value { tables, said: of_server.said().unwrap_or_default() }.into()
+            let said = of_server.said().unwrap_or_default();
+            RecoverError::Value { tables, said, selects: options.selects() }.into()
         }
         _ => error,
     }
@@ -182,7 +186,14 @@ impl RecoverError {
             Self::Condition { .. } => {
                 Some("write a condition over the table's columns as they were, such as --where 'id > 100'".to_owned())
             }
-            Self::Value { .. } => Some("leave such rows out with --where; live tables are as they were".to_owned()),
+            Self::Value { selects: true, .. } => {
+                Some("leave such rows out with --where; live tables are as they were".to_owned())
+            }
+            Self::Value { selects: false, .. } => Some(
+                "live tables are as they were; look at the rows beside with --mode side, or bring back one table's without \
+                 such rows: --mode upsert --where"
+                    .to_owned(),
+            ),
             Self::Refused { .. } => Some("see the whole plan with --dry-run".to_owned()),
             Self::Locked { .. } => Some("see who holds the lock (pg_stat_activity), or wait longer: --lock-wait 1m".to_owned()),
             Self::SideDiffers { .. } => Some("verify the restore point, or use another: holdpoint list".to_owned()),

@@ -15,12 +15,15 @@ pub(super) struct UniqueIndex {
     pub(super) expressions: Vec<String>,
     /// The operators by which it compares, as statements write them.
     pub(super) operators: Vec<String>,
-    /// Which of the columns hold the same bytes wherever they are equal: numeric 1.0 and 1.00 are equal and do not.
+    /// Which of the columns hold the same bytes wherever they are equal: numeric 1.0 and 1.00 are equal and do not,
+    /// nor do texts of type `character` that end in another number of blanks.
     pub(super) exact: Vec<bool>,
     /// Which rows it is about.
     pub(super) condition: Option<String>,
     /// Every row has a key of its own: on columns alone, all of them not null, checked at once.
     pub(super) is_key: bool,
+    /// It is checked at once, and not at the end of a transaction.
+    pub(super) immediate: bool,
     pub(super) nulls_not_distinct: bool,
 }
 
@@ -77,12 +80,14 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
              SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth) JOIN pg_attribute a \
                ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.nth <= i.indnkeyatts AND NOT a.attnotnull), \
            {nulls}, i.indexprs IS NULL, \
-           ARRAY(SELECT EXISTS (SELECT FROM pg_opclass c JOIN pg_amproc f ON f.amprocfamily = c.opcfamily \
+           ARRAY(SELECT NOT EXISTS (SELECT FROM pg_opclass c WHERE c.oid = k.class AND c.opcintype = 'pg_catalog.bpchar'::regtype) \
+                 AND EXISTS (SELECT FROM pg_opclass c JOIN pg_amproc f ON f.amprocfamily = c.opcfamily \
                    AND f.amproclefttype = c.opcintype AND f.amprocrighttype = c.opcintype AND f.amprocnum = 4 \
                    WHERE c.oid = k.class) \
                  AND NOT EXISTS (SELECT FROM pg_collation l WHERE l.oid = k.rules AND NOT l.collisdeterministic) \
                  FROM unnest(i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY k(class, rules, nth) \
-                 WHERE k.nth <= i.indnkeyatts ORDER BY k.nth) \
+                 WHERE k.nth <= i.indnkeyatts ORDER BY k.nth), \
+           i.indimmediate \
          FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid \
          WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND NOT i.indisexclusion \
          ORDER BY i.indisprimary DESC, i.indnkeyatts, 1"
@@ -97,6 +102,7 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
         is_key: row.get(5),
         nulls_not_distinct: row.get(6),
         exact: row.get(8),
+        immediate: row.get(9),
     };
     Ok(rows.iter().map(index).collect())
 }

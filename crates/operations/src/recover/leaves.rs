@@ -7,7 +7,6 @@ use holdpoint_core::fingerprint::qualified;
 use holdpoint_postgres::Session;
 
 use super::find::Known;
-use super::plan::TableChange;
 use super::source::Recovered;
 use super::statements::Change;
 use super::{RecoverError, RecoverMode};
@@ -46,36 +45,46 @@ fn few(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// Refuses to delete rows of live partitions that the source does not know: it may have been made without them.
+/// The partitions that hold a table's rows in its source.
+#[derive(Clone, Debug)]
+pub(super) struct SourceLeaves {
+    leaves: Vec<Known>,
+    /// How the source is called in messages.
+    place: String,
+    /// The table goes by another name now.
+    renamed: bool,
+}
+
+impl SourceLeaves {
+    /// Of a table; `None` for one that was not partitioned in the source.
+    pub(super) fn of(table: &Recovered, place: &str, renamed: bool) -> Option<Self> {
+        Some(Self { leaves: table.leaves.clone()?, place: place.to_owned(), renamed })
+    }
+}
+
+/// Why rows of live partitions must not be deleted that the source does not know: it may have been made without them.
 ///
 /// Asks only where `replace` would delete rows of a table that was partitioned in the source.
-pub(super) async fn refuse_unknown(
-    session: &Session,
-    (table, place): (&Recovered, &str),
-    change: &Change,
-    renamed: bool,
-    entry: &mut TableChange,
-) -> Result<(), Error> {
-    let Some(leaves) = &table.leaves else { return Ok(()) };
-    if change.mode != RecoverMode::Replace || entry.deleted == 0 {
-        return Ok(());
+pub(super) async fn unknown(session: &Session, change: &Change, deleted: u64) -> Result<Option<String>, Error> {
+    let Some(SourceLeaves { leaves, place, renamed }) = &change.source_leaves else { return Ok(None) };
+    if change.mode != RecoverMode::Replace || deleted == 0 {
+        return Ok(None);
     }
     let rows = session.query("counting rows of partitions", &change.count_beyond_by_leaf(), &[]).await?;
     let beyond = rows.iter().map(|row| ((row.get(0), row.get(1)), row.get::<_, i64>(2).unsigned_abs()));
     // A table that goes by another name now may be in another schema, with its partitions.
-    let known = |one: &Known| leaves.iter().any(|leaf| leaf == one || (renamed && leaf.1 == one.1));
+    let known = |one: &Known| leaves.iter().any(|leaf| leaf == one || (*renamed && leaf.1 == one.1));
     let unknown: Vec<(Known, u64)> = beyond.filter(|(leaf, _)| !known(leaf)).collect();
     if unknown.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let count: u64 = unknown.iter().map(|(_, rows)| rows).sum();
     let names = few(unknown.iter().map(|(leaf, _)| qualified(Some(&leaf.0), &leaf.1)).collect());
-    entry.refusals.push(format!(
+    Ok(Some(format!(
         "{count} rows of {} would be deleted, and {place} does not have that partition: it was left out, or came since. \
          Use --mode upsert, or recover the partitions that are there by their own names",
         names.join(", ")
-    ));
-    Ok(())
+    )))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub(super) struct LiveTable {
     pub(super) quoted: String,
     /// `pg_class.relkind`.
     pub(super) kind: char,
+    /// It and its partitions, to the last level, by their OIDs.
+    pub(super) tree: Vec<u32>,
     /// Row security would hide rows from this role.
     pub(super) row_security: bool,
     pub(super) is_owner: bool,
@@ -34,6 +36,10 @@ pub(super) struct LiveTable {
     pub(super) has_children: bool,
     pub(super) checks: Vec<(String, String)>,
     pub(super) exclusions: Vec<String>,
+    /// What its rows have to be to find a place: the bounds of its partitions, or its own; `None` where every row has one.
+    pub(super) bounds: Option<String>,
+    /// Unique indexes and checks that only some of its partitions have.
+    pub(super) of_partitions: Vec<String>,
 }
 
 /// A trigger or rule that is enabled.
@@ -97,6 +103,7 @@ impl LiveTable {
             oid,
             quoted: row.get(1),
             kind,
+            tree: tree(session, oid).await?,
             row_security: row.get(3),
             is_owner: row.get(4),
             lacks: ["SELECT", "INSERT", "UPDATE", "DELETE"]
@@ -114,6 +121,8 @@ impl LiveTable {
             has_children: row.get(6),
             checks: checks(session, oid).await?,
             exclusions: exclusions(session, oid).await?,
+            bounds: bounds(session, oid).await?,
+            of_partitions: of_partitions(session, oid).await?,
         }))
     }
 }
@@ -122,11 +131,25 @@ fn letter(row: &Row, at: usize) -> char {
     row.get::<_, String>(at).chars().next().unwrap_or('?')
 }
 
+/// Reads a table's and its partitions' OIDs.
+pub(super) async fn tree(session: &Session, table: u32) -> Result<Vec<u32>, Error> {
+    let sql = "SELECT $1::oid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass) ORDER BY 1";
+    let rows = session.query("reading a table's partitions", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Reads the columns of a table, live or side.
 pub(super) async fn columns(session: &Session, table: u32) -> Result<Vec<Column>, Error> {
     let sql = "SELECT attname::text, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '', \
-                 attidentity::text, attgenerated <> '' \
-               FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+                 attidentity::text, attgenerated <> '', pg_get_expr(d.adbin, d.adrelid), \
+                 ARRAY(SELECT f.attname::text FROM pg_depend p JOIN pg_attribute f ON f.attrelid = $1 \
+                         AND f.attnum = p.refobjsubid AND f.attnum <> a.attnum \
+                       WHERE attgenerated <> '' AND p.refclassid = 'pg_class'::regclass AND p.refobjid = $1 \
+                         AND ((p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid) \
+                           OR (p.classid = 'pg_class'::regclass AND p.objid = $1 AND p.objsubid = a.attnum)) \
+                       GROUP BY f.attname ORDER BY 1) \
+               FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum \
+               WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
     let rows = session.query("reading a table's columns", sql, &[&table]).await?;
     let column = |row: &Row| Column {
         name: row.get(0),
@@ -139,6 +162,8 @@ pub(super) async fn columns(session: &Session, table: u32) -> Result<Vec<Column>
             _ => Identity::None,
         },
         generated: row.get(5),
+        default: row.get(6),
+        generated_from: row.get(7),
     };
     Ok(rows.iter().map(column).collect())
 }
@@ -229,5 +254,26 @@ async fn exclusions(session: &Session, table: u32) -> Result<Vec<String>, Error>
     let sql = "SELECT k.conname::text FROM pg_constraint k JOIN pg_index i ON i.indexrelid = k.conindid \
                WHERE k.conrelid = $1 AND k.contype IN ('x', 'p', 'u') AND i.indisexclusion ORDER BY 1";
     let rows = session.query("reading a table's exclusion constraints", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Reads where a table's rows may lie, as a condition over its columns.
+async fn bounds(session: &Session, table: u32) -> Result<Option<String>, Error> {
+    let sql = "SELECT pg_get_partition_constraintdef(c.oid) FROM pg_class c \
+               WHERE c.relkind <> 'p' AND (c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass)))";
+    let rows = session.query("reading a table's partitions", sql, &[&table]).await?;
+    let leaves: Option<Vec<String>> = rows.iter().map(|row| row.get(0)).collect();
+    // One that says nothing takes every row.
+    Ok(leaves.map(|leaves| if leaves.is_empty() { "false".to_owned() } else { leaves.join("\nOR ") }))
+}
+
+async fn of_partitions(session: &Session, table: u32) -> Result<Vec<String>, Error> {
+    let sql = "WITH parts AS (SELECT relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE relid::oid <> $1) \
+               SELECT format('unique index %I of %s', c.relname, relid::regclass) FROM parts \
+               JOIN pg_index i ON i.indrelid = relid AND i.indisunique JOIN pg_class c ON c.oid = i.indexrelid \
+               WHERE NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid) \
+               UNION ALL SELECT format('check %I of %s', k.conname, relid::regclass) FROM parts \
+               JOIN pg_constraint k ON k.conrelid = relid AND k.contype = 'c' AND k.coninhcount = 0 ORDER BY 1";
+    let rows = session.query("reading the constraints of partitions", sql, &[&table]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -7,6 +7,7 @@ use holdpoint_core::progress::Phase;
 use holdpoint_postgres::Session;
 
 use super::keys::{UniqueIndex, foreign_keys, unique_indexes};
+use super::leaves::SourceLeaves;
 use super::live::{LiveTable, columns};
 use super::mapping::{Column, Filled, Mapping, Said};
 use super::plan::TableChange;
@@ -15,7 +16,7 @@ use super::recreate::Again;
 use super::side::SideSchema;
 use super::source::{Proof, Recovered, Source};
 use super::statements::Change;
-use super::{RecoverMode, RecoverOptions, counts, leaves, references};
+use super::{RecoverMode, RecoverOptions, constraints, counts, leaves, references};
 use crate::{Context, Error};
 
 impl Recovery {
@@ -37,14 +38,12 @@ impl Recovery {
         }
         let mut entries = std::mem::take(&mut self.plan.tables);
         for (nth, (table, entry)) in tables.iter().zip(&mut entries).enumerate() {
-            match self.meet(side, nth, table, entry).await? {
+            match self.meet(side, nth, (table, &source.facts().place), entry).await? {
                 Some(change) => {
                     counts::barriers(&change, entry);
                     if entry.refusals.is_empty() {
                         self.count_one(&change, entry).await?;
-                        let (renamed, from) =
-                            (self.options.now_named.is_some(), (table, source.facts().place.as_str()));
-                        leaves::refuse_unknown(&self.session, from, &change, renamed, entry).await?;
+                        entry.refusals.extend(leaves::unknown(&self.session, &change, entry.deleted).await?);
                     }
                     self.places.push(nth);
                     self.changes.push(change);
@@ -65,7 +64,8 @@ impl Recovery {
                 references::foreign_keys(&self.session, &self.changes, &self.keys, &mut of_changes).await?;
                 put_back(&mut entries, &self.places, of_changes);
             }
-            entries.iter_mut().for_each(TableChange::judge);
+            let selects = self.options.selects();
+            entries.iter_mut().for_each(|entry| entry.judge(selects));
         }
         self.plan.tables = entries;
         Ok(())
@@ -116,7 +116,7 @@ impl Recovery {
     async fn count_one(&self, change: &Change, entry: &mut TableChange) -> Result<(), Error> {
         let counted = async {
             counts::rows(&self.session, change, entry).await?;
-            counts::constraints(&self.session, change, entry).await?;
+            constraints::count(&self.session, change, entry).await?;
             counts::sequences(&self.session, change, entry).await
         };
         match counted.await {
@@ -142,7 +142,7 @@ impl Recovery {
         &self,
         side: &SideSchema,
         nth: usize,
-        table: &Recovered,
+        (table, place): (&Recovered, &str),
         entry: &mut TableChange,
     ) -> Result<Option<Change>, Error> {
         let options = &self.options;
@@ -200,6 +200,7 @@ impl Recovery {
             unique,
             part: !options.columns.is_empty(),
             mode: options.mode,
+            source_leaves: SourceLeaves::of(table, place, options.now_named.is_some()),
         };
         self.index_key(side, nth, &change, entry).await?;
         Ok(Some(change))
@@ -252,11 +253,13 @@ impl Recovery {
 /// The first unique index of not-null columns that the restore point has too.
 fn choose_key(unique: &[UniqueIndex], then: &[Column], options: &RecoverOptions) -> Option<UniqueIndex> {
     let known = |live: &String| {
-        let pairs = options.renamed.iter().chain(&options.columns);
-        let named = pairs.into_iter().find(|pair| pair.now == *live).map_or(live, |pair| &pair.then);
+        let named = options.renamed.iter().find(|pair| pair.now == *live).map_or(live, |pair| &pair.then);
         then.iter().any(|column| column.name == *named && !column.generated)
     };
-    unique.iter().find(|index| index.is_key && index.columns.iter().all(known)).cloned()
+    let keys = || unique.iter().filter(|index| index.is_key && index.columns.iter().all(known));
+    // Rows are found by what stays as it is, where that is possible.
+    let stays = |index: &&UniqueIndex| !options.columns.iter().any(|pair| index.columns.contains(&pair.now));
+    keys().find(stays).or_else(|| keys().next()).cloned()
 }
 
 async fn oid_of(session: &Session, quoted: &str) -> Result<u32, Error> {

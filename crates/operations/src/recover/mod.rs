@@ -9,12 +9,14 @@ mod apply;
 mod bystanders;
 mod catalogue;
 mod checks;
+mod constraints;
 mod counts;
 mod database;
 mod dump;
 mod dump_end;
 mod error;
 mod find;
+mod image;
 mod keys;
 mod leaves;
 mod live;
@@ -122,6 +124,14 @@ pub struct RecoverOptions {
     pub dry_run: bool,
     /// Where client programs are looked for.
     pub programs: ProgramSearch,
+}
+
+impl RecoverOptions {
+    /// Whether rows can be left out by a condition.
+    fn selects(&self) -> bool {
+        let one = matches!(&self.wanted, Wanted::Tables(names) if names.len() == 1);
+        one && self.mode != RecoverMode::Replace
+    }
 }
 
 /// What was recovered.

@@ -133,7 +133,9 @@ impl RecoverPlan {
 
 impl TableChange {
     /// Turns what was counted into refusals.
-    pub(super) fn judge(&mut self) {
+    ///
+    /// `selects` says that rows can be left out by a condition.
+    pub(super) fn judge(&mut self, selects: bool) {
         for key in &self.foreign_keys {
             let reason = match (key.on_delete, key.on_update) {
                 (Some(deleting), Some(changing)) => format!(
@@ -142,9 +144,11 @@ impl TableChange {
                     key.name, key.rows, key.from
                 ),
                 _ => format!(
-                    "foreign key {} ({} rows refer to rows that {} does not have: recover it in the same go, or leave \
-                     them out with --where)",
-                    key.name, key.rows, key.to
+                    "foreign key {} ({} rows refer to rows that {} does not have: recover it in the same go{})",
+                    key.name,
+                    key.rows,
+                    key.to,
+                    if selects { ", or leave them out with --where" } else { "" }
                 ),
             };
             self.refusals.push(reason);

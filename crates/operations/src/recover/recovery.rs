@@ -65,8 +65,7 @@ impl Recovery {
         let together = Together {
             changes: &self.changes,
             keys: &self.keys,
-            triggers: self.options.triggers,
-            lock_wait_seconds: self.options.lock_wait_seconds,
+            options: &self.options,
             again: &self.again,
             encoding: &self.encoding,
         };

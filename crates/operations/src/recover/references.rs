@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use holdpoint_core::name::quote_identifier as quoted;
 use holdpoint_postgres::Session;
 
+use super::image::Which;
 use super::keys::ForeignKey;
 use super::losses::Losses;
 use super::plan::{ForeignKeyCheck, TableChange};
@@ -18,11 +19,16 @@ fn after(key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> String {
     let columns = &key.to_columns;
     let list = columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     let live = format!("SELECT {list} FROM {}{}", if key.to_only { "ONLY " } else { "" }, key.to_quoted);
-    let filled = |change: &&&Change| columns.iter().all(|name| change.fills(name)) && !change.part;
-    match changes.get(&key.to).filter(filled) {
+    let known = |change: &&&Change| columns.iter().all(|name| change.knows(name)) && !change.part;
+    match changes.get(&key.to).filter(known) {
         None => format!("({live})"),
-        Some(change) if change.mode == RecoverMode::Replace => format!("(SELECT {list} FROM {} m)", change.mapped()),
-        Some(change) => format!("({live} UNION ALL SELECT {list} FROM {} m)", change.mapped()),
+        Some(change) => {
+            let image = change.image(Which::All);
+            match change.mode {
+                RecoverMode::Replace => format!("(SELECT {list} FROM {image} m)"),
+                _ => format!("({live} UNION ALL SELECT {list} FROM {image} m)"),
+            }
+        }
     }
 }
 
@@ -36,10 +42,12 @@ pub(super) async fn foreign_keys(
     let losses = Losses::of(changes, keys);
     for (change, into) in changes.iter().zip(into) {
         for key in keys {
-            let own = (key.from == change.live.oid).then(|| outgoing(change, key, &losses.changes)).flatten();
+            let own = (key.from == change.live.oid).then(|| outgoing(change, key, &losses.changes));
             let others = key.points_to(change.live.oid).then(|| incoming(change, key, &losses)).flatten();
-            if let Some(sql) = own {
-                count(session, key, &sql, false, into).await?;
+            match own {
+                Some(Outgoing::Counted(sql)) => count(session, key, &sql, false, into).await?,
+                Some(Outgoing::Unknown) => into.notes.push(only_then(key)),
+                Some(Outgoing::Untouched) | None => {}
             }
             let Some(sql) = others else { continue };
             if key.from_readable || key.only_refuses() {
@@ -61,7 +69,7 @@ async fn count(
 ) -> Result<(), Error> {
     let rows = match counts::count(session, sql).await {
         Err(Error::Postgres(error)) if error.sqlstate() == Some("42501") => {
-            into.notes.push(format!("checked only when the change is made: foreign key {}", key.name));
+            into.notes.push(only_then(key));
             0
         }
         counted => counted?,
@@ -82,21 +90,35 @@ fn unreadable(key: &ForeignKey) -> String {
     )
 }
 
+fn only_then(key: &ForeignKey) -> String {
+    format!("checked only when the change is made: foreign key {}", key.name)
+}
+
+/// What is known of the rows that refer by a foreign key of their own.
+enum Outgoing {
+    /// The statement that counts those which would refer to nothing.
+    Counted(String),
+    /// They refer with values that the server gives when they come.
+    Unknown,
+    /// They refer as before.
+    Untouched,
+}
+
 /// Rows that come back and would refer to nothing.
-fn outgoing(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> Option<String> {
-    if !key.from_columns.iter().all(|name| change.fills(name)) {
-        return None;
+fn outgoing(change: &Change, key: &ForeignKey, changes: &BTreeMap<u32, &Change>) -> Outgoing {
+    if change.part && !key.from_columns.iter().any(|name| change.touches(name)) {
+        return Outgoing::Untouched;
     }
-    let rows = match change.mode {
-        // Rows that stay may lose what they refer to.
-        RecoverMode::Replace => format!("{} s", change.mapped()),
-        _ => format!("(SELECT s.* FROM {} WHERE {}) s", change.joined(), change.written()),
-    };
+    if !key.from_columns.iter().all(|name| change.knows(name)) {
+        return Outgoing::Unknown;
+    }
+    // With replace rows that stay may lose what they refer to.
+    let rows = change.image(if change.mode == RecoverMode::Replace { Which::All } else { Which::Written });
     let known = key.from_columns.iter().map(|name| format!("s.{} IS NOT NULL", quoted(name))).collect::<Vec<_>>();
     // With MATCH FULL a row that is null in part is refused as well.
     let bound = known.join(if key.full { " OR " } else { " AND " });
-    Some(format!(
-        "SELECT count(*) FROM {rows} WHERE ({bound}) AND NOT EXISTS (SELECT FROM {} p WHERE {})",
+    Outgoing::Counted(format!(
+        "SELECT count(*) FROM {rows} s WHERE ({bound}) AND NOT EXISTS (SELECT FROM {} p WHERE {})",
         after(key, changes),
         key.equal("p", "s")
     ))

@@ -10,13 +10,13 @@ use super::find::{Known, find};
 use super::plan::{RecoverPlan, TableChange};
 use super::recovery::Recovery;
 use super::side::{SideSchema, connect};
-use super::source::{Proof, RecoverFrom, Recovered, Source};
+use super::source::{Facts, Proof, RecoverFrom, Recovered, Source};
 use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail, transaction};
 use crate::{Context, Error};
 
 /// Fetches the wanted tables into a side schema, proves them, and counts what the mode would change.
 ///
-/// Live tables are only read. With `dry_run` and mode side nothing is fetched but the archive's head and index. On
+/// Live tables are only read. With `dry_run` and mode side no rows are fetched: the side tables are made without any. On
 /// failure, and when cancelled, the side schema is removed again, or the error says that it remains.
 ///
 /// # Errors
@@ -73,19 +73,22 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
         keys: Vec::new(),
         worked: began.elapsed(),
     };
-    if options.dry_run && options.mode == RecoverMode::Side {
-        source.close().await;
-        return Ok(recovery);
-    }
+    let unread = options.dry_run && options.mode == RecoverMode::Side;
+    let work = async {
+        match unread {
+            true => recovery.try_out(context, source.facts(), &tables).await,
+            false => recovery.fetch_and_count(context, &source, &tables).await,
+        }
+    };
     let worked = tokio::select! {
         biased;
         () = context.cancel.cancelled() => Err(Error::Interrupted),
-        worked = recovery.fetch_and_count(context, &source, &tables) => worked,
+        worked = work => worked,
     };
     source.close().await;
     recovery.worked = began.elapsed();
     let names: Vec<String> = tables.iter().map(Recovered::name).collect();
-    let worked = worked.map_err(|error| told(error, &names.join(", "), options.lock_wait_seconds));
+    let worked = worked.map_err(|error| told(error, &names.join(", "), options));
     if matches!(worked, Err(Error::Interrupted)) {
         transaction::cancel(&recovery.session).await;
     }
@@ -149,6 +152,18 @@ impl Recovery {
             self.plan.warnings.extend(side.index(&self.session, facts, tables, &proofs).await);
         }
         self.count(context, source, &side, tables, &proofs).await
+    }
+
+    /// Makes the side tables without rows, and asks the server whether it knows the condition.
+    async fn try_out(&mut self, context: &Context, facts: &Facts, tables: &[Recovered]) -> Result<(), Error> {
+        let options = self.options.clone();
+        let tail = tail(self.plan.point.as_ref());
+        let side = SideSchema::make(&self.session, facts, tables, &options, &tail, (context.clock)()).await?;
+        let side = self.side.insert(side).clone();
+        match (&options.condition, tables.first()) {
+            (Some(condition), Some(table)) => side.select(&self.session, 0, table, condition).await,
+            _ => Ok(()),
+        }
     }
 
     /// Loads the side tables and compares what lies there with what was read.

@@ -8,6 +8,7 @@ use holdpoint_core::name::quote_identifier as quoted;
 
 use super::RecoverMode;
 use super::keys::UniqueIndex;
+use super::leaves::SourceLeaves;
 use super::live::LiveTable;
 use super::mapping::Filled;
 
@@ -27,6 +28,8 @@ pub(super) struct Change {
     /// Only some columns are filled, of rows that are there.
     pub(super) part: bool,
     pub(super) mode: RecoverMode,
+    /// `None` where the table was not partitioned in the source.
+    pub(super) source_leaves: Option<SourceLeaves>,
 }
 
 impl Change {
@@ -62,7 +65,7 @@ impl Change {
     }
 
     /// Whether two rows `a` and `b` have different keys.
-    fn other_key(&self, a: &str, b: &str) -> String {
+    pub(super) fn other_key(&self, a: &str, b: &str) -> String {
         let Some(key) = &self.key else { return "true".to_owned() };
         let columns = key.columns.iter().zip(&key.operators);
         let equal: Vec<String> =
@@ -161,55 +164,6 @@ impl Change {
         }
     }
 
-    /// Counts, for each of some expressions over the live table's columns, the rows to be written that it forbids.
-    pub(super) fn count_forbidden(&self, expressions: &[&str]) -> String {
-        let counts = expressions.iter().map(|one| format!("count(*) FILTER (WHERE NOT ({one}\n))"));
-        let counts = counts.collect::<Vec<_>>().join(", ");
-        format!("SELECT ARRAY[{counts}] FROM (SELECT s.* FROM {} WHERE {}) s", self.joined(), self.written())
-    }
-
-    /// Counts rows to be written whose values in a unique index another row has.
-    ///
-    /// With `replace` the other rows are the restore point's own.
-    pub(super) fn count_taken(&self, index: &UniqueIndex) -> String {
-        let names: Vec<String> = (1..=index.expressions.len()).map(|nth| format!("e{nth}")).collect();
-        let values = |source: &str, with: &str| {
-            let values =
-                index.expressions.iter().zip(&names).map(|(expression, name)| format!("{expression} AS {name}"));
-            let condition = index.condition.as_deref().unwrap_or("true");
-            format!("(SELECT {}{with} FROM {source} WHERE {condition})", values.collect::<Vec<_>>().join(", "))
-        };
-        let known: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
-        let known = if index.nulls_not_distinct { "true".to_owned() } else { known.join(" AND ") };
-        if self.mode == RecoverMode::Replace {
-            let list = names.join(", ");
-            let rows = values(&format!("{} s", self.mapped()), "");
-            return format!(
-                "SELECT coalesce(sum(n - 1), 0)::int8 FROM (SELECT count(*) AS n FROM {rows} v WHERE {known} \
-                 GROUP BY {list} HAVING count(*) > 1) doubled"
-            );
-        }
-        let key = self.key.as_ref().map(|key| key.columns.as_slice()).unwrap_or_default();
-        let keys: String = key.iter().map(|name| format!(", {}", quoted(name))).collect();
-        let written = format!("(SELECT s.* FROM {} WHERE {}) s", self.joined(), self.written());
-        let (new, old) = (values(&written, &keys), values(&self.live.only(), &keys));
-        let equal: Vec<String> = names
-            .iter()
-            .zip(&index.operators)
-            .map(|(name, operator)| format!("v.{name} {operator} o.{name}"))
-            .collect();
-        format!(
-            "SELECT count(*) FROM {new} v JOIN {old} o ON {} WHERE {} AND {}",
-            equal.join(" AND "),
-            self.other_key("v", "o"),
-            if index.nulls_not_distinct {
-                "true".to_owned()
-            } else {
-                names.iter().map(|n| format!("v.{n} IS NOT NULL")).collect::<Vec<_>>().join(" AND ")
-            }
-        )
-    }
-
     /// Deletes the live rows that are not in the restore point.
     pub(super) fn delete(&self) -> String {
         format!("DELETE FROM {} t WHERE {}", self.live.only(), self.beyond())
@@ -263,8 +217,10 @@ mod tests {
             type_name: "bigint".into(),
             not_null: true,
             filled: false,
+            default: None,
             identity: Identity::None,
             generated: false,
+            generated_from: Vec::new(),
         };
         Filled { then: then.into(), now, was: was.map(Into::into), nullable: true }
     }
@@ -274,6 +230,7 @@ mod tests {
             oid: 1,
             quoted: "s.t".into(),
             kind: 'r',
+            tree: vec![1],
             row_security: false,
             is_owner: true,
             lacks: Vec::new(),
@@ -288,6 +245,8 @@ mod tests {
             has_children: false,
             checks: Vec::new(),
             exclusions: Vec::new(),
+            bounds: None,
+            of_partitions: Vec::new(),
         };
         let key = UniqueIndex {
             name: "t_pkey".into(),
@@ -297,6 +256,7 @@ mod tests {
             exact: vec![true],
             condition: None,
             is_key: true,
+            immediate: true,
             nulls_not_distinct: false,
         };
         Change {
@@ -309,6 +269,7 @@ mod tests {
             unique: Vec::new(),
             part,
             mode,
+            source_leaves: None,
         }
     }
 

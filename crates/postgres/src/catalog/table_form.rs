@@ -18,6 +18,8 @@ pub struct TableForm {
     pub foreign_partitions: Vec<String>,
     /// The columns that COPY gives, in their order: generated ones are left out.
     pub columns: Vec<String>,
+    /// Their types, as definitions write them.
+    pub types: Vec<String>,
     /// Its keys, the primary one first, then those with fewer columns: every row has one, and no other row has it.
     pub keys: Vec<Vec<String>>,
     /// Unique indexes that are no keys, and why.
@@ -42,7 +44,10 @@ pub async fn table_form(session: &Session, schema: &str, name: &str) -> Result<O
                  (SELECT CASE WHEN pg_catalog.min(p.reltuples) >= 0 \
                               THEN pg_catalog.sum(p.reltuples)::pg_catalog.int8 END \
                   FROM pg_catalog.pg_class p WHERE p.relkind = 'r' AND (p.oid = c.oid OR p.oid IN \
-                    (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid::pg_catalog.regclass)))) \
+                    (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid::pg_catalog.regclass)))), \
+                 ARRAY(SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
+                       WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' \
+                       ORDER BY attnum) \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p')";
     let rows = session.query(WHAT, sql, &[&schema, &name]).await?;
@@ -55,6 +60,7 @@ pub async fn table_form(session: &Session, schema: &str, name: &str) -> Result<O
         partitions: Vec::new(),
         foreign_partitions: Vec::new(),
         columns: row.get(3),
+        types: row.get(7),
         keys: Vec::new(),
         no_keys: Vec::new(),
         readable: row.get(4),

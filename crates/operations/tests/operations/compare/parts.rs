@@ -106,6 +106,45 @@ async fn all_but_the_rows_that_were_left_out_is_compared() {
     }
 }
 
+/// What belongs to no table is compared where it can be, and told where it cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_no_table() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "CREATE TABLE kept (id int PRIMARY KEY); INSERT INTO kept VALUES (1), (2);
+         CREATE TABLE log (id int PRIMARY KEY); SELECT lo_from_bytea(4711, 'x')",
+    );
+    let place = support::place("shop").await;
+    let part = async |seed, selection| {
+        let options = BackupOptions { selection, ..support::backup_options() };
+        let context = Context { seed, ..place.context.clone() };
+        backup(&context, &support::source(&cluster, "shop"), &options).await.unwrap().manifest.id
+    };
+    let names = || vec!["public.log".to_owned()];
+    let without = part(1, DumpSelection { exclude_tables: names(), ..DumpSelection::default() }).await;
+    let alone = part(2, DumpSelection { tables: vec!["public.kept".to_owned()], ..DumpSelection::default() }).await;
+    let context = &place.context;
+    let whole = point(context, &cluster, "shop", 3).await;
+    for against in [live(&cluster, "shop"), Against::Point(whole)] {
+        for part in [&without, &alone] {
+            let same = compared(context, part, against.clone()).await;
+            assert!(same.equal, "{same:#?}");
+        }
+    }
+    cluster.psql("shop", "SELECT lo_put(4711, 0, 'y'); ALTER DATABASE shop SET work_mem = '5MB'; DROP TABLE log");
+    let whole = point(context, &cluster, "shop", 4).await;
+    for against in [live(&cluster, "shop"), Against::Point(whole.clone())] {
+        let found = compared(context, &without, against.clone()).await;
+        assert_eq!((found.equal, found.large_objects.changed, found.properties.len()), (false, 1, 1), "{found:#?}");
+        let alone = compared(context, &alone, against).await;
+        assert!(alone.equal && alone.notes.iter().any(|note| note.contains("nor were large objects")), "{alone:#?}");
+    }
+    let other_way = compared(context, &whole, Against::Point(alone)).await;
+    assert!(other_way.not_read[0].contains("nor were large objects"), "{other_way:#?}");
+}
+
 /// A partition whose rows were left out is no partition without rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_partitions_that_were_left_out() {

@@ -256,6 +256,18 @@ async fn two_tables_of_one_database() {
         lines(&differ),
         ["Missing (10) [] id: 10 NULL; t: t10 NULL", "Changed (9) [t] t: t9 x", "New (0) [] id: NULL 0; t: NULL n"]
     );
+    // A type is a part of a table too, however the values are written.
+    cluster.psql(
+        "shop",
+        "CREATE TABLE wide (id bigint PRIMARY KEY, t varchar(40)); INSERT INTO wide SELECT id, t FROM a;
+         CREATE TABLE same (t text, id int PRIMARY KEY); INSERT INTO same SELECT t, id FROM a",
+    );
+    let types = pair(&cluster, "shop", "a", "wide").await;
+    let told: Vec<String> =
+        types.types_changed.iter().map(|one| format!("{} {} {}", one.column, one.then, one.now)).collect();
+    assert_eq!((types.rows_equal, types.equal), (true, false));
+    assert_eq!(told, ["id integer bigint", "t text character varying(40)"]);
+    assert!(pair(&cluster, "shop", "a", "same").await.equal);
     // Without a key there are counts and digests, and the reason.
     let loose = pair(&cluster, "shop", "loose", "looser").await;
     assert_eq!((loose.rows_then, loose.rows_now, loose.rows_equal, loose.counts), (100, 101, false, None));

@@ -28,7 +28,7 @@ async fn tables_and_columns_have_other_names_now() {
     cluster.psql(
         "shop",
         "ALTER TABLE orders RENAME TO orders_2; ALTER TABLE orders_2 RENAME id TO \"Order\"; ALTER TABLE orders_2 RENAME was TO is_now;
-         DELETE FROM orders_2 WHERE \"Order\" = 3; UPDATE orders_2 SET is_now = 'x' WHERE \"Order\" = 5",
+         ALTER TABLE orders_2 ALTER note TYPE varchar(9); DELETE FROM orders_2 WHERE \"Order\" = 3; UPDATE orders_2 SET is_now = 'x' WHERE \"Order\" = 5",
     );
     let after = point(context, &cluster, "shop", 2).await;
     let pair = |then: &str, now: &str| ColumnPair { then: then.to_owned(), now: now.to_owned() };
@@ -43,6 +43,9 @@ async fn tables_and_columns_have_other_names_now() {
         let found = compare_rows(context, &asked).await.unwrap();
         assert_eq!((found.counts, found.with.as_deref()), (counts(99, 1, 0, 0), Some("public.orders_2")));
         assert_eq!((found.columns_gone.join(","), found.columns_added.join(",")), ("was".into(), "is_now".into()));
+        let types = &found.types_changed[..];
+        assert_eq!(types.len(), 1, "{types:?}");
+        assert_eq!((types[0].then.as_str(), types[0].now.as_str()), ("text", "character varying(9)"));
         asked.how.renamed.push(pair("was", "is_now"));
         let found = compare_rows(context, &asked).await.unwrap();
         assert_eq!(

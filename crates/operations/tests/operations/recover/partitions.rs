@@ -6,7 +6,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::selector::Selector;
 use holdpoint_operations::backup::{BackupOptions, backup};
-use holdpoint_operations::recover::{RecoverFrom, RecoverMode, RecoverOptions};
+use holdpoint_operations::recover::{RecoverFrom, RecoverMode, RecoverOptions, prepare};
 use holdpoint_operations::{Context, ErrorKind};
 use holdpoint_postgres::programs::DumpSelection;
 
@@ -174,7 +174,51 @@ async fn rows_that_come_through_the_root(major: u32) {
     scene.cluster.drop_database(&other);
 }
 
+/// A person may think for long: a table with rows of its own that is attached meanwhile keeps them.
+async fn what_is_attached_in_between(major: u32) {
+    let scene = Scene::with(major, PARTS).await;
+    scene.sql("DELETE FROM app.part WHERE id < 7; INSERT INTO app.part VALUES (100, 'z', 'new')");
+    scene.sql(
+        "CREATE TABLE app.old (LIKE app.part INCLUDING ALL); INSERT INTO app.old SELECT n, 'q', 'old' FROM generate_series(1, 50) n;
+         CREATE TABLE app.deep (LIKE app.part INCLUDING ALL); CREATE TABLE app.part_w PARTITION OF app.part FOR VALUES IN ('w') PARTITION BY HASH (id)",
+    );
+    let attached = "ALTER TABLE app.part ATTACH PARTITION app.old FOR VALUES IN ('q')";
+    let deep = "ALTER TABLE app.part_w ATTACH PARTITION app.deep FOR VALUES WITH (MODULUS 1, REMAINDER 0)";
+    for mode in [RecoverMode::Replace, RecoverMode::Upsert] {
+        for (change, undo) in [
+            (attached, "ALTER TABLE app.part DETACH PARTITION app.old"),
+            (deep, "ALTER TABLE app.part_w DETACH PARTITION app.deep"),
+        ] {
+            let recovery = prepare(&scene.place.context, &scene.options(&["app.part"], mode)).await.unwrap();
+            assert_eq!(recovery.plan().refusals(), [""; 0]);
+            scene.sql(change);
+            let before = scene.fingerprint_of_live();
+            let error = recovery.apply(&scene.place.context).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+            assert!(
+                error.to_string().contains("partitions of app.part came or went since the plan was made"),
+                "{error}"
+            );
+            assert_eq!((scene.side_schemas().as_str(), scene.fingerprint(&[])), ("", before));
+            scene.sql(undo);
+        }
+    }
+    // Rows that came since into a partition that the restore point does not have are not deleted either.
+    scene.sql(deep);
+    let replace = scene.options(&["app.part"], RecoverMode::Replace);
+    let recovery = prepare(&scene.place.context, &replace).await.unwrap();
+    assert_eq!(recovery.plan().refusals(), [""; 0]);
+    scene.sql("INSERT INTO app.part VALUES (200, 'w', 'late')");
+    let before = scene.fingerprint_of_live();
+    let error = recovery.apply(&scene.place.context).await.unwrap_err();
+    assert!(error.to_string().contains("1 rows of app.deep would be deleted"), "{error}");
+    assert_eq!((scene.side_schemas().as_str(), scene.fingerprint(&[])), ("", before));
+    scene.sql("DELETE FROM app.part WHERE id = 200");
+    assert_eq!(scene.run(&replace).await.unwrap().plan.tables[0].inserted, 6);
+}
+
 on_every_major! {
+    what_is_attached_in_between,
     rows_that_were_left_out,
     partitions_that_the_source_does_not_know,
     rows_that_come_through_the_root,

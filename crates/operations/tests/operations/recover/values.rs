@@ -65,7 +65,8 @@ async fn exclusions(major: u32) {
 async fn keys_that_are_written_differently(major: u32) {
     let scene = Scene::with(
         major,
-        "CREATE TABLE n (k numeric PRIMARY KEY, v int); INSERT INTO n VALUES (1.0, 1), (2.50, 2), (3, 3)",
+        "CREATE TABLE n (k numeric PRIMARY KEY, v int); INSERT INTO n VALUES (1.0, 1), (2.50, 2), (3, 3);
+         CREATE TABLE b (k bpchar PRIMARY KEY, v int); INSERT INTO b VALUES ('a', 1), ('b ', 2)",
     )
     .await;
     let content = "SELECT string_agg(k || '=' || v, ' ' ORDER BY k) FROM n";
@@ -74,6 +75,13 @@ async fn keys_that_are_written_differently(major: u32) {
         let report = scene.recover(&["n"], mode).await.unwrap();
         assert_eq!((report.plan.tables[0].inserted, report.plan.tables[0].changed), (1, 1), "{report:?}");
         assert_eq!(scene.sql(content), "1.0=1 2.50=2 3=3");
+    }
+    // Blanks at the end of a `character` count for nothing, and are there.
+    for mode in [RecoverMode::Upsert, RecoverMode::Replace] {
+        scene.sql("UPDATE b SET k = 'a   ' WHERE v = 1");
+        let report = scene.recover(&["b"], mode).await.unwrap();
+        assert_eq!((report.plan.tables[0].inserted, report.plan.tables[0].changed), (0, 1), "{report:?}");
+        assert_eq!(scene.sql("SELECT string_agg(octet_length(k)::text, ' ' ORDER BY v) FROM b"), "1 2");
     }
 }
 
