@@ -25,6 +25,9 @@ pub enum Error {
     /// A text holds the tables of more than one database, as pg_dumpall writes them.
     #[error("the text holds the tables of several databases")]
     SeveralDatabases,
+    /// A text's lines end in CR LF, and not as the programs of PostgreSQL end them.
+    #[error("the text's lines end in CR LF")]
+    LineEnds,
     /// Tables that the contents announce have no data in the stream.
     #[error("pg_dump's output has no data for {0} of the tables that its contents announce")]
     BlocksMissing(usize),

@@ -184,13 +184,23 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
         }
     }
 
+    /// Fails where a statement's line ends in CR LF: rows would, too, and hold what nobody wrote.
+    async fn line_ends(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() {
+            self.fill().await?;
+        }
+        if self.buffer.first() == Some(&b'\r') { Err(Error::LineEnds) } else { Ok(()) }
+    }
+
     /// Reads up to the first rows, or to the end of a text without any.
     ///
-    /// Fails with [`Error::SeveralDatabases`] where that much holds the tables of more than one.
+    /// Fails with [`Error::SeveralDatabases`] where that much holds the tables of more than one, and with
+    /// [`Error::LineEnds`].
     pub async fn contents(&mut self) -> Result<TextContents, Error> {
         let mut contents = TextContents { encoding: "UTF8".to_owned(), ..TextContents::default() };
         while let Some(statement) = self.statement().await? {
             if statement.starts_with(b"COPY ") || statement.starts_with(b"INSERT INTO ") {
+                self.line_ends().await?;
                 break;
             }
             if let Some(rest) = statement.strip_prefix(b"SET client_encoding = '") {
@@ -217,6 +227,7 @@ impl<R: AsyncRead + Unpin + Send> SqlText<R> {
         while let Some(statement) = self.statement().await? {
             if statement.starts_with(b"COPY ") && statement.ends_with(b"FROM stdin;") {
                 let copy = CopyStatement::parse(&statement)?;
+                self.line_ends().await?;
                 match wanted.get(&copy.target[..]) {
                     Some(target) => self.load_rows(&copy, target, &mut sessions, &mut done).await?,
                     None => self.rows(async |_| Ok::<_, Error>(())).await?,

@@ -230,6 +230,16 @@ fn errors_are_clear() {
         .ended_with(2)
         .failure()
         .says(&["the condition cannot be used"]);
+    run(&["shop.orders", "--from", "latest", "--dry-run", "--where", "nocol = 1"])
+        .ended_with(2)
+        .failure()
+        .says(&["column \"nocol\" does not exist"]);
+    let columns = |columns: &str| {
+        let words = ["shop.orders", "--from", "latest", "--mode", "upsert", "--yes", "--columns", columns];
+        run(&words).ended_with(3).failure()
+    };
+    columns("id").says(&["\"id\" is what rows are found by"]);
+    columns("note=status,status").says(&["would both fill \"status\""]);
     run(&["shop.orders"]).ended_with(2).failure().says(&["--from"]);
     run(&["--schema", "shpo", "--from", "latest"]).ended_with(6);
     run(&["shop.orders", "--from", "latest", "--mode", "replace", "--where", "true", "--yes"]).ended_with(2);
@@ -238,6 +248,17 @@ fn errors_are_clear() {
     run(&refused).ended_with(3).failure().says(&["foreign key orders_customer_fkey", "1 rows of shop.orders"]);
     assert_eq!(scene.side_schemas(), "");
     scene.assert_repository_untouched(&before);
+    scene.sql(
+        "CREATE TABLE shop.visits (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE shop.visits_1 PARTITION OF shop.visits FOR VALUES FROM (0) TO (10);
+         INSERT INTO shop.visits SELECT generate_series(0, 9)",
+    );
+    scene.place.backup();
+    scene.sql("DROP TABLE shop.visits_1");
+    for last in ["--dry-run", "--yes"] {
+        let told = run(&["shop.visits", "--from", "latest", "--mode", "missing", last]).ended_with(3);
+        assert!(told.stdout.contains("10 rows belong into no partition of shop.visits"), "{told:?}");
+    }
+    assert_eq!(scene.side_schemas(), "");
 }
 
 #[test]
@@ -252,6 +273,56 @@ fn a_point_of_another_database_is_refused() {
     let words = ["recover-table", "shop.orders", "--from", "latest", "--database", &folder, "--json"];
     scene.place.holdpoint(&words).ended_with(3).failure().says(&["was made of another database"]).hints(&["--into"]);
     scene.cluster.drop_database(&other);
+}
+
+/// Side tables in a database that no configuration names are found and removed by the command that is told.
+#[test]
+fn side_tables_elsewhere_are_found() {
+    let mut scene = Scene::local();
+    scene.place.backup();
+    let other = scene.empty_database();
+    let url = scene.cluster.url(&other);
+    scene.place.set("ELSEWHERE", &url);
+    let side = || {
+        let sql = "SELECT coalesce(string_agg(nspname, ','), '') FROM pg_namespace WHERE nspname LIKE 'holdpoint%'";
+        scene.cluster.psql(&other, sql)
+    };
+    for named in ["env:ELSEWHERE", url.as_str()] {
+        let words = ["recover-table", "shop.customers", "--from", "latest", "--into", named];
+        let told = scene.place.holdpoint(&words).ended_with(0).stdout;
+        assert!(told.contains("fetched") && !told.contains(" of 0 B"), "{told}");
+        let start = told.find("holdpoint leftovers --into ").unwrap_or_else(|| panic!("no command in {told}"));
+        let command = told[start..].lines().next().unwrap().to_owned();
+        assert!(!side().is_empty());
+        scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0s"]);
+        assert!(!side().is_empty(), "nothing names it");
+        // As a person types it, but that nobody waits for a day.
+        let words: Vec<&str> = command.split_whitespace().skip(1).map(|word| word.trim_matches('\'')).collect();
+        scene.place.holdpoint(&[&words[..], &["--min-age", "0s"]].concat()).ended_with(0);
+        assert_eq!(side(), "", "{command}");
+    }
+    scene.cluster.drop_database(&other);
+}
+
+/// A schema that was dropped comes back with its tables and what they need.
+#[test]
+fn a_schema_that_is_gone() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let lines = || {
+        let all = contents(scene.cluster, &scene.database);
+        let mut lines: Vec<String> =
+            all.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).map(str::to_owned).collect();
+        lines.sort();
+        lines.join("\n")
+    };
+    let whole = lines();
+    scene.sql("DROP SCHEMA shop CASCADE");
+    let words = ["recover-table", "--schema", "shop", "--from", "latest", "--mode", "missing", "--yes", "--json"];
+    let report = scene.place.holdpoint(&words).ended_with(0).json();
+    assert!(report["tables"].as_array().unwrap().iter().all(|table| table["made_again"] == true), "{report:#}");
+    assert_same("made again", &whole, &lines());
+    assert_eq!(scene.side_schemas(), "");
 }
 
 #[test]

@@ -102,6 +102,46 @@ fn another_database() {
     scene.cluster.drop_database(&copy);
 }
 
+/// A role that may read one table of it is enough, and what nobody understands is said to be what it is.
+#[test]
+fn another_database_with_few_rights() {
+    let mut scene = Scene::local();
+    let (whole, _) = scene.damaged();
+    let copy = whole_copy(scene.cluster);
+    let role = name("reader");
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.orders TO {role}"
+    );
+    scene.cluster.psql(&copy, &grants);
+    let url = scene.cluster.url_as(&role, &copy);
+    scene.place.set("PITR_URL", &url);
+    let run = |table: &str, from: &str| {
+        scene.place.holdpoint(&["recover-table", table, "--from-database", from, "--mode", "upsert", "--yes", "--json"])
+    };
+    let told = run("shop.events", "env:PITR_URL").ended_with(7).failure();
+    assert!(told.told.contains("cannot read shop.events"), "{told:?}");
+    let told = run("shop.orders", "pitr").ended_with(2).failure();
+    assert!(told.told.contains("--from-database is neither a URL nor a [target.NAME]"), "{told:?}");
+    run("shop.orders", "env:PITR_URL").ended_with(0);
+    assert_eq!((scene.sql(CONTENT), scene.side_schemas()), (whole, String::new()));
+    scene.cluster.drop_database(&copy);
+    scene.cluster.psql("postgres", &format!("DROP ROLE {role}"));
+}
+
+/// A dump that was copied in text mode is not called cut.
+#[test]
+fn a_dump_with_other_line_ends() {
+    let scene = Scene::local();
+    let dump = String::from_utf8(scene.cluster.pg_dump(&scene.database, &["--no-sync"])).unwrap();
+    std::fs::write(scene.place.work().join("windows.sql"), dump.replace('\n', "\r\n")).unwrap();
+    let before = scene.before();
+    let words = ["recover-table", "shop.orders", "--from", "./windows.sql", "--mode", "missing", "--yes", "--json"];
+    let told = scene.place.holdpoint(&words).ended_with(2).failure();
+    assert!(told.told.contains("the lines of ./windows.sql end in CR LF") && told.hint.contains("tr -d"), "{told:?}");
+    assert_eq!(scene.side_schemas(), "");
+    scene.assert_untouched(&before);
+}
+
 /// Rows that the source leaves out are not taken for rows that were not there.
 #[test]
 fn partitions_whose_rows_were_left_out() {

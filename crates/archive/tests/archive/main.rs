@@ -10,4 +10,5 @@ mod patch;
 mod real;
 mod rewrite;
 mod selection;
+mod stock;
 mod stream;

@@ -13,12 +13,20 @@ use crate::output;
 use crate::settings::Purpose;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments) -> Result<u8, Failure> {
-    let context = invocation.context(false).await?;
+    let named = arguments.into.as_deref().map(|into| invocation.settings.target(into)).transpose()?;
+    let named = named.map(|target| target.settings);
+    let context = match (invocation.settings.database_name(), &named) {
+        // Whoever recovered from a dump needed no folder, and has none.
+        (name, Some(target)) => {
+            invocation.context_of(name.unwrap_or_else(|_| invocation.settings.name_of(target)), true).await?
+        }
+        (name, None) => invocation.context_of(name?, false).await?,
+    };
     let options = LeftoversOptions {
         remove: arguments.remove && !arguments.dry_run,
         min_age_seconds: i64::try_from(arguments.min_age.as_secs()).unwrap_or(i64::MAX),
         scratch_directory: invocation.settings.scratch_directory(),
-        servers: servers(invocation),
+        servers: servers(invocation).into_iter().chain(named).collect(),
     };
     let report = leftovers(&context, &options).await?;
     printed(

@@ -6,6 +6,8 @@ use holdpoint_operations::recover::{
     RecoverFrom, RecoverMode, RecoverOptions, RecoverReport, Recovery, Target, Triggers, Wanted, prepare,
 };
 
+use holdpoint_postgres::ConnectionSettings;
+
 use super::{confirm, printed, restore};
 use crate::arguments::RecoverTableArguments;
 use crate::failure::Failure;
@@ -37,8 +39,15 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RecoverTableArgumen
     } else {
         confirmed(invocation, arguments, recovery).await?.apply(&context).await?
     };
-    printed(invocation.output.report(&report, output::recover_table))?;
+    let elsewhere = arguments.into.as_ref().map(|named| elsewhere(named, &report));
+    printed(invocation.output.report(&report, |report| output::recover_table(report, elsewhere.as_deref())))?;
     Ok(code(&report))
+}
+
+/// How a person names the database that was named with `--into` once more: without its password.
+fn elsewhere(named: &str, report: &RecoverReport) -> String {
+    let url = named.contains("://") || named.contains('=');
+    if url { format!("'{}'", report.plan.into) } else { named.to_owned() }
 }
 
 /// A dry run tells by its code whether the change could be made.
@@ -69,7 +78,7 @@ async fn confirmed(
 
 async fn from(invocation: &Invocation, arguments: &RecoverTableArguments) -> Result<RecoverFrom, Failure> {
     match (&arguments.from, &arguments.from_database) {
-        (_, Some(database)) => Ok(RecoverFrom::Database(Box::new(invocation.settings.target(database)?.settings))),
+        (_, Some(database)) => Ok(RecoverFrom::Database(Box::new(named(invocation, database)?))),
         (Some(Selector::Foreign(place)), _) => {
             let stored = restore::foreign(invocation, place).await?;
             Ok(RecoverFrom::Dump { place: place.clone(), stored })
@@ -77,6 +86,10 @@ async fn from(invocation: &Invocation, arguments: &RecoverTableArguments) -> Res
         (Some(selector), _) => Ok(RecoverFrom::Point(selector.clone())),
         (None, None) => Err(Failure::usage("nothing says where from", "give --from POINT or --from-database TARGET")),
     }
+}
+
+fn named(invocation: &Invocation, database: &str) -> Result<ConnectionSettings, Failure> {
+    Ok(invocation.settings.named_database("--from-database", database)?.settings)
 }
 
 async fn options(invocation: &Invocation, arguments: &RecoverTableArguments) -> Result<RecoverOptions, Failure> {

@@ -3,12 +3,15 @@
 use holdpoint_operations::recover::{RecoverMode, RecoverPlan, RecoverReport, TableChange};
 
 use super::table::{bullets, facts};
-use crate::quantity::{bytes, counted, milliseconds};
+use crate::quantity::{bytes, count, counted, milliseconds};
 
-/// Tells what came back.
-pub(crate) fn recover_table(report: &RecoverReport) -> String {
+/// Tells what came back; `elsewhere` is how the database was named, where it is not the configured one.
+pub(crate) fn recover_table(report: &RecoverReport, elsewhere: Option<&str>) -> String {
     let plan = &report.plan;
     let mut text = match (plan.dry_run, plan.mode, report.changed) {
+        (true, ..) if !plan.refusals().is_empty() => {
+            "this would be refused, because of what is in the way; live tables are as they were\n"
+        }
         (true, ..) => "this would be done; live tables are as they were\n",
         (false, RecoverMode::Side, _) => "recovered beside; live tables are as they were\n",
         (false, _, true) => "recovered; the change is committed\n",
@@ -19,8 +22,10 @@ pub(crate) fn recover_table(report: &RecoverReport) -> String {
     text.push_str(&tables(plan));
     text.push_str(&bullets("warnings", &plan.warnings));
     if let (true, Some(schema)) = (report.side_kept, &plan.side_schema) {
+        let named = elsewhere.map(|named| format!(" --into {named}")).unwrap_or_default();
         text.push_str(&format!(
-            "remove the side tables with: DROP SCHEMA \"{schema}\" CASCADE, or holdpoint leftovers --remove\n"
+            "remove the side tables with: DROP SCHEMA \"{schema}\" CASCADE, or, when they are a day old: holdpoint \
+             leftovers{named} --remove\n"
         ));
     }
     text
@@ -32,7 +37,10 @@ pub(crate) fn recovery_plan(plan: &RecoverPlan) -> String {
 }
 
 fn head(plan: &RecoverPlan, took_ms: Option<u64>) -> String {
-    let fetched = format!("{} of {}", bytes(plan.fetched_bytes), bytes(plan.archive_bytes));
+    // The index of a small archive may be larger than its tables, so one number is no part of the other.
+    let (with, what) = if plan.point.is_some() { (" with the index", "archive") } else { ("", "dump") };
+    let all = (plan.archive_bytes > 0).then(|| format!("{with}; the {what} has {}", bytes(plan.archive_bytes)));
+    let fetched = format!("{}{}", bytes(plan.fetched_bytes), all.unwrap_or_default());
     facts([
         ("  from", Some(plan.from.clone())),
         ("  into", Some(plan.into.clone())),
@@ -63,7 +71,10 @@ fn one(table: &TableChange, mode: RecoverMode) -> String {
     let rows = format!("{}{}", counted(table.recorded_rows, "row"), found.unwrap_or_default());
     let changes = format!(
         "{} inserted, {} changed, {} deleted, {} left",
-        table.inserted, table.changed, table.deleted, table.left
+        count(table.inserted),
+        count(table.changed),
+        count(table.deleted),
+        count(table.left)
     );
     let list = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
     let sequences: Vec<String> =

@@ -10,7 +10,7 @@ use holdpoint_postgres::Session;
 use super::bystanders::Bystanders;
 use super::error::told;
 use super::keys::ForeignKey;
-use super::plan::{SequenceMove, TableChange};
+use super::plan::TableChange;
 use super::recreate::Again;
 use super::statements::Change;
 use super::{RecoverError, RecoverMode, RecoverOptions, Triggers, counts, keys, leaves, live, references, transaction};
@@ -23,8 +23,8 @@ pub(super) struct Together<'a> {
     pub(super) changes: &'a [Change],
     pub(super) keys: &'a [ForeignKey],
     pub(super) options: &'a RecoverOptions,
-    /// Tables that are gone, by their place in the plan.
-    pub(super) again: &'a [(usize, Again)],
+    /// Tables that are gone.
+    pub(super) again: Option<&'a Again>,
     /// The encoding in which rows are digested.
     pub(super) encoding: &'a str,
 }
@@ -79,7 +79,7 @@ impl Together<'_> {
             let reasons = vec!["foreign keys were altered since the plan was made".to_owned()];
             return Err(RecoverError::Refused { reasons }.into());
         }
-        for ((_, again), made) in self.again.iter().zip(made.iter_mut()) {
+        if let Some(again) = self.again {
             again.run(session, made).await?;
         }
         // Rows may have come and gone since they were counted.
@@ -114,10 +114,9 @@ impl Together<'_> {
             done.inserted = if change.part { 0 } else { execute(session, &change.insert()).await? };
             done.sequences.clear();
             counts::sequences(session, change, done).await?;
-            for SequenceMove { name, to } in &done.sequences {
+            for one in &done.sequences {
                 // Where it is taken back, the sequence only skips numbers.
-                let sql = format!("SELECT setval({}::regclass, {to}, true)", quote_literal(name));
-                session.run(WHAT, &sql).await?;
+                session.run(WHAT, &one.statement()).await?;
             }
         }
         // What is checked at the end is checked now: then triggers and constraints can be set back.
@@ -135,12 +134,15 @@ impl Together<'_> {
         for (change, done) in self.changes.iter().zip(done.iter_mut()) {
             self.check(context, session, change, done).await?;
         }
-        for ((_, again), made) in self.again.iter().zip(made.iter_mut()) {
+        if let Some(again) = self.again {
             again.bind(session, made).await?;
-            let found = digest_copy(session, WHAT, &again.copy_out(self.encoding), context.progress.as_ref()).await?;
-            if found.rows != made.inserted || found != again.digest {
-                let reason = format!("it has {found}, the restore point {}", again.digest);
-                return Err(RecoverError::NotAsPlanned { table: again.name.clone(), reason }.into());
+            for (table, made) in again.tables.iter().zip(made.iter()) {
+                let copy = table.copy_out(self.encoding);
+                let found = digest_copy(session, WHAT, &copy, context.progress.as_ref()).await?;
+                if found.rows != made.inserted || found != table.digest {
+                    let reason = format!("it has {found}, the restore point {}", table.digest);
+                    return Err(RecoverError::NotAsPlanned { table: table.name.clone(), reason }.into());
+                }
             }
         }
         let row = session.query_one(WHAT, "SELECT pg_current_xact_id()::text", &[]).await?;

@@ -28,6 +28,13 @@ impl Catalogue {
         (self.text(entry.namespace.as_deref().unwrap_or_default()), self.text(&entry.tag))
     }
 
+    /// How an entry is called for people, such as `type shop.mood`.
+    pub(super) fn called(&self, entry: &Entry) -> String {
+        let (schema, name) = self.name_of(entry);
+        let kind = self.text(&entry.description).to_lowercase();
+        if schema.is_empty() { format!("{kind} {name}") } else { format!("{kind} {schema}.{name}") }
+    }
+
     /// Every table.
     pub(super) fn known(&self) -> Vec<Known> {
         tables(&self.head).map(|entry| self.name_of(entry)).collect()

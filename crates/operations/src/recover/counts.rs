@@ -3,6 +3,7 @@
 use holdpoint_core::name::quote_identifier as quoted;
 use holdpoint_postgres::Session;
 
+use super::live::{self, Sequence};
 use super::plan::{SequenceMove, TableChange};
 use super::statements::Change;
 use super::{RecoverMode, Triggers};
@@ -61,28 +62,42 @@ pub(super) async fn sequences(session: &Session, change: &Change, into: &mut Tab
         if change.part || !filled || into.inserted + into.changed == 0 {
             continue;
         }
-        let (greatest, beyond) = if sequence.increment > 0 { ("max", ">=") } else { ("min", "<=") };
-        let sql = format!(
-            "SELECT v.edge::int8 FROM (SELECT {greatest}(s.{column}) AS edge FROM {rows} s) v, {name} q \
-             WHERE v.edge {beyond} CASE WHEN q.is_called THEN q.last_value + ({step}) ELSE q.last_value END",
-            column = quoted(&sequence.column),
-            rows = change.mapped(),
-            name = sequence.quoted,
-            step = sequence.increment
-        );
-        let rows = match session.query(WHAT, &sql, &[]).await {
-            Ok(rows) => rows,
-            Err(error) if error.sqlstate() == Some("42501") => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let Some(row) = rows.first() else { continue };
-        into.sequences.push(SequenceMove { name: sequence.quoted.clone(), to: row.get(0) });
+        let Some(move_to) = next(session, sequence, &change.mapped()).await? else { continue };
+        into.sequences.push(move_to);
         if !sequence.may_set {
             into.refusals
                 .push(format!("this role may not move sequence {}: GRANT SELECT, UPDATE on it", sequence.quoted));
         }
     }
     Ok(())
+}
+
+/// Finds the sequences of a table that was made again that stand behind its rows: not every source tells where they
+/// stood.
+pub(super) async fn behind(session: &Session, table: &str) -> Result<Vec<SequenceMove>, Error> {
+    let row = session.query_one(WHAT, "SELECT $1::text::regclass::oid", &[&table]).await?;
+    let mut found = Vec::new();
+    for sequence in live::sequences(session, row.get(0)).await? {
+        found.extend(next(session, &sequence, table).await?);
+    }
+    Ok(found)
+}
+
+/// Where a sequence has to stand so that it gives no number that these rows have; `None` where it does.
+async fn next(session: &Session, sequence: &Sequence, rows: &str) -> Result<Option<SequenceMove>, Error> {
+    let (greatest, beyond) = if sequence.increment > 0 { ("max", ">=") } else { ("min", "<=") };
+    let sql = format!(
+        "SELECT v.edge::int8 FROM (SELECT {greatest}(s.{column}) AS edge FROM {rows} s) v, {name} q \
+         WHERE v.edge {beyond} CASE WHEN q.is_called THEN q.last_value + ({step}) ELSE q.last_value END",
+        column = quoted(&sequence.column),
+        name = sequence.quoted,
+        step = sequence.increment
+    );
+    match session.query(WHAT, &sql, &[]).await {
+        Ok(rows) => Ok(rows.first().map(|row| SequenceMove { name: sequence.quoted.clone(), to: row.get(0) })),
+        Err(error) if error.sqlstate() == Some("42501") => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Counts values that are no label of their enum any more.

@@ -11,6 +11,7 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, Snapshot};
 use super::RecoverOptions;
 use super::catalogue::Catalogue;
 use super::find::Known;
+use super::other_tables::OtherTables;
 use super::side::SideSchema;
 use super::source::{Facts, Proof, Recovered, Rows};
 use crate::{Context, Error};
@@ -21,15 +22,20 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct OtherDatabase {
     pub(super) facts: Facts,
     pub(super) catalogue: Catalogue,
+    /// Every table that there is, also those that are not read.
+    pub(super) known: Vec<Known>,
+    /// What is worth knowing.
+    pub(super) notes: Vec<String>,
     snapshot: Snapshot,
 }
 
 impl OtherDatabase {
-    /// Takes a snapshot of a database and reads its schema in it.
+    /// Takes a snapshot of a database and reads in it what is asked for.
     pub(super) async fn open(
         context: &Context,
         options: &RecoverOptions,
         settings: &ConnectionSettings,
+        live: &Session,
     ) -> Result<Self, Error> {
         let session = Session::connect(settings, &SessionPurpose::new("holdpoint recover-table")).await?;
         let form = session.pin_text_form().await?;
@@ -37,8 +43,14 @@ impl OtherDatabase {
         let major = session.server().major;
         let narrowed = session.settings().clone();
         let snapshot = Snapshot::export(session).await?;
+        let place = format!("database {}", settings.redacted());
+        let OtherTables { known, selection, notes } =
+            OtherTables::find(snapshot.session(), &options.wanted, live, &place).await?;
         let pg_dump = options.programs.find(ProgramName::PgDump, major, &context.cancel).await?;
-        let dump = PgDump::new(&pg_dump, &narrowed, &form.pg_options()).schema_only().snapshot(snapshot.id());
+        let dump = PgDump::new(&pg_dump, &narrowed, &form.pg_options())
+            .schema_only()
+            .snapshot(snapshot.id())
+            .selection(selection);
         let program = dump.lock_wait_timeout(Duration::from_secs(options.lock_wait_seconds.max(1))).program();
         let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
         let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
@@ -61,7 +73,6 @@ impl OtherDatabase {
         };
         let encoding =
             head.encoding().map_err(holdpoint_engine::Error::from)?.unwrap_or_else(|| "SQL_ASCII".to_owned());
-        let place = format!("database {}", settings.redacted());
         let facts = Facts {
             from: place.clone(),
             place,
@@ -70,7 +81,7 @@ impl OtherDatabase {
             lc_monetary: Some(lc_monetary),
             archive_bytes: 0,
         };
-        Ok(Self { facts, catalogue: Catalogue { head, encoding }, snapshot })
+        Ok(Self { facts, catalogue: Catalogue { head, encoding }, known, notes, snapshot })
     }
 
     pub(super) fn tables(&self, wanted: &[Known]) -> Result<Vec<Recovered>, Error> {

@@ -25,11 +25,14 @@ pub(super) async fn broken(feed: &mut JoinSet<Result<(), Error>>) -> Error {
     std::future::pending().await
 }
 
-/// Says of a dump that ends early, or holds several databases, that it does, and which it is.
+/// Says of a dump that ends early, holds several databases, or has other line ends, that it does, and which it is.
 pub(super) fn cut(place: &str, error: Error) -> Error {
     let within = match &error {
         Error::Engine(holdpoint_engine::Error::SeveralDatabases) => {
             return RecoverError::SeveralDatabases { place: place.to_owned() }.into();
+        }
+        Error::Engine(holdpoint_engine::Error::LineEnds) => {
+            return RecoverError::LineEnds { place: place.to_owned() }.into();
         }
         Error::Engine(holdpoint_engine::Error::Truncated(within)) => within,
         Error::Engine(holdpoint_engine::Error::Pipe(_, source)) if source.kind() == UnexpectedEof => {

@@ -54,6 +54,12 @@ pub enum RecoverError {
         /// The text.
         place: String,
     },
+    /// A text was changed on its way: its lines end in CR LF.
+    #[error("the lines of {place} end in CR LF, as a copy in text mode leaves them")]
+    LineEnds {
+        /// The text.
+        place: String,
+    },
     /// The database is not the one that the restore point was made of.
     #[error("restore point {point} was made of another database: {}", differences.join("; "))]
     AnotherDatabase {
@@ -155,7 +161,10 @@ impl RecoverError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownTable { .. } | Self::NoRows { .. } | Self::PartitionsWithoutRows { .. } => ErrorKind::NotFound,
-            Self::AmbiguousTable { .. } | Self::Condition { .. } | Self::SeveralDatabases { .. } => ErrorKind::Usage,
+            Self::AmbiguousTable { .. }
+            | Self::Condition { .. }
+            | Self::SeveralDatabases { .. }
+            | Self::LineEnds { .. } => ErrorKind::Usage,
             Self::AnotherDatabase { .. } | Self::Refused { .. } | Self::Value { .. } => ErrorKind::Refused,
             Self::SideDiffers { .. } => ErrorKind::Disproved,
             Self::Locked { .. } => ErrorKind::Busy,
@@ -179,6 +188,9 @@ impl RecoverError {
                 "dump the one database with pg_dump; or cut its part out of the text, from its \\connect to the next one"
                     .to_owned(),
             ),
+            Self::LineEnds { .. } => {
+                Some("copy it again in binary mode, or take them out: tr -d '\\r' < DUMP > dump.sql".to_owned())
+            }
             Self::AnotherDatabase { .. } => Some(
                 "name the database to recover into with --into URL, or another folder of restore points with --database"
                     .to_owned(),

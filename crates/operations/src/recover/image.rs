@@ -41,13 +41,16 @@ impl Change {
     fn image_with(&self, which: Which, beside: &str) -> String {
         let told = self.live.columns.iter().filter(|column| !column.generated);
         let told = told.filter_map(|column| Some(format!("{} AS {}", self.after(column)?, quoted(&column.name))));
-        let rows = match (which, self.part) {
-            (Which::All, false) => "true".to_owned(),
-            _ => self.written(),
+        let alone = self.live.columns.iter().all(|column| column.generated || self.fills(&column.name));
+        let (from, rows) = match (which, self.part) {
+            // Nothing is asked of the live rows.
+            (Which::All, false) if alone && beside.is_empty() => (format!("{} s", self.mapped()), "true".to_owned()),
+            (Which::All, false) => (self.joined(), "true".to_owned()),
+            _ => (self.joined(), self.written()),
         };
         let columns = told.collect::<Vec<_>>().join(", ");
         let separated = if columns.is_empty() || beside.is_empty() { "" } else { ", " };
-        let plain = format!("SELECT {columns}{separated}{beside} FROM {} WHERE {rows}", self.joined());
+        let plain = format!("SELECT {columns}{separated}{beside} FROM {from} WHERE {rows}");
         let generated = self.live.columns.iter().filter(|column| column.generated && self.knows(&column.name));
         let generated =
             generated.filter_map(|one| Some(format!(", ({}) AS {}", one.default.as_ref()?, quoted(&one.name))));

@@ -20,7 +20,8 @@ pub(super) struct UniqueIndex {
     pub(super) exact: Vec<bool>,
     /// Which rows it is about.
     pub(super) condition: Option<String>,
-    /// Every row has a key of its own: on columns alone, all of them not null, checked at once.
+    /// Every row has a key of its own: on columns alone, all of them not null. One that is DEFERRABLE is as good: what is
+    /// committed keeps it.
     pub(super) is_key: bool,
     /// It is checked at once, and not at the end of a transaction.
     pub(super) immediate: bool,
@@ -58,6 +59,18 @@ pub(super) struct ForeignKey {
     pub(super) on_update: &'static str,
 }
 
+impl UniqueIndex {
+    /// Why rows are not found by it.
+    pub(super) fn why_no_key(&self) -> &'static str {
+        match (self.condition.is_some(), self.columns.is_empty(), self.is_key) {
+            (true, ..) => "is on some rows only",
+            (_, true, _) => "is on an expression",
+            (.., false) => "allows NULL",
+            (.., true) => "has a column that the restore point does not have",
+        }
+    }
+}
+
 /// Reads the unique indexes of a table, the primary key first, then those with fewer columns.
 ///
 /// Keys over periods (`WITHOUT OVERLAPS`) are none of them: they forbid rows that overlap, and find no row.
@@ -76,7 +89,7 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
                  JOIN pg_operator o ON o.oid = p.amopopr JOIN pg_namespace s ON s.oid = o.oprnamespace \
                  WHERE k.nth <= i.indnkeyatts ORDER BY k.nth), \
            pg_get_expr(i.indpred, i.indrelid), \
-           i.indexprs IS NULL AND i.indpred IS NULL AND i.indimmediate AND NOT EXISTS ( \
+           i.indexprs IS NULL AND i.indpred IS NULL AND NOT EXISTS ( \
              SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth) JOIN pg_attribute a \
                ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.nth <= i.indnkeyatts AND NOT a.attnotnull), \
            {nulls}, i.indexprs IS NULL, \
@@ -90,7 +103,7 @@ pub(super) async fn unique_indexes(session: &Session, table: u32) -> Result<Vec<
            i.indimmediate \
          FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid \
          WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND NOT i.indisexclusion \
-         ORDER BY i.indisprimary DESC, i.indnkeyatts, 1"
+         ORDER BY i.indisprimary DESC, i.indimmediate DESC, i.indnkeyatts, 1"
     );
     let rows = session.query("reading a table's unique indexes", &sql, &[&table]).await?;
     let index = |row: &Row| UniqueIndex {

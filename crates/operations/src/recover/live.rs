@@ -2,6 +2,7 @@
 
 use holdpoint_postgres::{Row, Session};
 
+use super::find::Known;
 use super::mapping::{Column, Identity};
 use crate::Error;
 
@@ -78,6 +79,20 @@ impl LiveTable {
         Ok(rows.first().map(|row| row.get(0)))
     }
 
+    /// Tables with columns of just these names, which a table that is gone may be called now.
+    pub(super) async fn alike(session: &Session, columns: &[Column]) -> Result<Vec<Known>, Error> {
+        let sql = "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|holdpoint_)' AND n.nspname <> 'information_schema' \
+                     AND $1::text[] = ARRAY(SELECT attname::text COLLATE \"C\" FROM pg_attribute \
+                       WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY 1) \
+                   ORDER BY 1, 2";
+        let mut names: Vec<&str> =
+            columns.iter().filter(|column| !column.generated).map(|column| column.name.as_str()).collect();
+        names.sort_unstable();
+        let rows = session.query("looking for a table's other name", sql, &[&names]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// Reads everything about a table; `None` where there is no relation of that name.
     pub(super) async fn read(session: &Session, schema: &str, name: &str) -> Result<Option<Self>, Error> {
         const WHAT: &str = "reading the live table";
@@ -87,7 +102,7 @@ impl LiveTable {
                            WHERE NOT has_table_privilege(c.oid, p)), \
                      c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid), \
                      c.relreplident::text, \
-                     EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary) \
+                     EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary AND indimmediate) \
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                    WHERE n.nspname = $1::text AND c.relname = $2::text";
         let rows = session.query(WHAT, sql, &[&schema, &name]).await?;
@@ -191,7 +206,7 @@ pub(super) async fn rules(session: &Session, table: u32) -> Result<Vec<Trigger>,
     Ok(rows.iter().map(rule).collect())
 }
 
-async fn sequences(session: &Session, table: u32) -> Result<Vec<Sequence>, Error> {
+pub(super) async fn sequences(session: &Session, table: u32) -> Result<Vec<Sequence>, Error> {
     let sql = "WITH used AS ( \
                  SELECT d.refobjsubid AS attnum, d.objid AS seq FROM pg_depend d \
                  WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \

@@ -71,19 +71,7 @@ impl Mapping {
         let mut mapping = Self::default();
         mapping.contradictions(said);
         for pair in said.columns.iter().chain(said.renamed) {
-            if !then.iter().any(|column| column.name == pair.then && !column.generated) {
-                mapping
-                    .refusals
-                    .push(format!("the restore point's table has no column {}", quote_identifier(&pair.then)));
-            }
-            if !now.iter().any(|column| column.name == pair.now && !column.generated) {
-                let kind = then.iter().find(|column| column.name == pair.then).map(|column| column.type_name.as_str());
-                mapping.refusals.push(format!(
-                    "the live table has no column {name}: make one first, ALTER TABLE … ADD COLUMN {name} {}",
-                    kind.unwrap_or("…"),
-                    name = quote_identifier(&pair.now)
-                ));
-            }
+            mapping.must_be_there(then, now, pair);
         }
         for column in then.iter().filter(|column| !column.generated) {
             let named = said.columns.iter().chain(said.renamed).find(|pair| pair.then == column.name);
@@ -119,6 +107,31 @@ impl Mapping {
         }
         mapping.filled_once();
         mapping
+    }
+
+    /// Refuses a column that only one side has, or that makes its own values.
+    fn must_be_there(&mut self, then: &[Column], now: &[Column], pair: &ColumnPair) {
+        let of = |columns: &[Column], name: &str| columns.iter().find(|column| column.name == name).cloned();
+        let generated =
+            |name: &str| format!("{} is generated: it holds no values that could come back", quote_identifier(name));
+        let (was, is) = (of(then, &pair.then), of(now, &pair.now));
+        let (was_generated, is_generated) =
+            (was.as_ref().is_some_and(|one| one.generated), is.as_ref().is_some_and(|one| one.generated));
+        if was.is_none() {
+            self.refusals.push(format!("the restore point's table has no column {}", quote_identifier(&pair.then)));
+        } else if was_generated {
+            self.refusals.push(generated(&pair.then));
+        }
+        if is.is_none() {
+            self.refusals.push(format!(
+                "the live table has no column {name}: make one first, ALTER TABLE … ADD COLUMN {name} {}",
+                was.as_ref().map_or("…", |column| column.type_name.as_str()),
+                name = quote_identifier(&pair.now)
+            ));
+        } else if is_generated && !(was_generated && pair.then == pair.now) {
+            let name = quote_identifier(&pair.now);
+            self.refusals.push(format!("{name} is generated now and makes its own values"));
+        }
     }
 
     /// What a person said of columns that cannot be meant.
@@ -277,5 +290,10 @@ mod tests {
         let mapping = decide(&then, &now, &[], &[]);
         assert_eq!(pairs(&mapping), [("id", "id")]);
         assert_eq!(mapping.notes.len(), 2, "{:?}", mapping.notes);
+        let told =
+            |then_named: &str, now_named: &str| decide(&then, &now, &[pair(then_named, now_named)], &[]).refusals;
+        assert_eq!(told("g", "g"), ["\"g\" is generated: it holds no values that could come back"]);
+        assert_eq!(told("h", "h"), ["\"h\" is generated now and makes its own values"]);
+        assert_eq!(told("x", "x").len(), 2);
     }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use holdpoint_core::fingerprint::qualified;
 use holdpoint_core::name::quote_identifier as quoted;
 use holdpoint_core::progress::Phase;
 use holdpoint_postgres::Session;
 
+use super::find::Known;
 use super::keys::{UniqueIndex, foreign_keys, unique_indexes};
 use super::leaves::SourceLeaves;
 use super::live::{LiveTable, columns};
 use super::mapping::{Column, Filled, Mapping, Said};
 use super::plan::TableChange;
 use super::recovery::{Recovery, put_back};
-use super::recreate::Again;
+use super::recreate::{Again, Gone};
 use super::side::SideSchema;
 use super::source::{Proof, Recovered, Source};
 use super::statements::Change;
@@ -37,6 +39,7 @@ impl Recovery {
             self.session.run("analyzing a side table", &sql).await?;
         }
         let mut entries = std::mem::take(&mut self.plan.tables);
+        let mut gone = Vec::new();
         for (nth, (table, entry)) in tables.iter().zip(&mut entries).enumerate() {
             match self.meet(side, nth, (table, &source.facts().place), entry).await? {
                 Some(change) => {
@@ -50,11 +53,12 @@ impl Recovery {
                 }
                 None if self.options.mode != RecoverMode::Side && entry.live.is_none() => {
                     let proof = proofs.get(nth).cloned().unwrap_or_default();
-                    self.make_again(context, source, nth, (table, &proof), side.quoted(nth), entry).await?;
+                    gone.push(Gone { place: nth, known: &table.known, side: side.quoted(nth), proof });
                 }
                 None => {}
             }
         }
+        self.make_again(context, source, &gone, &mut entries).await?;
         if self.options.mode != RecoverMode::Side {
             let oids: Vec<u32> = self.changes.iter().map(|change| change.live.oid).collect();
             self.keys = foreign_keys(&self.session, &oids).await?;
@@ -71,15 +75,13 @@ impl Recovery {
         Ok(())
     }
 
-    /// Plans to make a table again that is gone.
+    /// Plans to make tables again that are gone.
     async fn make_again(
         &mut self,
         context: &Context,
         source: &Source,
-        nth: usize,
-        (table, proof): (&Recovered, &Proof),
-        side: String,
-        entry: &mut TableChange,
+        gone: &[Gone<'_>],
+        entries: &mut [TableChange],
     ) -> Result<(), Error> {
         let catalogue = match source {
             _ if self.options.now_named.is_some() => None,
@@ -90,27 +92,55 @@ impl Recovery {
         let refusal = match catalogue {
             _ if !self.options.columns.is_empty() => Some("the live table is gone, so no column of it can be filled"),
             _ if self.as_text => Some("the live table is gone, and types that it needs have changed since"),
+            _ if self.options.condition.is_some() => Some(
+                "the live table is gone, so it comes back whole: leave --where out; or name it with --as where it was renamed",
+            ),
             None => Some(
                 "there is no such table now: where it was renamed, name it with --as; where it is gone, make it first \
                  (only restore points and databases have all that it takes)",
             ),
             Some(_) => None,
         };
-        if let Some(refusal) = refusal {
-            entry.refusals.push(refusal.to_owned());
-            return Ok(());
+        for Gone { place, .. } in gone {
+            let Some(entry) = entries.get_mut(*place) else { continue };
+            match refusal {
+                Some(refusal) => entry.refusals.push(refusal.to_owned()),
+                None => (entry.made_again, entry.inserted) = (true, entry.found_rows),
+            }
         }
-        let Some(catalogue) = catalogue else { return Ok(()) };
-        let with = (catalogue, source.facts());
-        let again =
-            Again::plan(context, &self.session, &self.options, with, &table.known, (side, proof), entry).await?;
-        entry.made_again = true;
-        entry.inserted = entry.found_rows;
-        if self.options.condition.is_some() {
-            entry.refusals.push("the live table is gone: it comes back whole, without --where".to_owned());
+        if let (Some(catalogue), None) = (catalogue, refusal) {
+            let with = (catalogue, source.facts());
+            self.again = Again::plan(context, &self.session, &self.options, with, gone, entries).await?;
         }
-        self.again.extend(again.map(|again| (nth, again)));
+        let known = source.known();
+        for Gone { place, side, .. } in gone {
+            let (Some(names), Some(entry)) = (self.other_names(side, &known).await?, entries.get_mut(*place)) else {
+                continue;
+            };
+            let note = format!("if it was renamed or moved, say {names}");
+            match entry.refusals.last_mut() {
+                Some(refusal) => refusal.push_str(&format!("; {note}")),
+                None => entry.notes.push(note),
+            }
+        }
         Ok(())
+    }
+
+    /// What a table that is gone may be called now: tables of its columns that the source does not know.
+    async fn other_names(&self, side: &str, known: &[Known]) -> Result<Option<String>, Error> {
+        if self.options.now_named.is_some() {
+            return Ok(None);
+        }
+        let then = columns(&self.session, oid_of(&self.session, side).await?).await?;
+        let alike = LiveTable::alike(&self.session, &then).await?;
+        let new = alike.iter().filter(|one| !known.contains(one)).take(3);
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+        let named = new.map(|(schema, name)| match qualified(Some(schema), name) {
+            name if name.chars().all(plain) => format!("--as {name}"),
+            name => format!("--as '{name}'"),
+        });
+        let named: Vec<String> = named.collect();
+        Ok((!named.is_empty()).then(|| named.join(", or ")))
     }
 
     async fn count_one(&self, change: &Change, entry: &mut TableChange) -> Result<(), Error> {
@@ -181,11 +211,13 @@ impl Recovery {
         if let Some(key) = &key {
             entry.key.clone_from(&key.columns);
         } else if options.mode != RecoverMode::Replace || !options.columns.is_empty() {
-            entry.refusals.push(
-                "rows cannot be told apart: there is no primary key and no unique index of not-null columns that the \
-                 restore point has too; look into the side table, or use --mode replace"
-                    .to_owned(),
-            );
+            let why: Vec<String> = unique.iter().map(|one| format!("{} {}", one.name, one.why_no_key())).collect();
+            let why =
+                if why.is_empty() { "it has no primary key and no unique index".to_owned() } else { why.join(", ") };
+            entry.refusals.push(format!(
+                "rows cannot be told apart: {why}; a unique index of not-null columns that the restore point has too would \
+                 do; or look into the side table, or use --mode replace"
+            ));
         } else {
             entry.notes.push("without a key every row is deleted and inserted".to_owned());
         }

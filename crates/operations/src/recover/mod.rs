@@ -6,6 +6,7 @@
 //! change is counted. [`prepare`] stops there. [`Recovery::apply`] then makes the change in one transaction.
 
 mod apply;
+mod belongings;
 mod bystanders;
 mod catalogue;
 mod checks;
@@ -23,12 +24,14 @@ mod live;
 mod losses;
 mod mapping;
 mod meeting;
+mod other_tables;
 mod plan;
 mod point;
 mod recovery;
 mod recreate;
 mod references;
 mod run;
+mod script;
 mod side;
 mod source;
 mod statements;

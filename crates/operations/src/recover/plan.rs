@@ -1,6 +1,7 @@
 //! What would be done, and what stands in the way: shown before anything is changed.
 
 use holdpoint_core::PointId;
+use holdpoint_core::name::quote_literal;
 use serde::Serialize;
 
 use super::{RecoverMode, Triggers};
@@ -108,6 +109,13 @@ pub struct SequenceMove {
     pub name: String,
     /// The last value that it would have given.
     pub to: i64,
+}
+
+impl SequenceMove {
+    /// The statement that moves it.
+    pub(super) fn statement(&self) -> String {
+        format!("SELECT setval({}::regclass, {}, true)", quote_literal(&self.name), self.to)
+    }
 }
 
 impl RecoverPlan {

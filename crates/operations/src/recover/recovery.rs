@@ -27,7 +27,7 @@ pub struct Recovery {
     pub(super) changes: Vec<Change>,
     /// Their place in the plan.
     pub(super) places: Vec<usize>,
-    pub(super) again: Vec<(usize, Again)>,
+    pub(super) again: Option<Again>,
     pub(super) as_text: bool,
     pub(super) keys: Vec<ForeignKey>,
     pub(super) worked: Duration,
@@ -61,12 +61,13 @@ impl Recovery {
             places.filter_map(|nth| self.plan.tables.get(nth).cloned()).collect()
         };
         let mut done = of(&mut self.places.iter().copied());
-        let mut made = of(&mut self.again.iter().map(|(nth, _)| *nth));
+        let again: Vec<usize> = self.again.iter().flat_map(|again| &again.tables).map(|table| table.place).collect();
+        let mut made = of(&mut again.iter().copied());
         let together = Together {
             changes: &self.changes,
             keys: &self.keys,
             options: &self.options,
-            again: &self.again,
+            again: self.again.as_ref(),
             encoding: &self.encoding,
         };
         if let Err(error) = together.run(context, &self.session, &mut done, &mut made).await {
@@ -77,7 +78,6 @@ impl Recovery {
             };
         }
         put_back(&mut self.plan.tables, &self.places, done);
-        let again: Vec<usize> = self.again.iter().map(|(nth, _)| *nth).collect();
         put_back(&mut self.plan.tables, &again, made);
         context.progress.phase(Phase::RemovingSide, None);
         if !self.options.keep_side

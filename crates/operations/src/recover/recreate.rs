@@ -1,45 +1,75 @@
-//! A table that is gone entirely: made again with everything that was its own.
+//! Tables that are gone entirely: made again with everything that was their own.
 //!
 //! pg_restore writes the statements (it is asked for text of the archive's head and touches no server); they run in the
-//! one transaction that also brings the rows back.
+//! one transaction that also brings the rows back. Tables that are gone together are made together, since views and
+//! functions may be about several; what went with them, such as their schema and types, is made first.
 
-use std::io::Write as _;
-use std::time::Duration;
-
-use holdpoint_archive::{Entry, EntryKind, Head, Section, Selection, first_statement};
+use holdpoint_archive::{Selection, first_statement};
 use holdpoint_core::digest::RowDigest;
 use holdpoint_core::name::quote_literal;
 use holdpoint_postgres::Session;
-use holdpoint_postgres::programs::{ClientProgram, PgRestore, ProgramName, judge};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use holdpoint_postgres::programs::ProgramName;
 
-use super::RecoverOptions;
 use super::catalogue::Catalogue;
+use super::counts;
 use super::find::Known;
 use super::plan::TableChange;
+use super::script::{Ownership, Scripts};
+use super::side::LACKS;
 use super::source::{Facts, Proof};
+use super::{RecoverOptions, belongings};
 use crate::{Context, Error};
 
 const WHAT: &str = "making a table again";
-const GRACE: Duration = Duration::from_secs(5);
+/// It is there already: a schema, a type, a function, a relation.
+const THERE: [&str; 4] = ["42P06", "42710", "42723", "42P07"];
 
-/// What makes a table again.
+/// What makes tables again.
 #[derive(Clone, Debug)]
 pub(super) struct Again {
-    /// The name for people.
-    pub(super) name: String,
-    /// As statements write it.
-    pub(super) quoted: String,
-    pub(super) side: String,
+    pub(super) tables: Vec<AgainTable>,
+    /// What went with them, each by itself, in the order of the contents.
+    needed: Vec<Needed>,
     /// Everything that comes before the rows, and behind them.
     before: String,
     after: String,
-    /// Foreign keys: its own, and those of other tables that pointed to it.
+    /// Foreign keys: their own, and those of other tables that pointed to them.
     keys: Vec<Key>,
+    /// Default privileges of schemas that went with them: these are for what comes later.
+    privileges: String,
+}
+
+/// A table that is made again.
+#[derive(Clone, Debug)]
+pub(super) struct AgainTable {
+    /// Its place in the plan.
+    pub(super) place: usize,
+    /// The name for people.
+    pub(super) name: String,
+    /// As statements write it.
+    quoted: String,
+    side: String,
     /// The columns that are copied, quoted.
     columns: Option<String>,
     /// The rows, in the order of the columns.
     pub(super) digest: RowDigest,
+}
+
+/// A table of the source that the live database has not.
+pub(super) struct Gone<'a> {
+    /// Its place in the plan.
+    pub(super) place: usize,
+    pub(super) known: &'a Known,
+    pub(super) side: String,
+    pub(super) proof: Proof,
+}
+
+/// Something that a table needs.
+#[derive(Clone, Debug)]
+struct Needed {
+    /// For people.
+    name: String,
+    statement: String,
 }
 
 #[derive(Clone, Debug)]
@@ -50,109 +80,209 @@ struct Key {
     pointing: bool,
 }
 
-/// Whose owners and grants are made again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ownership {
-    Recorded,
-    Ours,
-}
-
 impl Again {
     /// Reads the statements, and tries them in a transaction that is taken back; what they lack is a refusal.
+    ///
+    /// `entries` are the plan's.
     pub(super) async fn plan(
         context: &Context,
         session: &Session,
         options: &RecoverOptions,
         (catalogue, facts): (&Catalogue, &Facts),
-        known: &Known,
-        (side, proof): (String, &Proof),
-        entry: &mut TableChange,
+        gone: &[Gone<'_>],
+        entries: &mut [TableChange],
     ) -> Result<Option<Self>, Error> {
-        let Some((table, selection)) = catalogue.selection(known) else { return Ok(None) };
-        let name = holdpoint_archive::quoted_name(table).and_then(|name| facts.sql(&name));
-        let Some(quoted_table) = name else { return Ok(None) };
+        let (mut tables, mut ids) = (Vec::new(), Vec::new());
+        for Gone { place, known, side, proof } in gone {
+            let Some((entry, _)) = catalogue.selection(known) else { continue };
+            let name = holdpoint_archive::quoted_name(entry).and_then(|name| facts.sql(&name));
+            let (Some(quoted), Some(planned)) = (name, entries.get(*place)) else { continue };
+            ids.push(entry.dump_id);
+            let (name, side) = (planned.table.clone(), side.clone());
+            let (columns, digest) = (proof.columns.clone(), proof.digest);
+            tables.push(AgainTable { place: *place, name, quoted, side, columns, digest });
+        }
+        if tables.is_empty() {
+            return Ok(None);
+        }
         let pg_restore = options.programs.find(ProgramName::PgRestore, session.server().major, &context.cancel).await?;
-        let mut again = Self {
-            name: entry.table.clone(),
-            quoted: quoted_table,
-            side,
-            before: String::new(),
-            after: String::new(),
-            keys: keys(catalogue, facts, &selection),
-            columns: proof.columns.clone(),
-            digest: proof.digest,
-        };
-        let views = absent_views(session, catalogue, facts, &selection).await?;
+        let scripts = Scripts { pg_restore: &pg_restore, head: &catalogue.head, facts };
+        let selection = Selection::of_tables(&catalogue.head, &ids);
+        let views = belongings::absent_views(session, catalogue, facts, &selection).await?;
+        let (keys, privileges) = (keys(catalogue, facts, &selection), String::new());
+        let (needed, before, after) = (Vec::new(), String::new(), String::new());
+        let mut again = Self { tables, needed, before, after, keys, privileges };
+        let mut went = Vec::new();
+        let mut refusal = None;
         for ownership in [Ownership::Recorded, Ownership::Ours] {
-            let script = |ids| script(&pg_restore, &catalogue.head, facts, ids, ownership);
-            again.before = script(before(catalogue, &selection)).await?;
-            again.after = script(after(catalogue, &selection, &views)).await?;
-            match again.try_out(session).await? {
-                None if ownership == Ownership::Recorded => break,
-                None => {
-                    entry.notes.push("owner and grants are left out: this role may not give them".to_owned());
-                    entry.refusals.clear();
+            again.needed.clear();
+            again.before = scripts.of(&belongings::before_rows(catalogue, &selection), ownership).await?;
+            again.after = scripts.of(&belongings::after_rows(catalogue, &selection, &views), ownership).await?;
+            let mut tried = again.try_out(session).await?;
+            if tried.as_ref().is_err_and(|lack| lack.of_something) {
+                for one in belongings::needed(catalogue, &selection, &views) {
+                    let ids: Vec<i32> = one.iter().map(|entry| entry.dump_id).collect();
+                    let name = one.first().map(|entry| catalogue.called(entry)).unwrap_or_default();
+                    again.needed.push(Needed { name, statement: scripts.of(&ids, ownership).await? });
+                }
+                again.privileges = scripts
+                    .of(&belongings::default_privileges(session, catalogue, &selection).await?, ownership)
+                    .await?;
+                tried = again.try_out(session).await?;
+            }
+            match tried {
+                Ok(made) => {
+                    (went, refusal) = (made, None);
+                    if ownership == Ownership::Ours {
+                        again.note(entries, "owner and grants are left out: this role may not give them");
+                    }
                     break;
                 }
-                Some(reason) => entry.refusals = vec![format!("the table is gone and cannot be made again: {reason}")],
+                Err(lack) => refusal = Some(lack.reason),
             }
         }
-        if entry.refusals.is_empty() {
-            entry
-                .notes
-                .push(format!("the table is gone: it is made again with {}", counted(catalogue, &selection, &views)));
+        for table in &again.tables {
+            let Some(entry) = entries.get_mut(table.place) else { continue };
+            if let Some(reason) = &refusal {
+                entry.refusals.push(format!("the table is gone and cannot be made again: {reason}"));
+            }
+        }
+        if refusal.is_none() {
+            again.tell(catalogue, gone, &views, entries);
+            if !went.is_empty() {
+                again.note(entries, &format!("made again with it, since it is gone too: {}", went.join(", ")));
+            }
         }
         Ok(Some(again))
     }
 
-    /// Runs the statements without rows and takes them back; gives what the server says against them.
-    async fn try_out(&self, session: &Session) -> Result<Option<String>, Error> {
+    /// Says of each table what comes back with it.
+    fn tell(&self, catalogue: &Catalogue, gone: &[Gone<'_>], views: &[i32], entries: &mut [TableChange]) {
+        for Gone { place, known, .. } in gone {
+            let (Some((_, own)), Some(entry)) = (catalogue.selection(known), entries.get_mut(*place)) else { continue };
+            let views = views.iter().filter(|id| own.views.contains(id)).count();
+            entry.notes.push(format!(
+                "the table is gone: it is made again with {}",
+                belongings::counted(catalogue, &own, views)
+            ));
+        }
+    }
+
+    /// Adds a note about all of the tables to the first.
+    fn note(&self, entries: &mut [TableChange], note: &str) {
+        if let Some(entry) = self.tables.first().and_then(|table| entries.get_mut(table.place)) {
+            entry.notes.push(note.to_owned());
+        }
+    }
+
+    /// Runs the statements without rows and takes them back; gives what had to be made besides, or what the server says
+    /// against them.
+    async fn try_out(&self, session: &Session) -> Result<Result<Vec<String>, Lack>, Error> {
         session.run(WHAT, "BEGIN").await?;
         let tried = async {
+            let made = self.make_needed(session).await?;
             session.run(WHAT, &self.before).await?;
-            session.run(WHAT, &self.after).await
+            session.run(WHAT, &self.after).await?;
+            session.run(WHAT, &self.privileges).await?;
+            Ok::<_, holdpoint_postgres::Error>(made)
         };
         let tried = tried.await;
         session.run(WHAT, "ROLLBACK").await?;
         match tried {
-            Ok(()) => Ok(None),
-            Err(error) if error.sqlstate().is_some() => Ok(Some(error.said().unwrap_or_else(|| error.to_string()))),
-            Err(error) => Err(error.into()),
+            Ok(made) => Ok(Ok(made)),
+            Err(error) => match error.sqlstate() {
+                Some(state) => {
+                    let of_something = LACKS.contains(&state);
+                    Ok(Err(Lack { reason: error.said().unwrap_or_else(|| error.to_string()), of_something }))
+                }
+                None => Err(error.into()),
+            },
         }
     }
 
-    /// Makes the table and brings its rows back, within a transaction; gives how many.
-    pub(super) async fn run(&self, session: &Session, entry: &mut TableChange) -> Result<(), Error> {
+    /// Makes what the tables need and the database has not; gives the names.
+    async fn make_needed(&self, session: &Session) -> Result<Vec<String>, holdpoint_postgres::Error> {
+        let mut made = Vec::new();
+        for one in &self.needed {
+            session.run(WHAT, "SAVEPOINT needed").await?;
+            match session.run(WHAT, &one.statement).await {
+                Ok(_) => made.push(one.name.clone()),
+                Err(error) if error.sqlstate().is_some_and(|state| THERE.contains(&state)) => {
+                    session.run(WHAT, "ROLLBACK TO SAVEPOINT needed").await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(made)
+    }
+
+    /// Makes the tables and brings their rows back, within a transaction.
+    ///
+    /// `made` are the plan's entries of [`Again::tables`], in their order.
+    pub(super) async fn run(&self, session: &Session, made: &mut [TableChange]) -> Result<(), Error> {
+        self.make_needed(session).await?;
         session.run(WHAT, &self.before).await?;
-        let columns = self.columns.as_deref().unwrap_or_default();
-        let list = if columns.is_empty() { String::new() } else { format!("({columns}) OVERRIDING SYSTEM VALUE ") };
-        let sql = format!("INSERT INTO {} {list}SELECT {columns} FROM {}", self.quoted, self.side);
-        entry.inserted = session.execute(WHAT, &sql).await?;
+        for (table, entry) in self.tables.iter().zip(made.iter_mut()) {
+            entry.inserted = session.execute(WHAT, &table.fill(session).await?).await?;
+        }
         session.run(WHAT, &self.after).await?;
+        for (table, entry) in self.tables.iter().zip(made.iter_mut()) {
+            entry.sequences = counts::behind(session, &table.quoted).await?;
+            for one in &entry.sequences {
+                session.run(WHAT, &one.statement()).await?;
+            }
+        }
         Ok(())
     }
 
     /// Makes the foreign keys, once all tables are back: one that rows do not fit is left out and told.
-    pub(super) async fn bind(&self, session: &Session, entry: &mut TableChange) -> Result<(), Error> {
+    pub(super) async fn bind(&self, session: &Session, made: &mut [TableChange]) -> Result<(), Error> {
         for key in &self.keys {
             session.run(WHAT, "SAVEPOINT foreign_key").await?;
             let Err(error) = session.execute(WHAT, &key.statement).await else { continue };
             let statement = key.statement.split_whitespace().collect::<Vec<_>>().join(" ");
             let why = match error.sqlstate() {
-                // It is there: the table that points was made again in the same go.
+                // It is there.
                 Some("42710") => None,
                 Some("23503") => Some("rows do not fit it"),
-                Some("42P01") if key.pointing => Some("the table that it was on is gone"),
-                Some("42P01") => Some("the table that it points to is gone"),
+                Some("42P01" | "3F000") if key.pointing => Some("the table that it was on is gone"),
+                Some("42P01" | "3F000") => Some("the table that it points to is gone"),
                 Some("42830") => Some("the table that it points to has no such key now"),
                 _ => return Err(error.into()),
             };
             session.run(WHAT, "ROLLBACK TO SAVEPOINT foreign_key").await?;
-            if let Some(why) = why {
+            if let (Some(why), Some(entry)) = (why, made.first_mut()) {
                 entry.notes.push(format!("foreign key {} is not made again ({why}): {statement}", key.name));
             }
         }
-        Ok(())
+        Ok(session.run(WHAT, &self.privileges).await?)
+    }
+}
+
+/// What the server says against statements.
+struct Lack {
+    reason: String,
+    /// Something that they name is not there.
+    of_something: bool,
+}
+
+impl AgainTable {
+    /// The statement that brings the rows back. Of types that are gone the side table has text.
+    async fn fill(&self, session: &Session) -> Result<String, Error> {
+        let sql = "SELECT quote_ident(n.attname), CASE WHEN n.atttypid <> s.atttypid THEN format_type(n.atttypid, n.atttypmod) END \
+                   FROM pg_attribute n JOIN pg_attribute s ON s.attrelid = $2::text::regclass AND s.attname = n.attname \
+                   WHERE n.attrelid = $1::text::regclass AND n.attnum > 0 AND n.attgenerated = '' \
+                     AND NOT n.attisdropped AND NOT s.attisdropped ORDER BY n.attnum";
+        let rows = session.query(WHAT, sql, &[&self.quoted, &self.side]).await?;
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let values = rows.iter().map(|row| match row.get::<_, Option<String>>(1) {
+            Some(kind) => format!("CAST({} AS {kind})", row.get::<_, String>(0)),
+            None => row.get(0),
+        });
+        let values = values.collect::<Vec<String>>().join(", ");
+        let list =
+            if names.is_empty() { String::new() } else { format!("({}) OVERRIDING SYSTEM VALUE ", names.join(", ")) };
+        Ok(format!("INSERT INTO {} {list}SELECT {values} FROM {}", self.quoted, self.side))
     }
 
     /// The rows of the made table as a COPY that can be digested.
@@ -171,159 +301,4 @@ fn keys(catalogue: &Catalogue, facts: &Facts, selection: &Selection) -> Vec<Key>
         Some(Key { name: facts.sql(&entry.tag)?, statement, pointing })
     })
     .collect()
-}
-
-/// Entries that are made before the rows: the tables, their sequences and defaults.
-fn before(catalogue: &Catalogue, selection: &Selection) -> Vec<i32> {
-    let entries = catalogue.entries(&selection.entries);
-    let before = entries.filter(|entry| entry.section == Section::PreData && !joins_another(entry, selection));
-    before.map(|entry| entry.dump_id).collect()
-}
-
-/// Whether an entry attaches a partition to a table that is there.
-///
-/// That comes when the partition has its indexes: otherwise it gets new ones for those of the table.
-fn joins_another(entry: &Entry, selection: &Selection) -> bool {
-    let parent = entry.dependencies.get(1);
-    entry.description == b"TABLE ATTACH"[..] && parent.is_some_and(|parent| !selection.tables.contains(parent))
-}
-
-/// Entries that are made behind the rows: the sequences' values, indexes, constraints, triggers, views, grants.
-fn after(catalogue: &Catalogue, selection: &Selection, views: &[i32]) -> Vec<i32> {
-    let of_views = |entry: &&Entry| {
-        let theirs: [&[u8]; 5] = [b"ACL", b"COMMENT", b"INDEX", b"RULE", b"MATERIALIZED VIEW DATA"];
-        theirs.contains(&&entry.description[..]) && entry.dependencies.iter().any(|id| views.contains(id))
-    };
-    let rows = |entry: &Entry| matches!(entry.kind(), EntryKind::TableData | EntryKind::StatisticsData);
-    let rank = |entry: &Entry| match &entry.description[..] {
-        b"TABLE ATTACH" => 1,
-        b"INDEX ATTACH" => 2,
-        _ if entry.section == Section::None => 4,
-        _ => 0,
-    };
-    let own = catalogue.entries(&selection.entries).filter(|entry| {
-        let late = entry.section != Section::PreData || joins_another(entry, selection);
-        late && !rows(entry) && entry.description != b"FK CONSTRAINT"[..]
-    });
-    let over = catalogue.entries(views).chain(catalogue.head.entries().iter().filter(of_views));
-    let mut all: Vec<(u8, i32)> = own.map(|entry| (rank(entry), entry.dump_id)).collect();
-    all.extend(over.map(|entry| (3, entry.dump_id)));
-    // The order of the contents within each rank.
-    all.sort_by_key(|(rank, _)| *rank);
-    all.into_iter().map(|(_, id)| id).collect()
-}
-
-/// Views over the table that went with it.
-async fn absent_views(
-    session: &Session,
-    catalogue: &Catalogue,
-    facts: &Facts,
-    selection: &Selection,
-) -> Result<Vec<i32>, Error> {
-    let mut absent = Vec::new();
-    for entry in catalogue.entries(&selection.views) {
-        let drop = entry.drop_statement.as_deref().unwrap_or_default();
-        let name = drop.strip_prefix(b"DROP VIEW ").or_else(|| drop.strip_prefix(b"DROP MATERIALIZED VIEW "));
-        let Some(name) = name.and_then(|name| name.strip_suffix(b";\n")).and_then(|name| facts.sql(name)) else {
-            continue;
-        };
-        let row = session.query_one(WHAT, "SELECT to_regclass($1::text) IS NULL", &[&name]).await?;
-        if row.get(0) {
-            absent.push(entry.dump_id);
-        }
-    }
-    Ok(absent)
-}
-
-fn counted(catalogue: &Catalogue, selection: &Selection, views: &[i32]) -> String {
-    let entries = || catalogue.entries(&selection.entries);
-    let count = |kinds: &[&[u8]]| entries().filter(|entry| kinds.contains(&&entry.description[..])).count();
-    let parts: [(&str, usize); 9] = [
-        ("indexes and constraints", count(&[b"INDEX", b"CONSTRAINT", b"CHECK CONSTRAINT"])),
-        ("sequences", count(&[b"SEQUENCE"])),
-        ("triggers and rules", count(&[b"TRIGGER", b"RULE"])),
-        ("policies", count(&[b"POLICY"])),
-        ("grants", count(&[b"ACL"])),
-        ("comments", count(&[b"COMMENT"])),
-        ("foreign keys", count(&[b"FK CONSTRAINT"])),
-        ("foreign keys of other tables", selection.pointing.len()),
-        ("views", views.len()),
-    ];
-    let parts: Vec<String> =
-        parts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what}: {count}")).collect();
-    if parts.is_empty() { "its columns alone".to_owned() } else { parts.join(", ") }
-}
-
-/// Has pg_restore write the statements of some entries, in this order, as text that a session can run.
-async fn script(
-    pg_restore: &ClientProgram,
-    head: &Head,
-    facts: &Facts,
-    ids: Vec<i32>,
-    ownership: Ownership,
-) -> Result<String, Error> {
-    if ids.is_empty() {
-        return Ok(String::new());
-    }
-    let failed = |source| Error::Io { what: "asking pg_restore for statements".to_owned(), source };
-    let mut list = tempfile::NamedTempFile::new().map_err(failed)?;
-    for id in &ids {
-        writeln!(list, "{id};").map_err(failed)?;
-    }
-    let mut call = PgRestore::of_stdin(pg_restore).use_list(list.path()).no_tablespaces();
-    if ownership == Ownership::Ours {
-        call = call.no_owner().no_privileges();
-    }
-    let mut running = call.into_script().start().map_err(holdpoint_postgres::Error::Process)?;
-    let (stdin, stdout) = (running.take_stdin(), running.take_stdout());
-    let (Some(mut stdin), Some(mut stdout)) = (stdin, stdout) else {
-        return Err(Error::Internal("pg_restore has no pipes".to_owned()));
-    };
-    let bytes = head.bytes().clone();
-    let feed = async move {
-        // It stops reading when it has seen enough, and says itself where it has not.
-        stdin.write_all(&bytes).await.ok();
-        drop(stdin);
-    };
-    let mut text = Vec::new();
-    let ((), read) = tokio::join!(feed, stdout.read_to_end(&mut text));
-    read.map_err(failed)?;
-    let ended = running.wait_or_cancel(&Default::default(), GRACE).await;
-    judge(pg_restore, ended.map_err(holdpoint_postgres::Error::Process)?)?;
-    let text = facts.sql(&text).ok_or_else(|| Error::Usage("the table's statements have no text".to_owned()))?;
-    Ok(for_session(&text))
-}
-
-/// Leaves out what is psql's alone, and of the settings at the beginning those that are this session's: its encoding,
-/// since the text is decoded already, and how long it waits.
-fn for_session(text: &str) -> String {
-    const OURS: [&str; 3] = ["SET client_encoding = ", "SET statement_timeout = ", "SET lock_timeout = "];
-    let token = text.lines().find_map(|line| line.strip_prefix("\\restrict "));
-    let mut beginning = true;
-    let mut kept = String::with_capacity(text.len());
-    for line in text.lines() {
-        beginning &= !line.starts_with("-- Name: ");
-        let psql = token.is_some_and(|token| {
-            line.strip_prefix("\\restrict ").or_else(|| line.strip_prefix("\\unrestrict ")) == Some(token)
-        });
-        if psql || (beginning && OURS.iter().any(|setting| line.starts_with(setting))) {
-            continue;
-        }
-        kept.push_str(line);
-        kept.push('\n');
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_script_for_psql_becomes_one_for_a_session() {
-        let text = "\\restrict abc\n\nSET statement_timeout = 0;\nSET client_encoding = 'LATIN1';\n-- Name: t\nCREATE TABLE \
-                    s.t (\n);\nCOMMENT ON TABLE s.t IS '\nSET lock_timeout = 1;\n\\restrict x\n';\n\\unrestrict abc\n";
-        let kept = "\n-- Name: t\nCREATE TABLE s.t (\n);\nCOMMENT ON TABLE s.t IS '\nSET lock_timeout = 1;\n\\restrict x\n';\n";
-        assert_eq!(for_session(text), kept);
-    }
 }

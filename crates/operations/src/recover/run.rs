@@ -31,12 +31,12 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
         }
         _ => {
             let session = connect(&options.into, options.lock_wait_seconds).await?;
-            let source = Source::open(context, options, session.server().major).await?;
+            let source = Source::open(context, options, &session).await?;
             (session, source)
         }
     };
     set_money(&session, source.facts().lc_monetary.as_deref()).await?;
-    let mut warnings = Vec::new();
+    let mut warnings = source.notes().to_vec();
     if let Some(point) = &source.facts().point {
         checks::same_database(context, &session, point, options, &mut warnings).await?;
     }
@@ -68,7 +68,7 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
         encoding: facts.encoding.clone(),
         changes: Vec::new(),
         places: Vec::new(),
-        again: Vec::new(),
+        again: None,
         as_text: false,
         keys: Vec::new(),
         worked: began.elapsed(),

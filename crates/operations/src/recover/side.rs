@@ -24,7 +24,7 @@ const REMOVE_WITHIN: Duration = Duration::from_secs(300);
 const TRIES: u32 = 60;
 const TRY_EVERY: Duration = Duration::from_millis(500);
 /// What a definition refers to is not there: a type, a function, a relation, a schema.
-const LACKS: [&str; 4] = ["42704", "42883", "42P01", "3F000"];
+pub(super) const LACKS: [&str; 4] = ["42704", "42883", "42P01", "3F000"];
 
 /// A side schema that is there.
 #[derive(Clone, Debug)]

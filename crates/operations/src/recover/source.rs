@@ -9,7 +9,7 @@ use holdpoint_core::fingerprint::qualified;
 use holdpoint_core::name::archive_text;
 use holdpoint_core::selector::Selector;
 use holdpoint_engine::{LoadTarget, RowOrders, TableBlock};
-use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::{ConnectionSettings, Session};
 use holdpoint_repository::ObjectStore;
 
 use super::RecoverOptions;
@@ -149,14 +149,17 @@ impl Source {
     }
 
     /// Opens a source: reads what it says of its tables, and no rows.
-    pub(super) async fn open(context: &Context, options: &RecoverOptions, major: u32) -> Result<Self, Error> {
+    ///
+    /// `live` is a session of the database that tables come back into.
+    pub(super) async fn open(context: &Context, options: &RecoverOptions, live: &Session) -> Result<Self, Error> {
+        let major = live.server().major;
         Ok(match &options.from {
             RecoverFrom::Point(selector) => Self::point(context, selector).await?,
             RecoverFrom::Dump { place, stored } => {
                 Self::Dump(Box::new(TextDump::open(context, options, place, stored.clone(), major).await?))
             }
             RecoverFrom::Database(settings) => {
-                Self::Database(Box::new(OtherDatabase::open(context, options, settings).await?))
+                Self::Database(Box::new(OtherDatabase::open(context, options, settings, live).await?))
             }
         })
     }
@@ -182,7 +185,15 @@ impl Source {
         match self {
             Self::Point(archive) => archive.catalogue.known(),
             Self::Dump(dump) => dump.known(),
-            Self::Database(database) => database.catalogue.known(),
+            Self::Database(database) => database.known.clone(),
+        }
+    }
+
+    /// What is worth knowing of the source.
+    pub(super) fn notes(&self) -> &[String] {
+        match self {
+            Self::Point(_) | Self::Dump(_) => &[],
+            Self::Database(database) => &database.notes,
         }
     }
 

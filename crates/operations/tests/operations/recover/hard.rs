@@ -24,12 +24,21 @@ async fn no_primary_key(major: u32) {
         "CREATE TABLE bare (a int, b text); INSERT INTO bare SELECT n % 5, 'b' FROM generate_series(1, 20) n;
          CREATE TABLE keyed (k text NOT NULL, v int); CREATE UNIQUE INDEX keyed_k ON keyed (k);
          INSERT INTO keyed SELECT 'k' || n, n FROM generate_series(1, 20) n;
-         CREATE TABLE nullable (k text UNIQUE, v int); INSERT INTO nullable VALUES ('a', 1), (NULL, 2)",
+         CREATE TABLE nullable (k text UNIQUE, v int); INSERT INTO nullable VALUES ('a', 1), (NULL, 2);
+         CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, v text); INSERT INTO late SELECT n, 'v' || n FROM generate_series(1, 9) n",
     )
     .await;
     scene.sql("DELETE FROM bare WHERE a = 1; INSERT INTO bare VALUES (9, 'x'); DELETE FROM keyed WHERE v < 5");
     refused(&scene, &["bare"], RecoverMode::Missing, "rows cannot be told apart").await;
-    refused(&scene, &["nullable"], RecoverMode::Upsert, "rows cannot be told apart").await;
+    refused(&scene, &["nullable"], RecoverMode::Upsert, "rows cannot be told apart: nullable_k_key allows NULL").await;
+    // A key that is checked at the end finds rows as well.
+    let whole = scene.sql("SELECT md5(string_agg(l::text, ',' ORDER BY id)) FROM late l");
+    for mode in [RecoverMode::Upsert, RecoverMode::Replace] {
+        scene.sql("DELETE FROM late WHERE id < 3; UPDATE late SET v = 'x' WHERE id > 7");
+        let report = scene.recover(&["late"], mode).await.unwrap();
+        assert_eq!((report.plan.tables[0].inserted, report.plan.tables[0].changed), (2, 2), "{report:?}");
+        assert_eq!(scene.sql("SELECT md5(string_agg(l::text, ',' ORDER BY id)) FROM late l"), whole);
+    }
     let report = scene.recover(&["bare"], RecoverMode::Replace).await.unwrap();
     let table = &report.plan.tables[0];
     assert_eq!((table.inserted, table.deleted), (20, 17), "{table:?}");

@@ -4,7 +4,9 @@ use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::selector::Selector;
 use holdpoint_operations::ErrorKind;
 use holdpoint_operations::backup::{BackupOptions, backup};
-use holdpoint_operations::recover::{RecoverFrom, RecoverMode};
+use holdpoint_operations::recover::{RecoverFrom, RecoverMode, RecoverOptions};
+use holdpoint_postgres::connection::Environment;
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use tokio::io::AsyncWriteExt;
 
 use super::{SHOP, Scene};
@@ -58,6 +60,14 @@ async fn dumps_of_every_form(major: u32) {
         assert!(error.line().contains("ended within SQL text"), "{}", error.line());
         assert_eq!(scene.side_schemas(), "");
     }
+    // One that was copied as a text of another system is not called cut.
+    write("d.sql", &String::from_utf8(sql.clone()).unwrap().replace('\n', "\r\n").into_bytes());
+    let mut options = scene.options(&["orders"], RecoverMode::Upsert);
+    options.from = RecoverFrom::Dump { place: path("d.sql"), stored: None };
+    let error = scene.run(&options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    assert!(error.to_string().contains("end in CR LF") && error.hint().unwrap().contains("tr -d"), "{error}");
+    write("d.sql", &sql);
     // A dump that is read as a stream does not tell all that a table was.
     scene.sql("ALTER TABLE orders RENAME TO kept");
     let mut gone = scene.options(&["orders"], RecoverMode::Missing);
@@ -65,6 +75,7 @@ async fn dumps_of_every_form(major: u32) {
     let error = scene.run(&gone).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("there is no such table now"), "{error}");
+    assert!(error.to_string().contains("--as public.kept"), "{error}");
     assert_eq!(scene.side_schemas(), "");
     gone.now_named = Some("kept".parse().unwrap());
     assert_eq!(scene.run(&gone).await.unwrap().plan.tables[0].left, 1000);
@@ -98,6 +109,60 @@ async fn another_database(major: u32) {
     let report = scene.run(&options).await.unwrap();
     assert!(report.plan.tables[0].made_again, "{report:?}");
     assert_eq!(scene.sql("SELECT count(*) FROM orders"), "1000");
+    scene.cluster.drop_database(&other);
+}
+
+/// Of another database no table is read, or locked, that was not asked for.
+async fn another_database_only_in_part(major: u32) {
+    let scene = Scene::with(
+        major,
+        &format!(
+            "{SHOP} CREATE SCHEMA \"odd.one\"; CREATE TABLE \"odd.one\".\"a*|b\"\"?\" (id int); CREATE TABLE ordersx (id int);
+             CREATE TABLE lines (id serial PRIMARY KEY, o bigint REFERENCES orders); INSERT INTO lines (o) SELECT generate_series(101, 150);
+             CREATE VIEW whose AS SELECT name, o FROM customers, lines"
+        ),
+    )
+    .await;
+    let other = format!("{}_part", scene.database);
+    scene.cluster.create_database_with(&other, &format!("TEMPLATE {}", scene.database));
+    let role = format!("reader_{}", scene.database);
+    scene.cluster.psql(&other, &format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON orders, ordersx TO {role}"));
+    let holder =
+        Session::connect(&support::settings(scene.cluster, &other), &SessionPurpose::new("holder")).await.unwrap();
+    let locked = "BEGIN; LOCK TABLE customers, ordersx, lines, \"odd.one\".\"a*|b\"\"?\" IN ACCESS EXCLUSIVE MODE";
+    holder.run("locking", locked).await.unwrap();
+    let from = |role: &str| {
+        let url = scene.cluster.url_as(role, &other);
+        let settings = ConnectionSettings::resolve(&url, &Environment::default()).unwrap();
+        RecoverFrom::Database(Box::new(settings))
+    };
+    upserts(&scene, from(&role)).await;
+    let mut lines = RecoverOptions { from: from(&role), ..scene.options(&["lines"], RecoverMode::Missing) };
+    let error = scene.run(&lines).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("role {role} cannot read public.lines")), "{error}");
+    holder.run("letting go", "ROLLBACK").await.unwrap();
+    // What is made again takes the foreign keys that pointed to it, as far as this role may see them.
+    let content = "SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o";
+    let whole = scene.sql(content);
+    let pointing = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND confrelid = to_regclass('orders')";
+    for (role, keys) in [(role.as_str(), "0"), (scene.cluster.superuser(), "1")] {
+        scene.sql("DROP TABLE orders CASCADE");
+        let options = RecoverOptions { from: from(role), ..scene.options(&["orders"], RecoverMode::Missing) };
+        let report = scene.run(&options).await.unwrap();
+        assert!(report.plan.tables[0].made_again, "{report:?}");
+        let told = report.plan.warnings.iter().any(|one| one.contains("foreign keys of public.lines"));
+        assert_eq!((told, scene.sql(pointing).as_str()), (keys == "0", keys), "{report:?}");
+        assert_eq!(scene.sql(content), whole);
+    }
+    assert_eq!(scene.sql("INSERT INTO orders (customer) VALUES (1) RETURNING id").lines().next(), Some("1001"));
+    lines.from = from(scene.cluster.superuser());
+    scene.sql("DROP TABLE lines CASCADE");
+    scene.run(&lines).await.unwrap();
+    assert_eq!(scene.sql("INSERT INTO lines DEFAULT VALUES RETURNING id").lines().next(), Some("51"));
+    holder.close().await;
+    // What was made again has its grants.
+    scene.sql(&format!("DROP OWNED BY {role}"));
+    scene.cluster.psql(&other, &format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     scene.cluster.drop_database(&other);
 }
 
@@ -139,4 +204,5 @@ on_every_major! {
     dumps_of_every_form,
     a_point_stored_as_text,
     another_database,
+    another_database_only_in_part,
 }

@@ -1,5 +1,8 @@
 //! A private PostgreSQL server.
 
+mod address;
+mod configuration;
+
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,7 @@ use crate::account::Account;
 use crate::cache::{MAJORS, bin_directory};
 use crate::cluster_options::ClusterOptions;
 use crate::keeper::{Keeper, PID_FILE};
-use crate::place::{set_mode, short_directory};
+use crate::place::short_directory;
 use crate::template::copy_data_directory;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -141,40 +144,6 @@ impl Cluster {
         lock(&self.server).as_ref().map(Child::id)
     }
 
-    /// Returns the URL of a database for the superuser, by the unix socket.
-    #[must_use]
-    pub fn url(&self, database: &str) -> String {
-        self.url_as(&self.options.superuser, database)
-    }
-
-    /// Returns the URL of a database for a role, by the unix socket, where no password is asked for.
-    #[must_use]
-    pub fn url_as(&self, role: &str, database: &str) -> String {
-        format!(
-            "postgresql://{}@/{}?host={}&port={}",
-            percent(role),
-            percent(database),
-            percent(&self.directory.to_string_lossy()),
-            self.port()
-        )
-    }
-
-    /// Returns the URL of a database for the superuser, by loopback TCP, with the password.
-    ///
-    /// # Panics
-    /// When the cluster was made without TCP.
-    #[must_use]
-    pub fn tcp_url(&self, database: &str) -> String {
-        let password = self.options.password.as_deref().expect("the cluster was made with TCP");
-        self.tcp_url_as(&self.options.superuser, password, database)
-    }
-
-    /// Returns the URL of a database for a role, by loopback TCP.
-    #[must_use]
-    pub fn tcp_url_as(&self, role: &str, password: &str, database: &str) -> String {
-        format!("postgresql://{}:{}@127.0.0.1:{}/{}", percent(role), percent(password), self.port(), percent(database))
-    }
-
     /// Stops the server in an orderly way ("fast": sessions are ended).
     pub fn stop(&self) {
         self.end(Signal::INT);
@@ -299,58 +268,6 @@ impl Cluster {
             // The keeper looks at the process as well.
         }
     }
-
-    fn write_configuration(&self) {
-        let mut lines = vec![
-            format!("listen_addresses = '{}'", if self.options.tcp { "127.0.0.1" } else { "" }),
-            format!("port = {}", self.port()),
-            format!("unix_socket_directories = '{}'", self.directory.display()),
-            "max_connections = 100".into(),
-            "shared_buffers = 32MB".into(),
-            "fsync = off".into(),
-            "synchronous_commit = off".into(),
-            "full_page_writes = off".into(),
-            "timezone = 'UTC'".into(),
-            "log_timezone = 'UTC'".into(),
-        ];
-        if self.options.major >= 18 {
-            lines.push("io_method = sync".into()); // no worker processes
-        }
-        if self.options.certificates.is_some() {
-            lines.push("ssl = on".into());
-            lines.push("ssl_cert_file = 'server.crt'".into());
-            lines.push("ssl_key_file = 'server.key'".into());
-        }
-        lines.extend(self.options.configuration.iter().cloned());
-        let data = self.data_directory();
-        let main = data.join("postgresql.conf");
-        let text = fs::read_to_string(&main).expect("postgresql.conf is readable");
-        if !text.contains("include = 'test.conf'") {
-            fs::write(&main, format!("{text}\ninclude = 'test.conf'\n")).expect("postgresql.conf is writable");
-        }
-        self.write_private("test.conf", &(lines.join("\n") + "\n"));
-    }
-
-    fn write_access(&self) {
-        let mut lines = self.options.access.clone();
-        lines.push("local all all trust".into());
-        lines.push("local replication all trust".into());
-        lines.push("host all all 127.0.0.1/32 scram-sha-256".into());
-        lines.push("host replication all 127.0.0.1/32 scram-sha-256".into());
-        self.write_private("pg_hba.conf", &(lines.join("\n") + "\n"));
-        if let Some(certificates) = &self.options.certificates {
-            self.write_private("server.crt", &certificates.server);
-            self.write_private("server.key", &certificates.server_key);
-            fs::write(self.directory.join("root.crt"), &certificates.root).expect("the cluster's folder is writable");
-        }
-    }
-
-    fn write_private(&self, name: &str, text: &str) {
-        let path = self.data_directory().join(name);
-        fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
-        set_mode(&path, 0o600);
-        Account::give_to_server(&path);
-    }
 }
 
 impl Drop for Cluster {
@@ -405,15 +322,6 @@ fn made_up_password() -> String {
 pub(crate) fn short_name() -> String {
     let file = tempfile::Builder::new().prefix("").rand_bytes(12).tempfile().expect("a temporary name");
     file.path().file_name().map(|name| name.to_string_lossy().into_owned()).expect("a file has a name")
-}
-
-fn percent(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
