@@ -87,6 +87,7 @@ pub fn of(kind: ErrorKind) -> u8 {
         ErrorKind::Repository => REPOSITORY,
         ErrorKind::Busy => BUSY,
         ErrorKind::Differences => FINDINGS,
+        ErrorKind::WayBackFailed => WAY_BACK_FAILED,
         ErrorKind::ConfirmationNeeded => CONFIRMATION_NEEDED,
         ErrorKind::Interrupted => INTERRUPTED,
     }

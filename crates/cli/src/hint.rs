@@ -29,6 +29,7 @@ pub(crate) fn of_kind(kind: ErrorKind) -> Option<String> {
         ErrorKind::Busy => "wait for the other one to end, then try again",
         ErrorKind::Differences => "the report lists what differs",
         ErrorKind::ConfirmationNeeded => "say --yes where nobody can be asked",
+        ErrorKind::WayBackFailed => "look at the database before anything else: holdpoint status, holdpoint compare",
         ErrorKind::Interrupted => "nothing was published; see whether something remains: holdpoint leftovers",
     };
     Some(hint.to_owned())

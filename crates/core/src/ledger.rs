@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
 use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
@@ -20,6 +21,8 @@ pub enum RunState {
     Started,
     /// A restore point was chosen or made, and proven.
     Proven,
+    /// The command ran on a copy, and did what was planned.
+    Rehearsed,
     /// Everything is prepared: a guarded run may rely on it until the time it names. Its own command never ran.
     Prepared,
     /// The gate refused; the command never ran.
@@ -42,6 +45,7 @@ impl RunState {
         match self {
             Self::Started => "started",
             Self::Proven => "proven",
+            Self::Rehearsed => "rehearsed",
             Self::Prepared => "prepared",
             Self::Refused => "refused",
             Self::Running => "running",
@@ -96,6 +100,9 @@ pub struct RunStep {
     /// The prepared run that this one relies on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relies_on_run: Option<RunId>,
+    /// What the command did on a copy: what is expected of production.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Box<Rehearsal>>,
     /// Reasons, warnings, and what a person said, in order.
     #[serde(default)]
     pub remarks: Vec<String>,
@@ -168,11 +175,13 @@ mod tests {
 
     #[test]
     fn only_running_and_failed_leave_a_question() {
-        use RunState::{Failed, Prepared, Proven, Refused, RolledBack, Running, Settled, Started, Succeeded};
+        use RunState::{
+            Failed, Prepared, Proven, Refused, Rehearsed, RolledBack, Running, Settled, Started, Succeeded,
+        };
         for state in [Running, Failed] {
             assert!(state.unsettled());
         }
-        for state in [Started, Proven, Prepared, Refused, RolledBack, Succeeded, Settled] {
+        for state in [Started, Proven, Rehearsed, Prepared, Refused, RolledBack, Succeeded, Settled] {
             assert!(!state.unsettled());
         }
     }

@@ -170,6 +170,7 @@ mod tests {
             migrations: crate::Migrations::Unknown("a test".to_owned()),
             policy: RiskPolicy::default(),
             window_policy: WindowPolicy::default(),
+            rehearsal: Err("a test".to_owned()),
             deadline: None,
             unproven: None,
             operator: None,

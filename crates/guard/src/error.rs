@@ -2,6 +2,7 @@
 
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::Obstacle;
 use holdpoint_operations::{ErrorKind, hint};
 
@@ -62,6 +63,18 @@ pub enum Error {
         first: Option<String>,
         /// The restore point that was made for the run.
         point: Option<PointId>,
+    },
+    /// The command did something else on the copy than was planned, or failed there.
+    #[error("the rehearsal {}: {}", outcome(rehearsal), reasons(rehearsal))]
+    NotAsRehearsed {
+        /// What was seen.
+        rehearsal: Box<Rehearsal>,
+    },
+    /// The command reached for production although it was led to the copy.
+    #[error("the rehearsal escaped: {}", reasons(rehearsal))]
+    Escaped {
+        /// What was seen.
+        rehearsal: Box<Rehearsal>,
     },
     /// The time for preparing was over.
     #[error("not ready within {} s: still {missing}", within.as_secs())]
@@ -129,6 +142,18 @@ impl From<crate::rehearse::RehearseError> for Error {
     }
 }
 
+fn outcome(rehearsal: &Rehearsal) -> String {
+    match rehearsal.outcome {
+        RehearsalOutcome::AsPlanned | RehearsalOutcome::NotAsPlanned => "was not as planned".to_owned(),
+        other => other.words().to_owned(),
+    }
+}
+
+fn reasons(rehearsal: &Rehearsal) -> String {
+    let reasons: Vec<&str> = rehearsal.reasons.iter().take(3).map(String::as_str).collect();
+    if reasons.is_empty() { "no reason is known".to_owned() } else { reasons.join("; ") }
+}
+
 fn first(differences: &[Difference]) -> String {
     let line = differences.first().map(Difference::line).unwrap_or_default();
     match differences.len() {
@@ -155,7 +180,9 @@ impl Error {
             | Self::ServerChanged { .. }
             | Self::Stopped { .. }
             | Self::Refused { .. }
+            | Self::NotAsRehearsed { .. }
             | Self::PendingChanged { .. } => ErrorKind::Refused,
+            Self::Escaped { .. } => ErrorKind::WayBackFailed,
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }
@@ -177,6 +204,15 @@ impl Error {
             Self::AnotherDatabase { .. } => {
                 Some("let url and backup_url of holdpoint.toml, or the variables, name one database".to_owned())
             }
+            Self::NotAsRehearsed { rehearsal } => Some(format!(
+                "see all of it: holdpoint rehearse --from {} -- COMMAND; without a rehearsal: --no-rehearse",
+                rehearsal.point
+            )),
+            Self::Escaped { .. } => Some(
+                "look at production first: compare it with the restore point (holdpoint compare); then let the command \
+                 take its connection from the environment alone"
+                    .to_owned(),
+            ),
             Self::PendingChanged { .. } => Some("run the same command again: it plans anew".to_owned()),
             Self::Deadline { point: Some(point), .. } => {
                 Some(format!("prove what was made, then run it again: holdpoint verify {point}"))

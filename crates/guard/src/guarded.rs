@@ -20,6 +20,7 @@ use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
 use crate::prepare::{Preparation, Relied};
 use crate::prepared;
+use crate::rehearsed::Rehearsed;
 use crate::run::{GuardOptions, GuardReport, WayBack};
 use crate::start::{Start, position};
 use crate::state::{DatabaseState, Judgement};
@@ -157,12 +158,21 @@ impl<'a> Guarded<'a> {
         if let Decision::MakeRestorePoint { policy, .. } = &decision {
             let command = self.mask.command(&options.command);
             let wanted = prepared::Wanted { planned: &planned, command: &command, identity, level: policy.level };
-            if let Some((run, go)) = wanted.find(context, source, self.start.now).await? {
-                ledger.relies_on_run(&run);
-                (prepared_by, decision) = (Some(run), go);
+            if let Some(fitting) = wanted.find(context, source, self.start.now).await? {
+                ledger.relies_on_run(&fitting.run, fitting.rehearsal.clone());
+                decision = fitting.decision;
+                prepared_by = Some((fitting.run, fitting.rehearsal));
             }
         }
-        let mut relied = self.preparation.rely(&decision, ledger).await?;
+        let mut relied = match &prepared_by {
+            None => self.preparation.rely(&planned, &decision, ledger).await?,
+            Some((run, rehearsal)) => {
+                let rehearsal = rehearsal.clone().map(Rehearsed::Yes);
+                let rehearsal = rehearsal.unwrap_or_else(|| Rehearsed::No(format!("run {run} was not")));
+                Relied { rehearsal, ..self.preparation.rely_on_older(&decision, ledger).await? }
+            }
+        };
+        let prepared_by = prepared_by.map(|(run, _)| run);
         relied.warnings.extend(planned.remarks.iter().map(|remark| self.mask.script(remark)));
         let mut known = Vec::new();
         if let Some(point) = &relied.point {
@@ -254,6 +264,7 @@ impl<'a> Guarded<'a> {
         if let Err(error) = ledger.write(state, written).await {
             warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
         }
+        let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
         GuardReport {
             run: ledger.run().clone(),
             state,
@@ -262,6 +273,8 @@ impl<'a> Guarded<'a> {
             prepared_by,
             point: relied.point,
             verification: relied.verification,
+            rehearsal,
+            not_rehearsed,
             exit_code,
             signal,
             command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),

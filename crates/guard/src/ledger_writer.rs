@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{FORMAT, MigrationRecord, PlanRecord, Prepared, RunState, RunStep, newest};
+use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
@@ -45,6 +46,7 @@ impl<'a> LedgerWriter<'a> {
             plan: None,
             prepared: None,
             relies_on_run: None,
+            rehearsal: None,
             remarks: Vec::new(),
         };
         Self { context, step }
@@ -75,9 +77,15 @@ impl<'a> LedgerWriter<'a> {
         self.step.prepared = Some(prepared);
     }
 
-    /// Notes the prepared run that this one relies on.
-    pub(crate) fn relies_on_run(&mut self, run: &RunId) {
+    /// Notes what a rehearsal saw: what is expected of production.
+    pub(crate) fn rehearsed(&mut self, rehearsal: &Rehearsal) {
+        self.step.rehearsal = Some(Box::new(rehearsal.clone()));
+    }
+
+    /// Notes the prepared run that this one relies on, and what was expected of it.
+    pub(crate) fn relies_on_run(&mut self, run: &RunId, rehearsal: Option<Box<Rehearsal>>) {
         self.step.relies_on_run = Some(run.clone());
+        self.step.rehearsal = rehearsal;
     }
 
     /// Notes where the server stood right before the command.

@@ -12,13 +12,14 @@ use holdpoint_core::verification::{Level, Obstacle, Verdict, Verification};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::catalogue::ListReport;
 use holdpoint_operations::schema_check::Schema;
-use holdpoint_operations::verify::{VerifyOptions, feasible, verify};
+use holdpoint_operations::verify::{KeptCopy, KeptVerification, VerifyOptions, feasible, verify, verify_and_keep};
 use holdpoint_operations::{Context, ErrorKind, Source, catalogue};
 use holdpoint_postgres::programs::DumpSelection;
 
 use crate::Error;
 use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
+use crate::rehearsed::Rehearsed;
 use crate::run::GuardOptions;
 
 /// What the command may rely on.
@@ -32,7 +33,17 @@ pub(crate) struct Relied {
     pub(crate) verification: Option<Verification>,
     /// Why it goes on although nothing is proven.
     pub(crate) unproven: Option<String>,
+    pub(crate) rehearsal: Rehearsed,
     pub(crate) warnings: Vec<String>,
+}
+
+/// What came of a verification.
+struct Proof {
+    verification: Option<Verification>,
+    /// Why it could not run.
+    obstacles: Option<Vec<Obstacle>>,
+    /// The copy, to be rehearsed on.
+    copy: Option<KeptCopy>,
 }
 
 /// Everything that the preparation needs.
@@ -119,18 +130,37 @@ impl<'a> Preparation<'a> {
     }
 
     /// Pins the point that the gate chose, or makes, pins and proves one.
-    pub(crate) async fn rely(&self, decision: &Decision, ledger: &mut LedgerWriter<'_>) -> Result<Relied, Error> {
+    pub(crate) async fn rely(
+        &self,
+        planned: &Planned,
+        decision: &Decision,
+        ledger: &mut LedgerWriter<'_>,
+    ) -> Result<Relied, Error> {
         match decision {
-            Decision::Go { point: None, .. } => Ok(Relied::default()),
-            Decision::Go { point: Some(point), reasons, .. } => {
-                self.pin(point, ledger).await?;
-                ledger.write(RunState::Proven, reasons.clone()).await?;
-                let level = catalogue::show(&self.working, point).await?.standing.level();
-                Ok(Relied { point: Some(point.clone()), level, ..Relied::default() })
-            }
-            Decision::MakeRestorePoint { policy, reasons } => self.make(policy, reasons, ledger).await,
+            Decision::MakeRestorePoint { policy, reasons } => self.make(planned, policy, reasons, ledger).await,
             Decision::Refuse { reasons } => Err(Error::Refused { reasons: reasons.clone() }),
+            Decision::Go { point, .. } => {
+                let relied = self.rely_on_older(decision, ledger).await?;
+                let rehearsal = match point {
+                    Some(point) => self.rehearse_older(point, planned, ledger).await?,
+                    None => Rehearsed::default(),
+                };
+                Ok(Relied { rehearsal, ..relied })
+            }
         }
+    }
+
+    /// Pins the point of a *go*.
+    pub(crate) async fn rely_on_older(
+        &self,
+        decision: &Decision,
+        ledger: &mut LedgerWriter<'_>,
+    ) -> Result<Relied, Error> {
+        let Decision::Go { point: Some(point), reasons, .. } = decision else { return Ok(Relied::default()) };
+        self.pin(point, ledger).await?;
+        ledger.write(RunState::Proven, reasons.clone()).await?;
+        let level = catalogue::show(&self.working, point).await?.standing.level();
+        Ok(Relied { point: Some(point.clone()), level, ..Relied::default() })
     }
 
     /// Says what is under way, for whoever runs out of time.
@@ -148,7 +178,13 @@ impl<'a> Preparation<'a> {
         self.working.cancel.cancel();
     }
 
-    async fn make(&self, policy: &Policy, reasons: &[String], ledger: &mut LedgerWriter<'_>) -> Result<Relied, Error> {
+    async fn make(
+        &self,
+        planned: &Planned,
+        policy: &Policy,
+        reasons: &[String],
+        ledger: &mut LedgerWriter<'_>,
+    ) -> Result<Relied, Error> {
         let run = ledger.run().clone();
         let mut options = self.backup.clone();
         options.reason = options.reason.or_else(|| Some(format!("guarded run {run}")));
@@ -169,7 +205,8 @@ impl<'a> Preparation<'a> {
         let point = made.manifest.id;
         self.pin(&point, ledger).await?;
         self.at("proving the restore point");
-        let (verification, obstacles) = self.prove(&point, &proof).await?;
+        let wanted = self.rehearsal_of(planned, policy.level);
+        let Proof { verification, obstacles, copy } = self.prove(&point, &proof, wanted.is_ok()).await?;
         let mut relied =
             Relied { point: Some(point.clone()), verification, warnings: made.warnings, ..Relied::default() };
         let mut remarks = reasons.to_vec();
@@ -178,6 +215,11 @@ impl<'a> Preparation<'a> {
                 remarks.push(format!("{point} was made and proven at level {}", policy.level));
                 relied.level = Some(policy.level);
                 ledger.write(RunState::Proven, remarks).await?;
+                relied.rehearsal = match (wanted, copy) {
+                    (Ok(options), Some(copy)) => Rehearsed::Yes(self.rehearse(copy, planned, options, ledger).await?),
+                    (Ok(_), None) => Rehearsed::No("there is no copy".to_owned()),
+                    (Err(why), _) => Rehearsed::No(why),
+                };
             }
             (Some(obstacles), None) => return Err(Error::CouldNotProve { point: Some(point), obstacles }),
             (Some(obstacles), Some(reason)) => {
@@ -189,26 +231,30 @@ impl<'a> Preparation<'a> {
         Ok(relied)
     }
 
-    /// Verifies the point: the record, and the obstacles where it could not run. A disproof is an error.
-    async fn prove(
-        &self,
-        point: &PointId,
-        proof: &VerifyOptions,
-    ) -> Result<(Option<Verification>, Option<Vec<Obstacle>>), Error> {
-        let verification = match Box::pin(verify(&self.working, point, proof)).await {
-            Ok(report) => report.verification,
+    /// Verifies the point; a disproof is an error. With `keep` the copy of a full proof is handed over.
+    async fn prove(&self, point: &PointId, proof: &VerifyOptions, keep: bool) -> Result<Proof, Error> {
+        let kept = match keep {
+            true => Box::pin(verify_and_keep(&self.working, point, proof)).await,
+            false => Box::pin(verify(&self.working, point, proof))
+                .await
+                .map(|report| KeptVerification { report, copy: None }),
+        };
+        let KeptVerification { report, copy } = match kept {
+            Ok(kept) => kept,
             Err(error) if matches!(error.kind(), ErrorKind::Postgres | ErrorKind::CouldNotRun) => {
                 let cure = error.hint().unwrap_or_else(|| format!("try it alone: holdpoint verify {point}"));
-                return Ok((None, Some(vec![Obstacle { reason: error.to_string(), cure }])));
+                let obstacles = Some(vec![Obstacle { reason: error.to_string(), cure }]);
+                return Ok(Proof { verification: None, obstacles, copy: None });
             }
             Err(error) => return Err(error.into()),
         };
+        let verification = report.verification;
         match verification.verdict {
-            Verdict::Proved => Ok((Some(verification), None)),
+            Verdict::Proved => Ok(Proof { verification: Some(verification), obstacles: None, copy }),
             Verdict::Disproved => Err(Error::Disproved { point: point.clone(), differences: verification.differences }),
             Verdict::CouldNotRun => {
-                let obstacles = verification.obstacles.clone();
-                Ok((Some(verification), Some(obstacles)))
+                let obstacles = Some(verification.obstacles.clone());
+                Ok(Proof { verification: Some(verification), obstacles, copy: None })
             }
         }
     }

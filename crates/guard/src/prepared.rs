@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{Prepared, RunState, RunStep, newest};
+use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::verification::{Level, Verification};
 use holdpoint_core::{PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
@@ -36,6 +37,10 @@ pub struct PrepareReport {
     pub point: Option<PointId>,
     /// The verification made for it; `None` where an older proof did.
     pub verification: Option<Verification>,
+    /// What the command did on the copy.
+    pub rehearsal: Option<Box<Rehearsal>>,
+    /// Why it was not rehearsed.
+    pub not_rehearsed: Option<String>,
     /// Until when a guarded run may rely on it, by the source server's clock.
     pub valid_until: DateTime<Utc>,
     /// The ways back, best first.
@@ -70,16 +75,21 @@ pub async fn prepare(
         Ok((proven, until))
     };
     match kept.await {
-        Ok((Proven { planned, decision, relied, ways_back, .. }, valid_until)) => Ok(PrepareReport {
-            run: ledger.run().clone(),
-            decision,
-            plan: planned.report,
-            point: relied.point,
-            verification: relied.verification,
-            valid_until,
-            ways_back,
-            warnings: [guarded.start.warnings.clone(), relied.warnings].concat(),
-        }),
+        Ok((Proven { planned, decision, relied, ways_back, .. }, valid_until)) => {
+            let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
+            Ok(PrepareReport {
+                run: ledger.run().clone(),
+                decision,
+                plan: planned.report,
+                point: relied.point,
+                verification: relied.verification,
+                rehearsal,
+                not_rehearsed,
+                valid_until,
+                ways_back,
+                warnings: [guarded.start.warnings.clone(), relied.warnings].concat(),
+            })
+        }
         Err(error) => Err(guarded.refused(error, ledger).await),
     }
 }
@@ -93,15 +103,23 @@ pub(crate) struct Wanted<'a> {
     pub(crate) level: Level,
 }
 
+/// A prepared run that fits.
+pub(crate) struct Fitting {
+    pub(crate) run: RunId,
+    /// What the gate says with it.
+    pub(crate) decision: Decision,
+    pub(crate) rehearsal: Option<Box<Rehearsal>>,
+}
+
 impl Wanted<'_> {
-    /// Finds the newest prepared run that fits, and what the gate says with it. Schema and pending migrations are
+    /// Finds the newest prepared run that fits. Schema and pending migrations are
     /// looked at once more under the run lock.
     pub(crate) async fn find(
         &self,
         context: &Context,
         source: &Source,
         now: DateTime<Utc>,
-    ) -> Result<Option<(RunId, Decision)>, Error> {
+    ) -> Result<Option<Fitting>, Error> {
         let runs = context.repository.runs(&context.database).await?;
         for run in runs.into_iter().rev().take(LOOKED_AT) {
             let steps = context.repository.steps(&context.database, &run).await?;
@@ -129,10 +147,8 @@ impl Wanted<'_> {
             let age = (now - shown.manifest.snapshot.at).num_seconds();
             let reason = format!("run {run} prepared {point}, {age} s old, for this command");
             let lost = format!("going back to {point} loses what was written since its snapshot, {age} s ago");
-            return Ok(Some((
-                run,
-                Decision::Go { point: Some(point.clone()), reasons: vec![reason], losses: vec![lost] },
-            )));
+            let decision = Decision::Go { point: Some(point.clone()), reasons: vec![reason], losses: vec![lost] };
+            return Ok(Some(Fitting { run, decision, rehearsal: step.rehearsal.clone() }));
         }
         Ok(None)
     }

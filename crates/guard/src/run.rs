@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdpoint_core::gate::pending::{Decision, WindowPolicy};
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::risk::RiskPolicy;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, RunId};
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::guarded::Guarded;
 use crate::plan::PlanReport;
 use crate::planned::Migrations;
+use crate::rehearsed::Rehearsing;
 use crate::{Error, command, prepare};
 
 /// How a command is guarded.
@@ -31,6 +33,8 @@ pub struct GuardOptions {
     pub policy: RiskPolicy,
     /// What the gate asks of the point-in-time window.
     pub window_policy: WindowPolicy,
+    /// How the command is rehearsed, or why not.
+    pub rehearsal: Result<Rehearsing, String>,
     /// How long everything before the command may take.
     pub deadline: Option<Duration>,
     /// Run although nothing is proven, for this reason; recorded.
@@ -74,6 +78,10 @@ pub struct GuardReport {
     pub point: Option<PointId>,
     /// The verification made for it.
     pub verification: Option<Verification>,
+    /// What the command did on the copy.
+    pub rehearsal: Option<Box<Rehearsal>>,
+    /// Why it was not rehearsed.
+    pub not_rehearsed: Option<String>,
     /// Exit code of the command.
     pub exit_code: Option<i32>,
     /// Signal that ended the command.

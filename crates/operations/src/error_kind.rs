@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Differences,
     /// A person has to confirm.
     ConfirmationNeeded,
+    /// A way back failed, or a rehearsal escaped: production may have been changed.
+    WayBackFailed,
     /// A person or a time limit ended the work.
     Interrupted,
 }

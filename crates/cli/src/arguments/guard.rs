@@ -6,7 +6,7 @@ use clap::Args;
 use holdpoint_archive::Codec;
 use holdpoint_core::verification::Level;
 
-use super::{LimitArguments, ProjectArguments, WaiverArguments, level};
+use super::{LimitArguments, ProjectArguments, RehearsalArguments, WaiverArguments, level};
 
 /// Reads a reason: who reads the ledger later wants one.
 fn reason(text: &str) -> Result<String, String> {
@@ -84,6 +84,14 @@ pub(crate) struct GateArguments {
     #[arg(long, help_heading = "Migrations", conflicts_with_all = ["project", "tool", "migrations", "migrations_table",
           "pending_cmd", "applied_through", "waive"])]
     pub(crate) no_plan: bool,
+    /// Do not run the command on the proven copy first.
+    #[arg(long, help_heading = "Rehearsal", conflicts_with = "rehearse")]
+    pub(crate) no_rehearse: bool,
+    /// Run any command on the proven copy first, also one of which it is not known what it does outside of the database.
+    #[arg(long, help_heading = "Rehearsal")]
+    pub(crate) rehearse: bool,
+    #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArguments,
     /// Accept a repository on this machine's own disk, by default or under CI.
     #[arg(long)]
     pub(crate) allow_local_repository: bool,

@@ -29,7 +29,7 @@ pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
 pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
 pub(crate) use recover_table::RecoverTableArguments;
-pub(crate) use rehearse::RehearseArguments;
+pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;
 pub(crate) use verify::VerifyArguments;
 

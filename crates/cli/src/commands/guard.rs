@@ -3,13 +3,14 @@
 use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
+use holdpoint_guard::Rehearsing;
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, pooler};
 
-use super::printed;
+use super::{printed, rehearse};
 use crate::arguments::{GateArguments, GuardArguments, Jobs};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
@@ -69,6 +70,7 @@ impl Guarding {
             migrations,
             policy,
             window_policy: WindowPolicy::default(),
+            rehearsal: rehearsing(invocation, arguments, command)?,
             deadline: arguments.deadline,
             unproven,
             operator: operator(invocation),
@@ -82,6 +84,23 @@ impl Guarding {
             .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
         Ok(Self { context, source, verify, backup, options })
     }
+}
+
+/// How the command is rehearsed; no way without a connection of the migrating role past every pooler.
+fn rehearsing(
+    invocation: &Invocation,
+    arguments: &GateArguments,
+    command: &[String],
+) -> Result<Result<Rehearsing, String>, Failure> {
+    if arguments.no_rehearse {
+        return Ok(Err("--no-rehearse".to_owned()));
+    }
+    if let Err(failure) = invocation.settings.migrating() {
+        return Ok(Err(format!("how migrations connect is not known: {failure}")));
+    }
+    let jobs = arguments.limits.jobs.and_then(Jobs::number);
+    let options = rehearse::options(invocation, command, &arguments.rehearsal, jobs)?;
+    Ok(Ok(Rehearsing { options, unknown_commands: arguments.rehearse, older_proofs: false }))
 }
 
 /// A restore point of one database is no way back for another. Only a warning: a pooler may give names of its own.

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::plan::{asked, connection, failed};
 use super::{printed, verify};
-use crate::arguments::RehearseArguments;
+use crate::arguments::{RehearsalArguments, RehearseArguments};
 use crate::failure::Failure;
 use crate::invocation::{self, Invocation};
 use crate::output;
@@ -48,7 +48,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RehearseArguments) 
         printed(invocation.output.report(&report, output::rehearse))?;
         return Ok(exit_code::DONE);
     }
-    let options = options(invocation, arguments)?;
+    let options = options(invocation, &arguments.command, &arguments.how, arguments.jobs)?;
     let proof = invocation.verify_options(&invocation::Verification {
         level: Level::Full,
         scratch_url: arguments.scratch_url.as_deref(),
@@ -105,24 +105,30 @@ async fn planned(
     Ok(Some((project, report.map_err(failed)?)))
 }
 
-fn options(invocation: &Invocation, arguments: &RehearseArguments) -> Result<RehearseOptions, Failure> {
+/// How a command is rehearsed, as flags and file say.
+pub(super) fn options(
+    invocation: &Invocation,
+    command: &[String],
+    how: &RehearsalArguments,
+    jobs: Option<usize>,
+) -> Result<RehearseOptions, Failure> {
     let settings = &invocation.settings;
     let folder = std::env::current_dir()
         .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?;
     let on_s3 = !settings.repository()?.url.is_local();
     let progress = Arc::clone(&invocation.progress);
     Ok(RehearseOptions {
-        command: arguments.command.clone(),
+        command: command.to_vec(),
         environment: settings.child_environment(on_s3),
         folder,
         production: connection(invocation)?.settings,
         also_production: settings.every_connection(),
-        network: network(arguments.how.shared_network)?,
-        time_limit: arguments.how.time_limit(),
-        rollback: !arguments.how.no_rollback,
-        compare_up_to_bytes: arguments.how.compare_up_to,
+        network: network(how.shared_network)?,
+        time_limit: how.time_limit(),
+        rollback: !how.no_rollback,
+        compare_up_to_bytes: how.compare_up_to,
         temporary: settings.scratch_directory(),
-        jobs: settings.jobs(arguments.jobs),
+        jobs: settings.jobs(jobs),
         mask: Mask::new([crate::secrets::known(&settings.variables), settings.passwords()].concat()),
         listener: Arc::new(move |line: &str| progress.note(&format!("| {line}"))),
     })

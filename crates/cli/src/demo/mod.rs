@@ -142,6 +142,7 @@ impl Story<'_> {
             migrations: Migrations::Unknown("the demonstration calls psql".to_owned()),
             policy: RiskPolicy::default(),
             window_policy: WindowPolicy::default(),
+            rehearsal: Err("the page is long enough".to_owned()),
             deadline: None,
             unproven: None,
             operator: Some("holdpoint demo".to_owned()),

@@ -2,6 +2,7 @@
 
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_guard::PrepareReport;
 use holdpoint_guard::plan::PlanReport;
 use holdpoint_guard::run::{GuardReport, WayBack};
@@ -26,6 +27,7 @@ pub(crate) fn guard(report: &GuardReport) -> String {
         ("  pending", report.plan.as_ref().map(pending)),
         ("  gate", Some(decision(&report.decision))),
         ("  relies on", report.point.as_ref().map(ToString::to_string)),
+        ("  rehearsed", rehearsed(report.rehearsal.as_deref(), report.not_rehearsed.as_deref())),
         ("  prepared by", report.prepared_by.as_ref().map(|run| format!("run {run}"))),
         ("  command", ended),
         ("  database", Some(report.database.to_owned())),
@@ -46,15 +48,29 @@ pub(crate) fn prepare(report: &PrepareReport) -> String {
         ("  pending", report.plan.as_ref().map(pending)),
         ("  gate", Some(decision(&report.decision))),
         ("  relies on", report.point.as_ref().map(ToString::to_string)),
+        ("  rehearsed", rehearsed(report.rehearsal.as_deref(), report.not_rehearsed.as_deref())),
         ("  valid until", Some(instant(report.valid_until))),
         ("  proof", report.verification.as_ref().map(proof)),
     ]));
     if let Some(made) = &report.verification {
         text.push_str(&reasons(made));
     }
+    if let Some(rehearsal) = &report.rehearsal {
+        text.push_str(&format!("\n{}", super::rehearsal(rehearsal)));
+    }
     text.push_str(&bullets("warnings", &report.warnings));
     text.push_str(&ways_back(&report.ways_back));
     text
+}
+
+fn rehearsed(rehearsal: Option<&Rehearsal>, not: Option<&str>) -> Option<String> {
+    match (rehearsal, not) {
+        (Some(one), _) => {
+            Some(format!("{} on a copy, {} for the command", one.outcome.words(), milliseconds(one.took_ms)))
+        }
+        (None, Some(why)) => Some(format!("no: {why}")),
+        (None, None) => None,
+    }
 }
 
 fn pending(plan: &PlanReport) -> String {

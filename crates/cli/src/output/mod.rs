@@ -33,7 +33,7 @@ pub(crate) use guard::{guard, prepare};
 pub(crate) use leftovers::leftovers;
 pub(crate) use plan::migration_plan;
 pub(crate) use recover_table::{recover_table, recovery_plan};
-pub(crate) use rehearse::rehearse;
+pub(crate) use rehearse::{rehearsal, rehearse};
 pub(crate) use restore::restore;
 pub(crate) use status::status;
 pub(crate) use swap::{swap, swap_in_preview, swap_preview};

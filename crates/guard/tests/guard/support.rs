@@ -86,6 +86,7 @@ impl Shop {
             migrations: Migrations::Unknown("a test".into()),
             policy: RiskPolicy::default(),
             window_policy: WindowPolicy::default(),
+            rehearsal: Err("a test".to_owned()),
             deadline: None,
             unproven: None,
             operator: Some("a test".into()),

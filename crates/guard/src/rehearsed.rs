@@ -1,0 +1,119 @@
+//! The rehearsal inside a preparation: on the very copy that was proved, before production.
+
+use holdpoint_core::PointId;
+use holdpoint_core::ledger::RunState;
+use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
+use holdpoint_core::verification::Level;
+use holdpoint_operations::verify::{KeptCopy, KeptVerification, VerifyOptions, verify_and_keep};
+
+use crate::Error;
+use crate::ledger_writer::LedgerWriter;
+use crate::planned::{Migrations, Planned};
+use crate::prepare::Preparation;
+use crate::rehearse::{RehearseOptions, rehearse};
+
+/// How a run rehearses its command.
+#[derive(Clone, Debug)]
+pub struct Rehearsing {
+    /// How.
+    pub options: RehearseOptions,
+    /// Also a command of which nobody knows what it does outside of the database: it runs twice.
+    pub unknown_commands: bool,
+    /// Also where an older proof does, for which a copy has to be made anew.
+    pub older_proofs: bool,
+}
+
+/// Whether a run was rehearsed.
+#[derive(Clone, Debug)]
+pub(crate) enum Rehearsed {
+    /// It was, as planned.
+    Yes(Box<Rehearsal>),
+    /// It was not, for this reason.
+    No(String),
+}
+
+impl Default for Rehearsed {
+    fn default() -> Self {
+        Self::No("nothing is asked for".to_owned())
+    }
+}
+
+impl Rehearsed {
+    /// The rehearsal, and why there is none.
+    pub(crate) fn parts(self) -> (Option<Box<Rehearsal>>, Option<String>) {
+        match self {
+            Self::Yes(rehearsal) => (Some(rehearsal), None),
+            Self::No(why) => (None, Some(why)),
+        }
+    }
+}
+
+impl Preparation<'_> {
+    /// How the command is to be rehearsed, or why it is not.
+    pub(crate) fn rehearsal_of(&self, planned: &Planned, level: Level) -> Result<&RehearseOptions, String> {
+        let rehearsing = self.options.rehearsal.as_ref().map_err(Clone::clone)?;
+        if planned.migrations.is_none() && !rehearsing.unknown_commands {
+            return Err("what the command does outside of the database is not known, and it would run twice: \
+                        --rehearse does it all the same"
+                .to_owned());
+        }
+        match level {
+            Level::Full => Ok(&rehearsing.options),
+            level => Err(format!("level {level} makes no copy of everything")),
+        }
+    }
+
+    /// Rehearses on a proved copy, which is gone when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Escaped`] and [`Error::NotAsRehearsed`], after the ledger took what was seen; those of the rehearsal.
+    pub(crate) async fn rehearse(
+        &self,
+        mut copy: KeptCopy,
+        planned: &Planned,
+        options: &RehearseOptions,
+        ledger: &mut LedgerWriter<'_>,
+    ) -> Result<Box<Rehearsal>, Error> {
+        self.at("rehearsing the command");
+        let project = match &self.options.migrations {
+            Migrations::Of(of) => Some(&of.project),
+            Migrations::Unknown(_) => None,
+        };
+        // What is pending says nothing about a command that is not known to run it.
+        let project = project.filter(|_| planned.migrations.is_some());
+        let pending = planned.report.as_ref().filter(|_| project.is_some()).map_or(&[][..], |report| &report.pending);
+        let rehearsed = rehearse(&self.working, &self.source, &mut copy, project, pending, options).await;
+        let closed = copy.close().await;
+        let rehearsal = Box::new(rehearsed?);
+        ledger.rehearsed(&rehearsal);
+        closed?;
+        match rehearsal.outcome {
+            RehearsalOutcome::AsPlanned => {}
+            RehearsalOutcome::Escaped => return Err(Error::Escaped { rehearsal }),
+            _ => return Err(Error::NotAsRehearsed { rehearsal }),
+        }
+        ledger.write(RunState::Rehearsed, rehearsal.warnings.clone()).await?;
+        Ok(rehearsal)
+    }
+
+    /// Makes a copy of a point that was proven before, and rehearses on it, where that was asked for.
+    pub(crate) async fn rehearse_older(
+        &self,
+        point: &PointId,
+        planned: &Planned,
+        ledger: &mut LedgerWriter<'_>,
+    ) -> Result<Rehearsed, Error> {
+        let options = match (self.rehearsal_of(planned, Level::Full), &self.options.rehearsal) {
+            (Ok(options), Ok(rehearsing)) if rehearsing.older_proofs => options,
+            (Ok(_), _) => return Ok(Rehearsed::No(format!("{point} was proven before, and no copy of it is there"))),
+            (Err(why), _) => return Ok(Rehearsed::No(why)),
+        };
+        self.at("making the copy to rehearse on");
+        let proof = VerifyOptions { level: Level::Full, ..self.verify.clone() };
+        let KeptVerification { report, copy } = Box::pin(verify_and_keep(&self.working, point, &proof)).await?;
+        match copy {
+            Some(copy) => Ok(Rehearsed::Yes(self.rehearse(copy, planned, options, ledger).await?)),
+            None => Err(Error::CouldNotProve { point: Some(point.clone()), obstacles: report.verification.obstacles }),
+        }
+    }
+}
