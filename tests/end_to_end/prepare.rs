@@ -1,10 +1,10 @@
 //! What is pending decides what a guarded run asks for; what was prepared is relied on.
 
 use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST, migration_tool};
-use holdpoint_tests::{Outcome, Place};
+use holdpoint_tests::{Outcome, Place, assert_same, contents};
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use crate::scene::{Before, Scene};
 
 #[expect(clippy::disallowed_methods, reason = "Node.js is wherever the machine has it")]
 fn path() -> String {
@@ -53,6 +53,11 @@ const ADDS: (&str, &str) = ("0000_adds", "CREATE TABLE shop.tags (id integer PRI
 const DROPS: (&str, &str) = ("0001_drops", "ALTER TABLE shop.orders DROP COLUMN note;\n");
 
 #[track_caller]
+fn unchanged(scene: &Scene, before: &Before) {
+    assert_same("the database", &before.database, &contents(scene.cluster, &scene.database));
+}
+
+#[track_caller]
 fn guard(scene: &Scene, flags: &[&str], code: i32) -> Outcome {
     let command = ["--", "npm", "run", "--silent", "db:migrate"];
     scene.place.holdpoint(&[&["guard", "--json"], flags, &command].concat()).ended_with(code)
@@ -67,11 +72,16 @@ fn a_migration_is_prepared_guarded_and_then_nothing_is_pending() {
     assert_eq!(prepared["verification"]["verdict"], "proved", "{prepared:#}");
     assert_eq!(prepared["plan"]["pending"].as_array().unwrap().len(), 2, "{prepared:#}");
     assert_eq!(prepared["plan"]["verdict"], "new_restore_point");
-    assert_eq!(scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t", "nothing ran");
+    assert_eq!(scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t", "nothing ran in production");
+    let rehearsal = &prepared["rehearsal"];
+    assert_eq!((&rehearsal["outcome"], &rehearsal["tracking"]["exact"]), (&json!("as_planned"), &json!(true)));
+    let orders = rehearsal["tables"].as_array().unwrap().iter().find(|one| one["table"] == "shop.orders").unwrap();
+    assert_eq!(orders["columns_gone"], json!(["note"]), "{rehearsal:#}");
 
     let report = guard(&scene, &[], 0).json();
     assert_eq!((&report["prepared_by"], &report["point"]), (&prepared["run"], &prepared["point"]), "{report:#}");
     assert_eq!((&report["state"], scene.place.points().len()), (&json!("succeeded"), 1), "{report:#}");
+    assert_eq!(report["rehearsal"], prepared["rehearsal"], "what was expected is kept");
     assert_eq!(scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f");
     let warnings = report["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), 1, "{report:#}");
@@ -114,7 +124,7 @@ fn what_the_tool_would_skip_stops_the_run_and_two_tools_must_be_told_apart() {
     let report = guard(&scene, &["--no-plan"], 0).json();
     assert_eq!(report["plan"], Value::Null, "{report:#}");
     assert_eq!(scene.place.points().len(), points.len() + 1);
-    assert_eq!(before.database, holdpoint_tests::contents(scene.cluster, &scene.database), "Drizzle skipped it");
+    unchanged(&scene, &before);
 }
 
 #[test]
@@ -126,6 +136,63 @@ fn a_refused_risk_a_deadline_and_a_project_that_is_not_there() {
     let flags = ["--waive", "server_wide=agreed", "--waive", "unreviewable=agreed", "--deadline", "0"];
     guard(&scene, &flags, 5).failure().says(&["not ready within", "still"]).hints(&["--deadline"]);
     guard(&scene, &["--project", "no-such-folder"], 2).failure().says(&["no-such-folder"]);
-    assert_eq!(before.database, holdpoint_tests::contents(scene.cluster, &scene.database));
+    unchanged(&scene, &before);
     assert_eq!(scene.place.points(), Vec::<String>::new());
+}
+
+#[test]
+fn what_fails_on_the_copy_never_runs_in_production() {
+    let scene = scene();
+    let fails = "CREATE TABLE shop.made (id integer);\n--> statement-breakpoint\n\
+                 ALTER TABLE shop.orders ADD CONSTRAINT small CHECK (id < 3);\n";
+    migrations(&scene, &[("0000_check", fails)]);
+    let before = scene.before();
+    guard(&scene, &[], 3).failure().says(&["the rehearsal failed"]).hints(&["--no-rehearse"]);
+    unchanged(&scene, &before);
+    assert_eq!(scene.place.points().len(), 1, "the restore point is proven, and stays");
+    let tree = scene.place.tree();
+    let refused = tree.ending_with("refused.json").next().unwrap();
+    let step: Value = serde_json::from_slice(&scene.place.object(refused)).unwrap();
+    assert_eq!(step["rehearsal"]["outcome"], "failed", "{step:#}");
+    // Whoever wants to see it fail in production may.
+    guard(&scene, &["--no-rehearse"], 11);
+    assert_eq!(scene.sql("SELECT to_regclass('shop.made') IS NULL"), "t", "all but the tool's own table was taken back");
+}
+
+#[test]
+fn a_configuration_that_leads_to_production_is_not_rehearsed_with() {
+    let scene = scene();
+    migrations(&scene, &[ADDS]);
+    let url = scene.cluster.tcp_url(&scene.database);
+    write(
+        &scene,
+        "drizzle.config.ts",
+        &format!(
+            "import {{ defineConfig }} from 'drizzle-kit';\nexport default defineConfig({{ dialect: 'postgresql', \
+             out: './drizzle', dbCredentials: {{ url: '{url}' }} }});\n"
+        ),
+    );
+    let before = scene.before();
+    guard(&scene, &[], 3);
+    unchanged(&scene, &before);
+    let report = guard(&scene, &["--no-rehearse"], 0).json();
+    assert_eq!((&report["rehearsal"], &report["not_rehearsed"]), (&Value::Null, &json!("--no-rehearse")), "{report:#}");
+}
+
+#[test]
+fn a_person_at_a_terminal_is_shown_what_may_be_lost_and_asked() {
+    let scene = scene();
+    migrations(&scene, &[ADDS]);
+    let words = "guard -- npm run --silent db:migrate";
+    // What only adds asks nobody.
+    scene.place.at_a_terminal(words, "no").ended_with(0);
+    migrations(&scene, &[ADDS, DROPS]);
+    let shown = scene.place.at_a_terminal(words, "no").ended_with(16).stdout;
+    for text in ["1 table at risk", "rehearsal on a copy", "ways back", "data may be lost", "Type yes to go on"] {
+        assert!(shown.contains(text), "{text} is not in\n{shown}");
+    }
+    assert_eq!(scene.sql("SELECT count(note) > 0 FROM shop.orders"), "t");
+    scene.place.at_a_terminal(words, "yes").ended_with(0);
+    let gone = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'shop.orders'::regclass AND attname = 'note'";
+    assert_eq!(scene.sql(gone), "0");
 }

@@ -172,6 +172,7 @@ mod tests {
             window_policy: WindowPolicy::default(),
             rehearsal: Err("a test".to_owned()),
             deadline: None,
+            question: None,
             unproven: None,
             operator: None,
             own_flags: Vec::new(),

@@ -76,6 +76,9 @@ pub enum Error {
         /// What was seen.
         rehearsal: Box<Rehearsal>,
     },
+    /// A person was asked, and did not say yes.
+    #[error("nobody confirmed that the command may run")]
+    NotConfirmed,
     /// The time for preparing was over.
     #[error("not ready within {} s: still {missing}", within.as_secs())]
     Deadline {
@@ -183,6 +186,7 @@ impl Error {
             | Self::NotAsRehearsed { .. }
             | Self::PendingChanged { .. } => ErrorKind::Refused,
             Self::Escaped { .. } => ErrorKind::WayBackFailed,
+            Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }
@@ -232,6 +236,7 @@ impl Error {
             Self::Repository(error) => hint::of_repository(error),
             Self::Tools(error) => error.hint(),
             Self::Rehearse(error) => error.hint(),
+            Self::NotConfirmed => Some("keep what was made for a later run: holdpoint prepare -- COMMAND".to_owned()),
             Self::Usage(_) | Self::Interrupted => None,
         }
     }

@@ -22,6 +22,7 @@ use crate::prepare::{Preparation, Relied};
 use crate::prepared;
 use crate::rehearsed::Rehearsed;
 use crate::run::{GuardOptions, GuardReport, WayBack};
+use crate::shown::Question;
 use crate::start::{Start, position};
 use crate::state::{DatabaseState, Judgement};
 use crate::way_back::ways_back;
@@ -90,6 +91,7 @@ impl<'a> Guarded<'a> {
     pub(crate) async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
         let Preparation { context, source, options, .. } = &self.preparation;
         let proven = self.within_deadline(ledger).await?;
+        self.ask(&proven).await?;
         let identity = &self.start.identity;
         let name = format!("holdpoint guard {}", ledger.run());
         let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
@@ -120,6 +122,19 @@ impl<'a> Guarded<'a> {
         ready.before.note_transactions(ready.lock.session()).await?;
         ledger.write(RunState::Running, remarks).await?;
         Ok(ready)
+    }
+
+    /// Asks whether the command may run, where somebody can be asked and data may be lost.
+    async fn ask(&self, proven: &Proven) -> Result<(), Error> {
+        let Some(Question(ask)) = self.preparation.options.question.clone().filter(|_| proven.is_grave()) else {
+            return Ok(());
+        };
+        let shown = proven.shown();
+        let answer = tokio::task::spawn_blocking(move || ask(&shown));
+        tokio::select! {
+            answer = answer => if answer.unwrap_or(false) { Ok(()) } else { Err(Error::NotConfirmed) },
+            () = self.preparation.context.cancel.cancelled() => Err(Error::Interrupted),
+        }
     }
 
     /// As [`Self::proven`], for as long as it may take; what is under way then is ended and leaves nothing.

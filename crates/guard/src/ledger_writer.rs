@@ -112,8 +112,11 @@ impl<'a> LedgerWriter<'a> {
     }
 }
 
-/// For a folder without a tool: what is applied by the newest run that succeeded with one; `None` where none did.
-pub(crate) async fn applied_by_runs(context: &Context) -> Result<Option<Vec<MigrationRecord>>, Error> {
+/// Reads what is applied of a folder without a tool: by the newest run that succeeded with one; `None` where none did.
+///
+/// # Errors
+/// Those of the repository.
+pub async fn applied_by_runs(context: &Context) -> Result<Option<Vec<MigrationRecord>>, Error> {
     let runs = context.repository.runs(&context.database).await?;
     for run in runs.into_iter().rev() {
         let steps = context.repository.steps(&context.database, &run).await?;

@@ -17,6 +17,7 @@ pub mod rehearse;
 mod rehearsed;
 pub mod run;
 mod sessions;
+mod shown;
 mod start;
 mod state;
 pub mod tools;
@@ -24,8 +25,10 @@ mod way_back;
 
 pub use error::Error;
 pub use holdpoint_operations::run_lock::LockHolder;
+pub use ledger_writer::applied_by_runs;
 pub use planned::{Migrations, ProjectMigrations};
 pub use prepared::{PrepareReport, prepare};
 pub use rehearsed::Rehearsing;
 pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};
+pub use shown::{Question, Shown};
 pub use way_back::shell_quote;

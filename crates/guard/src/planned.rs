@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::ledger_writer::applied_by_runs;
 use crate::plan::{Facts, KnownFrom, PlanOptions, PlanReport, Project, Verdict, plan};
-use crate::tools::{ProjectFiles, ToolName, Tracking, applied_through, ledger_rows, runs_the_tool};
+use crate::tools::{ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool};
 
 /// Where a run learns what is pending.
 #[derive(Clone, Debug)]
@@ -167,10 +167,7 @@ impl ProjectMigrations {
         };
         let nothing_at_all = matches!(facts.tracking, Tracking::Absent { others: false });
         let applied = applied.or_else(|| nothing_at_all.then(Vec::new));
-        if let Some(applied) = &applied {
-            facts.tracking =
-                ledger_rows(Some(applied.iter().map(|one| (one.path.as_str(), one.sha256.as_str()))), false);
-        }
+        facts.take_applied(applied.as_deref());
         Ok((facts, applied))
     }
 

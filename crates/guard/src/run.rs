@@ -18,6 +18,7 @@ use crate::guarded::Guarded;
 use crate::plan::PlanReport;
 use crate::planned::Migrations;
 use crate::rehearsed::Rehearsing;
+use crate::shown::Question;
 use crate::{Error, command, prepare};
 
 /// How a command is guarded.
@@ -37,6 +38,8 @@ pub struct GuardOptions {
     pub rehearsal: Result<Rehearsing, String>,
     /// How long everything before the command may take.
     pub deadline: Option<Duration>,
+    /// Asked before the command runs where data may be lost; `None` goes on.
+    pub question: Option<Question>,
     /// Run although nothing is proven, for this reason; recorded.
     pub unproven: Option<String>,
     /// Who runs it and where, in words.

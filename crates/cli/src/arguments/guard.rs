@@ -31,6 +31,9 @@ fn reason(text: &str) -> Result<String, String> {
 pub(crate) struct GuardArguments {
     #[command(flatten)]
     pub(crate) gate: GateArguments,
+    /// Do not ask at a terminal whether a command that may lose data may run.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     /// Run although nothing is proven, and record this reason.
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) unproven: Option<String>,

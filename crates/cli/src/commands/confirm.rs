@@ -27,6 +27,11 @@ pub(super) fn confirm_by(invocation: &Invocation, yes: bool, what: &str, word: &
     if answer.trim() == word { Ok(()) } else { Err(needed(what)) }
 }
 
+/// Asks for a yes, where it is known that somebody is there.
+pub(super) fn answered(what: &str) -> bool {
+    ask(what, "yes").is_ok_and(|answer| answer.trim() == "yes")
+}
+
 /// Goes on where a question makes sense, or none is needed: long work before it would else be for nothing.
 ///
 /// # Errors

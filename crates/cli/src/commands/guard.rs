@@ -1,16 +1,18 @@
 //! `holdpoint guard`.
 
+use std::sync::Arc;
+
 use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
-use holdpoint_guard::Rehearsing;
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
+use holdpoint_guard::{Question, Rehearsing};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, pooler};
 
-use super::{printed, rehearse};
+use super::{confirm, printed, rehearse};
 use crate::arguments::{GateArguments, GuardArguments, Jobs};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
@@ -19,7 +21,9 @@ use crate::settings::Purpose;
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> Result<u8, Failure> {
-    let guarding = Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
+    let mut guarding =
+        Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
+    guarding.options.question = question(invocation, arguments.yes);
     let Guarding { context, source, verify, backup, options } = &guarding;
     let report = guard(context, source, verify, backup, options).await?;
     if let Err(failure) = printed(invocation.output.report(&report, output::guard)) {
@@ -72,6 +76,7 @@ impl Guarding {
             window_policy: WindowPolicy::default(),
             rehearsal: rehearsing(invocation, arguments, command)?,
             deadline: arguments.deadline,
+            question: None,
             unproven,
             operator: operator(invocation),
             own_flags: own_flags(invocation, &context.database),
@@ -84,6 +89,20 @@ impl Guarding {
             .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
         Ok(Self { context, source, verify, backup, options })
     }
+}
+
+/// Asks at a terminal; elsewhere nobody could answer, and the policy alone decides.
+fn question(invocation: &Invocation, yes: bool) -> Option<Question> {
+    let what = "the command would run now, and data may be lost by it";
+    if yes || confirm::somebody_is_there(invocation, false, what).is_err() {
+        return None;
+    }
+    let (output, progress) = (invocation.output.clone(), Arc::clone(&invocation.progress));
+    Some(Question(Arc::new(move |shown| {
+        progress.rest();
+        output.aside(&output::before_the_command(shown));
+        confirm::answered(what)
+    })))
 }
 
 /// How the command is rehearsed; no way without a connection of the migrating role past every pooler.

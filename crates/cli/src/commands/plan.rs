@@ -3,8 +3,9 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use holdpoint_core::ledger::MigrationRecord;
 use holdpoint_guard::plan::{Facts, KnownFrom, Project, markdown, plan};
-use holdpoint_guard::tools::{Choice, ToolName};
+use holdpoint_guard::tools::{Choice, Tool, ToolName};
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::printed;
@@ -84,9 +85,25 @@ pub(super) async fn asked(invocation: &Invocation, project: &Project) -> Result<
         session.close().await;
         facts
     };
-    tokio::select! {
-        facts = read => facts.map_err(failed),
-        () = invocation.cancel.cancelled() => Err(holdpoint_operations::Error::Interrupted.into()),
+    let mut facts = tokio::select! {
+        facts = read => facts.map_err(failed)?,
+        () = invocation.cancel.cancelled() => return Err(holdpoint_operations::Error::Interrupted.into()),
+    };
+    if project.found.tool == Tool::PlainSql {
+        facts.take_applied(applied(invocation).await.as_deref());
+    }
+    Ok(facts)
+}
+
+/// What the ledger knows of a folder without a tool. A plan needs no repository, so without one nothing is known.
+async fn applied(invocation: &Invocation) -> Option<Vec<MigrationRecord>> {
+    let read = async { Ok::<_, Failure>(holdpoint_guard::applied_by_runs(&invocation.context(false).await?).await?) };
+    match read.await {
+        Ok(applied) => applied,
+        Err(failure) => {
+            tracing::warn!("what guarded runs applied is not known: {failure}");
+            None
+        }
     }
 }
 

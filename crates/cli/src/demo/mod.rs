@@ -144,6 +144,7 @@ impl Story<'_> {
             window_policy: WindowPolicy::default(),
             rehearsal: Err("the page is long enough".to_owned()),
             deadline: None,
+            question: None,
             unproven: None,
             operator: Some("holdpoint demo".to_owned()),
             own_flags: ["--database", "shop", "--repository", &stage.repository().to_string()]

@@ -3,9 +3,9 @@
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_guard::PrepareReport;
 use holdpoint_guard::plan::PlanReport;
 use holdpoint_guard::run::{GuardReport, WayBack};
+use holdpoint_guard::{PrepareReport, Shown};
 
 use super::table::{bullets, facts};
 use super::verify::{proof, reasons};
@@ -60,6 +60,17 @@ pub(crate) fn prepare(report: &PrepareReport) -> String {
     }
     text.push_str(&bullets("warnings", &report.warnings));
     text.push_str(&ways_back(&report.ways_back));
+    text
+}
+
+/// Tells what is known before the command runs.
+pub(crate) fn before_the_command(shown: &Shown) -> String {
+    let mut text = facts([("pending", shown.plan.as_ref().map(pending)), ("gate", Some(decision(&shown.decision)))]);
+    if let Some(one) = &shown.rehearsal {
+        text.push_str(&format!("\n{}", super::rehearsal(one)));
+    }
+    text.push_str(&bullets("warnings", &shown.warnings));
+    text.push_str(&ways_back(&shown.ways_back));
     text
 }
 

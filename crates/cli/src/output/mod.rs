@@ -29,7 +29,7 @@ pub(crate) use catalogue::{list, show};
 pub(crate) use compare::compare;
 pub(crate) use compare_rows::compare_rows;
 pub(crate) use doctor::doctor;
-pub(crate) use guard::{guard, prepare};
+pub(crate) use guard::{before_the_command, guard, prepare};
 pub(crate) use leftovers::leftovers;
 pub(crate) use plan::migration_plan;
 pub(crate) use recover_table::{recover_table, recovery_plan};

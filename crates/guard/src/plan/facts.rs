@@ -1,13 +1,14 @@
 //! What a database says: the tracking table and the catalog, read from it or from what was exported.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::ledger::MigrationRecord;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::Session;
 use holdpoint_review::{CATALOG_QUERY, Catalog};
 use serde::{Deserialize, Serialize};
 
 use super::Project;
-use crate::tools::{Error, TableName, Tool, ToolName, Tracking, read_tracking};
+use crate::tools::{Error, TableName, Tool, ToolName, Tracking, ledger_rows, read_tracking};
 
 /// The format of an export.
 const FORMAT: u32 = 1;
@@ -64,6 +65,14 @@ impl Facts {
             tracking,
             catalog,
         })
+    }
+
+    /// For a folder without a tool: takes what is applied from the ledger's list; `None` where there is none.
+    pub fn take_applied(&mut self, applied: Option<&[MigrationRecord]>) {
+        if let (ToolName::PlainSql, Some(applied)) = (self.tool, applied) {
+            let rows = applied.iter().map(|one| (one.path.as_str(), one.sha256.as_str()));
+            self.tracking = ledger_rows(Some(rows), false);
+        }
     }
 
     /// Reads what [`Self::to_json`] wrote.

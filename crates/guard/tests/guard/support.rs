@@ -88,6 +88,7 @@ impl Shop {
             window_policy: WindowPolicy::default(),
             rehearsal: Err("a test".to_owned()),
             deadline: None,
+            question: None,
             unproven: None,
             operator: Some("a test".into()),
             own_flags: Vec::new(),
