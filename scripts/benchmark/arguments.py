@@ -22,6 +22,7 @@ SUITES = """suites:
   s3      to and from the S3 engine: the client's CPU, and the bytes it moves
   table   one table back from S3 through a link of 1 Gbit/s: small ones, and one of 600M
   growth  the main database at 250M and 4G: whether cost grows evenly and memory does not grow
+  guard   holding a migration: nothing pending, a preparation and where its time goes, the run after it
   production  pgbench runs all the time: how many of its transactions a backup costs
   all     all of these, in this order"""
 
@@ -51,7 +52,7 @@ def read():
     parser = argparse.ArgumentParser(description=DESCRIPTION, epilog=SUITES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", metavar="NAME", default=None,
-                        choices=["main", "huge", "many", "wide", "s3", "table", "growth", "production", "all"],
+                        choices=["main", "huge", "many", "wide", "s3", "table", "growth", "guard", "production", "all"],
                         help="run this suite (again for more; default: main)")
     parser.add_argument("--size", type=size, default=10**9, help="COPY text of the main database (default: 1G)")
     parser.add_argument("--growth", type=size, nargs="+", default=[250 * MB, 4000 * MB], metavar="SIZE",
@@ -84,7 +85,7 @@ def read():
 def suites(arguments):
     names = arguments.suite or ["main"]
     if "all" in names:
-        names = ["main", "huge", "many", "wide", "s3", "table", "growth", "production"]
+        names = ["main", "huge", "many", "wide", "s3", "table", "growth", "guard", "production"]
     runs = arguments.runs
     half, small = arguments.size // 2, min(arguments.size, 300 * MB)
     for name in dict.fromkeys(names):
@@ -102,6 +103,8 @@ def suites(arguments):
             yield Suite(name, "mixed", arguments.size, runs or 3, "One small table back from S3", "s3")
             large = arguments.size if arguments.quick else LARGE_TABLE_BYTES
             yield Suite(f"{name} large", "huge", large, runs or 1, "One large table back from S3", "s3")
+        elif name == "guard":
+            yield Suite(name, "mixed", arguments.size, runs or 1, "Holding a migration")
         elif name == "production":
             yield Suite(name, "pgbench", half, runs or 1, "A database at work")
         else:

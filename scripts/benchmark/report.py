@@ -1,6 +1,6 @@
 """What was measured, as tables for people."""
 
-from . import production
+from . import guarding, production
 
 MIB = 2**20
 
@@ -15,8 +15,9 @@ def code(name):
 
 def suite_tables(result):
     """One Markdown table a group; ratios are against the group's first case: above 1 is faster, below 1 is smaller."""
-    if result["suite"] == "production":
-        return ["", *production.table(result)]
+    own = {"production": production, "guard": guarding}.get(result["suite"])
+    if own:
+        return ["", *own.table(result)]
     lines = []
     for group in dict.fromkeys(case["group"] for case in result["cases"]):
         members = [case for case in result["cases"] if case["group"] == group]

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from . import arguments as asked
 from . import goals, peers, report, series
+from .guarding import Guarding
 from .production import Production
 from .server import MAJOR, SETTINGS, Server
 from .suite import Bench, seconds_expected, tell
 
+KINDS = {"guard": Guarding, "production": Production}
 QUIET_LOAD = 1.2  # above it others are at work, and the figures say little
 QUIET_SHARE = 0.05
 
@@ -75,7 +77,7 @@ def main():
         versions = [server.sql("SHOW server_version", "postgres"),
                     subprocess.run([holdpoint, "--version"], stdout=subprocess.PIPE).stdout.decode().strip()]
         for suite in arguments.suites:
-            bench = (Production if suite.name == "production" else Bench)(suite, arguments, machine)
+            bench = KINDS.get(suite.name, Bench)(suite, arguments, machine)
             results.append(bench.run())
             recorded += bench.series
     finally:

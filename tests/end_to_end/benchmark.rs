@@ -88,3 +88,25 @@ fn a_quick_benchmark_brings_one_table_back() {
 fn text(path: &std::path::Path) -> String {
     path.to_str().unwrap().to_owned()
 }
+
+/// Nothing pending, a preparation, and the run that relies on it: each says where its time goes.
+#[test]
+fn a_quick_benchmark_holds_a_migration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    let environment =
+        BTreeMap::from([("PATH".to_owned(), path), ("HOLDPOINT_CACHE".to_owned(), text(&cache_directory()))]);
+    let script = format!(
+        "'{}' --quick --suite guard --directory /tmp --holdpoint '{}' --json bench.json",
+        text(&workspace_directory().join("scripts/bench")),
+        text(&program()),
+    );
+    let outcome = shell(folder.path(), &environment, &script).ended_with(0);
+    let json = std::fs::read_to_string(folder.path().join("bench.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let suite = &result["suites"][0];
+    assert_eq!(suite["medians"].as_object().unwrap().len(), 4, "{outcome:?}");
+    for phase in ["restoring", "rehearsing"] {
+        assert!(suite["phases"][phase].as_f64().is_some_and(|seconds| seconds > 0.0), "{phase}: {outcome:?}");
+    }
+}
