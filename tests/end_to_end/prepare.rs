@@ -156,7 +156,11 @@ fn what_fails_on_the_copy_never_runs_in_production() {
     assert_eq!(step["rehearsal"]["outcome"], "failed", "{step:#}");
     // Whoever wants to see it fail in production may.
     guard(&scene, &["--no-rehearse"], 11);
-    assert_eq!(scene.sql("SELECT to_regclass('shop.made') IS NULL"), "t", "all but the tool's own table was taken back");
+    assert_eq!(
+        scene.sql("SELECT to_regclass('shop.made') IS NULL"),
+        "t",
+        "all but the tool's own table was taken back"
+    );
 }
 
 #[test]

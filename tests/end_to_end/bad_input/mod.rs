@@ -67,6 +67,7 @@ fn the_table_is_the_tests() {
     // Of these, some tests alone are about bad input.
     let others = [
         ("compare", include_str!("../compare.rs")),
+        ("prepare", include_str!("../prepare.rs")),
         ("recover_table", include_str!("../recover_table/mod.rs")),
         ("recover_table::faults", include_str!("../recover_table/faults.rs")),
         ("recover_table::sources", include_str!("../recover_table/sources.rs")),
