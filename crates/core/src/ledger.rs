@@ -115,6 +115,9 @@ pub struct PlanRecord {
     pub tool: String,
     /// The pending migrations, in the order in which they would run.
     pub pending: Vec<MigrationRecord>,
+    /// Files that the tool runs at every migration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<MigrationRecord>,
     /// For a folder without a tool: what was applied before, oldest first, as runs or a person said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Vec<MigrationRecord>>,
@@ -153,9 +156,14 @@ pub struct Prepared {
 }
 
 impl PlanRecord {
-    /// Whether the same migrations, byte for byte, are pending in the same order.
+    /// Whether the same files would run, byte for byte and in the same order.
     pub fn same_pending(&self, other: &Self) -> bool {
-        (&self.tool, &self.pending) == (&other.tool, &other.pending)
+        self.tool == other.tool && self.files().eq(other.files())
+    }
+
+    /// Every file that would run.
+    pub fn files(&self) -> impl Iterator<Item = &MigrationRecord> {
+        self.pending.iter().chain(&self.callbacks)
     }
 
     /// For a folder without a tool: what is applied once everything pending ran.

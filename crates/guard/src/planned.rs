@@ -121,9 +121,9 @@ impl Migrations {
         if before.same_pending(&now) {
             return Ok(());
         }
-        let changed = now.pending.iter().find(|one| !before.pending.contains(one));
-        let gone = before.pending.iter().find(|one| !now.pending.contains(one));
-        let first = changed.or(gone).map(|one| one.path.clone());
+        let first = now.files().find(|one| !before.files().any(|other| other == *one));
+        let first = first.or_else(|| before.files().find(|one| !now.files().any(|other| other == *one)));
+        let first = first.map(|one| one.path.clone());
         Err(Error::PendingChanged { first, point: point.cloned() })
     }
 
@@ -198,7 +198,15 @@ fn record(report: &PlanReport, applied: Option<Vec<MigrationRecord>>) -> PlanRec
         let reason = risk.waived.clone()?;
         Some(WaivedRecord { class: risk.class, place: format!("{}:{}", risk.file, risk.line), reason })
     });
-    PlanRecord { tool: report.tool.to_string(), pending: pending.collect(), applied, waived: waived.collect() }
+    let callbacks = report.callbacks.iter();
+    let callbacks = callbacks.map(|one| MigrationRecord { path: one.path.clone(), sha256: one.sha256.clone() });
+    PlanRecord {
+        tool: report.tool.to_string(),
+        pending: pending.collect(),
+        callbacks: callbacks.collect(),
+        applied,
+        waived: waived.collect(),
+    }
 }
 
 /// The rows that stand for a list of the ledger's.

@@ -7,7 +7,7 @@ use holdpoint_review::{
 use serde::Serialize;
 
 use super::{Facts, Project};
-use crate::tools::{Finding, Migration, Pending, Severity, ToolName, Transactions};
+use crate::tools::{Callback, Finding, Migration, Pending, Severity, ToolName, Transactions};
 
 /// What a plan comes to, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,6 +99,8 @@ pub struct PlanReport {
     pub pending: Vec<Migration>,
     /// The names of what the tool itself would run, callbacks included; empty where it would refuse.
     pub runs: Vec<String>,
+    /// Files that the tool runs at every migration.
+    pub callbacks: Vec<Callback>,
     /// How many migrations are applied.
     pub applied: usize,
     /// What does not fit between files and tracking table, the gravest first.
@@ -136,6 +138,7 @@ impl PlanReport {
             transactions: found.tool.transactions(),
             known,
             runs: pending.runs,
+            callbacks: pending.callbacks,
             applied: pending.applied.len(),
             findings: pending.findings.into_iter().map(told).collect(),
             pending: pending.migrations,

@@ -57,7 +57,12 @@ fn callbacks(options: &FlywayOptions, files: &ProjectFiles) -> Vec<Callback> {
         let stem = options.suffixes.iter().find_map(|suffix| file.name().strip_suffix(suffix.as_str()))?;
         let event = stem.split(options.separator.as_str()).next()?;
         let (_, before) = EVENTS.into_iter().find(|(name, _)| event.eq_ignore_ascii_case(name))?;
-        Some(Callback { path: file.path.clone(), before, sql: replaced(options, &file.text()).0 })
+        Some(Callback {
+            path: file.path.clone(),
+            sha256: file.sha256.clone(),
+            before,
+            sql: replaced(options, &file.text()).0,
+        })
     };
     let mut found: Vec<Callback> = files.migrations.iter().filter_map(read).collect();
     found.sort_by_key(|one| !one.before);

@@ -41,6 +41,8 @@ pub struct Migration {
 pub struct Callback {
     /// The file's path below the folder of migrations, with `/`.
     pub path: String,
+    /// SHA-256 of the file in lower-case hexadecimal.
+    pub sha256: String,
     /// Whether it runs before the migrations.
     pub before: bool,
     /// The SQL that runs, with placeholders replaced. Not recorded.
