@@ -139,7 +139,7 @@ impl<'a> Guarded<'a> {
 
     /// As [`Self::proven`], for as long as it may take; what is under way then is ended and leaves nothing.
     pub(crate) async fn within_deadline(&self, ledger: &mut LedgerWriter<'_>) -> Result<Proven, Error> {
-        let Some(within) = self.preparation.options.deadline else { return self.proven(ledger).await };
+        let Some(within) = self.preparation.options.deadline else { return Box::pin(self.proven(ledger)).await };
         let cancel = self.preparation.context.cancel.clone();
         let mut work = Box::pin(self.proven(ledger));
         let late = tokio::select! {
@@ -164,7 +164,7 @@ impl<'a> Guarded<'a> {
         let identity = &self.start.identity;
         self.preparation.at("reading what is pending");
         let (policy, command) = (&options.policy, &options.command);
-        let planned = Planned::read(context, &options.migrations, policy, command, identity).await?;
+        let planned = Box::pin(Planned::read(context, &options.migrations, policy, command, identity)).await?;
         planned.remarks.iter().for_each(|remark| context.progress.note(&self.mask.script(remark)));
         ledger.planned(planned.masked_record(&self.mask));
         self.preparation.at("asking the gate");
@@ -180,7 +180,7 @@ impl<'a> Guarded<'a> {
             }
         }
         let mut relied = match &prepared_by {
-            None => self.preparation.rely(&planned, &decision, ledger).await?,
+            None => Box::pin(self.preparation.rely(&planned, &decision, ledger)).await?,
             Some((run, rehearsal)) => {
                 let rehearsal = rehearsal.clone().map(Rehearsed::Yes);
                 let rehearsal = rehearsal.unwrap_or_else(|| Rehearsed::No(format!("run {run} was not")));

@@ -137,12 +137,14 @@ impl<'a> Preparation<'a> {
         ledger: &mut LedgerWriter<'_>,
     ) -> Result<Relied, Error> {
         match decision {
-            Decision::MakeRestorePoint { policy, reasons } => self.make(planned, policy, reasons, ledger).await,
+            Decision::MakeRestorePoint { policy, reasons } => {
+                Box::pin(self.make(planned, policy, reasons, ledger)).await
+            }
             Decision::Refuse { reasons } => Err(Error::Refused { reasons: reasons.clone() }),
             Decision::Go { point, .. } => {
                 let relied = self.rely_on_older(decision, ledger).await?;
                 let rehearsal = match point {
-                    Some(point) => self.rehearse_older(point, planned, ledger).await?,
+                    Some(point) => Box::pin(self.rehearse_older(point, planned, ledger)).await?,
                     None => Rehearsed::default(),
                 };
                 Ok(Relied { rehearsal, ..relied })
@@ -216,7 +218,9 @@ impl<'a> Preparation<'a> {
                 relied.level = Some(policy.level);
                 ledger.write(RunState::Proven, remarks).await?;
                 relied.rehearsal = match (wanted, copy) {
-                    (Ok(options), Some(copy)) => Rehearsed::Yes(self.rehearse(copy, planned, options, ledger).await?),
+                    (Ok(options), Some(copy)) => {
+                        Rehearsed::Yes(Box::pin(self.rehearse(copy, planned, options, ledger)).await?)
+                    }
                     (Ok(_), None) => Rehearsed::No("there is no copy".to_owned()),
                     (Err(why), _) => Rehearsed::No(why),
                 };

@@ -67,7 +67,7 @@ pub async fn prepare(
     preparation::check(backup, options)?;
     let (guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
     let kept = async {
-        let proven = guarded.within_deadline(&mut ledger).await?;
+        let proven = Box::pin(guarded.within_deadline(&mut ledger)).await?;
         let valid_for = chrono::Duration::from_std(valid_for).unwrap_or(chrono::Duration::MAX);
         let until = guarded.start.now.checked_add_signed(valid_for).unwrap_or(DateTime::<Utc>::MAX_UTC);
         ledger.offers(Prepared { until, level: proven.relied.level });

@@ -82,7 +82,7 @@ impl Preparation<'_> {
         // What is pending says nothing about a command that is not known to run it.
         let project = project.filter(|_| planned.migrations.is_some());
         let pending = planned.report.as_ref().filter(|_| project.is_some()).map_or(&[][..], |report| &report.pending);
-        let rehearsed = rehearse(&self.working, &self.source, &mut copy, project, pending, options).await;
+        let rehearsed = Box::pin(rehearse(&self.working, &self.source, &mut copy, project, pending, options)).await;
         let closed = copy.close().await;
         let rehearsal = Box::new(rehearsed?);
         ledger.rehearsed(&rehearsal);

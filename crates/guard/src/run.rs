@@ -153,8 +153,9 @@ pub async fn guard(
     command::check(options)?;
     prepare::check(backup, options)?;
     let (guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
-    match guarded.ready(&mut ledger).await {
-        Ok(ready) => Ok(guarded.run(ready, ledger).await),
+    // Boxed, as they are large: whoever awaits them may have little stack.
+    match Box::pin(guarded.ready(&mut ledger)).await {
+        Ok(ready) => Ok(Box::pin(guarded.run(ready, ledger)).await),
         Err(error) => Err(guarded.refused(error, ledger).await),
     }
 }
