@@ -111,9 +111,16 @@ fn sql_that_cannot_be_reviewed() {
 #[test]
 fn comments_waive_nothing() {
     let scene = Scene::local();
-    let report = found(&scene, "-- squawk-ignore-file\n-- squawk-ignore ban-drop-table\nDROP TABLE shop.events;\n");
-    assert_eq!(report["verdict"], "new_restore_point");
-    assert_eq!(report["review"]["tables"][0]["table"]["name"], "events");
+    for comments in [
+        "-- squawk-ignore-file\n-- squawk-ignore ban-drop-table\n",
+        "-- holdpoint:ignore\n-- holdpoint: waive destroys_data=agreed\n/* holdpoint:ignore-file */ -- noqa\n",
+    ] {
+        let report = found(&scene, &format!("{comments}DROP TABLE shop.events;\n"));
+        assert_eq!(report["verdict"], "new_restore_point", "{comments}");
+        assert_eq!(report["review"]["tables"][0]["table"]["name"], "events", "{comments}");
+        let risks = report["assessment"]["risks"].as_array().unwrap();
+        assert!(risks.iter().all(|risk| risk["waived"].is_null()), "{comments}: {risks:#?}");
+    }
 }
 
 #[test]
