@@ -10,7 +10,7 @@ use super::project::{Project, TOOL};
 use crate::scene::Scene;
 
 /// A server that is reached by TCP and by its unix socket.
-fn cluster() -> &'static Cluster {
+pub(super) fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| Cluster::start(ClusterOptions::major(NEWEST).with_tcp()))
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdpoint_testkit::NEWEST;
-use holdpoint_tests::Running;
+use holdpoint_testkit::{Cluster, NEWEST};
+use holdpoint_tests::{Place, Running};
 use serde_json::json;
 
 use super::project::{Project, TOOL};
@@ -14,7 +14,11 @@ const LONG: Duration = Duration::from_secs(300);
 
 /// A project with one pending migration, and a restore point.
 fn pending() -> (Scene, Project) {
-    let scene = Scene::local();
+    pending_on(Cluster::shared(NEWEST))
+}
+
+fn pending_on(cluster: &'static Cluster) -> (Scene, Project) {
+    let scene = Scene::on(cluster, Place::local());
     let project = Project::node_pg_migrate(&scene);
     project.migration("1_first", "SELECT 1;", "");
     project.run_on_production(&scene, &[]);
@@ -174,6 +178,33 @@ fn a_scratch_server_that_dies_meanwhile() {
     }
 }
 
+/// Even production's own server: another database of it is none of the command's business, and is dropped.
+#[test]
+fn a_scratch_server_that_was_given() {
+    // Nobody else makes databases and roles on this one.
+    let (scene, project) = pending_on(super::escapes::cluster());
+    let before = scene.before();
+    let databases =
+        || scene.cluster.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'holdpoint%'");
+    let roles = || scene.cluster.psql("postgres", "SELECT string_agg(rolname, ',' ORDER BY 1) FROM pg_roles");
+    let (databases_before, roles_before) = (databases(), roles());
+    let url = scene.cluster.url("postgres");
+    for flags in [&["--json"][..], &["--json", "--shared-network"]] {
+        let flags = [flags, &["--scratch-url", &url]].concat();
+        let report = project.rehearse(&scene, &flags).ended_with(0).json();
+        let rehearsal = &report["rehearsal"];
+        assert_eq!(rehearsal["outcome"], "as_planned", "{report:#}");
+        assert_eq!(rehearsal["role"], scene.cluster.superuser(), "{rehearsal:#}");
+        assert_eq!(rehearsal["isolation"]["namespace"], false, "{rehearsal:#}");
+        let warnings = rehearsal["warnings"].to_string();
+        assert!(warnings.contains("the copy is called holdpoint_scratch_"), "{warnings}");
+        assert!(warnings.contains("may not do is not rehearsed"), "{warnings}");
+        project.rehearse_command(&scene, &flags, &["sh", "-c", "exit 3"]).ended_with(10);
+    }
+    assert_eq!((databases(), roles()), (databases_before, roles_before));
+    scene.assert_untouched_but_proof(&before);
+}
+
 #[test]
 fn somebody_else_migrates() {
     let (scene, project) = pending();
@@ -183,5 +214,4 @@ fn somebody_else_migrates() {
     failure.says(&["public.pgmigrations of production is in use"]).hints(&["retry", "pg_locks"]);
     drop(session);
     scene.assert_untouched_but_proof(&before);
-    assert_eq!(scene.cluster.major(), NEWEST);
 }

@@ -1,12 +1,13 @@
 //! `holdpoint rehearse`.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::{Level, Verification};
 use holdpoint_core::{Mask, PointId};
 use holdpoint_guard::plan::{KnownFrom, PlanReport, Project, Verdict, plan};
-use holdpoint_guard::rehearse::{Network, RehearseOptions, refuse_early, rehearse};
+use holdpoint_guard::rehearse::{Listener, Network, RehearseOptions, refuse_early, rehearse};
 use holdpoint_guard::tools;
 use holdpoint_operations::selection;
 use holdpoint_operations::verify::verify_and_keep;
@@ -14,7 +15,7 @@ use serde::Serialize;
 
 use super::plan::{asked, connection, failed};
 use super::{printed, verify};
-use crate::arguments::{RehearsalArguments, RehearseArguments};
+use crate::arguments::{ProgressForm, RehearsalArguments, RehearseArguments};
 use crate::failure::Failure;
 use crate::invocation::{self, Invocation};
 use crate::output;
@@ -116,7 +117,6 @@ pub(super) fn options(
     let folder = std::env::current_dir()
         .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?;
     let on_s3 = !settings.repository()?.url.is_local();
-    let progress = Arc::clone(&invocation.progress);
     Ok(RehearseOptions {
         command: command.to_vec(),
         environment: settings.child_environment(on_s3),
@@ -130,7 +130,21 @@ pub(super) fn options(
         temporary: settings.scratch_directory(),
         jobs: settings.jobs(jobs),
         mask: Mask::new([crate::secrets::known(&settings.variables), settings.passwords()].concat()),
-        listener: Arc::new(move |line: &str| progress.note(&format!("| {line}"))),
+        listener: listener(invocation),
+    })
+}
+
+/// Shows what the command prints: among the notes, and beside a JSON document on stderr, as a guarded command's.
+fn listener(invocation: &Invocation) -> Listener {
+    let progress = Arc::clone(&invocation.progress);
+    let beside = invocation.output.json && invocation.settings.common.progress == ProgressForm::Auto;
+    let quiet = invocation.settings.common.quiet;
+    Arc::new(move |line: &str| {
+        if !beside {
+            progress.note(&format!("| {line}"));
+        } else if !quiet && let Err(error) = writeln!(std::io::stderr().lock(), "| {line}") {
+            tracing::debug!(%error, "stderr takes nothing");
+        }
     })
 }
 

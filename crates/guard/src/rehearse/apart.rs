@@ -47,15 +47,23 @@ impl Way {
         options: &RehearseOptions,
         production: &Production,
         destination: Destination,
+        // The private folder of a scratch server of our own.
         folder: Option<PathBuf>,
         cancel: &CancellationToken,
     ) -> Result<Self, RehearseError> {
         let why = match &options.network {
             Network::Shared => "so it was asked for".to_owned(),
+            Network::Own { .. } if folder.is_none() && is_production(&destination, production) => {
+                "the scratch server is production's own, so its door leads to both".to_owned()
+            }
             Network::Own { executable, verb } => {
                 let base = folder.unwrap_or_else(|| options.temporary.clone());
                 match Apart::enter(executable, verb, base, production, destination.clone(), cancel).await {
                     Ok(apart) => return Ok(Self::Apart(apart)),
+                    Err(_) if cancel.is_cancelled() => {
+                        let program = executable.display().to_string();
+                        return Err(holdpoint_process::Error::Cancelled { program }.into());
+                    }
                     Err(why) => why,
                 }
             }
@@ -159,6 +167,17 @@ fn traps(production: &Production) -> Vec<SocketAddr> {
     traps.sort();
     traps.dedup();
     traps
+}
+
+/// Whether a scratch server that was given is the very server that the command shall be kept from.
+fn is_production(destination: &Destination, production: &Production) -> bool {
+    match destination {
+        Destination::Tcp(address) => traps(production).contains(address),
+        Destination::Socket(path) => {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            sockets(production, &listening(), Path::new("")).0.contains(&real)
+        }
+    }
 }
 
 /// The unix sockets of other servers than the copy: those by which a local production would be found, and the rest.

@@ -114,6 +114,23 @@ fn address(text: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_open_connection_is_seen_and_others_are_not() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = server.local_addr().unwrap();
+        let production = Production { addresses: vec![(place.ip(), place.port())], ..Production::default() };
+        let (_tell, told) = tokio::sync::watch::channel(Some(std::process::id()));
+        let mut own = Connections::of(told, &production);
+        assert_eq!(own.reaching_production(), None);
+        let client = std::net::TcpStream::connect(place).unwrap();
+        assert_eq!(own.reaching_production(), Some(place));
+        let (_tell, told) = tokio::sync::watch::channel(None);
+        assert_eq!(Connections::of(told, &production).reaching_production(), None, "nobody is known yet");
+        drop((client, server));
+        assert_eq!(own.reaching_production(), None);
+    }
+
     #[test]
     fn lists_of_the_kernel_are_read() {
         assert_eq!(parent_and_group("77 (a) b) (c) S 12 34 5 6"), Some((12, 34)));

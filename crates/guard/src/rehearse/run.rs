@@ -182,7 +182,8 @@ impl<'a> Work<'a> {
         let before = self.before().await?;
         let (given, variables) = (&self.options.environment, &self.looked.variables);
         let environment = rewritten(given, &self.production, &self.door, &self.token, variables);
-        let watch = Watch::begin(self.context, source, &self.options.production, self.project, &self.token).await?;
+        let watch =
+            Watch::begin(self.context, source, &self.options.production, self.project, &self.token, copy).await?;
         warnings.extend(watch.warnings.iter().cloned());
         let recorded = Schema::recorded(self.context, copy.point()).await?;
         if let Some(first) = recorded.changes(watch.schema()).first() {
@@ -291,7 +292,8 @@ impl<'a> Work<'a> {
         let mut warning = None;
         loop {
             let left: i64 = session.query_one(WHAT, &count, &[&SESSIONS.name()]).await?.get(0);
-            if left == 0 {
+            // One that does not even end then is told, and what is read next may have to wait for it.
+            if left == 0 || began.elapsed() >= 3 * GONE_WITHIN {
                 break;
             }
             if began.elapsed() >= GONE_WITHIN && warning.is_none() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use holdpoint_core::name::quote_identifier;
 use holdpoint_operations::schema_check::Schema;
+use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, Session};
 use tokio::time::sleep;
@@ -34,6 +35,8 @@ pub(super) struct Watch<'a> {
     held: Option<TableName>,
     looker: Session,
     token: String,
+    /// A copy that lies on production's own server.
+    copy: Option<String>,
     schema: Schema,
     tracking: Option<Tracking>,
     pub(super) warnings: Vec<String>,
@@ -49,6 +52,7 @@ impl<'a> Watch<'a> {
         settings: &'a ConnectionSettings,
         project: Option<&'a Project>,
         token: &str,
+        copy: &KeptCopy,
     ) -> Result<Self, Error> {
         let holder = Session::connect(settings, &SESSIONS.purpose()).await?;
         let looker = Session::connect(settings, &SESSIONS.purpose()).await?;
@@ -69,6 +73,7 @@ impl<'a> Watch<'a> {
             held,
             looker,
             token: token.to_owned(),
+            copy: (!copy.is_ours_alone()).then(|| copy.settings().database().to_owned()),
             schema,
             tracking,
             warnings,
@@ -106,13 +111,13 @@ impl<'a> Watch<'a> {
         const WHAT: &str = "watching production";
         // Whoever waits for the held table is seen in pg_locks by every role.
         let sql = "SELECT a.pid, false FROM pg_catalog.pg_stat_activity a \
-                   WHERE pg_catalog.strpos(a.application_name, $1) > 0 \
+                   WHERE pg_catalog.strpos(a.application_name, $1) > 0 AND a.datname IS DISTINCT FROM $3::text \
                    UNION ALL SELECT l.pid, true FROM pg_catalog.pg_locks l \
                    WHERE l.relation = pg_catalog.to_regclass($2) AND NOT l.granted \
                      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
                                        WHERE d.datname = pg_catalog.current_database()) LIMIT 1";
         let held = self.held.as_ref().map(quoted);
-        let rows = self.looker.query(WHAT, sql, &[&self.token, &held]).await?;
+        let rows = self.looker.query(WHAT, sql, &[&self.token, &held, &self.copy]).await?;
         let Some(row) = rows.first() else {
             if self.holder.is_closed() {
                 return Err(RehearseError::WatchLost.into());
