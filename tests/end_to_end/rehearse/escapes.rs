@@ -28,7 +28,7 @@ impl Danger {
         let mut scene = Scene::on(cluster(), Place::local());
         let url = scene.cluster.tcp_url(&scene.database);
         scene.place.set("DATABASE_URL", &url);
-        let project = Project::node_pg_migrate(&scene);
+        let project = Project::node_pg_migrate(&mut scene);
         project.migration("1_first", "SELECT 1;", "");
         project.run_on_production(&scene, &[]);
         scene.place.backup();

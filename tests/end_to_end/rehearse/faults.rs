@@ -18,8 +18,8 @@ fn pending() -> (Scene, Project) {
 }
 
 fn pending_on(cluster: &'static Cluster) -> (Scene, Project) {
-    let scene = Scene::on(cluster, Place::local());
-    let project = Project::node_pg_migrate(&scene);
+    let mut scene = Scene::on(cluster, Place::local());
+    let project = Project::node_pg_migrate(&mut scene);
     project.migration("1_first", "SELECT 1;", "");
     project.run_on_production(&scene, &[]);
     scene.place.backup();

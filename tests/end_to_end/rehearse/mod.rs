@@ -49,8 +49,8 @@ fn strongest(table: &Value) -> &str {
 
 #[test]
 fn what_is_measured_is_what_a_second_run_does() {
-    let scene = Scene::local();
-    let project = Project::node_pg_migrate(&scene);
+    let mut scene = Scene::local();
+    let project = Project::node_pg_migrate(&mut scene);
     project.migration("1_first", "SELECT 1;", "SELECT 1;");
     project.run_on_production(&scene, &[]);
     scene.place.backup();
@@ -116,7 +116,7 @@ fn the_command_has_productions_role_and_name_on_every_major() {
             everything.replace("ROLE", &role)
         ));
         scene.place.set("DATABASE_URL", &scene.cluster.url_as(&role, &scene.database));
-        let project = Project::node_pg_migrate(&scene);
+        let project = Project::node_pg_migrate(&mut scene);
         project.migration("1_first", "SELECT 1;", "");
         project.run_on_production(&scene, &[]);
         scene.place.backup();
@@ -151,8 +151,8 @@ fn the_command_has_productions_role_and_name_on_every_major() {
 
 #[test]
 fn nothing_pending_is_told_at_once() {
-    let scene = Scene::local();
-    let project = Project::node_pg_migrate(&scene);
+    let mut scene = Scene::local();
+    let project = Project::node_pg_migrate(&mut scene);
     project.migration("1_first", "SELECT 1;", "SELECT 1;");
     project.run_on_production(&scene, &[]);
     let before = scene.before();

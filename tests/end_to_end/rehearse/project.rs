@@ -37,15 +37,21 @@ WHERE l.pid = pg_backend_pid() GROUP BY 1 ORDER BY 1::text;";
 
 pub(crate) const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
 
+#[expect(clippy::disallowed_methods, reason = "Node.js is wherever the machine has it")]
+fn path() -> String {
+    std::env::var("PATH").unwrap()
+}
+
 impl Project {
     /// A project in which a tool is installed.
-    pub(crate) fn with_tool(scene: &Scene, tool: &str) -> Self {
+    pub(crate) fn with_tool(scene: &mut Scene, tool: &str) -> Self {
+        scene.place.set("PATH", &path());
         let folder = scene.place.work();
         std::os::unix::fs::symlink(migration_tool(tool).join("node_modules"), folder.join("node_modules")).unwrap();
         Self { folder }
     }
 
-    pub(crate) fn node_pg_migrate(scene: &Scene) -> Self {
+    pub(crate) fn node_pg_migrate(scene: &mut Scene) -> Self {
         let project = Self::with_tool(scene, "node-pg-migrate");
         project.write("package.json", "{\"devDependencies\":{\"node-pg-migrate\":\"9.0.0\"},\"type\":\"module\"}");
         project

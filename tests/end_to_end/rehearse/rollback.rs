@@ -16,8 +16,8 @@ fn lost(rollback: &Value) -> Vec<String> {
 
 #[test]
 fn a_way_down_that_loses_a_column_is_said_to_lose_it() {
-    let scene = Scene::local();
-    let project = Project::node_pg_migrate(&scene);
+    let mut scene = Scene::local();
+    let project = Project::node_pg_migrate(&mut scene);
     project.migration("1_first", "SELECT 1;", "SELECT 1;");
     project.run_on_production(&scene, &[]);
     scene.place.backup();
@@ -63,8 +63,8 @@ fn a_way_down_that_loses_a_column_is_said_to_lose_it() {
 /// Three migrations of drizzle-kit, with scripts as a runbook has them; the middle one has none.
 #[test]
 fn scripts_run_newest_first() {
-    let scene = Scene::local();
-    let project = Project::with_tool(&scene, "drizzle-0");
+    let mut scene = Scene::local();
+    let project = Project::with_tool(&mut scene, "drizzle-0");
     project.write(
         "drizzle.config.ts",
         "export default { dialect: 'postgresql', out: './drizzle', dbCredentials: { url: process.env.DATABASE_URL } };\n",
