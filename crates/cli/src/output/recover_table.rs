@@ -61,10 +61,10 @@ fn mode(mode: RecoverMode) -> &'static str {
 }
 
 fn tables(plan: &RecoverPlan) -> String {
-    plan.tables.iter().map(|table| one(table, plan.mode)).collect()
+    plan.tables.iter().map(|table| one(table, plan.mode, plan.point.is_some())).collect()
 }
 
-fn one(table: &TableChange, mode: RecoverMode) -> String {
+fn one(table: &TableChange, mode: RecoverMode, of_point: bool) -> String {
     let live = table.live.clone().unwrap_or_else(|| "gone; it is made again".to_owned());
     let renamed = (mode != RecoverMode::Side && live != table.table).then_some(live);
     let found = (table.found_rows != table.recorded_rows).then(|| format!(", {} asked for", table.found_rows));
@@ -83,7 +83,7 @@ fn one(table: &TableChange, mode: RecoverMode) -> String {
     text.push_str(&facts([
         ("  live table", renamed),
         ("  side table", table.side.clone()),
-        ("  in the restore point", Some(rows)),
+        (if of_point { "  in the restore point" } else { "  in the source" }, Some(rows)),
         ("  found by", list(&table.key)),
         ("  live rows", (mode != RecoverMode::Side).then_some(changes)),
         ("  held back", list(&table.held_back)),

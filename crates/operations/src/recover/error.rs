@@ -1,6 +1,7 @@
 //! Why tables could not be recovered.
 
 use holdpoint_core::digest::RowDigest;
+use holdpoint_core::name::quote_identifier;
 
 use super::RecoverOptions;
 use crate::ErrorKind;
@@ -52,6 +53,16 @@ pub enum RecoverError {
     #[error("{place} holds the tables of several databases")]
     SeveralDatabases {
         /// The text.
+        place: String,
+    },
+    /// The role may not read the tables in the database that they are to come from.
+    #[error("role {role} cannot read {} in {place}", tables.join(", "))]
+    Unreadable {
+        /// The role.
+        role: String,
+        /// The tables.
+        tables: Vec<String>,
+        /// The database.
         place: String,
     },
     /// A text was changed on its way: its lines end in CR LF.
@@ -167,6 +178,7 @@ impl RecoverError {
             | Self::LineEnds { .. } => ErrorKind::Usage,
             Self::AnotherDatabase { .. } | Self::Refused { .. } | Self::Value { .. } => ErrorKind::Refused,
             Self::SideDiffers { .. } => ErrorKind::Disproved,
+            Self::Unreadable { .. } => ErrorKind::Postgres,
             Self::Locked { .. } => ErrorKind::Busy,
             Self::Definition { .. } | Self::NotAsPlanned { .. } | Self::CommitUnknown { .. } => ErrorKind::Postgres,
         }
@@ -188,6 +200,10 @@ impl RecoverError {
                 "dump the one database with pg_dump; or cut its part out of the text, from its \\connect to the next one"
                     .to_owned(),
             ),
+            Self::Unreadable { role, .. } => Some(format!(
+                "there, as their owner: GRANT USAGE ON SCHEMA … TO {role}; GRANT SELECT ON … TO {role}; no other right is needed",
+                role = quote_identifier(role)
+            )),
             Self::LineEnds { .. } => {
                 Some("copy it again in binary mode, or take them out: tr -d '\\r' < DUMP > dump.sql".to_owned())
             }

@@ -12,6 +12,7 @@ use holdpoint_postgres::catalog::roles;
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_postgres::{Row, Session};
 
+use super::RecoverError;
 use super::find::{Known, Wanted, find};
 use crate::Error;
 
@@ -54,7 +55,7 @@ impl OtherTables {
             }
         }
         let oids: Vec<u32> = asked.iter().filter_map(|one| all.get(one).copied()).collect();
-        let (mut read, notes) = related(session, &oids, &gone).await?;
+        let (mut read, notes) = related(session, &oids, &gone, place).await?;
         read.extend(beside(session, &read, &gone).await?);
         let others = all.iter().filter(|(_, oid)| !read.contains(oid)).map(|(known, _)| known);
         let selection = DumpSelection { exclude_tables: patterns(others), ..DumpSelection::default() };
@@ -64,7 +65,12 @@ impl OtherTables {
 
 /// The tables that are read with some: their partitions; their parents; and for those that are made again, others whose
 /// foreign keys point to them. Fails where this role may not read rows that were asked for.
-async fn related(session: &Session, asked: &[u32], gone: &[u32]) -> Result<(BTreeSet<u32>, Vec<String>), Error> {
+async fn related(
+    session: &Session,
+    asked: &[u32],
+    gone: &[u32],
+    place: &str,
+) -> Result<(BTreeSet<u32>, Vec<String>), Error> {
     let sql = "WITH RECURSIVE own AS (SELECT t AS oid FROM unnest($1::oid[]) t \
                    UNION SELECT p.relid::oid FROM unnest($1::oid[]) t, pg_partition_tree(t::regclass) p), \
                  up AS (SELECT oid FROM own UNION SELECT h.inhparent FROM up JOIN pg_inherits h ON h.inhrelid = up.oid), \
@@ -93,7 +99,8 @@ async fn related(session: &Session, asked: &[u32], gone: &[u32]) -> Result<(BTre
         return Ok((read, notes));
     }
     hidden.sort();
-    Err(Error::CannotRead { role: roles::own_rights(session).await?.name, objects: hidden })
+    let role = roles::own_rights(session).await?.name;
+    Err(RecoverError::Unreadable { role, tables: hidden, place: place.to_owned() }.into())
 }
 
 /// Sequences that the tables use, or that no table owns, and views over the tables that are made again.
