@@ -136,7 +136,7 @@ fn another_way_to_the_same_server_leads_into_a_trap_or_behind_the_lock() {
     // A second process, which daemonises and carries no mark of the first one.
     let psql = danger.scene.cluster.bin_directory().join("psql");
     let second =
-        format!("setsid env -i {} '{alias}' -c 'DROP TABLE shop.events' &\nnode {TOOL} up\nsleep 1\n", psql.display());
+        format!("setsid env -i {} '{alias}' -c 'DROP TABLE shop.events' &\nnode {TOOL} up\nwait\n", psql.display());
     let outside = danger.outside(&second);
     let told = escaped(&danger.rehearse(&[], &["sh", &outside], 13), true);
     assert!(told.contains(".s.PGSQL."), "{told}");

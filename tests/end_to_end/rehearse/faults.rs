@@ -71,20 +71,19 @@ fn a_command_that_hangs_forks_ignores_signals_and_prints_secrets() {
     let (mut scene, project) = pending();
     let before = scene.before();
     scene.place.set("API_TOKEN", "postgres://u:hunter2secret@other.example.invalid/x");
+    let script = "echo \"secret $API_TOKEN and $PGPASSWORD\"; exit 3";
+    let flags = ["--json", "--progress", "log"];
+    let outcome = project.rehearse_command(&scene, &flags, &["sh", "-c", script]).ended_with(10);
+    let said = outcome.stderr.lines().find(|line| line.contains("secret")).unwrap();
+    assert!(said.ends_with("| secret postgres://u:***@other.example.invalid/x and ***"), "{said}");
+    assert!(!outcome.stdout.contains("hunter2secret") && !outcome.stderr.contains("hunter2secret"));
     for flags in [&["--json", "--time-limit", "2s"][..], &["--json", "--time-limit", "2s", "--shared-network"]] {
         let seconds = sleeps();
-        let script = format!(
-            "trap '' TERM INT HUP; echo \"secret $API_TOKEN and $PGPASSWORD\"; sleep {seconds} & (sleep {seconds} &); \
-             sleep {seconds}"
-        );
-        let flags = [flags, &["--progress", "log"]].concat();
-        let outcome = project.rehearse_command(&scene, &flags, &["sh", "-c", &script]).ended_with(10);
+        let script = format!("trap '' TERM INT HUP; sleep {seconds} & (sleep {seconds} &); sleep {seconds}");
+        let outcome = project.rehearse_command(&scene, flags, &["sh", "-c", &script]).ended_with(10);
         let rehearsal = &outcome.json()["rehearsal"];
         assert_eq!(rehearsal["outcome"], "timed_out", "{rehearsal:#}");
         wait_for("all of its processes end", || !runs(&seconds));
-        let said = outcome.stderr.lines().find(|line| line.contains("secret")).unwrap();
-        assert!(said.ends_with("| secret postgres://u:***@other.example.invalid/x and ***"), "{said}");
-        assert!(!outcome.stdout.contains("hunter2secret") && !outcome.stderr.contains("hunter2secret"));
     }
     // One that daemonises ends too, in a network of its own.
     let seconds = sleeps();
@@ -124,7 +123,7 @@ fn an_interrupted_or_killed_rehearsal_leaves_nothing() {
         let running = sleeping(&scene, &seconds, flags);
         running.interrupt();
         running.finish().ended_with(130);
-        assert!(!runs(&seconds), "the command went on");
+        wait_for("the command ends", || !runs(&seconds));
         scene.assert_untouched_but_proof(&before);
         let seconds = sleeps();
         let running = sleeping(&scene, &seconds, flags);
@@ -172,7 +171,7 @@ fn a_scratch_server_that_dies_meanwhile() {
         rustix::process::kill_process(scratch_server(&scene), rustix::process::Signal::KILL).unwrap();
         let failure = running.finish().ended_with(5).failure();
         failure.says(&["the scratch server ended during the rehearsal"]).hints(&["disk and memory"]);
-        assert!(!runs(&seconds), "the command went on");
+        wait_for("the command ends", || !runs(&seconds));
         wait_for("the scratch server is removed", || scratch_is_empty(&scene));
         scene.assert_untouched_but_proof(&before);
     }
