@@ -177,10 +177,12 @@ fn a_configuration_that_leads_to_production_is_not_rehearsed_with() {
         ),
     );
     let before = scene.before();
-    guard(&scene, &[], 3);
+    guard(&scene, &["--rehearse"], 3).failure().says(&["drizzle.config.ts", "names production"]);
     unchanged(&scene, &before);
-    let report = guard(&scene, &["--no-rehearse"], 0).json();
-    assert_eq!((&report["rehearsal"], &report["not_rehearsed"]), (&Value::Null, &json!("--no-rehearse")), "{report:#}");
+    // Where it leads is not known, so the command counts as one that may do anything.
+    let report = guard(&scene, &[], 0).json();
+    assert!(report["decision"].to_string().contains("its connection is written down in drizzle.config.ts"), "{report:#}");
+    assert_eq!(report["rehearsal"], Value::Null, "{report:#}");
 }
 
 #[test]
@@ -199,4 +201,19 @@ fn a_person_at_a_terminal_is_shown_what_may_be_lost_and_asked() {
     scene.place.at_a_terminal(words, "yes").ended_with(0);
     let gone = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'shop.orders'::regclass AND attname = 'note'";
     assert_eq!(scene.sql(gone), "0");
+}
+
+#[test]
+fn a_tool_that_leads_to_another_database_is_refused() {
+    let mut scene = scene();
+    migrations(&scene, &[ADDS]);
+    let other = scene.empty_database();
+    let backup = scene.cluster.tcp_url(&scene.database);
+    write(&scene, "holdpoint.toml", &format!("[database.shop]\nurl = \"{backup}\"\n"));
+    scene.place.set("DATABASE_URL", &scene.cluster.tcp_url(&other));
+    let failure = guard(&scene, &["--database", "shop", "--config", "holdpoint.toml"], 2).failure();
+    failure.says(&["leads to another database"]);
+    assert_eq!(scene.place.points(), Vec::<String>::new());
+    assert_eq!(scene.cluster.psql(&other, "SELECT to_regclass('shop.tags') IS NULL"), "t");
+    scene.cluster.drop_database(&other);
 }

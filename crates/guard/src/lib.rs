@@ -8,6 +8,7 @@
 mod command;
 mod error;
 mod guarded;
+mod leads;
 mod ledger_writer;
 pub mod plan;
 mod planned;

@@ -3,16 +3,17 @@
 use holdpoint_core::gate::pending::Asked;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{MigrationRecord, PlanRecord, WaivedRecord};
-use holdpoint_core::risk::{RiskClass, RiskPolicy};
+use holdpoint_core::risk::RiskClass;
 use holdpoint_core::{Mask, PointId};
 use holdpoint_operations::Context;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, preflight};
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
 use crate::ledger_writer::applied_by_runs;
 use crate::plan::{Facts, KnownFrom, PlanOptions, PlanReport, Project, Verdict, plan};
+use crate::run::GuardOptions;
 use crate::tools::{ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool};
+use crate::{Error, leads};
 
 /// Where a run learns what is pending.
 #[derive(Clone, Debug)]
@@ -60,10 +61,10 @@ impl Planned {
     pub(crate) async fn read(
         context: &Context,
         migrations: &Migrations,
-        policy: &RiskPolicy,
-        command: &[String],
+        options: &GuardOptions,
         start: &Identity,
     ) -> Result<Self, Error> {
+        let GuardOptions { policy, command, environment, .. } = options;
         let of = match migrations {
             Migrations::Of(of) => of,
             Migrations::Unknown(why) => {
@@ -71,9 +72,10 @@ impl Planned {
             }
         };
         let (facts, applied) = of.facts(context, start).await?;
-        let options = PlanOptions { policy: policy.clone(), ..of.options.clone() };
-        let report = plan(&of.project, Some(&facts), KnownFrom::Database, &options, &context.cancel).await?;
-        let unknown = (!of.stated).then(|| runs_the_tool(command, &of.project.found).err()).flatten();
+        let how = PlanOptions { policy: policy.clone(), ..of.options.clone() };
+        let report = plan(&of.project, Some(&facts), KnownFrom::Database, &how, &context.cancel).await?;
+        let led = leads::elsewhere(&of.project.found, environment, &of.connection, start).await?;
+        let unknown = (!of.stated).then(|| runs_the_tool(command, &of.project.found).err().or(led)).flatten();
         // A command that is not the tool's is not stopped by what the tool would do.
         if report.verdict == Verdict::Stopped && unknown.is_none() {
             return Err(Error::Stopped {

@@ -1,0 +1,188 @@
+//! Whether a tool's own connection leads to the database that is guarded.
+//!
+//! A tool takes its connection from variables, files or configuration of its own. Where these lead to another database,
+//! what is pending here says nothing about what the tool would do there, and no restore point holds it.
+
+use std::ffi::OsString;
+
+use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_postgres::connection::{Environment, Host};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
+
+use crate::Error;
+use crate::tools::{Connection, Found};
+
+/// What is known of a tool's connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Led {
+    /// Nothing that the tool reads names one: it takes what holdpoint takes, or nothing.
+    Nowhere,
+    /// This URL, or the PG* variables where it is empty.
+    To(String),
+    /// It cannot be known without running the project's code.
+    Unknown(String),
+}
+
+/// Makes sure that the tool's connection leads to the database of `start`.
+///
+/// Returns the reason where that cannot be told.
+///
+/// # Errors
+/// [`Error::AnotherDatabase`] where it leads to another.
+pub(crate) async fn elsewhere(
+    found: &Found,
+    environment: &[(OsString, OsString)],
+    guarded: &ConnectionSettings,
+    start: &Identity,
+) -> Result<Option<String>, Error> {
+    let variables = environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+    let variables = Environment::new(variables);
+    let url = match led(&found.connection, &variables, |path| std::fs::read_to_string(found.project.join(path)).ok()) {
+        Led::Nowhere => return Ok(None),
+        Led::Unknown(why) => return Ok(Some(why)),
+        Led::To(url) => url,
+    };
+    let url = url.strip_prefix("jdbc:").unwrap_or(&url);
+    let settings = match ConnectionSettings::resolve(url, &variables) {
+        Ok(settings) => settings,
+        Err(error) => return Ok(Some(format!("its own connection cannot be read: {error}"))),
+    };
+    if same_place(&settings, guarded) {
+        return Ok(None);
+    }
+    let session = match Session::connect(&settings, &SessionPurpose::new("holdpoint guard plan")).await {
+        Ok(session) => session,
+        Err(error) => {
+            return Ok(Some(format!("its own connection ({}) cannot be tried: {error}", settings.redacted())));
+        }
+    };
+    let read = identity::read(&session).await;
+    session.close().await;
+    // One server may be reached by several names.
+    let found = Identity { endpoint: start.endpoint.clone(), ..read?.identity };
+    match Identity::compare(start, &found) {
+        IdentityMatch::Different(differences) => Err(Error::AnotherDatabase { url: settings.redacted(), differences }),
+        _ => Ok(None),
+    }
+}
+
+fn same_place(one: &ConnectionSettings, other: &ConnectionSettings) -> bool {
+    let places = |settings: &ConnectionSettings| -> Vec<(Host, u16)> {
+        settings.servers().iter().map(|server| (server.host.clone(), server.port)).collect()
+    };
+    one.database() == other.database() && places(one) == places(other)
+}
+
+/// What the tool would connect to, by its variables, its files of variables and its configuration, in its order.
+fn led(connection: &Connection, variables: &Environment, file: impl Fn(&str) -> Option<String>) -> Led {
+    if let Some(place) = connection.literals.first() {
+        return Led::Unknown(format!("its connection is written down in {}", place.path));
+    }
+    let set = |name: &String| variables.get(name).map(str::to_owned);
+    let in_environment = connection.variables.iter().find_map(set);
+    let files_win = !connection.overriding.is_empty();
+    if let (Some(url), false) = (&in_environment, files_win && !connection.dotenv.is_empty()) {
+        return Led::To(url.clone());
+    }
+    match connection.dotenv.as_slice() {
+        [] => {}
+        [only] if only.path == ".env" => {
+            let text = file(&only.path).unwrap_or_default();
+            let value = connection.variables.iter().find_map(|name| value_in(&text, name));
+            return match value {
+                Some(url) => Led::To(url),
+                None => Led::Unknown(format!("{} sets a part of its connection", only.path)),
+            };
+        }
+        several => {
+            let paths: Vec<&str> = several.iter().map(|file| file.path.as_str()).collect();
+            return Led::Unknown(format!("its connection may come from {}", paths.join(" or ")));
+        }
+    }
+    if let Some(place) = connection.computed.first() {
+        return Led::Unknown(format!("its connection is computed in {}", place.path));
+    }
+    let pg = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE"];
+    if connection.pg_variables && pg.iter().any(|name| variables.get(name).is_some()) {
+        return Led::To(String::new());
+    }
+    Led::Nowhere
+}
+
+/// A plain value of a file of variables; one that refers to others is none.
+fn value_in(text: &str, name: &str) -> Option<String> {
+    let value = text.lines().rev().find_map(|line| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        line.strip_prefix(name)?.trim_start().strip_prefix('=').map(str::trim)
+    })?;
+    let quoted = |sign: char| value.strip_prefix(sign).and_then(|rest| rest.split(sign).next());
+    let value =
+        quoted('"').or_else(|| quoted('\'')).unwrap_or_else(|| value.split(" #").next().unwrap_or(value).trim());
+    (!value.is_empty() && !value.contains('$')).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::{ConfigPlace, DotenvFile};
+
+    const URL: &str = "postgresql://app:x@db/shop";
+
+    fn connection() -> Connection {
+        Connection { variables: vec!["DATABASE_URL".into()], ..Connection::default() }
+    }
+
+    fn dotenv(path: &str) -> DotenvFile {
+        DotenvFile { path: path.into(), variables: vec!["DATABASE_URL".into()] }
+    }
+
+    fn place(path: &str) -> ConfigPlace {
+        ConfigPlace { path: path.into(), key: "url".into() }
+    }
+
+    #[test]
+    fn the_environment_counts_before_a_file_unless_the_file_overrides() {
+        let file = |_: &str| Some("# x\nexport DATABASE_URL=\"postgresql://other/shop\" # y\n".to_owned());
+        let set = Environment::new([("DATABASE_URL", URL)]);
+        let unset = Environment::default();
+        let mut one = connection();
+        assert_eq!(led(&one, &set, file), Led::To(URL.into()));
+        assert_eq!(led(&one, &unset, file), Led::Nowhere);
+        one.dotenv = vec![dotenv(".env")];
+        assert_eq!(led(&one, &set, file), Led::To(URL.into()));
+        assert_eq!(led(&one, &unset, file), Led::To("postgresql://other/shop".into()));
+        one.overriding = vec!["drizzle.config.ts".into()];
+        assert_eq!(led(&one, &set, file), Led::To("postgresql://other/shop".into()));
+    }
+
+    #[test]
+    fn what_only_running_the_project_would_tell_is_unknown() {
+        let none = |_: &str| None;
+        let set = Environment::new([("DATABASE_URL", URL)]);
+        for one in [
+            Connection { literals: vec![place("drizzle.config.ts")], ..connection() },
+            Connection {
+                dotenv: vec![dotenv(".env"), dotenv(".env.local")],
+                overriding: vec!["x".into()],
+                ..connection()
+            },
+        ] {
+            assert!(matches!(led(&one, &set, none), Led::Unknown(_)), "{one:?}");
+        }
+        let computed = Connection { computed: vec![place("drizzle.config.ts")], ..connection() };
+        assert!(matches!(led(&computed, &Environment::default(), none), Led::Unknown(_)));
+        let refers = |_: &str| Some("DATABASE_URL=postgresql://$HOST/shop".to_owned());
+        let one = Connection { dotenv: vec![dotenv(".env")], ..connection() };
+        assert!(matches!(led(&one, &Environment::default(), refers), Led::Unknown(_)));
+    }
+
+    #[test]
+    fn pg_variables_count_where_the_tool_reads_them() {
+        let set = Environment::new([("PGHOST", "db")]);
+        let none = |_: &str| None;
+        let reads = Connection { pg_variables: true, ..connection() };
+        assert_eq!(led(&reads, &set, none), Led::To(String::new()));
+        assert_eq!(led(&connection(), &set, none), Led::Nowhere);
+    }
+}
