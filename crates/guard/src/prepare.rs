@@ -202,12 +202,15 @@ impl<'a> Preparation<'a> {
                 error => error.into(),
             })?;
         }
+        let wanted = self.rehearsal_of(planned, policy.level);
+        if let Ok(options) = wanted {
+            self.refuse_early(planned, options).await?;
+        }
         self.at("making the restore point");
         let made = Box::pin(backup(&self.working, &self.source, &options)).await?;
         let point = made.manifest.id;
         self.pin(&point, ledger).await?;
         self.at("proving the restore point");
-        let wanted = self.rehearsal_of(planned, policy.level);
         let Proof { verification, obstacles, copy } = self.prove(&point, &proof, wanted.is_ok()).await?;
         let mut relied =
             Relied { point: Some(point.clone()), verification, warnings: made.warnings, ..Relied::default() };

@@ -8,9 +8,10 @@ use holdpoint_operations::verify::{KeptCopy, KeptVerification, VerifyOptions, ve
 
 use crate::Error;
 use crate::ledger_writer::LedgerWriter;
+use crate::plan::Project;
 use crate::planned::{Migrations, Planned};
 use crate::prepare::Preparation;
-use crate::rehearse::{RehearseOptions, rehearse};
+use crate::rehearse::{RehearseOptions, refuse_early, rehearse};
 
 /// How a run rehearses its command.
 #[derive(Clone, Debug)]
@@ -63,6 +64,22 @@ impl Preparation<'_> {
         }
     }
 
+    /// The project whose migrations the command is known to run; what is pending says nothing about any other command.
+    fn rehearsed_project(&self, planned: &Planned) -> Option<&Project> {
+        match &self.options.migrations {
+            Migrations::Of(of) if planned.migrations.is_some() => Some(&of.project),
+            _ => None,
+        }
+    }
+
+    /// Refuses what a rehearsal would refuse, before a restore point is made and proven for it.
+    ///
+    /// # Errors
+    /// As [`refuse_early`].
+    pub(crate) async fn refuse_early(&self, planned: &Planned, options: &RehearseOptions) -> Result<(), Error> {
+        Box::pin(refuse_early(self.rehearsed_project(planned), &self.source, options)).await
+    }
+
     /// Rehearses on a proved copy, which is gone when this returns.
     ///
     /// # Errors
@@ -75,12 +92,7 @@ impl Preparation<'_> {
         ledger: &mut LedgerWriter<'_>,
     ) -> Result<Box<Rehearsal>, Error> {
         self.at("rehearsing the command");
-        let project = match &self.options.migrations {
-            Migrations::Of(of) => Some(&of.project),
-            Migrations::Unknown(_) => None,
-        };
-        // What is pending says nothing about a command that is not known to run it.
-        let project = project.filter(|_| planned.migrations.is_some());
+        let project = self.rehearsed_project(planned);
         let pending = planned.report.as_ref().filter(|_| project.is_some()).map_or(&[][..], |report| &report.pending);
         let rehearsed = Box::pin(rehearse(&self.working, &self.source, &mut copy, project, pending, options)).await;
         let closed = copy.close().await;
