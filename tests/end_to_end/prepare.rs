@@ -181,7 +181,10 @@ fn a_configuration_that_leads_to_production_is_not_rehearsed_with() {
     unchanged(&scene, &before);
     // Where it leads is not known, so the command counts as one that may do anything.
     let report = guard(&scene, &[], 0).json();
-    assert!(report["decision"].to_string().contains("its connection is written down in drizzle.config.ts"), "{report:#}");
+    assert!(
+        report["decision"].to_string().contains("its connection is written down in drizzle.config.ts"),
+        "{report:#}"
+    );
     assert_eq!(report["rehearsal"], Value::Null, "{report:#}");
 }
 
