@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use holdpoint_archive::{Event, Limits, StreamParser};
 
 use crate::text_watch::TextWatch;
+use crate::zstd_frames::ZstdFrames;
 use crate::{Error, ForeignForm};
 
 /// Tells whether a dump that streams by is whole; memory: an archive's head, or a few kilobytes.
@@ -92,8 +93,8 @@ const INSERTS_END: &[u8] = b";\n\n\n";
 
 /// Tells whether the tables' files of a directory (`pg_dump -Fd`) are whole; `Err` within names the first that is not.
 ///
-/// Only uncompressed files are looked at: a compressed one has an end of its own. Of large objects' files no
-/// end is known. Reads a few bytes of each file; blocks.
+/// Uncompressed files are looked at by their ends, and zstd's by their frames, since pg_restore notices neither; gzip has
+/// an end of its own. Of uncompressed large objects no end is known, and of LZ4 none is looked for. Blocks.
 pub fn directory_is_whole(path: &Path) -> io::Result<Result<(), String>> {
     let mut names: Vec<String> = Vec::new();
     for entry in std::fs::read_dir(path)? {
@@ -101,25 +102,87 @@ pub fn directory_is_whole(path: &Path) -> io::Result<Result<(), String>> {
     }
     names.sort();
     for name in names {
-        let of_table = name.strip_suffix(".dat").is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
-        if of_table && !rows_end(&mut File::open(path.join(&name))?)? {
+        let Some(mut end) = FileEnd::of(&name) else { continue };
+        end.read(&mut File::open(path.join(&name))?)?;
+        if !end.is_whole() {
             return Ok(Err(format!("{name} ends within its rows")));
         }
     }
     Ok(Ok(()))
 }
 
-/// Whether a table's file ends as `pg_dump` ends rows, or the statements that it writes with `--inserts`.
-fn rows_end(file: &mut File) -> io::Result<bool> {
-    const INSERT: &[u8] = b"INSERT INTO ";
-    let mut first = Vec::new();
-    (&mut *file).take(INSERT.len() as u64).read_to_end(&mut first)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(ROWS_END.len() as u64)))?;
-    let mut last = Vec::new();
-    file.take(ROWS_END.len() as u64).read_to_end(&mut last)?;
-    let no_inserts = last == b"\n\n";
-    Ok(last == ROWS_END || no_inserts || (first == INSERT && last.ends_with(INSERTS_END)))
+const INSERT: &[u8] = b"INSERT INTO ";
+
+/// The end of a file of a directory (`pg_dump -Fd`), as it passes.
+#[derive(Debug)]
+pub enum FileEnd {
+    /// Of an uncompressed table's: its beginning and its end.
+    Rows {
+        /// The first bytes.
+        first: Vec<u8>,
+        /// The last bytes.
+        last: Vec<u8>,
+    },
+    /// Of a zstd file.
+    Zstd(ZstdFrames),
+}
+
+impl FileEnd {
+    /// What is known of the end of a file of this name; `None` where nothing is.
+    pub fn of(name: &str) -> Option<Self> {
+        if name.ends_with(".zst") {
+            return Some(Self::Zstd(ZstdFrames::default()));
+        }
+        let of_table = name.strip_suffix(".dat").is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+        of_table.then(|| Self::Rows { first: Vec::new(), last: Vec::new() })
+    }
+
+    /// Takes the next bytes of the file.
+    pub fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Zstd(frames) => frames.push(bytes),
+            Self::Rows { first, last } => {
+                let lacking = INSERT.len() - first.len();
+                first.extend(bytes.iter().take(lacking));
+                last.extend(&bytes[bytes.len().saturating_sub(ROWS_END.len())..]);
+                last.drain(..last.len().saturating_sub(ROWS_END.len()));
+            }
+        }
+    }
+
+    /// Takes a whole file: of rows only its beginning and end.
+    fn read(&mut self, file: &mut File) -> io::Result<()> {
+        match self {
+            Self::Zstd(frames) => {
+                let mut buffer = vec![0; 1 << 18];
+                loop {
+                    let count = file.read(&mut buffer)?;
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    frames.push(&buffer[..count]);
+                }
+            }
+            Self::Rows { first, last } => {
+                (&mut *file).take(INSERT.len() as u64).read_to_end(first)?;
+                let length = file.metadata()?.len();
+                file.seek(SeekFrom::Start(length.saturating_sub(ROWS_END.len() as u64)))?;
+                file.take(ROWS_END.len() as u64).read_to_end(last)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether it ended as `pg_dump` ends rows, or the statements that it writes with `--inserts`; or with whole frames.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Zstd(frames) => frames.is_whole(),
+            Self::Rows { first, last } => {
+                let no_inserts = last == b"\n\n";
+                last == ROWS_END || no_inserts || (first == INSERT && last.ends_with(INSERTS_END))
+            }
+        }
+    }
 }
 
 const BLOCK: usize = 512;

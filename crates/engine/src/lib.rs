@@ -33,6 +33,7 @@ mod read_back;
 mod text_databases;
 mod text_names;
 mod text_watch;
+mod zstd_frames;
 
 pub use archive_source::ArchiveSource;
 pub use archive_writer::{ArchiveWriter, StoredArchive};
@@ -52,7 +53,7 @@ pub use fetch_load::{LoadTarget, Loaded, load_block, set_money};
 pub use fetch_query::load_query;
 pub use fetch_text::{SqlText, TextContents, TextLoaded, TextTable};
 pub use foreign::{ForeignDump, ForeignForm, LOOK_BYTES, Wrapping, decompressed};
-pub use foreign_watch::{ForeignWatch, directory_is_whole};
+pub use foreign_watch::{FileEnd, ForeignWatch, directory_is_whole};
 pub use index_file::{FinishedIndex, IndexReader, IndexWriter};
 pub use load::{LoadOptions, can_be_loaded, load};
 pub use pace::{Pace, Turn};

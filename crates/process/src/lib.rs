@@ -7,6 +7,7 @@ pub mod cell;
 pub mod keeper;
 
 mod error;
+mod fifo;
 mod forwarder;
 mod group;
 mod program;
@@ -15,6 +16,7 @@ mod tail;
 mod terminal;
 
 pub use error::Error;
+pub use fifo::{make_fifo, open_fifo};
 pub use forwarder::{Destination, Forwarder};
 pub use program::{Program, RunAs, Stderr, Stdin, Stdout, Survivors};
 pub use running::{Ended, Running, Status};

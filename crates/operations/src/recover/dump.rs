@@ -19,6 +19,7 @@ use holdpoint_postgres::programs::{ClientProgram, PgRestore, Program, ProgramNam
 use holdpoint_repository::ObjectStore;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::dump_end::{broken, cut, ended, stopped, why};
 use super::find::Known;
@@ -26,6 +27,7 @@ use super::leaves::{is_partitioned, rows_left_out};
 use super::side::SideSchema;
 use super::source::{Facts, Proof, Recovered, Rows};
 use super::{RecoverError, RecoverOptions, point};
+use crate::restore::folder_in_s3::{FolderInS3, folder_of};
 use crate::restore::foreign::{open, reading, recognise};
 use crate::{Context, Error, expected};
 
@@ -48,6 +50,8 @@ struct Origin {
     /// The program that makes text of it, where it is none.
     archive: Option<(ClientProgram, ForeignForm)>,
     directory: Option<PathBuf>,
+    /// A folder of `pg_dump -Fd` in S3: the prefix of its keys.
+    folder: Option<(Arc<dyn ObjectStore>, String)>,
 }
 
 /// A text that is being read, and the program that makes it.
@@ -55,6 +59,8 @@ struct Opened {
     text: SqlText<Box<dyn AsyncRead + Send + Unpin>>,
     program: Option<(Running, ClientProgram)>,
     feed: JoinSet<Result<(), Error>>,
+    /// The folder that the program reads, which nobody opens any more once this token is cancelled.
+    folder: Option<(FolderInS3, CancellationToken)>,
 }
 
 impl Origin {
@@ -80,7 +86,13 @@ impl Origin {
             }
             let archive = Some((program().await?, ForeignForm::Directory));
             let directory = Some(path.to_owned());
-            return Ok((Self { place, stored, wrapping: Wrapping::None, archive, directory }, 0));
+            return Ok((Self { place, stored, wrapping: Wrapping::None, archive, directory, folder: None }, 0));
+        }
+        if let Some((store, prefix)) = folder_of(stored.as_ref()).await {
+            let bytes = FolderInS3::open(store, &prefix, &place).await?.bytes;
+            let archive = Some((program().await?, ForeignForm::Directory));
+            let folder = Some((Arc::clone(store), prefix));
+            return Ok((Self { place, stored, wrapping: Wrapping::None, archive, directory: None, folder }, bytes));
         }
         let (mut source, bytes) = open(context, stored.as_ref(), &place, path).await?;
         let first = recognise(source.fill_buf().await.map_err(|source| reading(&place, source))?, &place)?;
@@ -94,7 +106,7 @@ impl Origin {
             ForeignForm::Plain => None,
             form => Some((program().await?, form)),
         };
-        Ok((Self { place, stored, wrapping: first.wrapping, archive, directory: None }, bytes))
+        Ok((Self { place, stored, wrapping: first.wrapping, archive, directory: None, folder: None }, bytes))
     }
 
     async fn open(&self, context: &Context) -> Result<Opened, Error> {
@@ -107,13 +119,23 @@ impl Origin {
         if let (Some(directory), Some((client, _))) = (&self.directory, &self.archive) {
             let (running, stdout) = started(PgRestore::of_file(client, directory).into_script())?;
             let text = SqlText::new(Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>, progress);
-            return Ok(Opened { text, program: Some((running, client.clone())), feed: JoinSet::new() });
+            let program = Some((running, client.clone()));
+            return Ok(Opened { text, program, feed: JoinSet::new(), folder: None });
+        }
+        if let (Some((store, prefix)), Some((client, _))) = (&self.folder, &self.archive) {
+            let folder = FolderInS3::open(store, prefix, &self.place).await?;
+            let (running, stdout) = started(PgRestore::of_file(client, folder.path()).into_script())?;
+            let text = SqlText::new(Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>, progress);
+            let done = CancellationToken::new();
+            let feed = folder.feed(context, done.clone());
+            return Ok(Opened { text, program: Some((running, client.clone())), feed, folder: Some((folder, done)) });
         }
         let path = Path::new(self.place.strip_prefix("file://").unwrap_or(&self.place));
         let (source, _) = open(context, self.stored.as_ref(), &self.place, path).await?;
         let mut source = decompressed(source, self.wrapping);
         let Some((client, form)) = &self.archive else {
-            return Ok(Opened { text: SqlText::new(source, progress), program: None, feed: JoinSet::new() });
+            let text = SqlText::new(source, progress);
+            return Ok(Opened { text, program: None, feed: JoinSet::new(), folder: None });
         };
         let (mut running, stdout) = started(PgRestore::of_stdin(client).into_script())?;
         let mut stdin = running.take_stdin().ok_or_else(|| Error::Internal("pg_restore has no stdin".to_owned()))?;
@@ -135,7 +157,7 @@ impl Origin {
             }
         });
         let text = SqlText::new(Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>, progress);
-        Ok(Opened { text, program: Some((running, client.clone())), feed })
+        Ok(Opened { text, program: Some((running, client.clone())), feed, folder: None })
     }
 }
 
@@ -178,6 +200,7 @@ impl TextDump {
             wrapping: Wrapping::Gzip,
             archive: None,
             directory: None,
+            folder: None,
         };
         Self::read(context, point::facts(&manifest, String::new()), origin, recorded).await
     }
@@ -287,7 +310,7 @@ impl TextDump {
             }
         }
         let opened = self.origin.open(context).await?;
-        let Opened { text, program, mut feed } = opened;
+        let Opened { text, program, mut feed, folder } = opened;
         let loaded = tokio::select! {
             biased;
             () = context.cancel.cancelled() => Err(Error::Interrupted),
@@ -296,6 +319,7 @@ impl TextDump {
         };
         let loaded = match loaded {
             Ok(loaded) => {
+                folder.iter().for_each(|(_, done)| done.cancel());
                 ended(context, program, feed).await.map_err(|error| cut(&self.facts.place, error))?;
                 loaded
             }

@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Waits until the program cannot be fed any more; where it was fed to the end, for ever.
 ///
 /// It must not be left to the program to end then: pg_restore asks a tar archive that is cut for more without end.
-pub(super) async fn broken(feed: &mut JoinSet<Result<(), Error>>) -> Error {
+pub(crate) async fn broken(feed: &mut JoinSet<Result<(), Error>>) -> Error {
     while let Some(fed) = feed.join_next().await {
         match fed {
             Ok(Ok(())) => {}

@@ -42,6 +42,7 @@ use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::ProgramSearch;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use dump_end::broken;
 pub use error::RecoverError;
 pub use find::{TableName, Wanted};
 pub use plan::{ForeignKeyCheck, RecoverPlan, SequenceMove, TableChange, UniqueCheck};

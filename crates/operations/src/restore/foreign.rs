@@ -15,8 +15,11 @@ use holdpoint_postgres::programs::{PgRestore, ProgramName, Psql, judge};
 use holdpoint_repository::ObjectStore;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::io::StreamReader;
+use tokio_util::sync::CancellationToken;
 
+use super::folder_in_s3::{FolderInS3, folder_of};
 use super::{RestoreOptions, RestoreReport, alone, target, vacuum};
+use crate::recover::broken;
 use crate::{Context, Error};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -68,6 +71,37 @@ pub(super) async fn restore(
         let cancel = context.cancel.child_token();
         let restored = async { Ok(call.run_into(session.settings(), "", &cancel).await?) };
         alone::held(&session, &cancel, restored).await?;
+    } else if let Some((store, prefix)) = folder_of(options.foreign.as_ref()).await {
+        if options.dry_run {
+            return Ok(report);
+        }
+        let folder = FolderInS3::open(store, &prefix, place).await?;
+        report.read_bytes = folder.bytes;
+        context.progress.phase(Phase::Restoring, Some(folder.bytes));
+        let pg_restore = options.programs.find(ProgramName::PgRestore, major, &context.cancel).await?;
+        let call = ownership(PgRestore::of_file(&pg_restore, folder.path()), options).single_transaction();
+        let cancel = context.cancel.child_token();
+        let done = CancellationToken::new();
+        let mut feed = folder.feed(context, done.clone());
+        let restored = async {
+            let mut run = Box::pin(call.run_into(session.settings(), "", &cancel));
+            let ended = tokio::select! {
+                biased;
+                error = broken(&mut feed) => {
+                    cancel.cancel();
+                    run.await.ok();
+                    return Err(error);
+                }
+                ended = &mut run => ended,
+            };
+            done.cancel();
+            ended?;
+            match feed.join_next().await {
+                Some(fed) => fed.map_err(|error| Error::Internal(error.to_string()))?,
+                None => Ok(()),
+            }
+        };
+        alone::held(&session, &cancel, restored).await?;
     } else {
         let (mut source, bytes) = open(context, options.foreign.as_ref(), place, path).await?;
         report.read_bytes = bytes;
@@ -100,17 +134,11 @@ pub(crate) async fn open(
     if let Some((store, key)) = stored {
         let reader = match store.read(key, None, None).await {
             Err(holdpoint_repository::Error::NotFound { .. }) => {
-                return Err(match store.head(&format!("{key}/toc.dat")).await {
-                    Ok(_) => directory_in_s3(place),
-                    Err(_) => Error::NoSuchPoint {
-                        selector: place.to_owned(),
-                        database: context.database.to_string(),
-                        why: "there is no such object".to_owned(),
-                    },
+                return Err(Error::NoSuchPoint {
+                    selector: place.to_owned(),
+                    database: context.database.to_string(),
+                    why: "there is no such object".to_owned(),
                 });
-            }
-            Ok(_) if place.ends_with("/toc.dat") => {
-                return Err(directory_in_s3(place.trim_end_matches("/toc.dat")));
             }
             read => read?,
         };
@@ -128,14 +156,6 @@ pub(crate) async fn open(
     })?;
     let bytes = file.metadata().await.map_err(|source| reading(place, source))?.len();
     Ok((Box::new(BufReader::with_capacity(BUFFER, file)), bytes))
-}
-
-/// pg_restore goes back and forth among the files of a directory.
-fn directory_in_s3(place: &str) -> Error {
-    Error::Usage(format!(
-        "{place} is a folder made by pg_dump -Fd, which cannot be read as a stream: copy it here and name the copy (aws \
-         s3 cp --recursive {place} FOLDER)"
-    ))
 }
 
 pub(crate) fn reading(place: &str, source: std::io::Error) -> Error {

@@ -4,6 +4,7 @@ mod alone;
 mod beside;
 mod emptied;
 mod exchange;
+pub(crate) mod folder_in_s3;
 pub(crate) mod foreign;
 mod maintenance;
 mod mark;

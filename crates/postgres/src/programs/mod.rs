@@ -15,7 +15,7 @@ mod version;
 pub use cause::Cause;
 pub use dump::{DumpFormat, DumpSelection, PgDump};
 pub use dumpall::PgDumpall;
-pub use holdpoint_process::{Program, Running};
+pub use holdpoint_process::{Program, Running, make_fifo, open_fifo};
 pub use initdb::Initdb;
 pub use name::ProgramName;
 pub use pattern::{exact_schema, exact_table};
