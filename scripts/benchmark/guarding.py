@@ -35,7 +35,8 @@ class Guarding:
     def cases(self):
         jobs = ["--jobs", str(self.arguments.jobs), "--json", "--progress", "json"]
         flags = [*PROJECT, "--applied-through", "none", *jobs, "--"]
-        yield "holdpoint guard, nothing pending", ["guard", *flags, "true"], False
+        none = ["--pending-cmd", "true", *jobs, "--"]
+        yield "holdpoint guard, nothing pending", ["guard", *none, "true"], False
         yield "holdpoint prepare", ["prepare", *flags, "sh", "-c", APPLY], True
         yield "holdpoint guard, prepared", ["guard", *flags, "sh", "-c", APPLY], True
 

@@ -76,6 +76,14 @@ pub enum Error {
         /// What was seen.
         rehearsal: Box<Rehearsal>,
     },
+    /// The prepared run that was to be relied on is not valid any more.
+    #[error("prepared run {run} was valid until {}", until.format("%Y-%m-%dT%H:%M:%SZ"))]
+    Expired {
+        /// The prepared run.
+        run: String,
+        /// Until when it was.
+        until: chrono::DateTime<chrono::Utc>,
+    },
     /// A person was asked, and did not say yes.
     #[error("nobody confirmed that the command may run")]
     NotConfirmed,
@@ -184,6 +192,7 @@ impl Error {
             | Self::Stopped { .. }
             | Self::Refused { .. }
             | Self::NotAsRehearsed { .. }
+            | Self::Expired { .. }
             | Self::PendingChanged { .. } => ErrorKind::Refused,
             Self::Escaped { .. } => ErrorKind::WayBackFailed,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
@@ -217,6 +226,7 @@ impl Error {
                  take its connection from the environment alone"
                     .to_owned(),
             ),
+            Self::Expired { .. } => Some("run the same command again: it makes its own restore point".to_owned()),
             Self::PendingChanged { .. } => Some("run the same command again: it plans anew".to_owned()),
             Self::Deadline { point: Some(point), .. } => {
                 Some(format!("prove what was made, then run it again: holdpoint verify {point}"))

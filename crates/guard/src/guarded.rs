@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
@@ -43,7 +44,8 @@ pub(crate) struct Proven {
     pub(crate) planned: Planned,
     pub(crate) decision: Decision,
     pub(crate) relied: Relied,
-    pub(crate) prepared_by: Option<RunId>,
+    /// The prepared run that it relies on, and until when.
+    pub(crate) prepared_by: Option<(RunId, DateTime<Utc>)>,
     pub(crate) ways_back: Vec<WayBack>,
 }
 
@@ -52,6 +54,14 @@ pub(crate) struct Ready {
     proven: Proven,
     lock: RunLock,
     before: DatabaseState,
+}
+
+/// What a command that ended with success did otherwise than the plan says.
+#[derive(Default)]
+struct Unlike {
+    lines: Vec<String>,
+    /// It did, and it is not only that nobody can tell.
+    certain: bool,
 }
 
 impl<'a> Guarded<'a> {
@@ -102,6 +112,9 @@ impl<'a> Guarded<'a> {
         let session = ready.lock.session();
         sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
         let (instant, wal_position) = position(session).await?;
+        if let Some((run, until)) = ready.proven.prepared_by.as_ref().filter(|(_, until)| *until < instant) {
+            return Err(Error::Expired { run: run.to_string(), until: *until });
+        }
         ledger.stands_at(instant, wal_position);
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
@@ -169,24 +182,24 @@ impl<'a> Guarded<'a> {
         self.preparation.at("asking the gate");
         let mut decision = self.preparation.decide(&planned, identity, self.start.now).await?;
         let mut prepared_by = None;
-        if let Decision::MakeRestorePoint { policy, .. } = &decision {
+        if let (Decision::MakeRestorePoint { policy, .. }, true) = (&decision, self.preparation.takes_prepared) {
             let command = self.mask.command(&options.command);
             let wanted = prepared::Wanted { planned: &planned, command: &command, identity, level: policy.level };
             if let Some(fitting) = wanted.find(context, source, self.start.now).await? {
                 ledger.relies_on_run(&fitting.run, fitting.rehearsal.clone());
                 decision = fitting.decision;
-                prepared_by = Some((fitting.run, fitting.rehearsal));
+                prepared_by = Some((fitting.run, fitting.until, fitting.rehearsal));
             }
         }
         let mut relied = match &prepared_by {
             None => Box::pin(self.preparation.rely(&planned, &decision, ledger)).await?,
-            Some((run, rehearsal)) => {
+            Some((run, _, rehearsal)) => {
                 let rehearsal = rehearsal.clone().map(Rehearsed::Yes);
                 let rehearsal = rehearsal.unwrap_or_else(|| Rehearsed::No(format!("run {run} was not")));
                 Relied { rehearsal, ..self.preparation.rely_on_older(&decision, ledger).await? }
             }
         };
-        let prepared_by = prepared_by.map(|(run, _)| run);
+        let prepared_by = prepared_by.map(|(run, until, _)| (run, until));
         relied.warnings.extend(planned.remarks.iter().map(|remark| self.mask.script(remark)));
         let mut known = Vec::new();
         if let Some(point) = &relied.point {
@@ -269,7 +282,8 @@ impl<'a> Guarded<'a> {
         };
         ledger.ended(exit_code, signal);
         let told = if succeeded { Vec::new() } else { remarks.clone() };
-        let unlike = if succeeded { self.unlike_the_plan(&planned, database).await } else { Vec::new() };
+        let unlike = if succeeded { self.unlike_the_plan(&planned, database).await } else { Unlike::default() };
+        let Unlike { lines: unlike, certain } = unlike;
         let mut written = vec![format!("the database is {database}")];
         written.extend(end.interrupted.then(|| "interrupted".to_owned()));
         written.extend([remarks, found.clone(), unlike.clone(), end.warnings.clone()].concat());
@@ -284,7 +298,7 @@ impl<'a> Guarded<'a> {
             state,
             decision,
             plan: planned.report,
-            prepared_by,
+            prepared_by: prepared_by.map(|(run, _)| run),
             point: relied.point,
             verification: relied.verification,
             rehearsal,
@@ -293,6 +307,7 @@ impl<'a> Guarded<'a> {
             signal,
             command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
             interrupted: end.interrupted,
+            as_planned: !certain,
             database,
             ways_back,
             warnings,
@@ -300,10 +315,11 @@ impl<'a> Guarded<'a> {
     }
 
     /// What a command that ended with success did otherwise than the plan says.
-    async fn unlike_the_plan(&self, planned: &Planned, database: &str) -> Vec<String> {
-        let mut unlike = Vec::new();
+    async fn unlike_the_plan(&self, planned: &Planned, database: &str) -> Unlike {
+        let mut unlike = Unlike::default();
         if planned.migrations == Some(0) && database == "changed" {
-            unlike.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
+            unlike.certain = true;
+            unlike.lines.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
         }
         if planned.migrations.is_none_or(|count| count == 0) {
             return unlike;
@@ -311,11 +327,14 @@ impl<'a> Guarded<'a> {
         let Preparation { context, options, .. } = &self.preparation;
         match options.migrations.still_pending(context, &self.start.identity).await {
             Ok(still) if still.is_empty() => {}
-            Ok(still) => unlike.push(format!(
-                "the command ended with success, but these are still pending: {}",
-                holdpoint_core::quantity::listed(&still, 5)
-            )),
-            Err(error) => unlike.push(format!("what is still pending could not be read: {error}")),
+            Ok(still) => {
+                unlike.certain = true;
+                unlike.lines.push(format!(
+                    "the command ended with success, but these are still pending: {}",
+                    holdpoint_core::quantity::listed(&still, 5)
+                ));
+            }
+            Err(error) => unlike.lines.push(format!("what is still pending could not be read: {error}")),
         }
         unlike
     }

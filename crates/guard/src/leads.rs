@@ -10,7 +10,7 @@ use holdpoint_postgres::connection::{Environment, Host};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use crate::Error;
-use crate::tools::{Connection, Found};
+use crate::tools::{Connection, Found, ToolName};
 
 /// What is known of a tool's connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub(crate) async fn elsewhere(
         Ok(settings) => settings,
         Err(error) => return Ok(Some(format!("its own connection cannot be read: {error}"))),
     };
+    if found.tool.name() == ToolName::Prisma && schema(&settings) != schema(guarded) {
+        return Ok(Some(format!("its own connection names schema {}", schema(&settings))));
+    }
     if same_place(&settings, guarded) {
         return Ok(None);
     }
@@ -64,6 +67,11 @@ pub(crate) async fn elsewhere(
         IdentityMatch::Different(differences) => Err(Error::AnotherDatabase { url: settings.redacted(), differences }),
         _ => Ok(None),
     }
+}
+
+/// The schema in which Prisma keeps its table.
+fn schema(settings: &ConnectionSettings) -> &str {
+    settings.schema().unwrap_or("public")
 }
 
 fn same_place(one: &ConnectionSettings, other: &ConnectionSettings) -> bool {
@@ -106,7 +114,11 @@ fn led(connection: &Connection, variables: &Environment, file: impl Fn(&str) -> 
     if connection.pg_variables && pg.iter().any(|name| variables.get(name).is_some()) {
         return Led::To(String::new());
     }
-    Led::Nowhere
+    match connection.variables.first() {
+        // What loads it from elsewhere is not seen.
+        Some(name) => Led::Unknown(format!("{name} is not set")),
+        None => Led::Nowhere,
+    }
 }
 
 /// A plain value of a file of variables; one that refers to others is none.
@@ -148,7 +160,8 @@ mod tests {
         let unset = Environment::default();
         let mut one = connection();
         assert_eq!(led(&one, &set, file), Led::To(URL.into()));
-        assert_eq!(led(&one, &unset, file), Led::Nowhere);
+        assert!(matches!(led(&one, &unset, file), Led::Unknown(why) if why.contains("is not set")));
+        assert_eq!(led(&Connection::default(), &unset, file), Led::Nowhere, "a folder without a tool");
         one.dotenv = vec![dotenv(".env")];
         assert_eq!(led(&one, &set, file), Led::To(URL.into()));
         assert_eq!(led(&one, &unset, file), Led::To("postgresql://other/shop".into()));
@@ -183,6 +196,6 @@ mod tests {
         let none = |_: &str| None;
         let reads = Connection { pg_variables: true, ..connection() };
         assert_eq!(led(&reads, &set, none), Led::To(String::new()));
-        assert_eq!(led(&connection(), &set, none), Led::Nowhere);
+        assert!(matches!(led(&connection(), &set, none), Led::Unknown(_)));
     }
 }

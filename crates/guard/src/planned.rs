@@ -1,5 +1,7 @@
 //! What is pending for a run: the plan as the gate sees it, and what the ledger keeps of it.
 
+use std::path::PathBuf;
+
 use holdpoint_core::gate::pending::Asked;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{MigrationRecord, PlanRecord, WaivedRecord};
@@ -10,9 +12,9 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, 
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger_writer::applied_by_runs;
-use crate::plan::{Facts, KnownFrom, PlanOptions, PlanReport, Project, Verdict, plan};
+use crate::plan::{Facts, KnownFrom, PlanOptions, PlanReport, Project, Told, Verdict, plan};
 use crate::run::GuardOptions;
-use crate::tools::{ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool};
+use crate::tools::{Finding, ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool};
 use crate::{Error, leads};
 
 /// Where a run learns what is pending.
@@ -33,6 +35,8 @@ pub struct ProjectMigrations {
     pub options: PlanOptions,
     /// How the database is asked: the role that migrates, since its search path decides what names mean.
     pub connection: ConnectionSettings,
+    /// Where the command runs.
+    pub folder: PathBuf,
     /// A person said that the command runs these migrations and nothing else. Otherwise the command must show it.
     pub stated: bool,
 }
@@ -75,7 +79,9 @@ impl Planned {
         let how = PlanOptions { policy: policy.clone(), ..of.options.clone() };
         let report = plan(&of.project, Some(&facts), KnownFrom::Database, &how, &context.cancel).await?;
         let led = leads::elsewhere(&of.project.found, environment, &of.connection, start).await?;
-        let unknown = (!of.stated).then(|| runs_the_tool(command, &of.project.found).err().or(led)).flatten();
+        let found = &of.project.found;
+        let by_words = (!of.stated).then(|| runs_the_tool(command, found, &of.folder).err().or(led)).flatten();
+        let unknown = by_words.or_else(|| runs_again(&report));
         // A command that is not the tool's is not stopped by what the tool would do.
         if report.verdict == Verdict::Stopped && unknown.is_none() {
             return Err(Error::Stopped {
@@ -185,6 +191,20 @@ impl ProjectMigrations {
         let (facts, applied) = fresh.facts(context, start).await?;
         let report = plan(&fresh.project, Some(&facts), KnownFrom::Database, &fresh.options, cancel).await?;
         Ok(record(&report, applied))
+    }
+}
+
+/// Why a folder without a tool says nothing of what its command does: a script may run all files again, and nobody but
+/// holdpoint knows what was applied.
+fn runs_again(report: &PlanReport) -> Option<String> {
+    if report.tool != ToolName::PlainSql {
+        return None;
+    }
+    let edited = |told: &&Told| matches!(told.finding, Finding::EditedAfterApplied { .. });
+    match report.findings.iter().find(edited) {
+        Some(told) => Some(format!("{}: it would run again with all files", told.message)),
+        None if report.pending.is_empty() => Some("no file is new, and it may run the others again".to_owned()),
+        None => None,
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::PointId;
 use holdpoint_core::gate::pending::{Decision, Pending, Point, SchemaSince, decide};
 use holdpoint_core::gate::{Candidate, Policy};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::{Level, Obstacle, Verdict, Verification};
+use holdpoint_core::{Manifest, PointId};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::catalogue::ListReport;
 use holdpoint_operations::schema_check::Schema;
@@ -55,6 +55,8 @@ pub(crate) struct Preparation<'a> {
     pub(crate) verify: &'a VerifyOptions,
     pub(crate) backup: &'a BackupOptions,
     pub(crate) options: &'a GuardOptions,
+    /// Whether a prepared run may be relied on: one that is itself to be prepared makes its own point.
+    pub(crate) takes_prepared: bool,
     /// What is under way, in words.
     stage: Mutex<&'static str>,
 }
@@ -79,7 +81,7 @@ impl<'a> Preparation<'a> {
         options: &'a GuardOptions,
     ) -> Self {
         let working = Context { cancel: context.cancel.child_token(), ..context.clone() };
-        Self { context, working, source, verify, backup, options, stage: Mutex::new("nothing") }
+        Self { context, working, source, verify, backup, options, takes_prepared: true, stage: Mutex::new("nothing") }
     }
 
     /// Asks the gate about what is pending and the restore points that are there.
@@ -121,6 +123,7 @@ impl<'a> Preparation<'a> {
             let recorded = Schema::recorded(&self.working, id).await?;
             let Some(one) = points.iter_mut().find(|one| one.candidate.point == *id) else { return Ok(decision) };
             one.candidate.complete = manifest.options.is_empty();
+            one.lost = lost(&self.working, &manifest).await?;
             one.identity = Identity::compare(&manifest.identity, identity);
             one.schema = match recorded.changes(schema).first() {
                 None => SchemaSince::Unchanged,
@@ -285,6 +288,21 @@ impl<'a> Preparation<'a> {
     }
 }
 
+/// Looks whether a restore point's objects are there, with their sizes; what is not, in words.
+pub(crate) async fn lost(context: &Context, manifest: &Manifest) -> Result<Option<String>, Error> {
+    let archive = (manifest.archive.key.as_str(), manifest.archive.bytes);
+    let stored = [Some(&manifest.index), manifest.contents.as_ref()].into_iter().flatten();
+    for (key, bytes) in stored.map(|one| (one.key.as_str(), one.bytes)).chain([archive]) {
+        match context.repository.store().head(key).await {
+            Ok(found) if found.size_bytes == bytes => {}
+            Ok(found) => return Ok(Some(format!("{key} has {} bytes of {bytes}", found.size_bytes))),
+            Err(holdpoint_repository::Error::NotFound { .. }) => return Ok(Some(format!("{key} is gone"))),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
 /// The points of a list as the gate sees them before anything is looked up; the chosen one's rest follows.
 fn candidates(list: ListReport) -> Vec<Point> {
     let candidate = |point: catalogue::PointSummary| Candidate {
@@ -294,7 +312,10 @@ fn candidates(list: ListReport) -> Vec<Point> {
         complete: true,
         labelled: point.label.is_some(),
     };
-    let point = |candidate| Point { candidate, identity: IdentityMatch::Same, schema: SchemaSince::Unchanged };
+    let point = |candidate| {
+        let (identity, schema) = (IdentityMatch::Same, SchemaSince::Unchanged);
+        Point { candidate, identity, schema, lost: None }
+    };
     list.points.into_iter().map(candidate).map(point).collect()
 }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::guarded::{Guarded, Proven};
 use crate::plan::PlanReport;
 use crate::planned::Planned;
+use crate::prepare::lost;
 use crate::run::{GuardOptions, WayBack};
 use crate::{Error, command, prepare as preparation};
 
@@ -65,7 +66,8 @@ pub async fn prepare(
 ) -> Result<PrepareReport, Error> {
     command::check(options)?;
     preparation::check(backup, options)?;
-    let (guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
+    let (mut guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
+    guarded.preparation.takes_prepared = false;
     let kept = async {
         let proven = Box::pin(guarded.within_deadline(&mut ledger)).await?;
         let valid_for = chrono::Duration::from_std(valid_for).unwrap_or(chrono::Duration::MAX);
@@ -106,6 +108,8 @@ pub(crate) struct Wanted<'a> {
 /// A prepared run that fits.
 pub(crate) struct Fitting {
     pub(crate) run: RunId,
+    /// Until when it may be relied on, by the server's clock.
+    pub(crate) until: DateTime<Utc>,
     /// What the gate says with it.
     pub(crate) decision: Decision,
     pub(crate) rehearsal: Option<Box<Rehearsal>>,
@@ -138,6 +142,10 @@ impl Wanted<'_> {
                 context.progress.note(&format!("prepared run {run} is not relied on: {point} is not proven any more"));
                 continue;
             }
+            if let Some(lost) = lost(context, &shown.manifest).await? {
+                context.progress.note(&format!("prepared run {run} is not relied on: {lost}"));
+                continue;
+            }
             let recorded = Schema::recorded(context, point).await?;
             if let Some(first) = recorded.changes(&Schema::live(context, source).await?).first() {
                 let why = format!("the schema changed since, such as {}", first.name);
@@ -148,7 +156,8 @@ impl Wanted<'_> {
             let reason = format!("run {run} prepared {point}, {age} s old, for this command");
             let lost = format!("going back to {point} loses what was written since its snapshot, {age} s ago");
             let decision = Decision::Go { point: Some(point.clone()), reasons: vec![reason], losses: vec![lost] };
-            return Ok(Some(Fitting { run, decision, rehearsal: step.rehearsal.clone() }));
+            let until = step.prepared.as_ref().map_or(now, |prepared| prepared.until);
+            return Ok(Some(Fitting { run, until, decision, rehearsal: step.rehearsal.clone() }));
         }
         Ok(None)
     }

@@ -93,6 +93,8 @@ pub struct GuardReport {
     pub command_took_ms: Option<u64>,
     /// It was ended because a person or a time limit asked for it.
     pub interrupted: bool,
+    /// Whether a command that ended with success did what was pending, as far as that shows.
+    pub as_planned: bool,
     /// What the database looks like now, against right before the command: `unchanged`, `changed`, or `unknown`.
     ///
     /// *Unchanged* is only said with evidence that nothing was kept: every transaction meanwhile was aborted, or no
@@ -112,7 +114,7 @@ pub enum ExitKind {
     Done,
     /// It failed, and nothing was applied: exit code 10.
     NothingApplied,
-    /// It failed, and something was applied, or that is not known: exit code 11.
+    /// It failed, and something was applied, or that is not known; or it did otherwise than planned: exit code 11.
     AppliedInPart,
     /// It was interrupted, and nothing was applied: exit code 130.
     Interrupted,
@@ -122,7 +124,8 @@ impl GuardReport {
     /// How the run ended, for the exit code.
     pub fn exit_kind(&self) -> ExitKind {
         match (self.state, self.database, self.interrupted) {
-            (RunState::Succeeded, ..) => ExitKind::Done,
+            (RunState::Succeeded, ..) if self.as_planned => ExitKind::Done,
+            (RunState::Succeeded, ..) => ExitKind::AppliedInPart,
             (_, "unchanged", true) => ExitKind::Interrupted,
             (_, "unchanged", false) => ExitKind::NothingApplied,
             _ => ExitKind::AppliedInPart,

@@ -40,7 +40,9 @@ impl Settings {
             }
             opened => opened.map_err(|error| Failure::from(holdpoint_guard::Error::from(error)))?,
         };
-        let by_flag = own.tool.is_some() || own.migrations.is_some() || own.pending_cmd.is_some();
+        // A tool may be named only to tell it from others; a folder or a list beside the command is meant for it.
+        let plain = project.found.tool == Tool::PlainSql && own.migrations.is_some();
+        let by_flag = plain || own.pending_cmd.is_some();
         let stated = by_flag || self.config.migrations.commands.iter().any(|line| line.split_whitespace().eq(command));
         let folder = &project.found.migrations;
         if project.found.tool == Tool::PlainSql && !stated && !self.names_a_project(own) {
@@ -51,6 +53,8 @@ impl Settings {
             project,
             options: self.plan_options(own, &arguments.waivers),
             connection: self.migrating()?.settings,
+            folder: std::path::absolute(".")
+                .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?,
             stated,
         })))
     }

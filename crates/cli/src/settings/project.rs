@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use holdpoint_core::Mask;
 use holdpoint_guard::plan::{PendingCommand, PlanOptions};
 use holdpoint_guard::tools::{Choice, ToolName};
 
@@ -40,6 +41,9 @@ impl Settings {
     pub(crate) fn plan_options(&self, arguments: &ProjectArguments, waivers: &WaiverArguments) -> PlanOptions {
         let mut all = waivers.waive.clone();
         all.extend(self.config.waiver.values().cloned());
+        // Reasons are recorded and shown.
+        let mask = Mask::new([crate::secrets::known(&self.variables), self.passwords()].concat());
+        all.iter_mut().for_each(|waiver| waiver.reason = mask.script(&waiver.reason));
         let on_s3 = self.repository().is_ok_and(|repository| !repository.url.is_local());
         PlanOptions {
             pending_command: self

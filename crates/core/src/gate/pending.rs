@@ -42,6 +42,8 @@ pub struct Point {
     pub identity: IdentityMatch,
     /// Whether the schema is unchanged since.
     pub schema: SchemaSince,
+    /// What of it is not in the repository any more, in words.
+    pub lost: Option<String>,
 }
 
 /// The instants that the server can be brought back to.
@@ -227,6 +229,9 @@ fn refuse(pending: &Pending<'_>, policy: &Policy, one: &Point) -> Option<String>
     }
     if let Some(reason) = super::refuse(policy, &one.candidate, pending.now) {
         return Some(reason);
+    }
+    if let Some(lost) = &one.lost {
+        return Some(format!("not whole in the repository: {lost}"));
     }
     match &one.schema {
         SchemaSince::Unchanged => {}

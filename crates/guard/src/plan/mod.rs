@@ -11,7 +11,10 @@ mod project;
 mod report;
 mod sql;
 
-use holdpoint_review::{ReviewOptions, RiskPolicy, Waiver, assess, review, review_against};
+use holdpoint_review::{
+    ObjectName, ResolvedReview, ReviewOptions, RiskClass, RiskPolicy, TableAtRisk, Through, Waiver, assess, review,
+    review_against,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use facts::Facts;
@@ -55,9 +58,29 @@ pub async fn plan(
         Some(facts) => (review_against(&files, &ReviewOptions::default(), &facts.catalog), true),
         None => (report::unresolved(review(&files, &ReviewOptions::default())), false),
     };
-    let assessment = assess(&review.review, &options.policy, &options.waivers);
+    let (counting, void) = counting(&review, &options.waivers);
+    let assessment = assess(&review.review, &options.policy, &counting);
     let known = Known::new(from, facts, catalog);
-    Ok(PlanReport::new(project, known, pending, review, assessment, &options.waivers))
+    let mut report = PlanReport::new(project, known, pending, review, assessment, &counting);
+    report.unused_waivers.extend(void);
+    Ok(report)
+}
+
+/// A waiver for the data of one object does not count where data are reached through it that no waiver names, as by
+/// CASCADE: who wrote it did not mean those. Partitions and columns are parts of the object.
+fn counting(review: &ResolvedReview, waivers: &[Waiver]) -> (Vec<Waiver>, Vec<Waiver>) {
+    let named = |table: &ObjectName| {
+        let objects = waivers.iter().filter_map(|waiver| waiver.object.as_deref());
+        let full = table.to_string();
+        objects.into_iter().any(|object| object == full || object == table.name)
+    };
+    let beyond = |table: &TableAtRisk| {
+        let part = matches!(table.through, None | Some(Through::Parent(_) | Through::Column(_)));
+        !part && !named(&table.table)
+    };
+    let reaches = review.tables.iter().any(beyond);
+    let of_data = |waiver: &Waiver| matches!(waiver.rule, RiskClass::DestroysData | RiskClass::ChangesData);
+    waivers.iter().cloned().partition(|waiver| !(reaches && waiver.object.is_some() && of_data(waiver)))
 }
 
 async fn pending(

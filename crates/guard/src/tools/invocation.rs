@@ -3,11 +3,13 @@
 //! What cannot be told is not: a shell's line, an unknown flag, a script that does two things. The gate then counts
 //! everything as at risk, so a mistake here costs a restore point and never lets a command pass without one.
 
+use std::path::Path;
+
 use super::package::Package;
 use super::{Found, Tool};
 
 /// Variables that a script may set for the tool without leading it to another database.
-const HARMLESS: [&str; 5] = ["NODE_ENV", "NODE_OPTIONS", "NODE_NO_WARNINGS", "FORCE_COLOR", "NO_COLOR"];
+const HARMLESS: [&str; 4] = ["NODE_ENV", "NODE_NO_WARNINGS", "FORCE_COLOR", "NO_COLOR"];
 /// Whatever a script holds of these, it may do more than one thing.
 const SHELL: [char; 18] = ['&', '|', ';', '<', '>', '$', '`', '(', ')', '{', '}', '*', '?', '[', '\\', '#', '~', '\n'];
 /// Scripts that call scripts.
@@ -15,9 +17,15 @@ const DEEPEST: usize = 4;
 
 /// Makes sure that a command runs the tool's pending migrations and does nothing else.
 ///
+/// `folder` is where the command runs.
+///
 /// # Errors
 /// The reason why that cannot be told, in words.
-pub fn runs_the_tool(command: &[String], found: &Found) -> Result<(), String> {
+pub fn runs_the_tool(command: &[String], found: &Found, folder: &Path) -> Result<(), String> {
+    let same = |one: &Path, other: &Path| one.canonicalize().ok().zip(other.canonicalize().ok());
+    if same(folder, &found.project).is_none_or(|(one, other)| one != other) {
+        return Err(format!("it runs in {}, and the project is in {}", folder.display(), found.project.display()));
+    }
     let package = Package::read(&found.project).map_err(|error| error.to_string())?;
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     Looking { found, package: &package }.command(&words, 0)
@@ -34,7 +42,7 @@ impl Looking<'_> {
         if depth > DEEPEST {
             return Err("its scripts call each other".to_owned());
         }
-        match name(program) {
+        match self.name(program) {
             "npx" | "bunx" | "pnpx" => self.command(without_switches(rest), depth + 1),
             manager @ ("npm" | "pnpm" | "yarn" | "bun") => self.manager(manager, rest, depth),
             program => self.tool(program, rest),
@@ -84,13 +92,25 @@ impl Looking<'_> {
         self.command(&words, depth + 1)
     }
 
+    /// A program's name: by itself, or by its path among the project's own packages; any other path is another program.
+    fn name<'b>(&self, program: &'b str) -> &'b str {
+        let own = self.found.project.join("node_modules/.bin");
+        let own = own.to_string_lossy();
+        let folders = ["node_modules/.bin", "./node_modules/.bin", own.as_ref()];
+        match program.rsplit_once('/') {
+            Some((folder, name)) if folders.contains(&folder) => name,
+            _ => program,
+        }
+    }
+
     /// The tool by its own name.
     fn tool(&self, program: &str, words: &[&str]) -> Result<(), String> {
-        let (own, verbs): (_, &[&str]) = match &self.found.tool {
-            Tool::Drizzle(_) => ("drizzle-kit", &["migrate"]),
-            Tool::Prisma(_) => ("prisma", &["migrate", "deploy"]),
-            Tool::Flyway(_) => ("flyway", &["migrate"]),
-            Tool::NodePgMigrate(_) => ("node-pg-migrate", &["up"]),
+        let (own, verbs, flags): (_, &[&str], &Flags) = match &self.found.tool {
+            Tool::Drizzle(_) => ("drizzle-kit", &["migrate"], &DRIZZLE),
+            Tool::Prisma(_) => ("prisma", &["migrate", "deploy"], &PRISMA),
+            Tool::NodePgMigrate(_) => ("node-pg-migrate", &["up"], &NODE_PG_MIGRATE),
+            // Variables, flags, several files and scripts beside the migrations may each lead it elsewhere.
+            Tool::Flyway(_) => return Err("what Flyway takes from elsewhere is not known".to_owned()),
             Tool::PlainSql | Tool::Command => {
                 return Err(format!("what {program} runs is not known"));
             }
@@ -101,7 +121,8 @@ impl Looking<'_> {
         // The adapter read the project as the first script with these words calls the tool: other flags, another project.
         let as_read = self.package.call(own, verbs).unwrap_or_default();
         let as_read: Vec<&str> = as_read.words.iter().map(String::as_str).collect();
-        if words == verbs && !has_flags(&as_read) || words == as_read && verbs.iter().all(|verb| words.contains(verb)) {
+        let bare = words == verbs && !has_flags(&as_read);
+        if bare || words == as_read && flags.positionals(words).is_some_and(|found| found == verbs) {
             return Ok(());
         }
         Err(format!("what {own} {} does is not known, only {own} {}", words.join(" "), verbs.join(" ")))
@@ -112,8 +133,40 @@ fn has_flags(words: &[&str]) -> bool {
     words.iter().any(|word| word.starts_with('-'))
 }
 
-fn name(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
+/// The flags of a tool that change nothing but what an adapter reads, too.
+struct Flags {
+    /// Those that have a value.
+    valued: &'static [&'static str],
+    /// Those that have none.
+    switches: &'static [&'static str],
+}
+
+const DRIZZLE: Flags = Flags { valued: &["--config"], switches: &[] };
+const PRISMA: Flags = Flags { valued: &["--schema", "--config"], switches: &[] };
+const NODE_PG_MIGRATE: Flags = Flags {
+    valued: &["-m", "--migrations-dir", "-s", "--schema", "--migrations-schema", "-t", "--migrations-table"],
+    switches: &["--check-order", "--no-check-order", "--single-transaction", "--no-single-transaction", "--verbose"],
+};
+
+impl Flags {
+    /// The words that are no flags and no values of flags; `None` where a flag is not known.
+    fn positionals<'a>(&self, words: &[&'a str]) -> Option<Vec<&'a str>> {
+        let mut found = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let name = word.split_once('=').map_or(*word, |(name, _)| name);
+            if !word.starts_with('-') {
+                found.push(*word);
+            } else if self.valued.contains(&name) {
+                if name == *word {
+                    words.next()?;
+                }
+            } else if !self.switches.contains(word) {
+                return None;
+            }
+        }
+        Some(found)
+    }
 }
 
 /// Leaves out switches that change nothing but what is printed or asked.
@@ -125,8 +178,6 @@ fn without_switches<'a, 'b>(words: &'a [&'b str]) -> &'a [&'b str] {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::{Connection, DrizzleOptions, NodePgMigrateOptions, PrismaOptions, ToolName};
     use super::*;
 
@@ -150,7 +201,7 @@ mod tests {
     fn drizzle(scripts: &serde_json::Value, line: &str) -> Result<(), String> {
         let folder = project(&serde_json::json!({ "scripts": scripts }));
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        runs_the_tool(&words, &found(Tool::Drizzle(DrizzleOptions::default()), folder.path()))
+        runs_the_tool(&words, &found(Tool::Drizzle(DrizzleOptions::default()), folder.path()), folder.path())
     }
 
     #[test]
@@ -187,11 +238,16 @@ mod tests {
             "prearound": "psql -c 'DROP TABLE a'",
             "loop": "npm run loop",
             "push": "drizzle-kit push --force",
+            "node": "NODE_OPTIONS=--import=./seed.mjs drizzle-kit migrate",
         });
         for (line, word) in [
             ("pnpm two", "more than one thing"),
             ("pnpm other", "sets DATABASE_URL"),
             ("pnpm dotenv", "dotenv"),
+            ("pnpm node", "sets NODE_OPTIONS"),
+            ("./scripts/drizzle-kit migrate", "scripts/drizzle-kit"),
+            ("/opt/node_modules/.bin/drizzle-kit migrate", "/opt"),
+            ("./npx drizzle-kit migrate", "./npx"),
             ("npm run around", "prearound"),
             ("npm run loop", "call each other"),
             ("npm run push", "push --force"),
@@ -211,18 +267,31 @@ mod tests {
     }
 
     #[test]
+    fn a_verb_that_is_a_flags_value_or_one_of_several_is_none() {
+        for (script, known) in [
+            ("node-pg-migrate up -m up", true),
+            ("node-pg-migrate --migrations-dir=db up", true),
+            ("node-pg-migrate down -m up", false),
+            ("node-pg-migrate -m up", false),
+            ("node-pg-migrate up redo", false),
+            ("node-pg-migrate up -d OTHER_URL", false),
+        ] {
+            let folder = project(&serde_json::json!({ "scripts": { "run": script } }));
+            let options = NodePgMigrateOptions { check_order: true, single_transaction: true };
+            let words = ["npm", "run", "run"].map(str::to_owned);
+            let told = runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path());
+            assert_eq!(told.is_ok(), known, "{script}: {told:?}");
+        }
+    }
+
+    #[test]
     fn flags_count_only_as_the_project_was_read_with_them() {
         let scripts = serde_json::json!({ "scripts": { "migrate": "node-pg-migrate -m db up" } });
         let folder = project(&scripts);
         let of = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            runs_the_tool(
-                &words,
-                &found(
-                    Tool::NodePgMigrate(NodePgMigrateOptions { check_order: true, single_transaction: true }),
-                    folder.path(),
-                ),
-            )
+            let options = NodePgMigrateOptions { check_order: true, single_transaction: true };
+            runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path())
         };
         assert_eq!(of("npm run migrate"), Ok(()));
         assert_eq!(of("npx node-pg-migrate -m db up"), Ok(()));
@@ -236,13 +305,18 @@ mod tests {
         }
         let empty = project(&serde_json::json!({}));
         let prisma = found(Tool::Prisma(PrismaOptions::default()), empty.path());
-        let of = |line: &str| runs_the_tool(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &prisma);
+        let of =
+            |line: &str| runs_the_tool(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &prisma, empty.path());
         assert_eq!(of("npx prisma migrate deploy"), Ok(()));
         for line in ["npx prisma migrate reset", "npx prisma db push", "npx prisma migrate deploy --schema other"] {
             assert!(of(line).is_err(), "{line}");
         }
         let plain = found(Tool::PlainSql, empty.path());
         assert_eq!(plain.tool.name(), ToolName::PlainSql);
-        assert!(runs_the_tool(&["psql".to_owned()], &plain).is_err());
+        assert!(runs_the_tool(&["psql".to_owned()], &plain, empty.path()).is_err());
+        // Elsewhere another project's migrations would run.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let words = ["npx", "prisma", "migrate", "deploy"].map(str::to_owned);
+        assert!(runs_the_tool(&words, &prisma, elsewhere.path()).unwrap_err().contains("it runs in"));
     }
 }

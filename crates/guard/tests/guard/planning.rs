@@ -7,9 +7,9 @@ use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::ledger::RunState::{Prepared, Proven, Refused, Running, Started, Succeeded};
 use holdpoint_core::risk::{Requirement, RiskClass};
 use holdpoint_core::verification::Level;
-use holdpoint_guard::plan::{PlanOptions, Project};
+use holdpoint_guard::plan::{PendingCommand, PlanOptions, Project};
 use holdpoint_guard::tools::{Choice, ToolName};
-use holdpoint_guard::{Error, Migrations, PrepareReport, ProjectMigrations, prepare};
+use holdpoint_guard::{Error, ExitKind, Migrations, PrepareReport, ProjectMigrations, Question, prepare};
 use holdpoint_operations::ErrorKind;
 use holdpoint_review::Waiver;
 use holdpoint_testkit::Cluster;
@@ -52,8 +52,22 @@ impl Folder {
         let applied_through = applied_through.map(str::to_owned);
         let options = PlanOptions { applied_through, waivers: waivers.to_vec(), ..PlanOptions::default() };
         let connection = settings(&self.shop.cluster, "shop");
+        let folder = self.shop.directory.path().to_owned();
         self.shop.options.migrations =
-            Migrations::Of(Box::new(ProjectMigrations { project, options, connection, stated: true }));
+            Migrations::Of(Box::new(ProjectMigrations { project, options, connection, folder, stated: true }));
+    }
+
+    /// Takes what a command lists for pending.
+    fn listed(&mut self, line: &str) {
+        let choice =
+            Choice { tool: Some(ToolName::Command), migrations: Some(self.shop.file("sql")), ..Choice::default() };
+        let project = Project::open(self.shop.directory.path(), &choice).unwrap();
+        let pending_command = Some(PendingCommand::new(line, self.shop.options.environment.clone()));
+        let options = PlanOptions { pending_command, ..PlanOptions::default() };
+        let connection = settings(&self.shop.cluster, "shop");
+        let folder = self.shop.directory.path().to_owned();
+        self.shop.options.migrations =
+            Migrations::Of(Box::new(ProjectMigrations { project, options, connection, folder, stated: true }));
     }
 
     async fn prepare(&mut self, valid_for: Duration) -> Result<PrepareReport, Error> {
@@ -81,15 +95,18 @@ const DROPS: (&str, &str) = ("2_drops.sql", "DROP TABLE customers");
 #[tokio::test]
 async fn nothing_pending_runs_at_once_and_needs_no_restore_point() {
     let mut folder = Folder::open(&[]).await;
+    folder.listed("true");
     let report = folder.shop.guard("true").await.unwrap();
     assert!(matches!(&report.decision, Decision::Go { point: None, .. }), "{:?}", report.decision);
     assert_eq!((report.point.as_ref(), report.ways_back.len(), folder.points().await), (None, 0, 0));
     let steps = folder.newest().await;
     assert_eq!(states(&steps), [Started, Running, Succeeded]);
     assert!(steps[1].remarks.iter().any(|remark| remark.contains("nothing is pending")), "{steps:?}");
-    // A command that does something all the same is told.
+    assert_eq!(report.exit_kind(), ExitKind::Done);
+    // A command that does something all the same did not do what was planned.
     let report = folder.shop.guard("$SQL -c 'CREATE TABLE sneaked (id int)'").await.unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("yet the schema changed")), "{:?}", report.warnings);
+    assert_eq!(report.exit_kind(), ExitKind::AppliedInPart);
 }
 
 #[tokio::test]
@@ -103,7 +120,9 @@ async fn what_only_adds_goes_with_an_older_proof_and_what_drops_does_not() {
     // The ledger knows what is applied, and nobody has to say it again.
     folder.read(None, &[]);
     let again = folder.shop.guard("true").await.unwrap();
-    assert!(matches!(again.decision, Decision::Go { point: None, .. }), "{:?}", again.decision);
+    let Decision::MakeRestorePoint { reasons, .. } = &again.decision else { panic!("{:?}", again.decision) };
+    assert!(reasons[0].contains("no file is new, and it may run the others again"), "{reasons:?}");
+    assert_eq!(again.plan.unwrap().applied, 1);
 
     // The schema changed since the first point; the next addition makes one, the one after it need not.
     folder.write(&[("3_index.sql", "COMMENT ON TABLE tags IS 'seen'")]);
@@ -114,8 +133,6 @@ async fn what_only_adds_goes_with_an_older_proof_and_what_drops_does_not() {
         Decision::MakeRestorePoint { .. }
     ));
     let made = folder.points().await;
-    let young = folder.prepare(Duration::ZERO).await.unwrap();
-    assert!(matches!(young.decision, Decision::Go { point: None, .. }), "{:?}", young.decision);
 
     folder.write(&[DROPS]);
     folder.read(None, &[]);
@@ -251,4 +268,53 @@ async fn a_deadline_ends_the_work_and_says_what_was_missing() {
     assert_eq!((missing.as_str(), point.is_some(), folder.points().await), ("proving the restore point", true, 1));
     assert!(error.hint().unwrap().contains("holdpoint verify"));
     assert_eq!(folder.shop.pins().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn prepares_in_a_row_each_make_their_own_point_and_a_late_answer_comes_too_late() {
+    let mut folder = Folder::open(&[DROPS]).await;
+    let first = folder.prepare(Duration::from_secs(3600)).await.unwrap();
+    let second = folder.prepare(Duration::from_secs(3)).await.unwrap();
+    assert_ne!(first.point, second.point, "else the rows between them were in no restore point");
+    folder.shop.options.question = Some(Question(Arc::new(|_| {
+        std::thread::sleep(Duration::from_secs(4));
+        true
+    })));
+    let error = folder.shop.guard(APPLY).await.unwrap_err();
+    assert!(matches!(&error, Error::Expired { run, .. } if *run == second.run.to_string()), "{error}");
+    assert_eq!(folder.shop.cluster.psql("shop", "SELECT count(*) FROM customers"), "2");
+}
+
+#[tokio::test]
+async fn a_point_whose_archive_is_gone_is_not_relied_on() {
+    let mut folder = Folder::open(&[DROPS]).await;
+    let prepared = folder.prepare(Duration::from_secs(3600)).await.unwrap();
+    let key = format!("shop/restore-points/{}/archive.dump", prepared.point.clone().unwrap());
+    std::fs::remove_file(folder.shop.file("repository").join(key)).unwrap();
+    let report = folder.shop.guard(APPLY).await.unwrap();
+    assert_eq!((report.prepared_by, report.point != prepared.point), (None, true));
+}
+
+#[tokio::test]
+async fn a_waiver_of_one_table_does_not_reach_what_a_cascade_takes() {
+    let sql = (
+        "3_truncate.sql",
+        "ALTER TABLE orders ADD UNIQUE (id); CREATE TABLE child (o int REFERENCES orders (id)); \
+                                  INSERT INTO child VALUES (1)",
+    );
+    let mut folder = Folder::open(&[]).await;
+    folder.shop.cluster.psql("shop", sql.1);
+    folder.write(&[("4_truncate.sql", "TRUNCATE orders CASCADE")]);
+    let refuse = [(RiskClass::DestroysData, Requirement::Refuse)];
+    folder.shop.options.policy.requirements = refuse.into_iter().collect();
+    let waiver = |object: &str| Waiver {
+        rule: RiskClass::DestroysData,
+        object: Some(object.to_owned()),
+        reason: "agreed".to_owned(),
+    };
+    folder.read(Some("none"), &[waiver("orders")]);
+    let error = folder.shop.guard(APPLY).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused { .. }), "{error}");
+    folder.read(Some("none"), &[waiver("orders"), waiver("public.child")]);
+    assert_eq!(folder.shop.guard(APPLY).await.unwrap().state, Succeeded);
 }

@@ -13,7 +13,7 @@ fn point(age: i64, standing: Standing) -> Point {
     let snapshot_at = now() - Duration::seconds(age);
     let point = PointId::new(snapshot_at, u64::try_from(age.rem_euclid(1000)).unwrap());
     let candidate = Candidate { point, snapshot_at, standing, complete: true, labelled: false };
-    Point { candidate, identity: IdentityMatch::Same, schema: SchemaSince::Unchanged }
+    Point { candidate, identity: IdentityMatch::Same, schema: SchemaSince::Unchanged, lost: None }
 }
 
 fn proven(age: i64) -> Point {
@@ -79,11 +79,12 @@ fn each_reason_against_a_point_is_told() {
     let timeline = Point { identity: IdentityMatch::TimelineChanged, ..proven(20) };
     let changed = Point { schema: SchemaSince::Changed("table users".into()), ..proven(30) };
     let unknown = Point { schema: SchemaSince::NotCompared, ..proven(40) };
-    let points = [of_another, timeline, changed, unknown, point(50, Standing::Unproven)];
+    let lost = Point { lost: Some("archive.dump".into()), ..proven(45) };
+    let points = [of_another, timeline, changed, unknown, lost];
     let decision = decide(&pending(&asked, &policy, &points));
     assert!(matches!(decision, Decision::MakeRestorePoint { .. }), "{decision:?}");
     let text = reasons(&decision).join("\n");
-    for word in ["endpoint was a", "another timeline", "table users", "not compared", "not proven"] {
+    for word in ["endpoint was a", "another timeline", "table users", "not compared", "archive.dump"] {
         assert!(text.contains(word), "{word} in {text}");
     }
 }
