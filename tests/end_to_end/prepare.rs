@@ -220,3 +220,25 @@ fn a_tool_that_leads_to_another_database_is_refused() {
     assert_eq!(scene.cluster.psql(&other, "SELECT to_regclass('shop.tags') IS NULL"), "t");
     scene.cluster.drop_database(&other);
 }
+
+#[test]
+fn what_was_not_pending_is_not_as_planned() {
+    let mut scene = scene();
+    migrations(&scene, &[ADDS]);
+    guard(&scene, &[], 0);
+    let points = scene.place.points();
+    let flags = ["guard", "--json", "--pending-cmd", "true", "--"];
+    let script = "psql -X -q \"$DATABASE_URL\" -c 'CREATE TABLE shop.sneaked (id integer)'";
+    scene.place.set("PATH", &format!("{}:{}", scene_bin(&scene), path()));
+    let report = scene.place.holdpoint(&[&flags[..], &["sh", "-c", script]].concat()).ended_with(11).json();
+    assert!(report["warnings"].to_string().contains("nothing was pending, and yet the schema changed"), "{report:#}");
+    assert_eq!(scene.place.points(), points);
+    // A tool's name tells it from others, and says nothing of the command.
+    let named = scene.place.holdpoint(&["guard", "--json", "--tool", "drizzle", "--", "true"]).ended_with(0).json();
+    assert!(named["decision"].to_string().contains("what true runs is not known"), "{named:#}");
+    assert_eq!(scene.place.points().len(), points.len() + 1);
+}
+
+fn scene_bin(scene: &Scene) -> String {
+    scene.cluster.bin_directory().display().to_string()
+}

@@ -200,11 +200,13 @@ fn port_of(path: &Path) -> Option<u16> {
     path.file_name()?.to_str()?.strip_prefix(SOCKET_NAME)?.parse().ok()
 }
 
-/// The sockets at which PostgreSQL servers of this machine listen (Linux manual, proc(5)).
+/// The sockets at which programs of this machine listen (Linux manual, proc(5)): PostgreSQL servers, and others that may
+/// act for whoever asks them, such as those of containers.
 fn listening() -> Vec<PathBuf> {
     let text = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let paths = text.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
-    let mut paths: Vec<PathBuf> = paths.filter(|path| port_of(path).is_some()).collect();
+    let listens = |line: &&str| line.split_whitespace().nth(3) == Some("00010000");
+    let paths = text.lines().filter(listens).filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
+    let mut paths: Vec<PathBuf> = paths.collect();
     paths.sort();
     paths.dedup();
     paths
