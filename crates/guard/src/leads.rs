@@ -59,13 +59,25 @@ pub(crate) async fn elsewhere(
             return Ok(Some(format!("its own connection ({}) cannot be tried: {error}", settings.redacted())));
         }
     };
-    let read = identity::read(&session).await;
+    let same = demand_same(&session, &settings, start).await;
     session.close().await;
-    // One server may be reached by several names.
-    let found = Identity { endpoint: start.endpoint.clone(), ..read?.identity };
+    same.map(|()| None)
+}
+
+/// Makes sure that a session by these settings is at the database of `start`; one server may be reached by several names.
+///
+/// # Errors
+/// [`Error::AnotherDatabase`].
+pub(crate) async fn demand_same(
+    session: &Session,
+    settings: &ConnectionSettings,
+    start: &Identity,
+) -> Result<(), Error> {
+    let found = identity::read(session).await?.identity;
+    let found = Identity { endpoint: start.endpoint.clone(), ..found };
     match Identity::compare(start, &found) {
         IdentityMatch::Different(differences) => Err(Error::AnotherDatabase { url: settings.redacted(), differences }),
-        _ => Ok(None),
+        IdentityMatch::Same | IdentityMatch::TimelineChanged => Ok(()),
     }
 }
 

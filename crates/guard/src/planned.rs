@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use holdpoint_core::gate::pending::Asked;
-use holdpoint_core::identity::{Identity, IdentityMatch};
+use holdpoint_core::identity::Identity;
 use holdpoint_core::ledger::{MigrationRecord, PlanRecord, WaivedRecord};
 use holdpoint_core::risk::RiskClass;
 use holdpoint_core::{Mask, PointId};
 use holdpoint_operations::Context;
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, preflight};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, preflight};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger_writer::applied_by_runs;
@@ -62,13 +62,8 @@ impl Planned {
     /// # Errors
     /// Those of the tool; [`Error::Stopped`] where the tool would refuse or pass over a migration;
     /// [`Error::AnotherDatabase`] where the project's connection leads elsewhere than the restore point's.
-    pub(crate) async fn read(
-        context: &Context,
-        migrations: &Migrations,
-        options: &GuardOptions,
-        start: &Identity,
-    ) -> Result<Self, Error> {
-        let GuardOptions { policy, command, environment, .. } = options;
+    pub(crate) async fn read(context: &Context, options: &GuardOptions, start: &Identity) -> Result<Self, Error> {
+        let GuardOptions { migrations, policy, command, environment, .. } = options;
         let of = match migrations {
             Migrations::Of(of) => of,
             Migrations::Unknown(why) => {
@@ -152,14 +147,9 @@ impl ProjectMigrations {
     async fn facts(&self, context: &Context, start: &Identity) -> Result<(Facts, Option<Vec<MigrationRecord>>), Error> {
         let session = Session::connect(&self.connection, &SessionPurpose::new("holdpoint guard plan")).await?;
         let read = async {
-            let found = identity::read(&session).await?.identity;
-            // One server may be reached by several names.
-            let found = Identity { endpoint: start.endpoint.clone(), ..found };
-            if let IdentityMatch::Different(differences) = Identity::compare(start, &found) {
-                return Err(Error::AnotherDatabase { url: self.connection.redacted(), differences });
-            }
+            leads::demand_same(&session, &self.connection, start).await?;
             let now = preflight::clock(&session).await?;
-            Ok(Facts::read(&self.project, &session, now).await?)
+            Ok::<_, Error>(Facts::read(&self.project, &session, now).await?)
         };
         let read = read.await;
         session.close().await;

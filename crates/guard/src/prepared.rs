@@ -125,13 +125,17 @@ impl Wanted<'_> {
         now: DateTime<Utc>,
     ) -> Result<Option<Fitting>, Error> {
         let runs = context.repository.runs(&context.database).await?;
+        let mut live: Option<Schema> = None;
         for run in runs.into_iter().rev().take(LOOKED_AT) {
             let steps = context.repository.steps(&context.database, &run).await?;
             let Some(step) = newest(&steps).filter(|step| step.state == RunState::Prepared) else { continue };
-            let (Some(point), None) = (&step.point, self.refuse(step, now)) else {
-                let why = self.refuse(step, now).unwrap_or_else(|| "it made no restore point".to_owned());
-                context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
-                continue;
+            let unfit = |why: &str| context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
+            let point = match (&step.point, self.refuse(step, now)) {
+                (Some(point), None) => point,
+                (_, why) => {
+                    unfit(&why.unwrap_or_else(|| "it made no restore point".to_owned()));
+                    continue;
+                }
             };
             let shown = match catalogue::show(context, point).await {
                 Ok(shown) => shown,
@@ -139,17 +143,19 @@ impl Wanted<'_> {
                 Err(error) => return Err(error.into()),
             };
             if shown.standing.level().is_none_or(|level| level < self.level) {
-                context.progress.note(&format!("prepared run {run} is not relied on: {point} is not proven any more"));
+                unfit(&format!("{point} is not proven any more"));
                 continue;
             }
             if let Some(lost) = lost(context, &shown.manifest).await? {
-                context.progress.note(&format!("prepared run {run} is not relied on: {lost}"));
+                unfit(&lost);
                 continue;
             }
-            let recorded = Schema::recorded(context, point).await?;
-            if let Some(first) = recorded.changes(&Schema::live(context, source).await?).first() {
-                let why = format!("the schema changed since, such as {}", first.name);
-                context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
+            let schema = match &mut live {
+                Some(schema) => schema,
+                none => none.insert(Schema::live(context, source).await?),
+            };
+            if let Some(first) = Schema::recorded(context, point).await?.changes(schema).first() {
+                unfit(&format!("the schema changed since, such as {}", first.name));
                 continue;
             }
             let age = (now - shown.manifest.snapshot.at).num_seconds();

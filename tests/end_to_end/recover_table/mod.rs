@@ -155,18 +155,20 @@ fn a_table_that_was_altered_since() {
     assert_eq!(scene.side_schemas(), "");
 }
 
+/// What the database says of itself, in no order: what was made again stands elsewhere in it.
+fn sorted_contents(scene: &Scene) -> String {
+    let all = contents(scene.cluster, &scene.database);
+    let mut lines: Vec<&str> = all.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
 /// Made again, the database says of itself what it said before.
 #[test]
 fn a_table_that_is_gone() {
     let scene = Scene::local();
     scene.place.backup();
-    let lines = || {
-        let all = contents(scene.cluster, &scene.database);
-        let mut lines: Vec<String> =
-            all.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).map(str::to_owned).collect();
-        lines.sort();
-        lines.join("\n")
-    };
+    let lines = || sorted_contents(&scene);
     let whole = lines();
     scene.sql("DROP TABLE shop.orders CASCADE");
     let report = scene.table(&["shop.orders", "--from", "latest", "--mode", "missing", "--yes"]);
@@ -309,13 +311,7 @@ fn side_tables_elsewhere_are_found() {
 fn a_schema_that_is_gone() {
     let scene = Scene::local();
     scene.place.backup();
-    let lines = || {
-        let all = contents(scene.cluster, &scene.database);
-        let mut lines: Vec<String> =
-            all.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).map(str::to_owned).collect();
-        lines.sort();
-        lines.join("\n")
-    };
+    let lines = || sorted_contents(&scene);
     let whole = lines();
     scene.sql("DROP SCHEMA shop CASCADE");
     let words = ["recover-table", "--schema", "shop", "--from", "latest", "--mode", "missing", "--yes", "--json"];
