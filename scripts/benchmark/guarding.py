@@ -5,25 +5,36 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 
 from . import databases
 from .measure import Failed, measure
 from .suite import tell
 
 # What takes a column with its values, so that a restore point of its own is asked for, and rewrites nothing.
-MIGRATION = "ALTER TABLE {table} DROP COLUMN {column};\n"
-APPLY = 'psql "$DATABASE_URL" -X -q -v ON_ERROR_STOP=1 -f sql/1_drop.sql'
-PROJECT = ["--tool", "plain-sql", "--migrations", "sql"]
+MIGRATION = """-- Up Migration
+ALTER TABLE {table} DROP COLUMN {column};
+-- Down Migration
+ALTER TABLE {table} ADD COLUMN {column} text;
+"""
+NAME = "20261121090000000_drop"
+FIRST = "-- Up Migration\nCREATE TABLE first_migration (id int PRIMARY KEY);\n-- Down Migration\nDROP TABLE first_migration;\n"
+# The real tool, as a team calls it; its own program and not `npx`, whose start would hide what is measured.
+UP = ["node_modules/.bin/node-pg-migrate", "up"]
 
 
 class Guarding:
     """The suite `guard`."""
 
+    PARTS = ["migration-tools"]  # what scripts/setup must install for it
+
     def __init__(self, suite, arguments, machine):
         self.suite, self.arguments, self.machine, self.series = suite, arguments, machine, []
         self.server, self.name = machine.server, "bench_guard"
         self.work = machine.work / self.name
-        (self.work / "sql").mkdir(parents=True)
+        (self.work / "migrations").mkdir(parents=True)
+        (self.work / "package.json").write_text(json.dumps({"private": True, "dependencies": {"node-pg-migrate": "*"}}))
+        (self.work / "node_modules").symlink_to(machine.cache / "migration-tools/node-pg-migrate/node_modules")
         url = self.server.url(self.name)
         self.environment = {
             "PATH": ":".join(map(str, machine.path)), "HOME": os.environ.get("HOME", "/"), "TMPDIR": str(self.work),
@@ -32,19 +43,13 @@ class Guarding:
             "HOLDPOINT_POSTGRESQL_DIRECTORY": str(self.server.bin.parent.parent),
         }
 
-    def cases(self):
-        jobs = ["--jobs", str(self.arguments.jobs), "--json", "--progress", "json"]
-        flags = [*PROJECT, "--applied-through", "none", *jobs, "--"]
-        none = ["--pending-cmd", "true", *jobs, "--"]
-        yield "holdpoint guard, nothing pending", ["guard", *none, "true"], False
-        yield "holdpoint prepare", ["prepare", *flags, "sh", "-c", APPLY], True
-        yield "holdpoint guard, prepared", ["guard", *flags, "sh", "-c", APPLY], True
-
     def run(self):
         tell(f"guard: filling {self.suite.bytes / 1e6:,.0f} MB")
         expected = databases.fill(self.server, self.name, self.suite, self.arguments)
         subprocess.run([self.machine.holdpoint, "init", "--quiet"], env=self.environment, cwd=self.work, check=True,
                        stdout=subprocess.DEVNULL)
+        (self.work / "migrations/20261120090000000_first.sql").write_text(FIRST)
+        subprocess.run(UP, env=self.environment, cwd=self.work, check=True, stdout=sys.stderr)
         measured, phases, failures = {}, {}, {}
         for _ in range(self.suite.runs):
             try:
@@ -59,7 +64,8 @@ class Guarding:
         return {
             "suite": "guard", "place": "local", "title": self.suite.title, "runs": self.suite.runs,
             "rows": sum(expected.values()), "tables": len(expected), "copy_bytes": self.suite.bytes,
-            "cases": [{"group": "guard", "name": name, "ours": name != "pg_dump | gzip", "jobs": None} for name in names],
+            "cases": [{"group": "guard", "name": name, "ours": name.startswith("holdpoint"), "jobs": None}
+                      for name in names],
             "medians": {name: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
                         for name, runs in measured.items() if not failures},
             "phases": {name: statistics.median(each) for name, each in phases.items()},
@@ -67,26 +73,50 @@ class Guarding:
         }
 
     def once(self, measured, phases):
-        """One round; the column is there again afterwards."""
+        """One round, with nothing pending and with one migration; the column is there again afterwards."""
         line = ["bash", "-o", "pipefail", "-c", "pg_dump -d $SOURCE | gzip > plain.sql.gz"]
-        self.note(measured, "pg_dump | gzip", measure(line, self.environment, self.work, self.server)[0])
+        self.note(measured, "pg_dump | gzip", self.take(line)[0])
+        self.note(measured, "node-pg-migrate up, nothing pending", self.take(UP)[0])
+        self.guard(measured, "holdpoint guard, nothing pending", relies=False)
+        file = self.work / "migrations" / f"{NAME}.sql"
+        file.write_text(MIGRATION.format(table=databases.COLUMN_TO_DROP[0], column=databases.COLUMN_TO_DROP[1]))
+        try:
+            self.note(measured, "node-pg-migrate up, one migration", self.take(UP)[0])
+            self.as_before()
+            self.guard(measured, "holdpoint guard, one migration", relies=False)
+            self.as_before()
+            taken, report, listener = self.holdpoint("prepare")
+            if report["rehearsal"]["outcome"] != "as_planned" or report["verification"]["verdict"] != "proved":
+                raise Failed(f"not as planned: {json.dumps(report)[:2000]}")
+            for phase, seconds in spent(listener.events, taken["wall_seconds"]):
+                phases.setdefault(phase, []).append(seconds)
+            self.note(measured, "holdpoint prepare", taken)
+            self.guard(measured, "holdpoint guard, prepared", relies=True)
+            self.as_before()
+        finally:
+            file.unlink()
+
+    def take(self, command):
+        return measure(command, self.environment, self.work, self.server)
+
+    def holdpoint(self, verb):
+        words = [verb, "--jobs", str(self.arguments.jobs), "--json", "--progress", "json", "--", *UP]
+        taken, said, listener = self.take([self.machine.holdpoint, *words])
+        return taken, json.loads(said), listener
+
+    def guard(self, measured, name, relies):
+        taken, report, _ = self.holdpoint("guard")
+        if report["state"] != "succeeded" or bool(report["prepared_by"]) != relies:
+            raise Failed(f"{name}: {json.dumps(report)[:2000]}")
+        taken["command_seconds"] = report["command_took_ms"] / 1000
+        self.note(measured, name, taken)
+
+    def as_before(self):
+        """Takes the migration back, which must have been applied."""
         table, column = databases.COLUMN_TO_DROP
-        shutil.rmtree(self.work / "sql")
-        (self.work / "sql").mkdir()
-        for name, words, pending in self.cases():
-            if pending:
-                (self.work / "sql/1_drop.sql").write_text(MIGRATION.format(table=table, column=column))
-            taken, said, listener = measure([self.machine.holdpoint, *words], self.environment, self.work, self.server)
-            report = json.loads(said)
-            taken["command_seconds"] = (report.get("command_took_ms") or 0) / 1000
-            if name == "holdpoint prepare":
-                if report["rehearsal"]["outcome"] != "as_planned" or report["verification"]["verdict"] != "proved":
-                    raise Failed(f"not as planned: {said[:2000]}")
-                for phase, seconds in spent(listener.events, taken["wall_seconds"]):
-                    phases.setdefault(phase, []).append(seconds)
-            elif report["state"] != "succeeded" or bool(report["prepared_by"]) != pending:
-                raise Failed(f"{name}: {said[:2000]}")
-            self.note(measured, name, taken)
+        gone = self.server.sql(f"DELETE FROM pgmigrations WHERE name = '{NAME}' RETURNING name", self.name)
+        if gone != NAME:
+            raise Failed("the migration was not applied")
         self.server.sql(f"ALTER TABLE {table} ADD COLUMN {column} text", self.name)
 
     @staticmethod

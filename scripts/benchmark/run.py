@@ -32,6 +32,7 @@ class Machine:
     engine: peers.Engine | None
     peers: dict
     path: list
+    cache: Path
     work: Path
 
 
@@ -55,7 +56,8 @@ def main():
         if not shutil.which(program):
             raise SystemExit(f"bench: {program} is missing")
     to_s3 = any(suite.place == "s3" for suite in arguments.suites)
-    parts = [f"postgresql-{MAJOR}", *(["seaweedfs", "awscli"] if to_s3 else [])]
+    parts = [f"postgresql-{MAJOR}", *(["seaweedfs", "awscli"] if to_s3 else []),
+             *(part for suite in arguments.suites for part in getattr(KINDS.get(suite.name), "PARTS", []))]
     holdpoint = (arguments.holdpoint or build(parts)).resolve()
     cache = Path(os.environ.get("HOLDPOINT_CACHE", asked.ROOT / ".cache")).resolve()
     found = peers.find(cache, arguments.offline or arguments.quick)
@@ -68,7 +70,7 @@ def main():
     server = Server(cache / f"postgresql/{MAJOR}/bin", work)
     engine = peers.Engine(cache, work) if to_s3 else None
     path = [server.bin, cache / "awscli/bin", *{Path(one).parent for one in found.values()}, os.environ["PATH"]]
-    machine = Machine(holdpoint, server, engine, found, path, work)
+    machine = Machine(holdpoint, server, engine, found, path, cache, work)
     results, recorded = [], []
     try:
         server.start()

@@ -41,7 +41,7 @@ def counted(case, chosen):
 def seconds_expected(suite, arguments):
     """About how long a suite takes on two cores: filling, every case, counting what no case reads."""
     if suite.name == "guard":
-        return 15 + 130 * suite.bytes / 10**9 * suite.runs
+        return 15 + 180 * suite.bytes / 10**9 * suite.runs
     gigabytes, chosen = suite.bytes / 10**9, cases.wanted(suite, arguments)
     tables = arguments.tables if suite.database == "many" else 70
     table = {"backup": 0.0005, "proof": 0.004, "restore": 0.006}

@@ -88,6 +88,7 @@ pub async fn rehearse(
     options: &RehearseOptions,
 ) -> Result<Rehearsal, Error> {
     let began = Instant::now();
+    context.progress.phase(Phase::Rehearsing, None);
     let rehearsed = Box::pin(Work::of(context, source, copy, project, pending, options)).await;
     let mut rehearsal = match rehearsed {
         Ok(rehearsal) => rehearsal,
@@ -202,7 +203,6 @@ impl<'a> Work<'a> {
             settings: &self.copy.settings,
             mask: &self.mask,
         };
-        self.context.progress.phase(Phase::Rehearsing, None);
         let started_at = (self.context.clock)();
         let ran = commands.run(copy, &self.options.command).await?;
         warnings.extend(self.wait_until_gone().await?);
