@@ -4,7 +4,7 @@ use holdpoint_tests::Place;
 
 use crate::scene::Scene;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "init",
     "doctor",
     "backup",
@@ -18,6 +18,8 @@ const VERBS: [&str; 16] = [
     "leftovers",
     "plan",
     "guard",
+    "runs",
+    "settle",
     "status",
     "demo",
     "completions",
@@ -72,11 +74,12 @@ fn unknown_words_end_with_two() {
 fn every_verb_tells_a_failure_in_one_way() {
     let mut place = Place::bare();
     place.set("HOLDPOINT_REPOSITORY", "ftp://nowhere/x").set("DATABASE_URL", "postgresql:///nowhere");
-    let given: [(&str, &[&str]); 4] = [
+    let given: [(&str, &[&str]); 5] = [
         ("restore", &["--from", "latest", "--into", "postgresql:///nowhere"]),
         ("recover-table", &["t", "--from", "latest"]),
         ("adopt", &["--reason", "x"]),
         ("guard", &["--", "true"]),
+        ("settle", &["latest", "--reason", "x"]),
     ];
     // The demo makes its own places, and completions need none.
     for verb in VERBS.into_iter().filter(|verb| !["demo", "completions"].contains(verb)) {
@@ -124,6 +127,7 @@ fn json_is_one_document() {
         &["list"],
         &["show"],
         &["status"],
+        &["runs"],
         &["restore", "--from", "latest", "--into", &url, "--dry-run"],
         &["restore", "--from", "latest", "--into", &url],
         &["recover-table", "shop.orders", "--from", "latest", "--dry-run"],

@@ -16,4 +16,5 @@ mod recover_table;
 mod rehearse;
 mod scene;
 mod swap;
+mod undo;
 mod verify_unproven;

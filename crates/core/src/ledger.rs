@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
+use crate::undoing::{RiskRecord, Settlement, UndoRecord, WayBack};
 use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
 
@@ -37,6 +38,12 @@ pub enum RunState {
     RolledBack,
     /// A person looked at it and declared it done.
     Settled,
+    /// It is being brought back. A run whose newest step this is was interrupted in its undo, or still is at it.
+    Undoing,
+    /// It was to be brought back, and that failed or is not proven.
+    UndoFailed,
+    /// It was brought back, and that is shown.
+    Undone,
 }
 
 impl RunState {
@@ -53,12 +60,15 @@ impl RunState {
             Self::Failed => "failed",
             Self::RolledBack => "rolled-back",
             Self::Settled => "settled",
+            Self::Undoing => "undoing",
+            Self::UndoFailed => "undo-failed",
+            Self::Undone => "undone",
         }
     }
 
     /// Whether a run in this state may have left the database damaged with nobody having looked.
     pub fn unsettled(self) -> bool {
-        matches!(self, Self::Running | Self::Failed)
+        matches!(self, Self::Running | Self::Failed | Self::Undoing | Self::UndoFailed)
     }
 }
 
@@ -103,6 +113,18 @@ pub struct RunStep {
     /// What the command did on a copy: what is expected of production.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Box<Rehearsal>>,
+    /// What it puts at risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<RiskRecord>,
+    /// The ways back as they were before the command, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways_back: Vec<WayBack>,
+    /// How far its undo is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoRecord>,
+    /// How a person declared it done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Settlement>,
     /// Reasons, warnings, and what a person said, in order.
     #[serde(default)]
     pub remarks: Vec<String>,
@@ -182,14 +204,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_running_and_failed_leave_a_question() {
+    fn only_what_broke_off_or_failed_leaves_a_question() {
         use RunState::{
-            Failed, Prepared, Proven, Refused, Rehearsed, RolledBack, Running, Settled, Started, Succeeded,
+            Failed, Prepared, Proven, Refused, Rehearsed, RolledBack, Running, Settled, Started, Succeeded, UndoFailed,
+            Undoing, Undone,
         };
-        for state in [Running, Failed] {
+        for state in [Running, Failed, Undoing, UndoFailed] {
             assert!(state.unsettled());
         }
-        for state in [Started, Proven, Rehearsed, Prepared, Refused, RolledBack, Succeeded, Settled] {
+        for state in [Started, Proven, Rehearsed, Prepared, Refused, RolledBack, Succeeded, Settled, Undone] {
             assert!(!state.unsettled());
         }
     }

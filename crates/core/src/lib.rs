@@ -23,6 +23,7 @@ pub mod relation_name;
 pub mod risk;
 pub mod secret;
 pub mod selector;
+pub mod undoing;
 pub mod verification;
 
 pub use digest::RowDigest;

@@ -79,6 +79,37 @@ impl fmt::Display for Selector {
     }
 }
 
+/// Names a run: an id, `run:ID`, `latest` or `run:latest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunSelector {
+    /// This one.
+    Id(RunId),
+    /// The newest whose command ran; without one the newest.
+    Latest,
+}
+
+impl FromStr for RunSelector {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.strip_prefix("run:").unwrap_or(text) {
+            "latest" => Ok(Self::Latest),
+            id => id.parse().map(Self::Id).map_err(|_| {
+                Error::InvalidSelector(text.to_owned(), "use the id of a run, such as holdpoint runs lists, or latest")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for RunSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "run:{id}"),
+            Self::Latest => f.write_str("run:latest"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +126,18 @@ mod tests {
         assert!(matches!("./dump.sql.gz".parse::<Selector>().unwrap(), Selector::Foreign(_)));
         assert!(matches!("backup.dump".parse::<Selector>().unwrap(), Selector::Foreign(_)));
         assert!(matches!("s3://b/k".parse::<Selector>().unwrap(), Selector::Foreign(_)));
+    }
+
+    #[test]
+    fn a_run_is_named_with_and_without_its_word() {
+        let run: RunId = "20261121T024300Z-k3f9".parse().unwrap();
+        for text in ["20261121T024300Z-k3f9", "run:20261121T024300Z-k3f9"] {
+            assert_eq!(text.parse::<RunSelector>().unwrap(), RunSelector::Id(run.clone()));
+        }
+        for text in ["latest", "run:latest"] {
+            assert_eq!(text.parse::<RunSelector>().unwrap().to_string(), "run:latest");
+        }
+        assert!("run:".parse::<RunSelector>().is_err() && "newest".parse::<RunSelector>().is_err());
     }
 
     #[test]

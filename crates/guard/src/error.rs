@@ -2,6 +2,7 @@
 
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::ledger::RunState;
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::Obstacle;
 use holdpoint_operations::{ErrorKind, hint};
@@ -136,6 +137,32 @@ pub enum Error {
         /// What differs.
         differences: Vec<String>,
     },
+    /// There is no such run.
+    #[error("{}", run.as_ref().map_or_else(|| format!("there is no run of {database} yet"), |run| format!("there is no run {run} of {database}")))]
+    NoSuchRun {
+        /// Its id; `None` for the newest.
+        run: Option<String>,
+        /// The database.
+        database: String,
+    },
+    /// The run leaves no question that a person could settle.
+    #[error("run {run} is {}{}", state.word(), how.as_ref().map(|how| format!(" ({how})")).unwrap_or_default())]
+    NothingToSettle {
+        /// Its id.
+        run: String,
+        /// Where it stands.
+        state: RunState,
+        /// Why it was settled.
+        how: Option<String>,
+    },
+    /// The run's command lives.
+    #[error("run {run} is still at work: {what}")]
+    StillAtWork {
+        /// Its id.
+        run: String,
+        /// What of it lives.
+        what: String,
+    },
     /// A person or a time limit ended the work before the command was started.
     #[error("interrupted before the command was started")]
     Interrupted,
@@ -195,6 +222,9 @@ impl Error {
             | Self::Expired { .. }
             | Self::PendingChanged { .. } => ErrorKind::Refused,
             Self::Escaped { .. } => ErrorKind::WayBackFailed,
+            Self::NoSuchRun { .. } => ErrorKind::NotFound,
+            Self::NothingToSettle { .. } => ErrorKind::Refused,
+            Self::StillAtWork { .. } => ErrorKind::Busy,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -247,6 +277,13 @@ impl Error {
             Self::Tools(error) => error.hint(),
             Self::Rehearse(error) => error.hint(),
             Self::NotConfirmed => Some("keep what was made for a later run: holdpoint prepare -- COMMAND".to_owned()),
+            Self::NoSuchRun { .. } => Some("see which there are: holdpoint runs".to_owned()),
+            Self::NothingToSettle { run, .. } => {
+                Some(format!("only a run that failed or broke off is settled; see it: holdpoint show run:{run}"))
+            }
+            Self::StillAtWork { run, .. } => {
+                Some(format!("wait for it, or end it where it runs; then look again: holdpoint show run:{run}"))
+            }
             Self::Usage(_) | Self::Interrupted => None,
         }
     }

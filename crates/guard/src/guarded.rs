@@ -209,6 +209,7 @@ impl<'a> Guarded<'a> {
             let (manifest, flags) = (&shown.manifest, &options.own_flags);
             known = ways_back(ledger.run(), manifest, &shown.verifications, through, flags, powerless.as_deref());
         }
+        ledger.goes_back_by(known.clone(), way_back::risk(planned.report.as_ref()));
         Ok(Proven { planned, decision, relied, prepared_by, ways_back: known })
     }
 

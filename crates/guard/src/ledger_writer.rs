@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{FORMAT, MigrationRecord, PlanRecord, Prepared, RunState, RunStep, newest};
 use holdpoint_core::rehearsal::Rehearsal;
+use holdpoint_core::undoing::{RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
@@ -47,6 +48,10 @@ impl<'a> LedgerWriter<'a> {
             prepared: None,
             relies_on_run: None,
             rehearsal: None,
+            risk: None,
+            ways_back: Vec::new(),
+            undo: None,
+            settlement: None,
             remarks: Vec::new(),
         };
         Self { context, step }
@@ -86,6 +91,12 @@ impl<'a> LedgerWriter<'a> {
     pub(crate) fn relies_on_run(&mut self, run: &RunId, rehearsal: Option<Box<Rehearsal>>) {
         self.step.relies_on_run = Some(run.clone());
         self.step.rehearsal = rehearsal;
+    }
+
+    /// Notes the ways back, and what is at risk.
+    pub(crate) fn goes_back_by(&mut self, ways: Vec<WayBack>, risk: RiskRecord) {
+        self.step.ways_back = ways;
+        self.step.risk = Some(risk);
     }
 
     /// Notes where the server stood right before the command.

@@ -17,6 +17,7 @@ mod prepared;
 pub mod rehearse;
 mod rehearsed;
 pub mod run;
+pub mod runs;
 mod sessions;
 mod shown;
 mod start;

@@ -6,6 +6,7 @@ use holdpoint_core::gate::pending::{Decision, WindowPolicy};
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::risk::RiskPolicy;
+pub use holdpoint_core::undoing::WayBack;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
@@ -49,19 +50,6 @@ pub struct GuardOptions {
     /// How the way back connects: a role that may create databases, mostly the migrating one, where the restore point
     /// is made by one that only reads.
     pub way_back: Option<ConnectionSettings>,
-}
-
-/// A way to undo.
-#[derive(Clone, Debug, Serialize)]
-pub struct WayBack {
-    /// What it does.
-    pub title: String,
-    /// The command, ready to paste.
-    pub command: String,
-    /// What is lost by it.
-    pub data_lost: String,
-    /// Seconds it will take, estimated; `None` when nothing was measured.
-    pub estimated_seconds: Option<f64>,
 }
 
 /// A guarded run that ended.

@@ -31,6 +31,15 @@ pub(crate) async fn named(session: &Session, text: &str) -> Result<Vec<i32>, Err
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Lists server processes of this database that carry a run's token, with their `application_name`.
+pub(crate) async fn carrying_a_token(session: &Session) -> Result<Vec<(i32, String)>, Error> {
+    let sql = "SELECT pid, application_name FROM pg_catalog.pg_stat_activity \
+               WHERE datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, 'holdpoint:') > 0 \
+               ORDER BY pid";
+    let rows = session.query("looking for commands of runs", sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// Waits a moment until no session of the name is left, and lists those that stay.
 pub(crate) async fn wait_until_gone(session: &Session, text: &str) -> Result<Vec<i32>, Error> {
     wait(session, text, NOTICE_WITHIN).await

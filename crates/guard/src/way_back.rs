@@ -1,13 +1,16 @@
 //! The ways back of a run, as commands that work when pasted into a shell.
 
+use holdpoint_core::undoing::{AtRisk, RiskRecord, TimeFrom, Way};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::catalog::roles::own_rights;
 use holdpoint_postgres::connection::{Host, Roots, SslMode};
 use holdpoint_postgres::scratch::DatabaseLocale;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use holdpoint_review::TableAtRisk;
 
 use crate::Error;
+use crate::plan::PlanReport;
 use crate::run::WayBack;
 
 /// The longest name of a database in bytes (`NAMEDATALEN` - 1).
@@ -47,12 +50,23 @@ pub(crate) fn ways_back(
     let as_another =
         powerless.map(|role| format!(" (as another role: {}; put one that may into both URLs)", may_not_create(role)));
     let as_another = as_another.unwrap_or_default();
+    let seconds = estimate(verifications);
     vec![WayBack {
+        way: Way::Beside,
         title: format!("restore {} into a new database {name} beside the live one{as_another}{asks}", manifest.id),
         command: format!("{psql} &&\n{}", restore.join(" ")),
         data_lost: format!("everything written since {}", manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%SZ")),
-        estimated_seconds: estimate(verifications),
+        seconds,
+        time_from: seconds.map(|_| TimeFrom::Estimated),
+        conditions: Vec::new(),
     }]
+}
+
+/// What a run puts at risk, as its plan says; without a plan everything.
+pub(crate) fn risk(plan: Option<&PlanReport>) -> RiskRecord {
+    let Some(plan) = plan else { return RiskRecord { everything: true, tables: Vec::new() } };
+    let table = |one: &TableAtRisk| AtRisk { table: one.table.to_string(), columns: one.columns.clone() };
+    RiskRecord { everything: plan.review.everything_at_risk, tables: plan.review.tables.iter().map(table).collect() }
 }
 
 /// Reads whether the way back's role may create the database that it restores into: its name where it may not.

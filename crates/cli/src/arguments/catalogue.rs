@@ -1,19 +1,9 @@
-//! Arguments of `show` and `adopt`.
+//! Arguments of `adopt`, and what several verbs say of restore points.
 
 use clap::Args;
-use holdpoint_core::selector::Selector;
 
 pub(super) const POINTS: &str = "\
 A POINT is an id, latest, proven, before:RUN, before:INSTANT or run:ID.";
-
-/// Arguments of `show`.
-#[derive(Debug, Args)]
-#[command(after_help = format!("{POINTS}\n\nExamples:\n  holdpoint show latest\n  holdpoint show 20261121T024300Z-k3f9 --json"))]
-pub(crate) struct ShowArguments {
-    /// Show this restore point.
-    #[arg(value_name = "POINT", default_value = "latest")]
-    pub(crate) point: Selector,
-}
 
 /// Flags of `adopt`.
 #[derive(Debug, Args)]
@@ -28,6 +18,7 @@ pub(crate) struct AdoptArguments {
     pub(crate) yes: bool,
 }
 
-fn reason(text: &str) -> Result<String, &'static str> {
+/// Reads a reason: who reads the record later wants one.
+pub(super) fn reason(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("a reason has words") } else { Ok(text.trim().to_owned()) }
 }

@@ -11,6 +11,7 @@ mod plan;
 mod recover_table;
 mod rehearse;
 mod restore;
+mod runs;
 mod verify;
 
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use holdpoint_core::verification::Level;
 use holdpoint_repository::RepositoryUrl;
 
 pub(crate) use backup::{BackupArguments, BackupFormat};
-pub(crate) use catalogue::{AdoptArguments, ShowArguments};
+pub(crate) use catalogue::AdoptArguments;
 pub(crate) use compare::CompareArguments;
 pub(crate) use guard::{GateArguments, GuardArguments, PrepareArguments};
 pub(crate) use init::{InitArguments, PolicyRole};
@@ -31,6 +32,7 @@ pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
 pub(crate) use recover_table::RecoverTableArguments;
 pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;
+pub(crate) use runs::{RunsArguments, SettleArguments, ShowArguments, Shown};
 pub(crate) use verify::VerifyArguments;
 
 const EXAMPLES: &str = "\
@@ -119,7 +121,7 @@ pub(crate) enum Verb {
     /// List the restore points of the database.
     #[command(after_help = "Examples:\n  holdpoint list\n  holdpoint list --json | jq -r '.points[-1].id'")]
     List,
-    /// Show everything about one restore point, with the commands that restore it without holdpoint.
+    /// Show everything about one restore point or one run.
     Show(ShowArguments),
     /// Restore a restore point into a scratch server and match its fingerprint.
     Verify(VerifyArguments),
@@ -141,6 +143,10 @@ pub(crate) enum Verb {
     Prepare(Box<PrepareArguments>),
     /// Run a migration command once its way back is proven.
     Guard(Box<GuardArguments>),
+    /// List the guarded runs of the database, and how they stand.
+    Runs(RunsArguments),
+    /// Declare a run that failed or broke off done, with a reason.
+    Settle(SettleArguments),
     /// Show where the database stands, on one screen.
     #[command(after_help = "Examples:\n  holdpoint status\n  holdpoint status --database shop --json")]
     Status,

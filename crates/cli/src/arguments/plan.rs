@@ -73,7 +73,7 @@ impl FailOn {
 }
 
 /// Flags by which a project's migrations are found.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Migrations")]
 pub(crate) struct ProjectArguments {
     /// Look for the migration tool in this folder [default: migrations.project, or here].

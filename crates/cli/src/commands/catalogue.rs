@@ -2,8 +2,8 @@
 
 use holdpoint_operations::{catalogue, selection};
 
-use super::printed;
-use crate::arguments::ShowArguments;
+use super::{printed, runs};
+use crate::arguments::{ShowArguments, Shown};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
 use crate::output;
@@ -18,8 +18,12 @@ pub(super) async fn list(invocation: &Invocation) -> Result<u8, Failure> {
 }
 
 pub(super) async fn show(invocation: &Invocation, arguments: &ShowArguments) -> Result<u8, Failure> {
+    let point = match &arguments.what {
+        Shown::Point(point) => point,
+        Shown::Run(run) => return runs::show(invocation, run).await,
+    };
     let context = invocation.context(false).await?;
-    let point = selection::resolve(&context, &arguments.point).await?;
+    let point = selection::resolve(&context, point).await?;
     let report = catalogue::show(&context, &point).await?;
     printed(invocation.output.report(&report, |report| output::show(report, now())))?;
     Ok(exit_code::DONE)

@@ -152,7 +152,7 @@ fn code(report: &GuardReport) -> u8 {
 }
 
 /// Who runs it and where, in words.
-fn operator(invocation: &Invocation) -> Option<String> {
+pub(super) fn operator(invocation: &Invocation) -> Option<String> {
     let variables = &invocation.settings.variables;
     let user = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"]
         .iter()
@@ -166,7 +166,7 @@ fn operator(invocation: &Invocation) -> Option<String> {
 }
 
 /// What the way back must repeat to be pasteable in another shell than this one.
-fn own_flags(invocation: &Invocation, database: &DatabaseName) -> Vec<String> {
+pub(super) fn own_flags(invocation: &Invocation, database: &DatabaseName) -> Vec<String> {
     let settings = &invocation.settings;
     let mut flags = Vec::new();
     if let Some(path) = &settings.config.path {

@@ -1,5 +1,7 @@
 //! `holdpoint leftovers`.
 
+use std::time::Duration;
+
 use holdpoint::exit_code;
 use holdpoint_operations::leftovers::{LeftoversOptions, leftovers};
 use holdpoint_postgres::ConnectionSettings;
@@ -22,12 +24,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments)
         }
         (name, None) => invocation.context_of(name?, false).await?,
     };
-    let options = LeftoversOptions {
-        remove: arguments.remove && !arguments.dry_run,
-        min_age_seconds: i64::try_from(arguments.min_age.as_secs()).unwrap_or(i64::MAX),
-        scratch_directory: invocation.settings.scratch_directory(),
-        servers: servers(invocation).into_iter().chain(named).collect(),
-    };
+    let options = options(invocation, arguments.remove && !arguments.dry_run, arguments.min_age, named);
     let report = leftovers(&context, &options).await?;
     printed(
         invocation
@@ -36,6 +33,21 @@ pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments)
     )?;
     let kept = report.leftovers.iter().any(|one| one.problem.is_some()) || !report.unseen.is_empty();
     Ok(if kept { exit_code::FINDINGS } else { exit_code::DONE })
+}
+
+/// Where to look, what has to be that old, and whether it is removed.
+pub(super) fn options(
+    invocation: &Invocation,
+    remove: bool,
+    min_age: Duration,
+    named: Option<ConnectionSettings>,
+) -> LeftoversOptions {
+    LeftoversOptions {
+        remove,
+        min_age_seconds: i64::try_from(min_age.as_secs()).unwrap_or(i64::MAX),
+        scratch_directory: invocation.settings.scratch_directory(),
+        servers: servers(invocation).into_iter().chain(named).collect(),
+    }
 }
 
 /// The servers on which databases may have been left: the source's, a given scratch server's, the targets'. One that

@@ -16,11 +16,13 @@ mod prepare;
 mod recover_table;
 mod rehearse;
 mod restore;
+mod runs;
 mod status;
 mod swap;
 mod verify;
 
 pub(crate) use rehearse::RehearseReport;
+pub(crate) use status::Screen;
 pub(crate) use swap::Preview;
 
 use crate::arguments::Verb;
@@ -49,6 +51,8 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Rehearse(arguments) => rehearse::run(invocation, arguments).await,
         Verb::Prepare(arguments) => prepare::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,
+        Verb::Runs(arguments) => runs::list(invocation, arguments).await,
+        Verb::Settle(arguments) => runs::settle(invocation, arguments).await,
         Verb::Status => status::run(invocation).await,
         Verb::Demo => demo::run(invocation).await,
         Verb::Completions(arguments) => completions::run(invocation, arguments),

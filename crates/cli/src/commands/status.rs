@@ -1,16 +1,52 @@
 //! `holdpoint status`.
 
-use holdpoint_operations::status::status;
+use std::time::Duration;
 
-use super::printed;
+use holdpoint::exit_code;
+use holdpoint_guard::runs::{self, PreparedRun, RunSummary};
+use holdpoint_operations::leftovers::leftovers as find_leftovers;
+use holdpoint_operations::status::{StatusReport, status};
+use serde::Serialize;
+
+use super::{leftovers, printed};
+use crate::arguments::ProjectArguments;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
-use holdpoint::exit_code;
+
+/// How many runs, the newest, are looked at.
+const LOOKED_AT: usize = 50;
+/// How long looking for leftovers may take: a screen is waited for.
+const LOOK_WITHIN: Duration = Duration::from_secs(15);
+
+/// One screen.
+#[derive(Debug, Serialize)]
+pub(crate) struct Screen {
+    /// Restore points and what is wrong.
+    #[serde(flatten)]
+    pub(crate) report: StatusReport,
+    /// Runs that nobody has settled, and how they stand.
+    pub(crate) unsettled_runs: Vec<RunSummary>,
+    /// Prepared runs that are valid.
+    pub(crate) prepared: Vec<PreparedRun>,
+    /// How many things holdpoint made and did not remove; `None` where they could not be looked for.
+    pub(crate) leftovers: Option<usize>,
+}
 
 pub(super) async fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let context = invocation.context(false).await?;
-    let report = status(&context).await?;
-    printed(invocation.output.report(&report, output::status))?;
+    let mut report = status(&context).await?;
+    let place = super::runs::place(invocation, &ProjectArguments::default()).ok();
+    let listed = runs::runs(&context, place.as_ref(), LOOKED_AT).await?;
+    report.warnings.extend(listed.warnings);
+    let options = leftovers::options(invocation, false, Duration::ZERO, None);
+    let found = tokio::time::timeout(LOOK_WITHIN, find_leftovers(&context, &options)).await;
+    let screen = Screen {
+        unsettled_runs: listed.runs.into_iter().filter(|run| run.unsettled).collect(),
+        prepared: runs::prepared(&context, LOOKED_AT).await?,
+        leftovers: found.ok().and_then(Result::ok).map(|found| found.leftovers.len()),
+        report,
+    };
+    printed(invocation.output.report(&screen, output::status))?;
     Ok(exit_code::DONE)
 }

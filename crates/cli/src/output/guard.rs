@@ -3,11 +3,12 @@
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::rehearsal::Rehearsal;
+use holdpoint_core::undoing::TimeFrom;
 use holdpoint_guard::plan::PlanReport;
 use holdpoint_guard::run::{GuardReport, WayBack};
 use holdpoint_guard::{PrepareReport, Shown};
 
-use super::table::{bullets, facts};
+use super::table::{bullets, facts, plain};
 use super::verify::{proof, reasons};
 use crate::quantity::{counted, instant, milliseconds};
 
@@ -99,19 +100,26 @@ fn ways_back(ways: &[WayBack]) -> String {
         return String::new();
     }
     let mut text = "\nways back:\n".to_owned();
-    for (place, way) in ways.iter().enumerate() {
-        let seconds = way.estimated_seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
-        let takes = seconds.map(|seconds| format!(", about {}", milliseconds((seconds * 1000.0) as u64)));
-        text.push_str(&format!(
-            "  {}. {}{}; lost by it: {}\n{}\n",
-            place + 1,
-            way.title,
-            takes.unwrap_or_default(),
-            way.data_lost,
-            way.command.lines().map(|line| format!("       {line}")).collect::<Vec<_>>().join("\n")
-        ));
-    }
+    text.extend(ways.iter().enumerate().map(|(place, way)| way_back(place + 1, way)));
     text
+}
+
+/// A way back with its number.
+pub(super) fn way_back(number: usize, way: &WayBack) -> String {
+    let seconds = way.seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+    let from = match way.time_from {
+        Some(TimeFrom::Measured) => "measured on a copy",
+        Some(TimeFrom::Estimated) | None => "estimated",
+    };
+    let takes = seconds.map(|seconds| format!(", about {} ({from})", milliseconds((seconds * 1000.0) as u64)));
+    let conditions: String = way.conditions.iter().map(|one| format!("     - {}\n", plain(one.clone()))).collect();
+    format!(
+        "  {number}. {}{}; lost by it: {}\n{conditions}{}\n",
+        plain(way.title.clone()),
+        takes.unwrap_or_default(),
+        plain(way.data_lost.clone()),
+        way.command.lines().map(|line| format!("       {line}")).collect::<Vec<_>>().join("\n")
+    )
 }
 
 fn state(state: RunState) -> &'static str {

@@ -1,15 +1,16 @@
 //! `status` for people.
 
-use holdpoint_core::ledger::RunStep;
+use holdpoint_guard::runs::{PreparedRun, RunSummary};
 use holdpoint_operations::catalogue::PointSummary;
-use holdpoint_operations::status::StatusReport;
 
 use super::catalogue::standing;
 use super::table::{bullets, facts};
-use crate::quantity::{age, bytes, counted};
+use crate::commands::Screen;
+use crate::quantity::{age, bytes, counted, instant};
 
 /// One screen on where a database stands.
-pub(crate) fn status(report: &StatusReport) -> String {
+pub(crate) fn status(screen: &Screen) -> String {
+    let report = &screen.report;
     let summary = |point: &PointSummary| {
         format!(
             "{}, {} old, {}, {}",
@@ -28,9 +29,22 @@ pub(crate) fn status(report: &StatusReport) -> String {
         ("  holds", Some(counted(report.points as u64, "restore point"))),
         ("  newest", Some(report.newest.as_ref().map_or_else(none, summary))),
         ("  newest proven", Some(report.newest_proven.as_ref().map_or_else(none, summary))),
+        (
+            "  leftovers",
+            Some(match screen.leftovers {
+                Some(0) => "none".to_owned(),
+                Some(count) => format!("{count}: holdpoint leftovers"),
+                None => "not known".to_owned(),
+            }),
+        ),
     ]));
-    let run = |step: &RunStep| format!("{}: {} ({})", step.run, step.state.word(), step.command.join(" "));
-    text.push_str(&bullets("unsettled runs", &report.unsettled.iter().map(run).collect::<Vec<_>>()));
+    let run = |run: &RunSummary| {
+        let verdict = run.verdict.map(|verdict| format!(", {}", verdict.words())).unwrap_or_default();
+        format!("{}: {}{verdict} ({})", run.run, run.standing.words(), run.command.join(" "))
+    };
+    text.push_str(&bullets("unsettled runs", &screen.unsettled_runs.iter().map(run).collect::<Vec<_>>()));
+    let prepared = |one: &PreparedRun| format!("{}: until {} ({})", one.run, instant(one.until), one.command.join(" "));
+    text.push_str(&bullets("prepared runs", &screen.prepared.iter().map(prepared).collect::<Vec<_>>()));
     text.push_str(&bullets("look at", &report.warnings));
     text
 }

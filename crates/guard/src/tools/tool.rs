@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::name::quote_identifier;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,26 @@ impl TableName {
         Self { schema: schema.into(), name: name.into() }
     }
 
+    /// Whether a difference of the schema is this table's coming: a tool makes it, its schema and its sequence with its
+    /// first run, also one that fails, and never removes them.
+    pub(crate) fn came_as(&self, difference: &Difference) -> bool {
+        if difference.expected.is_some() {
+            return false;
+        }
+        let name = difference.name.as_str();
+        let of_schema = [format!("SCHEMA {}", self.schema), format!("SCHEMA - {}", self.schema)];
+        of_schema.iter().any(|one| one == name) || name.split(' ').any(|word| self.owns(word))
+    }
+
+    /// Whether a word names the table, or what PostgreSQL names after it.
+    fn owns(&self, word: &str) -> bool {
+        let Some(rest) = word.strip_prefix(self.schema.as_str()).and_then(|rest| rest.strip_prefix('.')) else {
+            return false;
+        };
+        let Some(tail) = rest.strip_prefix(self.name.as_str()) else { return false };
+        matches!(tail, "" | "_id_seq" | "_pkey" | "_s_idx" | "_pk")
+    }
+
     /// The name for SQL.
     pub(super) fn quoted(&self) -> String {
         format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
@@ -179,6 +200,36 @@ pub struct Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_came_with_the_table_is_its_coming() {
+        let table = TableName::new("drizzle", "__drizzle_migrations");
+        let new = |name: &str| Difference {
+            aspect: holdpoint_core::fingerprint::Aspect::Object,
+            name: name.into(),
+            expected: None,
+            found: Some("x".into()),
+        };
+        for name in [
+            "SCHEMA drizzle",
+            "TABLE drizzle.__drizzle_migrations",
+            "SEQUENCE drizzle.__drizzle_migrations_id_seq",
+            "SEQUENCE OWNED BY drizzle.__drizzle_migrations_id_seq",
+            "DEFAULT drizzle.__drizzle_migrations id",
+            "CONSTRAINT drizzle.__drizzle_migrations __drizzle_migrations_pkey",
+        ] {
+            assert!(table.came_as(&new(name)), "{name}");
+            assert!(!table.came_as(&Difference { expected: Some("y".into()), ..new(name) }), "{name} changed");
+        }
+        for name in [
+            "TABLE drizzle.other",
+            "TABLE shop.__drizzle_migrations",
+            "SCHEMA shop",
+            "TABLE drizzle.__drizzle_migrations_2",
+        ] {
+            assert!(!table.came_as(&new(name)), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_read_as_sql_reads_them() {

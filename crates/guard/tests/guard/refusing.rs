@@ -34,7 +34,7 @@ async fn a_proof_that_cannot_run_stops_the_command_unless_a_reason_is_given() {
     assert!(shop.file("ran").exists());
     assert_eq!(report.exit_kind(), ExitKind::Done);
     assert!(report.warnings.iter().any(|text| text.contains("is not proven")), "{report:?}");
-    assert!(!report.ways_back.is_empty() && report.ways_back[0].estimated_seconds.is_none());
+    assert!(!report.ways_back.is_empty() && report.ways_back[0].seconds.is_none());
     let steps = shop.steps(&report.run).await;
     assert_eq!(states(&steps), [Started, Running, Succeeded]);
     assert!(steps[1].remarks.iter().any(|text| text.contains("incident 4711")), "{steps:?}");

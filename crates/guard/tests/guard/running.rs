@@ -48,7 +48,7 @@ async fn a_proven_point_that_is_young_enough_is_used_again_until_the_schema_chan
     assert!(matches!(second.decision, Decision::Go { .. }), "{:?}", second.decision);
     assert_eq!((&second.point, second.verification.is_none()), (&first.point, true));
     assert_eq!(states(&shop.steps(&second.run).await), [Started, Proven, Running, Succeeded]);
-    assert!(second.ways_back[0].estimated_seconds.is_some(), "from the earlier proof");
+    assert!(second.ways_back[0].seconds.is_some(), "from the earlier proof");
     let third = shop.guard("true").await.unwrap();
     let Decision::MakeRestorePoint { reasons, .. } = &third.decision else { panic!("{:?}", third.decision) };
     assert!(reasons.iter().any(|reason| reason.contains("the schema changed since")), "{reasons:?}");
@@ -80,7 +80,7 @@ async fn the_ways_back_work_when_pasted_and_hold_no_password() {
     let report = shop.guard("$SQL -c 'DROP TABLE orders'").await.unwrap();
     let way = &report.ways_back[0];
     assert!(!format!("{report:?}").contains(SECRET) && way.title.contains("PGPASSWORD"), "{way:?}");
-    assert!(way.data_lost.starts_with("everything written since 20") && way.estimated_seconds.is_some());
+    assert!(way.data_lost.starts_with("everything written since 20") && way.seconds.is_some());
 
     // As a person would: in a shell, with psql and holdpoint on the PATH.
     let bin = shop.file("bin");

@@ -1,0 +1,217 @@
+//! What the ledger keeps of the ways back of a run: what was at risk, which ways there were, and an undo's steps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::PointId;
+
+/// A way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// The team's own scripts, or the tool's own way down.
+    Rollback,
+    /// As far as there are any the team's own scripts; then the tables at risk from the restore point.
+    Recover,
+    /// The whole restore point, swapped for the live database.
+    Restore,
+    /// The whole restore point in a new database beside the live one, which stays as it is.
+    Beside,
+}
+
+impl Way {
+    /// The way as `--way` names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Recover => "recover",
+            Self::Restore => "restore",
+            Self::Beside => "beside",
+        }
+    }
+}
+
+/// Where a duration comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeFrom {
+    /// It was measured when this very way was tried on a copy.
+    Measured,
+    /// It is reckoned from what something like it took.
+    Estimated,
+}
+
+/// A table whose data a run puts at risk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtRisk {
+    /// The table, as it was called before, such as `shop.orders`.
+    pub table: String,
+    /// The columns; empty means whole rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+}
+
+/// What a run puts at risk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RiskRecord {
+    /// Nobody can tell what: everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everything: bool,
+    /// The tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<AtRisk>,
+}
+
+impl RiskRecord {
+    /// Whether any data may be lost or changed.
+    pub fn any(&self) -> bool {
+        self.everything || !self.tables.is_empty()
+    }
+}
+
+/// A way back as it was told when the run began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// Which.
+    pub way: Way,
+    /// What it does.
+    pub title: String,
+    /// The command, ready to paste; it holds no password.
+    pub command: String,
+    /// Seconds that it takes; `None` where nothing was measured.
+    pub seconds: Option<f64>,
+    /// Where these come from.
+    pub time_from: Option<TimeFrom>,
+    /// What is lost by it.
+    pub data_lost: String,
+    /// What must hold for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+}
+
+/// How far an undo is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UndoRecord {
+    /// The way.
+    pub way: Way,
+    /// The restore point that was made before, with a label; `None` until it is there.
+    pub point: Option<PointId>,
+    /// What has been done, in order: a killed undo goes on after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<String>,
+    /// What shows that the database is as before, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proof: Vec<String>,
+    /// What is not as before, or is not known, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_as_before: Vec<String>,
+}
+
+/// How much of what was pending is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Applied {
+    /// Everything is still pending, and the schema is as before.
+    Unchanged,
+    /// A part of it is there.
+    Partly,
+    /// Nothing is pending any more.
+    Fully,
+    /// Nobody can tell.
+    Unknown,
+}
+
+impl Applied {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Partly => "partly applied",
+            Self::Fully => "fully applied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A database as it was found after a run whose own judgement is missing or old.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Afresh {
+    /// How much is there.
+    pub applied: Applied,
+    /// Of the run's migrations those that are still pending; `None` where that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub still_pending: Option<Vec<String>>,
+    /// Schema objects that are not as the restore point recorded; `None` where that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_changes: Option<Vec<String>>,
+    /// What was not looked at, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_known: Vec<String>,
+}
+
+impl Afresh {
+    /// Judges by what is still pending of `pending` migrations, and by the schema.
+    pub fn judge(pending: Option<usize>, still: Option<Vec<String>>, schema: Option<Vec<String>>) -> Self {
+        let same = schema.as_ref().map(Vec::is_empty);
+        let left = still.as_ref().map(Vec::len);
+        let applied = match (pending, left, same) {
+            (Some(0), _, Some(true)) => Applied::Unchanged,
+            (Some(all), Some(left), Some(true)) if left == all => Applied::Unchanged,
+            (Some(all), Some(0), _) if all > 0 => Applied::Fully,
+            (Some(all), Some(left), _) if left < all => Applied::Partly,
+            (_, _, Some(false)) => Applied::Partly,
+            _ => Applied::Unknown,
+        };
+        Self { applied, still_pending: still, schema_changes: schema, not_known: Vec::new() }
+    }
+}
+
+/// How a person declared a run done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// Why; secrets in it are masked.
+    pub reason: String,
+    /// Who said so, and where.
+    pub operator: Option<String>,
+    /// How the database was found then.
+    pub found: Afresh,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(pending: Option<usize>, still: Option<usize>, changes: Option<usize>) -> Applied {
+        let names = |count| (0..count).map(|n: usize| n.to_string()).collect::<Vec<_>>();
+        Afresh::judge(pending, still.map(names), changes.map(names)).applied
+    }
+
+    #[test]
+    fn what_is_pending_and_the_schema_tell_how_much_is_there() {
+        assert_eq!(judge(Some(2), Some(2), Some(0)), Applied::Unchanged);
+        assert_eq!(judge(Some(2), Some(2), Some(1)), Applied::Partly, "recorded nowhere, and yet there");
+        assert_eq!(judge(Some(2), Some(1), Some(1)), Applied::Partly);
+        assert_eq!(judge(Some(2), Some(1), None), Applied::Partly);
+        assert_eq!(judge(Some(2), Some(0), Some(3)), Applied::Fully);
+        assert_eq!(judge(Some(1), Some(0), Some(0)), Applied::Fully, "rows alone");
+        assert_eq!(judge(Some(0), Some(0), Some(0)), Applied::Unchanged);
+        assert_eq!(judge(Some(0), Some(0), Some(1)), Applied::Partly, "nothing was pending, and something is there");
+        assert_eq!(judge(None, None, Some(1)), Applied::Partly);
+        for (pending, still, changes) in [(None, None, Some(0)), (Some(2), Some(2), None), (Some(2), None, Some(0))] {
+            assert_eq!(judge(pending, still, changes), Applied::Unknown, "nobody looked at rows or schema");
+        }
+    }
+
+    #[test]
+    fn a_step_of_an_undo_reads_back() {
+        let record = UndoRecord {
+            way: Way::Recover,
+            point: Some("20261121T024300Z-k3f9".parse().unwrap()),
+            done: vec!["a".into()],
+            proof: vec![],
+            not_as_before: vec![],
+        };
+        let json = serde_json::to_string(&record).unwrap();
+        assert_eq!(json, r#"{"way":"recover","point":"20261121T024300Z-k3f9","done":["a"]}"#);
+        assert_eq!(serde_json::from_str::<UndoRecord>(&json).unwrap(), record);
+    }
+}

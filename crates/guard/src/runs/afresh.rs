@@ -1,0 +1,92 @@
+//! How much of a run is in the database now: by what is still pending, and by the schema.
+
+use holdpoint_core::PointId;
+use holdpoint_core::ledger::{RunStep, newest};
+use holdpoint_core::undoing::Afresh;
+use holdpoint_operations::Context;
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+
+use super::Place;
+use crate::Error;
+use crate::plan::Project;
+use crate::tools::{Pending, ToolName, read_tracking};
+
+/// A look at the database of a run.
+pub(crate) struct Look<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) place: &'a Place,
+}
+
+impl Look<'_> {
+    /// Looks at what is there of a run. What cannot be read is said.
+    pub(crate) async fn at(&self, steps: &[RunStep]) -> Afresh {
+        let Some(step) = newest(steps) else { return Afresh::judge(None, None, None) };
+        let mut not_known = Vec::new();
+        let still = match self.still_pending(step).await {
+            Ok(still) => still,
+            Err(why) => {
+                not_known.push(format!("what is still pending: {why}"));
+                None
+            }
+        };
+        let schema = match &step.point {
+            None => {
+                not_known.push("the schema before: the run relied on no restore point".to_owned());
+                None
+            }
+            Some(point) => match self.schema_changes(point).await {
+                Ok(changes) => Some(changes),
+                Err(error) => {
+                    not_known.push(format!("the schema: {error}"));
+                    None
+                }
+            },
+        };
+        let pending = step.plan.as_ref().map(|plan| plan.pending.len());
+        let mut found = Afresh::judge(pending, still, schema);
+        found.not_known = not_known;
+        found.not_known.push(format!("rows: holdpoint compare before:{}", step.run));
+        found
+    }
+
+    /// Of the run's migrations those that are still pending; `None` where the run had no plan, or holdpoint itself
+    /// keeps the list.
+    async fn still_pending(&self, step: &RunStep) -> Result<Option<Vec<String>>, String> {
+        let Some(plan) = &step.plan else { return Err("the run had no plan".to_owned()) };
+        let Some((project, connection)) = &self.place.project else {
+            return Err("no project was found here".to_owned());
+        };
+        if project.found.tool.name().to_string() != plan.tool {
+            return Err(format!(
+                "the run was of {}, and the project here uses {}",
+                plan.tool,
+                project.found.tool.name()
+            ));
+        }
+        if project.found.tool.name() == ToolName::PlainSql || project.found.table.is_none() {
+            return Err(format!("{} has no table of its own", plan.tool));
+        }
+        let pending = pending(project, connection).await.map_err(|error| error.to_string())?;
+        let is = |path: &str| pending.migrations.iter().any(|one| one.path == path);
+        Ok(Some(plan.pending.iter().filter(|one| is(&one.path)).map(|one| one.path.clone()).collect()))
+    }
+
+    /// Schema objects that are not as the restore point recorded; the tool's own table that came with its first run is
+    /// not among them.
+    async fn schema_changes(&self, point: &PointId) -> Result<Vec<String>, Error> {
+        let live = Schema::live(self.context, &self.place.source).await?;
+        let table = self.place.project.as_ref().and_then(|(project, _)| project.found.table.clone());
+        let changes = Schema::recorded(self.context, point).await?.changes(&live);
+        let changes = changes.iter().filter(|change| !table.as_ref().is_some_and(|table| table.came_as(change)));
+        Ok(changes.map(|change| change.name.clone()).collect())
+    }
+}
+
+/// Reads what is pending.
+pub(crate) async fn pending(project: &Project, connection: &ConnectionSettings) -> Result<Pending, Error> {
+    let session = Session::connect(connection, &SessionPurpose::new("holdpoint runs")).await?;
+    let tracking = read_tracking(&project.found, &session).await;
+    session.close().await;
+    Ok(Pending::of(&project.found, &project.files, &tracking?))
+}

@@ -1,0 +1,156 @@
+//! Whether a run is at work: what of it lives on the server.
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::RunState;
+use holdpoint_operations::{Source, run_lock};
+use holdpoint_postgres::{Session, SessionPurpose, identity};
+use serde::Serialize;
+
+use crate::{Error, LockHolder, sessions};
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It never came to its command, or is preparing.
+    BeforeItsCommand,
+    /// It is prepared.
+    Prepared,
+    /// It was refused.
+    Refused,
+    /// Its command is at work.
+    Running,
+    /// It was killed, or lost its machine, while its command was at work.
+    Interrupted,
+    /// It is at work, or was interrupted: the server could not be asked.
+    RunningOrInterrupted,
+    /// Its command succeeded.
+    Succeeded,
+    /// Its command failed and left the database in question.
+    Failed,
+    /// Its command failed and left nothing.
+    RolledBack,
+    /// It is being undone.
+    Undoing,
+    /// Its undo was killed.
+    InterruptedInUndo,
+    /// It is being undone, or that was interrupted: the server could not be asked.
+    UndoingOrInterrupted,
+    /// Its undo failed, or is not proven.
+    UndoFailed,
+    /// It was undone.
+    Undone,
+    /// A person declared it done.
+    Settled,
+}
+
+impl Standing {
+    /// From the newest step's state, and whether the run lives on the server (`None`: not known).
+    pub(super) fn of(state: RunState, lives: Option<bool>) -> Self {
+        match (state, lives) {
+            (RunState::Started | RunState::Proven | RunState::Rehearsed, _) => Self::BeforeItsCommand,
+            (RunState::Prepared, _) => Self::Prepared,
+            (RunState::Refused, _) => Self::Refused,
+            (RunState::Running, Some(true)) => Self::Running,
+            (RunState::Running, Some(false)) => Self::Interrupted,
+            (RunState::Running, None) => Self::RunningOrInterrupted,
+            (RunState::Succeeded, _) => Self::Succeeded,
+            (RunState::Failed, _) => Self::Failed,
+            (RunState::RolledBack, _) => Self::RolledBack,
+            (RunState::Settled, _) => Self::Settled,
+            (RunState::Undoing, Some(true)) => Self::Undoing,
+            (RunState::Undoing, Some(false)) => Self::InterruptedInUndo,
+            (RunState::Undoing, None) => Self::UndoingOrInterrupted,
+            (RunState::UndoFailed, _) => Self::UndoFailed,
+            (RunState::Undone, _) => Self::Undone,
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::BeforeItsCommand => "before its command",
+            Self::Prepared => "prepared",
+            Self::Refused => "refused",
+            Self::Running => "running",
+            Self::Interrupted => "INTERRUPTED",
+            Self::RunningOrInterrupted => "running or interrupted",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "FAILED",
+            Self::RolledBack => "failed, nothing applied",
+            Self::Undoing => "being undone",
+            Self::InterruptedInUndo => "INTERRUPTED in its undo",
+            Self::UndoingOrInterrupted => "being undone, or interrupted in that",
+            Self::UndoFailed => "UNDO FAILED",
+            Self::Undone => "undone",
+            Self::Settled => "settled",
+        }
+    }
+
+    /// Whether the database has to be looked at to know how much of the run is there.
+    pub(super) fn needs_a_look(self) -> bool {
+        matches!(self, Self::Interrupted | Self::InterruptedInUndo | Self::Failed | Self::UndoFailed)
+    }
+}
+
+/// What of holdpoint's runs lives on a server.
+pub(crate) struct Alive {
+    holder: Option<LockHolder>,
+    names: Vec<(i32, String)>,
+}
+
+impl Alive {
+    pub(crate) async fn read(source: &Source) -> Result<Self, Error> {
+        let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint runs")).await?;
+        let read = async {
+            let database = identity::read(&session).await?.identity.database_oid;
+            let holder = run_lock::holder(&session, database).await?;
+            let names = sessions::carrying_a_token(&session).await?;
+            Ok(Self { holder, names })
+        };
+        let read = read.await;
+        session.close().await;
+        read
+    }
+
+    /// What of a run lives, in words.
+    pub(crate) fn of(&self, run: &RunId) -> Option<String> {
+        if let Some(holder) = self.holder.as_ref().filter(|holder| holder.application_name.contains(run.as_str())) {
+            return Some(format!("{holder} has its run lock"));
+        }
+        let token = sessions::token(run);
+        let (pid, _) = self.names.iter().find(|(_, name)| name.contains(&token))?;
+        Some(format!("a session of its command is on the server (process {pid})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_did_not_end_depends_on_the_server() {
+        assert_eq!(Standing::of(RunState::Running, Some(true)), Standing::Running);
+        assert_eq!(Standing::of(RunState::Running, Some(false)), Standing::Interrupted);
+        assert_eq!(Standing::of(RunState::Running, None), Standing::RunningOrInterrupted);
+        assert_eq!(Standing::of(RunState::Undoing, Some(false)), Standing::InterruptedInUndo);
+        for lives in [None, Some(true), Some(false)] {
+            assert_eq!(Standing::of(RunState::Failed, lives), Standing::Failed);
+            assert_eq!(Standing::of(RunState::Undone, lives), Standing::Undone);
+        }
+    }
+
+    #[test]
+    fn a_lock_or_a_session_of_another_run_is_no_life_of_this_one() {
+        let run: RunId = "20261121T024300Z-k3f9".parse().unwrap();
+        let holder =
+            |name: &str| LockHolder { pid: 7, application_name: name.to_owned(), since: chrono::DateTime::UNIX_EPOCH };
+        let alive = |holder, names| Alive { holder, names };
+        assert!(alive(Some(holder("holdpoint guard 20261121T024300Z-k3f9")), vec![]).of(&run).is_some());
+        assert!(alive(Some(holder("holdpoint undo 20261121T024300Z-k3f9")), vec![]).of(&run).is_some());
+        assert!(alive(Some(holder("holdpoint guard 20261121T024301Z-k3f9")), vec![]).of(&run).is_none());
+        let named = |name: &str| vec![(8, name.to_owned())];
+        assert!(alive(None, named("holdpoint:20261121T024300Z-k3f9")).of(&run).is_some());
+        assert!(alive(None, named("holdpoint:20261121T024301Z-k3f9")).of(&run).is_none());
+    }
+}

@@ -1,0 +1,165 @@
+//! What the ledger says of guarded runs, and what the server says of those that did not end.
+//!
+//! A run whose newest step is `running` or `undoing` may be at work, or was killed. It is at work as long as a session
+//! on the server carries its token, or holds the run lock in its name; else it is *interrupted*, and how much of it is
+//! there is judged afresh.
+
+mod afresh;
+mod alive;
+mod report;
+mod settle;
+
+use std::time::Duration;
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::selector::RunSelector;
+use holdpoint_operations::{Context, Source};
+use holdpoint_postgres::ConnectionSettings;
+
+pub use alive::Standing;
+pub use report::{PreparedRun, RunReport, RunSummary, RunsReport};
+pub use settle::{SettleOptions, SettleReport, settle};
+
+use crate::Error;
+use crate::plan::Project;
+pub(crate) use afresh::Look;
+pub(crate) use alive::Alive;
+
+/// How long the server may take to say what lives on it.
+const ASK_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where it is looked what became of a run.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The database by the URL that backups use.
+    pub source: Source,
+    /// The project, and how migrations connect; `None` where no project was found.
+    pub project: Option<(Project, ConnectionSettings)>,
+}
+
+/// Lists the runs of a database, the newest first; `most` of them.
+///
+/// Without a `place`, or where it cannot be reached, it is not known which runs are at work.
+///
+/// # Errors
+/// Those of the repository.
+pub async fn runs(context: &Context, place: Option<&Place>, most: usize) -> Result<RunsReport, Error> {
+    let mut all = context.repository.runs(&context.database).await?;
+    all.reverse();
+    let count = all.len();
+    let mut report = RunsReport { database: context.database.clone(), runs: Vec::new(), more: 0, warnings: Vec::new() };
+    let mut alive = None;
+    for run in all.into_iter().take(most) {
+        let steps = context.repository.steps(&context.database, &run).await?;
+        let Some(step) = newest(&steps) else { continue };
+        let standing = standing(step, place, &mut alive, &mut report.warnings).await;
+        let found = match (standing, place) {
+            (Standing::Interrupted | Standing::InterruptedInUndo, Some(place)) => {
+                Some(Look { context, place }.at(&steps).await)
+            }
+            _ => None,
+        };
+        report.runs.push(RunSummary::new(&steps, step, standing, found));
+    }
+    report.more = count.saturating_sub(report.runs.len());
+    Ok(report)
+}
+
+/// Tells everything about a run.
+///
+/// # Errors
+/// [`Error::NoSuchRun`], and those of the repository.
+pub async fn run(context: &Context, place: Option<&Place>, selector: &RunSelector) -> Result<RunReport, Error> {
+    let steps = steps(context, selector).await?;
+    let Some(step) = newest(&steps) else { return Err(no_such_run(context, selector)) };
+    let mut warnings = Vec::new();
+    let standing = standing(step, place, &mut None, &mut warnings).await;
+    let found = match (standing.needs_a_look(), place) {
+        (true, Some(place)) => Some(Look { context, place }.at(&steps).await),
+        _ => None,
+    };
+    let summary = RunSummary::new(&steps, step, standing, found);
+    Ok(RunReport { summary, steps, warnings })
+}
+
+/// Lists the prepared runs on which a guarded run could still rely, the newest first.
+///
+/// # Errors
+/// Those of the repository.
+pub async fn prepared(context: &Context, most: usize) -> Result<Vec<PreparedRun>, Error> {
+    let now = (context.clock)();
+    let mut found = Vec::new();
+    for run in context.repository.runs(&context.database).await?.into_iter().rev().take(most) {
+        let steps = context.repository.steps(&context.database, &run).await?;
+        let Some(step) = newest(&steps).filter(|step| step.state == RunState::Prepared) else { continue };
+        if let Some(prepared) = step.prepared.filter(|prepared| prepared.until > now) {
+            found.push(PreparedRun { run, command: step.command.clone(), until: prepared.until });
+        }
+    }
+    Ok(found)
+}
+
+/// The steps of the run that is meant, in order; never empty.
+pub(crate) async fn steps(context: &Context, selector: &RunSelector) -> Result<Vec<RunStep>, Error> {
+    let run = match selector {
+        RunSelector::Id(run) => run.clone(),
+        RunSelector::Latest => latest(context).await?.ok_or_else(|| no_such_run(context, selector))?,
+    };
+    let steps = context.repository.steps(&context.database, &run).await?;
+    if steps.is_empty() { Err(no_such_run(context, selector)) } else { Ok(steps) }
+}
+
+/// The newest run whose command was started; without one the newest.
+async fn latest(context: &Context) -> Result<Option<RunId>, Error> {
+    let all = context.repository.runs(&context.database).await?;
+    for run in all.iter().rev() {
+        let steps = context.repository.steps(&context.database, run).await?;
+        if came_to_its_command(&steps) {
+            return Ok(Some(run.clone()));
+        }
+    }
+    Ok(all.last().cloned())
+}
+
+/// Whether the run's command was ever started.
+pub(crate) fn came_to_its_command(steps: &[RunStep]) -> bool {
+    steps.iter().any(|step| step.state == RunState::Running)
+}
+
+fn no_such_run(context: &Context, selector: &RunSelector) -> Error {
+    let run = match selector {
+        RunSelector::Id(run) => Some(run.to_string()),
+        RunSelector::Latest => None,
+    };
+    Error::NoSuchRun { run, database: context.database.to_string() }
+}
+
+/// How a run stands: as its newest step says, and for one that did not end as the server says.
+async fn standing(
+    step: &RunStep,
+    place: Option<&Place>,
+    alive: &mut Option<Result<Alive, ()>>,
+    warnings: &mut Vec<String>,
+) -> Standing {
+    if !matches!(step.state, RunState::Running | RunState::Undoing) {
+        return Standing::of(step.state, None);
+    }
+    if alive.is_none() {
+        let asked = match place {
+            None => Err("no connection is configured".to_owned()),
+            Some(place) => match tokio::time::timeout(ASK_WITHIN, Alive::read(&place.source)).await {
+                Ok(Ok(found)) => Ok(found),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("the server did not answer within {} s", ASK_WITHIN.as_secs())),
+            },
+        };
+        *alive = Some(asked.map_err(|why| {
+            warnings.push(format!("which runs are at work is not known: {why}"));
+        }));
+    }
+    match alive {
+        Some(Ok(alive)) => Standing::of(step.state, Some(alive.of(&step.run).is_some())),
+        _ => Standing::of(step.state, None),
+    }
+}

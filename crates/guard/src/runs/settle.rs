@@ -1,0 +1,92 @@
+//! `holdpoint settle`: a person looked at what a run left, and declares it done.
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::selector::RunSelector;
+use holdpoint_core::undoing::{Afresh, Settlement};
+use holdpoint_operations::Context;
+use serde::Serialize;
+
+use super::{Alive, Look, Place, no_such_run, steps};
+use crate::Error;
+
+/// How a run is settled.
+#[derive(Clone, Debug)]
+pub struct SettleOptions {
+    /// Which run.
+    pub run: RunSelector,
+    /// Why; secrets in it are masked already.
+    pub reason: String,
+    /// Who says so and where, in words.
+    pub operator: Option<String>,
+}
+
+/// A run that was settled.
+#[derive(Clone, Debug, Serialize)]
+pub struct SettleReport {
+    /// Which.
+    pub run: RunId,
+    /// Where it stood.
+    pub was: RunState,
+    /// How the database was found.
+    pub found: Afresh,
+    /// Why it was settled.
+    pub reason: String,
+    /// What else is not settled.
+    pub still_unsettled: Vec<RunId>,
+}
+
+/// Declares an unsettled run done; from then on nobody is asked to look at it, and `latest` may be chosen again.
+///
+/// The database is only looked at.
+///
+/// # Errors
+/// [`Error::NoSuchRun`]; [`Error::NothingToSettle`] where it is not unsettled; [`Error::StillAtWork`] where its command
+/// lives; those of connecting: while nobody can say whether its command lives, nobody can settle it.
+pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -> Result<SettleReport, Error> {
+    let steps = steps(context, &options.run).await?;
+    let Some(step) = newest(&steps) else { return Err(no_such_run(context, &options.run)) };
+    if !step.state.unsettled() {
+        let settlement = step.settlement.as_ref();
+        let how = settlement.map(|settled| settled.reason.clone());
+        return Err(Error::NothingToSettle { run: step.run.to_string(), state: step.state, how });
+    }
+    if let Some(what) = Alive::read(&place.source).await?.of(&step.run) {
+        return Err(Error::StillAtWork { run: step.run.to_string(), what });
+    }
+    let found = Look { context, place }.at(&steps).await;
+    let settlement =
+        Settlement { reason: options.reason.clone(), operator: options.operator.clone(), found: found.clone() };
+    let settled = RunStep {
+        n: step.n + 1,
+        state: RunState::Settled,
+        at: (context.clock)(),
+        operator: options.operator.clone(),
+        remarks: vec![
+            format!("settled: {}", options.reason),
+            format!("the database was found {}", found.applied.words()),
+        ],
+        settlement: Some(settlement),
+        ..step.clone()
+    };
+    context.repository.record_step(&context.database, &settled).await?;
+    Ok(SettleReport {
+        run: step.run.clone(),
+        was: step.state,
+        found,
+        reason: options.reason.clone(),
+        still_unsettled: unsettled(context).await?,
+    })
+}
+
+/// The runs that are not settled, oldest first.
+async fn unsettled(context: &Context) -> Result<Vec<RunId>, Error> {
+    let mut found = Vec::new();
+    for run in context.repository.runs(&context.database).await? {
+        let steps = context.repository.steps(&context.database, &run).await?;
+        if newest(&steps).is_some_and(|step| step.state.unsettled()) {
+            found.push(run);
+        }
+    }
+    Ok(found)
+}

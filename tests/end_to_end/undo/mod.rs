@@ -1,0 +1,3 @@
+//! What the ledger says of runs, and the ways back that `undo` goes.
+
+mod ledger;
