@@ -3,21 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-pub(crate) use holdpoint_core::quantity::{bytes, count, counted};
-
-/// Writes a duration in milliseconds: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 13 min`.
-pub(crate) fn milliseconds(ms: u64) -> String {
-    let seconds = (ms + 500) / 1000;
-    match ms {
-        0..1000 => format!("{ms} ms"),
-        1000..59_950 => format!("{:.1} s", ms as f64 / 1000.0),
-        _ if seconds < 3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => {
-            let minutes = (seconds + 30) / 60;
-            format!("{} h {:02} min", minutes / 60, minutes % 60)
-        }
-    }
-}
+pub(crate) use holdpoint_core::quantity::{bytes, count, counted, milliseconds};
 
 /// Writes how long ago an instant was: `12 s`, `5 min`, `3 h`, `4 d`.
 pub(crate) fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -39,26 +25,30 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
 /// Reads a duration: `0`, or numbers each with s, m, h or d, such as `90m` or `1h30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a time: write 90s, 30m, 2h, 1h30m or 7d");
+    let read = parse_short_duration(text).map_err(|_| wrong())?;
+    if read.subsec_millis() == 0 { Ok(read) } else { Err(wrong()) }
+}
+
+/// Reads a duration that may be below a second: as [`parse_duration`], and `100ms`.
+pub(crate) fn parse_short_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time: write 100ms, 5s, 30m, 2h or 1h30m");
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let mut seconds: u64 = 0;
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let mut milliseconds: u64 = 0;
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let unit = match rest[digits..].bytes().next() {
-            Some(b's') => 1,
-            Some(b'm') => 60,
-            Some(b'h') => 3600,
-            Some(b'd') => 86_400,
-            _ => return Err(wrong()),
-        };
-        seconds = number.checked_mul(unit).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
-        rest = &rest[digits + 1..];
+        let unit = UNITS.iter().find(|(unit, _)| rest[digits..].starts_with(unit));
+        let (unit, factor) = unit.ok_or_else(wrong)?;
+        milliseconds = number.checked_mul(*factor).and_then(|part| milliseconds.checked_add(part)).ok_or_else(wrong)?;
+        rest = &rest[digits + unit.len()..];
     }
     // A century: what is longer is a slip, and would overflow dates.
-    if text.is_empty() || seconds > 100 * 366 * 86_400 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+    let is_long = milliseconds > 100 * 366 * 86_400_000;
+    if text.is_empty() || is_long { Err(wrong()) } else { Ok(Duration::from_millis(milliseconds)) }
 }
 
 /// Reads bytes a second: `0`, or a number with K, M or G, which count by 1024, such as `50M`.
@@ -107,22 +97,6 @@ mod tests {
     }
 
     #[test]
-    fn durations_carry_over() {
-        let cases = [
-            (999, "999 ms"),
-            (1000, "1.0 s"),
-            (59_949, "59.9 s"),
-            (59_950, "1 min 00 s"),
-            (245_000, "4 min 05 s"),
-            (3_599_600, "1 h 00 min"),
-            (7_980_000, "2 h 13 min"),
-        ];
-        for (ms, text) in cases {
-            assert_eq!(milliseconds(ms), text);
-        }
-    }
-
-    #[test]
     fn ages_round_down() {
         let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
         let ago = |seconds| age(now - chrono::TimeDelta::seconds(seconds), now);
@@ -135,6 +109,8 @@ mod tests {
         for (text, seconds) in [("0", 0), ("90s", 90), ("1h30m", 5400), ("7d", 604_800)] {
             assert_eq!(parse_duration(text).unwrap().as_secs(), seconds, "{text}");
         }
+        assert_eq!(parse_short_duration("1s250ms").unwrap().as_millis(), 1250);
+        assert!(parse_duration("1s250ms").unwrap_err().contains("90s") && parse_short_duration("5").is_err());
         for text in ["", "5", "h", "1x", "-1s", "1.5h", "99999999999999999999s", "9999999999d", "1h 30m", "1é"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }

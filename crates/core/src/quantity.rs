@@ -34,6 +34,21 @@ pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// Writes a duration in milliseconds: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 13 min`.
+#[must_use]
+pub fn milliseconds(ms: u64) -> String {
+    let seconds = (ms + 500) / 1000;
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..59_950 => format!("{:.1} s", ms as f64 / 1000.0),
+        _ if seconds < 3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => {
+            let minutes = (seconds + 30) / 60;
+            format!("{} h {:02} min", minutes / 60, minutes % 60)
+        }
+    }
+}
+
 /// Lists the first few names, and how many more there are: `a, b and 7 more`.
 #[must_use]
 pub fn listed(names: &[String], most: usize) -> String {
@@ -65,6 +80,22 @@ mod tests {
     fn thousands_are_apart() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn durations_carry_over() {
+        let cases = [
+            (999, "999 ms"),
+            (1000, "1.0 s"),
+            (59_949, "59.9 s"),
+            (59_950, "1 min 00 s"),
+            (245_000, "4 min 05 s"),
+            (3_599_600, "1 h 00 min"),
+            (7_980_000, "2 h 13 min"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(milliseconds(ms), text);
         }
     }
 

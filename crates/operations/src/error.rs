@@ -175,6 +175,9 @@ pub enum Error {
     /// Rows cannot be compared.
     #[error(transparent)]
     Compare(#[from] crate::compare::CompareError),
+    /// A session is not cancelled.
+    #[error(transparent)]
+    Watch(#[from] crate::watch::WatchError),
     /// Options contradict each other or the situation.
     #[error("{0}")]
     Usage(String),

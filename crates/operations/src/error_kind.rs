@@ -63,6 +63,7 @@ impl Error {
             Self::InTheWay { .. } | Self::TargetBusy { .. } | Self::RunLockHeld { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Compare(error) => error.kind(),
+            Self::Watch(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::SessionsRemain { .. } => ErrorKind::Busy,
             Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),

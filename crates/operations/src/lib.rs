@@ -25,6 +25,7 @@ pub mod schema_check;
 pub mod selection;
 pub mod status;
 pub mod verify;
+pub mod watch;
 
 pub use context::{Clock, Context, Source};
 pub use error::Error;

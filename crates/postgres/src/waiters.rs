@@ -82,7 +82,7 @@ pub async fn waiters(session: &Session, ours: &str) -> Result<Vec<Waiter>, Error
         pid: row.get(0),
         user: row.get::<_, Option<Lossy>>(1).map(|text| text.0),
         application_name: row.get::<_, Option<Lossy>>(2).map(|text| text.0),
-        mode: words(row.get(3)),
+        mode: mode_in_words(row.get(3)),
         relation: row.get::<_, Option<Lossy>>(4).map(|text| text.0),
         waiting_for: Duration::try_from_secs_f64(row.get(5)).unwrap_or_default(),
         doing: row.get::<_, Option<Lossy>>(6).and_then(|query| keywords(&query.0)),
@@ -105,8 +105,9 @@ pub async fn waiting_elsewhere(session: &Session, ours: &str) -> Result<u64, Err
     Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
-/// Turns `AccessExclusiveLock` into `ACCESS EXCLUSIVE`.
-fn words(mode: &str) -> String {
+/// Writes a lock's mode as `LOCK TABLE` does: `AccessExclusiveLock` of `pg_locks` is `ACCESS EXCLUSIVE`.
+#[must_use]
+pub fn mode_in_words(mode: &str) -> String {
     let mut words = String::with_capacity(mode.len() + 2);
     for letter in mode.trim_end_matches("Lock").chars() {
         if letter.is_ascii_uppercase() && !words.is_empty() {
@@ -128,7 +129,7 @@ mod tests {
             ("ShareLock", "SHARE"),
             ("ShareUpdateExclusiveLock", "SHARE UPDATE EXCLUSIVE"),
         ] {
-            assert_eq!(words(mode), text);
+            assert_eq!(mode_in_words(mode), text);
         }
     }
 

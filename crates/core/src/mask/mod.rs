@@ -6,9 +6,12 @@
 //! secret: what merely looks like one goes too.
 
 mod address;
+mod statement;
 mod value;
 
 use crate::Secret;
+pub use statement::statement;
+
 use address::{urls, without_scheme};
 use value::{Introduction, is_name, is_scheme, is_secret, values};
 

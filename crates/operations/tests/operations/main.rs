@@ -15,3 +15,4 @@ mod recover;
 mod support;
 mod unproven;
 mod vertical;
+mod watch;

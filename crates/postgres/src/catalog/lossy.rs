@@ -7,7 +7,11 @@ use tokio_postgres::types::{FromSql, Type};
 /// A name or text for people to read; bytes that are not UTF-8 (SQL_ASCII databases) become `\u{fffd}`.
 ///
 /// Never used where the name goes back to the server.
-pub(crate) struct Lossy(pub(crate) String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lossy(
+    /// The text.
+    pub String,
+);
 
 impl<'a> FromSql<'a> for Lossy {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {

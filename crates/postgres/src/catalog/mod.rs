@@ -8,4 +8,4 @@ pub mod table_form;
 
 mod lossy;
 
-pub(crate) use lossy::Lossy;
+pub use lossy::Lossy;
