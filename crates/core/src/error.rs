@@ -39,6 +39,15 @@ pub enum Error {
     /// A digest is not 32 hexadecimal digits.
     #[error("\"{0}\" is not a digest of 32 hexadecimal digits")]
     InvalidDigest(String),
+    /// A retention policy has no rule that keeps anything.
+    #[error("the retention policy keeps nothing: it has no rule")]
+    EmptyRetention,
+    /// A span of a retention policy is below zero.
+    #[error("{what} of the retention policy is below zero")]
+    NegativeRetention {
+        /// Which span.
+        what: &'static str,
+    },
     /// A row has fewer or more columns than its table's column list.
     #[error("a row has {found} columns where {expected} were announced")]
     ColumnCount {

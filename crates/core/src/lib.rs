@@ -20,6 +20,7 @@ pub mod progress;
 pub mod quantity;
 pub mod rehearsal;
 pub mod relation_name;
+pub mod retention;
 pub mod risk;
 pub mod secret;
 pub mod selector;

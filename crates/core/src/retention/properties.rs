@@ -1,0 +1,225 @@
+//! What holds for every policy and every set of restore points; and three years of an unlucky team.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::PointId;
+use crate::verification::{Level, Standing};
+
+const HOUR: i64 = 3600;
+
+fn start() -> DateTime<Utc> {
+    "2024-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn standing(kind: u8) -> Standing {
+    match kind {
+        0 | 1 => Standing::Proven { level: Level::Full, at: start() },
+        2 => Standing::Unproven,
+        _ => Standing::Disproved { at: start() },
+    }
+}
+
+prop_compose! {
+    fn some_point()(hours in 0_i64..20_000, minutes in 0_i64..60, kind in 0_u8..4, pinned in prop::bool::weighted(0.1)) -> Held {
+        let snapshot_at = start() + TimeDelta::seconds(hours * HOUR + minutes * 60);
+        let holds = if pinned { vec![Hold::Pin { name: "p".to_owned(), until: None }] } else { Vec::new() };
+        Held { id: PointId::new(snapshot_at, hours.unsigned_abs() * 60 + minutes.unsigned_abs()), snapshot_at, standing: standing(kind), holds }
+    }
+}
+
+fn some_points() -> impl Strategy<Value = Vec<Held>> {
+    vec(some_point(), 0..60).prop_map(|mut points| {
+        points.sort_by(|a, b| a.id.cmp(&b.id));
+        points.dedup_by(|a, b| a.id == b.id);
+        points
+    })
+}
+
+prop_compose! {
+    fn some_policy()(last in 0_u32..6, hourly in 0_u32..6, daily in 0_u32..6, weekly in 0_u32..4, monthly in 0_u32..4,
+                     yearly in 0_u32..3, days in prop::option::of(1_i64..30), count in 0_u32..4, age in 0_i64..72,
+                     zone in prop::sample::select(vec![Tz::UTC, Tz::Europe__Vienna, Tz::America__New_York, Tz::Australia__Lord_Howe]))
+                     -> RetentionPolicy {
+        RetentionPolicy {
+            // At least one rule.
+            last: if hourly + daily + weekly + monthly + yearly == 0 && days.is_none() { last + 1 } else { last },
+            hourly, daily, weekly, monthly, yearly, within: days.map(TimeDelta::days), minimum_count: count,
+            minimum_age: TimeDelta::hours(age), zone,
+        }
+    }
+}
+
+/// The same policy, and a little more of one rule.
+fn more(policy: &RetentionPolicy, rule: u8) -> RetentionPolicy {
+    let mut more = policy.clone();
+    match rule {
+        0 => more.last += 1,
+        1 => more.hourly += 1,
+        2 => more.daily += 1,
+        3 => more.weekly += 1,
+        4 => more.monthly += 1,
+        5 => more.yearly += 1,
+        6 => more.minimum_count += 1,
+        7 => more.minimum_age += TimeDelta::hours(7),
+        _ => more.within = Some(more.within.unwrap_or_default() + TimeDelta::days(2)),
+    }
+    more
+}
+
+fn now() -> DateTime<Utc> {
+    start() + TimeDelta::hours(20_100)
+}
+
+fn dropped(points: &[Held], policy: &RetentionPolicy) -> BTreeSet<PointId> {
+    plan(points, policy, now()).unwrap().drops().map(|entry| entry.id.clone()).collect()
+}
+
+proptest! {
+    #[test]
+    fn more_policy_never_drops_more(points in some_points(), policy in some_policy(), rule in 0_u8..9) {
+        prop_assert!(dropped(&points, &more(&policy, rule)).is_subset(&dropped(&points, &policy)));
+    }
+
+    #[test]
+    fn the_order_of_the_points_does_not_matter(points in some_points().prop_shuffle(), policy in some_policy()) {
+        let mut sorted = points.clone();
+        sorted.sort_by(|a, b| a.id.cmp(&b.id));
+        prop_assert_eq!(plan(&points, &policy, now()).unwrap(), plan(&sorted, &policy, now()).unwrap());
+    }
+
+    #[test]
+    fn a_second_plan_drops_nothing(points in some_points(), policy in some_policy()) {
+        let gone = dropped(&points, &policy);
+        let left: Vec<Held> = points.into_iter().filter(|point| !gone.contains(&point.id)).collect();
+        prop_assert_eq!(dropped(&left, &policy), BTreeSet::new());
+    }
+
+    #[test]
+    fn pinned_newest_and_newest_proven_stay(points in some_points(), policy in some_policy()) {
+        let gone = dropped(&points, &policy);
+        let newest = points.iter().max_by_key(|point| (point.snapshot_at, point.id.clone()));
+        let good = points.iter().filter(|point| matches!(point.standing, Standing::Proven { .. }));
+        let newest_good = good.clone().max_by_key(|point| (point.snapshot_at, point.id.clone()));
+        for point in points.iter().filter(|point| !point.holds.is_empty()).chain(newest).chain(newest_good) {
+            prop_assert!(!gone.contains(&point.id), "{point:?}");
+        }
+        prop_assert!(good.count() > 0 || gone.is_empty(), "nothing is proven, and something is dropped");
+    }
+
+    #[test]
+    fn every_fate_has_a_reason(points in some_points(), policy in some_policy()) {
+        let plan = plan(&points, &policy, now()).unwrap();
+        prop_assert_eq!(plan.entries.len(), points.len());
+        for entry in plan.entries {
+            let reasons = match &entry.fate {
+                Fate::Keep(why) => why.len(),
+                Fate::Drop(why) => why.len(),
+            };
+            prop_assert!(reasons > 0, "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_proof_more_never_takes_the_last_proven_point_of_a_slot(points in some_points(), policy in some_policy()) {
+        // Whatever is dropped as superseded is superseded by something that is proven and kept.
+        let plan = plan(&points, &policy, now()).unwrap();
+        let kept: BTreeSet<_> = plan.keeps().map(|entry| entry.id.clone()).collect();
+        for entry in plan.drops() {
+            let Fate::Drop(why) = &entry.fate else { unreachable!() };
+            for reason in why {
+                if let DropReason::Superseded { by, .. } = reason {
+                    prop_assert!(kept.contains(by) && *by != entry.id);
+                }
+            }
+        }
+    }
+}
+
+/// The next number of a fixed series (splitmix64).
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+/// Three years of hourly backups: some fail, some are never proven or late, some disproved; weeks without any proof.
+#[test]
+fn three_years_of_hourly_backups_never_lose_the_newest_proven_point_or_empty_a_slot() {
+    let policy = RetentionPolicy {
+        hourly: 24,
+        daily: 7,
+        weekly: 4,
+        monthly: 6,
+        yearly: 2,
+        minimum_count: 3,
+        zone: Tz::Europe__Vienna,
+        ..RetentionPolicy::default()
+    };
+    let mut state = 20_261_121;
+    let mut points: Vec<Held> = Vec::new();
+    let (mut dropped, mut most, mut taken) = (0, 0, 0);
+    for hour in 0..3 * 365 * 24_i64 {
+        let now = start() + TimeDelta::hours(hour);
+        let drought = (hour / (24 * 7)) % 13 == 12;
+        if !next(&mut state).is_multiple_of(10) {
+            let id = PointId::new(now, next(&mut state));
+            points.push(Held { id, snapshot_at: now, standing: Standing::Unproven, holds: Vec::new() });
+            taken += 1;
+        }
+        // A proof, a disproof or none, of any recent point.
+        if let Some(len) = std::num::NonZero::new(points.len().min(12) as u64)
+            && !drought
+        {
+            let which = points.len() - 1 - usize::try_from(next(&mut state) % len).unwrap();
+            let verdict = next(&mut state) % 20;
+            points[which].standing = match verdict {
+                0 => Standing::Disproved { at: now },
+                1..=14 => Standing::Proven { level: Level::Full, at: now },
+                _ => points[which].standing,
+            };
+        }
+        if hour % 3 != 0 {
+            continue;
+        }
+        let plan = plan(&points, &policy, now).unwrap();
+        let gone: BTreeSet<PointId> = plan.drops().map(|entry| entry.id.clone()).collect();
+        check_year(&points, &gone, &policy, now);
+        dropped += gone.len();
+        points.retain(|point| !gone.contains(&point.id));
+        most = most.max(points.len());
+    }
+    assert!(taken > 20_000 && dropped > taken - most, "{taken} taken, {dropped} dropped, {most} at most");
+    assert!(most < 400, "droughts of a week keep their hours, and no more: {most}");
+}
+
+/// No drop takes the newest proven point, or the last point of a slot that is not filled by a proven one.
+fn check_year(points: &[Held], gone: &BTreeSet<PointId>, policy: &RetentionPolicy, now: DateTime<Utc>) {
+    let proven = |point: &&Held| matches!(point.standing, Standing::Proven { .. });
+    let stays = |point: &&Held| !gone.contains(&point.id);
+    let newest = points.iter().filter(proven).max_by_key(|point| point.snapshot_at);
+    assert!(newest.is_none_or(|newest| stays(&newest)), "{now}: the newest proven point is gone");
+    for unit in Unit::ALL {
+        let slot = |point: &Held| Slot::of(unit, point.snapshot_at, policy.zone);
+        let mut slots: Vec<Slot> = points.iter().filter(proven).map(slot).collect();
+        slots.sort();
+        slots.dedup();
+        let wanted = policy.slots(unit) as usize;
+        let first = slots.len().saturating_sub(wanted);
+        let (oldest, full) = (slots.get(first).copied(), slots.len() >= wanted);
+        for lost in points.iter().filter(|point| gone.contains(&point.id)) {
+            let slot_of = slot(lost);
+            let asked = !full || oldest.is_some_and(|oldest| slot_of >= oldest);
+            if asked && !matches!(lost.standing, Standing::Disproved { .. }) {
+                let filled = points.iter().filter(proven).filter(stays).any(|point| slot(point) == slot_of);
+                assert!(filled, "{now}: {} {} was emptied", unit.word(), slot_of);
+            }
+        }
+    }
+}
