@@ -2,6 +2,7 @@
 
 mod leftovers;
 mod pins;
+mod withdraw;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::repository_url::RepositoryUrl;
 use crate::store::{ObjectStore, PutOptions};
 
 pub use leftovers::Leftover;
+pub use withdraw::Withdrawal;
 
 /// The largest record, other than a manifest, that is read into memory.
 const LARGEST_RECORD: u64 = 16 << 20;
@@ -140,7 +142,7 @@ impl Repository {
         for (id, facts) in found {
             match (facts.manifest, facts.withdrawn) {
                 (true, false) => folders.published.push(id),
-                (true, true) => {}
+                (true, true) => folders.withdrawn.push(id),
                 (false, _) => folders.orphans.push(OrphanFolder { id, bytes: facts.bytes, newest_at: facts.newest_at }),
             }
         }
@@ -153,16 +155,17 @@ impl Repository {
     /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`] for one that does not parse or belongs elsewhere.
     pub async fn manifest(&self, database: &DatabaseName, id: &PointId) -> Result<StoredManifest> {
         let key = layout::manifest(database, id);
+        // Before the manifest: whoever withdraws removes the marks last, when the manifest is gone.
+        let marks = self.store.list(&layout::withdrawn(database, id)).try_next().await?;
+        if marks.is_some_and(|page| !page.is_empty()) {
+            return Err(Error::NotFound { action: "read", key });
+        }
         let largest = holdpoint_core::manifest::LARGEST as u64;
         let object = self.store.get_small(&key, largest).await.map_err(|error| match error {
             // A manifest that grew was edited.
             Error::TooLarge { key, detail, .. } => Error::InvalidRecord { key, source: detail.into() },
             other => other,
         })?;
-        let marks = self.store.list(&layout::withdrawn(database, id)).try_next().await?;
-        if marks.is_some_and(|page| !page.is_empty()) {
-            return Err(Error::NotFound { action: "read", key });
-        }
         let manifest = Manifest::from_json(&object.bytes, id).map_err(|error| refused(&key, error))?;
         if manifest.database != *database {
             let text = format!("it names database {} but lies in the folder of {database}", manifest.database);
@@ -252,6 +255,8 @@ impl Repository {
 pub struct PointFolders {
     /// Restore points, oldest first.
     pub published: Vec<PointId>,
+    /// Those that a withdrawal marked and that are still there: one is at work, or was killed.
+    pub withdrawn: Vec<PointId>,
     /// Folders without a manifest: being written, or left over.
     pub orphans: Vec<OrphanFolder>,
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
-use holdpoint_repository::{Error, Leftover, LocalDirectory, ObjectStore, PutOptions, Repository, UploadOptions};
+use holdpoint_repository::{
+    Error, Leftover, LocalDirectory, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal,
+};
 use serde_json::json;
 
 use crate::engine::direct;
@@ -39,6 +41,7 @@ on_both!(
     edited_and_newer_manifests_are_refused,
     verifications_steps_and_identities_are_kept,
     relying_and_withdrawing_see_each_other,
+    a_point_that_nobody_relies_on_is_withdrawn,
     leftovers_are_found_and_removed,
 );
 
@@ -235,6 +238,27 @@ async fn relying_and_withdrawing_see_each_other(store: Arc<dyn ObjectStore>) {
         assert!(error.is_not_found(), "{error:?}");
         assert!(!repository.pins(&shop(), &point(gone)).await.unwrap().contains(&"late".to_owned()));
     }
+}
+
+async fn a_point_that_nobody_relies_on_is_withdrawn(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    for n in [1, 2] {
+        repository.publish(&manifest(&point(n)), None).await.unwrap();
+        put(&*store, &layout::archive(&shop(), &point(n)), "rows").await;
+    }
+    let withdraw = async |over: &[String]| repository.withdraw(&shop(), &point(1), over).await.unwrap();
+    repository.pin(&shop(), &point(1), "audit", &json!({})).await.unwrap();
+    assert!(matches!(withdraw(&[]).await, Withdrawal::Pinned { pins } if pins == ["audit"]));
+    repository.manifest(&shop(), &point(1)).await.expect("it is as it was");
+    // A mark that somebody left hides it, and the next withdrawal goes on.
+    put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(1))), "{}").await;
+    let folders = repository.folders(&shop()).await.unwrap();
+    assert_eq!((folders.published, folders.withdrawn), (vec![point(2)], vec![point(1)]));
+    let done = withdraw(&["audit".to_owned()]).await;
+    assert!(matches!(&done, Withdrawal::Done { bytes, remains } if *bytes >= 4 && remains.is_empty()), "{done:?}");
+    assert_eq!(repository.points(&shop()).await.unwrap(), [point(2)]);
+    assert_eq!(repository.leftovers(&shop()).await.unwrap(), []);
+    assert!(matches!(withdraw(&[]).await, Withdrawal::Gone));
 }
 
 async fn leftovers_are_found_and_removed(store: Arc<dyn ObjectStore>) {

@@ -1,0 +1,163 @@
+//! Withdrawing a restore point, without a lock and against whoever relies on it meanwhile.
+//!
+//! The order makes it safe (the design's section 3; `tests/withdrawal.rs` walks through every interleaving): whoever
+//! withdraws writes a mark and then looks for pins; whoever relies writes a pin and then looks for marks, and only then
+//! for the manifest. So at least one of the two sees the other. A killed withdrawal leaves a mark, behind which the
+//! restore point is hidden, or a folder without a manifest; both are taken up again by the next one.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt as _;
+use holdpoint_core::{DatabaseName, PointId, layout};
+use serde_json::json as value;
+
+use super::{Repository, json};
+use crate::error::{Error, Result};
+use crate::nonce::nonce;
+use crate::store::{ObjectInfo, PutOptions};
+
+/// Whoever wrote an older mark than this is not at work any more: a withdrawal that takes longer from its mark to its
+/// first deletion gives up.
+const MARK_IS_DEAD: TimeDelta = TimeDelta::minutes(15);
+/// How long a withdrawal may take from its mark to its first deletion.
+const DECIDES_WITHIN: TimeDelta = TimeDelta::minutes(2);
+/// How often what could not be deleted is tried in all.
+const ATTEMPTS: u32 = 3;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// What came of a withdrawal.
+#[derive(Debug)]
+pub enum Withdrawal {
+    /// The restore point is gone.
+    Done {
+        /// Bytes of what was deleted.
+        bytes: u64,
+        /// What could not be deleted, with the reason: objects without a manifest, which a later sweep finds.
+        remains: Vec<(String, Error)>,
+    },
+    /// Somebody relies on it; it is as it was.
+    Pinned {
+        /// The pins' names.
+        pins: Vec<String>,
+    },
+    /// The store keeps it from being deleted until then; it is as it was.
+    Locked {
+        /// The end of the longest lock.
+        until: DateTime<Utc>,
+    },
+    /// It was not there any more.
+    Gone,
+}
+
+impl Repository {
+    /// Deletes a restore point unless somebody relies on it. Pins named in `over` do not count any more.
+    ///
+    /// # Errors
+    /// Those of the store, with the restore point as it was. Where the mark could not be removed again, or nobody knows
+    /// whether the manifest is gone, it stays hidden: the next withdrawal goes on with it, or shows it again.
+    pub async fn withdraw(&self, database: &DatabaseName, id: &PointId, over: &[String]) -> Result<Withdrawal> {
+        let objects = self.objects(database, id).await?;
+        let manifest = layout::manifest(database, id);
+        if objects.is_empty() {
+            return Ok(Withdrawal::Gone);
+        }
+        let began = self.store.server_time().await?;
+        if let Some(until) = self.locked(&objects, began).await? {
+            return Ok(Withdrawal::Locked { until });
+        }
+        let mark = format!("{}{}.json", layout::withdrawn(database, id), nonce()?);
+        self.store.put_new(&mark, json(&mark, &value!({ "format": 1, "at": began }))?, PutOptions::default()).await?;
+        match self.relied_on(database, id, over, &mark, began).await {
+            Ok(pins) if pins.is_empty() => {}
+            Ok(pins) => {
+                self.unmark(&mark, &objects, began).await?;
+                return Ok(Withdrawal::Pinned { pins });
+            }
+            Err(error) => {
+                self.unmark(&mark, &[], began).await?;
+                return Err(error);
+            }
+        }
+        if let Err(error) = self.store.delete(&manifest).await {
+            // A deletion of which nothing is known may still happen: the mark stays, and the point hidden.
+            if !error.is_transient() {
+                self.unmark(&mark, &[], began).await?;
+            }
+            return Err(error);
+        }
+        // From here on there is no restore point: what is left are orphans.
+        let prefix = layout::withdrawn(database, id);
+        let objects = self.objects(database, id).await?;
+        let (marks, data): (Vec<_>, Vec<_>) = objects.iter().partition(|one| one.key.starts_with(&prefix));
+        let keys = |objects: &[&ObjectInfo]| objects.iter().map(|one| one.key.clone()).collect::<Vec<_>>();
+        let mut remains = self.delete_all(keys(&data)).await;
+        if remains.is_empty() {
+            // Last, so that whoever looks meanwhile sees a mark or nothing.
+            remains = self.delete_all(keys(&marks)).await;
+        }
+        let stays = |one: &&ObjectInfo| remains.iter().any(|(key, _)| *key == one.key) || one.key == manifest;
+        let bytes = objects.iter().filter(|one| !stays(one)).map(|one| one.size_bytes).sum();
+        Ok(Withdrawal::Done { bytes, remains })
+    }
+
+    /// Under the mark: the pins that count.
+    async fn relied_on(
+        &self,
+        database: &DatabaseName,
+        id: &PointId,
+        over: &[String],
+        mark: &str,
+        began: DateTime<Utc>,
+    ) -> Result<Vec<String>> {
+        let pins = self.pins(database, id).await?.into_iter().filter(|name| !over.contains(name)).collect();
+        // Whoever was stopped in between may have been taken for dead.
+        self.store.head(mark).await?;
+        if self.store.server_time().await?.signed_duration_since(began) > DECIDES_WITHIN {
+            return Err(Error::Timeout { action: "withdraw", key: layout::point(database, id) });
+        }
+        Ok(pins)
+    }
+
+    /// Removes the own mark, and those of withdrawals that were killed.
+    async fn unmark(&self, mark: &str, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<()> {
+        let dead = |one: &&ObjectInfo| {
+            one.key.contains("/withdrawn/") && now.signed_duration_since(one.modified_at) > MARK_IS_DEAD
+        };
+        let keys = objects.iter().filter(dead).map(|one| one.key.clone()).chain([mark.to_owned()]).collect();
+        self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))
+    }
+
+    /// Deletes objects, those that could not be deleted again; gives what remains.
+    async fn delete_all(&self, mut keys: Vec<String>) -> Vec<(String, Error)> {
+        let mut failed = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            if keys.is_empty() {
+                return Vec::new();
+            }
+            let results = self.store.delete_many(&keys).await;
+            failed = results.into_iter().filter_map(|(key, result)| Some((key, result.err()?))).collect();
+            keys = failed.iter().map(|(key, _)| key.clone()).collect();
+            if attempt < ATTEMPTS && !keys.is_empty() {
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
+        }
+        failed
+    }
+
+    /// The end of the longest lock of the objects that a restore point is made of.
+    async fn locked(&self, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let mut longest = None;
+        for object in objects.iter().filter(|one| !one.key.contains("/withdrawn/")) {
+            match self.store.head(&object.key).await {
+                Ok(found) => longest = longest.max(found.retain_until.filter(|until| *until > now)),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(longest)
+    }
+
+    async fn objects(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<ObjectInfo>> {
+        let pages: Vec<_> = self.store.list(&layout::point(database, id)).try_collect().await?;
+        Ok(pages.into_iter().flatten().collect())
+    }
+}

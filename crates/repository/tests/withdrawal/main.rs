@@ -1,0 +1,162 @@
+//! Every order in which the steps of one that withdraws a restore point and of one that relies on it can happen.
+//!
+//! The real code runs on a store in memory that lets one operation through at a time. Which, is chosen so that every
+//! order is tried once; and each again with the withdrawal killed after each of its operations.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unimplemented,
+    reason = "a test ends where anything is wrong"
+)]
+
+mod schedule;
+mod stepped;
+
+use std::sync::Arc;
+
+use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
+use holdpoint_repository::{ObjectStore, Repository, Withdrawal};
+use serde_json::json;
+
+use schedule::{Outcome, every_order};
+use stepped::Memory;
+
+const NOW: &str = "2026-11-21T02:43:00Z";
+
+fn shop() -> DatabaseName {
+    "shop".parse().unwrap()
+}
+
+fn point() -> PointId {
+    PointId::new(NOW.parse().unwrap(), 1)
+}
+
+fn manifest() -> Manifest {
+    let stored = json!({"key": "k", "bytes": 1, "sha256": "00"});
+    let identity = json!({"system_identifier": "1", "database_oid": 5, "database": "shop", "timeline": 1,
+        "endpoint": "h:5432", "resource_id": null});
+    let value = json!({
+        "format": 1, "id": point(), "database": "shop", "repository_id": "r", "holdpoint_version": "0",
+        "stored_as": "archive", "identity": identity,
+        "server": {"version_num": 180006, "version": "18.6", "encoding": "UTF8", "locale_provider": "libc",
+            "collate": "C", "ctype": "C", "locale": null, "collation_version": null, "lc_monetary": "C",
+            "xmloption": "content"},
+        "client_version": "pg_dump", "client_major": 18,
+        "snapshot": {"at": NOW, "wal_position": null, "timeline": 1, "standby": false},
+        "timings": {"started_at": NOW, "stored_for_ms": 1}, "codec": "none", "extensions": [],
+        "database_properties": {"owner": "o", "grants": null, "comment": null, "settings": [], "connection_limit": -1},
+        "totals": {"tables": 0, "rows": 0, "data_bytes": 0, "large_objects": 0, "large_object_bytes": 0,
+            "sequences": 0, "objects": 0, "database_bytes": 0},
+        "archive": {"key": "k", "bytes": 1, "head_bytes": 0, "head_sha256": "", "root_sha256": "", "crc64nvme": null,
+            "archive_version": null},
+        "index": stored, "globals": stored, "recipe": []
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+/// A repository with one restore point.
+async fn with_a_point() -> Memory {
+    let memory = Memory::default();
+    let repository = Repository::init(Arc::new(memory.clone()), NOW.parse().unwrap()).await.unwrap().0;
+    repository.publish(&manifest(), None).await.unwrap();
+    memory.write(&layout::archive(&shop(), &point()), "rows");
+    memory
+}
+
+/// What one order ended in.
+struct Ended {
+    relied: bool,
+    withdrawal: Option<Withdrawal>,
+    memory: Memory,
+}
+
+/// Runs a pin against a withdrawal that is killed before its operation number `killed_at`.
+async fn one_order(order: &mut schedule::Order, killed_at: Option<usize>) -> Ended {
+    let memory = with_a_point().await;
+    let (database, id) = (shop(), point());
+    let relying = async |store: Arc<dyn ObjectStore>| {
+        let repository = Repository::open(store).await.unwrap();
+        repository.pin(&database, &id, "run-1", &json!({})).await.is_ok()
+    };
+    let withdrawing = async |store: Arc<dyn ObjectStore>| {
+        let repository = Repository::open(store).await.unwrap();
+        repository.withdraw(&database, &id, &[]).await.unwrap()
+    };
+    let Outcome { first, second } =
+        schedule::run(order, &memory, Box::new(relying), Box::new(withdrawing), killed_at).await;
+    Ended { relied: first.expect("nobody kills it"), withdrawal: second, memory }
+}
+
+/// Whoever may rely on a point finds it whole, and finds it still after the next withdrawal.
+async fn hold(ended: &Ended) {
+    let there = |key: &str| ended.memory.has(key);
+    let whole = there(&layout::manifest(&shop(), &point())) && there(&layout::archive(&shop(), &point()));
+    let pinned = there(&layout::pin(&shop(), &point(), "run-1"));
+    if ended.relied {
+        assert!(whole && pinned, "relied upon, and gone: {:?}", ended.memory);
+    }
+    match &ended.withdrawal {
+        Some(Withdrawal::Done { remains, .. }) => {
+            assert!(!ended.relied && remains.is_empty());
+            // Nothing but the record of the repository, and perhaps the pin of one that was refused.
+            assert!(!there(&layout::manifest(&shop(), &point())) && !there(&layout::archive(&shop(), &point())));
+        }
+        Some(Withdrawal::Pinned { pins }) => {
+            assert_eq!(pins, &["run-1"]);
+            assert!(whole, "it was to be as it was: {:?}", ended.memory);
+        }
+        Some(other) => panic!("{other:?}"),
+        None => {}
+    }
+    // The next one finishes what was left, or leaves it to whoever relies on it.
+    let repository = Repository::open(Arc::new(ended.memory.clone())).await.unwrap();
+    ended.memory.let_time_pass();
+    let next = repository.withdraw(&shop(), &point(), &[]).await.unwrap();
+    match (ended.relied, next) {
+        (true, Withdrawal::Pinned { .. }) => {
+            repository.manifest(&shop(), &point()).await.expect("it is not hidden any more");
+        }
+        (false, Withdrawal::Done { .. } | Withdrawal::Gone) => {
+            assert_eq!(ended.memory.keys(), ["holdpoint.json"]);
+        }
+        (relied, next) => panic!("relied: {relied}, then {next:?}"),
+    }
+}
+
+#[tokio::test]
+async fn one_of_the_two_always_sees_the_other() {
+    let (mut relied, mut withdrawn, mut neither) = (0, 0, 0);
+    let orders = every_order(async |order| {
+        let ended = one_order(order, None).await;
+        hold(&ended).await;
+        match (&ended.withdrawal, ended.relied) {
+            (Some(Withdrawal::Done { .. }), _) => withdrawn += 1,
+            (_, true) => relied += 1,
+            (_, false) => neither += 1,
+        }
+    })
+    .await;
+    assert!(orders > 250, "{orders} orders");
+    assert!(relied > 0 && withdrawn > 0 && neither > 0, "{relied} relied, {withdrawn} withdrawn, {neither} neither");
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_is_killed_leaves_nothing_relied_upon_and_lost() {
+    let mut killed_at = 0;
+    loop {
+        let mut completed = true;
+        every_order(async |order| {
+            let ended = one_order(order, Some(killed_at)).await;
+            completed &= ended.withdrawal.is_some();
+            hold(&ended).await;
+        })
+        .await;
+        if completed {
+            break;
+        }
+        killed_at += 1;
+    }
+    assert!(killed_at > 8, "{killed_at} operations of a withdrawal");
+}
