@@ -48,6 +48,14 @@ pub(crate) fn seed() -> u64 {
 }
 
 impl Invocation {
+    /// The same run, on another database.
+    pub(crate) fn of_database(&self, database: &DatabaseName) -> Self {
+        let mut settings = self.settings.clone();
+        settings.common.database = Some(database.clone());
+        let (progress, cancel) = (Arc::clone(&self.progress), self.cancel.clone());
+        Self { settings, output: self.output.clone(), progress, cancel }
+    }
+
     /// Names the store of a repository; a bucket is not asked yet.
     pub(crate) async fn store(&self, url: &RepositoryUrl) -> Result<Arc<dyn ObjectStore>, Failure> {
         Ok(match url {

@@ -22,6 +22,40 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
+/// The end of a span: an instant, or so long from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Then.
+    At(DateTime<Utc>),
+    /// So long from now.
+    After(Duration),
+}
+
+impl End {
+    /// The instant, seen from `now`.
+    pub(crate) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::At(at) => at,
+            Self::After(span) => now + span,
+        }
+    }
+}
+
+/// Reads an instant with its time zone, or a duration.
+pub(crate) fn parse_end(text: &str) -> Result<End, String> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(End::At(at.with_timezone(&Utc)));
+    }
+    let wrong =
+        |_| format!("\"{text}\" is no end: write an instant such as 2026-12-31T00:00:00Z, or a time such as 30d");
+    parse_duration(text).map(End::After).map_err(wrong)
+}
+
+/// Reads the name of a time zone.
+pub(crate) fn parse_zone(text: &str) -> Result<chrono_tz::Tz, String> {
+    text.parse().map_err(|_| format!("\"{text}\" is no time zone: write UTC, or a name such as Europe/Vienna"))
+}
+
 /// Reads a duration: `0`, or numbers each with s, m, h or d, such as `90m` or `1h30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a time: write 90s, 30m, 2h, 1h30m or 7d");

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod mask;
 pub mod name;
+pub mod pin;
 pub mod progress;
 pub mod quantity;
 pub mod rehearsal;

@@ -43,6 +43,8 @@ pub enum Phase {
     Rehearsing,
     /// The command ended on the copy; what would undo it is about to run there.
     RehearsingRollback,
+    /// It is decided which restore points go; the first is about to.
+    Pruning,
     /// The guarded command is about to run.
     RunningCommand,
     /// The database to restore into is about to be created beside the one whose place it will take.
@@ -71,7 +73,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -90,6 +92,7 @@ impl Phase {
         Self::RecordingVerification,
         Self::Rehearsing,
         Self::RehearsingRollback,
+        Self::Pruning,
         Self::RunningCommand,
         Self::CreatingDatabase,
         Self::Fencing,
@@ -125,6 +128,7 @@ impl Phase {
             Self::RecordingVerification => "recording-verification",
             Self::Rehearsing => "rehearsing",
             Self::RehearsingRollback => "rehearsing-rollback",
+            Self::Pruning => "pruning",
             Self::RunningCommand => "running-command",
             Self::CreatingDatabase => "creating-database",
             Self::Fencing => "fencing",

@@ -93,6 +93,34 @@ pub enum Error {
         /// The run.
         run: String,
     },
+    /// A restore point has no such pin.
+    #[error("{point} has no pin {name}{}", if pins.is_empty() { ": it has none".to_owned() } else { format!("; it has {}", listed(pins, LISTED)) })]
+    NoSuchPin {
+        /// The restore point.
+        point: String,
+        /// The name.
+        name: String,
+        /// Its pins.
+        pins: Vec<String>,
+    },
+    /// A folder shows no restore point that can be read.
+    #[error("the folder {database} shows no restore point that can be read{}: nothing is removed", and_unreadable(*unreadable))]
+    NothingAlive {
+        /// The folder.
+        database: String,
+        /// How many there are that cannot be read.
+        unreadable: usize,
+    },
+    /// A restore point was made in another repository than the one that is open.
+    #[error("restore point {point} was made in repository {made_in}, and this is {found}: nothing is removed")]
+    AnotherRepository {
+        /// The restore point.
+        point: String,
+        /// The id of the repository that it was made in.
+        made_in: String,
+        /// The id of the one that is open.
+        found: String,
+    },
     /// A target holds something.
     #[error("{target} is not empty: it holds {holds}")]
     TargetNotEmpty {
@@ -250,6 +278,10 @@ pub enum Error {
 /// What is known of a database whose swap failed: it is open, unless the failure says that it may not be.
 fn in_service(failure: &Error) -> &'static str {
     if matches!(failure, Error::LeftBehind { .. }) { "" } else { " and is in service as before" }
+}
+
+fn and_unreadable(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" ({} that cannot)", counted(count as u64, "restore point")) }
 }
 
 fn lacking(owners: &[String], named: &[String]) -> String {

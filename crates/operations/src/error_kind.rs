@@ -57,8 +57,13 @@ impl Error {
             | Self::RolesMissing { .. }
             | Self::ReplaceRefused { .. }
             | Self::SwapRefused { .. }
+            | Self::AnotherRepository { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
-            Self::NoSuchPoint { .. } | Self::PointElsewhere { .. } | Self::NotADump { .. } => ErrorKind::NotFound,
+            Self::NoSuchPoint { .. }
+            | Self::NoSuchPin { .. }
+            | Self::NothingAlive { .. }
+            | Self::PointElsewhere { .. }
+            | Self::NotADump { .. } => ErrorKind::NotFound,
             Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
             Self::InTheWay { .. } | Self::TargetBusy { .. } | Self::RunLockHeld { .. } => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,

@@ -34,6 +34,16 @@ impl Error {
             Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
                 Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
             }
+            Self::NoSuchPin { point, .. } => Some(format!("see its pins: holdpoint show {point}")),
+            Self::NothingAlive { .. } => Some("look at the repository's URL and at: holdpoint list".to_owned()),
+            Self::AnotherRepository { .. } => Some(
+                "look at the repository's URL: either its record was made anew, or restore points were copied into it"
+                    .to_owned(),
+            ),
+            Self::Core(holdpoint_core::Error::EmptyRetention) => Some(
+                "say what to keep: holdpoint prune --keep-daily 7 --keep-weekly 4, or [retention] in holdpoint.toml"
+                    .to_owned(),
+            ),
             Self::PointElsewhere { folder, .. } => Some(format!("name that database: --database {folder}")),
             Self::Compare(error) => error.hint(),
             Self::Watch(error) => error.hint(),

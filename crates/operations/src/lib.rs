@@ -20,6 +20,7 @@ pub mod leftovers;
 pub mod recover;
 pub mod restore;
 mod restored;
+pub mod retention;
 pub mod run_lock;
 pub mod schema_check;
 pub mod selection;

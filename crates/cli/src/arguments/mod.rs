@@ -11,6 +11,7 @@ mod plan;
 mod recover_table;
 mod rehearse;
 mod restore;
+mod retention;
 mod runs;
 mod verify;
 
@@ -32,6 +33,7 @@ pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
 pub(crate) use recover_table::RecoverTableArguments;
 pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;
+pub(crate) use retention::{PinArguments, PruneArguments, RetentionArguments, UnpinArguments};
 pub(crate) use runs::{RunsArguments, SettleArguments, ShowArguments, Shown};
 pub(crate) use verify::VerifyArguments;
 
@@ -131,6 +133,12 @@ pub(crate) enum Verb {
     RecoverTable(RecoverTableArguments),
     /// Tell what differs between a restore point and the database: what a restore would lose.
     Compare(Box<CompareArguments>),
+    /// Drop the restore points that the retention policy does not keep, and sweep what belongs to none.
+    Prune(Box<PruneArguments>),
+    /// Keep a restore point, whatever the retention policy says.
+    Pin(PinArguments),
+    /// Remove a pin.
+    Unpin(UnpinArguments),
     /// Record that the database moved: its folder belongs to another server from now on.
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.

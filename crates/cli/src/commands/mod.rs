@@ -11,8 +11,10 @@ mod doctor;
 mod guard;
 mod init;
 mod leftovers;
+mod pins;
 mod plan;
 mod prepare;
+mod prune;
 mod recover_table;
 mod rehearse;
 mod restore;
@@ -21,6 +23,7 @@ mod status;
 mod swap;
 mod verify;
 
+pub(crate) use prune::PrunedAll;
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;
 pub(crate) use swap::Preview;
@@ -45,6 +48,9 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Restore(arguments) => restore::run(invocation, arguments).await,
         Verb::RecoverTable(arguments) => recover_table::run(invocation, arguments).await,
         Verb::Compare(arguments) => compare::run(invocation, arguments).await,
+        Verb::Prune(arguments) => prune::run(invocation, arguments).await,
+        Verb::Pin(arguments) => pins::pin(invocation, arguments).await,
+        Verb::Unpin(arguments) => pins::unpin(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Plan(arguments) => plan::run(invocation, arguments).await,

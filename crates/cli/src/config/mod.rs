@@ -28,7 +28,7 @@ pub(crate) use value::Value;
 pub(crate) const FILE: &str = "holdpoint.toml";
 
 /// What the file says.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// The database to work on where none is named.
@@ -56,13 +56,15 @@ pub(crate) struct Config {
     pub(crate) migrations: MigrationsSection,
     /// How commands are guarded.
     pub(crate) guard: GuardSection,
+    /// What is kept of the restore points.
+    pub(crate) retention: RetentionSection,
     /// Where it was read; `None` where there is no file.
     #[serde(skip)]
     pub(crate) path: Option<PathBuf>,
 }
 
 /// A database.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DatabaseSection {
     /// How migrations connect.
@@ -91,7 +93,7 @@ pub(crate) enum Environment {
 }
 
 /// A database to restore into.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetSection {
     /// How to connect.
@@ -106,7 +108,7 @@ fn matters() -> bool {
 }
 
 /// Where restore points live.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RepositorySection {
     /// `file:///directory`, `s3://bucket/prefix`, or the variable that holds one.
@@ -117,7 +119,7 @@ pub(crate) struct RepositorySection {
 }
 
 /// What a backup may ask of the server.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BackupSection {
     /// How many pieces are worked on at a time.
@@ -134,7 +136,7 @@ pub(crate) struct BackupSection {
 }
 
 /// Where restore points are verified.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ScratchSection {
     /// Which kind of server.
@@ -169,7 +171,7 @@ pub(crate) enum ScratchKind {
 }
 
 /// What the gate asks for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GateSection {
     /// The level that a restore point must be proven at.
@@ -181,7 +183,7 @@ pub(crate) struct GateSection {
 }
 
 /// Where migrations are found.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MigrationsSection {
     /// The project's folder, in which the tool is looked for.
@@ -200,11 +202,40 @@ pub(crate) struct MigrationsSection {
 }
 
 /// How commands are guarded.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GuardSection {
     /// Variables that the command keeps although holdpoint uses them itself, such as `AWS_PROFILE`.
     pub(crate) keep_environment: Vec<String>,
+}
+
+/// What is kept of the restore points; a rule that is not given keeps nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionSection {
+    /// So many of the newest proven ones.
+    pub(crate) keep_last: Option<u32>,
+    /// The newest proven one of so many hours.
+    pub(crate) keep_hourly: Option<u32>,
+    /// Of so many days.
+    pub(crate) keep_daily: Option<u32>,
+    /// Of so many weeks.
+    pub(crate) keep_weekly: Option<u32>,
+    /// Of so many months.
+    pub(crate) keep_monthly: Option<u32>,
+    /// Of so many years.
+    pub(crate) keep_yearly: Option<u32>,
+    /// Everything that is at most this much older than the newest proven one.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) keep_within: Option<Duration>,
+    /// Never fewer proven ones.
+    pub(crate) minimum_count: Option<u32>,
+    /// Nothing younger is dropped.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) minimum_age: Option<Duration>,
+    /// Whose calendar cuts days, weeks, months and years.
+    #[serde(deserialize_with = "read::zone")]
+    pub(crate) time_zone: Option<chrono_tz::Tz>,
 }
 
 #[cfg(test)]

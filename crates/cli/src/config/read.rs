@@ -116,6 +116,12 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     crate::quantity::parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
+/// Reads the name of a time zone such as `Europe/Vienna`.
+pub(super) fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<chrono_tz::Tz>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::quantity::parse_zone(&text).map(Some).map_err(D::Error::custom)
+}
+
 /// Reads a rate such as `50M`.
 pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -7,6 +7,7 @@ mod limits;
 mod programs;
 mod project;
 mod repository;
+mod retention;
 mod scratch;
 mod target;
 
@@ -25,7 +26,7 @@ use crate::failure::Failure;
 use crate::variables::Variables;
 
 /// Flags, environment and file together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The flags that every verb takes; some come from the environment.
     pub(crate) common: CommonArguments,

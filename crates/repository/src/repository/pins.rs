@@ -1,9 +1,10 @@
 //! Pins: why a restore point may not be dropped; and relying on one without a lock.
 
+use holdpoint_core::pin::{self, PinRecord};
 use holdpoint_core::{DatabaseName, PointId, layout};
 use serde::Serialize;
 
-use super::{Repository, json};
+use super::{LARGEST_RECORD, Repository, json, parse};
 use crate::error::{Error, Result};
 use crate::store::PutOptions;
 
@@ -35,6 +36,16 @@ impl Repository {
                 Err(error)
             }
         }
+    }
+
+    /// Reads a pin.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`].
+    pub async fn pin_record(&self, database: &DatabaseName, id: &PointId, name: &str) -> Result<PinRecord> {
+        let key = layout::pin(database, id, name);
+        let object = self.store.get_small(&key, LARGEST_RECORD).await?;
+        parse(&key, &object.bytes, pin::FORMAT)
     }
 
     /// Removes a pin; one that is not there counts as removed.

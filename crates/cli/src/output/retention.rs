@@ -1,0 +1,125 @@
+//! `prune`, `pin` and `unpin` for people.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::retention::{DropReason, Entry, Fate, Hold, KeepReason};
+use holdpoint_operations::retention::{Dropped, Outcome, PinReport, PruneReport, Swept, UnpinReport};
+
+use super::catalogue::standing;
+use super::table::{bullets, columns};
+use crate::commands::PrunedAll;
+use crate::quantity::{age, bytes, counted, instant};
+
+/// One line a restore point, the newest first, then what became of those that went.
+pub(crate) fn prune(report: &PruneReport, now: DateTime<Utc>) -> String {
+    let row = |entry: &Entry| {
+        let (fate, why) = match &entry.fate {
+            Fate::Keep(reasons) => ("keep", reasons.iter().map(kept).collect::<Vec<_>>()),
+            Fate::Drop(reasons) => ("DROP", reasons.iter().map(dropped_for).collect()),
+        };
+        let standing = standing(&entry.standing);
+        vec![entry.id.to_string(), age(entry.snapshot_at, now), standing, fate.to_owned(), why.join("; ")]
+    };
+    let mut text = columns(&["RESTORE POINT", ">AGE", "STANDING", "FATE", "WHY"], report.plan.entries.iter().map(row));
+    let unreadable: Vec<String> = report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
+    text.push_str(&bullets("kept, since they cannot be read", &unreadable));
+    let hidden: Vec<String> = report.hidden.iter().map(ToString::to_string).collect();
+    text.push_str(&bullets("a prune that did not end had hidden", &hidden));
+    text.push_str(&bullets("what became of them", &report.dropped.iter().map(outcome).collect::<Vec<_>>()));
+    let swept: Vec<String> = report.swept.iter().map(|one| swept(one, report.dry_run, now)).collect();
+    text.push_str(&bullets("of no restore point", &swept));
+    text.push_str(&bullets("warnings", &report.warnings));
+    text.push_str(&summary(report));
+    text
+}
+
+/// The same for each database, and what could not be looked at.
+pub(crate) fn pruned_all(report: &PrunedAll, now: DateTime<Utc>) -> String {
+    let mut text = String::new();
+    for one in &report.databases {
+        text.push_str(&format!("{}\n{}\n", one.database, prune(one, now)));
+    }
+    let failed: Vec<String> = report.failed.iter().map(|one| format!("{}: {}", one.database, one.reason)).collect();
+    text.push_str(&bullets("nothing was dropped of", &failed));
+    text
+}
+
+/// Tells what is pinned, until when.
+pub(crate) fn pin(report: &PinReport) -> String {
+    let until = report.pin.until.map_or("for ever".to_owned(), |until| format!("until {}", instant(until)));
+    format!("{} is kept {until} (pin {}): {}\n", report.point, report.name, report.pin.reason)
+}
+
+/// Tells what still pins it.
+pub(crate) fn unpin(report: &UnpinReport) -> String {
+    let rest = match report.remaining.is_empty() {
+        true => "; nothing else pins it".to_owned(),
+        false => format!("; pinned by {}", report.remaining.join(", ")),
+    };
+    format!("pin {} of {} is removed{rest}\n", report.name, report.point)
+}
+
+fn summary(report: &PruneReport) -> String {
+    let (keeps, drops) = (report.plan.keeps().count() as u64, report.plan.drops().count() as u64);
+    let those = |count: u64| counted(count, "restore point");
+    if report.dry_run {
+        return format!("{} kept, {} would be dropped: nothing was changed\n", those(keeps), those(drops));
+    }
+    let gone = |one: &Dropped| match one.outcome {
+        Outcome::Gone { bytes } | Outcome::Remains { bytes, .. } => Some(bytes),
+        _ => None,
+    };
+    let gone: Vec<u64> = report.dropped.iter().filter_map(gone).collect();
+    let stayed = report.dropped.len() as u64 - gone.len() as u64;
+    let stayed = if stayed > 0 { format!(", {} stayed after all", those(stayed)) } else { String::new() };
+    format!("{} kept, {} dropped ({}){stayed}\n", those(keeps), those(gone.len() as u64), bytes(gone.iter().sum()))
+}
+
+fn kept(reason: &KeepReason) -> String {
+    let until = |until: &Option<DateTime<Utc>>| until.map(|at| format!(" until {}", instant(at))).unwrap_or_default();
+    match reason {
+        KeepReason::Newest => "newest".to_owned(),
+        KeepReason::NewestProven => "newest proven".to_owned(),
+        KeepReason::NothingProven => "nothing is proven".to_owned(),
+        KeepReason::Held { hold: Hold::Pin { name, until: end } } => format!("pinned by {name}{}", until(end)),
+        KeepReason::Held { hold: Hold::ObjectLock { until: end } } => format!("locked{}", until(end)),
+        KeepReason::Young => "younger than the minimum age".to_owned(),
+        KeepReason::Last { place } => format!("last ({place})"),
+        KeepReason::MinimumCount => "minimum count".to_owned(),
+        KeepReason::Slot { unit, slot } => format!("{} {slot}", unit.word()),
+        KeepReason::Within => "within the span".to_owned(),
+        KeepReason::AwaitsProof { unit: None } => "not proven yet, among the last".to_owned(),
+        KeepReason::AwaitsProof { unit: Some(unit) } => format!("not proven yet, its {} slot is empty", unit.word()),
+    }
+}
+
+fn dropped_for(reason: &DropReason) -> String {
+    match reason {
+        DropReason::Disproved { at } => format!("disproved {}", instant(*at)),
+        DropReason::Superseded { unit, slot, by } => format!("{} {slot} is filled by {by}", unit.word()),
+        DropReason::BeyondEveryRule => "beyond every rule".to_owned(),
+    }
+}
+
+fn outcome(one: &Dropped) -> String {
+    let what = match &one.outcome {
+        Outcome::Gone { bytes: size } => format!("dropped, {}", bytes(*size)),
+        Outcome::Remains { objects, .. } => {
+            format!("dropped, but objects remain, which the next prune sweeps: {}", objects.join("; "))
+        }
+        Outcome::Pinned { pins } => format!("stays: pinned meanwhile by {}", pins.join(", ")),
+        Outcome::Locked { until } => format!("stays: the store keeps it until {}", instant(*until)),
+        Outcome::Failed { reason } => format!("NOT DROPPED: {reason}"),
+    };
+    format!("{}: {what}", one.point)
+}
+
+fn swept(one: &Swept, dry_run: bool, now: DateTime<Utc>) -> String {
+    let old = one.at.map(|at| format!(", {} old", age(at, now))).unwrap_or_default();
+    let size = one.bytes.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
+    let what = match (&one.problem, dry_run) {
+        (Some(problem), _) => format!("NOT REMOVED: {problem}"),
+        (None, true) => "would be removed".to_owned(),
+        (None, false) => "removed".to_owned(),
+    };
+    format!("{}{old}{size}: {what}", one.what)
+}

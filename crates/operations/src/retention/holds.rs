@@ -1,0 +1,51 @@
+//! What forbids dropping a restore point: pins that hold, and those that are over.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::pin::{PinRecord, of_run};
+use holdpoint_core::retention::Hold;
+use holdpoint_core::{PointId, RunId};
+
+use crate::{Context, Error};
+
+/// Reads when pins end; a run that pinned several points is read once.
+pub(super) struct Holds<'a> {
+    context: &'a Context,
+    runs: BTreeMap<RunId, Option<DateTime<Utc>>>,
+}
+
+impl<'a> Holds<'a> {
+    pub(super) fn new(context: &'a Context) -> Self {
+        Self { context, runs: BTreeMap::new() }
+    }
+
+    /// The pins of a restore point; one whose record cannot be read holds without end.
+    pub(super) async fn of(&mut self, point: &PointId) -> Result<Vec<Hold>, Error> {
+        let (repository, database) = (&self.context.repository, &self.context.database);
+        let mut holds = Vec::new();
+        for name in repository.pins(database, point).await? {
+            let until = match repository.pin_record(database, point, &name).await {
+                Ok(record) => self.end(&record).await?,
+                Err(error) if error.is_not_found() => continue,
+                Err(
+                    holdpoint_repository::Error::InvalidRecord { .. } | holdpoint_repository::Error::NewerFormat { .. },
+                ) => None,
+                Err(error) => return Err(error.into()),
+            };
+            holds.push(Hold::Pin { name, until });
+        }
+        Ok(holds)
+    }
+
+    async fn end(&mut self, record: &PinRecord) -> Result<Option<DateTime<Utc>>, Error> {
+        let Some(run) = &record.run else { return Ok(record.until) };
+        if let Some(known) = self.runs.get(run) {
+            return Ok(*known);
+        }
+        let steps = self.context.repository.steps(&self.context.database, run).await?;
+        let end = of_run(&steps);
+        self.runs.insert(run.clone(), end);
+        Ok(end)
+    }
+}

@@ -1,0 +1,99 @@
+//! `holdpoint pin` and `holdpoint unpin`: a person's reason why a restore point stays.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::PointId;
+use holdpoint_core::pin::{FORMAT, PinRecord};
+use serde::Serialize;
+
+use crate::{Context, Error};
+
+/// Names of the pins of runs begin so; they end by themselves.
+const OF_RUNS: &str = "run-";
+
+/// How a restore point is pinned.
+#[derive(Clone, Debug)]
+pub struct PinOptions {
+    /// The pin's name: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// Until when; `None` without end.
+    pub until: Option<DateTime<Utc>>,
+    /// Who, in words.
+    pub operator: Option<String>,
+}
+
+/// A restore point that was pinned.
+#[derive(Clone, Debug, Serialize)]
+pub struct PinReport {
+    /// The restore point.
+    pub point: PointId,
+    /// The pin's name.
+    pub name: String,
+    /// The pin.
+    pub pin: PinRecord,
+}
+
+/// A restore point whose pin was removed.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnpinReport {
+    /// The restore point.
+    pub point: PointId,
+    /// The pin's name.
+    pub name: String,
+    /// What else pins it.
+    pub remaining: Vec<String>,
+}
+
+/// Pins a restore point, so that no retention drops it.
+///
+/// # Errors
+/// [`Error::NoSuchPoint`]; [`Error::Usage`] for a name that is none, is taken by another pin, or an end that is past.
+/// The restore point is then as it was.
+pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Result<PinReport, Error> {
+    check(&options.name)?;
+    let at = (context.clock)();
+    if let Some(until) = options.until.filter(|until| *until <= at) {
+        return Err(Error::Usage(format!("a pin until {until} would be over already")));
+    }
+    let shown = crate::catalogue::show(context, point).await?;
+    if shown.pins.contains(&options.name) {
+        return Err(Error::Usage(format!(
+            "{point} has a pin {} already: choose another name, or remove it first: holdpoint unpin {point} --name {}",
+            options.name, options.name
+        )));
+    }
+    let PinOptions { name, reason, until, operator } = options.clone();
+    let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
+    context.repository.pin(&context.database, point, &name, &pin).await?;
+    Ok(PinReport { point: point.clone(), name, pin })
+}
+
+/// Removes a pin.
+///
+/// # Errors
+/// [`Error::NoSuchPoint`]; [`Error::NoSuchPin`]; [`Error::Usage`] for the pin of a run, which ends by itself.
+pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<UnpinReport, Error> {
+    if name.starts_with(OF_RUNS) {
+        return Err(Error::Usage(format!(
+            "{name} is the pin of a guarded run: it ends seven days after the run did; one that failed is settled first"
+        )));
+    }
+    let shown = crate::catalogue::show(context, point).await?;
+    if !shown.pins.iter().any(|one| one == name) {
+        return Err(Error::NoSuchPin { point: point.to_string(), name: name.to_owned(), pins: shown.pins });
+    }
+    context.repository.unpin(&context.database, point, name).await?;
+    let remaining = context.repository.pins(&context.database, point).await?;
+    Ok(UnpinReport { point: point.clone(), name: name.to_owned(), remaining })
+}
+
+fn check(name: &str) -> Result<(), Error> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || name.len() > 60 || !name.bytes().all(plain) || name.starts_with(OF_RUNS) {
+        return Err(Error::Usage(format!(
+            "\"{name}\" names no pin: use lower-case letters, digits and '-', at most 60, not {OF_RUNS} at the beginning"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! `holdpoint prune`: a plan by policy, then restore points withdrawn one by one, the oldest first.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use holdpoint_core::progress::Phase;
+use holdpoint_core::retention::{Held, RetentionPlan, RetentionPolicy, plan};
+use holdpoint_core::{DatabaseName, PointId};
+use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_repository::{Leftover, Withdrawal};
+use serde::Serialize;
+
+use super::holds::Holds;
+use crate::backup::{FolderOwner, folder_owner};
+use crate::catalogue::{ShowReport, Unreadable, survey};
+use crate::{Context, Error, Source};
+
+/// How restore points are dropped.
+#[derive(Clone, Debug)]
+pub struct PruneOptions {
+    /// What is kept.
+    pub policy: RetentionPolicy,
+    /// Only plan.
+    pub dry_run: bool,
+    /// Objects and uploads that belong to no restore point are removed when they are older, by the store's clock.
+    pub sweep_min_age: TimeDelta,
+}
+
+/// What became of one restore point that was to be dropped.
+#[derive(Clone, Debug, Serialize)]
+pub struct Dropped {
+    /// Which.
+    pub point: PointId,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What became of a restore point that was to be dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// It is gone.
+    Gone {
+        /// Bytes that were deleted.
+        bytes: u64,
+    },
+    /// It is gone, but some of its objects could not be deleted: the next prune sweeps them.
+    Remains {
+        /// Bytes that were deleted.
+        bytes: u64,
+        /// The first of what remains, with the reason.
+        objects: Vec<String>,
+    },
+    /// Somebody began to rely on it meanwhile: it stays.
+    Pinned {
+        /// By which pins.
+        pins: Vec<String>,
+    },
+    /// The store keeps it from being deleted: it stays.
+    Locked {
+        /// Until then.
+        until: DateTime<Utc>,
+    },
+    /// Dropping it failed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Something that belonged to no restore point.
+#[derive(Clone, Debug, Serialize)]
+pub struct Swept {
+    /// What.
+    pub what: String,
+    /// When it was last worked on, by the store's clock.
+    pub at: Option<DateTime<Utc>>,
+    /// Bytes, where that is known.
+    pub bytes: Option<u64>,
+    /// Why it could not be removed.
+    pub problem: Option<String>,
+}
+
+/// What was dropped, or would be.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneReport {
+    /// The database.
+    pub database: DatabaseName,
+    /// Nothing was done.
+    pub dry_run: bool,
+    /// What becomes of each restore point, the newest first.
+    #[serde(flatten)]
+    pub plan: RetentionPlan,
+    /// Restore points whose manifest cannot be read: they stay.
+    pub unreadable: Vec<Unreadable>,
+    /// Restore points that a killed prune had hidden; taken up again, as is told below.
+    pub hidden: Vec<PointId>,
+    /// What became of those that were to be dropped, in that order; empty for a dry run.
+    pub dropped: Vec<Dropped>,
+    /// What belonged to no restore point and was old enough; for a dry run what would be removed.
+    pub swept: Vec<Swept>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+impl PruneReport {
+    /// Whether everything that was to go is gone, or had a reason to stay.
+    pub fn is_complete(&self) -> bool {
+        let failed = |one: &Dropped| matches!(one.outcome, Outcome::Failed { .. } | Outcome::Remains { .. });
+        !self.dropped.iter().any(failed) && self.swept.iter().all(|one| one.problem.is_none())
+    }
+}
+
+/// Drops the restore points of a database that its policy does not keep, and sweeps what belongs to none.
+///
+/// With a `source` the database must be the one that the folder belongs to. Each restore point goes by itself, the
+/// oldest first, and stays where somebody relies on it by then; an interruption leaves the others as they were.
+///
+/// # Errors
+/// [`Error::NothingAlive`] when no restore point can be read, [`Error::AnotherDatabase`] and
+/// [`Error::AnotherRepository`]: nothing is dropped then. [`Error::Core`] for an empty policy.
+pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOptions) -> Result<PruneReport, Error> {
+    options.policy.check()?;
+    let mut warnings = Vec::new();
+    if let Some(source) = source {
+        warnings.extend(same_database(context, source).await?);
+    }
+    let hidden = context.repository.folders(&context.database).await?.withdrawn;
+    let (points, unreadable) = survey(context).await?;
+    refuse(context, &points, &unreadable)?;
+    let now = context.repository.store().server_time().await?;
+    let skew = now.signed_duration_since((context.clock)()).num_seconds();
+    if skew.abs() > 60 {
+        warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
+    }
+    let mut holds = Holds::new(context);
+    let mut held = Vec::new();
+    for point in &points {
+        let manifest = &point.manifest;
+        let of_point = if point.pins.is_empty() { Vec::new() } else { holds.of(&manifest.id).await? };
+        let (id, snapshot_at) = (manifest.id.clone(), manifest.snapshot.at);
+        held.push(Held { id, snapshot_at, standing: point.standing, holds: of_point });
+    }
+    let plan = plan(&held, &options.policy, now)?;
+    let mut report = PruneReport {
+        database: context.database.clone(),
+        dry_run: options.dry_run,
+        plan,
+        unreadable,
+        hidden,
+        dropped: Vec::new(),
+        swept: Vec::new(),
+        warnings,
+    };
+    if !options.dry_run {
+        apply(context, &mut report, &mut holds, now).await?;
+    }
+    report.swept = sweep(context, options, now).await?;
+    Ok(report)
+}
+
+async fn same_database(context: &Context, source: &Source) -> Result<Option<String>, Error> {
+    let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint prune")).await?;
+    let now = identity::read(&session).await?.identity;
+    session.close().await;
+    Ok(match folder_owner(context, &now).await? {
+        FolderOwner::Nobody => None,
+        FolderOwner::Ours(warning) => warning,
+    })
+}
+
+/// A listing that shows nothing alive is more likely wrong than true; so is one of another repository.
+fn refuse(context: &Context, points: &[ShowReport], unreadable: &[Unreadable]) -> Result<(), Error> {
+    if points.is_empty() {
+        let unreadable = unreadable.len();
+        return Err(Error::NothingAlive { database: context.database.to_string(), unreadable });
+    }
+    let elsewhere = |point: &&ShowReport| point.manifest.repository_id != context.repository.id();
+    match points.iter().find(elsewhere) {
+        None => Ok(()),
+        Some(point) => Err(Error::AnotherRepository {
+            point: point.manifest.id.to_string(),
+            made_in: point.manifest.repository_id.clone(),
+            found: context.repository.id().to_owned(),
+        }),
+    }
+}
+
+async fn apply(
+    context: &Context,
+    report: &mut PruneReport,
+    holds: &mut Holds<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let drops: Vec<PointId> = report.plan.drops().map(|entry| entry.id.clone()).collect();
+    let all: Vec<PointId> = report.hidden.iter().cloned().chain(drops).collect();
+    context.progress.phase(Phase::Pruning, None);
+    for point in all {
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let over = over(holds, &point, now).await?;
+        let outcome = match context.repository.withdraw(&context.database, &point, &over).await {
+            Ok(Withdrawal::Gone) => continue,
+            Ok(Withdrawal::Done { bytes, remains }) if remains.is_empty() => Outcome::Gone { bytes },
+            Ok(Withdrawal::Done { bytes, remains }) => {
+                let line = |(key, error): (String, holdpoint_repository::Error)| format!("{key}: {error}");
+                Outcome::Remains { bytes, objects: remains.into_iter().take(5).map(line).collect() }
+            }
+            Ok(Withdrawal::Pinned { pins }) => Outcome::Pinned { pins },
+            Ok(Withdrawal::Locked { until }) => Outcome::Locked { until },
+            Err(error) => Outcome::Failed { reason: Error::from(error).line() },
+        };
+        report.dropped.push(Dropped { point, outcome });
+    }
+    Ok(())
+}
+
+/// The pins of a restore point that are over.
+async fn over(holds: &mut Holds<'_>, point: &PointId, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
+    let over = |hold| match hold {
+        holdpoint_core::retention::Hold::Pin { name, until: Some(until) } if until <= now => Some(name),
+        _ => None,
+    };
+    Ok(holds.of(point).await?.into_iter().filter_map(over).collect())
+}
+
+async fn sweep(context: &Context, options: &PruneOptions, now: DateTime<Utc>) -> Result<Vec<Swept>, Error> {
+    let mut swept = Vec::new();
+    for leftover in context.repository.leftovers(&context.database).await? {
+        // Whose age nobody knows stays.
+        let old = |at: DateTime<Utc>| now.signed_duration_since(at) > options.sweep_min_age;
+        if !leftover.at().is_some_and(old) {
+            continue;
+        }
+        let (what, bytes) = match &leftover {
+            Leftover::Upload(upload) => (format!("unfinished upload of {}", upload.key), None),
+            Leftover::Orphan { id, size_bytes, .. } => {
+                (format!("objects of {id}, which is no restore point"), Some(*size_bytes))
+            }
+        };
+        let at = leftover.at();
+        let problem = match options.dry_run {
+            true => None,
+            false => context.repository.remove_leftover(&leftover).await.err().map(|error| Error::from(error).line()),
+        };
+        swept.push(Swept { what, at, bytes, problem });
+    }
+    Ok(swept)
+}
