@@ -14,6 +14,7 @@ mod plan_runbooks;
 mod prepare;
 mod recover_table;
 mod rehearse;
+mod retention;
 mod scene;
 mod swap;
 mod undo;

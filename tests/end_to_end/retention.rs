@@ -1,0 +1,236 @@
+//! What stays and what goes: `prune`, `pin` and `unpin`, on both adapters.
+
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+const LAST: [&str; 6] = ["prune", "--json", "--keep-last", "1", "--minimum-age", "0"];
+
+/// The database's folder in the repository, as a place names it.
+const FOLDER: &str = "shop";
+
+/// Restore points, the oldest first; `proven` says which of them were verified.
+fn points(scene: &Scene, proven: &[bool]) -> Vec<String> {
+    let make = |proven: &bool| {
+        let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+        if *proven {
+            scene.place.holdpoint(&["verify", &id, "--level", "stored"]).ended_with(0);
+        }
+        id
+    };
+    proven.iter().map(make).collect()
+}
+
+fn fates(report: &Value) -> Vec<(String, String)> {
+    let entry = |one: &Value| (one["id"].as_str().unwrap().to_owned(), one["fate"].as_str().unwrap().to_owned());
+    report["entries"].as_array().unwrap().iter().map(entry).collect()
+}
+
+fn of(points: &[String], fates: &[&str]) -> Vec<(String, String)> {
+    points.iter().rev().cloned().zip(fates.iter().map(|fate| (*fate).to_owned())).collect()
+}
+
+fn what_nobody_keeps_goes(scene: &Scene) {
+    let made = points(scene, &[true, true, false, true, false]);
+    scene.place.holdpoint(&["pin", &made[0], "--reason", "the audit", "--until", "90d"]).ended_with(0);
+    // What would be done is told as it is done, and nothing is.
+    let before = scene.before();
+    let plan = scene.place.holdpoint(&[&LAST[..], &["--dry-run"]].concat()).ended_with(0).json();
+    scene.assert_untouched(&before);
+    let wanted = of(&made, &["keep", "keep", "drop", "drop", "keep"]);
+    assert_eq!(fates(&plan), wanted, "{plan:#}");
+    let done = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(fates(&done), wanted, "{done:#}");
+    let gone: Vec<&Value> = done["dropped"].as_array().unwrap().iter().map(|one| &one["point"]).collect();
+    assert_eq!(gone, [&json!(made[1]), &json!(made[2])], "the oldest first: {done:#}");
+    assert!(done["dropped"].as_array().unwrap().iter().all(|one| one["bytes"].as_u64().unwrap() > 1000), "{done:#}");
+    assert_eq!(scene.place.points(), [&made[0], &made[3], &made[4]].map(Clone::clone));
+    let objects = scene.place.tree().objects;
+    let of_gone = |key: &&String| made[1..3].iter().any(|id| key.contains(id.as_str()));
+    assert_eq!(objects.keys().filter(of_gone).collect::<Vec<_>>(), [""; 0], "nothing of them is left");
+    // Everything that is left can still be restored and matched.
+    scene.place.holdpoint(&["verify", &made[0], "--level", "stored"]).ended_with(0);
+    // Again: nothing more goes, until the pin does.
+    assert_eq!(scene.place.holdpoint(&LAST).ended_with(0).json()["dropped"], json!([]));
+    scene.place.holdpoint(&["unpin", &made[0]]).ended_with(0);
+    let text = scene.place.holdpoint(&["prune", "--keep-last", "1", "--minimum-age", "0"]).ended_with(0).stdout;
+    assert!(text.contains("1 restore point dropped") && text.contains(&made[0]), "{text}");
+    assert_eq!(scene.place.points(), [&made[3], &made[4]].map(Clone::clone));
+}
+
+#[test]
+fn what_nobody_keeps_goes_from_a_directory() {
+    what_nobody_keeps_goes(&Scene::local());
+}
+
+#[test]
+fn what_nobody_keeps_goes_from_a_bucket() {
+    what_nobody_keeps_goes(&Scene::on_s3());
+}
+
+#[test]
+fn nothing_goes_while_nothing_is_proven_or_everything_is_young() {
+    let scene = Scene::local();
+    let made = points(&scene, &[false, false]);
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(fates(&report), of(&made, &["keep", "keep"]), "{report:#}");
+    scene.place.holdpoint(&["verify", &made[1], "--level", "stored"]).ended_with(0);
+    let young = scene.place.holdpoint(&["prune", "--json", "--keep-last", "1"]).ended_with(0).json();
+    assert_eq!(fates(&young), of(&made, &["keep", "keep"]), "{young:#}");
+    let text = scene.place.holdpoint(&["prune", "--keep-last", "1"]).ended_with(0).stdout;
+    assert!(text.contains("younger than the minimum age"), "{text}");
+    assert_eq!(fates(&scene.place.holdpoint(&LAST).ended_with(0).json()), of(&made, &["keep", "drop"]));
+}
+
+#[test]
+fn a_policy_of_the_file_needs_no_flags_and_an_empty_one_is_refused() {
+    let scene = Scene::local();
+    let made = points(&scene, &[true, true]);
+    let before = scene.before();
+    let empty = scene.place.holdpoint(&["prune"]).ended_with(2);
+    assert!(empty.stderr.contains("has no rule") && empty.stderr.contains("--keep-daily"), "{empty:?}");
+    scene.place.write_config("[retention]\nkeep_dayly = 7\n");
+    let wrong = scene.place.holdpoint(&["prune"]).ended_with(2);
+    assert!(wrong.stderr.contains("keep_daily"), "{wrong:?}");
+    scene.assert_untouched(&before);
+    scene.place.write_config("[retention]\nkeep_daily = 7\nminimum_age = \"0\"\ntime_zone = \"Europe/Vienna\"\n");
+    let report = scene.place.holdpoint(&["prune", "--json"]).ended_with(0).json();
+    assert_eq!(fates(&report), of(&made, &["keep", "drop"]), "{report:#}");
+}
+
+#[test]
+fn a_folder_that_shows_nothing_alive_or_is_anothers_is_left_alone() {
+    let mut scene = Scene::local();
+    let made = points(&scene, &[true, true]);
+    // Another database may not drop these.
+    let other = crate::scene::name("other");
+    scene.cluster.create_database_with(&other, "TEMPLATE template0");
+    let before = scene.before();
+    let own = scene.cluster.url(&scene.database);
+    scene.place.set("DATABASE_URL", &scene.cluster.url(&other));
+    let refused = scene.place.holdpoint(&LAST).ended_with(3);
+    assert!(refused.stdout.contains("belongs to another database"), "{refused:?}");
+    // Nobody asks the database.
+    let plan = scene.place.holdpoint(&[&LAST[..], &["--offline", "--dry-run"]].concat()).ended_with(0).json();
+    assert_eq!(fates(&plan), of(&made, &["keep", "drop"]));
+    scene.place.set("DATABASE_URL", &own);
+    scene.assert_untouched(&before);
+    // Manifests that nobody can read are no reason to remove what they name.
+    for id in &made {
+        let key = format!("{FOLDER}/restore-points/{id}/manifest.json");
+        scene.place.put_object(&key, b"{\"format\": 99}");
+    }
+    let before = scene.before();
+    let refused = scene.place.holdpoint(&LAST).ended_with(6);
+    assert!(refused.stdout.contains("no restore point that can be read (2 restore points that cannot)"), "{refused:?}");
+    scene.assert_untouched(&before);
+    scene.cluster.drop_database(&other);
+}
+
+#[test]
+fn a_prune_that_was_killed_is_taken_up_again() {
+    let scene = Scene::local();
+    let made = points(&scene, &[true, true]);
+    // As a kill after the mark leaves it: nobody sees the point any more.
+    let folder = scene.place.repository().join(FOLDER).join("restore-points").join(&made[0]).join("withdrawn");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("0123.json"), "{}").unwrap();
+    assert_eq!(scene.place.points(), made[1..]);
+    let report = scene.place.holdpoint(&["prune", "--json", "--keep-last", "9"]).ended_with(0).json();
+    assert_eq!(
+        (&report["hidden"], &report["dropped"][0]["outcome"]),
+        (&json!([made[0]]), &json!("gone")),
+        "{report:#}"
+    );
+    let left = scene.place.tree().objects.into_keys().filter(|key| key.contains(made[0].as_str())).count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn what_is_pinned_in_the_last_moment_stays_and_a_killed_prune_drops_nothing() {
+    let scene = Scene::local();
+    let made = points(&scene, &[true, true, true]);
+    let before = scene.before();
+    let mut paused = scene.place.start_paused(&LAST, "pruning");
+    paused.wait_for_pause();
+    paused.kill();
+    paused.finish();
+    scene.assert_untouched(&before);
+    let mut paused = scene.place.start_paused(&LAST, "pruning");
+    paused.wait_for_pause();
+    scene.place.holdpoint(&["pin", &made[0], "--reason", "wait"]).ended_with(0);
+    paused.go_on();
+    let report = paused.finish().ended_with(0).json();
+    let outcomes: Vec<&Value> = report["dropped"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
+    assert_eq!(outcomes, ["pinned", "gone"], "{report:#}");
+    assert_eq!(scene.place.points(), [&made[0], &made[2]].map(Clone::clone));
+}
+
+#[test]
+fn the_point_of_a_run_stays_for_a_week_and_that_of_a_failed_one_until_it_is_settled() {
+    let scene = Scene::local();
+    let run = |sql: &str| {
+        let psql = scene.cluster.bin_directory().join("psql").display().to_string();
+        let command = ["guard", "--json", "--no-plan", "--max-age", "0", "--", &psql, "-XqAt", "-c", sql];
+        scene.place.holdpoint(&[&command[..], &[&scene.cluster.url(&scene.database)]].concat()).json()
+    };
+    let good = run("CREATE TABLE shop.well (i int)");
+    let bad = run("CREATE TABLE shop.half (i int); COMMIT; SELECT 1/0");
+    let newest = points(&scene, &[true]);
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(report["dropped"], json!([]), "{report:#}");
+    let reasons = |run: &Value| {
+        let point = &run["point"];
+        let entry = report["entries"].as_array().unwrap().iter().find(|one| one["id"] == *point).unwrap();
+        let held = entry["reasons"].as_array().unwrap().iter().find(|one| one["kind"] == "held").unwrap();
+        held["hold"]["until"].clone()
+    };
+    assert!(reasons(&good).is_string(), "a week: {report:#}");
+    assert!(reasons(&bad).is_null(), "without end: {report:#}");
+    let pin = format!("run-{}", good["run"].as_str().unwrap());
+    let refused = scene.place.holdpoint(&["unpin", good["point"].as_str().unwrap(), "--name", &pin]).ended_with(2);
+    assert!(refused.stderr.contains("seven days"), "{refused:?}");
+    assert_eq!(scene.place.points().len(), 3, "{newest:?}");
+}
+
+#[test]
+fn pins_have_names_ends_and_reasons() {
+    let scene = Scene::local();
+    let made = points(&scene, &[true]);
+    let pin = |words: &[&str]| scene.place.holdpoint(&[&["pin", "latest", "--reason", "why"], words].concat());
+    assert!(pin(&[]).ended_with(0).stdout.contains("for ever"));
+    let twice = pin(&[]).ended_with(2);
+    assert!(twice.stderr.contains("has a pin by-hand already"), "{twice:?}");
+    assert!(pin(&["--name", "legal", "--until", "2h"]).ended_with(0).stdout.contains("until 2"));
+    for (words, said) in [
+        (&["--name", "run-x"][..], "names no pin"),
+        (&["--name", "a/b"], "names no pin"),
+        (&["--name", "past", "--until", "2001-01-01T00:00:00Z"], "would be over already"),
+        (&["--name", "odd", "--until", "tomorrow"], "is no end"),
+    ] {
+        let refused = pin(words).ended_with(2);
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
+    let missing = scene.place.holdpoint(&["unpin", &made[0], "--name", "audit"]).ended_with(6);
+    assert!(missing.stderr.contains("it has by-hand, legal"), "{missing:?}");
+    let left = scene.place.holdpoint(&["unpin", &made[0]]).ended_with(0);
+    assert!(left.stdout.contains("pinned by legal"), "{left:?}");
+    scene.place.holdpoint(&["pin", "20200101T000000Z-0000", "--reason", "none"]).ended_with(6);
+}
+
+#[test]
+fn every_database_of_the_repository_is_pruned_by_one_call() {
+    let mut scene = Scene::local();
+    let made = points(&scene, &[true, true]);
+    let second = crate::scene::name("second");
+    holdpoint_testkit::sample::load_shop(scene.cluster, &second, 100);
+    scene.place.source(scene.cluster, &second).set("HOLDPOINT_DATABASE", "second");
+    let others = points(&scene, &[true, true]);
+    let all = ["prune", "--all", "--json", "--keep-last", "1", "--minimum-age", "0"];
+    let report = scene.place.holdpoint(&all).ended_with(0).json();
+    let databases = report["databases"].as_array().unwrap();
+    assert_eq!((databases.len(), &report["failed"]), (2, &json!([])), "{report:#}");
+    let gone: Vec<&Value> = databases.iter().map(|one| &one["dropped"][0]["point"]).collect();
+    assert!(gone.contains(&&json!(made[0])) && gone.contains(&&json!(others[0])), "{report:#}");
+    scene.cluster.drop_database(&second);
+}
