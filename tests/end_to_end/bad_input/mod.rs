@@ -15,7 +15,9 @@ mod target;
 mod volume;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use holdpoint_testkit::workspace_directory;
 use holdpoint_tests::Failure;
 
 use crate::scene::Scene;
@@ -64,28 +66,30 @@ fn the_table_is_the_tests() {
         ("phases::upload", include_str!("../phases/upload.rs")),
         ("clock", include_str!("../../../crates/operations/tests/operations/clock.rs")),
     ];
-    // Of these, some tests alone are about bad input.
-    let others = [
-        ("compare", include_str!("../compare.rs")),
-        ("prepare", include_str!("../prepare.rs")),
-        ("recover_table", include_str!("../recover_table/mod.rs")),
-        ("recover_table::faults", include_str!("../recover_table/faults.rs")),
-        ("recover_table::sources", include_str!("../recover_table/sources.rs")),
-        ("rehearse", include_str!("../rehearse/mod.rs")),
-        ("rehearse::escapes", include_str!("../rehearse/escapes.rs")),
-        ("rehearse::faults", include_str!("../rehearse/faults.rs")),
-        ("rehearse::rollback", include_str!("../rehearse/rollback.rs")),
-        ("swap", include_str!("../swap/mod.rs")),
-        ("swap::killed", include_str!("../swap/killed.rs")),
-        ("swap::refused", include_str!("../swap/refused.rs")),
-        ("swap::replaced", include_str!("../swap/replaced.rs")),
-        ("verify_unproven", include_str!("../verify_unproven.rs")),
-    ];
+    // Of all others, some tests alone are about bad input.
+    let others = modules(&workspace_directory().join("tests/end_to_end"), "");
+    let others: Vec<(&str, &str)> = others.iter().map(|(module, source)| (module.as_str(), source.as_str())).collect();
     let (own, others) = (tests(&own), tests(&others));
     let missing: Vec<&String> = own.difference(&named).collect();
     assert!(missing.is_empty(), "in no row: {missing:?}");
     let absent: Vec<&String> = named.iter().filter(|name| !own.contains(*name) && !others.contains(*name)).collect();
     assert!(absent.is_empty(), "no such tests: {absent:?}");
+}
+
+/// The modules of a folder with their sources.
+fn modules(folder: &Path, within: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+        let module = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}::{name}") };
+        if path.is_dir() {
+            found.extend(modules(&path, &module(&name)));
+        } else if let Some(name) = name.strip_suffix(".rs") {
+            let module = if name == "mod" { within.to_owned() } else { module(name) };
+            found.push((module, std::fs::read_to_string(path).unwrap()));
+        }
+    }
+    found
 }
 
 /// Names of the tests in sources.
