@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod benchmark;
+mod check;
 mod command_line;
 mod compare;
 mod guard;

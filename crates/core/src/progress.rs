@@ -43,6 +43,8 @@ pub enum Phase {
     Rehearsing,
     /// The command ended on the copy; what would undo it is about to run there.
     RehearsingRollback,
+    /// The restore points are listed; their objects are about to be asked for.
+    Checking,
     /// It is decided which restore points go; the first is about to.
     Pruning,
     /// The guarded command is about to run.
@@ -73,7 +75,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -92,6 +94,7 @@ impl Phase {
         Self::RecordingVerification,
         Self::Rehearsing,
         Self::RehearsingRollback,
+        Self::Checking,
         Self::Pruning,
         Self::RunningCommand,
         Self::CreatingDatabase,
@@ -128,6 +131,7 @@ impl Phase {
             Self::RecordingVerification => "recording-verification",
             Self::Rehearsing => "rehearsing",
             Self::RehearsingRollback => "rehearsing-rollback",
+            Self::Checking => "checking-objects",
             Self::Pruning => "pruning",
             Self::RunningCommand => "running-command",
             Self::CreatingDatabase => "creating-database",

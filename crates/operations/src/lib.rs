@@ -7,6 +7,7 @@
 pub mod adopt;
 pub mod backup;
 pub mod catalogue;
+pub mod check;
 pub mod compare;
 mod context;
 mod database_properties;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalogue;
+mod check;
 mod compare;
 mod guard;
 mod init;
@@ -24,6 +25,7 @@ use holdpoint_repository::RepositoryUrl;
 
 pub(crate) use backup::{BackupArguments, BackupFormat};
 pub(crate) use catalogue::AdoptArguments;
+pub(crate) use check::CheckArguments;
 pub(crate) use compare::CompareArguments;
 pub(crate) use guard::{GateArguments, GuardArguments, PrepareArguments};
 pub(crate) use init::{InitArguments, PolicyRole};
@@ -139,6 +141,8 @@ pub(crate) enum Verb {
     Pin(PinArguments),
     /// Remove a pin.
     Unpin(UnpinArguments),
+    /// Check that everything that the repository promises is there; restores nothing.
+    Check(CheckArguments),
     /// Record that the database moved: its folder belongs to another server from now on.
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.

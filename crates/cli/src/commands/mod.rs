@@ -3,6 +3,7 @@
 mod adopt;
 mod backup;
 mod catalogue;
+mod check;
 mod compare;
 mod completions;
 mod confirm;
@@ -51,6 +52,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Prune(arguments) => prune::run(invocation, arguments).await,
         Verb::Pin(arguments) => pins::pin(invocation, arguments).await,
         Verb::Unpin(arguments) => pins::unpin(invocation, arguments).await,
+        Verb::Check(arguments) => check::run(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Plan(arguments) => plan::run(invocation, arguments).await,

@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalogue;
+mod check;
 mod compare;
 mod compare_rows;
 mod doctor;
@@ -28,6 +29,7 @@ use serde::Serialize;
 
 pub(crate) use backup::backup;
 pub(crate) use catalogue::{list, show};
+pub(crate) use check::check;
 pub(crate) use compare::compare;
 pub(crate) use compare_rows::compare_rows;
 pub(crate) use doctor::doctor;

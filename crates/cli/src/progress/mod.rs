@@ -77,6 +77,7 @@ fn title(phase: Phase) -> &'static str {
         Phase::RecordingVerification => "recording the verdict",
         Phase::Rehearsing => "rehearsing the command on the copy",
         Phase::RehearsingRollback => "rehearsing what would undo it",
+        Phase::Checking => "checking restore points",
         Phase::Pruning => "dropping restore points",
         Phase::RunningCommand => "running the command",
         Phase::CreatingDatabase => "creating a database beside it",

@@ -1,0 +1,27 @@
+//! `holdpoint check`.
+
+use chrono::TimeDelta;
+use holdpoint_operations::check::{CheckOptions, check};
+
+use super::printed;
+use crate::arguments::{CheckArguments, Jobs};
+use crate::failure::Failure;
+use crate::invocation::{Invocation, now};
+use crate::output;
+use holdpoint::exit_code;
+
+pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> Result<u8, Failure> {
+    let context = invocation.context(arguments.repair).await?;
+    let span = |span| TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
+    let options = CheckOptions {
+        read_data: arguments.read_data,
+        jobs: invocation.settings.jobs(arguments.jobs.and_then(Jobs::number)),
+        max_proof_age: arguments.max_proof_age.map(span),
+        min_age: span(arguments.min_age),
+        repair: arguments.repair,
+    };
+    let report = check(&context, &options).await?;
+    printed(invocation.output.report(&report, |report| output::check(report, now())))?;
+    let sound = report.findings.is_empty() && report.repaired.iter().all(|one| one.problem.is_none());
+    Ok(if sound { exit_code::DONE } else { exit_code::FINDINGS })
+}

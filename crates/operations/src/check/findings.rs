@@ -1,0 +1,70 @@
+//! What a check finds.
+
+use serde::Serialize;
+
+/// What kind of thing was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A manifest or another record cannot be read, or was written by a newer program.
+    Unreadable,
+    /// An object of a restore point is not there.
+    Missing,
+    /// An object has another size than was recorded.
+    WrongSize,
+    /// The store's own checksum is another than was recorded.
+    WrongChecksum,
+    /// Stored bytes are not what was written.
+    Damaged,
+    /// The restore point was made in another repository.
+    AnotherRepository,
+    /// The newest conclusive verification disproved it.
+    Disproved,
+    /// Nothing is proven, or the newest proof is older than it may be.
+    ProofTooOld,
+    /// A prune that did not end hides a restore point.
+    Hidden,
+    /// Objects or an upload of no restore point, older than work that runs now.
+    Leftover,
+    /// Others than the owner may read or write the repository's directory.
+    Permissions,
+}
+
+impl FindingKind {
+    /// The kind in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Missing => "missing",
+            Self::WrongSize => "wrong size",
+            Self::WrongChecksum => "wrong checksum",
+            Self::Damaged => "damaged",
+            Self::AnotherRepository => "of another repository",
+            Self::Disproved => "disproved",
+            Self::ProofTooOld => "proof",
+            Self::Hidden => "hidden",
+            Self::Leftover => "leftover",
+            Self::Permissions => "permissions",
+        }
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind.
+    pub kind: FindingKind,
+    /// Where: a restore point, a key, a directory.
+    pub place: String,
+    /// What is wrong, in words.
+    pub reason: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl Finding {
+    /// Makes a finding.
+    pub(super) fn new(kind: FindingKind, place: &str, reason: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { kind, place: place.to_owned(), reason: reason.into(), cure: cure.into() }
+    }
+}

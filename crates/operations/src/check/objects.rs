@@ -1,0 +1,89 @@
+//! The objects of one restore point: there, as long as recorded, with the store's checksum; and, if asked for, their
+//! bytes read again.
+
+use holdpoint_core::Manifest;
+use holdpoint_core::quantity::bytes;
+use holdpoint_repository::{ChecksumAlgorithm, Error as Store, ObjectInfo, StoredManifest};
+
+use super::findings::{Finding, FindingKind};
+use crate::expected::Expected;
+use crate::restored::read_archive;
+use crate::{Context, Error};
+
+/// An object that a manifest names.
+struct Named<'a> {
+    key: &'a str,
+    bytes: u64,
+    /// The CRC-64/NVME of the whole object, where the store confirmed one.
+    crc64nvme: Option<&'a str>,
+}
+
+/// Every object that a restore point is made of.
+fn named(manifest: &Manifest) -> Vec<Named<'_>> {
+    let archive = &manifest.archive;
+    let crc64nvme = archive.crc64nvme.as_deref();
+    let small = [Some(&manifest.index), Some(&manifest.globals), manifest.contents.as_ref()];
+    let small = small.into_iter().flatten().map(|one| Named { key: &one.key, bytes: one.bytes, crc64nvme: None });
+    small.chain([Named { key: &archive.key, bytes: archive.bytes, crc64nvme }]).collect()
+}
+
+/// The size of everything that a restore point stores, in bytes.
+pub(super) fn stored_bytes(manifest: &Manifest) -> u64 {
+    named(manifest).iter().map(|one| one.bytes).sum()
+}
+
+/// Asks the store for each object; a request each.
+pub(super) async fn ask(context: &Context, manifest: &Manifest) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for one in named(manifest) {
+        match context.repository.store().head(one.key).await {
+            Ok(found) => findings.extend(differs(&one, &found)),
+            Err(Store::NotFound { .. }) => {
+                let reason = format!("an object of restore point {} is gone", manifest.id);
+                let cure = "bring it back from a version or copy of the bucket; else use another restore point";
+                findings.push(Finding::new(FindingKind::Missing, one.key, reason, cure));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(findings)
+}
+
+fn differs(one: &Named<'_>, found: &ObjectInfo) -> Option<Finding> {
+    let cure =
+        "it was replaced after it was written: bring it back from a version or copy, or use another restore point";
+    if found.size_bytes != one.bytes {
+        let reason = format!("it has {}, {} were written", bytes(found.size_bytes), bytes(one.bytes));
+        return Some(Finding::new(FindingKind::WrongSize, one.key, reason, cure));
+    }
+    let checksum = found.checksum.as_ref().filter(|one| one.algorithm == ChecksumAlgorithm::Crc64Nvme)?;
+    let written = one.crc64nvme.filter(|written| *written != checksum.value)?;
+    let reason = format!("its checksum is {}, {written} was written", checksum.value);
+    Some(Finding::new(FindingKind::WrongChecksum, one.key, reason, cure))
+}
+
+/// Reads every stored byte of a restore point again and compares every hash; gives the bytes that were read.
+pub(super) async fn read(
+    context: &Context,
+    stored: StoredManifest,
+    jobs: usize,
+) -> Result<Result<u64, Finding>, Error> {
+    let (manifest, id) = (stored.manifest.clone(), stored.manifest.id.to_string());
+    let work = async {
+        let expected = Expected::of(context, stored).await?;
+        expected.check_globals(context).await?;
+        // The index is hashed when its records are opened.
+        read_archive(context, &expected, None, jobs).await
+    };
+    match work.await {
+        Ok(read) => Ok(Ok(read.bytes + manifest.index.bytes + manifest.globals.bytes)),
+        Err(Error::Engine(error)) if error.is_damage() => {
+            let reason = Error::Engine(error).line();
+            Ok(Err(Finding::new(FindingKind::Damaged, &id, reason, "use another restore point: holdpoint list")))
+        }
+        Err(Error::Repository(Store::NotFound { key, .. })) => {
+            Ok(Err(Finding::new(FindingKind::Missing, &key, "it is gone", "use another restore point: holdpoint list")))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,261 @@
+//! The check itself: every restore point, the folder around them, and what a repair may remove.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use holdpoint_core::progress::Phase;
+use holdpoint_core::quantity::counted;
+use holdpoint_core::verification::{Level, Standing};
+use holdpoint_core::{DatabaseName, PointId};
+use holdpoint_repository::{Leftover, Withdrawal};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::findings::{Finding, FindingKind};
+use super::objects;
+use crate::catalogue::{ShowReport, survey};
+use crate::{Context, Error, expected};
+
+/// How far a check goes.
+#[derive(Clone, Debug)]
+pub struct CheckOptions {
+    /// So many percent of the stored bytes are read again, whole restore points of a seeded choice; at least one.
+    pub read_data: Option<u8>,
+    /// How many pieces are checked at a time.
+    pub jobs: usize,
+    /// An older proof is a finding, and so is none.
+    pub max_proof_age: Option<TimeDelta>,
+    /// What belongs to no restore point is left alone when it is younger, by the store's clock.
+    pub min_age: TimeDelta,
+    /// Remove what is provably dead.
+    pub repair: bool,
+}
+
+/// A restore point that was checked.
+#[derive(Clone, Debug, Serialize)]
+pub struct PointChecked {
+    /// Which.
+    pub point: PointId,
+    /// What its verifications say.
+    pub standing: Standing,
+    /// Bytes that it stores.
+    pub stored_bytes: u64,
+    /// Whether its bytes were read again.
+    pub read: bool,
+    /// How many findings it has.
+    pub findings: usize,
+}
+
+/// The newest proof.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proof {
+    /// Of which restore point.
+    pub point: PointId,
+    /// How far.
+    pub level: Level,
+    /// When it was made.
+    pub at: DateTime<Utc>,
+    /// Seconds since then, by the store's clock.
+    pub age_seconds: i64,
+}
+
+/// Something that a repair removed, or could not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Repaired {
+    /// What.
+    pub what: String,
+    /// Why it is still there.
+    pub problem: Option<String>,
+}
+
+/// What a check saw.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// The database.
+    pub database: DatabaseName,
+    /// Restore points, the oldest first.
+    pub points: Vec<PointChecked>,
+    /// The newest proof.
+    pub last_proof: Option<Proof>,
+    /// Bytes that were read again.
+    pub read_bytes: u64,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+    /// What a repair did.
+    pub repaired: Vec<Repaired>,
+}
+
+/// Looks at every restore point of a database and at its folder. Nothing is changed but by [`CheckOptions::repair`].
+///
+/// # Errors
+/// Those of the repository where it cannot be asked; what it answers is a finding.
+pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckReport, Error> {
+    let now = context.repository.store().server_time().await?;
+    let (points, unreadable) = survey(context).await?;
+    let mut report = CheckReport {
+        database: context.database.clone(),
+        points: Vec::new(),
+        last_proof: last_proof(&points, now),
+        read_bytes: 0,
+        findings: Vec::new(),
+        repaired: Vec::new(),
+    };
+    for one in unreadable {
+        let cure = "bring the manifest back from a version or copy of the bucket";
+        report.findings.push(Finding::new(FindingKind::Unreadable, one.id.as_str(), one.reason, cure));
+    }
+    let chosen = options.read_data.map(|percent| choose(context, &points, percent)).unwrap_or_default();
+    let total = points.iter().filter(|one| chosen.contains(&one.manifest.id));
+    context.progress.phase(Phase::Checking, Some(total.map(|one| objects::stored_bytes(&one.manifest)).sum()));
+    for point in &points {
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let read = chosen.contains(&point.manifest.id);
+        one_point(context, point, read, options, &mut report).await?;
+    }
+    proof_age(options, now, &mut report);
+    permissions(context, &mut report);
+    folder(context, options, now, &mut report).await?;
+    Ok(report)
+}
+
+async fn one_point(
+    context: &Context,
+    point: &ShowReport,
+    read: bool,
+    options: &CheckOptions,
+    report: &mut CheckReport,
+) -> Result<(), Error> {
+    let manifest = &point.manifest;
+    let id = manifest.id.as_str();
+    let mut found = objects::ask(context, manifest).await?;
+    if manifest.repository_id != context.repository.id() {
+        let reason = format!("it was made in repository {}", manifest.repository_id);
+        let cure = "look at the repository's URL, and where its objects came from";
+        found.push(Finding::new(FindingKind::AnotherRepository, id, reason, cure));
+    }
+    if let Standing::Disproved { at } = point.standing {
+        let reason = format!("a verification of {} disproved it", at.format("%Y-%m-%d"));
+        let cure = format!("what differs: holdpoint show {id}; make a new one: holdpoint backup --verify");
+        found.push(Finding::new(FindingKind::Disproved, id, reason, cure));
+    }
+    if read && found.is_empty() {
+        match expected::manifest(context, &manifest.id).await {
+            Ok(stored) => match objects::read(context, stored, options.jobs).await? {
+                Ok(bytes) => report.read_bytes += bytes,
+                Err(finding) => found.push(finding),
+            },
+            // Dropped between the list and the read.
+            Err(Error::NoSuchPoint { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    } else if !found.is_empty() && context.repository.manifest(&context.database, &manifest.id).await.is_err() {
+        return Ok(());
+    }
+    report.points.push(PointChecked {
+        point: manifest.id.clone(),
+        standing: point.standing,
+        stored_bytes: objects::stored_bytes(manifest),
+        read,
+        findings: found.len(),
+    });
+    report.findings.extend(found);
+    Ok(())
+}
+
+/// Chooses whole restore points, in an order that the seed decides, until so many percent of all bytes are reached.
+fn choose(context: &Context, points: &[ShowReport], percent: u8) -> Vec<PointId> {
+    let total: u128 = points.iter().map(|one| u128::from(objects::stored_bytes(&one.manifest))).sum();
+    let place =
+        |id: &PointId| Sha256::digest([&context.seed.to_be_bytes()[..], id.as_str().as_bytes()].concat()).to_vec();
+    let mut order: Vec<&ShowReport> = points.iter().collect();
+    order.sort_by_key(|one| place(&one.manifest.id));
+    let mut sum = 0_u128;
+    let chosen = order.into_iter().take_while(|one| {
+        let more = sum == 0 || sum * 100 < total * u128::from(percent);
+        sum += u128::from(objects::stored_bytes(&one.manifest));
+        more
+    });
+    chosen.map(|one| one.manifest.id.clone()).collect()
+}
+
+fn last_proof(points: &[ShowReport], now: DateTime<Utc>) -> Option<Proof> {
+    let proven = points.iter().filter_map(|one| match one.standing {
+        Standing::Proven { level, at } => Some((one, level, at)),
+        _ => None,
+    });
+    let (one, level, at) = proven.max_by_key(|(_, _, at)| *at)?;
+    let age_seconds = now.signed_duration_since(at).num_seconds();
+    Some(Proof { point: one.manifest.id.clone(), level, at, age_seconds })
+}
+
+fn proof_age(options: &CheckOptions, now: DateTime<Utc>, report: &mut CheckReport) {
+    let Some(most) = options.max_proof_age else { return };
+    let reason = match &report.last_proof {
+        None => "nothing is proven".to_owned(),
+        Some(proof) if now.signed_duration_since(proof.at) > most => {
+            format!("the newest proof is of {}", proof.at.format("%Y-%m-%d %H:%MZ"))
+        }
+        Some(_) => return,
+    };
+    let place = report.database.to_string();
+    report.findings.push(Finding::new(FindingKind::ProofTooOld, &place, reason, "holdpoint verify latest"));
+}
+
+/// A dump holds everything that the database holds: nobody else may read it.
+fn permissions(context: &Context, report: &mut CheckReport) {
+    let Some(directory) = context.repository.url().directory() else { return };
+    let place = directory.display().to_string();
+    let Ok(found) = directory.metadata() else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let reason = format!("its mode is {mode:03o}: others than its owner may look into it");
+        report.findings.push(Finding::new(FindingKind::Permissions, &place, reason, format!("chmod 700 {place}")));
+    }
+}
+
+/// What lies beside the restore points.
+async fn folder(
+    context: &Context,
+    options: &CheckOptions,
+    now: DateTime<Utc>,
+    report: &mut CheckReport,
+) -> Result<(), Error> {
+    for id in context.repository.folders(&context.database).await?.withdrawn {
+        if options.repair {
+            let what = format!("restore point {id}, which a prune had withdrawn");
+            let problem = match context.repository.withdraw(&context.database, &id, &[]).await {
+                Ok(Withdrawal::Done { remains, .. }) if !remains.is_empty() => {
+                    Some(format!("{} could not be deleted", counted(remains.len() as u64, "object")))
+                }
+                Ok(Withdrawal::Done { .. } | Withdrawal::Gone) => None,
+                Ok(Withdrawal::Pinned { pins }) => Some(format!("pinned by {}", pins.join(", "))),
+                Ok(Withdrawal::Locked { until }) => Some(format!("locked until {until}")),
+                Err(error) => Some(Error::from(error).line()),
+            };
+            report.repaired.push(Repaired { what, problem });
+        } else {
+            let reason = "a prune is at work on it, or was killed there";
+            report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, "holdpoint prune goes on"));
+        }
+    }
+    for leftover in context.repository.leftovers(&context.database).await? {
+        // Whose age nobody knows may belong to work that runs now.
+        if leftover.at().is_none_or(|at| now.signed_duration_since(at) <= options.min_age) {
+            continue;
+        }
+        let (place, what) = match &leftover {
+            Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),
+            Leftover::Orphan { id, .. } => (id.to_string(), "objects without a manifest"),
+        };
+        if options.repair {
+            let problem = context.repository.remove_leftover(&leftover).await.err();
+            let problem = problem.map(|error| Error::from(error).line());
+            report.repaired.push(Repaired { what: format!("{what}: {place}"), problem });
+        } else {
+            report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));
+        }
+    }
+    Ok(())
+}
