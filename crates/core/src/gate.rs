@@ -47,7 +47,8 @@ fn level(standing: Standing) -> &'static str {
     }
 }
 
-fn refuse(policy: &Policy, one: &Candidate, now: DateTime<Utc>) -> Option<String> {
+/// Says why a restore point does not satisfy a policy at `now`, by the source server's clock; `None` where it does.
+pub fn refuse(policy: &Policy, one: &Candidate, now: DateTime<Utc>) -> Option<String> {
     let age = now - one.snapshot_at;
     if one.labelled {
         return Some("made by undo".to_owned());

@@ -99,6 +99,9 @@ pub struct RunStep {
     pub exit_code: Option<i32>,
     /// Signal that ended the command.
     pub signal: Option<i32>,
+    /// SHA-256 over the schema as the run's command left it: whether somebody else changed it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_sha256: Option<String>,
     /// Who ran it and where, in words.
     pub operator: Option<String>,
     /// What was pending; `None` where nobody can tell.
@@ -140,6 +143,9 @@ pub struct PlanRecord {
     /// Files that the tool runs at every migration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<MigrationRecord>,
+    /// What the tool was configured by, and which tool it was: files below the project's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configuration: Vec<MigrationRecord>,
     /// For a folder without a tool: what was applied before, oldest first, as runs or a person said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Vec<MigrationRecord>>,
@@ -148,7 +154,7 @@ pub struct PlanRecord {
     pub waived: Vec<WaivedRecord>,
 }
 
-/// A migration in a record.
+/// A migration, or another file of the project, in a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MigrationRecord {
     /// The file's path below the folder of migrations, with `/`; its name where there is no such file.
@@ -183,6 +189,13 @@ impl PlanRecord {
         self.tool == other.tool && self.files().eq(other.files())
     }
 
+    /// The first file of the configuration that is another one, or only on one side.
+    pub fn configured_otherwise<'a>(&'a self, other: &'a Self) -> Option<&'a str> {
+        let only =
+            |one: &'a Self, other: &Self| one.configuration.iter().find(|file| !other.configuration.contains(file));
+        only(other, self).or_else(|| only(self, other)).map(|file| file.path.as_str())
+    }
+
     /// Every file that would run.
     pub fn files(&self) -> impl Iterator<Item = &MigrationRecord> {
         self.pending.iter().chain(&self.callbacks)
@@ -215,5 +228,22 @@ mod tests {
         for state in [Started, Proven, Rehearsed, Prepared, Refused, RolledBack, Succeeded, Settled, Undone] {
             assert!(!state.unsettled());
         }
+    }
+
+    #[test]
+    fn a_file_of_the_configuration_that_differs_is_named() {
+        let record = |files: &[(&str, &str)]| PlanRecord {
+            configuration: files
+                .iter()
+                .map(|(path, sha256)| MigrationRecord { path: (*path).to_owned(), sha256: (*sha256).to_owned() })
+                .collect(),
+            ..PlanRecord::default()
+        };
+        let before = record(&[("a.json", "1"), ("b.toml", "2")]);
+        assert_eq!(before.configured_otherwise(&before), None);
+        assert_eq!(before.configured_otherwise(&record(&[("a.json", "1"), ("b.toml", "3")])), Some("b.toml"));
+        assert_eq!(before.configured_otherwise(&record(&[("b.toml", "2")])), Some("a.json"));
+        let more = record(&[("a.json", "1"), ("b.toml", "2"), ("c", "4")]);
+        assert_eq!(before.configured_otherwise(&more), Some("c"));
     }
 }

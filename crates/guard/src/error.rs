@@ -65,6 +65,14 @@ pub enum Error {
         /// The restore point that was made for the run.
         point: Option<PointId>,
     },
+    /// The tool or its configuration changed between the plan and the run lock.
+    #[error("{path} changed since the run was planned: the tool may do something else now")]
+    ConfigurationChanged {
+        /// The first file that differs, below the project's folder.
+        path: String,
+        /// The restore point that was made for the run.
+        point: Option<PointId>,
+    },
     /// The command did something else on the copy than was planned, or failed there.
     #[error("the rehearsal {}: {}", outcome(rehearsal), reasons(rehearsal))]
     NotAsRehearsed {
@@ -97,6 +105,17 @@ pub enum Error {
         missing: String,
         /// The restore point that was made, if one was.
         point: Option<PointId>,
+    },
+    /// The command of a run that nobody guards any more is still at work on the server.
+    #[error(
+        "the command of run {run}, which did not come to its end, is still at work on the server: {}",
+        processes(pids)
+    )]
+    CommandLives {
+        /// The run.
+        run: String,
+        /// Its server processes.
+        pids: Vec<i32>,
     },
     /// Another guarded run ran its command while this one prepared.
     #[error("run {run} ran its command while this one prepared, so this one's restore point is from before it")]
@@ -180,6 +199,11 @@ impl From<crate::rehearse::RehearseError> for Error {
     }
 }
 
+fn processes(pids: &[i32]) -> String {
+    let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if pids.len() == 1 { format!("process {list}") } else { format!("processes {list}") }
+}
+
 fn outcome(rehearsal: &Rehearsal) -> String {
     match rehearsal.outcome {
         RehearsalOutcome::AsPlanned | RehearsalOutcome::NotAsPlanned => "was not as planned".to_owned(),
@@ -220,11 +244,13 @@ impl Error {
             | Self::Refused { .. }
             | Self::NotAsRehearsed { .. }
             | Self::Expired { .. }
+            | Self::ConfigurationChanged { .. }
             | Self::PendingChanged { .. } => ErrorKind::Refused,
             Self::Escaped { .. } => ErrorKind::WayBackFailed,
             Self::NoSuchRun { .. } => ErrorKind::NotFound,
             Self::NothingToSettle { .. } => ErrorKind::Refused,
             Self::StillAtWork { .. } => ErrorKind::Busy,
+            Self::CommandLives { .. } => ErrorKind::Busy,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -257,11 +283,16 @@ impl Error {
                     .to_owned(),
             ),
             Self::Expired { .. } => Some("run the same command again: it makes its own restore point".to_owned()),
-            Self::PendingChanged { .. } => Some("run the same command again: it plans anew".to_owned()),
+            Self::PendingChanged { .. } | Self::ConfigurationChanged { .. } => Some("run the same command again: it plans anew".to_owned()),
             Self::Deadline { point: Some(point), .. } => {
                 Some(format!("prove what was made, then run it again: holdpoint verify {point}"))
             }
             Self::Deadline { point: None, .. } => Some("give it more time: --deadline TIME".to_owned()),
+            Self::CommandLives { run, pids } => Some(format!(
+                "wait for it, or end it where it was started and then on the server (psql -c 'SELECT {}'); then look at \
+                 what it did: holdpoint show run:{run}",
+                pids.iter().map(|pid| format!("pg_terminate_backend({pid})")).collect::<Vec<_>>().join(", ")
+            )),
             Self::RanMeanwhile { .. } | Self::SchemaChanged { .. } | Self::LockLost => {
                 Some("run the same command again: it makes a new restore point".to_owned())
             }

@@ -1,5 +1,6 @@
 //! What a guarded run does, step by step.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -37,6 +38,8 @@ pub(crate) struct Guarded<'a> {
     pub(crate) preparation: Preparation<'a>,
     pub(crate) start: Start,
     mask: Mask,
+    /// SHA-256 over the schema as the command left it, once it was looked at.
+    left_schema: OnceLock<String>,
 }
 
 /// What the command may rely on is there, and the way back is known.
@@ -81,7 +84,7 @@ impl<'a> Guarded<'a> {
         let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
         let source = Source { settings: start.settings.clone(), ..source.clone() };
         let preparation = Preparation::new(context, source, verify, backup, options);
-        let guarded = Self { preparation, start, mask };
+        let guarded = Self { preparation, start, mask, left_schema: OnceLock::new() };
         ledger.write(RunState::Started, guarded.start.warnings.clone()).await?;
         Ok((guarded, ledger))
     }
@@ -132,6 +135,13 @@ impl<'a> Guarded<'a> {
         {
             remarks.extend(reasons.iter().map(|reason| format!("relies on no restore point: {reason}")));
         }
+        let schema = ready.before.schema.sha256();
+        if let (Some(run), false) = (self.start.others.schema_changed_since(&schema), ready.proven.told_of_schema()) {
+            let told = format!("the schema is not as run {run} left it: something else than a guarded run changed it");
+            context.progress.note(&told);
+            ready.proven.relied.warnings.push(told.clone());
+            remarks.push(told);
+        }
         ready.before.note_transactions(ready.lock.session()).await?;
         ledger.write(RunState::Running, remarks).await?;
         Ok(ready)
@@ -176,7 +186,7 @@ impl<'a> Guarded<'a> {
         let context = &self.preparation.working;
         let identity = &self.start.identity;
         self.preparation.at("reading what is pending");
-        let planned = Box::pin(Planned::read(context, options, identity)).await?;
+        let planned = Box::pin(Planned::read(context, source, options, identity)).await?;
         planned.remarks.iter().for_each(|remark| context.progress.note(&self.mask.script(remark)));
         ledger.planned(planned.masked_record(&self.mask));
         self.preparation.at("asking the gate");
@@ -184,7 +194,7 @@ impl<'a> Guarded<'a> {
         let mut prepared_by = None;
         if let (Decision::MakeRestorePoint { policy, .. }, true) = (&decision, self.preparation.takes_prepared) {
             let command = self.mask.command(&options.command);
-            let wanted = prepared::Wanted { planned: &planned, command: &command, identity, level: policy.level };
+            let wanted = prepared::Wanted { planned: &planned, command: &command, identity, policy: *policy };
             if let Some(fitting) = wanted.find(context, source, self.start.now).await? {
                 ledger.relies_on_run(&fitting.run, fitting.rehearsal.clone());
                 decision = fitting.decision;
@@ -282,6 +292,7 @@ impl<'a> Guarded<'a> {
             (false, _) => RunState::Failed,
         };
         ledger.ended(exit_code, signal);
+        ledger.left_schema(self.left_schema.get().cloned());
         let told = if succeeded { Vec::new() } else { remarks.clone() };
         let unlike = if succeeded { self.unlike_the_plan(&planned, database).await } else { Unlike::default() };
         let Unlike { lines: unlike, certain } = unlike;
@@ -354,6 +365,7 @@ impl<'a> Guarded<'a> {
                 end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
             }
             let schema = Schema::live(&context, &self.preparation.source).await?;
+            self.left_schema.get_or_init(|| schema.sha256());
             let after = DatabaseState::read(&session, schema).await?;
             let mut judgement = before.judge(&after, &session).await?;
             if judgement.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty()

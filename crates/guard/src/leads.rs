@@ -5,12 +5,13 @@
 
 use std::ffi::OsString;
 
+use holdpoint_core::Secret;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_postgres::connection::{Environment, Host};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use crate::Error;
-use crate::tools::{Connection, Found, ToolName};
+use crate::tools::{Connection, Found, ToolName, flyway_url};
 
 /// What is known of a tool's connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,13 +38,17 @@ pub(crate) async fn elsewhere(
 ) -> Result<Option<String>, Error> {
     let variables = environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
     let variables = Environment::new(variables);
-    let url = match led(&found.connection, &variables, |path| std::fs::read_to_string(found.project.join(path)).ok()) {
+    let file = |path: &str| std::fs::read_to_string(found.project.join(path)).ok();
+    let led = match found.tool.name() {
+        ToolName::Flyway => of_flyway(variables.get("FLYWAY_URL"), flyway_url(&found.project)),
+        _ => None,
+    };
+    let url = match led.unwrap_or_else(|| led_by(&found.connection, &variables, file)) {
         Led::Nowhere => return Ok(None),
         Led::Unknown(why) => return Ok(Some(why)),
         Led::To(url) => url,
     };
-    let url = url.strip_prefix("jdbc:").unwrap_or(&url);
-    let settings = match ConnectionSettings::resolve(url, &variables) {
+    let settings = match ConnectionSettings::resolve(&url, &variables) {
         Ok(settings) => settings,
         Err(error) => return Ok(Some(format!("its own connection cannot be read: {error}"))),
     };
@@ -93,8 +98,24 @@ fn same_place(one: &ConnectionSettings, other: &ConnectionSettings) -> bool {
     one.database() == other.database() && places(one) == places(other)
 }
 
+/// Parameters of a JDBC URL that lead nowhere else.
+const JDBC: [&str; 6] = ["user", "password", "ssl", "sslmode", "sslrootcert", "ApplicationName"];
+
+/// What Flyway would connect to: its variable, and then its configuration.
+fn of_flyway(variable: Option<&str>, written: Option<Secret>) -> Option<Led> {
+    let written = written.as_ref().map(Secret::expose);
+    let url = variable.filter(|url| !url.is_empty()).or(written)?;
+    let url = url.strip_prefix("jdbc:").unwrap_or(url);
+    let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let names = parameters.split('&').filter(|one| !one.is_empty()).map(|one| one.split('=').next().unwrap_or(one));
+    match names.into_iter().find(|name| !JDBC.contains(name)) {
+        Some(name) => Some(Led::Unknown(format!("its connection sets {name}"))),
+        None => Some(Led::To(address.to_owned())),
+    }
+}
+
 /// What the tool would connect to, by its variables, its files of variables and its configuration, in its order.
-fn led(connection: &Connection, variables: &Environment, file: impl Fn(&str) -> Option<String>) -> Led {
+fn led_by(connection: &Connection, variables: &Environment, file: impl Fn(&str) -> Option<String>) -> Led {
     if let Some(place) = connection.literals.first() {
         return Led::Unknown(format!("its connection is written down in {}", place.path));
     }
@@ -171,14 +192,14 @@ mod tests {
         let set = Environment::new([("DATABASE_URL", URL)]);
         let unset = Environment::default();
         let mut one = connection();
-        assert_eq!(led(&one, &set, file), Led::To(URL.into()));
-        assert!(matches!(led(&one, &unset, file), Led::Unknown(why) if why.contains("is not set")));
-        assert_eq!(led(&Connection::default(), &unset, file), Led::Nowhere, "a folder without a tool");
+        assert_eq!(led_by(&one, &set, file), Led::To(URL.into()));
+        assert!(matches!(led_by(&one, &unset, file), Led::Unknown(why) if why.contains("is not set")));
+        assert_eq!(led_by(&Connection::default(), &unset, file), Led::Nowhere, "a folder without a tool");
         one.dotenv = vec![dotenv(".env")];
-        assert_eq!(led(&one, &set, file), Led::To(URL.into()));
-        assert_eq!(led(&one, &unset, file), Led::To("postgresql://other/shop".into()));
+        assert_eq!(led_by(&one, &set, file), Led::To(URL.into()));
+        assert_eq!(led_by(&one, &unset, file), Led::To("postgresql://other/shop".into()));
         one.overriding = vec!["drizzle.config.ts".into()];
-        assert_eq!(led(&one, &set, file), Led::To("postgresql://other/shop".into()));
+        assert_eq!(led_by(&one, &set, file), Led::To("postgresql://other/shop".into()));
     }
 
     #[test]
@@ -193,13 +214,13 @@ mod tests {
                 ..connection()
             },
         ] {
-            assert!(matches!(led(&one, &set, none), Led::Unknown(_)), "{one:?}");
+            assert!(matches!(led_by(&one, &set, none), Led::Unknown(_)), "{one:?}");
         }
         let computed = Connection { computed: vec![place("drizzle.config.ts")], ..connection() };
-        assert!(matches!(led(&computed, &Environment::default(), none), Led::Unknown(_)));
+        assert!(matches!(led_by(&computed, &Environment::default(), none), Led::Unknown(_)));
         let refers = |_: &str| Some("DATABASE_URL=postgresql://$HOST/shop".to_owned());
         let one = Connection { dotenv: vec![dotenv(".env")], ..connection() };
-        assert!(matches!(led(&one, &Environment::default(), refers), Led::Unknown(_)));
+        assert!(matches!(led_by(&one, &Environment::default(), refers), Led::Unknown(_)));
     }
 
     #[test]
@@ -207,7 +228,18 @@ mod tests {
         let set = Environment::new([("PGHOST", "db")]);
         let none = |_: &str| None;
         let reads = Connection { pg_variables: true, ..connection() };
-        assert_eq!(led(&reads, &set, none), Led::To(String::new()));
-        assert!(matches!(led(&connection(), &set, none), Led::Unknown(_)));
+        assert_eq!(led_by(&reads, &set, none), Led::To(String::new()));
+        assert!(matches!(led_by(&connection(), &set, none), Led::Unknown(_)));
+    }
+
+    #[test]
+    fn flyways_address_is_its_variable_or_its_configuration() {
+        let written = || Some(Secret::from("jdbc:postgresql://db/shop?user=ann&password=hush".to_owned()));
+        assert_eq!(of_flyway(None, written()), Some(Led::To("postgresql://db/shop".into())));
+        let other = Some("jdbc:postgresql://other/shop");
+        assert_eq!(of_flyway(other, written()), Some(Led::To("postgresql://other/shop".into())));
+        assert_eq!(of_flyway(None, None), None);
+        let schema = of_flyway(Some("jdbc:postgresql://db/shop?currentSchema=app"), None);
+        assert_eq!(schema, Some(Led::Unknown("its connection sets currentSchema".into())));
     }
 }

@@ -43,6 +43,7 @@ impl<'a> LedgerWriter<'a> {
             instant: None,
             exit_code: None,
             signal: None,
+            schema_sha256: None,
             operator,
             plan: None,
             prepared: None,
@@ -111,6 +112,11 @@ impl<'a> LedgerWriter<'a> {
         self.step.signal = signal;
     }
 
+    /// Notes the schema as the command left it, where it could be read.
+    pub(crate) fn left_schema(&mut self, sha256: Option<String>) {
+        self.step.schema_sha256 = sha256;
+    }
+
     /// Writes the next step.
     ///
     /// # Errors
@@ -123,18 +129,30 @@ impl<'a> LedgerWriter<'a> {
     }
 }
 
+/// What is applied of a folder without a tool, as the ledger has it.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The run that says so.
+    pub run: RunId,
+    /// The files, oldest first.
+    pub files: Vec<MigrationRecord>,
+    /// SHA-256 over the schema as that run left it.
+    pub schema_sha256: Option<String>,
+}
+
 /// Reads what is applied of a folder without a tool: by the newest run that succeeded with one; `None` where none did.
 ///
 /// # Errors
 /// Those of the repository.
-pub async fn applied_by_runs(context: &Context) -> Result<Option<Vec<MigrationRecord>>, Error> {
+pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error> {
     let runs = context.repository.runs(&context.database).await?;
     for run in runs.into_iter().rev() {
         let steps = context.repository.steps(&context.database, &run).await?;
         // A run that a person settled is as that person says: its files count only where its own end said so.
-        let succeeded = steps.iter().find(|step| step.state == RunState::Succeeded);
-        if let Some(applied) = succeeded.and_then(|step| step.plan.as_ref()).and_then(PlanRecord::applied_afterwards) {
-            return Ok(Some(applied));
+        let succeeded = steps.into_iter().find(|step| step.state == RunState::Succeeded);
+        let Some(RunStep { plan: Some(plan), schema_sha256, .. }) = succeeded else { continue };
+        if let Some(files) = plan.applied_afterwards() {
+            return Ok(Some(Applied { run, files, schema_sha256 }));
         }
     }
     Ok(None)
@@ -144,6 +162,8 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Vec<MigrationRe
 #[derive(Debug, Default)]
 pub(crate) struct OtherRuns {
     newest: Vec<(RunId, u32)>,
+    /// The newest run that succeeded, with SHA-256 over the schema as it left it.
+    left: Option<(RunId, String)>,
     /// Runs that nobody has settled.
     pub(crate) unsettled: Vec<RunStep>,
 }
@@ -157,12 +177,20 @@ impl OtherRuns {
             let steps = context.repository.steps(&context.database, &run).await?;
             if let Some(step) = newest(&steps) {
                 found.newest.push((run, step.n));
+                if let (RunState::Succeeded, Some(schema), None) = (step.state, &step.schema_sha256, &found.left) {
+                    found.left = Some((step.run.clone(), schema.clone()));
+                }
                 if step.state.unsettled() {
                     found.unsettled.push(step.clone());
                 }
             }
         }
         Ok(found)
+    }
+
+    /// The newest run that succeeded, where the schema is another one than it left.
+    pub(crate) fn schema_changed_since(&self, schema_sha256: &str) -> Option<&RunId> {
+        self.left.as_ref().filter(|(_, left)| left != schema_sha256).map(|(run, _)| run)
     }
 
     /// Finds a run, other than `own`, whose command was started since this was read.

@@ -27,8 +27,8 @@ mod way_back;
 
 pub use error::Error;
 pub use holdpoint_operations::run_lock::LockHolder;
-pub use ledger_writer::applied_by_runs;
-pub use planned::{Migrations, ProjectMigrations};
+pub use ledger_writer::{Applied, applied_by_runs};
+pub use planned::{Migrations, ProjectMigrations, changed_since};
 pub use prepared::{PrepareReport, prepare};
 pub use rehearsed::Rehearsing;
 pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};

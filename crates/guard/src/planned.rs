@@ -6,15 +6,20 @@ use holdpoint_core::gate::pending::Asked;
 use holdpoint_core::identity::Identity;
 use holdpoint_core::ledger::{MigrationRecord, PlanRecord, WaivedRecord};
 use holdpoint_core::risk::RiskClass;
-use holdpoint_core::{Mask, PointId};
-use holdpoint_operations::Context;
+use holdpoint_core::{Mask, PointId, RunId};
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, preflight};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger_writer::applied_by_runs;
-use crate::plan::{Facts, KnownFrom, PlanOptions, PlanReport, Project, Told, Verdict, plan};
+use crate::ledger_writer::{Applied, applied_by_runs};
+use crate::plan::{
+    Facts, KnownFrom, PlanOptions, PlanReport, Project, Told, Verdict, of_ledger, pending, plan, tracking,
+};
 use crate::run::GuardOptions;
-use crate::tools::{Finding, ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool};
+use crate::tools::{
+    Callback, Configuration, Finding, Migration, ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool,
+};
 use crate::{Error, leads};
 
 /// Where a run learns what is pending.
@@ -62,7 +67,12 @@ impl Planned {
     /// # Errors
     /// Those of the tool; [`Error::Stopped`] where the tool would refuse or pass over a migration;
     /// [`Error::AnotherDatabase`] where the project's connection leads elsewhere than the restore point's.
-    pub(crate) async fn read(context: &Context, options: &GuardOptions, start: &Identity) -> Result<Self, Error> {
+    pub(crate) async fn read(
+        context: &Context,
+        source: &Source,
+        options: &GuardOptions,
+        start: &Identity,
+    ) -> Result<Self, Error> {
         let GuardOptions { migrations, policy, command, environment, .. } = options;
         let of = match migrations {
             Migrations::Of(of) => of,
@@ -70,12 +80,13 @@ impl Planned {
                 return Ok(Self { asked: vec![unreadable(why)], ..Self::default() });
             }
         };
-        let (facts, applied) = of.facts(context, start).await?;
+        let (facts, applied) = of.facts(context, source, start).await?;
         let how = PlanOptions { policy: policy.clone(), ..of.options.clone() };
         let report = plan(&of.project, Some(&facts), KnownFrom::Database, &how, &context.cancel).await?;
         let led = leads::elsewhere(&of.project.found, environment, &of.connection, start).await?;
         let found = &of.project.found;
-        let by_words = (!of.stated).then(|| runs_the_tool(command, found, &of.folder).err().or(led)).flatten();
+        let by_words =
+            (!of.stated).then(|| runs_the_tool(command, found, &of.folder, environment).err().or(led)).flatten();
         let unknown = by_words.or_else(|| runs_again(&report));
         // A command that is not the tool's is not stopped by what the tool would do.
         if report.verdict == Verdict::Stopped && unknown.is_none() {
@@ -96,7 +107,11 @@ impl Planned {
             count = None;
             asked.push(unreadable(&why));
         }
-        Ok(Self { migrations: count, asked, record: Some(record(&report, applied)), report: Some(report), remarks })
+        let record = PlanRecord {
+            waived: waived(&report),
+            ..of.record(report.tool, &report.pending, &report.callbacks, applied)
+        };
+        Ok(Self { migrations: count, asked, record: Some(record), report: Some(report), remarks })
     }
 
     /// For the ledger, with secrets in reasons masked.
@@ -108,10 +123,11 @@ impl Planned {
 }
 
 impl Migrations {
-    /// Makes sure that the same migrations are pending as when the run was planned, files and tracking table.
+    /// Makes sure that the same migrations are pending as when the run was planned, files and tracking table, and that
+    /// the tool and its configuration are the same.
     ///
     /// # Errors
-    /// [`Error::PendingChanged`], and those of reading.
+    /// [`Error::PendingChanged`], [`Error::ConfigurationChanged`], and those of reading.
     pub(crate) async fn check_again(
         &self,
         context: &Context,
@@ -120,6 +136,11 @@ impl Migrations {
         point: Option<&PointId>,
     ) -> Result<(), Error> {
         let (Self::Of(of), Some(before)) = (self, &planned.record) else { return Ok(()) };
+        // Whatever was configured otherwise meanwhile is read by the tool, and nothing here was made for it.
+        let configuration = Configuration::read(&of.project.found)?;
+        if let Some(path) = of.project.configuration.changed(&configuration) {
+            return Err(Error::ConfigurationChanged { path, point: point.cloned() });
+        }
         let now = of.pending_now(context, start, &context.cancel).await?;
         if before.same_pending(&now) {
             return Ok(());
@@ -144,10 +165,14 @@ impl Migrations {
 
 impl ProjectMigrations {
     /// Tracking table and catalog; for a folder without a tool the ledger's list, which is given back too.
-    async fn facts(&self, context: &Context, start: &Identity) -> Result<(Facts, Option<Vec<MigrationRecord>>), Error> {
-        let session = Session::connect(&self.connection, &SessionPurpose::new("holdpoint guard plan")).await?;
+    async fn facts(
+        &self,
+        context: &Context,
+        source: &Source,
+        start: &Identity,
+    ) -> Result<(Facts, Option<Vec<MigrationRecord>>), Error> {
+        let session = self.connect(start).await?;
         let read = async {
-            leads::demand_same(&session, &self.connection, start).await?;
             let now = preflight::clock(&session).await?;
             Ok::<_, Error>(Facts::read(&self.project, &session, now).await?)
         };
@@ -157,18 +182,14 @@ impl ProjectMigrations {
         if self.project.found.tool.name() != ToolName::PlainSql {
             return Ok((facts, None));
         }
-        let said = self.options.applied_through.as_deref();
-        let said = said.map(|name| applied_through(&self.project.files, name)).transpose()?;
-        let applied = match &said {
-            Some(tracking) => records(tracking),
-            None => applied_by_runs(context).await?,
-        };
-        let nothing_at_all = matches!(facts.tracking, Tracking::Absent { others: false });
-        let applied = applied.or_else(|| nothing_at_all.then(Vec::new));
+        let ledger = applied_by_runs(context).await?;
+        facts.schema_changed_since = changed_since(context, source, ledger.as_ref()).await?;
+        let applied = self.applied(ledger, &facts.tracking)?;
         facts.take_applied(applied.as_deref());
         Ok((facts, applied))
     }
 
+    /// What is pending now; nothing is reviewed.
     async fn pending_now(
         &self,
         context: &Context,
@@ -177,11 +198,74 @@ impl ProjectMigrations {
     ) -> Result<PlanRecord, Error> {
         let files = ProjectFiles::read(&self.project.found);
         let files = if self.options.pending_command.is_some() { files.unwrap_or_default() } else { files? };
-        let fresh = Self { project: Project { files, ..self.project.clone() }, ..self.clone() };
-        let (facts, applied) = fresh.facts(context, start).await?;
-        let report = plan(&fresh.project, Some(&facts), KnownFrom::Database, &fresh.options, cancel).await?;
-        Ok(record(&report, applied))
+        let project = Project { files, ..self.project.clone() };
+        let session = self.connect(start).await?;
+        let read = tracking(&project, &session).await;
+        session.close().await;
+        let mut rows = read?;
+        let mut applied = None;
+        if project.found.tool.name() == ToolName::PlainSql {
+            applied = self.applied(applied_by_runs(context).await?, &rows)?;
+            rows = applied.as_deref().map_or(rows, of_ledger);
+        }
+        let listed = pending(&project, Some(&rows), &self.options, cancel).await?;
+        Ok(self.record(listed.tool, &listed.migrations, &listed.callbacks, applied))
     }
+
+    /// Connects as the role that migrates, to the database of `start`.
+    async fn connect(&self, start: &Identity) -> Result<Session, Error> {
+        let session = Session::connect(&self.connection, &SessionPurpose::new("holdpoint guard plan")).await?;
+        match leads::demand_same(&session, &self.connection, start).await {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                session.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// For a folder without a tool: what is applied, as a person says, or the ledger, or an empty database.
+    fn applied(&self, ledger: Option<Applied>, tracking: &Tracking) -> Result<Option<Vec<MigrationRecord>>, Error> {
+        let nothing_at_all = matches!(tracking, Tracking::Absent { others: false });
+        let applied = match self.options.applied_through.as_deref() {
+            Some(name) => records(&applied_through(&self.project.files, name)?),
+            None => ledger.map(|ledger| ledger.files),
+        };
+        Ok(applied.or_else(|| nothing_at_all.then(Vec::new)))
+    }
+
+    /// For the ledger.
+    fn record(
+        &self,
+        tool: ToolName,
+        pending: &[Migration],
+        callbacks: &[Callback],
+        applied: Option<Vec<MigrationRecord>>,
+    ) -> PlanRecord {
+        let file = |path: &str, sha256: &str| MigrationRecord { path: path.to_owned(), sha256: sha256.to_owned() };
+        PlanRecord {
+            tool: tool.to_string(),
+            pending: pending.iter().map(|one| file(&one.path, &one.sha256)).collect(),
+            callbacks: callbacks.iter().map(|one| file(&one.path, &one.sha256)).collect(),
+            configuration: self.project.configuration.recorded().to_vec(),
+            applied,
+            waived: Vec::new(),
+        }
+    }
+}
+
+/// The run by which the list of a folder without a tool is known, where the schema is not as it left it.
+///
+/// # Errors
+/// Those of reading the schema.
+pub async fn changed_since(
+    context: &Context,
+    source: &Source,
+    ledger: Option<&Applied>,
+) -> Result<Option<RunId>, Error> {
+    let Some(Applied { run, schema_sha256: Some(left), .. }) = ledger else { return Ok(None) };
+    let live = Schema::live(context, source).await?;
+    Ok((live.sha256() != *left).then(|| run.clone()))
 }
 
 /// Why a folder without a tool says nothing of what its command does: a script may run all files again, and nobody but
@@ -191,6 +275,10 @@ fn runs_again(report: &PlanReport) -> Option<String> {
         return None;
     }
     let edited = |told: &&Told| matches!(told.finding, Finding::EditedAfterApplied { .. });
+    let changed = |told: &&Told| matches!(told.finding, Finding::SchemaChangedSince { .. });
+    if let Some(told) = report.findings.iter().find(changed) {
+        return Some(format!("{}: what is applied is not known", told.message));
+    }
     match report.findings.iter().find(edited) {
         Some(told) => Some(format!("{}: it would run again with all files", told.message)),
         None if report.pending.is_empty() => Some("no file is new, and it may run the others again".to_owned()),
@@ -203,22 +291,14 @@ fn unreadable(why: &str) -> Asked {
     Asked { class: RiskClass::Unreviewable, place: format!("the command ({why})"), waived: None }
 }
 
-fn record(report: &PlanReport, applied: Option<Vec<MigrationRecord>>) -> PlanRecord {
-    let pending =
-        report.pending.iter().map(|one| MigrationRecord { path: one.path.clone(), sha256: one.sha256.clone() });
-    let waived = report.assessment.risks.iter().filter_map(|risk| {
+/// The risks that somebody took, for the ledger.
+fn waived(report: &PlanReport) -> Vec<WaivedRecord> {
+    let risks = report.assessment.risks.iter();
+    let waived = risks.filter_map(|risk| {
         let reason = risk.waived.clone()?;
         Some(WaivedRecord { class: risk.class, place: format!("{}:{}", risk.file, risk.line), reason })
     });
-    let callbacks = report.callbacks.iter();
-    let callbacks = callbacks.map(|one| MigrationRecord { path: one.path.clone(), sha256: one.sha256.clone() });
-    PlanRecord {
-        tool: report.tool.to_string(),
-        pending: pending.collect(),
-        callbacks: callbacks.collect(),
-        applied,
-        waived: waived.collect(),
-    }
+    waived.collect()
 }
 
 /// The rows that stand for a list of the ledger's.

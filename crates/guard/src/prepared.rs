@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
+use holdpoint_core::gate::{Candidate, Policy, refuse};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{Prepared, RunState, RunStep, newest};
 use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_core::verification::{Level, Verification};
+use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::catalogue::ShowReport;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source, catalogue};
@@ -102,7 +104,7 @@ pub(crate) struct Wanted<'a> {
     /// The command, with secrets masked as in the ledger.
     pub(crate) command: &'a [String],
     pub(crate) identity: &'a Identity,
-    pub(crate) level: Level,
+    pub(crate) policy: Policy,
 }
 
 /// A prepared run that fits.
@@ -142,8 +144,8 @@ impl Wanted<'_> {
                 Err(holdpoint_operations::Error::NoSuchPoint { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if shown.standing.level().is_none_or(|level| level < self.level) {
-                unfit(&format!("{point} is not proven any more"));
+            if let Some(why) = self.unfit(&shown, now) {
+                unfit(&format!("{point}: {why}"));
                 continue;
             }
             if let Some(lost) = lost(context, &shown.manifest).await? {
@@ -168,6 +170,22 @@ impl Wanted<'_> {
         Ok(None)
     }
 
+    /// Why the restore point of a prepared run does not do, by the policy as any other's.
+    ///
+    /// Where one made for the run is asked for, the preparation made it, and its time says how long that holds.
+    fn unfit(&self, shown: &ShowReport, now: DateTime<Utc>) -> Option<String> {
+        let manifest = &shown.manifest;
+        let candidate = Candidate {
+            point: manifest.id.clone(),
+            snapshot_at: manifest.snapshot.at,
+            standing: shown.standing,
+            complete: manifest.options.is_empty(),
+            labelled: manifest.label.is_some(),
+        };
+        let made_for_it = self.policy.max_age_seconds <= 0;
+        refuse(&self.policy, &candidate, if made_for_it { candidate.snapshot_at } else { now })
+    }
+
     /// Why a prepared run does not do.
     fn refuse(&self, step: &RunStep, now: DateTime<Utc>) -> Option<String> {
         let Some(prepared) = &step.prepared else { return Some("it says not until when".to_owned()) };
@@ -185,11 +203,16 @@ impl Wanted<'_> {
         if !same {
             return Some("other migrations are pending".to_owned());
         }
+        if let (Some(before), Some(now)) = (&step.plan, &self.planned.record)
+            && let Some(path) = before.configured_otherwise(now)
+        {
+            return Some(format!("{path} changed since"));
+        }
         if Identity::compare(&step.identity, self.identity) != IdentityMatch::Same {
             return Some("it was prepared for another database or timeline".to_owned());
         }
-        if prepared.level.is_none_or(|level| level < self.level) {
-            return Some(format!("its restore point is not proven at level {}", self.level));
+        if prepared.level.is_none_or(|level| level < self.policy.level) {
+            return Some(format!("its restore point is not proven at level {}", self.policy.level));
         }
         None
     }

@@ -93,9 +93,31 @@ async fn signal(session: &Session, function: &str, pids: &[i32], remarks: &mut V
     }
 }
 
+/// The run whose token an `application_name` holds.
+pub(crate) fn run_of(application_name: &str) -> Option<RunId> {
+    let (_, after) = application_name.split_once("holdpoint:")?;
+    let end = after.find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '-').unwrap_or(after.len());
+    after[..end].parse().ok()
+}
+
 /// Says which sessions of the command go on without it.
 pub(crate) fn still_there(pids: &[i32]) -> String {
     let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let those = if pids.len() == 1 { "a session of the command is" } else { "sessions of the command are" };
     format!("{those} still on the server (process {list}): it may still be working")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_tells_its_run() {
+        let run: RunId = "20261121T024300Z-k3f9".parse().unwrap();
+        assert_eq!(run_of(&token(&run)), Some(run.clone()));
+        assert_eq!(run_of(&format!("pool {} 1", token(&run))), Some(run));
+        for other in ["", "psql", "holdpoint:", "holdpoint:x", "holdpoint-rehearsal:20261121T024300Z-k3f9"] {
+            assert_eq!(run_of(other), None, "{other}");
+        }
+    }
 }

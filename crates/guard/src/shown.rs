@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::guarded::Proven;
 use crate::plan::PlanReport;
 use crate::run::WayBack;
+use crate::tools::Finding;
 
 /// Everything that is known before the command runs.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +43,12 @@ impl Proven {
         let grave = |class| class <= RiskClass::NoWayBack;
         let unread = self.planned.migrations.is_none();
         unread || self.planned.asked.iter().any(|one| grave(one.class) && one.waived.is_none())
+    }
+
+    /// Whether what is pending says already that the schema changed since a run.
+    pub(crate) fn told_of_schema(&self) -> bool {
+        let told = self.planned.report.iter().flat_map(|report| &report.findings);
+        told.into_iter().any(|told| matches!(told.finding, Finding::SchemaChangedSince { .. }))
     }
 
     /// What a person is shown.

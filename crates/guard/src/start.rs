@@ -1,13 +1,14 @@
 //! What is asked of the server before anything is made, and where it stands right before the command.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::RunId;
 use holdpoint_core::identity::{Identity, IdentityMatch};
-use holdpoint_core::ledger::RunStep;
+use holdpoint_core::ledger::{RunStep, newest};
 use holdpoint_operations::{Context, Source, run_lock};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, pooler, preflight};
 
-use crate::Error;
 use crate::ledger_writer::OtherRuns;
+use crate::{Error, sessions};
 
 /// What is known of the server before anything is made.
 pub(crate) struct Start {
@@ -30,7 +31,9 @@ impl Start {
             return Err(holdpoint_operations::Error::RunLockHeld { holder }.into());
         }
         let now = preflight::clock(&session).await?;
+        let tokens = sessions::carrying_a_token(&session).await;
         session.close().await;
+        let tokens = tokens?;
         if server.in_recovery {
             return Err(Error::Usage(format!(
                 "{} is a standby: a command that changes it needs the primary",
@@ -48,11 +51,27 @@ impl Start {
             let database = context.database.to_string();
             return Err(holdpoint_operations::Error::AnotherDatabase { database, differences }.into());
         }
+        lives_on(context, &tokens).await?;
         let others = OtherRuns::read(context).await?;
         let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, step.state.word());
         let warnings = others.unsettled.iter().map(unsettled).collect();
         Ok(Self { settings, identity: server.identity, now, others, warnings })
     }
+}
+
+/// Refuses to run beside the command of a run that nobody guards any more, as after `kill -9`: its sessions carry the
+/// run's token, and the ledger does not say that it ended.
+async fn lives_on(context: &Context, tokens: &[(i32, String)]) -> Result<(), Error> {
+    let mut runs: Vec<RunId> = tokens.iter().filter_map(|(_, name)| sessions::run_of(name)).collect();
+    runs.dedup();
+    for run in runs {
+        let steps = context.repository.steps(&context.database, &run).await?;
+        if newest(&steps).is_some_and(|step| step.state.unsettled()) {
+            let of_run = tokens.iter().filter(|(_, name)| sessions::run_of(name).as_ref() == Some(&run));
+            return Err(Error::CommandLives { run: run.to_string(), pids: of_run.map(|(pid, _)| *pid).collect() });
+        }
+    }
+    Ok(())
 }
 
 /// The server's instant, and its WAL position where the role may know it.

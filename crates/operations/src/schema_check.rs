@@ -10,6 +10,7 @@ use holdpoint_core::fingerprint::{Difference, compare_objects};
 use holdpoint_core::index::ObjectRecord;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
+use sha2::{Digest, Sha256};
 
 use crate::expected::Expected;
 use crate::restored::observe;
@@ -73,6 +74,23 @@ impl Schema {
         changes
     }
 
+    /// SHA-256 over all objects, in lower-case hexadecimal: equal for equal schemas of one database, as long as one
+    /// version of pg_dump writes them.
+    pub fn sha256(&self) -> String {
+        let mut objects: Vec<&ObjectRecord> = self.objects.iter().collect();
+        objects.sort_by_key(|one| (&one.description, &one.namespace, &one.tag, &one.owner, &one.sha256));
+        let mut digest = Sha256::new();
+        for one in objects {
+            let namespace = one.namespace.as_deref().unwrap_or_default();
+            let owner = one.owner.as_deref().unwrap_or_default();
+            for part in [one.description.as_str(), namespace, &one.tag, owner, &one.sha256] {
+                digest.update(part.as_bytes());
+                digest.update([0]);
+            }
+        }
+        hex::encode(digest.finalize())
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.objects.len()
@@ -110,6 +128,7 @@ mod tests {
         let after = Schema::of([vec![object("TABLE", "orders", "1")], later.to_vec()].concat());
         assert!(before.changes(&after).is_empty());
         assert_eq!((after.len(), after.is_empty()), (1, false));
+        assert_eq!(before.sha256(), after.sha256());
     }
 
     #[test]
@@ -123,5 +142,8 @@ mod tests {
         let changes = before.changes(&after);
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].name, "TABLE public.orders");
+        assert_ne!(before.sha256(), after.sha256());
+        after.objects.reverse();
+        assert_eq!(Schema { objects: after.objects.iter().rev().cloned().collect() }.sha256(), after.sha256());
     }
 }

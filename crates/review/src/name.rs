@@ -37,6 +37,20 @@ impl ObjectName {
         Some(Self { schema: parts.pop().map(cut), name: cut(name) })
     }
 
+    /// Reads a name as a person types it, folded as SQL folds it; `None` for what is none.
+    pub fn typed(text: &str) -> Option<Self> {
+        let mut parts = vec![String::new()];
+        let mut quoted = false;
+        for sign in text.trim().chars() {
+            quoted ^= sign == '"';
+            match sign {
+                '.' if !quoted => parts.push(String::new()),
+                sign => parts.last_mut()?.push(sign),
+            }
+        }
+        Self::of_parts(parts.iter().map(|part| fold(part)).collect::<Option<_>>()?)
+    }
+
     /// The same schema with another name.
     pub(crate) fn renamed(&self, name: &str) -> Self {
         Self { schema: self.schema.clone(), name: name.to_owned() }
@@ -97,5 +111,14 @@ mod tests {
         let parts = |list: &[&str]| ObjectName::of_parts(list.iter().map(|part| (*part).to_owned()).collect());
         assert_eq!(parts(&["db", "s", "t"]), Some(ObjectName::qualified("s", "t")));
         assert_eq!(parts(&["a", "b", "c", "d"]), None);
+    }
+
+    #[test]
+    fn typed_names_are_read_as_sql_reads_them() {
+        assert_eq!(ObjectName::typed("Public.Users"), Some(ObjectName::qualified("public", "users")));
+        assert_eq!(ObjectName::typed(" \"Odd.\"\"One\".x "), Some(ObjectName::qualified("Odd.\"One", "x")));
+        for wrong in ["", "a.", ".b", "\"open", "a b", "a.b.c.d"] {
+            assert_eq!(ObjectName::typed(wrong), None, "{wrong}");
+        }
     }
 }

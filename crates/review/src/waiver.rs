@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Requirement, Review, RiskClass, RiskPolicy};
+use crate::{Catalog, Finding, ObjectClass, ObjectName, Requirement, Review, RiskClass, RiskPolicy};
 
 /// A risk that somebody takes. It comes from flags or configuration, never from the SQL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,8 +10,8 @@ use crate::{Requirement, Review, RiskClass, RiskPolicy};
 pub struct Waiver {
     /// The class.
     pub rule: RiskClass,
-    /// The object as findings name it, or the file's name where a finding has none; all of the class where it is left
-    /// out.
+    /// The object, as a statement by the migrating role would name it, or the file's name where a finding has none; all
+    /// of the class where it is left out.
     #[serde(default)]
     pub object: Option<String>,
     /// Why. A waiver without one has no effect.
@@ -49,7 +49,10 @@ pub struct Assessment {
 }
 
 /// Weighs a review by a policy.
-pub fn assess(review: &Review, policy: &RiskPolicy, waivers: &[Waiver]) -> Assessment {
+///
+/// With a catalog the names in waivers and in statements are compared by the relations that they mean: a waiver for
+/// `public.users` is one for `users`, and none for `users` in a statement that means another schema's.
+pub fn assess(review: &Review, policy: &RiskPolicy, waivers: &[Waiver], catalog: Option<&Catalog>) -> Assessment {
     let mut used = vec![false; waivers.len()];
     let mut risks = Vec::new();
     for (file, finding) in review.findings() {
@@ -59,11 +62,10 @@ pub fn assess(review: &Review, policy: &RiskPolicy, waivers: &[Waiver]) -> Asses
             if requirement == Requirement::Nothing {
                 continue;
             }
-            let named = object.as_deref().unwrap_or(file);
             let fits = |waiver: &Waiver| {
                 waiver.rule == class
                     && !waiver.reason.trim().is_empty()
-                    && waiver.object.as_deref().is_none_or(|object| object == named)
+                    && waiver.object.as_deref().is_none_or(|object| names(object, file, finding, catalog))
             };
             let place = waivers.iter().position(fits);
             if let Some(place) = place {
@@ -83,4 +85,22 @@ pub fn assess(review: &Review, policy: &RiskPolicy, waivers: &[Waiver]) -> Asses
     let requirement = open.fold(Requirement::Nothing, Requirement::and);
     let unused = used.iter().enumerate().filter(|(_, used)| !**used).map(|(place, _)| place).collect();
     Assessment { requirement, risks, unused }
+}
+
+/// Whether what a person typed names what a finding acts on.
+fn names(typed: &str, file: &str, finding: &Finding, catalog: Option<&Catalog>) -> bool {
+    let Some(target) = &finding.target else { return typed == file };
+    let is_relation = matches!(
+        target.class,
+        ObjectClass::Table | ObjectClass::View | ObjectClass::MaterializedView | ObjectClass::Constraint
+    );
+    if let Some(catalog) = catalog.filter(|_| is_relation) {
+        let name = target.before.as_ref().unwrap_or(&target.name);
+        let meant = catalog.meant(name, finding.search_path.as_deref());
+        if !meant.is_empty() {
+            let typed = catalog.named(typed);
+            return typed.is_some_and(|typed| meant.iter().all(|one| one.name == *typed));
+        }
+    }
+    typed == target.name.to_string() || ObjectName::typed(typed).as_ref() == Some(&target.name)
 }

@@ -3,9 +3,9 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use holdpoint_core::ledger::MigrationRecord;
 use holdpoint_guard::plan::{Facts, KnownFrom, Project, markdown, plan};
 use holdpoint_guard::tools::{Choice, Tool, ToolName};
+use holdpoint_guard::{applied_by_runs, changed_since};
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::printed;
@@ -90,19 +90,33 @@ pub(super) async fn asked(invocation: &Invocation, project: &Project) -> Result<
         () = invocation.cancel.cancelled() => return Err(holdpoint_operations::Error::Interrupted.into()),
     };
     if project.found.tool == Tool::PlainSql {
-        facts.take_applied(applied(invocation).await.as_deref());
+        take_ledger(invocation, &mut facts).await;
     }
     Ok(facts)
 }
 
-/// What the ledger knows of a folder without a tool. A plan needs no repository, so without one nothing is known.
-async fn applied(invocation: &Invocation) -> Option<Vec<MigrationRecord>> {
-    let read = async { Ok::<_, Failure>(holdpoint_guard::applied_by_runs(&invocation.context(false).await?).await?) };
-    match read.await {
-        Ok(applied) => applied,
+/// Takes what the ledger knows of a folder without a tool. A plan needs no repository and nothing that makes backups, so
+/// without them that is not known, which is said.
+async fn take_ledger(invocation: &Invocation, facts: &mut Facts) {
+    let read = async {
+        let context = invocation.context(false).await?;
+        let applied = applied_by_runs(&context).await?;
+        Ok::<_, Failure>((context, applied))
+    };
+    let (context, applied) = match read.await {
+        Ok((context, Some(applied))) => (context, applied),
+        Ok((_, None)) => return,
         Err(failure) => {
             tracing::warn!("what guarded runs applied is not known: {failure}");
-            None
+            return;
+        }
+    };
+    facts.take_applied(Some(&applied.files));
+    let compared = async { Ok::<_, Failure>(changed_since(&context, &invocation.source()?, Some(&applied)).await?) };
+    match compared.await {
+        Ok(changed) => facts.schema_changed_since = changed,
+        Err(failure) => {
+            tracing::warn!("whether the schema is as run {} left it is not known: {failure}", applied.run);
         }
     }
 }

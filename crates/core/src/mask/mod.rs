@@ -6,6 +6,7 @@
 //! secret: what merely looks like one goes too.
 
 mod address;
+mod flag;
 mod statement;
 mod value;
 
@@ -13,6 +14,7 @@ use crate::Secret;
 pub use statement::statement;
 
 use address::{urls, without_scheme};
+use flag::{Flags, flags};
 use value::{Introduction, is_name, is_scheme, is_secret, values};
 
 /// What stands in a secret's place.
@@ -53,18 +55,23 @@ impl Mask {
     }
 
     /// Masks a text in which somebody gives orders, such as a shell's: known secrets, addresses with passwords, values
-    /// of whatever is named like a secret.
+    /// of whatever is named like a secret, and of flags of known programs that hold one.
     #[must_use]
     pub fn script(&self, text: &str) -> String {
-        values(&without_scheme(&urls(&self.without_known(text))), Introduction::Any)
+        values(&without_scheme(&urls(&flags(&self.without_known(text)))), Introduction::Any)
     }
 
     /// Masks the words of a command.
     #[must_use]
     pub fn command(&self, words: &[String]) -> Vec<String> {
+        let mut flags = Flags::default();
         let mut secret_follows = false;
         let mut masked = Vec::with_capacity(words.len());
         for word in words {
+            if let Some(secret) = flags.word(word).filter(|_| !secret_follows) {
+                masked.push(self.without_known(&secret));
+                continue;
+            }
             if secret_follows && is_scheme(word) {
                 masked.push(word.clone());
                 continue;

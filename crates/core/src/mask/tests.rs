@@ -103,3 +103,40 @@ fn messages_stay_readable() {
     }
     assert_eq!(mask.script("use --token x"), "use --token ***");
 }
+
+#[test]
+fn flags_of_known_programs_hold_secrets() {
+    let mask = Mask::new(["known/secret".to_owned()]);
+    let of = |words: &[&str]| mask.command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).join("|");
+    for (given, expected) in [
+        (&["curl", "-u", "ann:hush", "h"][..], "curl|-u|ann:***|h"),
+        (&["curl", "-uann:hush", "h"], "curl|-uann:***|h"),
+        (&["tool", "--user", "ann:hu:sh"], "tool|--user|ann:***"),
+        (&["tool", "--user=ann:hush", "x"], "tool|--user=ann:***|x"),
+        (&["/usr/bin/curl", "-H", "Authorization: Bearer hush", "h"], "/usr/bin/curl|-H|Authorization: ***|h"),
+        (&["curl", "-HX-Api-Key: hush", "h"], "curl|-HX-Api-Key: ***|h"),
+        (&["curl", "--header=Cookie: id=hush", "h"], "curl|--header=Cookie: ***|h"),
+        (&["migrate", "--password", "hush", "up"], "migrate|--password|***|up"),
+        (&["mysql", "-phush", "shop"], "mysql|-p***|shop"),
+        (&["psql", "-phush", "shop"], "psql|-p***|shop"),
+        (&["env", "A=1", "sshpass", "-p", "hush", "ssh", "h"], "env|A=1|sshpass|-p|***|ssh|h"),
+        (&["redis-cli", "-a", "hush"], "redis-cli|-a|***"),
+        (&["curl", "-u", "ann:known/secret"], "curl|-u|ann:***"),
+        // What holds none stays readable.
+        (&["psql", "-p", "5432", "-p5433", "-U", "ann"], "psql|-p|5432|-p5433|-U|ann"),
+        (&["docker", "run", "-u", "1000:1000", "-p", "80:80"], "docker|run|-u|1000:1000|-p|80:80"),
+        (&["sudo", "-u", "postgres", "./apply.sh"], "sudo|-u|postgres|./apply.sh"),
+        (&["curl", "-H", "Accept: text/plain", "h"], "curl|-H|Accept: text/plain|h"),
+        (&["mvn", "-pl", "db", "-Pprod"], "mvn|-pl|db|-Pprod"),
+    ] {
+        assert_eq!(of(given), expected);
+    }
+    for (given, expected) in [
+        ("npm run x && curl -u ann:hush https://h", "npm run x && curl -u ann:*** https://h"),
+        ("curl -u 'ann:hu sh' h; mysql -phush shop", "curl -u 'ann:***' h; mysql -p*** shop"),
+        (r#"curl -H "X-Api-Key: hush" h"#, r#"curl -H "X-Api-Key: ***" h"#),
+        ("psql -p 5432 -c 'select 1' # don't", "psql -p 5432 -c 'select 1' # don't"),
+    ] {
+        assert_eq!(mask.script(given), expected);
+    }
+}

@@ -1,6 +1,7 @@
 //! What a database says: the tracking table and the catalog, read from it or from what was exported.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::RunId;
 use holdpoint_core::ledger::MigrationRecord;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::Session;
@@ -35,6 +36,9 @@ pub struct Facts {
     pub tracking: Tracking,
     /// The catalog.
     pub catalog: Catalog,
+    /// For a folder without a tool: the run that said last what is applied, where the schema is not as it left it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_changed_since: Option<RunId>,
 }
 
 impl Facts {
@@ -44,14 +48,7 @@ impl Facts {
     /// As [`read_tracking`], and when PostgreSQL fails.
     pub async fn read(project: &Project, session: &Session, now: DateTime<Utc>) -> Result<Self, Error> {
         let found = &project.found;
-        // A migration at work may hold its table for long, and nothing here may be in anybody's way.
-        session.run("limiting the session", "SET lock_timeout = '5s'; SET default_transaction_read_only = on").await?;
-        if let (Tool::Prisma(_), Some(schema)) = (&found.tool, session.settings().schema()) {
-            // As Prisma itself does with the schema of its URL.
-            let sql = format!("SET search_path = {}", quote_identifier(schema));
-            session.run("setting the search path", &sql).await?;
-        }
-        let tracking = read_tracking(found, session).await?;
+        let tracking = tracking(project, session).await?;
         let row = session.query_one("reading the catalog", CATALOG_QUERY, &[]).await?;
         let catalog: String = row.get(0);
         let catalog = serde_json::from_str(&catalog).map_err(|error| Error::BadFacts { reason: error.to_string() })?;
@@ -64,14 +61,14 @@ impl Facts {
             table: found.table.clone(),
             tracking,
             catalog,
+            schema_changed_since: None,
         })
     }
 
     /// For a folder without a tool: takes what is applied from the ledger's list; `None` where there is none.
     pub fn take_applied(&mut self, applied: Option<&[MigrationRecord]>) {
         if let (ToolName::PlainSql, Some(applied)) = (self.tool, applied) {
-            let rows = applied.iter().map(|one| (one.path.as_str(), one.sha256.as_str()));
-            self.tracking = ledger_rows(Some(rows), false);
+            self.tracking = of_ledger(applied);
         }
     }
 
@@ -115,6 +112,26 @@ impl Facts {
             ours: format!("{} ({})", found.tool.name(), named(&found.table)),
         })
     }
+}
+
+/// Reads what the tool has recorded as applied, in statements that only read.
+///
+/// # Errors
+/// As [`read_tracking`].
+pub(crate) async fn tracking(project: &Project, session: &Session) -> Result<Tracking, Error> {
+    // A migration at work may hold its table for long, and nothing here may be in anybody's way.
+    session.run("limiting the session", "SET lock_timeout = '5s'; SET default_transaction_read_only = on").await?;
+    if let (Tool::Prisma(_), Some(schema)) = (&project.found.tool, session.settings().schema()) {
+        // As Prisma itself does with the schema of its URL.
+        let sql = format!("SET search_path = {}", quote_identifier(schema));
+        session.run("setting the search path", &sql).await?;
+    }
+    read_tracking(&project.found, session).await
+}
+
+/// The rows that stand for the ledger's list of a folder without a tool.
+pub(crate) fn of_ledger(applied: &[MigrationRecord]) -> Tracking {
+    ledger_rows(Some(applied.iter().map(|one| (one.path.as_str(), one.sha256.as_str()))), false)
 }
 
 #[cfg(test)]

@@ -12,18 +12,19 @@ mod report;
 mod sql;
 
 use holdpoint_review::{
-    ObjectName, ResolvedReview, ReviewOptions, RiskClass, RiskPolicy, TableAtRisk, Through, Waiver, assess, review,
-    review_against,
+    Catalog, ObjectName, ResolvedReview, ReviewOptions, RiskClass, RiskPolicy, TableAtRisk, Through, Waiver, assess,
+    review, review_against,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use facts::Facts;
+pub(crate) use facts::{of_ledger, tracking};
 pub use markdown::markdown;
 pub use pending_command::PendingCommand;
 pub use project::Project;
 pub use report::{Known, KnownFrom, PlanReport, Told, Verdict};
 
-use crate::tools::{Error, Pending, Tool, Tracking, applied_through, listed};
+use crate::tools::{Error, Finding, Pending, Tool, Tracking, applied_through, listed};
 
 /// How a plan is made.
 #[derive(Clone, Debug, Default)]
@@ -52,14 +53,20 @@ pub async fn plan(
     if let Some(facts) = facts {
         facts.fit(project)?;
     }
-    let pending = pending(project, facts, options, cancel).await?;
+    let mut pending = pending(project, facts.map(|facts| &facts.tracking), options, cancel).await?;
+    // A person who says what is applied knows better than the ledger.
+    if let (Some(run), None) = (facts.and_then(|facts| facts.schema_changed_since.as_ref()), &options.applied_through) {
+        pending.findings.push(Finding::SchemaChangedSince { run: run.to_string() });
+        pending.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    }
     let files = sql::files(&project.found.tool, &pending);
     let (review, catalog) = match facts {
         Some(facts) => (review_against(&files, &ReviewOptions::default(), &facts.catalog), true),
         None => (report::unresolved(review(&files, &ReviewOptions::default())), false),
     };
-    let (counting, void) = counting(&review, &options.waivers);
-    let assessment = assess(&review.review, &options.policy, &counting);
+    let known_catalog = facts.map(|facts| &facts.catalog);
+    let (counting, void) = counting(&review, &options.waivers, known_catalog);
+    let assessment = assess(&review.review, &options.policy, &counting, known_catalog);
     let known = Known::new(from, facts, catalog);
     let mut report = PlanReport::new(project, known, pending, review, assessment, &counting);
     report.unused_waivers.extend(void);
@@ -68,11 +75,13 @@ pub async fn plan(
 
 /// A waiver for the data of one object does not count where data are reached through it that no waiver names, as by
 /// CASCADE: who wrote it did not mean those. Partitions and columns are parts of the object.
-fn counting(review: &ResolvedReview, waivers: &[Waiver]) -> (Vec<Waiver>, Vec<Waiver>) {
+fn counting(review: &ResolvedReview, waivers: &[Waiver], catalog: Option<&Catalog>) -> (Vec<Waiver>, Vec<Waiver>) {
     let named = |table: &ObjectName| {
-        let objects = waivers.iter().filter_map(|waiver| waiver.object.as_deref());
-        let full = table.to_string();
-        objects.into_iter().any(|object| object == full || object == table.name)
+        let mut objects = waivers.iter().filter_map(|waiver| waiver.object.as_deref());
+        objects.any(|object| match catalog {
+            Some(catalog) => catalog.named(object) == Some(table),
+            None => ObjectName::typed(object).as_ref() == Some(table),
+        })
     };
     let beyond = |table: &TableAtRisk| {
         let part = matches!(table.through, None | Some(Through::Parent(_) | Through::Column(_)));
@@ -83,13 +92,17 @@ fn counting(review: &ResolvedReview, waivers: &[Waiver]) -> (Vec<Waiver>, Vec<Wa
     waivers.iter().cloned().partition(|waiver| !(reaches && waiver.object.is_some() && of_data(waiver)))
 }
 
-async fn pending(
+/// Lists what is pending, and reviews nothing; without `tracking` everything counts as pending.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn pending(
     project: &Project,
-    facts: Option<&Facts>,
+    tracking: Option<&Tracking>,
     options: &PlanOptions,
     cancel: &CancellationToken,
 ) -> Result<Pending, Error> {
-    let Project { found, files } = project;
+    let Project { found, files, .. } = project;
     if let Some(command) = &options.pending_command {
         let printed = command.run(&found.project, cancel).await?;
         return listed(&printed, &found.project, files);
@@ -100,6 +113,6 @@ async fn pending(
         (None, _) => None,
     };
     let nothing = Tracking::Absent { others: false };
-    let tracking = said.as_ref().or_else(|| facts.map(|facts| &facts.tracking)).unwrap_or(&nothing);
+    let tracking = said.as_ref().or(tracking).unwrap_or(&nothing);
     Ok(Pending::of(found, files, tracking))
 }

@@ -1,6 +1,7 @@
 //! The command that prints what is pending (`--pending-cmd`).
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use crate::tools::Error;
 const WITHIN: Duration = Duration::from_secs(120);
 /// A list of pending migrations is short.
 const LIMIT_BYTES: usize = 1 << 20;
+
+/// Where bash lies. Its `pipefail` lets a list that could not be made be an error: an empty one says that nothing is
+/// pending.
+const BASH: [&str; 4] = ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/opt/homebrew/bin/bash"];
 
 /// A line for the shell, and the environment in which it is run.
 #[derive(Clone)]
@@ -32,9 +37,17 @@ impl PendingCommand {
     }
 
     /// Runs it in the project's folder, in a process group that ends with it, and gives what it printed.
+    ///
+    /// In a pipeline every command counts where there is bash; a plain shell knows the last one only.
     pub(super) async fn run(&self, project: &Path, cancel: &CancellationToken) -> Result<String, Error> {
-        let program = Program::new("/bin/sh")
-            .arguments(["-c", &self.line])
+        let bash = BASH.into_iter().find(|path| is_program(Path::new(path)));
+        let (shell, how): (_, &[&str]) = match bash {
+            Some(bash) => (bash, &["-o", "pipefail", "-c"]),
+            None => ("/bin/sh", &["-c"]),
+        };
+        let program = Program::new(shell)
+            .arguments(how)
+            .arguments([&self.line])
             .environment(self.environment.iter().cloned())
             .working_directory(project);
         let printed = program.output(LIMIT_BYTES, self.within, cancel).await;
@@ -48,6 +61,10 @@ impl std::fmt::Debug for PendingCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PendingCommand {{ {} bytes }}", self.line.len())
     }
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -69,6 +86,14 @@ mod tests {
         assert!(std::error::Error::source(&failed).unwrap().to_string().contains("no such table"));
         let endless = run("yes", long).await.unwrap_err();
         assert!(matches!(endless, Error::PendingCommand { .. }), "{endless:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_fails_with_any_of_its_commands() {
+        let long = Duration::from_secs(300);
+        let failed = run("{ echo 'no such table' >&2; exit 3; } | cat", long).await.unwrap_err();
+        assert!(std::error::Error::source(&failed).unwrap().to_string().contains("no such table"), "{failed:?}");
+        assert_eq!(run("printf '1.sql\\n2.sql\\n' | cat | sort -r", long).await.unwrap(), "2.sql\n1.sql\n");
     }
 
     #[tokio::test]

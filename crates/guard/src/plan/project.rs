@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::tools::{Choice, Error, Found, ProjectFiles, Tool, find};
+use crate::tools::{Choice, Configuration, Error, Found, ProjectFiles, Tool, find};
 
 /// A project whose tool was found and whose files were read.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Project {
     pub found: Found,
     /// Migrations, and scripts that undo them.
     pub files: ProjectFiles,
+    /// What the tool was configured by when it was found.
+    pub configuration: Configuration,
 }
 
 impl Project {
@@ -22,11 +24,12 @@ impl Project {
     /// Where no tool or several are found, a configuration cannot be read, or the folder is not there.
     pub fn open(folder: &Path, choice: &Choice) -> Result<Self, Error> {
         let found = find(folder, choice)?.one()?;
+        let configuration = Configuration::read(&found)?;
         let optional = found.tool == Tool::Command && choice.migrations.is_none();
         let files = match ProjectFiles::read(&found) {
             Err(Error::NoFolder { .. }) if optional => ProjectFiles::default(),
             read => read?,
         };
-        Ok(Self { found, files })
+        Ok(Self { found, files, configuration })
     }
 }

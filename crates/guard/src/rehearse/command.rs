@@ -90,7 +90,9 @@ impl Commands<'_> {
         let (end, sampled) = tokio::join!(ran, Sampled::watch(self.settings, &enough));
         let end = end?;
         match &end.how {
-            How::Stopped(Stop::Interrupted) => return Err(Error::Interrupted),
+            How::Stopped(Stop::Interrupted) => {
+                return Err(RehearseError::Interrupted { what: "the command ran on the copy" }.into());
+            }
             How::Stopped(Stop::ScratchEnded(reason)) => {
                 return Err(RehearseError::ScratchEnded { reason: reason.clone() }.into());
             }

@@ -14,9 +14,9 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 
-use super::RehearseOptions;
 use super::catalog::Relations;
 use super::locks::Locks;
+use super::{RehearseError, RehearseOptions};
 use crate::Error;
 
 /// How long a comparison waits for a table of the copy, on which nobody else is.
@@ -204,7 +204,7 @@ async fn by_key(
                 deleted: counts.missing,
             });
         }
-        Err(holdpoint_operations::Error::Interrupted) => return Err(Error::Interrupted),
+        Err(holdpoint_operations::Error::Interrupted) => return Err(RehearseError::interrupted().into()),
         Err(error) => effect.why = Some(error.to_string()),
     }
     Ok(())

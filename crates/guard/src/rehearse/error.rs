@@ -31,6 +31,12 @@ pub enum RehearseError {
         #[source]
         source: Box<holdpoint_postgres::Error>,
     },
+    /// A person or a time limit ended it.
+    #[error("the rehearsal was interrupted while {what}; production was only read")]
+    Interrupted {
+        /// What was under way, in words.
+        what: &'static str,
+    },
     /// The scratch server ended meanwhile.
     #[error("the scratch server ended during the rehearsal: {reason}")]
     ScratchEnded {
@@ -72,6 +78,11 @@ pub struct NamingFile {
 }
 
 impl RehearseError {
+    /// Somebody ended it while its own work was under way, not the command.
+    pub(super) fn interrupted() -> Self {
+        Self::Interrupted { what: "the copy was looked at" }
+    }
+
     /// What kind of failure it is: one exit code each.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -79,6 +90,7 @@ impl RehearseError {
             Self::TrackingInUse { .. } => ErrorKind::Busy,
             Self::ScratchEnded { .. } | Self::WatchLost | Self::NotApart { .. } => ErrorKind::CouldNotRun,
             Self::Io { .. } => ErrorKind::Internal,
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
             Self::Process(error) if error.is_cancelled() => ErrorKind::Interrupted,
             Self::Process(_) => ErrorKind::Usage,
         }
@@ -103,6 +115,7 @@ impl RehearseError {
             Self::WatchLost => Some("see whether production is well, then run it again".to_owned()),
             Self::NotApart { .. } => Some("run it in this network, which is said: --shared-network".to_owned()),
             Self::Io { .. } => None,
+            Self::Interrupted { .. } => Some("the copy is gone with it; run it again when there is time".to_owned()),
             Self::Process(_) => Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned()),
         }
     }

@@ -12,8 +12,8 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 
-use super::RehearseOptions;
 use super::effects::relation_name;
+use super::{RehearseError, RehearseOptions};
 use crate::Error;
 use crate::tools::TableName;
 
@@ -93,7 +93,7 @@ impl Lost<'_> {
         };
         let found = match compare_rows(self.context, &wanted).await {
             Ok(found) => found,
-            Err(holdpoint_operations::Error::Interrupted) => return Err(Error::Interrupted),
+            Err(holdpoint_operations::Error::Interrupted) => return Err(RehearseError::interrupted().into()),
             Err(_) => return Ok(counted()),
         };
         let Some(counts) = found.counts else { return Ok(counted()) };

@@ -77,8 +77,8 @@ fn look(
 /// and its tracking table locked against writing meanwhile.
 ///
 /// # Errors
-/// [`RehearseError`] where nothing was run or nothing can be told; [`Error::Interrupted`]. What the command did is never
-/// an error: [`Rehearsal::outcome`] tells.
+/// [`RehearseError`] where nothing was run or nothing can be told. What the command did is never an error:
+/// [`Rehearsal::outcome`] tells.
 pub async fn rehearse(
     context: &Context,
     source: &Source,
@@ -92,7 +92,8 @@ pub async fn rehearse(
     let rehearsed = Box::pin(Work::of(context, source, copy, project, pending, options)).await;
     let mut rehearsal = match rehearsed {
         Ok(rehearsal) => rehearsal,
-        Err(_) if context.cancel.is_cancelled() => return Err(Error::Interrupted),
+        Err(error @ Error::Rehearse(_)) => return Err(error),
+        Err(_) if context.cancel.is_cancelled() => return Err(RehearseError::interrupted().into()),
         Err(error) => return Err(ended_by(copy, error).await),
     };
     let whole = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

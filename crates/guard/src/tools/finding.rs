@@ -137,6 +137,11 @@ pub enum Finding {
     },
     /// No run recorded what was applied of a folder without a tool, and the database is not empty.
     NothingRecorded,
+    /// The schema is not as the run left it by which the list of a folder without a tool is known.
+    SchemaChangedSince {
+        /// The run.
+        run: String,
+    },
     /// The tool will change its own tracking table first.
     TableUpgrade {
         /// Its name.
@@ -210,6 +215,7 @@ impl Finding {
             | Self::Unreviewable { .. }
             | Self::AmbiguousRollback { .. }
             | Self::OrderUncertain { .. }
+            | Self::SchemaChangedSince { .. }
             | Self::NoMigrations => Severity::Warn,
             Self::TableUpgrade { .. } | Self::NoRollback { .. } | Self::Callback { .. } => Severity::Note,
         }
@@ -279,6 +285,10 @@ impl Finding {
                 "say which files this database has already: --applied-through FILE, or --applied-through none"
                     .to_owned()
             }
+            Self::SchemaChangedSince { .. } => {
+                "see what changed (holdpoint compare), and say which files this database has: --applied-through FILE"
+                    .to_owned()
+            }
             Self::TableUpgrade { .. } => {
                 "nothing; once it is done, do not go back to the older version of the tool".to_owned()
             }
@@ -346,6 +356,9 @@ impl std::fmt::Display for Finding {
             }
             Self::NothingRecorded => {
                 f.write_str("the ledger knows of no file that was applied, yet the database holds tables")
+            }
+            Self::SchemaChangedSince { run } => {
+                write!(f, "the schema is not as run {run} left it: something else than a guarded run changed it")
             }
             Self::TableUpgrade { table } => write!(f, "the tool will add columns to {table} first"),
             Self::Unreviewable { migration, .. } => write!(f, "{migration} is a program: what it does cannot be read"),

@@ -3,11 +3,12 @@
 //! Source: flyway-core, `ChecksumCalculator.java`, `resolver/sql/SqlMigrationResolver.java`, `info/MigrationInfoImpl.java`;
 //! the history table from flyway-database-postgresql. Validation runs before `migrate` unless it is turned off.
 
-use std::collections::BTreeMap;
-
+use super::flyway_callbacks::callbacks;
+use super::flyway_checksum::checksum;
 use super::flyway_history::History;
 use super::flyway_name::{FlywayName, Kind, Version};
-use super::pending::{Callback, State, Unit};
+use super::flyway_placeholders::replaced;
+use super::pending::{State, Unit};
 use super::{File, Finding, FlywayOptions, OrderEffect, ProjectFiles, Tracking};
 
 struct Script<'a> {
@@ -28,45 +29,6 @@ pub(super) fn compare<'a>(options: &FlywayOptions, files: &'a ProjectFiles, trac
     let callbacks = callbacks(options, files);
     let Comparing { units, runs, findings, .. } = comparing;
     State { units, runs, findings, callbacks, numbered: false, wants_baseline: !options.baseline_on_migrate }
-}
-
-/// Events of `flyway migrate` to which a file may be bound by its name, and whether they come before the migrations
-/// (flyway-core, `callback/Event.java`).
-const EVENTS: [(&str, bool); 16] = [
-    ("beforeConnect", true),
-    ("afterConnect", true),
-    ("createSchema", true),
-    ("beforeCreateSchema", true),
-    ("beforeValidate", true),
-    ("afterValidate", true),
-    ("beforeMigrate", true),
-    ("beforeEachMigrate", true),
-    ("beforeEachMigrateStatement", true),
-    ("afterEachMigrateStatement", false),
-    ("afterEachMigrate", false),
-    ("beforeRepeatables", false),
-    ("afterVersioned", false),
-    ("afterMigrateApplied", false),
-    ("afterMigrate", false),
-    ("afterMigrateOperationFinish", false),
-];
-
-/// The files that Flyway runs around migrations: `afterMigrate.sql`, `afterMigrate__what.sql`; those before them first.
-fn callbacks(options: &FlywayOptions, files: &ProjectFiles) -> Vec<Callback> {
-    let read = |file: &File| {
-        let stem = options.suffixes.iter().find_map(|suffix| file.name().strip_suffix(suffix.as_str()))?;
-        let event = stem.split(options.separator.as_str()).next()?;
-        let (_, before) = EVENTS.into_iter().find(|(name, _)| event.eq_ignore_ascii_case(name))?;
-        Some(Callback {
-            path: file.path.clone(),
-            sha256: file.sha256.clone(),
-            before,
-            sql: replaced(options, &file.text()).0,
-        })
-    };
-    let mut found: Vec<Callback> = files.migrations.iter().filter_map(read).collect();
-    found.sort_by_key(|one| !one.before);
-    found
 }
 
 struct Comparing<'a, 'o> {
@@ -216,49 +178,10 @@ impl<'a> Comparing<'a, '_> {
     }
 }
 
-/// The checksum that Flyway records: CRC-32 over the lines without their ends, the first without a byte order mark, as
-/// a signed number.
-pub(super) fn checksum(text: &str) -> i32 {
-    let mut crc = !0_u32;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // As Java's BufferedReader: a line ends with \n, \r or \r\n.
-    for byte in text.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')) {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    (!crc).cast_signed()
-}
-
-/// Replaces placeholders; gives the names of those without a value. Flyway's own begin with `flyway:`.
-fn replaced(options: &FlywayOptions, text: &str) -> (String, Vec<String>) {
-    let Some(values) = &options.placeholders else { return (text.to_owned(), Vec::new()) };
-    let (begin, end) = &options.placeholder_signs;
-    let mut unknown: BTreeMap<String, ()> = BTreeMap::new();
-    let (mut done, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find(begin.as_str()) {
-        let after = &rest[at + begin.len()..];
-        let Some(length) = after.find(end.as_str()) else { break };
-        let name = &after[..length];
-        done.push_str(&rest[..at]);
-        match values.get(&name.to_lowercase()) {
-            Some(value) => done.push_str(value),
-            None => {
-                done.push_str(&rest[at..at + begin.len() + length + end.len()]);
-                if !name.starts_with("flyway:") {
-                    unknown.insert(name.to_owned(), ());
-                }
-            }
-        }
-        rest = &after[length + end.len()..];
-    }
-    done.push_str(rest);
-    (done, unknown.into_keys().collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::fixture::{scene, table};
     use super::super::{Pending, Severity, Tool};
     use super::*;
@@ -297,13 +220,6 @@ mod tests {
             .collect();
         let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
         table(&COLUMNS, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn checksums_are_those_that_flyway_records() {
-        // CRC-32 of "123456789" is the published check value cbf43926.
-        assert_eq!(checksum("123456789"), 0xcbf4_3926_u32.cast_signed());
-        assert_eq!(checksum("\u{feff}1234\r\n567\r89\n"), checksum("123456789"));
     }
 
     #[test]

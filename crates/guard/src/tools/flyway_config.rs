@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use holdpoint_core::Secret;
 use serde::{Deserialize, Serialize};
 
 use super::files::bounded;
@@ -15,6 +16,44 @@ const FILES: [&str; 4] = ["conf/flyway.conf", "conf/flyway.toml", "flyway.conf",
 const FOLDERS: [&str; 5] =
     ["sql", "migrations", "db/migration", "src/main/resources/db/migration", "database/migrations"];
 const TABLE: &str = "flyway_schema_history";
+/// Settings that are read here, or change neither what runs nor where.
+const READ: [&str; 35] = [
+    "baselineDescription",
+    "baselineMigrationPrefix",
+    "baselineOnMigrate",
+    "baselineVersion",
+    "cleanDisabled",
+    "color",
+    "connectRetries",
+    "connectRetriesInterval",
+    "createSchemas",
+    "defaultSchema",
+    "email",
+    "environment",
+    "group",
+    "ignoreMigrationPatterns",
+    "installedBy",
+    "licenseKey",
+    "locations",
+    "lockRetryCount",
+    "loggers",
+    "outOfOrder",
+    "outputQueryResults",
+    "outputType",
+    "placeholderPrefix",
+    "placeholderReplacement",
+    "placeholderSuffix",
+    "repeatableSqlMigrationPrefix",
+    "schemas",
+    "sqlMigrationPrefix",
+    "sqlMigrationSeparator",
+    "sqlMigrationSuffixes",
+    "table",
+    "target",
+    "undoSqlMigrationPrefix",
+    "validateMigrationNaming",
+    "validateOnMigrate",
+];
 
 /// What Flyway's configuration says about pending migrations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +109,10 @@ pub(super) struct FlywayConfig {
     values: BTreeMap<String, String>,
     files: Vec<String>,
     connection: Connection,
+    /// The server's address where it is written down.
+    url: Option<Secret>,
+    /// Settings of environments that are not read.
+    unread: Vec<String>,
 }
 
 impl FlywayConfig {
@@ -113,22 +156,25 @@ impl FlywayConfig {
             self.tree(name, "", flyway);
         }
         if let Some(toml::Value::Table(environments)) = table.get("environments") {
+            let used = self.values.get("environment").cloned().unwrap_or_else(|| "default".to_owned());
             for (environment, values) in environments {
                 for key in values.as_table().into_iter().flat_map(toml::Table::keys) {
-                    if matches!(key.as_str(), "url" | "user" | "password") {
-                        self.place(
-                            name,
-                            &format!("environments.{environment}.{key}"),
-                            values.get(key).and_then(|one| one.as_str()),
-                        );
+                    let whole = format!("environments.{environment}.{key}");
+                    match key.as_str() {
+                        "url" | "user" | "password" => {
+                            self.place(name, &whole, values.get(key).and_then(|one| one.as_str()));
+                        }
+                        "schemas" | "displayName" => {}
+                        _ => self.unread.push(whole),
                     }
                 }
             }
-            let schemas =
-                |environment: &str| environments.get(environment)?.get("schemas")?.as_array()?.first()?.as_str();
-            let used = self.values.get("environment").map_or("default", String::as_str);
-            if let Some(first) = schemas(used) {
+            let of_used = |key: &str| environments.get(&used)?.get(key);
+            if let Some(first) = of_used("schemas").and_then(|list| list.as_array()?.first()?.as_str()) {
                 self.values.insert("schemas".to_owned(), first.to_owned());
+            }
+            if let Some(url) = of_used("url").and_then(toml::Value::as_str) {
+                self.url = Some(Secret::from(url.to_owned()));
             }
         }
         Ok(())
@@ -152,6 +198,9 @@ impl FlywayConfig {
     fn set(&mut self, name: &str, key: &str, value: &str) {
         if matches!(key, "url" | "user" | "password") {
             self.place(name, key, Some(value));
+            if key == "url" {
+                self.url = Some(Secret::from(value.to_owned()));
+            }
         } else {
             self.values.insert(key.to_owned(), value.to_owned());
         }
@@ -163,6 +212,25 @@ impl FlywayConfig {
         match inner {
             Some(variable) => self.connection.variable(variable.strip_prefix("env.").unwrap_or(variable)),
             None => self.connection.literal(name, key),
+        }
+    }
+
+    /// The server's address where it is written down and names no variable.
+    pub(super) fn url(&self) -> Option<&Secret> {
+        self.url.as_ref().filter(|url| !url.expose().contains("${"))
+    }
+
+    /// A setting that is not read here, and may change what runs.
+    pub(super) fn unread(&self) -> Option<&str> {
+        let is_read = |key: &String| READ.contains(&key.as_str()) || key.starts_with("placeholders.");
+        self.values.keys().find(|key| !is_read(key)).or(self.unread.first()).map(String::as_str)
+    }
+
+    /// The folder of migrations, where the configuration names one on the disk and no other.
+    pub(super) fn disk_location(&self, project: &Path) -> Option<PathBuf> {
+        match self.list("locations")?.as_slice() {
+            [one] => Some(project.join(one.strip_prefix("filesystem:")?)),
+            _ => None,
         }
     }
 
@@ -245,6 +313,11 @@ impl FlywayConfig {
             }),
         }
     }
+}
+
+/// The server's address in a project's Flyway configuration, where it is written down there.
+pub fn flyway_url(project: &Path) -> Option<Secret> {
+    FlywayConfig::read(project).ok()?.url().cloned()
 }
 
 /// Whether a folder holds versioned migrations of Flyway.

@@ -3,10 +3,11 @@
 //! What cannot be told is not: a shell's line, an unknown flag, a script that does two things. The gate then counts
 //! everything as at risk, so a mistake here costs a restore point and never lets a command pass without one.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::package::Package;
-use super::{Found, Tool};
+use super::{Found, Tool, flyway_command};
 
 /// Variables that a script may set for the tool without leading it to another database.
 const HARMLESS: [&str; 4] = ["NODE_ENV", "NODE_NO_WARNINGS", "FORCE_COLOR", "NO_COLOR"];
@@ -17,17 +18,25 @@ const DEEPEST: usize = 4;
 
 /// Makes sure that a command runs the tool's pending migrations and does nothing else.
 ///
-/// `folder` is where the command runs.
+/// `folder` is where the command runs, `environment` all of its variables.
 ///
 /// # Errors
 /// The reason why that cannot be told, in words.
-pub fn runs_the_tool(command: &[String], found: &Found, folder: &Path) -> Result<(), String> {
+pub fn runs_the_tool(
+    command: &[String],
+    found: &Found,
+    folder: &Path,
+    environment: &[(OsString, OsString)],
+) -> Result<(), String> {
     let same = |one: &Path, other: &Path| one.canonicalize().ok().zip(other.canonicalize().ok());
     if same(folder, &found.project).is_none_or(|(one, other)| one != other) {
         return Err(format!("it runs in {}, and the project is in {}", folder.display(), found.project.display()));
     }
-    let package = Package::read(&found.project).map_err(|error| error.to_string())?;
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    if let Tool::Flyway(_) = found.tool {
+        return flyway_command::migrates(&words, found, environment);
+    }
+    let package = Package::read(&found.project).map_err(|error| error.to_string())?;
     Looking { found, package: &package }.command(&words, 0)
 }
 
@@ -109,9 +118,7 @@ impl Looking<'_> {
             Tool::Drizzle(_) => ("drizzle-kit", &["migrate"], &DRIZZLE),
             Tool::Prisma(_) => ("prisma", &["migrate", "deploy"], &PRISMA),
             Tool::NodePgMigrate(_) => ("node-pg-migrate", &["up"], &NODE_PG_MIGRATE),
-            // Variables, flags, several files and scripts beside the migrations may each lead it elsewhere.
-            Tool::Flyway(_) => return Err("what Flyway takes from elsewhere is not known".to_owned()),
-            Tool::PlainSql | Tool::Command => {
+            Tool::Flyway(_) | Tool::PlainSql | Tool::Command => {
                 return Err(format!("what {program} runs is not known"));
             }
         };
@@ -201,7 +208,7 @@ mod tests {
     fn drizzle(scripts: &serde_json::Value, line: &str) -> Result<(), String> {
         let folder = project(&serde_json::json!({ "scripts": scripts }));
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        runs_the_tool(&words, &found(Tool::Drizzle(DrizzleOptions::default()), folder.path()), folder.path())
+        runs_the_tool(&words, &found(Tool::Drizzle(DrizzleOptions::default()), folder.path()), folder.path(), &[])
     }
 
     #[test]
@@ -279,7 +286,7 @@ mod tests {
             let folder = project(&serde_json::json!({ "scripts": { "run": script } }));
             let options = NodePgMigrateOptions { check_order: true, single_transaction: true };
             let words = ["npm", "run", "run"].map(str::to_owned);
-            let told = runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path());
+            let told = runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path(), &[]);
             assert_eq!(told.is_ok(), known, "{script}: {told:?}");
         }
     }
@@ -291,7 +298,7 @@ mod tests {
         let of = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let options = NodePgMigrateOptions { check_order: true, single_transaction: true };
-            runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path())
+            runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path(), &[])
         };
         assert_eq!(of("npm run migrate"), Ok(()));
         assert_eq!(of("npx node-pg-migrate -m db up"), Ok(()));
@@ -305,18 +312,19 @@ mod tests {
         }
         let empty = project(&serde_json::json!({}));
         let prisma = found(Tool::Prisma(PrismaOptions::default()), empty.path());
-        let of =
-            |line: &str| runs_the_tool(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &prisma, empty.path());
+        let of = |line: &str| {
+            runs_the_tool(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &prisma, empty.path(), &[])
+        };
         assert_eq!(of("npx prisma migrate deploy"), Ok(()));
         for line in ["npx prisma migrate reset", "npx prisma db push", "npx prisma migrate deploy --schema other"] {
             assert!(of(line).is_err(), "{line}");
         }
         let plain = found(Tool::PlainSql, empty.path());
         assert_eq!(plain.tool.name(), ToolName::PlainSql);
-        assert!(runs_the_tool(&["psql".to_owned()], &plain, empty.path()).is_err());
+        assert!(runs_the_tool(&["psql".to_owned()], &plain, empty.path(), &[]).is_err());
         // Elsewhere another project's migrations would run.
         let elsewhere = tempfile::tempdir().unwrap();
         let words = ["npx", "prisma", "migrate", "deploy"].map(str::to_owned);
-        assert!(runs_the_tool(&words, &prisma, elsewhere.path()).unwrap_err().contains("it runs in"));
+        assert!(runs_the_tool(&words, &prisma, elsewhere.path(), &[]).unwrap_err().contains("it runs in"));
     }
 }

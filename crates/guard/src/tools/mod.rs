@@ -10,6 +10,7 @@
 
 mod collation;
 mod config_text;
+mod configuration;
 mod connection;
 mod drizzle;
 mod drizzle_config;
@@ -22,9 +23,13 @@ mod finding;
 #[cfg(test)]
 mod fixture;
 mod flyway;
+mod flyway_callbacks;
+mod flyway_checksum;
+mod flyway_command;
 mod flyway_config;
 mod flyway_history;
 mod flyway_name;
+mod flyway_placeholders;
 mod invocation;
 mod listed;
 mod name;
@@ -41,13 +46,14 @@ mod rollback;
 mod tool;
 mod tracking;
 
+pub use configuration::Configuration;
 pub use connection::{ConfigPlace, Connection, DotenvFile};
 pub use drizzle::DrizzleOptions;
 pub use error::Error;
 pub use files::{File, Files, ProjectFiles};
 pub use find::{Candidate, Choice, Search, find};
 pub use finding::{Finding, OrderEffect, Severity, SkipReason};
-pub use flyway_config::FlywayOptions;
+pub use flyway_config::{FlywayOptions, flyway_url};
 pub use invocation::runs_the_tool;
 pub use listed::listed;
 pub use name::ToolName;

@@ -68,6 +68,18 @@ impl PrismaFiles {
         Ok(Self { config, schema, schema_is_computed })
     }
 
+    /// The paths of configuration and schema, below the project's folder.
+    ///
+    /// # Errors
+    /// Where a folder of schemas cannot be read.
+    pub(super) fn paths(&self, project: &Path) -> Result<Vec<String>, Error> {
+        let mut paths: Vec<String> = self.config.iter().map(|(name, _)| name.clone()).collect();
+        for (path, _) in self.schema.as_ref().map(|schema| schema_sources(schema)).transpose()?.unwrap_or_default() {
+            paths.push(path.strip_prefix(project).unwrap_or(&path).to_string_lossy().into_owned());
+        }
+        Ok(paths)
+    }
+
     /// Whether there is anything of Prisma.
     pub(super) fn any(&self) -> Option<&str> {
         let config = self.config.as_ref().map(|(name, _)| name.as_str());

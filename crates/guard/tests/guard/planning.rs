@@ -17,15 +17,15 @@ use holdpoint_testkit::Cluster;
 use crate::support::{AtProof, Shop, backup_options, settings, shell, source, states, verify_options};
 
 /// What runs the files of the folder that are there.
-const APPLY: &str = "for file in $HERE/sql/*.sql; do $SQL -f $file; done";
+pub(crate) const APPLY: &str = "for file in $HERE/sql/*.sql; do $SQL -f $file; done";
 
 /// A shop with a folder of SQL files, of which nothing is applied.
-struct Folder {
-    shop: Shop,
+pub(crate) struct Folder {
+    pub(crate) shop: Shop,
 }
 
 impl Folder {
-    async fn open(files: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(files: &[(&str, &str)]) -> Self {
         let shop = Shop::open(18).await;
         std::fs::create_dir(shop.file("sql")).unwrap();
         let mut folder = Self { shop };
@@ -34,18 +34,18 @@ impl Folder {
         folder
     }
 
-    fn write(&self, files: &[(&str, &str)]) {
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
         for (name, sql) in files {
             std::fs::write(self.shop.file("sql").join(name), sql).unwrap();
         }
     }
 
-    fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         std::fs::remove_file(self.shop.file("sql").join(name)).unwrap();
     }
 
     /// Reads the files as the command line would.
-    fn read(&mut self, applied_through: Option<&str>, waivers: &[Waiver]) {
+    pub(crate) fn read(&mut self, applied_through: Option<&str>, waivers: &[Waiver]) {
         let choice =
             Choice { tool: Some(ToolName::PlainSql), migrations: Some(self.shop.file("sql")), ..Choice::default() };
         let project = Project::open(self.shop.directory.path(), &choice).unwrap();
@@ -58,7 +58,7 @@ impl Folder {
     }
 
     /// Takes what a command lists for pending.
-    fn listed(&mut self, line: &str) {
+    pub(crate) fn listed(&mut self, line: &str) {
         let choice =
             Choice { tool: Some(ToolName::Command), migrations: Some(self.shop.file("sql")), ..Choice::default() };
         let project = Project::open(self.shop.directory.path(), &choice).unwrap();
@@ -70,7 +70,7 @@ impl Folder {
             Migrations::Of(Box::new(ProjectMigrations { project, options, connection, folder, stated: true }));
     }
 
-    async fn prepare(&mut self, valid_for: Duration) -> Result<PrepareReport, Error> {
+    pub(crate) async fn prepare(&mut self, valid_for: Duration) -> Result<PrepareReport, Error> {
         self.shop.options.command = shell(APPLY);
         self.shop.context.seed += 1;
         let verify = verify_options(Cluster::shared(self.shop.scratch));
@@ -78,19 +78,19 @@ impl Folder {
         prepare(&self.shop.context, &source, &verify, &backup, &self.shop.options, valid_for).await
     }
 
-    async fn points(&self) -> usize {
+    pub(crate) async fn points(&self) -> usize {
         self.shop.context.repository.points(&self.shop.context.database).await.unwrap().len()
     }
 
     /// The states of the newest run.
-    async fn newest(&self) -> Vec<holdpoint_core::ledger::RunStep> {
+    pub(crate) async fn newest(&self) -> Vec<holdpoint_core::ledger::RunStep> {
         let runs = self.shop.context.repository.runs(&self.shop.context.database).await.unwrap();
         self.shop.steps(runs.last().unwrap()).await
     }
 }
 
-const ADDS: (&str, &str) = ("1_adds.sql", "CREATE TABLE tags (id int PRIMARY KEY)");
-const DROPS: (&str, &str) = ("2_drops.sql", "DROP TABLE customers");
+pub(crate) const ADDS: (&str, &str) = ("1_adds.sql", "CREATE TABLE tags (id int PRIMARY KEY)");
+pub(crate) const DROPS: (&str, &str) = ("2_drops.sql", "DROP TABLE customers");
 
 #[tokio::test]
 async fn nothing_pending_runs_at_once_and_needs_no_restore_point() {

@@ -223,6 +223,11 @@ impl Catalog {
         }
     }
 
+    /// The relation that a name means which a person typed, by the role's search path where it has no schema.
+    pub fn named(&self, typed: &str) -> Option<&ObjectName> {
+        Some(&self.relation(&ObjectName::typed(typed)?)?.name)
+    }
+
     /// All relations that a name may mean: by the role's search path, and by those in `changed` that the run has set,
     /// of which nobody knows which one holds. Where none is found, or nobody can say what was set, those of that name in
     /// any schema: a tool may have a search path that nobody told.

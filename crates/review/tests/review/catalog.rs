@@ -2,7 +2,7 @@
 
 use holdpoint_review::{
     Catalog, Column, Dialect, ForeignKey, KeyAction, Loss, MigrationSql, ObjectName, Relation, RelationKind,
-    ResolvedReview, ReviewOptions, RiskClass, Through, review_against,
+    Requirement, ResolvedReview, ReviewOptions, RiskClass, RiskPolicy, Through, Waiver, assess, review_against,
 };
 
 fn name(text: &str) -> ObjectName {
@@ -117,4 +117,36 @@ fn a_catalog_without_a_field_is_read() {
     assert!(catalog.relations.is_empty());
     let text = serde_json::to_string(&self::catalog()).expect("it is written");
     assert_eq!(serde_json::from_str::<Catalog>(&text).expect("it is read"), self::catalog());
+}
+
+#[test]
+fn a_waiver_names_a_relation_and_not_the_words_of_a_statement() {
+    let catalog = Catalog { relations: vec![table("public.a", 5), table("s.a", 5)], ..catalog() };
+    let waived = |sql: &str, object: &str| {
+        let file = MigrationSql::new("m.sql", sql, Dialect::Driver);
+        let review = review_against(&[file], &ReviewOptions::default(), &catalog).review;
+        let waiver =
+            Waiver { rule: RiskClass::DestroysData, object: Some(object.to_owned()), reason: "agreed".to_owned() };
+        let assessment = assess(&review, &RiskPolicy::default(), &[waiver], Some(&catalog));
+        let destroys = assessment.risks.iter().filter(|risk| risk.class == RiskClass::DestroysData);
+        assessment.requirement != Requirement::Refuse && destroys.into_iter().all(|risk| risk.waived.is_some())
+    };
+    for (sql, object) in [
+        ("drop table a", "public.a"),
+        ("drop table public.a", "a"),
+        ("drop table PUBLIC.A", "\"public\".\"a\""),
+        ("drop table s.a", "s.a"),
+        ("alter table a rename to z; drop table z", "a"),
+    ] {
+        assert!(waived(sql, object), "{sql}: {object}");
+    }
+    for (sql, object) in [
+        ("drop table s.a", "a"),
+        ("drop table a", "s.a"),
+        ("set search_path = s; drop table a", "a"),
+        ("drop table public.a", "\"A\""),
+        ("drop table public.a", "public"),
+    ] {
+        assert!(!waived(sql, object), "{sql}: {object}");
+    }
 }

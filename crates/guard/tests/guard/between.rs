@@ -1,0 +1,148 @@
+//! What somebody else does between two runs, or between a run's plan and its command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdpoint_core::RunId;
+use holdpoint_core::gate::Policy;
+use holdpoint_core::gate::pending::Decision;
+use holdpoint_core::ledger::RunState::{Proven, Refused, Running, Settled, Started, Succeeded};
+use holdpoint_core::ledger::RunStep;
+use holdpoint_core::risk::{Requirement, RiskClass};
+use holdpoint_core::verification::Level;
+use holdpoint_guard::{Error, ExitKind, GuardReport, Migrations};
+use holdpoint_operations::ErrorKind;
+use holdpoint_postgres::{Session, SessionPurpose};
+
+use crate::planning::{ADDS, APPLY, DROPS, Folder};
+use crate::support::{AtProof, settings, states};
+
+fn warned(report: &GuardReport, run: &RunId) -> bool {
+    let told = format!("the schema is not as run {run} left it");
+    report.warnings.iter().any(|warning| warning.contains(&told))
+}
+
+#[tokio::test]
+async fn a_schema_that_changed_since_a_plain_folders_last_run_is_told_and_asks_for_a_point() {
+    let mut folder = Folder::open(&[ADDS]).await;
+    let first = folder.shop.guard(APPLY).await.unwrap();
+    let left = folder.newest().await.pop().unwrap().schema_sha256;
+    assert!(left.as_ref().is_some_and(|sha256| sha256.len() == 64), "{left:?}");
+
+    // Rows and positions are no change of the schema.
+    folder.shop.cluster.psql("shop", "INSERT INTO tags VALUES (1); CREATE TEMP TABLE t (id int)");
+    folder.write(&[("3_comment.sql", "COMMENT ON TABLE tags IS 'seen'")]);
+    folder.read(None, &[]);
+    let only = |name: &str| format!("$SQL -f $HERE/sql/{name}");
+    let second = folder.shop.guard(&only("3_comment.sql")).await.unwrap();
+    assert!(matches!(second.decision, Decision::MakeRestorePoint { .. }), "{:?}", second.decision);
+    assert!(!warned(&second, &first.run), "{:?}", second.warnings);
+
+    folder.shop.cluster.psql("shop", "DROP TABLE tags");
+    folder.write(&[("4_more.sql", "CREATE TABLE more (id int)")]);
+    folder.read(None, &[]);
+    let third = folder.shop.guard(&only("4_more.sql")).await.unwrap();
+    let Decision::MakeRestorePoint { reasons, .. } = &third.decision else { panic!("{:?}", third.decision) };
+    let told = format!("unreviewable in the command (the schema is not as run {} left it", second.run);
+    assert!(reasons[0].contains(&told), "{reasons:?}");
+    assert!(warned(&third, &second.run), "{:?}", third.warnings);
+    assert_eq!(third.state, Succeeded);
+
+    // That run looked, and its own state counts from now on.
+    folder.write(&[("5_more.sql", "CREATE TABLE again (id int)")]);
+    folder.read(None, &[]);
+    let fourth = folder.shop.guard(&only("5_more.sql")).await.unwrap();
+    assert!(!warned(&fourth, &third.run), "{:?}", fourth.warnings);
+
+    // A person who says what is applied knows it.
+    folder.shop.cluster.psql("shop", "DROP TABLE again");
+    folder.write(&[("6_more.sql", "CREATE TABLE yet_again (id int)")]);
+    folder.read(Some("5_more.sql"), &[]);
+    let fifth = folder.shop.guard(&only("6_more.sql")).await.unwrap();
+    assert!(matches!(fifth.decision, Decision::Go { .. }), "nothing is unreviewable: {:?}", fifth.decision);
+}
+
+#[tokio::test]
+async fn whatever_the_tool_is_a_schema_that_changed_since_the_last_run_is_told() {
+    let mut folder = Folder::open(&[]).await;
+    folder.shop.options.migrations = Migrations::Unknown("a test".into());
+    let first = folder.shop.guard("$SQL -c 'CREATE TABLE one (id int)'").await.unwrap();
+    let second = folder.shop.guard("true").await.unwrap();
+    assert!(!warned(&second, &first.run), "{:?}", second.warnings);
+    folder.shop.cluster.psql("shop", "ALTER TABLE one ADD b int");
+    let third = folder.shop.guard("true").await.unwrap();
+    assert!(warned(&third, &second.run), "{:?}", third.warnings);
+    assert_eq!(third.exit_kind(), ExitKind::Done);
+    let running = folder.newest().await.into_iter().find(|step| step.state == Running).unwrap();
+    assert!(running.remarks.iter().any(|remark| remark.contains("the schema is not as run")), "{running:?}");
+}
+
+#[tokio::test]
+async fn a_run_does_not_begin_beside_the_command_of_one_that_was_killed() {
+    let mut folder = Folder::open(&[]).await;
+    folder.listed("true");
+    folder.shop.guard("true").await.unwrap();
+    // What a guard that was killed leaves: its newest step says running, its command's session is there, no lock is.
+    let killed = RunId::new(chrono::Utc::now(), 4711);
+    let step = folder.newest().await.pop().unwrap();
+    let (repository, database) = (&folder.shop.context.repository, &folder.shop.context.database);
+    let step = RunStep { run: killed.clone(), n: 1, state: Running, ..step };
+    repository.record_step(database, &step).await.unwrap();
+    let settings = settings(&folder.shop.cluster, "shop");
+    let purpose = SessionPurpose::new(format!("holdpoint:{killed}"));
+    let session = Session::connect(&settings, &purpose).await.unwrap();
+    let pid: i32 = session.query_one("a test", "SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+
+    let error = folder.shop.guard("true").await.unwrap_err();
+    let Error::CommandLives { run, pids } = &error else { panic!("{error}") };
+    assert_eq!((run.as_str(), pids.as_slice()), (killed.to_string().as_str(), &[pid][..]));
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.hint().unwrap().contains(&format!("pg_terminate_backend({pid})")), "{:?}", error.hint());
+
+    // One that somebody settled is somebody's decision.
+    let (repository, database) = (&folder.shop.context.repository, &folder.shop.context.database);
+    repository.record_step(database, &RunStep { n: 2, state: Settled, ..step }).await.unwrap();
+    assert_eq!(folder.shop.guard("true").await.unwrap().state, Succeeded);
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_changes_while_the_point_is_made_lets_nothing_run() {
+    let mut folder = Folder::open(&[DROPS]).await;
+    let package = folder.shop.file("package.json");
+    std::fs::write(&package, "{}").unwrap();
+    folder.read(Some("none"), &[]);
+    folder.shop.context.progress =
+        Arc::new(AtProof(move || std::fs::write(&package, r#"{"scripts": {"x": "y"}}"#).unwrap()));
+    let error = folder.shop.guard(APPLY).await.unwrap_err();
+    let Error::ConfigurationChanged { path, point } = &error else { panic!("{error}") };
+    assert_eq!((path.as_str(), point.is_some(), error.kind()), ("package.json", true, ErrorKind::Refused));
+    assert_eq!(folder.shop.cluster.psql("shop", "SELECT count(*) FROM customers"), "2", "nothing ran");
+    assert_eq!((states(&folder.newest().await), folder.shop.pins().await.len()), (vec![Started, Proven, Refused], 0));
+}
+
+#[tokio::test]
+async fn a_prepared_run_is_not_relied_on_past_the_age_that_is_asked_for() {
+    let mut folder = Folder::open(&[DROPS]).await;
+    let ask = |folder: &mut Folder, max_age_seconds: i64| {
+        let proven = Requirement::ProvenRestorePoint(Policy { level: Level::Stored, max_age_seconds });
+        folder.shop.options.policy.requirements = [(RiskClass::DestroysData, proven)].into_iter().collect();
+    };
+    ask(&mut folder, 0);
+    folder.prepare(Duration::from_secs(3600)).await.unwrap();
+    // By the source server's clock it is older than one second then.
+    folder.shop.cluster.psql("shop", "SELECT pg_sleep(2)");
+    ask(&mut folder, 1);
+    let report = folder.shop.guard(APPLY).await.unwrap();
+    assert_eq!((report.prepared_by, folder.points().await), (None, 2));
+}
+
+#[tokio::test]
+async fn a_prepared_run_is_not_relied_on_by_another_configuration() {
+    let mut folder = Folder::open(&[DROPS]).await;
+    folder.prepare(Duration::from_secs(3600)).await.unwrap();
+    std::fs::write(folder.shop.file("package.json"), "{}").unwrap();
+    folder.read(Some("none"), &[]);
+    let report = folder.shop.guard(APPLY).await.unwrap();
+    assert_eq!((report.prepared_by, folder.points().await), (None, 2));
+}
