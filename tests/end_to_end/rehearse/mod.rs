@@ -4,6 +4,7 @@ mod escapes;
 mod faults;
 mod project;
 mod rollback;
+mod tools;
 
 use std::collections::BTreeMap;
 
