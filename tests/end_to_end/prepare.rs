@@ -189,6 +189,47 @@ fn a_configuration_that_leads_to_production_is_not_rehearsed_with() {
 }
 
 #[test]
+fn secrets_in_the_commands_words_are_nowhere_to_be_read() {
+    let scene = scene();
+    migrations(&scene, &[ADDS]);
+    let command = ["npx", "drizzle-kit", "migrate", "--password=hunter2secret", "-u", "ann:hunter2secret"];
+    let words = [&["prepare", "--json", "--level", "stored", "--"][..], &command].concat();
+    let outcome = scene.place.holdpoint(&words).ended_with(0);
+    let decision = outcome.json()["decision"].to_string();
+    assert!(decision.contains("what drizzle-kit migrate --password=*** -u ann:*** does is not known"), "{decision}");
+    assert!(!outcome.stdout.contains("hunter2") && !outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
+    let tree = scene.place.tree();
+    for key in tree.objects.keys().filter(|key| key.ends_with(".json")) {
+        let text = String::from_utf8_lossy(&scene.place.object(key)).into_owned();
+        assert!(!text.contains("hunter2"), "{key}: {text}");
+    }
+    let recorded = tree.ending_with("prepared.json").next().unwrap();
+    let step: Value = serde_json::from_slice(&scene.place.object(recorded)).unwrap();
+    assert_eq!(step["command"], json!(["npx", "drizzle-kit", "migrate", "--password=***", "-u", "ann:***"]));
+}
+
+#[test]
+fn a_configuration_that_changes_meanwhile() {
+    let scene = scene();
+    migrations(&scene, &[ADDS]);
+    let before = scene.before();
+    // The command's own rehearsal changes it, which comes after the plan and before the run lock.
+    let script = "echo '{\"scripts\": {}}' > package.json; touch ran";
+    let words = ["guard", "--json", "--rehearse", "--", "sh", "-c", script];
+    let failure = scene.place.holdpoint(&words).ended_with(3).failure();
+    failure.says(&["package.json changed since the run was planned"]).hints(&["run the same command again"]);
+    unchanged(&scene, &before);
+    assert_eq!(scene.place.points().len(), 1, "the restore point is proven, and stays");
+    let tree = scene.place.tree();
+    let refused = tree.ending_with("refused.json").next().unwrap();
+    let step: Value = serde_json::from_slice(&scene.place.object(refused)).unwrap();
+    let configuration = step["plan"]["configuration"].as_array().unwrap();
+    let paths: Vec<&str> = configuration.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    let installed = ["node_modules/drizzle-kit/package.json", "node_modules/drizzle-orm/package.json"];
+    assert_eq!(paths, [&["package.json", "drizzle.config.ts"][..], &installed].concat());
+}
+
+#[test]
 fn a_person_at_a_terminal_is_shown_what_may_be_lost_and_asked() {
     let scene = scene();
     migrations(&scene, &[ADDS]);

@@ -186,7 +186,7 @@ impl<'a> Guarded<'a> {
         let context = &self.preparation.working;
         let identity = &self.start.identity;
         self.preparation.at("reading what is pending");
-        let planned = Box::pin(Planned::read(context, source, options, identity)).await?;
+        let planned = Box::pin(Planned::read(context, source, options, identity, &self.mask)).await?;
         planned.remarks.iter().for_each(|remark| context.progress.note(&self.mask.script(remark)));
         ledger.planned(planned.masked_record(&self.mask));
         self.preparation.at("asking the gate");

@@ -72,6 +72,7 @@ impl Planned {
         source: &Source,
         options: &GuardOptions,
         start: &Identity,
+        mask: &Mask,
     ) -> Result<Self, Error> {
         let GuardOptions { migrations, policy, command, environment, .. } = options;
         let of = match migrations {
@@ -87,6 +88,8 @@ impl Planned {
         let found = &of.project.found;
         let by_words =
             (!of.stated).then(|| runs_the_tool(command, found, &of.folder, environment).err().or(led)).flatten();
+        // The reason may repeat words of the command, and is recorded and shown.
+        let by_words = by_words.map(|why| mask.script(&why));
         let unknown = by_words.or_else(|| runs_again(&report));
         // A command that is not the tool's is not stopped by what the tool would do.
         if report.verdict == Verdict::Stopped && unknown.is_none() {

@@ -196,6 +196,10 @@ fn pending_command_that_fails_or_prints_something_else() {
     refused(&scene, &["plan", "--pending-cmd", "echo no such host >&2; exit 3"], 2)
         .says(&["the command for pending migrations failed"])
         .hints(&["sh -c"]);
+    // A list that could not be made is no empty list.
+    refused(&scene, &["plan", "--pending-cmd", "false | cat"], 2).says(&["the command for pending migrations failed"]);
+    let secret = "{ echo 'postgres://ann:hunter2@h/d is down' >&2; exit 1; } | cat";
+    refused(&scene, &["plan", "--pending-cmd", secret], 2).says(&["postgres://ann:***@h/d is down"]);
     refused(&scene, &["plan", "--pending-cmd", "echo Traceback:"], 2)
         .says(&["Traceback:", "no file"])
         .hints(&["one path"]);

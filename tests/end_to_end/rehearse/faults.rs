@@ -122,7 +122,8 @@ fn an_interrupted_or_killed_rehearsal_leaves_nothing() {
         let seconds = sleeps();
         let running = sleeping(&scene, &seconds, flags);
         running.interrupt();
-        running.finish().ended_with(130);
+        let told = running.finish().ended_with(130).stderr;
+        assert!(told.contains("the rehearsal was interrupted while the command ran on the copy"), "{told}");
         wait_for("the command ends", || !runs(&seconds));
         scene.assert_untouched_but_proof(&before);
         let seconds = sleeps();
@@ -133,10 +134,23 @@ fn an_interrupted_or_killed_rehearsal_leaves_nothing() {
         if flags.is_empty() {
             wait_for("the command ends", || !runs(&seconds));
         } else {
+            // It lives on where the page says that it is found, and nothing of it is holdpoint's.
+            assert!(marked(&seconds), "the mark is in its environment");
+            let text = scene.place.holdpoint(&["leftovers"]).ended_with(0).stdout;
+            assert!(!text.contains(&seconds), "{text}");
             end(&seconds);
         }
         scene.assert_untouched_but_proof(&before);
     }
+}
+
+/// Whether a process with this word carries a rehearsal's mark in its environment.
+fn marked(seconds: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
+        let has = |text: Vec<u8>, word: &str| String::from_utf8_lossy(&text).contains(word);
+        has(read("cmdline"), seconds) && has(read("environ"), "holdpoint-rehearsal:")
+    })
 }
 
 /// Ends what a killed holdpoint left in this machine's network: there it is only known by its words.

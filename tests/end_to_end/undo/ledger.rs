@@ -125,6 +125,15 @@ fn a_killed_run_is_at_work_as_long_as_its_command_is_and_interrupted_then() {
     let run = listed[0]["run"].as_str().unwrap().to_owned();
     assert_eq!(stands(&listed[0]), ("running", true), "its session is still on the server");
     settle(&scene, &run, 14).failure().says(&[&run, "still at work"]).hints(&["show run:"]);
+    for verb in ["guard", "prepare"] {
+        let busy = scene.place.holdpoint(&[verb, "--json", "--level", "stored", "--", "touch", "beside"]);
+        let pid = scene.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%'");
+        busy.ended_with(14)
+            .failure()
+            .says(&[&run, "still at work", &pid])
+            .hints(&["pg_terminate_backend", "show run:"]);
+    }
+    assert!(!scene.place.work().join("beside").exists());
     scene.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%'");
     let mut waited = scene.sql(at_work);
     while waited != "0" {

@@ -23,7 +23,7 @@ const UPWARD: usize = 4;
 pub struct Configuration {
     /// What a record may hold.
     files: Vec<MigrationRecord>,
-    /// Files of variables: hashes of files that mostly hold a password and little else stay in memory.
+    /// Files of variables and tokens: hashes of files that hold a secret and little else stay in memory.
     variables: Vec<MigrationRecord>,
 }
 
@@ -77,6 +77,8 @@ impl Configuration {
         connection.look_for_dotenv(project, &["prisma"])?;
         let there = connection.dotenv.iter().filter_map(|file| record(project, &file.path).ok().flatten());
         read.variables.extend(there);
+        // It says which shell runs the scripts, and holds tokens.
+        read.variables.extend(record(project, ".npmrc").ok().flatten());
         Ok(read)
     }
 
@@ -143,6 +145,7 @@ mod tests {
             ("node_modules/drizzle-kit/package.json", r#"{"version": "0.32.0"}"#),
             (".env", "URL=postgres://ann:hush@other/d"),
             (".env.local", "URL=postgres://ann:hush@other/d"),
+            (".npmrc", "script-shell=/tmp/other"),
         ] {
             let path_there = project.path().join(path);
             let text_before = std::fs::read_to_string(&path_there).ok();
