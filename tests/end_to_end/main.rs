@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
+mod backfill;
 mod bad_input;
 mod benchmark;
 mod check;
@@ -20,3 +21,4 @@ mod scene;
 mod swap;
 mod undo;
 mod verify_unproven;
+mod watch;

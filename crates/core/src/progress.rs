@@ -71,11 +71,13 @@ pub enum Phase {
     CommittingChange,
     /// The change is committed; the side schema is about to be removed.
     RemovingSide,
+    /// A column of a large table is about to be filled, batch by batch.
+    FillingRows,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -108,6 +110,7 @@ impl Phase {
         Self::ChangingTables,
         Self::CommittingChange,
         Self::RemovingSide,
+        Self::FillingRows,
     ];
 
     /// The phase's name, as in JSON lines and tests.
@@ -145,6 +148,7 @@ impl Phase {
             Self::ChangingTables => "changing-tables",
             Self::CommittingChange => "committing-change",
             Self::RemovingSide => "removing-side",
+            Self::FillingRows => "filling-rows",
         }
     }
 }

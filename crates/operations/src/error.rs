@@ -203,6 +203,9 @@ pub enum Error {
     /// Rows cannot be compared.
     #[error(transparent)]
     Compare(#[from] crate::compare::CompareError),
+    /// A table cannot be filled.
+    #[error(transparent)]
+    Backfill(#[from] crate::backfill::BackfillError),
     /// A session is not cancelled.
     #[error(transparent)]
     Watch(#[from] crate::watch::WatchError),

@@ -69,6 +69,7 @@ impl Error {
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Compare(error) => error.kind(),
             Self::Watch(error) => error.kind(),
+            Self::Backfill(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::SessionsRemain { .. } => ErrorKind::Busy,
             Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),

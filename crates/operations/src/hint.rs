@@ -47,6 +47,7 @@ impl Error {
             Self::PointElsewhere { folder, .. } => Some(format!("name that database: --database {folder}")),
             Self::Compare(error) => error.hint(),
             Self::Watch(error) => error.hint(),
+            Self::Backfill(error) => error.hint(),
             Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
             Self::TargetNotEmpty { .. } => Some(
                 "create an empty database and restore into that; a target marked as non-production may be replaced \

@@ -5,6 +5,7 @@
 //! reading of the environment.
 
 pub mod adopt;
+pub mod backfill;
 pub mod backup;
 pub mod catalogue;
 pub mod check;

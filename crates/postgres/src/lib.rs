@@ -19,3 +19,4 @@ pub use connection::ConnectionSettings;
 pub use error::Error;
 pub use session::{Session, SessionPurpose, Snapshot};
 pub use tokio_postgres::Row;
+pub use tokio_postgres::types::ToSql;

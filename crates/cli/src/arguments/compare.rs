@@ -92,7 +92,7 @@ pub(crate) struct RowArguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Columns(pub(crate) Vec<String>);
 
-fn columns(text: &str) -> Result<Columns, &'static str> {
+pub(super) fn columns(text: &str) -> Result<Columns, &'static str> {
     let names = holdpoint_core::relation_name::columns_of_list(text);
     if names.is_empty() || names.iter().any(String::is_empty) {
         return Err("is a list of columns, such as id or \"k,1\",at");

@@ -1,5 +1,6 @@
 //! What may be typed: verbs, flags, and the variables that stand for flags.
 
+mod backfill;
 mod backup;
 mod catalogue;
 mod check;
@@ -15,6 +16,7 @@ mod restore;
 mod retention;
 mod runs;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -23,6 +25,7 @@ use holdpoint_core::DatabaseName;
 use holdpoint_core::verification::Level;
 use holdpoint_repository::RepositoryUrl;
 
+pub(crate) use backfill::BackfillArguments;
 pub(crate) use backup::{BackupArguments, BackupFormat};
 pub(crate) use catalogue::AdoptArguments;
 pub(crate) use check::CheckArguments;
@@ -38,6 +41,7 @@ pub(crate) use restore::RestoreArguments;
 pub(crate) use retention::{PinArguments, PruneArguments, RetentionArguments, UnpinArguments};
 pub(crate) use runs::{RunsArguments, SettleArguments, ShowArguments, Shown};
 pub(crate) use verify::VerifyArguments;
+pub(crate) use watch::WatchArguments;
 
 const EXAMPLES: &str = "\
 First steps:
@@ -162,6 +166,10 @@ pub(crate) enum Verb {
     /// Show where the database stands, on one screen.
     #[command(after_help = "Examples:\n  holdpoint status\n  holdpoint status --database shop --json")]
     Status,
+    /// Show who waits for whom, what runs for long and what is being built, live; end one of them.
+    Watch(WatchArguments),
+    /// Fill a column of a large table batch by batch, so that nobody waits for it; goes on after a kill.
+    Backfill(Box<BackfillArguments>),
     /// Show all of it on a throwaway server: restore point, proof, a migration that destroys, the way back.
     #[command(after_help = "Examples:\n  holdpoint demo")]
     Demo,

@@ -1,6 +1,7 @@
 //! The verbs: flags in, one call, a report out. Each returns the exit code of what it found.
 
 mod adopt;
+mod backfill;
 mod backup;
 mod catalogue;
 mod check;
@@ -23,6 +24,7 @@ mod runs;
 mod status;
 mod swap;
 mod verify;
+mod watch;
 
 pub(crate) use prune::PrunedAll;
 pub(crate) use rehearse::RehearseReport;
@@ -62,6 +64,8 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Runs(arguments) => runs::list(invocation, arguments).await,
         Verb::Settle(arguments) => runs::settle(invocation, arguments).await,
         Verb::Status => status::run(invocation).await,
+        Verb::Watch(arguments) => watch::run(invocation, arguments).await,
+        Verb::Backfill(arguments) => backfill::run(invocation, arguments).await,
         Verb::Demo => demo::run(invocation).await,
         Verb::Completions(arguments) => completions::run(invocation, arguments),
         // They run before the runtime exists; see main.

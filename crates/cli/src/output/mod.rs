@@ -1,5 +1,6 @@
 //! What is printed: one JSON document, or text for people; errors after either.
 
+mod backfill;
 mod backup;
 mod catalogue;
 mod check;
@@ -8,6 +9,7 @@ mod compare_rows;
 mod doctor;
 mod guard;
 mod leftovers;
+mod live_screen;
 mod plan;
 mod recover_table;
 mod rehearse;
@@ -19,6 +21,7 @@ mod swap;
 mod table;
 mod unproven;
 mod verify;
+mod watch;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -27,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
+pub(crate) use backfill::{backfill, backfill_plan};
 pub(crate) use backup::backup;
 pub(crate) use catalogue::{list, show};
 pub(crate) use check::check;
@@ -35,6 +39,7 @@ pub(crate) use compare_rows::compare_rows;
 pub(crate) use doctor::doctor;
 pub(crate) use guard::{before_the_command, guard, prepare};
 pub(crate) use leftovers::leftovers;
+pub(crate) use live_screen::LiveScreen;
 pub(crate) use plan::migration_plan;
 pub(crate) use recover_table::{recover_table, recovery_plan};
 pub(crate) use rehearse::{rehearsal, rehearse};
@@ -45,6 +50,7 @@ pub(crate) use status::status;
 pub(crate) use swap::{swap, swap_in_preview, swap_preview};
 pub(crate) use unproven::{unproven, unproven_plan};
 pub(crate) use verify::{plan, verify};
+pub(crate) use watch::{WatchReport, stopped, watch};
 
 use crate::failure::ErrorReport;
 
@@ -103,6 +109,17 @@ impl Output {
     /// Prints a JSON document.
     pub(crate) fn document<R: Serialize>(&self, document: &R) -> io::Result<()> {
         self.write(&serde_json::to_string_pretty(document)?)
+    }
+
+    /// Prints one of many: a line of JSON, or a text; tells whether anybody still reads.
+    pub(crate) fn one_of_many<R: Serialize>(&self, report: &R, text: impl FnOnce(&R) -> String) -> io::Result<bool> {
+        let text = if self.json { serde_json::to_string(report)? } else { text(report) };
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(format!("{}\n", text.trim_end_matches('\n')).as_bytes()).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Prints a text as it is.

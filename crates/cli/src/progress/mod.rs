@@ -91,6 +91,7 @@ fn title(phase: Phase) -> &'static str {
         Phase::ChangingTables => "changing live tables",
         Phase::CommittingChange => "committing",
         Phase::RemovingSide => "removing the side tables",
+        Phase::FillingRows => "filling rows",
         other => other.name(),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Backup,
     /// To do what the application's migrations do.
     Migrate,
+    /// To look at the live server or to work on it for long: a role of the application, past any pooler.
+    Direct,
 }
 
 /// A database that was chosen by name or by default.
@@ -105,6 +107,8 @@ impl Settings {
             let found = match purpose {
                 Purpose::Backup => first([backup_url()?, direct_url()?, url()?]),
                 Purpose::Migrate => first([url()?, direct_url()?, backup_url()?]),
+                // A backup's URL may be a standby's.
+                Purpose::Direct => first([direct_url()?, url()?, backup_url()?]),
             };
             return found.ok_or_else(|| nowhere(chosen));
         }
@@ -119,6 +123,14 @@ impl Settings {
                 url()?,
             ]),
             Purpose::Migrate => first([variable("DATABASE_URL"), url()?, direct(), direct_url()?]),
+            Purpose::Direct => first([
+                direct(),
+                direct_url()?,
+                variable("DATABASE_URL"),
+                url()?,
+                variable("HOLDPOINT_BACKUP_URL"),
+                backup_url()?,
+            ]),
         };
         let libpq = || LIBPQ.iter().find_map(|name| variable(name)).map(|(_, from)| (String::new(), from));
         found.or_else(libpq).ok_or_else(|| nowhere(chosen))

@@ -11,7 +11,7 @@ mod statement;
 mod value;
 
 use crate::Secret;
-pub use statement::statement;
+pub use statement::{shadow, statement};
 
 use address::{urls, without_scheme};
 use flag::{Flags, flags};

@@ -32,6 +32,30 @@ pub fn statement(text: &str, longest: usize) -> String {
     }
 }
 
+/// Blanks everything in which a sign is not SQL's own, byte for byte: literals, quoted names, comments. What stands where
+/// in the shadow stands there in the text.
+///
+/// `None` where a literal or comment does not end, or where it ends differently by the session's settings.
+#[must_use]
+pub fn shadow(text: &str) -> Option<String> {
+    let mut shadow = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(piece) = Piece::at(text, at) {
+        let part = &text[at..piece.end];
+        if piece.kind == Kind::Rest {
+            return None;
+        }
+        let plain = piece.kind == Kind::Plain && !part.starts_with('"');
+        if plain && part.is_ascii() {
+            shadow.push_str(part)
+        } else {
+            shadow.push_str(&" ".repeat(part.len()))
+        }
+        at = piece.end;
+    }
+    Some(shadow)
+}
+
 /// What is shown so far; blanks at either end are left out.
 #[derive(Default)]
 struct Shown {
@@ -56,7 +80,7 @@ enum Kind {
     Value,
     /// A word, a quoted name, a sign.
     Plain,
-    /// From here on nobody can tell what is a value.
+    /// From here on nobody can tell what is a value: something does not end, or ends where the session's settings say.
     Rest,
 }
 
@@ -73,9 +97,9 @@ impl Piece {
         let next = rest[first.len_utf8()..].chars().next();
         let (kind, length) = match first {
             '-' if next == Some('-') => (Kind::Blank, rest.find(['\n', '\r']).unwrap_or(rest.len())),
-            '/' if next == Some('*') => (Kind::Blank, comment(rest)),
+            '/' if next == Some('*') => comment(rest),
             '\'' => string(rest, 0, false),
-            '"' => (Kind::Plain, name(rest)),
+            '"' => name(rest),
             '$' => dollar_quoted(rest).unwrap_or_else(|| (Kind::Plain, 1 + number(&rest[1..]))),
             first if first.is_ascii_digit() => (Kind::Value, number(rest)),
             '.' if next.is_some_and(|next| next.is_ascii_digit()) => (Kind::Value, number(rest)),
@@ -126,24 +150,24 @@ fn string(rest: &str, quote: usize, escapes: bool) -> (Kind, usize) {
             letter => backslash = letter == '\\' && !backslash,
         }
     }
-    (Kind::Value, rest.len())
+    (Kind::Rest, rest.len())
 }
 
 /// A quoted name; a doubled quote is a part of it.
-fn name(rest: &str) -> usize {
+fn name(rest: &str) -> (Kind, usize) {
     let mut from = 1;
     while let Some(found) = rest[from..].find('"') {
         from += found + 1;
         if !rest[from..].starts_with('"') {
-            return from;
+            return (Kind::Plain, from);
         }
         from += 1;
     }
-    rest.len()
+    (Kind::Rest, rest.len())
 }
 
 /// Comments may hold comments; they may hold values too.
-fn comment(rest: &str) -> usize {
+fn comment(rest: &str) -> (Kind, usize) {
     let (mut depth, mut at) = (0_u32, 0);
     while let Some(found) = rest[at..].find(['/', '*']) {
         at += found;
@@ -154,13 +178,13 @@ fn comment(rest: &str) -> usize {
             depth = depth.saturating_sub(1);
             at += 2;
             if depth == 0 {
-                return at;
+                return (Kind::Blank, at);
             }
         } else {
             at += 1;
         }
     }
-    rest.len()
+    (Kind::Rest, rest.len())
 }
 
 /// `$tag$…$tag$`; a parameter such as `$1` is none, and is no value either.
@@ -171,13 +195,43 @@ fn dollar_quoted(rest: &str) -> Option<(Kind, usize)> {
         return None;
     }
     let opener = &rest[..=tag_end];
-    let end = rest[opener.len()..].find(opener).map_or(rest.len(), |found| found + 2 * opener.len());
-    Some((Kind::Value, end))
+    Some(match rest[opener.len()..].find(opener) {
+        Some(found) => (Kind::Value, found + 2 * opener.len()),
+        None => (Kind::Rest, rest.len()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::statement;
+    use super::{shadow, statement};
+
+    #[test]
+    fn the_shadow_has_signs_where_the_text_has_them() {
+        for (text, expected) in [
+            ("a = 'x, (y', \"b,\" = f(1)", "a = , = f( )"),
+            ("a = 1 -- , b", "a ="),
+            ("a = $$,$$ || E'\\',' /* ; */ + ü", "a = || +"),
+        ] {
+            let shadow = shadow(text).unwrap();
+            assert_eq!(shadow.len(), text.len(), "{text}");
+            assert_eq!(shadow.split_whitespace().collect::<Vec<_>>().join(" "), expected, "{text}");
+            assert!(shadow.bytes().zip(text.bytes()).all(|(one, other)| one == b' ' || one == other), "{text}");
+        }
+        for text in [
+            "a = 'x",
+            "a = \"x",
+            "a = /* x",
+            "a = $$x",
+            "a = $t$x$$",
+            "a = 'x\\', b = 'y'",
+            "a = E'x",
+            "a = \"",
+            "a = E'x\\'",
+            "a = \"x\"\"",
+        ] {
+            assert_eq!(shadow(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn values_go_and_words_stay() {

@@ -12,7 +12,7 @@ mod finding;
 mod look;
 mod picture;
 mod progress;
-mod replication;
+pub(crate) mod replication;
 mod waits;
 
 use std::time::Duration;

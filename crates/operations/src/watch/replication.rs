@@ -58,7 +58,7 @@ const POSITION: &str = "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog
                         ELSE pg_catalog.pg_current_wal_lsn() END";
 
 /// Lists those who receive WAL; base backups under way are none.
-pub(super) async fn standbys(session: &Session) -> Result<Vec<Standby>, Error> {
+pub(crate) async fn standbys(session: &Session) -> Result<Vec<Standby>, Error> {
     let sql = format!(
         "SELECT application_name, COALESCE(pg_catalog.host(client_addr), CASE WHEN client_port = -1 THEN 'local' END), \
            state, sync_state, pg_catalog.pg_wal_lsn_diff({POSITION}, replay_lsn)::float8, \

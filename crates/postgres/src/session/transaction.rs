@@ -1,5 +1,6 @@
 //! Writing transactions whose end is known even when the server's answer is lost.
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::Session;
@@ -9,7 +10,8 @@ use crate::Error;
 ///
 /// Numbers do not wrap, and the server remembers the end for as long as rows of that age are not frozen (PostgreSQL
 /// manual, "Transaction ID and Snapshot Information Functions").
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct TransactionId(String);
 
 /// How a transaction ended, as far as the server knows.

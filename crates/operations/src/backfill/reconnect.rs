@@ -1,0 +1,82 @@
+//! A walk whose connection was lost goes on with another one, and asks the server what became of its last batch.
+
+use std::time::Duration;
+
+use holdpoint_postgres::session::Fate;
+use holdpoint_postgres::{Session, SessionPurpose};
+use tokio::time::Instant;
+
+use super::plan::Prepared;
+use super::run::{MOST_TRIES, Walk, alone};
+use super::{BackfillError, BackfillOptions};
+use crate::Error;
+
+/// How long a transaction whose session is gone may take to end.
+const SETTLES_WITHIN: Duration = Duration::from_secs(600);
+
+impl Walk<'_> {
+    /// Connects again where the connection was lost; anything else is passed on.
+    pub(super) async fn again_after(&mut self, error: Error) -> Result<(), Error> {
+        let lost = self.prepared.session.is_closed() || self.monitor.is_closed();
+        let is_transient = matches!(&error, Error::Postgres(error) if error.is_transient()) || lost;
+        if !is_transient || self.interrupted() {
+            return Err(self.stopped(if self.interrupted() { Error::Interrupted } else { error }));
+        }
+        self.note(&format!("connecting again: {error}"));
+        let mut last = error;
+        for _ in 0..MOST_TRIES {
+            self.rest(Duration::from_secs(1)).await;
+            if self.interrupted() {
+                return Err(self.stopped(Error::Interrupted));
+            }
+            match self.connect().await {
+                Ok(()) => {
+                    self.retries += 1;
+                    return self.settle().await;
+                }
+                Err(Error::Postgres(error)) if error.is_transient() => last = error.into(),
+                // The session that was lost may not have ended yet.
+                Err(error @ Error::Backfill(BackfillError::AnotherIsRunning { .. })) => last = error,
+                Err(error) => return Err(self.stopped(error)),
+            }
+        }
+        Err(self.stopped(last))
+    }
+
+    async fn connect(&mut self) -> Result<(), Error> {
+        let options = BackfillOptions { resume: self.prepared.file.path().exists(), ..self.options.clone() };
+        let prepared = Prepared::make(self.source, &options).await?;
+        alone(&prepared).await?;
+        self.monitor = Session::connect(&self.source.settings, &SessionPurpose::new("holdpoint watch")).await?;
+        let warnings = std::mem::take(&mut self.prepared.warnings);
+        self.prepared = Prepared { warnings, ..prepared };
+        Ok(())
+    }
+
+    /// Asks the server what became of the batch that was about to be committed.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        let Some(pending) = self.state.pending.clone() else { return Ok(()) };
+        let began = Instant::now();
+        loop {
+            match self.prepared.session.fate_of(&pending.transaction).await? {
+                Fate::Committed => self.state.settle(true),
+                Fate::Aborted => self.state.settle(false),
+                Fate::InProgress if began.elapsed() < SETTLES_WITHIN && !self.interrupted() => {
+                    self.rest(Duration::from_millis(200)).await;
+                    continue;
+                }
+                Fate::InProgress => {
+                    let who = "the transaction of the last batch has not ended on the server".to_owned();
+                    return Err(BackfillError::Stuck { tries: 1, said: who, rows: self.state.updated }.into());
+                }
+                Fate::Forgotten => {
+                    let text =
+                        "the server does not know any more whether the last batch was committed: it is done again";
+                    self.prepared.warnings.push(text.to_owned());
+                    self.state.settle(false);
+                }
+            }
+            return Ok(());
+        }
+    }
+}

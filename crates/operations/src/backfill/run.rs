@@ -1,0 +1,339 @@
+//! The walk over the table, batch by batch.
+
+use std::time::Duration;
+
+use holdpoint_core::progress::Phase;
+use holdpoint_core::quantity::count;
+use holdpoint_postgres::{Error as Postgres, Session, SessionPurpose};
+use tokio::time::{Instant, sleep};
+
+use super::plan::{Prepared, borrowed, parameters};
+use super::state::{Pending, Progressed};
+use super::statement::Place;
+use super::{BackfillError, BackfillOptions, BackfillReport, GROWS_TO, SMALLEST_BATCH, throttle};
+use crate::{Clock, Error, Source};
+
+/// A batch that fails so often in a row is given up.
+pub(super) const MOST_TRIES: u32 = 20;
+/// The first key of the advisory lock, "bafi"; the second is the table's OID.
+const NAMESPACE: i32 = 0x6261_6669;
+
+/// Who is told, when to stop, and what the time is.
+#[derive(Clone)]
+pub struct BackfillContext {
+    /// Whom to tell about progress.
+    pub progress: std::sync::Arc<dyn holdpoint_core::progress::Progress>,
+    /// Cancelled when the work shall end: the batch under way is rolled back.
+    pub cancel: tokio_util::sync::CancellationToken,
+    /// The clock of this machine.
+    pub clock: Clock,
+}
+
+/// What came of trying a batch.
+enum Batch {
+    /// It is committed.
+    Done(Duration),
+    /// It was rolled back, and may be tried again.
+    Again(String),
+}
+
+pub(super) struct Walk<'a> {
+    pub(super) source: &'a Source,
+    pub(super) options: &'a BackfillOptions,
+    context: &'a BackfillContext,
+    pub(super) prepared: Prepared,
+    pub(super) monitor: Session,
+    pub(super) state: Progressed,
+    rows: u64,
+    pub(super) retries: u64,
+    waited_for_lag: Duration,
+}
+
+/// Fills the table.
+///
+/// Every batch is a transaction of its own. What was committed stays, whatever happens, and is recorded in the file that
+/// the report names; an end before the end of the table leaves that file for `resume`.
+///
+/// # Errors
+/// [`BackfillError`]; [`Error::Interrupted`]; those of PostgreSQL.
+pub async fn backfill(
+    source: &Source,
+    options: &BackfillOptions,
+    context: &BackfillContext,
+) -> Result<BackfillReport, Error> {
+    let began = Instant::now();
+    context.progress.phase(Phase::Preflight, None);
+    let prepared = Prepared::make(source, options).await?;
+    alone(&prepared).await?;
+    let monitor = Session::connect(&source.settings, &SessionPurpose::new("holdpoint watch")).await?;
+    let (state, resumed) = match &prepared.earlier {
+        Some(earlier) => (earlier.clone(), true),
+        None => {
+            let end = prepared.end().await?.unwrap_or_default();
+            (Progressed::begin(prepared.what.clone(), end, (context.clock)()), false)
+        }
+    };
+    let mut walk = Walk {
+        source,
+        options,
+        context,
+        prepared,
+        monitor,
+        state,
+        rows: options.batch_rows.max(1),
+        retries: 0,
+        waited_for_lag: Duration::ZERO,
+    };
+    walk.settle().await?;
+    let resumed = resumed.then(|| walk.state.resumed());
+    // An empty table has no end, and nothing to fill.
+    let finished = walk.state.end.is_empty() || walk.walk_on(began).await?;
+    let state_file = if finished {
+        walk.prepared.file.remove()?;
+        None
+    } else {
+        walk.prepared.file.write(&walk.state)?;
+        Some(walk.prepared.file.path().to_owned())
+    };
+    let report = BackfillReport {
+        table: walk.prepared.subject.name.clone(),
+        columns: walk.prepared.columns.clone(),
+        finished,
+        rows_updated: walk.state.updated,
+        rows_walked: walk.state.walked,
+        batches: walk.state.batches,
+        retries: walk.retries,
+        took_ms: milliseconds(began.elapsed()),
+        waited_for_lag_ms: milliseconds(walk.waited_for_lag),
+        resumed,
+        state_file,
+        warnings: walk.prepared.warnings.clone(),
+    };
+    walk.monitor.close().await;
+    walk.prepared.session.close().await;
+    Ok(report)
+}
+
+/// Takes the lock that keeps a second one from the same table; it ends with the session.
+pub(super) async fn alone(prepared: &Prepared) -> Result<(), Error> {
+    const WHAT: &str = "looking whether another backfill is at the table";
+    let oid = i32::from_ne_bytes(prepared.subject.oid.to_ne_bytes());
+    let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
+    let taken: bool = prepared.session.query_one(WHAT, sql, &[&NAMESPACE, &oid]).await?.get(0);
+    if taken {
+        return Ok(());
+    }
+    let sql = "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
+               AND classid = $1 AND objid = $2";
+    let namespace = u32::from_ne_bytes(NAMESPACE.to_ne_bytes());
+    let rows = prepared.session.query(WHAT, sql, &[&namespace, &prepared.subject.oid]).await?;
+    let pid = rows.first().map(|row| row.get(0)).unwrap_or_default();
+    Err(BackfillError::AnotherIsRunning { table: prepared.subject.name.clone(), pid }.into())
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Walk<'_> {
+    pub(super) fn note(&self, text: &str) {
+        self.context.progress.note(text);
+    }
+
+    pub(super) fn interrupted(&self) -> bool {
+        self.context.cancel.is_cancelled()
+    }
+
+    /// How many bytes of the table so many rows are.
+    fn bytes(&self, rows: u64) -> u64 {
+        let subject = &self.prepared.subject;
+        let all = subject.rows.unwrap_or_default().max(1);
+        u64::try_from(u128::from(subject.bytes) * u128::from(rows) / u128::from(all)).unwrap_or_default()
+    }
+
+    /// Walks until the end of the table, or of the time; says whether it is the table's.
+    async fn walk_on(&mut self, began: Instant) -> Result<bool, Error> {
+        let known = self.prepared.subject.rows.filter(|rows| *rows > 0).map(|_| self.prepared.subject.bytes);
+        self.context.progress.phase(Phase::FillingRows, known);
+        self.context.progress.advance(self.bytes(self.state.walked));
+        let until = self.options.max_runtime.map(|time| began + time);
+        let over = || until.is_some_and(|until| Instant::now() >= until);
+        let mut tries = 0;
+        loop {
+            if self.interrupted() {
+                return Err(self.stopped(Error::Interrupted));
+            }
+            if over() {
+                return Ok(false);
+            }
+            let progress = std::sync::Arc::clone(&self.context.progress);
+            let note = move |text: &str| progress.note(text);
+            let max_lag = self.options.max_lag;
+            let waited = throttle::wait_for_standbys(&self.monitor, max_lag, until, &self.context.cancel, &note).await;
+            match waited {
+                Ok(waited) => self.waited_for_lag += waited,
+                Err(error) => self.again_after(error).await?,
+            }
+            if over() {
+                return Ok(false);
+            }
+            match self.batch().await {
+                Ok(None) => return Ok(true),
+                Ok(Some(Batch::Done(took))) => {
+                    tries = 0;
+                    self.adapt(took);
+                    self.rest(self.options.pause).await;
+                }
+                Ok(Some(Batch::Again(said))) => {
+                    tries += 1;
+                    self.retries += 1;
+                    self.rows = (self.rows / 2).max(SMALLEST_BATCH.min(self.options.batch_rows));
+                    if tries >= MOST_TRIES {
+                        let rows = self.state.updated;
+                        return Err(self.stopped(BackfillError::Stuck { tries, said, rows }.into()));
+                    }
+                    self.note(&format!("a batch is tried again, with {} rows: {said}", count(self.rows)));
+                    self.rest(Duration::from_millis(250 * u64::from(tries.min(20)))).await;
+                }
+                Err(error) => self.again_after(error).await?,
+            }
+        }
+    }
+
+    pub(super) async fn rest(&self, time: Duration) {
+        tokio::select! {
+            () = sleep(time) => {}
+            () = self.context.cancel.cancelled() => {}
+        }
+    }
+
+    /// Takes as many rows as the time for a batch allows; slowly upwards, at once downwards.
+    fn adapt(&mut self, took: Duration) {
+        self.rows = adapted(self.rows, self.options.batch_rows, took, self.options.batch_time);
+    }
+
+    /// Does one batch; `None` when there is none left.
+    async fn batch(&mut self) -> Result<Option<Batch>, Error> {
+        let after = self.state.after.clone();
+        let Some((to, walked)) = self.next(after.as_ref()).await? else { return Ok(None) };
+        let began = Instant::now();
+        let transaction = self.prepared.session.begin_noted().await?;
+        let (done, blocked_by) = self.change(after.as_ref(), &to).await?;
+        let updated = match done {
+            Ok(updated) => updated,
+            Err(error) => return self.rolled_back(error, blocked_by).await.map(Some),
+        };
+        self.state.pending = Some(Pending { transaction, to, updated, walked });
+        if let Err(error) = self.prepared.file.write(&self.state) {
+            self.state.pending = None;
+            self.prepared.session.run("taking a batch back", "ROLLBACK").await?;
+            return Err(error.into());
+        }
+        if let Err(error) = self.prepared.session.run("committing a batch", "COMMIT").await {
+            if error.sqlstate().is_none() || self.prepared.session.is_closed() {
+                // Lost: only the server knows.
+                return Err(error.into());
+            }
+            // A deferred constraint or trigger.
+            self.state.pending = None;
+            return self.judged(error, None).map(Some);
+        }
+        self.state.settle(true);
+        self.context.progress.advance(self.bytes(walked));
+        Ok(Some(Batch::Done(began.elapsed())))
+    }
+
+    /// Changes the rows of a batch, unless somebody has to wait for it for too long; gives how many, and who waited.
+    async fn change(
+        &self,
+        after: Option<&Place>,
+        to: &Place,
+    ) -> Result<(Result<u64, Postgres>, Option<String>), Error> {
+        let session = &self.prepared.session;
+        let update = self.prepared.statements.update(after.is_some());
+        let values = parameters(after, to);
+        let borrowed = borrowed(&values);
+        let work = session.client().execute(&update, &borrowed);
+        tokio::pin!(work);
+        let mut blocked_by = None;
+        let done = tokio::select! {
+            done = &mut work => done,
+            found = throttle::blocked(&self.monitor, &self.prepared.name, self.options.max_blocked) => {
+                // Whoever waits goes first, and whoever cannot look must not keep others waiting.
+                blocked_by = Some(found.unwrap_or_else(|error| format!("nobody can look who waits: {error}")));
+                session.canceller().cancel().await?;
+                work.await
+            }
+            () = self.context.cancel.cancelled() => {
+                session.canceller().cancel().await?;
+                work.await
+            }
+        };
+        Ok((done.map_err(|source| Postgres::Query { what: "changing rows".to_owned(), source }), blocked_by))
+    }
+
+    /// The last key of the next batch, and how many rows there are up to it.
+    async fn next(&self, after: Option<&Place>) -> Result<Option<(Place, u64)>, Error> {
+        let sql = self.prepared.statements.end_of_batch(after.is_some(), self.rows);
+        let values = parameters(after, &self.state.end);
+        let rows = self.prepared.session.query("looking for the next batch", &sql, &borrowed(&values)).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let walked: i64 = row.get(self.prepared.subject.key.len() + 1);
+        Ok(Some((self.prepared.place(row)?, walked.unsigned_abs())))
+    }
+
+    async fn rolled_back(&mut self, error: Postgres, blocked_by: Option<String>) -> Result<Batch, Error> {
+        if self.prepared.session.is_closed() {
+            return Err(error.into());
+        }
+        self.prepared.session.run("taking a batch back", "ROLLBACK").await?;
+        if self.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        self.judged(error, blocked_by)
+    }
+
+    /// Tells what a retry may cure from what it may not.
+    fn judged(&self, error: Postgres, blocked_by: Option<String>) -> Result<Batch, Error> {
+        let said = error.said().unwrap_or_else(|| error.to_string());
+        match (blocked_by, error.sqlstate().unwrap_or_default()) {
+            (Some(who), _) => Ok(Batch::Again(format!("it was in the way: {who}"))),
+            // Lock time-out, deadlock, serialization, cancelled by somebody.
+            (None, "55P03" | "40P01" | "40001" | "57014") => Ok(Batch::Again(said)),
+            (None, _) => Err(BackfillError::RowsRefused { said, rows: self.state.updated }.into()),
+        }
+    }
+
+    /// Writes down what counts, and passes the reason of the end on.
+    pub(super) fn stopped(&self, error: Error) -> Error {
+        match self.prepared.file.write(&self.state) {
+            Ok(()) => error,
+            Err(unwritten) => Error::LeftBehind { failure: Box::new(error), remains: unwritten.to_string() },
+        }
+    }
+}
+
+/// The rows of the next batch.
+fn adapted(rows: u64, asked: u64, took: Duration, target: Duration) -> u64 {
+    let asked = asked.max(1);
+    let smallest = SMALLEST_BATCH.min(asked);
+    let (took, target) = (took.as_millis().max(1), target.as_millis().max(1));
+    let fitting = u64::try_from(u128::from(rows) * target / took).unwrap_or(u64::MAX);
+    fitting.clamp(smallest, rows.saturating_mul(2).max(1)).clamp(smallest, asked.saturating_mul(GROWS_TO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_fits_its_time() {
+        let seconds = Duration::from_secs;
+        assert_eq!(adapted(5000, 5000, seconds(2), seconds(1)), 2500);
+        assert_eq!(adapted(5000, 5000, seconds(1), seconds(1)), 5000);
+        assert_eq!(adapted(5000, 5000, Duration::from_millis(1), seconds(1)), 10_000, "slowly upwards");
+        assert_eq!(adapted(50_000, 5000, Duration::from_millis(1), seconds(1)), 50_000, "not beyond ten times");
+        assert_eq!(adapted(100, 5000, seconds(3600), seconds(1)), 10, "not below what makes sense");
+        assert_eq!(adapted(3, 3, seconds(3600), seconds(1)), 3);
+    }
+}

@@ -1,0 +1,206 @@
+//! How far a backfill came, in a file.
+//!
+//! The file is never ahead of what is committed: a batch is written down, with the number of its transaction, before it
+//! is committed, and counts only when the server says that this transaction was. So neither a kill in between nor a
+//! connection that is lost with the answer makes a batch be left out or done twice.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use holdpoint_postgres::session::TransactionId;
+use serde::{Deserialize, Serialize};
+
+use super::statement::Place;
+use super::{BackfillError, Resumed};
+
+/// The form of the file.
+const FORMAT: u32 = 1;
+
+/// Which table of which database, and what is done to it: what must be the same to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct What {
+    pub(super) system: String,
+    pub(super) database: String,
+    pub(super) table: String,
+    pub(super) table_oid: u32,
+    pub(super) key: Vec<String>,
+    pub(super) set: Vec<String>,
+    pub(super) condition: Option<String>,
+}
+
+/// A batch that is about to be committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) transaction: TransactionId,
+    pub(super) to: Place,
+    pub(super) updated: u64,
+    pub(super) walked: u64,
+}
+
+/// How far it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Progressed {
+    format: u32,
+    pub(super) what: What,
+    pub(super) began_at: DateTime<Utc>,
+    /// The largest key when it began: where it ends.
+    pub(super) end: Place,
+    /// The last key of the last batch that counts.
+    pub(super) after: Option<Place>,
+    pub(super) updated: u64,
+    pub(super) walked: u64,
+    pub(super) batches: u64,
+    pub(super) pending: Option<Pending>,
+}
+
+impl Progressed {
+    pub(super) fn begin(what: What, end: Place, began_at: DateTime<Utc>) -> Self {
+        Self { format: FORMAT, what, began_at, end, after: None, updated: 0, walked: 0, batches: 0, pending: None }
+    }
+
+    /// Counts the batch that was pending, or forgets it.
+    pub(super) fn settle(&mut self, committed: bool) {
+        if let Some(pending) = self.pending.take().filter(|_| committed) {
+            self.after = Some(pending.to);
+            self.updated += pending.updated;
+            self.walked += pending.walked;
+            self.batches += 1;
+        }
+    }
+
+    pub(super) fn resumed(&self) -> Resumed {
+        Resumed { began_at: self.began_at, rows_updated: self.updated, batches: self.batches }
+    }
+}
+
+/// The file of one table's backfill.
+#[derive(Clone, Debug)]
+pub(super) struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// Names the file; a database's and a table's name may hold anything.
+    pub(super) fn of(directory: &Path, what: &What) -> Self {
+        let plain = |text: &str| -> String {
+            let plain = |sign: char| if sign.is_ascii_alphanumeric() || "._-".contains(sign) { sign } else { '_' };
+            text.chars().map(plain).take(80).collect()
+        };
+        let name = format!("backfill-{}-{}-{}.json", plain(&what.database), plain(&what.table), what.table_oid);
+        Self { path: directory.join(name) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, error: &impl std::fmt::Display) -> BackfillError {
+        BackfillError::State { file: self.path.clone(), why: error.to_string() }
+    }
+
+    /// Reads what an earlier one left; it must have been the same backfill.
+    pub(super) fn read(&self, what: &What) -> Result<Option<Progressed>, BackfillError> {
+        let text = match std::fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let found: Progressed = serde_json::from_slice(&text).map_err(|error| self.failed(&error))?;
+        if found.format != FORMAT {
+            return Err(self.failed(&format!("it has format {}, this program knows {FORMAT}", found.format)));
+        }
+        let differs = [
+            ("the server", found.what.system != what.system),
+            ("the database", found.what.database != what.database),
+            ("the table", (&found.what.table, found.what.table_oid) != (&what.table, what.table_oid)),
+            ("--key", found.what.key != what.key),
+            ("--set", found.what.set != what.set),
+            ("--where", found.what.condition != what.condition),
+        ];
+        match differs.iter().find(|(_, differs)| *differs) {
+            Some((what, _)) => {
+                Err(BackfillError::AnotherBackfill { file: self.path.clone(), what: (*what).to_owned() })
+            }
+            None => Ok(Some(found)),
+        }
+    }
+
+    /// Writes it, whole or not at all, for this user's eyes alone: keys are values of rows.
+    pub(super) fn write(&self, progressed: &Progressed) -> Result<(), BackfillError> {
+        let write = || -> std::io::Result<()> {
+            let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+            std::fs::create_dir_all(directory)?;
+            let beside = self.path.with_extension("json.new");
+            let mut file =
+                std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(&serde_json::to_vec_pretty(progressed)?)?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &self.path)?;
+            std::fs::File::open(directory)?.sync_all()
+        };
+        write().map_err(|error| self.failed(&error))
+    }
+
+    /// Removes it: the backfill is finished.
+    pub(super) fn remove(&self) -> Result<(), BackfillError> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(&error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn what() -> What {
+        What {
+            system: "7".into(),
+            database: "shop".into(),
+            table: "public.\"odd/name\"".into(),
+            table_oid: 16_400,
+            key: vec!["id".into()],
+            set: vec!["a = 1".into()],
+            condition: None,
+        }
+    }
+
+    fn progressed() -> Progressed {
+        Progressed::begin(what(), vec!["9".into()], "2026-11-21T02:43:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn only_a_batch_that_was_committed_counts() {
+        let pending = || {
+            let transaction = serde_json::from_str("\"4711\"").unwrap();
+            Some(Pending { transaction, to: vec!["5".into()], updated: 3, walked: 4 })
+        };
+        let mut state = Progressed { pending: pending(), ..progressed() };
+        state.settle(false);
+        assert_eq!(state, progressed());
+        state.pending = pending();
+        state.settle(true);
+        assert_eq!((state.after, state.updated, state.walked, state.batches), (Some(vec!["5".into()]), 3, 4, 1));
+    }
+
+    #[test]
+    fn a_file_is_of_one_backfill_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = StateFile::of(&folder.path().join("new"), &what());
+        assert!(file.path().ends_with("backfill-shop-public._odd_name_-16400.json"), "{:?}", file.path());
+        assert_eq!(file.read(&what()).unwrap(), None);
+        file.write(&progressed()).unwrap();
+        assert_eq!(file.read(&what()).unwrap(), Some(progressed()));
+        let other = What { set: vec!["a = 2".into()], ..what() };
+        let error = file.read(&other).unwrap_err();
+        assert!(matches!(&error, BackfillError::AnotherBackfill { what, .. } if what == "--set"), "{error}");
+        std::fs::write(file.path(), "{").unwrap();
+        assert!(matches!(file.read(&what()), Err(BackfillError::State { .. })));
+        file.remove().unwrap();
+        file.remove().unwrap();
+        assert_eq!(file.read(&what()).unwrap(), None);
+    }
+}

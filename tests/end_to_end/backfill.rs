@@ -1,0 +1,207 @@
+//! `backfill`: a large table, filled batch by batch, whatever happens in between.
+
+use std::time::Duration;
+
+use crate::scene::Scene;
+use crate::watch::Client;
+use holdpoint_tests::Running;
+
+const WITHIN: Duration = Duration::from_secs(300);
+
+/// Rows whose `n` says how often each was changed.
+fn table(scene: &Scene, rows: u32) {
+    scene.sql(&format!(
+        "CREATE TABLE public.counted (id int PRIMARY KEY, n int NOT NULL DEFAULT 0);
+         INSERT INTO counted SELECT i * 3 FROM generate_series(1, {rows}) i; ANALYZE counted"
+    ));
+}
+
+/// How many rows there are by how often they were changed, such as `1:5000`.
+fn changed(scene: &Scene) -> String {
+    scene.sql("SELECT string_agg(n || ':' || rows, ' ' ORDER BY n) FROM (SELECT n, count(*) AS rows FROM counted GROUP BY n) c")
+}
+
+fn wait_until(running: &mut Running, what: &str, scene: &Scene, condition: &str) {
+    running.wait_until(what, WITHIN, || scene.sql(&format!("SELECT {condition}")) == "t");
+}
+
+const ONCE: [&str; 4] = ["backfill", "public.counted", "--set", "n = n + 1"];
+
+#[test]
+fn a_killed_one_goes_on_and_changes_every_row_once() {
+    let scene = Scene::local();
+    table(&scene, 4_000);
+    let slow = [&ONCE[..], &["--batch", "100", "--batch-time", "20ms", "--pause", "30ms"]].concat();
+    let mut running = scene.place.start(&slow);
+    wait_until(&mut running, "some rows are changed", &scene, "count(*) > 300 FROM counted WHERE n > 0");
+    running.kill();
+    running.finish().ended_with(137);
+    // The server may still be at the last batch.
+    let gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint backfill %' AND datname = current_database()";
+    while scene.sql(gone) != "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(changed(&scene).starts_with("0:"), "it was killed in the middle: {}", changed(&scene));
+    let again = scene.place.holdpoint(&[&ONCE[..], &["--json"]].concat()).ended_with(3);
+    again
+        .failure()
+        .says(&["an earlier backfill of public.counted has not been finished"])
+        .hints(&["--resume", ".holdpoint"]);
+    let other = ["backfill", "counted", "--set", "n = n + 2", "--resume", "--json"];
+    scene.place.holdpoint(&other).ended_with(2).failure().says(&["is of another backfill: --set differs"]);
+    let report = scene.place.holdpoint(&[&ONCE[..], &["--resume", "--json"]].concat()).ended_with(0).json();
+    assert_eq!(changed(&scene), "1:4000");
+    assert_eq!(
+        (report["finished"].as_bool(), report["rows_updated"].as_u64()),
+        (Some(true), Some(4_000)),
+        "{report:#}"
+    );
+    assert!(report["resumed"]["rows_updated"].as_u64().unwrap() >= 300);
+    // It is done: nothing is left to go on with.
+    let done = scene.place.holdpoint(&[&ONCE[..], &["--resume", "--json"]].concat()).ended_with(6);
+    done.failure().says(&["there is no backfill of public.counted to go on with"]);
+}
+
+/// Between the note of the batch and the server's word on it.
+#[test]
+fn a_batch_that_was_being_committed_counts_as_the_server_says() {
+    for commits in [true, false] {
+        let scene = Scene::local();
+        table(&scene, 50);
+        scene.sql(
+            "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS \
+               'BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL; END';
+             CREATE CONSTRAINT TRIGGER hold AFTER UPDATE ON counted DEFERRABLE INITIALLY DEFERRED \
+               FOR EACH ROW EXECUTE FUNCTION hold()",
+        );
+        let mut holder =
+            Client::running(&scene, "holder", "BEGIN; SELECT pg_advisory_xact_lock(77);").idle_in_transaction();
+        let small = [&ONCE[..], &["--batch", "10", "--lock-wait", "10m"]].concat();
+        let mut running = scene.place.start(&small);
+        let committing = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' \
+                          AND application_name LIKE 'holdpoint backfill %' AND wait_event = 'advisory')";
+        wait_until(&mut running, "it commits", &scene, committing);
+        running.kill();
+        running.finish().ended_with(137);
+        assert_eq!(changed(&scene), "0:50");
+        let resume = [&ONCE[..], &["--resume", "--json"]].concat();
+        let busy = scene.place.holdpoint(&resume).ended_with(14);
+        busy.failure().says(&["another backfill is at public.counted"]).hints(&["holdpoint watch"]);
+        if !commits {
+            scene.sql(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND application_name LIKE 'holdpoint backfill %'",
+            );
+        }
+        holder.say("COMMIT;");
+        let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND application_name LIKE 'holdpoint backfill %'";
+        while scene.sql(gone) != "0" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(changed(&scene), if commits { "0:40 1:10" } else { "0:50" });
+        let report = scene.place.holdpoint(&resume).ended_with(0).json();
+        assert_eq!(changed(&scene), "1:50", "{report:#}");
+        assert_eq!(report["rows_updated"], 50, "{report:#}");
+        assert_eq!(report["resumed"]["rows_updated"], if commits { 10 } else { 0 }, "{report:#}");
+    }
+}
+
+#[test]
+fn whoever_waits_goes_first_and_locked_rows_are_tried_again() {
+    let scene = Scene::local();
+    table(&scene, 200);
+    // A batch that takes a second, and longer than others want to wait.
+    let slow = ["backfill", "counted", "--set", "n = n + 1 + length(pg_sleep(0.01)::text)", "--max-blocked", "200ms"];
+    let mut running = scene.place.start(&slow);
+    let at_work = "EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = current_database() \
+                   AND a.application_name LIKE 'holdpoint backfill %' AND l.mode = 'RowExclusiveLock' AND l.granted \
+                   AND l.relation = 'counted'::regclass)";
+    wait_until(&mut running, "a batch is at work", &scene, at_work);
+    let mut first = Client::running(&scene, "first", "BEGIN; LOCK TABLE counted IN SHARE MODE;").idle_in_transaction();
+    running.wait_until_said("it was in the way: process");
+    first.say("COMMIT;");
+    running.finish().ended_with(0);
+    assert_eq!(changed(&scene), "1:200");
+
+    let mut holder = Client::running(&scene, "holder", "BEGIN; SELECT FROM counted WHERE id = 300 FOR UPDATE;")
+        .idle_in_transaction();
+    let again = [&ONCE[..], &["--lock-wait", "100ms", "--where", "n = 1"]].concat();
+    let mut running = scene.place.start(&again);
+    running.wait_until_said("lock timeout");
+    holder.say("COMMIT;");
+    running.finish().ended_with(0);
+    assert_eq!(changed(&scene), "2:200");
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_the_time_ends_it_between_batches() {
+    let scene = Scene::local();
+    scene.sql(
+        "CREATE TABLE shop.parts (a int, \"B\" text, n int NOT NULL DEFAULT 0, old bool, UNIQUE (a, \"B\"));
+         ALTER TABLE shop.parts ALTER a SET NOT NULL, ALTER \"B\" SET NOT NULL;
+         INSERT INTO shop.parts SELECT i % 7, 'key' || i, 0, i % 2 = 0 FROM generate_series(1, 3000) i; ANALYZE shop.parts",
+    );
+    let words = ["backfill", "parts", "--set", "n = n + 1 -- all", "--where", "old -- and no more", "--batch", "500"];
+    let before = scene.before();
+    let dry = scene.place.holdpoint(&[&words[..], &["--dry-run"]].concat()).ended_with(0).stdout;
+    for text in [
+        "shop.parts would be filled",
+        "a, B (index parts_a_B_key)",
+        "rows, about     3,000",
+        "batches, about  6",
+        "last batch:",
+    ] {
+        assert!(dry.contains(text), "{text} is not in:\n{dry}");
+    }
+    assert!(
+        dry.contains("using parts_a_B_key") || dry.contains("on \"parts_a_B_key\"") || dry.contains("parts_a_B_key"),
+        "{dry}"
+    );
+    assert!(!dry.contains("key3000") && !dry.contains("key2996"), "keys are values: {dry}");
+    scene.assert_untouched(&before);
+
+    let none = scene.place.holdpoint(&[&words[..], &["--max-runtime", "0", "--json"]].concat()).ended_with(5).json();
+    assert_eq!((none["finished"].as_bool(), none["rows_updated"].as_u64()), (Some(false), Some(0)), "{none:#}");
+    let text = scene.place.holdpoint(&[&words[..], &["--resume"]].concat()).ended_with(0).stdout;
+    assert!(text.contains("done: 1,500 rows of shop.parts changed") && text.contains("3,000 rows"), "{text}");
+    assert_eq!(scene.sql("SELECT count(*) FROM shop.parts WHERE n = CASE WHEN old THEN 1 ELSE 0 END"), "3000");
+    let left: Vec<_> = std::fs::read_dir(scene.place.work().join(".holdpoint")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_cannot_be_filled_is_refused_before_anything_is_changed() {
+    let scene = Scene::local();
+    table(&scene, 20);
+    scene.sql(
+        "CREATE TABLE made (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED);
+         CREATE TABLE without (a int); CREATE TABLE loose (a int UNIQUE); CREATE VIEW seen AS SELECT * FROM counted;
+         CREATE TABLE parted (id int PRIMARY KEY, n int) PARTITION BY RANGE (id);
+         CREATE TABLE strict (id int PRIMARY KEY, a int CHECK (a < 4711)); INSERT INTO strict VALUES (1, 4000)",
+    );
+    let before = scene.before();
+    let refused = |words: &[&str], code: i32, said: &str| {
+        let outcome = scene.place.holdpoint(&[&["backfill"], words, &["--json"]].concat()).ended_with(code);
+        outcome.failure().says(&[said]);
+        assert!(!outcome.stdout.contains("4711"), "{outcome:?}");
+    };
+    refused(&["countet", "--set", "n = 1"], 6, "there is no table countet");
+    refused(&["seen", "--set", "n = 1"], 2, "public.seen is a view");
+    refused(&["parted", "--set", "n = 1"], 2, "public.parted is partitioned");
+    refused(&["without", "--set", "a = 1"], 2, "has no key to walk by: it has no unique index");
+    refused(&["loose", "--set", "a = 1"], 2, "index loose_a_key takes NULL");
+    refused(&["counted", "--set", "n = 1", "--key", "n"], 2, "no unique index is over n");
+    refused(&["counted", "--set", "id = 1"], 2, "column id of public.counted cannot be set: it is part of the key");
+    refused(&["made", "--set", "b = 1"], 2, "it is generated from others");
+    refused(&["made", "--set", "c = 1"], 2, "it is not there");
+    refused(&["counted", "--set", "n = nonsense(1)"], 2, "the server does not take it: function nonsense(integer)");
+    refused(&["counted", "--set", "n = 1; DROP TABLE made"], 2, "it holds a semicolon");
+    refused(&["counted", "--set", "n = 1", "--where", "true) OR (true"], 2, "it closes a bracket");
+    refused(&["counted", "--set", "n = 1", "--where", "n = 'x"], 2, "does not end");
+    refused(&["counted", "--set", "n = 1", "--resume"], 6, "there is no backfill of public.counted to go on with");
+    scene.place.holdpoint(&["backfill", "counted"]).ended_with(2);
+    // A row that the new value does not fit: the batch is rolled back, and no value is told.
+    refused(&["strict", "--set", "a = a + 711"], 7, "constraint strict_a_check refuses a row");
+    scene.assert_untouched(&before);
+}
