@@ -34,6 +34,9 @@ pub(crate) struct GuardArguments {
     /// Do not ask at a terminal whether a command that may lose data may run.
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// Append the report to this file as Markdown, such as $GITHUB_STEP_SUMMARY; what keeps the command from running, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary: Option<std::path::PathBuf>,
     /// Run although nothing is proven, and record this reason.
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) unproven: Option<String>,

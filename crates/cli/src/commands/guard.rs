@@ -21,6 +21,28 @@ use crate::settings::Purpose;
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> Result<u8, Failure> {
+    let outcome = report(invocation, arguments).await;
+    if let Some(file) = &arguments.summary {
+        let text = match &outcome {
+            Ok(report) => output::guard_markdown(report),
+            Err(failure) => {
+                output::not_guarded_markdown(&failure.told(&Mask::default(), invocation.cancel.is_cancelled()))
+            }
+        };
+        // What happened to the database still decides, whoever reads of it.
+        if let Err(error) = append(file, &text) {
+            tracing::warn!(%error, file = %file.display(), "the summary could not be written");
+        }
+    }
+    Ok(code(&outcome?))
+}
+
+fn append(file: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    std::fs::File::options().append(true).create(true).open(file)?.write_all(text.as_bytes())
+}
+
+async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<GuardReport, Failure> {
     let mut guarding =
         Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
     guarding.options.question = question(invocation, arguments.yes);
@@ -30,7 +52,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
         // What happened to the database still decides, whoever reads of it.
         invocation.output.unprinted(&failure.told(&Mask::default(), false));
     }
-    Ok(code(&report))
+    Ok(report)
 }
 
 /// What `guard` and `prepare` work with.
