@@ -41,10 +41,15 @@ fn ran(scene: &Scene) -> bool {
     scene.place.work().join("ran").exists()
 }
 
+/// Beside a run's steps there may be what its command wrote.
+fn is_step(key: &str) -> bool {
+    key.contains("/runs/") && key.ends_with(".json")
+}
+
 /// The states of a run's steps, read from the repository, in order.
 fn ledger(scene: &Scene) -> Vec<String> {
     let tree = scene.place.tree();
-    let mut steps: Vec<&str> = tree.objects.keys().map(String::as_str).filter(|key| key.contains("/runs/")).collect();
+    let mut steps: Vec<&str> = tree.objects.keys().map(String::as_str).filter(|key| is_step(key)).collect();
     steps.sort_unstable();
     steps.iter().map(|key| key.rsplit('/').next().unwrap().trim_end_matches(".json").to_owned()).collect()
 }

@@ -9,6 +9,7 @@ mod check;
 mod command_line;
 mod compare;
 mod guard;
+mod guarded_tools;
 mod matrix;
 mod phases;
 mod plan;

@@ -109,6 +109,11 @@ pub fn run_step(database: &DatabaseName, id: &RunId, n: u32, state: &str) -> Str
     format!("{database}/runs/{id}/{n:04}-{state}.json")
 }
 
+/// Key of what a run's command wrote, with secrets masked. Steps end in `.json`.
+pub fn run_output(database: &DatabaseName, id: &RunId) -> String {
+    format!("{database}/runs/{id}/output.txt")
+}
+
 /// Prefix of the records that say which database a folder belongs to.
 pub fn identities(database: &DatabaseName) -> String {
     format!("{database}/identities/")
@@ -139,6 +144,7 @@ mod tests {
             verification(&database, &id, at, "proved"),
             pin(&database, &id, "run-1"),
             run_step(&database, &run_id, 3, "running"),
+            run_output(&database, &run_id),
             identity(&database, at),
         ] {
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)), "{key}");

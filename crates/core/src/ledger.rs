@@ -2,8 +2,14 @@
 //!
 //! It lies in the repository, because a restored database would rewind rows of its own.
 
+mod judgement;
+mod origin;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+pub use judgement::{Health, InForce, JudgementRecord, OutputRecord, Verdict};
+pub use origin::Origin;
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
@@ -128,6 +134,15 @@ pub struct RunStep {
     /// How a person declared it done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Settlement>,
+    /// Where the run came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What the command did, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Box<JudgementRecord>>,
+    /// What the command wrote, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputRecord>,
     /// Reasons, warnings, and what a person said, in order.
     #[serde(default)]
     pub remarks: Vec<String>,

@@ -5,31 +5,48 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use holdpoint_core::RunId;
+use holdpoint_core::Mask;
 use holdpoint_core::progress::Phase;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_process::{Ended, Program, Running, Status, Stderr, Stdin, Stdout};
 
+use crate::Error;
 use crate::run::GuardOptions;
-use crate::{Error, sessions};
+use crate::running::Channel;
+use crate::running::environment::{TimeOuts, variable};
+use crate::running::live::{Live, Observed};
+use crate::running::output::{Recorder, Stored};
 
-/// How long the command's group has to end by itself when the run is cancelled.
+/// How long the command's group has to end by itself when it is cut off.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often the run lock is looked at while the command runs; it keeps the connection alive, too.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-/// A migration that waits longer for a lock holds up everybody who comes after it.
-const LOCK_TIMEOUT: &str = "-c lock_timeout=5s";
+
+/// Why a command did not end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CutOff {
+    /// A person asked for it.
+    Interrupted,
+    /// Its time was over.
+    TimedOut(Duration),
+    /// The server stayed away.
+    Lost,
+}
 
 /// How the command ended.
 #[derive(Debug)]
 pub(crate) struct CommandEnd {
     /// `None` when it could not be started, or the system cannot tell.
     pub(crate) ended: Option<Ended>,
-    /// It was ended because the run was cancelled.
-    pub(crate) interrupted: bool,
+    /// It was ended for this reason.
+    pub(crate) cut_off: Option<CutOff>,
     /// It was started.
     pub(crate) started: bool,
+    /// What was seen of it on the server.
+    pub(crate) observed: Observed,
+    /// What it wrote, as far as it is kept.
+    pub(crate) output: Option<Stored>,
     /// What is worth knowing.
     pub(crate) warnings: Vec<String>,
 }
@@ -37,7 +54,7 @@ pub(crate) struct CommandEnd {
 impl CommandEnd {
     /// Whether its sessions may go on in the server without it.
     pub(crate) fn was_cut_off(&self) -> bool {
-        self.interrupted || matches!(self.ended, Some(Ended { status: Status::Signal(_), .. }))
+        self.cut_off.is_some() || matches!(self.ended, Some(Ended { status: Status::Signal(_), .. }))
     }
 }
 
@@ -62,66 +79,100 @@ pub(crate) fn is_there(command: &[String], environment: &[(OsString, OsString)])
     if found { Ok(()) } else { Err(Error::CommandNotFound { program: program.clone() }) }
 }
 
-fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
-    environment.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+/// What the command runs with.
+pub(crate) struct Call<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) options: &'a GuardOptions,
+    pub(crate) lock: &'a RunLock,
+    pub(crate) time_outs: &'a TimeOuts,
+    pub(crate) live: Live<'a>,
+    pub(crate) mask: &'a Mask,
 }
 
-/// The environment that was given, with the run's token and a lock time-out for every program that uses libpq or
-/// follows its variables; a lock time-out that is set already stays.
-fn environment(options: &GuardOptions, run: &RunId) -> Vec<(OsString, OsString)> {
-    let mut environment = options.environment.clone();
-    environment.push(("PGAPPNAME".into(), sessions::token(run).into()));
-    let given = variable(&options.environment, "PGOPTIONS").unwrap_or_default();
-    if !given.to_string_lossy().contains("lock_timeout") {
-        let mut value = given.to_owned();
-        if !value.is_empty() {
-            value.push(" ");
+impl Call<'_> {
+    /// Runs the command to its end, or ends its whole group: when the run is cancelled, when its time is over, or when
+    /// the server stays away.
+    ///
+    /// Never fails: what goes wrong from here on is told in the result, because the database may have changed.
+    pub(crate) async fn run(&self) -> CommandEnd {
+        let Self { context, options, .. } = self;
+        context.progress.phase(Phase::RunningCommand, None);
+        let mut end = CommandEnd {
+            ended: None,
+            cut_off: None,
+            started: false,
+            observed: Observed::default(),
+            output: None,
+            warnings: self.time_outs.warnings.clone(),
+        };
+        let mut running = match self.start() {
+            Ok(running) => running,
+            Err(error) => {
+                end.warnings.push(format!("the command could not be started: {}", with_source(&error)));
+                return end;
+            }
+        };
+        end.started = true;
+        let recorder = self.record(&mut running);
+        let limit = options.run.command_timeout;
+        let time_is_over = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = watched(context, &mut running, self.lock, &mut end.warnings) => match ended {
+                Ok(ended) => end.ended = Some(ended),
+                Err(error) => end.warnings.push(with_source(&error)),
+            },
+            () = context.cancel.cancelled() => end.cut_off = Some(CutOff::Interrupted),
+            () = time_is_over => end.cut_off = limit.map(CutOff::TimedOut),
+            _lost = self.live.watch(&mut end.observed) => end.cut_off = Some(CutOff::Lost),
         }
-        value.push(LOCK_TIMEOUT);
-        environment.push(("PGOPTIONS".into(), value));
+        if let Some(why) = end.cut_off {
+            let told = match why {
+                CutOff::Interrupted => "ending the command".to_owned(),
+                CutOff::TimedOut(limit) => {
+                    format!("the command did not end within {} s, and was ended", limit.as_secs_f32())
+                }
+                CutOff::Lost => "the server stayed away, and the command was ended".to_owned(),
+            };
+            context.progress.note(&told);
+            end.warnings.extend(Some(told).filter(|_| why != CutOff::Interrupted));
+            match running.terminate_group(GRACE).await {
+                Ok(ended) => end.ended = Some(ended),
+                Err(error) => end.warnings.push(with_source(&error)),
+            }
+        }
+        end.output = recorder.finish(self.mask).await;
+        end
     }
-    environment
-}
 
-/// Runs the command to its end; when the run is cancelled, ends its whole group.
-///
-/// Never fails: what goes wrong from here on is told in the result, because the database may have changed.
-pub(crate) async fn run(context: &Context, options: &GuardOptions, run: &RunId, lock: &RunLock) -> CommandEnd {
-    context.progress.phase(Phase::RunningCommand, None);
-    let mut end = CommandEnd { ended: None, interrupted: false, started: false, warnings: Vec::new() };
-    let mut words = options.command.iter();
-    let program = Program::new(words.next().map_or("", String::as_str))
-        .arguments(words)
-        .environment(environment(options, run))
-        .stdin(Stdin::Inherit)
-        .stdout(Stdout::Inherit)
-        .stderr(Stderr::Inherit)
-        .in_foreground();
-    let mut running = match program.start() {
-        Ok(running) => running,
-        Err(error) => {
-            end.warnings.push(format!("the command could not be started: {}", with_source(&error)));
-            return end;
-        }
-    };
-    end.started = true;
-    tokio::select! {
-        ended = watched(context, &mut running, lock, &mut end.warnings) => match ended {
-            Ok(ended) => end.ended = Some(ended),
-            Err(error) => end.warnings.push(with_source(&error)),
-        },
-        () = context.cancel.cancelled() => {
-            end.interrupted = true;
-        }
+    fn start(&self) -> Result<Running, holdpoint_process::Error> {
+        let mut words = self.options.command.iter();
+        let kept = |channel| self.options.run.kept.contains(&channel);
+        Program::new(words.next().map_or("", String::as_str))
+            .arguments(words)
+            .environment(self.time_outs.variables.iter().cloned())
+            .stdin(Stdin::Inherit)
+            .stdout(if kept(Channel::Out) { Stdout::Piped } else { Stdout::Inherit })
+            .stderr(if kept(Channel::Err) { Stderr::Piped } else { Stderr::Inherit })
+            .in_foreground()
+            .start()
     }
-    if end.interrupted {
-        context.progress.note("ending the command");
-        match running.terminate_group(GRACE).await {
-            Ok(ended) => end.ended = Some(ended),
-            Err(error) => end.warnings.push(with_source(&error)),
+
+    fn record(&self, running: &mut Running) -> Recorder {
+        let mut recorder = Recorder::default();
+        let tee = || self.options.run.tee.clone();
+        if let Some(stream) = running.take_stdout() {
+            recorder.read(Channel::Out, stream, tee());
         }
+        if let Some(stream) = running.take_stderr() {
+            recorder.read(Channel::Err, stream, tee());
+        }
+        recorder
     }
-    end
 }
 
 /// Waits for the command and looks after the run lock meanwhile.
@@ -162,6 +213,7 @@ mod tests {
     use holdpoint_core::risk::RiskPolicy;
 
     use super::*;
+    use crate::running::RunOptions;
 
     fn options(command: &[&str], environment: &[(&str, &str)]) -> GuardOptions {
         GuardOptions {
@@ -177,30 +229,8 @@ mod tests {
             operator: None,
             own_flags: Vec::new(),
             way_back: None,
+            run: RunOptions::default(),
         }
-    }
-
-    fn run_id() -> RunId {
-        "20261121T024300Z-k3f9".parse().unwrap()
-    }
-
-    #[test]
-    fn a_lock_timeout_is_added_and_never_replaced() {
-        let options_of = |environment: &[(&str, &str)]| {
-            let environment = super::environment(&options(&["true"], environment), &run_id());
-            variable(&environment, "PGOPTIONS").map(|value| value.to_string_lossy().into_owned())
-        };
-        assert_eq!(options_of(&[]).as_deref(), Some("-c lock_timeout=5s"));
-        assert_eq!(options_of(&[("PGOPTIONS", "-c a=b")]).as_deref(), Some("-c a=b -c lock_timeout=5s"));
-        let own = "-c lock_timeout=1min";
-        assert_eq!(options_of(&[("PGOPTIONS", own)]).as_deref(), Some(own));
-    }
-
-    #[test]
-    fn the_token_wins_over_a_given_name() {
-        let environment = super::environment(&options(&["true"], &[("PGAPPNAME", "mine")]), &run_id());
-        assert_eq!(variable(&environment, "PGAPPNAME").unwrap(), "holdpoint:20261121T024300Z-k3f9");
-        assert!(sessions::token(&run_id()).len() < 64, "longer names are cut by the server");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::Obstacle;
 use holdpoint_operations::{ErrorKind, hint};
 
+use crate::running::tool_lock::ToolLockHolder;
+
 /// Says why a command was not run: whatever variant it is, nothing was done to the database.
 ///
 /// What happens once the command was started is never an error but a [`crate::run::GuardReport`].
@@ -122,6 +124,18 @@ pub enum Error {
     RanMeanwhile {
         /// The other run.
         run: String,
+    },
+    /// Somebody else has the migration tool's own lock.
+    #[error("somebody else is migrating with {}: {holder}", holder.tool)]
+    ToolLocked {
+        /// Who.
+        holder: ToolLockHolder,
+    },
+    /// What was to be run before the command failed.
+    #[error("what --before runs failed: {reason}")]
+    BeforeFailed {
+        /// How it ended.
+        reason: String,
     },
     /// The run lock was lost before the command was started.
     #[error("the run lock was lost before the command was started")]
@@ -245,7 +259,9 @@ impl Error {
             | Self::NotAsRehearsed { .. }
             | Self::Expired { .. }
             | Self::ConfigurationChanged { .. }
+            | Self::BeforeFailed { .. }
             | Self::PendingChanged { .. } => ErrorKind::Refused,
+            Self::ToolLocked { .. } => ErrorKind::Busy,
             Self::Escaped { .. } => ErrorKind::WayBackFailed,
             Self::NoSuchRun { .. } => ErrorKind::NotFound,
             Self::NothingToSettle { .. } => ErrorKind::Refused,
@@ -302,6 +318,10 @@ impl Error {
                 let anyway = "to run it without a proof, recorded: --unproven REASON";
                 Some(cure.map_or_else(|| anyway.to_owned(), |cure| format!("{cure}; {anyway}")))
             }
+            Self::ToolLocked { holder } => {
+                Some(format!("wait until it has ended, or look who it is: pg_stat_activity, pid {}", holder.pid))
+            }
+            Self::BeforeFailed { .. } => Some("nothing was changed; --after has not been run".to_owned()),
             Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
             Self::Postgres(error) => hint::of_postgres(error),
             Self::Repository(error) => hint::of_repository(error),

@@ -17,27 +17,28 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 use holdpoint_process::Status;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::{self, CommandEnd};
+use crate::command::{Call, CommandEnd, CutOff};
 use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
 use crate::prepare::{Preparation, Relied};
 use crate::prepared;
 use crate::rehearsed::Rehearsed;
 use crate::run::{GuardOptions, GuardReport, WayBack};
+use crate::running::{hooks, tool_lock};
 use crate::shown::Question;
 use crate::start::{Start, position};
-use crate::state::{DatabaseState, Judgement};
+use crate::state::{Change, DatabaseState};
 use crate::way_back::ways_back;
-use crate::{Error, sessions, way_back};
+use crate::{Error, sessions, state, way_back};
 
 /// How long the state after the command may take to be read: a server that hangs must not keep the report.
-const READ_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// A run that is being guarded, or prepared.
 pub(crate) struct Guarded<'a> {
     pub(crate) preparation: Preparation<'a>,
     pub(crate) start: Start,
-    mask: Mask,
+    pub(crate) mask: Mask,
     /// SHA-256 over the schema as the command left it, once it was looked at.
     left_schema: OnceLock<String>,
 }
@@ -59,14 +60,6 @@ pub(crate) struct Ready {
     before: DatabaseState,
 }
 
-/// What a command that ended with success did otherwise than the plan says.
-#[derive(Default)]
-struct Unlike {
-    lines: Vec<String>,
-    /// It did, and it is not only that nobody can tell.
-    certain: bool,
-}
-
 impl<'a> Guarded<'a> {
     /// Reads where the server stands, and writes the ledger's first step.
     pub(crate) async fn begin(
@@ -76,12 +69,15 @@ impl<'a> Guarded<'a> {
         backup: &'a BackupOptions,
         options: &'a GuardOptions,
     ) -> Result<(Self, LedgerWriter<'a>), Error> {
-        let start = Start::read(context, source).await?;
-        let mask = Mask::new(start.settings.servers().iter().filter_map(|server| server.password.clone()));
+        let start = Start::read(context, source, &tool_lock::keys(options.found())).await?;
+        let mut mask = Mask::new(start.settings.servers().iter().filter_map(|server| server.password.clone()));
+        let addresses = [&options.run.notify, &options.run.health.url].into_iter().flatten();
+        mask.learn(addresses.chain(&options.run.secrets).cloned());
         let run = RunId::new(start.now, context.seed);
         let command = mask.command(&options.command);
         let operator = options.operator.as_deref().map(|text| mask.script(text));
         let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
+        ledger.comes_from(options.run.origin.clone());
         let source = Source { settings: start.settings.clone(), ..source.clone() };
         let preparation = Preparation::new(context, source, verify, backup, options);
         let guarded = Self { preparation, start, mask, left_schema: OnceLock::new() };
@@ -93,6 +89,12 @@ impl<'a> Guarded<'a> {
     pub(crate) async fn refused(&self, error: Error, mut ledger: LedgerWriter<'_>) -> Error {
         self.preparation.unpin(&ledger).await;
         let reason = self.mask.script(&error.to_string());
+        if let Some(to) = &self.preparation.options.run.notify {
+            let message = self.message("refused", &ledger, RunState::Refused).because(vec![reason.clone()]);
+            if let Some(warning) = message.send(to, &self.mask).await {
+                self.preparation.context.progress.note(&warning);
+            }
+        }
         if let Err(error) = ledger.write(RunState::Refused, vec![reason]).await {
             let told = format!("the refusal could not be written into the ledger: {error}");
             self.preparation.context.progress.note(&told);
@@ -102,13 +104,31 @@ impl<'a> Guarded<'a> {
 
     /// Does everything up to the command.
     pub(crate) async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
-        let Preparation { context, source, options, .. } = &self.preparation;
         let proven = self.within_deadline(ledger).await?;
         self.ask(&proven).await?;
+        let Preparation { context, options, .. } = &self.preparation;
+        if let Some(line) = &options.run.before {
+            let ran = hooks::run(line, options, ledger.run(), &context.cancel).await;
+            ran.map_err(|reason| Error::BeforeFailed { reason })?;
+        }
+        let ready = Box::pin(self.locked(proven, ledger)).await;
+        if let (Err(_), Some(_), Some(line)) = (&ready, &options.run.before, &options.run.after) {
+            // The command never ran, so the application may go on.
+            if let Err(reason) = hooks::run(line, options, ledger.run(), &CancellationToken::new()).await {
+                context.progress.note(&format!("what --after runs failed: {reason}"));
+            }
+        }
+        ready
+    }
+
+    /// Takes the run lock and looks at everything again.
+    async fn locked(&self, proven: Proven, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
+        let Preparation { context, source, options, .. } = &self.preparation;
         let identity = &self.start.identity;
         let name = format!("holdpoint guard {}", ledger.run());
         let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
         let point = proven.relied.point.as_ref();
+        tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
         let before = self.check_again(point, &lock, ledger.run()).await?;
         options.migrations.check_again(context, &proven.planned, identity, point).await?;
         let mut ready = Ready { proven, lock, before };
@@ -272,37 +292,59 @@ impl<'a> Guarded<'a> {
         let Preparation { context, options, .. } = &self.preparation;
         let Ready { proven, lock, before } = ready;
         let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
-        let mut end = command::run(context, options, ledger.run(), &lock).await;
+        let time_outs = self.time_outs(&planned, ledger.run());
+        let live = self.live(&lock, ledger.run());
+        let call = Call { context, options, lock: &lock, time_outs: &time_outs, live, mask: &self.mask };
+        let (mut end, untold) = tokio::join!(call.run(), self.tell_start(&ledger));
+        end.warnings.extend(untold);
         if end.warnings.is_empty() && end.started && !lock.is_held().await {
             end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
         }
-        let judgement = self.judge(&before, &mut end, ledger.run()).await;
-        lock.release().await;
-        let status = end.ended.as_ref().map(|ended| ended.status);
-        let (exit_code, signal) = match status {
+        let change = self.look_again(&before, &mut end, ledger.run()).await;
+        let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
             Some(Status::Code(code)) => (Some(code), None),
             Some(Status::Signal(number)) => (None, Some(number)),
             None => (None, None),
         };
-        let succeeded = exit_code == Some(0) && !end.interrupted;
-        let Judgement { database, remarks, warnings: found } = judgement;
-        let state = match (succeeded, database) {
+        let succeeded = exit_code == Some(0) && end.cut_off.is_none();
+        let mut judgement = self.judge(&planned, &relied.rehearsal, &change, succeeded, &mut end.warnings).await;
+        let names: Vec<String> = end.observed.names.iter().cloned().collect();
+        judgement.time_outs = time_outs.in_force(&names);
+        if succeeded {
+            self.ask_for_health(&mut judgement).await;
+        }
+        let state = match (judgement.as_planned, change.database) {
             (true, _) => RunState::Succeeded,
-            (false, "unchanged") => RunState::RolledBack,
+            (false, "unchanged") if !succeeded => RunState::RolledBack,
             (false, _) => RunState::Failed,
         };
+        // Whoever performs a way back by itself does it here: judged, and still under the lock.
+        lock.release().await;
+        self.run_after(state, &ledger, &mut end.warnings).await;
+        let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
         ledger.ended(exit_code, signal);
         ledger.left_schema(self.left_schema.get().cloned());
-        let told = if succeeded { Vec::new() } else { remarks.clone() };
-        let unlike = if succeeded { self.unlike_the_plan(&planned, database).await } else { Unlike::default() };
-        let Unlike { lines: unlike, certain } = unlike;
-        let mut written = vec![format!("the database is {database}")];
-        written.extend(end.interrupted.then(|| "interrupted".to_owned()));
-        written.extend([remarks, found.clone(), unlike.clone(), end.warnings.clone()].concat());
+        ledger.judged(&judgement, output.clone());
+        let interrupted = end.cut_off == Some(CutOff::Interrupted);
+        let in_force = format!("time-outs in force: {}{}", judgement.time_outs.words(), time_outs.why());
+        let mut written = vec![format!("the database is {}", change.database), in_force];
+        written.extend(interrupted.then(|| "interrupted".to_owned()));
+        let told = if succeeded { Vec::new() } else { change.remarks.clone() };
+        let reasons = judgement.reasons.clone();
+        written.extend([change.remarks, change.warnings.clone(), reasons.clone(), end.warnings.clone()].concat());
+        written.extend([end.observed.waits.clone(), end.observed.cancelled.clone()].concat());
+        written.extend(end.observed.beside.clone());
+        end.warnings.extend(end.observed.cancelled.iter().chain(&end.observed.beside).cloned());
+        let warned = if judgement.as_planned { Vec::new() } else { reasons.clone() };
         let started = self.start.warnings.clone();
-        let mut warnings = [started, relied.warnings, end.warnings, told, found, unlike].concat();
+        let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
         if let Err(error) = ledger.write(state, written).await {
             warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
+        }
+        if let Some(to) = &options.run.notify {
+            let message = self.message("ended", &ledger, state).because(reasons);
+            let message = message.ended(judgement.verdict.words(), exit_code, ways_back.clone());
+            warnings.extend(message.send(to, &self.mask).await);
         }
         let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
         GuardReport {
@@ -318,41 +360,19 @@ impl<'a> Guarded<'a> {
             exit_code,
             signal,
             command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
-            interrupted: end.interrupted,
-            as_planned: !certain,
-            database,
+            interrupted,
+            verdict: judgement.verdict,
+            judgement,
+            observed: end.observed,
+            output: output.map(|output| output.key),
+            database: change.database,
             ways_back,
             warnings,
         }
     }
 
-    /// What a command that ended with success did otherwise than the plan says.
-    async fn unlike_the_plan(&self, planned: &Planned, database: &str) -> Unlike {
-        let mut unlike = Unlike::default();
-        if planned.migrations == Some(0) && database == "changed" {
-            unlike.certain = true;
-            unlike.lines.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
-        }
-        if planned.migrations.is_none_or(|count| count == 0) {
-            return unlike;
-        }
-        let Preparation { context, options, .. } = &self.preparation;
-        match options.migrations.still_pending(context, &self.start.identity).await {
-            Ok(still) if still.is_empty() => {}
-            Ok(still) => {
-                unlike.certain = true;
-                unlike.lines.push(format!(
-                    "the command ended with success, but these are still pending: {}",
-                    holdpoint_core::quantity::listed(&still, 5)
-                ));
-            }
-            Err(error) => unlike.lines.push(format!("what is still pending could not be read: {error}")),
-        }
-        unlike
-    }
-
     /// Ends what the command left working on the server, then compares the database with what it was.
-    async fn judge(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Judgement {
+    async fn look_again(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Change {
         // The run's own cancellation must not keep it from looking.
         let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
         let read = async {
@@ -364,21 +384,28 @@ impl<'a> Guarded<'a> {
                 let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
                 end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
             }
-            let schema = Schema::live(&context, &self.preparation.source).await?;
+            let unreadable = before.newly_unreadable(&state::unreadable(&session).await?);
+            let schema = match Schema::live(&context, &self.preparation.source).await {
+                Ok(schema) => schema,
+                // What the role may not lock, pg_dump does not list.
+                Err(_) if !unreadable.is_empty() => {
+                    return Ok(Change { database: "changed", unreadable, ..Change::unknown() });
+                }
+                Err(error) => return Err(error.into()),
+            };
             self.left_schema.get_or_init(|| schema.sha256());
             let after = DatabaseState::read(&session, schema).await?;
-            let mut judgement = before.judge(&after, &session).await?;
-            if judgement.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty()
-            {
-                judgement.database = "unknown";
+            let mut change = before.compare(&after, &session).await?;
+            if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
+                change.database = "unknown";
             }
             session.close().await;
-            Ok::<_, Error>(judgement)
+            Ok::<_, Error>(change)
         };
         match tokio::time::timeout(READ_WITHIN, read).await {
-            Ok(Ok(judgement)) => judgement,
-            Ok(Err(error)) => Judgement::unreadable(&error.to_string()),
-            Err(_) => Judgement::unreadable(&format!("not within {} s", READ_WITHIN.as_secs())),
+            Ok(Ok(change)) => change,
+            Ok(Err(error)) => Change::unseen(&error.to_string()),
+            Err(_) => Change::unseen(&format!("not within {} s", READ_WITHIN.as_secs())),
         }
     }
 }

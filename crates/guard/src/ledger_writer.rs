@@ -1,7 +1,9 @@
 //! Writing a run's steps into the ledger, and reading what other runs did.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::{FORMAT, MigrationRecord, PlanRecord, Prepared, RunState, RunStep, newest};
+use holdpoint_core::ledger::{
+    FORMAT, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord, Prepared, RunState, RunStep, newest,
+};
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
@@ -53,6 +55,9 @@ impl<'a> LedgerWriter<'a> {
             ways_back: Vec::new(),
             undo: None,
             settlement: None,
+            origin: None,
+            judgement: None,
+            output: None,
             remarks: Vec::new(),
         };
         Self { context, step }
@@ -106,6 +111,17 @@ impl<'a> LedgerWriter<'a> {
         self.step.wal_position = wal_position;
     }
 
+    /// Notes where the run came from.
+    pub(crate) fn comes_from(&mut self, origin: Origin) {
+        self.step.origin = Some(origin).filter(|origin| *origin != Origin::default());
+    }
+
+    /// Notes what the command did, and where what it wrote is kept.
+    pub(crate) fn judged(&mut self, judgement: &JudgementRecord, output: Option<OutputRecord>) {
+        self.step.judgement = Some(Box::new(judgement.clone()));
+        self.step.output = output;
+    }
+
     /// Notes how the command ended.
     pub(crate) fn ended(&mut self, exit_code: Option<i32>, signal: Option<i32>) {
         self.step.exit_code = exit_code;
@@ -148,8 +164,12 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
     let runs = context.repository.runs(&context.database).await?;
     for run in runs.into_iter().rev() {
         let steps = context.repository.steps(&context.database, &run).await?;
-        // A run that a person settled is as that person says: its files count only where its own end said so.
-        let succeeded = steps.into_iter().find(|step| step.state == RunState::Succeeded);
+        // A run that a person settled is as that person says: its files count only where its own end said so. One that
+        // counts as failed for what came after its command, such as a health check, ran them all the same.
+        let ran = |step: &RunStep| {
+            step.state == RunState::Succeeded || step.state == RunState::Failed && step.exit_code == Some(0)
+        };
+        let succeeded = steps.into_iter().find(ran);
         let Some(RunStep { plan: Some(plan), schema_sha256, .. }) = succeeded else { continue };
         if let Some(files) = plan.applied_afterwards() {
             return Ok(Some(Applied { run, files, schema_sha256 }));

@@ -5,11 +5,14 @@
 //! and writes each step into the ledger. Everything before the lock can be prepared ahead of time. It never decides how
 //! to undo; it says which command does.
 
+mod after;
 mod command;
 mod error;
 mod guarded;
+mod judgement;
 mod leads;
 mod ledger_writer;
+mod origin;
 pub mod plan;
 mod planned;
 mod prepare;
@@ -17,6 +20,7 @@ mod prepared;
 pub mod rehearse;
 mod rehearsed;
 pub mod run;
+mod running;
 pub mod runs;
 mod sessions;
 mod shown;
@@ -28,9 +32,13 @@ mod way_back;
 pub use error::Error;
 pub use holdpoint_operations::run_lock::LockHolder;
 pub use ledger_writer::{Applied, applied_by_runs};
+pub use origin::commit;
 pub use planned::{Migrations, ProjectMigrations, changed_since};
 pub use prepared::{PrepareReport, prepare};
 pub use rehearsed::Rehearsing;
 pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};
+pub use running::live::Observed;
+pub use running::tool_lock::{ToolLockHolder, who_migrates};
+pub use running::{Channel, HealthOptions, LOCK_TIMEOUT, RunOptions, Tee};
 pub use shown::{Question, Shown};
 pub use way_back::shell_quote;

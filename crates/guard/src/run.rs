@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdpoint_core::gate::pending::{Decision, WindowPolicy};
-use holdpoint_core::ledger::RunState;
+use holdpoint_core::ledger::{JudgementRecord, RunState, Verdict};
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::risk::RiskPolicy;
 pub use holdpoint_core::undoing::WayBack;
@@ -19,8 +19,11 @@ use crate::guarded::Guarded;
 use crate::plan::PlanReport;
 use crate::planned::Migrations;
 use crate::rehearsed::Rehearsing;
+use crate::running::RunOptions;
+use crate::running::live::Observed;
 use crate::shown::Question;
-use crate::{Error, command, prepare};
+use crate::tools::Found;
+use crate::{Error, command, prepare, running};
 
 /// How a command is guarded.
 #[derive(Clone, Debug)]
@@ -50,6 +53,18 @@ pub struct GuardOptions {
     /// How the way back connects: a role that may create databases, mostly the migrating one, where the restore point
     /// is made by one that only reads.
     pub way_back: Option<ConnectionSettings>,
+    /// How the command runs, and what goes with it.
+    pub run: RunOptions,
+}
+
+impl GuardOptions {
+    /// The project's tool; `None` where no project is read.
+    pub(crate) fn found(&self) -> Option<&Found> {
+        match &self.migrations {
+            Migrations::Of(of) => Some(&of.project.found),
+            Migrations::Unknown(_) => None,
+        }
+    }
 }
 
 /// A guarded run that ended.
@@ -81,8 +96,14 @@ pub struct GuardReport {
     pub command_took_ms: Option<u64>,
     /// It was ended because a person or a time limit asked for it.
     pub interrupted: bool,
-    /// Whether a command that ended with success did what was pending, as far as that shows.
-    pub as_planned: bool,
+    /// What the command did, by what is found in the database.
+    pub verdict: Verdict,
+    /// The verdict with its evidence; with it whether the time-outs were in force, and whether the application is well.
+    pub judgement: JudgementRecord,
+    /// What was seen of the command on the server while it ran.
+    pub observed: Observed,
+    /// The object that holds what the command wrote, where it is kept.
+    pub output: Option<String>,
     /// What the database looks like now, against right before the command: `unchanged`, `changed`, or `unknown`.
     ///
     /// *Unchanged* is only said with evidence that nothing was kept: every transaction meanwhile was aborted, or no
@@ -111,11 +132,10 @@ pub enum ExitKind {
 impl GuardReport {
     /// How the run ended, for the exit code.
     pub fn exit_kind(&self) -> ExitKind {
-        match (self.state, self.database, self.interrupted) {
-            (RunState::Succeeded, ..) if self.as_planned => ExitKind::Done,
-            (RunState::Succeeded, ..) => ExitKind::AppliedInPart,
-            (_, "unchanged", true) => ExitKind::Interrupted,
-            (_, "unchanged", false) => ExitKind::NothingApplied,
+        match (self.state, self.interrupted) {
+            (RunState::Succeeded, _) => ExitKind::Done,
+            (RunState::RolledBack, true) => ExitKind::Interrupted,
+            (RunState::RolledBack, false) => ExitKind::NothingApplied,
             _ => ExitKind::AppliedInPart,
         }
     }
@@ -142,6 +162,7 @@ pub async fn guard(
     options: &GuardOptions,
 ) -> Result<GuardReport, Error> {
     command::check(options)?;
+    running::check(&options.run)?;
     prepare::check(backup, options)?;
     let (guarded, mut ledger) = Guarded::begin(context, source, verify, backup, options).await?;
     // Boxed, as they are large: whoever awaits them may have little stack.

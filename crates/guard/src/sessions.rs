@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep};
 use crate::Error;
 
 const POLL: Duration = Duration::from_millis(50);
+/// How every run's token begins.
+const TOKEN: &str = "holdpoint:";
 /// How long a session may take to notice that its client is gone.
 const NOTICE_WITHIN: Duration = Duration::from_secs(2);
 /// How long a cancelled statement may take to end before its session is ended.
@@ -19,7 +21,7 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The `application_name` that the command's sessions carry.
 pub(crate) fn token(run: &RunId) -> String {
-    format!("holdpoint:{run}")
+    format!("{TOKEN}{run}")
 }
 
 /// Lists server processes of this database whose `application_name` holds the text.
@@ -33,10 +35,15 @@ pub(crate) async fn named(session: &Session, text: &str) -> Result<Vec<i32>, Err
 
 /// Lists server processes of this database that carry a run's token, with their `application_name`.
 pub(crate) async fn carrying_a_token(session: &Session) -> Result<Vec<(i32, String)>, Error> {
+    names(session, TOKEN).await
+}
+
+/// As [`named`], with what the sessions call themselves.
+pub(crate) async fn names(session: &Session, text: &str) -> Result<Vec<(i32, String)>, Error> {
     let sql = "SELECT pid, application_name FROM pg_catalog.pg_stat_activity \
-               WHERE datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, 'holdpoint:') > 0 \
-               ORDER BY pid";
-    let rows = session.query("looking for commands of runs", sql, &[]).await?;
+               WHERE datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, $1) > 0 \
+                 AND pid <> pg_catalog.pg_backend_pid() ORDER BY pid";
+    let rows = session.query("looking for the command's sessions", sql, &[&text]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

@@ -8,6 +8,8 @@ use holdpoint_operations::{Context, Source, run_lock};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, pooler, preflight};
 
 use crate::ledger_writer::OtherRuns;
+use crate::running::tool_lock;
+use crate::tools::ToolName;
 use crate::{Error, sessions};
 
 /// What is known of the server before anything is made.
@@ -22,14 +24,16 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Connects, and refuses what could never be guarded: a pooler, a standby, another database, a second run.
-    pub(crate) async fn read(context: &Context, source: &Source) -> Result<Self, Error> {
+    /// Connects, and refuses what could never be guarded: a pooler, a standby, another database, a second run, somebody
+    /// who migrates without holdpoint, as one of the tool's own locks shows.
+    pub(crate) async fn read(context: &Context, source: &Source, keys: &[(ToolName, i64)]) -> Result<Self, Error> {
         let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint guard")).await?;
         let settings = session.settings().clone();
         let server = identity::read(&session).await?;
         if let Some(holder) = run_lock::holder(&session, server.identity.database_oid).await? {
             return Err(holdpoint_operations::Error::RunLockHeld { holder }.into());
         }
+        tool_lock::demand_free(&session, keys).await?;
         let now = preflight::clock(&session).await?;
         let tokens = sessions::carrying_a_token(&session).await;
         session.close().await;

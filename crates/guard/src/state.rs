@@ -16,14 +16,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::manifest::Extension;
 use holdpoint_core::quantity::listed;
+use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect};
 use holdpoint_operations::schema_check::Schema;
-use holdpoint_postgres::Session;
 use holdpoint_postgres::catalog::database;
+use holdpoint_postgres::{Session, preflight};
 
 use crate::Error;
+use crate::rehearse::effects;
 
 /// More transactions than this are not asked about one by one.
 const MOST_TRANSACTIONS: u64 = 100_000;
@@ -41,6 +42,8 @@ pub(crate) struct DatabaseState {
     pub(crate) schema: Schema,
     extensions: Vec<Extension>,
     invalid_indexes: Vec<String>,
+    /// What the session's role may not read.
+    pub(crate) unreadable: Vec<String>,
     counters: BTreeMap<String, Counters>,
     /// Start of the server, last reset of the counters, whether they count: a difference makes them worthless.
     counting: (DateTime<Utc>, Option<DateTime<Utc>>, bool),
@@ -54,22 +57,40 @@ struct Transactions {
     open: Vec<u64>,
 }
 
-/// What was found.
+/// What became of the database between two moments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Judgement {
+pub(crate) struct Change {
     /// `unchanged`, `changed` or `unknown`.
     pub(crate) database: &'static str,
     /// What shows that.
     pub(crate) remarks: Vec<String>,
     /// What must be looked at even where the command succeeded.
     pub(crate) warnings: Vec<String>,
+    /// Schema objects that differ.
+    pub(crate) objects: Vec<ObjectEffect>,
+    /// Indexes that are invalid now, and were not.
+    pub(crate) invalid_indexes: Vec<String>,
+    /// What the backup's role may not read now, and could.
+    pub(crate) unreadable: Vec<String>,
 }
 
-impl Judgement {
+impl Change {
+    /// Nothing is known yet.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            database: "unknown",
+            remarks: Vec::new(),
+            warnings: Vec::new(),
+            objects: Vec::new(),
+            invalid_indexes: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
     /// Says that the state could not be read.
-    pub(crate) fn unreadable(why: &str) -> Self {
+    pub(crate) fn unseen(why: &str) -> Self {
         let why = format!("what the database looks like now could not be read: {why}");
-        Self { database: "unknown", remarks: Vec::new(), warnings: vec![why] }
+        Self { warnings: vec![why], ..Self::unknown() }
     }
 }
 
@@ -78,6 +99,7 @@ impl DatabaseState {
     pub(crate) async fn read(session: &Session, schema: Schema) -> Result<Self, Error> {
         let extensions = database::extensions(session).await?;
         let invalid_indexes = invalid_indexes(session).await?;
+        let unreadable = unreadable(session).await?;
         if session.server().major <= 14 {
             tokio::time::sleep(COLLECTOR_DELAY).await;
         }
@@ -90,7 +112,7 @@ impl DatabaseState {
         let row = session.query_one("reading the counters", sql, &[]).await?;
         let counting = (row.get(0), row.get(1), row.get(2));
         let transactions = Transactions::read(session).await?;
-        Ok(Self { schema, extensions, invalid_indexes, counters, counting, transactions })
+        Ok(Self { schema, extensions, invalid_indexes, unreadable, counters, counting, transactions })
     }
 
     /// Reads the transaction ids again: right before the command, after everything else.
@@ -100,53 +122,57 @@ impl DatabaseState {
     }
 
     /// Compares with the state after the command, as the module's documentation says.
-    pub(crate) async fn judge(&self, after: &Self, session: &Session) -> Result<Judgement, Error> {
-        let mut judgement = self.visible_changes(after);
-        if judgement.database == "changed" {
-            return Ok(judgement);
+    pub(crate) async fn compare(&self, after: &Self, session: &Session) -> Result<Change, Error> {
+        let mut change = self.visible_changes(after);
+        let restarted = self.counting.0 != after.counting.0;
+        if restarted {
+            change.warnings.push("the server was restarted while the command ran".to_owned());
         }
-        if self.counting.0 != after.counting.0 {
-            judgement.warnings.push("the server was restarted while the command ran".to_owned());
-            return Ok(judgement);
+        if change.database == "changed" || restarted {
+            return Ok(change);
         }
         let kept = self.transactions.kept(&after.transactions, session).await?;
         let moved = self.moved(after);
         let counted = self.counting == after.counting && self.counting.2;
         if kept == Kept::Nothing || (kept == Kept::Something && counted && moved.is_empty()) {
-            judgement.database = "unchanged";
-            return Ok(judgement);
+            change.database = "unchanged";
+            return Ok(change);
         }
         if !moved.is_empty() {
             let names = listed(&moved, LISTED);
-            judgement.remarks.push(format!("rows were written in {names} while the command ran, by it or by others"));
+            change.remarks.push(format!("rows were written in {names} while the command ran, by it or by others"));
         }
         if kept == Kept::Open {
-            judgement.remarks.push("a transaction that began while the command ran is still open".to_owned());
+            change.remarks.push("a transaction that began while the command ran is still open".to_owned());
         }
-        Ok(judgement)
+        Ok(change)
     }
 
     /// What shows in the catalog: changed, or not known yet.
-    fn visible_changes(&self, after: &Self) -> Judgement {
-        let mut judgement = Judgement { database: "unknown", remarks: Vec::new(), warnings: Vec::new() };
-        let changes: Vec<String> = self.schema.changes(&after.schema).iter().map(change).collect();
-        if !changes.is_empty() {
-            judgement.remarks.push(format!("changed in the schema: {}", listed(&changes, LISTED)));
+    fn visible_changes(&self, after: &Self) -> Change {
+        let mut change = Change { objects: effects::objects(&self.schema, &after.schema), ..Change::unknown() };
+        if !change.objects.is_empty() {
+            let names: Vec<String> = change.objects.iter().map(words).collect();
+            change.remarks.push(format!("changed in the schema: {}", listed(&names, LISTED)));
         }
         if self.extensions != after.extensions {
-            judgement.remarks.push("an extension or its version changed".to_owned());
+            change.remarks.push("an extension or its version changed".to_owned());
         }
         let is_new = |name: &&String| !self.invalid_indexes.contains(name);
-        let new: Vec<String> = after.invalid_indexes.iter().filter(is_new).cloned().collect();
-        if !new.is_empty() {
-            judgement.warnings.push(format!("invalid indexes were left: {}", listed(&new, LISTED)));
-        } else if self.invalid_indexes != after.invalid_indexes {
-            judgement.remarks.push("an invalid index is gone".to_owned());
+        change.invalid_indexes = after.invalid_indexes.iter().filter(is_new).cloned().collect();
+        if change.invalid_indexes.is_empty() && self.invalid_indexes != after.invalid_indexes {
+            change.remarks.push("an invalid index is gone".to_owned());
         }
-        if !(judgement.remarks.is_empty() && judgement.warnings.is_empty()) {
-            judgement.database = "changed";
+        change.unreadable = self.newly_unreadable(&after.unreadable);
+        if !(change.remarks.is_empty() && change.invalid_indexes.is_empty()) {
+            change.database = "changed";
         }
-        judgement
+        change
+    }
+
+    /// What the role could read, or was not there, and may not read now.
+    pub(crate) fn newly_unreadable(&self, now: &[String]) -> Vec<String> {
+        now.iter().filter(|name| !self.unreadable.contains(name)).cloned().collect()
     }
 
     fn moved(&self, after: &Self) -> Vec<String> {
@@ -159,21 +185,36 @@ impl DatabaseState {
     }
 }
 
-fn change(difference: &Difference) -> String {
-    let word = match (&difference.expected, &difference.found) {
-        (None, _) => "new",
-        (_, None) => "gone",
-        _ => "changed",
+fn words(object: &ObjectEffect) -> String {
+    let word = match object.change {
+        ObjectChange::Added => "new",
+        ObjectChange::Gone => "gone",
+        ObjectChange::Changed => "changed",
     };
-    format!("{} ({word})", difference.name)
+    format!("{} ({word})", object.name)
 }
 
-/// Indexes that a CREATE INDEX CONCURRENTLY left behind: pg_dump does not show them.
+/// What pg_dump would lock or read and the session's role may not: tables, sequences, large objects.
+pub(crate) async fn unreadable(session: &Session) -> Result<Vec<String>, Error> {
+    let relations = preflight::unreadable_relations(session).await?;
+    let mut names: Vec<String> = relations.into_iter().map(|relation| relation.name).collect();
+    if let Some(large) = preflight::unreadable_large_objects(session).await? {
+        names.extend(large.examples.iter().map(|oid| format!("large object {oid}")));
+    }
+    Ok(names)
+}
+
+/// Indexes that a CREATE INDEX CONCURRENTLY left behind, which pg_dump does not show; without those that somebody is
+/// building right now.
 async fn invalid_indexes(session: &Session) -> Result<Vec<String>, Error> {
     let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
                JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-               WHERE NOT (i.indisvalid AND i.indisready AND i.indislive) AND c.relkind = 'i' ORDER BY 1";
+               WHERE NOT (i.indisvalid AND i.indisready AND i.indislive) AND c.relkind = 'i' \
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p \
+                                 WHERE p.datid = (SELECT d.oid FROM pg_catalog.pg_database d \
+                                                  WHERE d.datname = pg_catalog.current_database()) \
+                                   AND p.index_relid = i.indexrelid) ORDER BY 1";
     let rows = session.query("looking for invalid indexes", sql, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

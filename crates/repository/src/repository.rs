@@ -28,6 +28,8 @@ pub use withdraw::Withdrawal;
 
 /// The largest record, other than a manifest, that is read into memory.
 const LARGEST_RECORD: u64 = 16 << 20;
+/// The most bytes of an output that are read; see `holdpoint_guard`, which keeps less.
+const LARGEST_OUTPUT: u64 = 16 << 20;
 
 /// The newest form of identity records that this program knows.
 const IDENTITY_FORMAT: u32 = 1;
@@ -220,12 +222,34 @@ impl Repository {
     /// The steps of a run, in order.
     pub async fn steps(&self, database: &DatabaseName, run: &RunId) -> Result<Vec<RunStep>> {
         let mut steps: Vec<RunStep> = Vec::new();
-        for key in self.keys(&layout::run(database, run)).await? {
-            let object = self.store.get_small(&key, LARGEST_RECORD).await?;
-            steps.push(parse(&key, &object.bytes, ledger::FORMAT)?);
+        for key in self.keys(&layout::run(database, run)).await?.iter().filter(|key| key.ends_with(".json")) {
+            let object = self.store.get_small(key, LARGEST_RECORD).await?;
+            steps.push(parse(key, &object.bytes, ledger::FORMAT)?);
         }
         steps.sort_by_key(|step| step.n);
         Ok(steps)
+    }
+
+    /// Keeps what a run's command wrote, once; gives the key.
+    ///
+    /// # Errors
+    /// What the store gives; [`Error::AlreadyExists`] where the run has an output.
+    pub async fn record_output(&self, database: &DatabaseName, run: &RunId, text: String) -> Result<String> {
+        let key = layout::run_output(database, run);
+        self.store.put_new(&key, text.into_bytes().into(), PutOptions::default()).await?;
+        Ok(key)
+    }
+
+    /// Reads what a run's command wrote; `None` where nothing was kept.
+    ///
+    /// # Errors
+    /// What the store gives.
+    pub async fn output(&self, database: &DatabaseName, run: &RunId) -> Result<Option<String>> {
+        match self.store.get_small(&layout::run_output(database, run), LARGEST_OUTPUT).await {
+            Ok(object) => Ok(Some(String::from_utf8_lossy(&object.bytes).into_owned())),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The newest record of which database a folder belongs to.

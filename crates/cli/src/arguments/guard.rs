@@ -26,6 +26,9 @@ fn reason(text: &str) -> Result<String, String> {
   holdpoint guard --level stored --max-age 2h -- ./manage.py migrate
   holdpoint guard --waive server_wide='roles agreed, ticket 4711' -- npx drizzle-kit migrate
   holdpoint guard --tool plain-sql --migrations sql -- ./apply.sh
+  holdpoint guard --command-timeout 30m --cancel-blocked-after 10s -- npm run db:migrate
+  holdpoint guard --before './maintenance on' --after './maintenance off' -- npm run db:migrate
+  holdpoint guard --health-url https://shop.example.com/health -- npm run db:migrate
   holdpoint guard --unproven 'incident 4711, no disk for a copy' -- psql -f hotfix.sql"
 )]
 pub(crate) struct GuardArguments {
@@ -40,9 +43,50 @@ pub(crate) struct GuardArguments {
     /// Run although nothing is proven, and record this reason.
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) unproven: Option<String>,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     /// Run this command, with its arguments, once the way back is proven.
     #[arg(last = true, required = true, num_args = 1.., value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// How the command runs, and what goes with it.
+#[derive(Debug, Default, Args)]
+pub(crate) struct RunArguments {
+    /// Let its statements wait this long for a lock, 0 for ever [default: 5s, or what PGOPTIONS says].
+    #[arg(long, value_name = "TIME", help_heading = "The command", value_parser = crate::quantity::parse_duration)]
+    pub(crate) lock_timeout: Option<Duration>,
+    /// Let a statement of it take this long; never set where a pending migration runs CONCURRENTLY.
+    #[arg(long, value_name = "TIME", help_heading = "The command", value_parser = crate::quantity::parse_duration)]
+    pub(crate) statement_timeout: Option<Duration>,
+    /// End it when it runs longer than this.
+    #[arg(long, value_name = "TIME", help_heading = "The command", value_parser = crate::quantity::parse_duration,
+          visible_alias = "max-runtime")]
+    pub(crate) command_timeout: Option<Duration>,
+    /// Cancel its statement that waits for a lock once others have waited this long behind it.
+    #[arg(long, value_name = "TIME", help_heading = "The command", value_parser = crate::quantity::parse_duration)]
+    pub(crate) cancel_blocked_after: Option<Duration>,
+    /// Run this line by sh before the command, such as maintenance mode on; where it fails, nothing runs.
+    #[arg(long, value_name = "LINE", help_heading = "Around the command")]
+    pub(crate) before: Option<String>,
+    /// Run this line by sh after success, such as maintenance mode off.
+    #[arg(long, value_name = "LINE", help_heading = "Around the command")]
+    pub(crate) after: Option<String>,
+    /// Ask this address by GET afterwards: without an answer of 2xx the run counts as failed.
+    #[arg(long, value_name = "URL", help_heading = "Around the command")]
+    pub(crate) health_url: Option<String>,
+    /// Run this line by sh afterwards: where it never ends with 0, the run counts as failed.
+    #[arg(long, value_name = "LINE", help_heading = "Around the command")]
+    pub(crate) health_cmd: Option<String>,
+    /// Ask so often again [default: 9].
+    #[arg(long, value_name = "N", help_heading = "Around the command")]
+    pub(crate) health_retries: Option<u32>,
+    /// Give each try this long [default: 5s].
+    #[arg(long, value_name = "TIME", help_heading = "Around the command", value_parser = crate::quantity::parse_duration)]
+    pub(crate) health_timeout: Option<Duration>,
+    /// Tell this webhook of the start and the end.
+    #[arg(long, value_name = "URL", help_heading = "Around the command")]
+    pub(crate) notify: Option<String>,
 }
 
 /// Flags of `prepare`, and the command it prepares.

@@ -30,7 +30,7 @@ pub(crate) use backup::{BackupArguments, BackupFormat};
 pub(crate) use catalogue::AdoptArguments;
 pub(crate) use check::CheckArguments;
 pub(crate) use compare::CompareArguments;
-pub(crate) use guard::{GateArguments, GuardArguments, PrepareArguments};
+pub(crate) use guard::{GateArguments, GuardArguments, PrepareArguments, RunArguments};
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};

@@ -6,7 +6,7 @@ use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
-use holdpoint_guard::{Question, Rehearsing};
+use holdpoint_guard::{Question, Rehearsing, RunOptions};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
@@ -17,7 +17,7 @@ use crate::arguments::{GateArguments, GuardArguments, Jobs};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
 use crate::output;
-use crate::settings::Purpose;
+use crate::settings::{Purpose, keep_output};
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> Result<u8, Failure> {
@@ -46,6 +46,8 @@ async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<G
     let mut guarding =
         Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
     guarding.options.question = question(invocation, arguments.yes);
+    guarding.options.run = invocation.settings.run_options(&arguments.run, guarding.options.operator.clone())?;
+    keep_output(&mut guarding.options.run);
     let Guarding { context, source, verify, backup, options } = &guarding;
     let report = guard(context, source, verify, backup, options).await?;
     if let Err(failure) = printed(invocation.output.report(&report, output::guard)) {
@@ -103,6 +105,7 @@ impl Guarding {
             operator: operator(invocation),
             own_flags: own_flags(invocation, &context.database),
             way_back: way_back(invocation),
+            run: RunOptions { origin: settings.origin(operator(invocation)), ..RunOptions::default() },
         };
         invocation.sweep().await;
         invocation

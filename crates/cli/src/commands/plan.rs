@@ -5,7 +5,7 @@ use std::path::Path;
 
 use holdpoint_guard::plan::{Facts, KnownFrom, Project, markdown, plan};
 use holdpoint_guard::tools::{Choice, Tool, ToolName};
-use holdpoint_guard::{applied_by_runs, changed_since};
+use holdpoint_guard::{applied_by_runs, changed_since, who_migrates};
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::printed;
@@ -82,6 +82,13 @@ pub(super) async fn asked(invocation: &Invocation, project: &Project) -> Result<
     let read = async {
         let session = Session::connect(&chosen.settings, &SessionPurpose::new("holdpoint plan")).await?;
         let facts = Facts::read(project, &session, now()).await;
+        if facts.is_ok() {
+            match who_migrates(&session, &project.found).await {
+                Ok(Some(holder)) => tracing::warn!("somebody is migrating with {} right now: {holder}", holder.tool),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the tool's own lock could not be looked for"),
+            }
+        }
         session.close().await;
         facts
     };

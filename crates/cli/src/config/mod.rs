@@ -207,6 +207,33 @@ pub(crate) struct MigrationsSection {
 pub(crate) struct GuardSection {
     /// Variables that the command keeps although holdpoint uses them itself, such as `AWS_PROFILE`.
     pub(crate) keep_environment: Vec<String>,
+    /// How long the command's statements may wait for a lock.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) lock_timeout: Option<Duration>,
+    /// How long a statement of it may take.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) statement_timeout: Option<Duration>,
+    /// How long it may run.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) command_timeout: Option<Duration>,
+    /// How long others may wait behind a statement of it that waits itself.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) cancel_blocked_after: Option<Duration>,
+    /// A line for the shell before the command.
+    pub(crate) before: Option<String>,
+    /// A line for the shell after success.
+    pub(crate) after: Option<String>,
+    /// An address that must answer 2xx afterwards.
+    pub(crate) health_url: Option<Value>,
+    /// A line for the shell that must end with 0 afterwards.
+    pub(crate) health_command: Option<String>,
+    /// How often it is asked again.
+    pub(crate) health_retries: Option<u32>,
+    /// How long each try may take.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) health_timeout: Option<Duration>,
+    /// A webhook that is told of start and end.
+    pub(crate) notify: Option<Value>,
 }
 
 /// What is kept of the restore points; a rule that is not given keeps nothing.

@@ -12,8 +12,8 @@ use holdpoint_core::PointId;
 use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::risk::RiskPolicy;
 use holdpoint_core::verification::{Level, Verification};
-use holdpoint_guard::Migrations;
 use holdpoint_guard::run::{GuardOptions, GuardReport, guard};
+use holdpoint_guard::{Migrations, RunOptions};
 use holdpoint_operations::backup::BackupLimits;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{catalogue, selection};
@@ -151,6 +151,7 @@ impl Story<'_> {
                 .map(str::to_owned)
                 .to_vec(),
             way_back: None,
+            run: RunOptions::default(),
         };
         let backup = whole(
             "gzip".parse().map_err(|_| Failure::Internal("no gzip".to_owned()))?,

@@ -1,7 +1,7 @@
 //! `guard` and `prepare` for people.
 
 use holdpoint_core::gate::pending::Decision;
-use holdpoint_core::ledger::RunState;
+use holdpoint_core::ledger::{Health, RunState};
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::TimeFrom;
 use holdpoint_guard::plan::PlanReport;
@@ -31,15 +31,39 @@ pub(crate) fn guard(report: &GuardReport) -> String {
         ("  rehearsed", rehearsed(report.rehearsal.as_deref(), report.not_rehearsed.as_deref())),
         ("  prepared by", report.prepared_by.as_ref().map(|run| format!("run {run}"))),
         ("  command", ended),
+        ("  verdict", Some(verdict(report))),
         ("  database", Some(report.database.to_owned())),
+        ("  time-outs in force", Some(report.judgement.time_outs.words().to_owned())),
+        ("  health", health(report.judgement.health)),
         ("  proof", report.verification.as_ref().map(proof)),
     ]));
     if let Some(made) = &report.verification {
         text.push_str(&reasons(made));
     }
+    text.push_str(&bullets("waited", &report.observed.waits));
+    text.push_str(&bullets("held up", &report.observed.held_up));
     text.push_str(&bullets("warnings", &report.warnings));
     text.push_str(&ways_back(&report.ways_back));
     text
+}
+
+fn verdict(report: &GuardReport) -> String {
+    let judgement = &report.judgement;
+    let recorded = judgement.recorded.as_ref().zip(judgement.still_pending.as_ref());
+    let count = recorded.filter(|(recorded, still)| !(recorded.is_empty() && still.is_empty()));
+    let count = count.map(|(recorded, still)| {
+        format!(", {} of {} recorded", recorded.len(), counted((recorded.len() + still.len()) as u64, "migration"))
+    });
+    let planned = if judgement.as_planned || report.exit_code != Some(0) { "" } else { ", not as planned" };
+    format!("{}{}{planned}", report.verdict.words(), count.unwrap_or_default())
+}
+
+fn health(health: Health) -> Option<String> {
+    match health {
+        Health::NotAsked => None,
+        Health::Green => Some("the application is well".to_owned()),
+        Health::NeverGreen => Some("THE APPLICATION IS NOT WELL".to_owned()),
+    }
 }
 
 /// Tells what is ready, until when, and the ways back.

@@ -8,6 +8,7 @@ mod programs;
 mod project;
 mod repository;
 mod retention;
+mod run;
 mod scratch;
 mod target;
 
@@ -18,6 +19,7 @@ use holdpoint_postgres::connection::Environment;
 
 pub(crate) use database::{ChosenConnection, Purpose};
 pub(crate) use repository::ChosenRepository;
+pub(crate) use run::keep_output;
 pub(crate) use target::ChosenTarget;
 
 use crate::arguments::CommonArguments;

@@ -244,6 +244,28 @@ fn the_gates_policy_comes_from_flags_then_single_risks_then_the_file_then_the_de
 }
 
 #[test]
+fn how_a_command_runs_comes_from_flags_then_the_file_and_zero_takes_away() {
+    use std::time::Duration;
+    let run = |words: &[&str], variables: &[(&str, &str)], file: &str| {
+        let words = [&["holdpoint", "guard"], words, &["--", "true"]].concat();
+        let Verb::Guard(guard) = Arguments::try_parse_from(words).unwrap().verb else { panic!() };
+        settings(&[], variables, file).run_options(&guard.run, None)
+    };
+    let file = "[guard]\nlock_timeout = \"2s\"\ncommand_timeout = \"1h\"\nbefore = \"on\"\nnotify = \"env:HOOK\"";
+    let hook = [("HOOK", "https://chat.example/s3cret"), ("GITHUB_SHA", "abc")];
+    let set = run(&[], &hook, file).unwrap();
+    assert_eq!((set.lock_timeout, set.before.as_deref()), (Some(Duration::from_secs(2)), Some("on")));
+    assert_eq!(set.notify.as_ref().map(holdpoint_core::Secret::expose), Some("https://chat.example/s3cret"));
+    assert_eq!(set.origin.commit.as_deref(), Some("abc"));
+    assert!(!format!("{set:?}").contains("s3cret"));
+    let flags = ["--lock-timeout", "0", "--max-runtime", "0", "--before", "other", "--health-retries", "3"];
+    let set = run(&flags, &hook, file).unwrap();
+    assert_eq!((set.lock_timeout, set.command_timeout), (Some(Duration::ZERO), None), "for a lock, for ever");
+    assert_eq!((set.before.as_deref(), set.health.retries), (Some("other"), 3));
+    assert!(run(&[], &[], file).is_err(), "a variable that is named and not set");
+}
+
+#[test]
 fn programs_are_looked_for_where_they_were_named() {
     let file = "postgresql_directory = \"/all\"\n[database.shop]\npostgresql_directory = \"/shop\"";
     let configured =

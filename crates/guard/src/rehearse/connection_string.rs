@@ -13,11 +13,11 @@ const PORT: u16 = 5432;
 
 /// A connection as a text says it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct ConnectionString {
+pub(crate) struct ConnectionString {
     form: Form,
     /// Hosts with their ports; a folder is a unix socket's.
     pub(super) hosts: Vec<(String, u16)>,
-    pub(super) password: Option<String>,
+    pub(crate) password: Option<String>,
     /// What else it says, in order.
     others: Vec<(String, String)>,
 }
@@ -55,7 +55,7 @@ fn is_place(name: &str) -> bool {
 
 impl ConnectionString {
     /// Reads a text; `None` for everything that is no connection to PostgreSQL.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         Self::url(text).or_else(|| Self::keywords(text))
     }

@@ -218,7 +218,7 @@ pub(super) fn relation_name(name: &str) -> Option<RelationName> {
 }
 
 /// Schema objects that differ.
-pub(super) fn objects(before: &Schema, after: &Schema) -> Vec<ObjectEffect> {
+pub(crate) fn objects(before: &Schema, after: &Schema) -> Vec<ObjectEffect> {
     let effect = |one: holdpoint_core::fingerprint::Difference| ObjectEffect {
         change: match (&one.expected, &one.found) {
             (None, _) => ObjectChange::Added,

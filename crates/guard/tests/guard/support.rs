@@ -10,7 +10,7 @@ use holdpoint_core::progress::{Phase, Progress};
 use holdpoint_core::risk::RiskPolicy;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, RunId};
-use holdpoint_guard::{Error, GuardOptions, GuardReport, Migrations, guard};
+use holdpoint_guard::{Error, GuardOptions, GuardReport, Migrations, RunOptions, guard};
 use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
@@ -93,6 +93,7 @@ impl Shop {
             operator: Some("a test".into()),
             own_flags: Vec::new(),
             way_back: None,
+            run: RunOptions::default(),
         };
         Self { cluster, scratch: major, directory, context, options }
     }

@@ -1,0 +1,154 @@
+//! What goes with the command of a guarded run: its time-outs before, its judgement after, and who is told.
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
+use holdpoint_operations::Context;
+use holdpoint_operations::run_lock::RunLock;
+use tokio_util::sync::CancellationToken;
+
+use crate::guarded::{Guarded, READ_WITHIN};
+use crate::judgement::{Evidence, judge};
+use crate::ledger_writer::LedgerWriter;
+use crate::planned::Planned;
+use crate::rehearsed::Rehearsed;
+use crate::running::environment::{TimeOuts, with_time_outs};
+use crate::running::live::Live;
+use crate::running::notify::Message;
+use crate::running::output::Stored;
+use crate::running::{health, hooks, tool_lock};
+use crate::state::Change;
+
+impl Guarded<'_> {
+    /// The command's environment, with time-outs in the way that its tool takes them.
+    pub(crate) fn time_outs(&self, planned: &Planned, run: &RunId) -> TimeOuts {
+        let options = self.preparation.options;
+        // Of any other command nobody knows what its driver takes.
+        let found = options.found().filter(|_| planned.migrations.is_some());
+        let pending = planned.report.iter().flat_map(|report| &report.pending);
+        let concurrently = pending.into_iter().any(|one| one.sql.to_ascii_uppercase().contains("CONCURRENTLY"));
+        with_time_outs(&options.environment, &options.run, run, found, concurrently)
+    }
+
+    /// What is looked at while the command runs.
+    pub(crate) fn live<'a>(&'a self, lock: &'a RunLock, run: &'a RunId) -> Live<'a> {
+        let options = self.preparation.options;
+        Live {
+            context: self.preparation.context,
+            settings: lock.session().settings(),
+            run,
+            keys: tool_lock::keys(options.found()),
+            cancel_blocked_after: options.run.cancel_blocked_after,
+        }
+    }
+
+    /// Judges by what is found.
+    pub(crate) async fn judge(
+        &self,
+        planned: &Planned,
+        rehearsal: &Rehearsed,
+        change: &Change,
+        succeeded: bool,
+        warnings: &mut Vec<String>,
+    ) -> JudgementRecord {
+        let options = self.preparation.options;
+        let record = planned.record.as_ref();
+        let pending = record.map(|record| record.pending.iter().map(|one| one.path.clone()).collect::<Vec<_>>());
+        // Where no table of the tool's says it, nobody does.
+        let told = options.found().is_some_and(|found| found.table.is_some());
+        let mut still_pending = None;
+        if told && pending.is_some() {
+            let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+            let read = options.migrations.still_pending(&context, &self.start.identity);
+            match tokio::time::timeout(READ_WITHIN, read).await {
+                Ok(Ok(still)) => still_pending = Some(still),
+                Ok(Err(error)) => {
+                    warnings.push(self.mask.script(&format!("what is still pending could not be read: {error}")));
+                }
+                Err(_) => warnings.push("what is still pending could not be read in time".to_owned()),
+            }
+        }
+        let rehearsal = match rehearsal {
+            Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
+            Rehearsed::No(_) => None,
+        };
+        judge(&Evidence {
+            succeeded,
+            database: change.database,
+            objects: change.objects.clone(),
+            invalid_indexes: change.invalid_indexes.clone(),
+            unreadable: change.unreadable.clone(),
+            pending,
+            runs_pending: planned.migrations.is_some(),
+            still_pending,
+            rehearsal,
+        })
+    }
+
+    /// Asks whether the application is well; one that never is counts as a failed run.
+    pub(crate) async fn ask_for_health(&self, judgement: &mut JudgementRecord) {
+        let options = self.preparation.options;
+        if options.run.health.any() {
+            self.preparation.context.progress.note("asking whether the application is well");
+        }
+        let cancel = &self.preparation.context.cancel;
+        let (health, why) = health::ask(&options.run.health, &options.environment, cancel).await;
+        judgement.health = health;
+        if health == Health::NeverGreen {
+            judgement.as_planned = false;
+            let what = match judgement.verdict {
+                Verdict::Unknown => "the command succeeded",
+                verdict => verdict.words(),
+            };
+            let why = why.map(|why| format!(": {}", self.mask.script(&why))).unwrap_or_default();
+            judgement.reasons.insert(0, format!("{what}, and the application is not well{why}"));
+        }
+    }
+
+    /// Runs what belongs after success, and says where it was not run.
+    pub(crate) async fn run_after(&self, state: RunState, ledger: &LedgerWriter<'_>, warnings: &mut Vec<String>) {
+        let options = self.preparation.options;
+        let Some(line) = &options.run.after else { return };
+        if state != RunState::Succeeded {
+            let still = if options.run.before.is_some() { ": what --before did still holds" } else { "" };
+            warnings.push(format!("--after was not run, because the run did not succeed{still}"));
+            return;
+        }
+        if let Err(reason) = hooks::run(line, options, ledger.run(), &CancellationToken::new()).await {
+            warnings.push(format!("what --after runs failed: {reason}"));
+        }
+    }
+
+    /// Keeps what the command wrote.
+    pub(crate) async fn keep_output(
+        &self,
+        output: Option<Stored>,
+        ledger: &LedgerWriter<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Option<OutputRecord> {
+        let Stored { text, bytes, left_out_bytes } = output?;
+        let context = self.preparation.context;
+        match context.repository.record_output(&context.database, ledger.run(), text).await {
+            Ok(key) => Some(OutputRecord { key, bytes, left_out_bytes }),
+            Err(error) => {
+                warnings.push(format!("what the command wrote could not be kept: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Tells that the command begins; why nobody could be told, in words.
+    pub(crate) async fn tell_start(&self, ledger: &LedgerWriter<'_>) -> Option<String> {
+        let to = self.preparation.options.run.notify.as_ref()?;
+        self.message("started", ledger, RunState::Running).send(to, &self.mask).await
+    }
+
+    /// A message with what is known of the run.
+    pub(crate) fn message(&self, event: &'static str, ledger: &LedgerWriter<'_>, state: RunState) -> Message {
+        let options = self.preparation.options;
+        let database = self.preparation.context.database.to_string();
+        let command = self.mask.command(&options.command);
+        Message::new(event, ledger.run().as_str(), &database, state, command)
+            .by(options.operator.as_deref().map(|text| self.mask.script(text)))
+            .relying_on(ledger.point().map(ToString::to_string))
+    }
+}

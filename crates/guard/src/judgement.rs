@@ -1,0 +1,287 @@
+//! What a command did, told from what is found afterwards, not from what it said of itself.
+
+use holdpoint_core::ledger::{Health, InForce, JudgementRecord, Verdict};
+use holdpoint_core::quantity::listed;
+use holdpoint_core::rehearsal::{LISTED, ObjectChange, ObjectEffect, Rehearsal};
+
+/// How many names a reason lists.
+const NAMED: usize = 5;
+
+/// Everything that is found after a command.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence<'a> {
+    /// It ended with exit code 0, by itself.
+    pub(crate) succeeded: bool,
+    /// `unchanged`, `changed` or `unknown`: the database against right before.
+    pub(crate) database: &'static str,
+    /// Schema objects that differ.
+    pub(crate) objects: Vec<ObjectEffect>,
+    /// Indexes that were left invalid.
+    pub(crate) invalid_indexes: Vec<String>,
+    /// What the backup's role may not read since.
+    pub(crate) unreadable: Vec<String>,
+    /// What was pending; `None` where nobody can tell.
+    pub(crate) pending: Option<Vec<String>>,
+    /// Whether the command is known to run all of that.
+    pub(crate) runs_pending: bool,
+    /// What of it still is; `None` where nobody can tell.
+    pub(crate) still_pending: Option<Vec<String>>,
+    /// What it did on the copy.
+    pub(crate) rehearsal: Option<&'a Rehearsal>,
+}
+
+/// How the schema differs from what the rehearsal saw.
+#[derive(Debug, Default)]
+struct Unlike {
+    /// Changes that are not there.
+    missing: Vec<String>,
+    /// What is changed or gone, and was not there.
+    unexpected: Vec<String>,
+    /// What is new, and was not there: others may have made it.
+    new: Vec<String>,
+}
+
+/// Judges; health and time-outs are filled in by whoever knows them.
+pub(crate) fn judge(evidence: &Evidence<'_>) -> JudgementRecord {
+    let unlike = evidence.rehearsal.and_then(|rehearsal| compared(rehearsal, &evidence.objects));
+    let listed_pending = evidence.pending.as_ref().zip(evidence.still_pending.as_ref());
+    let recorded = listed_pending
+        .map(|(pending, still)| pending.iter().filter(|name| !still.contains(name)).cloned().collect::<Vec<String>>());
+    // A command that does something else records nothing, and that says nothing of it.
+    let recorded = recorded.filter(|recorded| evidence.runs_pending || !recorded.is_empty());
+    let mut reasons = Vec::new();
+    let verdict = verdict(evidence, recorded.as_deref(), unlike.as_ref(), &mut reasons);
+    let mut wrong = wrongs(evidence, unlike.as_ref());
+    let as_planned = evidence.succeeded && wrong.is_empty();
+    if !evidence.succeeded && verdict == Verdict::FullyApplied {
+        wrong.insert(0, "the command failed, and yet everything that was pending is applied".to_owned());
+    }
+    if let Some(new) = unlike.as_ref().map(|unlike| &unlike.new).filter(|new| !new.is_empty()) {
+        wrong.push(format!("new, and not seen in the rehearsal: {}", listed(new, NAMED)));
+    }
+    wrong.extend(reasons);
+    let still_pending = evidence.still_pending.clone().filter(|_| evidence.pending.is_some());
+    JudgementRecord {
+        verdict,
+        as_planned,
+        recorded,
+        still_pending,
+        unlike_rehearsal: unlike.map(|unlike| {
+            let mut all = [unlike.missing, unlike.unexpected, unlike.new].concat();
+            all.truncate(LISTED);
+            all
+        }),
+        invalid_indexes: evidence.invalid_indexes.clone(),
+        unreadable: evidence.unreadable.clone(),
+        health: Health::NotAsked,
+        time_outs: InForce::NotShown,
+        reasons: wrong,
+    }
+}
+
+fn verdict(
+    evidence: &Evidence<'_>,
+    recorded: Option<&[String]>,
+    unlike: Option<&Unlike>,
+    reasons: &mut Vec<String>,
+) -> Verdict {
+    if evidence.database == "unchanged" {
+        return Verdict::Unchanged;
+    }
+    let whole = evidence.invalid_indexes.is_empty() && unlike.is_none_or(|unlike| unlike.missing.is_empty());
+    let changed = evidence.database == "changed";
+    match (recorded, evidence.still_pending.as_deref()) {
+        (Some([]), Some([])) if !changed => {
+            reasons.push("nothing was pending, and nothing is".to_owned());
+            Verdict::FullyApplied
+        }
+        (Some([]), Some([])) => Verdict::Unknown,
+        (Some(_), Some([])) if whole => Verdict::FullyApplied,
+        (Some(recorded), Some(still)) if !recorded.is_empty() => {
+            if !still.is_empty() {
+                reasons.push(format!("recorded as applied: {}", listed(recorded, NAMED)));
+            }
+            Verdict::PartlyApplied
+        }
+        // Of the pending list nothing is recorded, or nobody knows.
+        _ if changed && !evidence.succeeded => Verdict::PartlyApplied,
+        (None, _) if evidence.succeeded && changed && unlike.is_some() => {
+            let unlike = unlike.is_some_and(|unlike| !unlike.missing.is_empty() || !unlike.unexpected.is_empty());
+            if unlike || !whole { Verdict::PartlyApplied } else { Verdict::FullyApplied }
+        }
+        (None, _) if evidence.succeeded => {
+            reasons.push("no list says what was to be applied: there is the command's word alone".to_owned());
+            Verdict::Unknown
+        }
+        _ if changed => Verdict::PartlyApplied,
+        _ => Verdict::Unknown,
+    }
+}
+
+/// What is not as planned although the command succeeded, in words.
+fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let nothing_pending = evidence.pending.as_ref().is_some_and(Vec::is_empty);
+    if evidence.succeeded && evidence.runs_pending && nothing_pending && evidence.database == "changed" {
+        wrong.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
+    }
+    if evidence.runs_pending
+        && evidence.succeeded
+        && let Some(still) = evidence.still_pending.as_ref().filter(|still| !still.is_empty())
+    {
+        let names = listed(still, NAMED);
+        wrong.push(format!("the command ended with success, but these are still pending: {names}"));
+    }
+    if let Some(unlike) = unlike.filter(|_| evidence.database != "unchanged") {
+        if !unlike.missing.is_empty() {
+            wrong.push(format!("the rehearsal did, and this did not: {}", listed(&unlike.missing, NAMED)));
+        }
+        if !unlike.unexpected.is_empty() {
+            wrong.push(format!("the rehearsal did not, and now it is: {}", listed(&unlike.unexpected, NAMED)));
+        }
+    }
+    if !evidence.invalid_indexes.is_empty() {
+        wrong.push(format!("invalid indexes were left: {}", listed(&evidence.invalid_indexes, NAMED)));
+    }
+    if !evidence.unreadable.is_empty() {
+        let names = listed(&evidence.unreadable, NAMED);
+        wrong.push(format!("the backup's role may not read {names}: the next restore point would fail"));
+    }
+    wrong
+}
+
+/// Compares with the rehearsal; `None` where its list was cut.
+fn compared(rehearsal: &Rehearsal, now: &[ObjectEffect]) -> Option<Unlike> {
+    if rehearsal.objects.len() >= LISTED {
+        return None;
+    }
+    let mut unlike = Unlike::default();
+    for expected in &rehearsal.objects {
+        if !now.contains(expected) {
+            unlike.missing.push(words(expected));
+        }
+    }
+    for found in now.iter().filter(|found| !rehearsal.objects.contains(found)) {
+        let list = if found.change == ObjectChange::Added { &mut unlike.new } else { &mut unlike.unexpected };
+        list.push(words(found));
+    }
+    Some(unlike)
+}
+
+fn words(object: &ObjectEffect) -> String {
+    let change = match object.change {
+        ObjectChange::Added => "new",
+        ObjectChange::Changed => "changed",
+        ObjectChange::Gone => "gone",
+    };
+    format!("{} ({change})", object.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn object(name: &str, change: ObjectChange) -> ObjectEffect {
+        ObjectEffect { name: name.to_owned(), change }
+    }
+
+    /// Two migrations of a tool whose command is known, all recorded.
+    fn all_applied() -> Evidence<'static> {
+        Evidence {
+            succeeded: true,
+            database: "changed",
+            objects: vec![object("TABLE public.a", ObjectChange::Added)],
+            pending: Some(names(&["1", "2"])),
+            runs_pending: true,
+            still_pending: Some(Vec::new()),
+            ..Evidence::default()
+        }
+    }
+
+    fn rehearsal(objects: Vec<ObjectEffect>) -> Rehearsal {
+        let json = serde_json::json!({ "format": 1, "point": "20261121T024300Z-k3f9", "started_at": "2026-11-21T02:43:00Z",
+            "outcome": "as_planned", "reasons": [], "command": [], "exit_code": 0, "signal": null, "took_ms": 1,
+            "measured_on": "", "role": "", "isolation": { "namespace": false, "why_not": null, "rewritten": [],
+            "harmless": [], "held": null, "watched": true }, "tracking": { "table": null, "pending": [], "recorded": [],
+            "exact": null }, "tables": [], "sampling": { "samples": 0, "every_us": 0, "longest_gap_us": 0,
+            "at_ddl": false }, "objects": objects, "invalid_indexes": [], "sequences": [], "large_objects": null,
+            "rollback": null, "not_told": [], "warnings": [], "looked_for_ms": 0 });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn all_recorded_is_applied_in_full_whatever_the_command_says() {
+        let judged = judge(&all_applied());
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, true));
+        assert_eq!(judged.recorded.unwrap(), ["1", "2"]);
+        let judged = judge(&Evidence { succeeded: false, ..all_applied() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, false));
+        assert!(judged.reasons[0].contains("the command failed, and yet"), "{judged:?}");
+    }
+
+    #[test]
+    fn a_skipped_migration_is_not_as_planned_although_the_command_succeeded() {
+        let judged = judge(&Evidence { still_pending: Some(names(&["2"])), ..all_applied() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::PartlyApplied, false));
+        assert!(judged.reasons.iter().any(|reason| reason.contains("still pending: 2")), "{judged:?}");
+        // Nothing was recorded, and nothing shows that anything was kept.
+        let none = Evidence { still_pending: Some(names(&["1", "2"])), database: "unknown", ..all_applied() };
+        assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unknown, false));
+        let none = Evidence { database: "unchanged", ..none };
+        assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unchanged, false));
+    }
+
+    #[test]
+    fn a_failure_is_in_part_where_something_stayed() {
+        let failed = Evidence { succeeded: false, still_pending: Some(names(&["1", "2"])), ..all_applied() };
+        assert_eq!(judge(&failed).verdict, Verdict::PartlyApplied);
+        let unlisted = Evidence { pending: None, still_pending: None, ..failed };
+        assert_eq!(judge(&unlisted).verdict, Verdict::PartlyApplied);
+        let unseen = Evidence { database: "unknown", ..unlisted };
+        assert_eq!(judge(&unseen).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn without_a_list_the_rehearsal_tells() {
+        let rehearsed = rehearsal(vec![object("TABLE public.a", ObjectChange::Added)]);
+        let unlisted = Evidence { pending: None, still_pending: None, runs_pending: false, ..all_applied() };
+        let judged = judge(&unlisted);
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, true));
+        let judged = judge(&Evidence { rehearsal: Some(&rehearsed), ..unlisted });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, true));
+    }
+
+    #[test]
+    fn what_the_rehearsal_did_and_this_did_not_is_in_part() {
+        let both = vec![object("TABLE public.a", ObjectChange::Added), object("TABLE public.b", ObjectChange::Gone)];
+        let expected = rehearsal(both);
+        let judged = judge(&Evidence { rehearsal: Some(&expected), ..all_applied() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::PartlyApplied, false));
+        assert_eq!(judged.unlike_rehearsal.unwrap(), ["TABLE public.b (gone)"]);
+        // Others may make a table meanwhile, such as a partition; that one is gone needs a reason.
+        let fewer = rehearsal(Vec::new());
+        assert!(judge(&Evidence { rehearsal: Some(&fewer), ..all_applied() }).as_planned);
+        let dropped = Evidence { objects: vec![object("TABLE public.b", ObjectChange::Gone)], ..all_applied() };
+        assert!(!judge(&Evidence { rehearsal: Some(&fewer), ..dropped }).as_planned);
+    }
+
+    #[test]
+    fn invalid_indexes_and_what_no_backup_can_read_are_not_as_planned() {
+        let judged = judge(&Evidence { invalid_indexes: names(&["public.i"]), ..all_applied() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::PartlyApplied, false));
+        let judged = judge(&Evidence { unreadable: names(&["public.a"]), ..all_applied() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, false));
+    }
+
+    #[test]
+    fn nothing_pending() {
+        let nothing = Evidence { pending: Some(Vec::new()), database: "unknown", objects: Vec::new(), ..all_applied() };
+        assert_eq!((judge(&nothing).verdict, judge(&nothing).as_planned), (Verdict::FullyApplied, true));
+        let changed = Evidence { database: "changed", ..nothing };
+        assert_eq!((judge(&changed).verdict, judge(&changed).as_planned), (Verdict::Unknown, false));
+    }
+}

@@ -1,0 +1,238 @@
+//! The command's environment: the run's token and time-outs, put in the way that its tool takes them.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::InForce;
+use holdpoint_postgres::connection::Environment;
+use holdpoint_postgres::{ConnectionSettings, pooler};
+
+use super::session_parameters::with_parameters;
+use super::{LOCK_TIMEOUT, RunOptions};
+use crate::sessions::token;
+use crate::tools::{Found, Tool};
+
+/// What an `application_name` ends with that came by the same connection string as the time-outs.
+const BY_URL: &str = ":url";
+
+/// An environment with time-outs, and what can be told of them.
+#[derive(Debug, Default)]
+pub(crate) struct TimeOuts {
+    pub(crate) variables: Vec<(OsString, OsString)>,
+    /// Why the command cannot have got them; `None` where it can.
+    pub(crate) impossible: Option<String>,
+    /// Why `PGAPPNAME` alone shows nothing: the tool does not read `PGOPTIONS`.
+    by_url_only: bool,
+    /// What is worth knowing.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Adds the run's token and the time-outs to the environment that was given.
+///
+/// `found` is the tool that the command runs, where that is known; `concurrently` says that a pending migration has
+/// such a statement, which no statement time-out may end.
+pub(crate) fn with_time_outs(
+    given: &[(OsString, OsString)],
+    options: &RunOptions,
+    run: &RunId,
+    found: Option<&Found>,
+    concurrently: bool,
+) -> TimeOuts {
+    let mut all = TimeOuts { variables: given.to_vec(), ..TimeOuts::default() };
+    let statement = options.statement_timeout.filter(|time| !time.is_zero());
+    if statement.is_some() && concurrently {
+        all.warnings.push(
+            "no statement time-out: a pending migration runs CONCURRENTLY, and would be left half done".to_owned(),
+        );
+    }
+    let statement = statement.filter(|_| !concurrently);
+    let wanted = |own: &str| session_options(own, options.lock_timeout, statement);
+    let texts = Environment::new(given.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?))));
+    let pooled = |url: &str| {
+        let settings = ConnectionSettings::resolve(url.strip_prefix("jdbc:").unwrap_or(url), &texts).ok()?;
+        pooler::by_address(&settings).map(|pooler| pooler.kind)
+    };
+    let names = found.map_or_else(|| vec!["DATABASE_URL".to_owned()], |found| found.connection.variables.clone());
+    for name in &names {
+        let Some(url) = variable(given, name).and_then(OsStr::to_str) else { continue };
+        if let Some(pooler) = pooled(url) {
+            all.impossible = Some(format!("{name} leads through {pooler}, which does not pass them on"));
+        } else if found.is_some_and(|found| takes_url_parameters(&found.tool))
+            && let Some(new) = with_parameters(url, &format!("{}{BY_URL}", token(run)), wanted)
+        {
+            all.variables.push((name.into(), new.into()));
+        }
+    }
+    all.variables.push(("PGAPPNAME".into(), token(run).into()));
+    if all.impossible.is_none() {
+        let own = variable(given, "PGOPTIONS").unwrap_or_default().to_string_lossy().into_owned();
+        let value = wanted(&own);
+        if value != own {
+            all.variables.push(("PGOPTIONS".into(), value.into()));
+        }
+    }
+    all.by_url_only = found.is_some_and(reads_no_pgoptions);
+    all
+}
+
+impl TimeOuts {
+    /// What the names of the command's sessions show.
+    pub(crate) fn in_force(&self, names: &[String]) -> InForce {
+        match (&self.impossible, names) {
+            (Some(_), _) => InForce::No,
+            (None, []) => InForce::NotShown,
+            (None, names) if names.iter().all(|name| name.contains(BY_URL)) => InForce::Yes,
+            (None, _) if self.by_url_only => InForce::No,
+            (None, _) => InForce::Yes,
+        }
+    }
+}
+
+impl TimeOuts {
+    /// Why they are not in force, where that is known; to follow the answer.
+    pub(crate) fn why(&self) -> String {
+        self.impossible.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
+    }
+}
+
+/// The server's options with the time-outs behind those that are there; a lock time-out that is there stays, unless
+/// another was asked for.
+fn session_options(own: &str, lock: Option<Duration>, statement: Option<Duration>) -> String {
+    let mut options: Vec<String> = Some(own.trim().to_owned()).into_iter().filter(|own| !own.is_empty()).collect();
+    match lock {
+        Some(time) if time.is_zero() => {}
+        Some(time) => options.push(format!("-c lock_timeout={}ms", time.as_millis())),
+        None if own.contains("lock_timeout") => {}
+        None => options.push(format!("-c lock_timeout={}s", LOCK_TIMEOUT.as_secs())),
+    }
+    options.extend(statement.map(|time| format!("-c statement_timeout={}ms", time.as_millis())));
+    options.join(" ")
+}
+
+/// Tools whose drivers take `options` and an application name from their URL: node-postgres, postgres.js, Prisma's
+/// engine, pgjdbc.
+fn takes_url_parameters(tool: &Tool) -> bool {
+    matches!(tool, Tool::Drizzle(_) | Tool::NodePgMigrate(_) | Tool::Prisma(_) | Tool::Flyway(_))
+}
+
+/// Tools that read no `PGOPTIONS`, some of which read `PGAPPNAME` all the same.
+fn reads_no_pgoptions(found: &Found) -> bool {
+    match &found.tool {
+        Tool::Prisma(options) => !options.driver_adapter,
+        Tool::Flyway(_) => true,
+        // drizzle-kit takes node-postgres where it is there, else postgres.js.
+        Tool::Drizzle(_) => has_package(&found.project, "postgres") && !has_package(&found.project, "pg"),
+        Tool::NodePgMigrate(_) | Tool::PlainSql | Tool::Command => false,
+    }
+}
+
+fn has_package(project: &Path, name: &str) -> bool {
+    project.ancestors().any(|folder| folder.join("node_modules").join(name).join("package.json").is_file())
+}
+
+/// The last value of a variable.
+pub(crate) fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
+    environment.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::{Connection, NodePgMigrateOptions};
+
+    fn run_id() -> RunId {
+        "20261121T024300Z-k3f9".parse().unwrap()
+    }
+
+    fn given(environment: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    fn of(environment: &[(&str, &str)], options: &RunOptions, found: Option<&Found>) -> TimeOuts {
+        with_time_outs(&given(environment), options, &run_id(), found, false)
+    }
+
+    fn text(time_outs: &TimeOuts, name: &str) -> Option<String> {
+        variable(&time_outs.variables, name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    fn node_pg_migrate() -> Found {
+        let mut connection = Connection::default();
+        connection.variables.push("DATABASE_URL".to_owned());
+        Found {
+            tool: Tool::NodePgMigrate(NodePgMigrateOptions { check_order: true, single_transaction: true }),
+            project: "/".into(),
+            migrations: "/migrations".into(),
+            named_by: String::new(),
+            table: None,
+            connection,
+        }
+    }
+
+    #[test]
+    fn a_lock_timeout_is_added_and_never_replaced_unless_another_is_asked_for() {
+        let options_of = |own: &[(&str, &str)], options: &RunOptions| text(&of(own, options, None), "PGOPTIONS");
+        let default = RunOptions::default();
+        assert_eq!(options_of(&[], &default).as_deref(), Some("-c lock_timeout=5s"));
+        assert_eq!(options_of(&[("PGOPTIONS", "-c a=b")], &default).as_deref(), Some("-c a=b -c lock_timeout=5s"));
+        let own = "-c lock_timeout=1min";
+        assert_eq!(options_of(&[("PGOPTIONS", own)], &default).as_deref(), Some(own));
+        let asked = RunOptions { lock_timeout: Some(Duration::from_secs(2)), ..RunOptions::default() };
+        let replaced = options_of(&[("PGOPTIONS", own)], &asked);
+        assert_eq!(replaced.as_deref(), Some("-c lock_timeout=1min -c lock_timeout=2000ms"), "the last one counts");
+        let none = RunOptions { lock_timeout: Some(Duration::ZERO), ..RunOptions::default() };
+        assert_eq!(options_of(&[], &none), None);
+    }
+
+    #[test]
+    fn no_statement_time_out_ends_what_runs_concurrently() {
+        let options = RunOptions { statement_timeout: Some(Duration::from_secs(60)), ..RunOptions::default() };
+        let set = of(&[], &options, None);
+        assert_eq!(text(&set, "PGOPTIONS").unwrap(), "-c lock_timeout=5s -c statement_timeout=60000ms");
+        let unset = with_time_outs(&[], &options, &run_id(), None, true);
+        assert_eq!(text(&unset, "PGOPTIONS").unwrap(), "-c lock_timeout=5s");
+        assert_eq!(unset.warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_known_tool_gets_them_by_its_url() {
+        let found = node_pg_migrate();
+        let url = "postgres://u@h/d?application_name=mine";
+        let set = of(&[("DATABASE_URL", url), ("OTHER_URL", url)], &RunOptions::default(), Some(&found));
+        let new = text(&set, "DATABASE_URL").unwrap();
+        assert!(new.contains("options=%2Dc%20lock%5Ftimeout%3D5s"), "{new}");
+        assert!(new.contains("k3f9%3Aurl") && !new.contains("mine"), "{new}");
+        assert_eq!(text(&set, "OTHER_URL").unwrap(), url, "another database's");
+        let unknown = of(&[("DATABASE_URL", url)], &RunOptions::default(), None);
+        assert_eq!(text(&unknown, "DATABASE_URL").unwrap(), url, "some drivers refuse what they do not know");
+    }
+
+    #[test]
+    fn what_a_pooler_does_not_pass_on_is_not_claimed() {
+        let url = "postgres://u@ep-x-pooler.eu.neon.tech/d";
+        let set = of(&[("DATABASE_URL", url)], &RunOptions::default(), Some(&node_pg_migrate()));
+        assert_eq!(text(&set, "PGOPTIONS"), None);
+        assert!(set.impossible.as_ref().unwrap().contains("Neon"));
+        assert_eq!(set.in_force(&["holdpoint:x".to_owned()]), InForce::No);
+    }
+
+    #[test]
+    fn the_token_is_evidence_only_where_it_came_with_the_time_outs() {
+        let (plain, url) = ("holdpoint:x".to_owned(), "holdpoint:x:url".to_owned());
+        let set = TimeOuts::default();
+        assert_eq!(set.in_force(&[]), InForce::NotShown);
+        assert_eq!(set.in_force(&[plain.clone(), url.clone()]), InForce::Yes);
+        let set = TimeOuts { by_url_only: true, ..TimeOuts::default() };
+        assert_eq!(set.in_force(std::slice::from_ref(&url)), InForce::Yes);
+        assert_eq!(set.in_force(&[url, plain]), InForce::No);
+    }
+
+    #[test]
+    fn the_token_wins_over_a_given_name() {
+        let set = of(&[("PGAPPNAME", "mine")], &RunOptions::default(), None);
+        assert_eq!(text(&set, "PGAPPNAME").unwrap(), "holdpoint:20261121T024300Z-k3f9");
+        assert!(token(&run_id()).len() + BY_URL.len() < 64, "longer names are cut by the server");
+    }
+}

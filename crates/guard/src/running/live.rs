@@ -1,0 +1,192 @@
+//! What goes on in the database while the command runs, looked at over a connection of its own that holds no snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use holdpoint_core::RunId;
+use holdpoint_core::quantity::milliseconds;
+use holdpoint_operations::Context;
+use holdpoint_operations::watch::{self, Picture, Stop, Wait, Watched};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use serde::Serialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{policy, tool_lock};
+use crate::tools::ToolName;
+use crate::{Error, sessions};
+
+/// The time between two looks; at first shorter, so that a short command's sessions are seen.
+const EVERY: Duration = Duration::from_secs(1);
+const AT_FIRST: Duration = Duration::from_millis(25);
+const FIRST_FOR: Duration = Duration::from_secs(2);
+/// How long one look may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
+/// A wait is told once it has lasted so long.
+const WORTH_TELLING_MS: u64 = 1_000;
+/// How many waits are kept.
+const KEPT: usize = 20;
+/// How long the server may stay away before the command is ended: by then its own statements failed, or nobody would
+/// know what they do.
+const LOST_AFTER: Duration = Duration::from_secs(120);
+
+/// What is looked at.
+pub(crate) struct Live<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) settings: &'a ConnectionSettings,
+    pub(crate) run: &'a RunId,
+    /// The tool's own locks.
+    pub(crate) keys: Vec<(ToolName, i64)>,
+    /// Its waiting statements are cancelled once others have waited behind them for so long.
+    pub(crate) cancel_blocked_after: Option<Duration>,
+}
+
+/// What was seen while the command ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Observed {
+    /// How often was looked.
+    pub looks: u64,
+    /// Sessions of the command that were seen, by server process.
+    pub sessions: BTreeSet<i32>,
+    /// What its sessions waited for, and for whom.
+    pub waits: Vec<String>,
+    /// Who waited behind its sessions.
+    pub held_up: Vec<String>,
+    /// Its waiting statements that were cancelled, because others waited behind them.
+    pub cancelled: Vec<String>,
+    /// The longest transaction of others that was open meanwhile, milliseconds.
+    pub longest_transaction_ms: Option<u64>,
+    /// The farthest that a standby was behind, milliseconds.
+    pub replication_lag_ms: Option<u64>,
+    /// How far index builds were when they were seen last, by the index or its table.
+    pub index_builds: BTreeMap<String, String>,
+    /// Who had the tool's own lock beside the command.
+    pub beside: Option<String>,
+    /// How the command's sessions called themselves.
+    #[serde(skip)]
+    pub(crate) names: BTreeSet<String>,
+    /// Waits that were told already: who, and for what.
+    #[serde(skip)]
+    told: BTreeSet<(i32, String)>,
+}
+
+/// The server stayed away for too long.
+pub(crate) struct Lost;
+
+impl Live<'_> {
+    /// Looks until the server has stayed away for too long; mostly whoever awaits it stops before.
+    pub(crate) async fn watch(&self, seen: &mut Observed) -> Lost {
+        let mut session: Option<Session> = None;
+        let began = Instant::now();
+        let mut answered = began;
+        let mut next = began;
+        loop {
+            let whole = Instant::now() >= next;
+            if whole {
+                next = Instant::now() + EVERY;
+            }
+            match timeout(LOOK_WITHIN, self.look(&mut session, seen, whole)).await {
+                Ok(Ok(())) => answered = Instant::now(),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "the server could not be looked at");
+                    session = None;
+                }
+                Err(_) => session = None,
+            }
+            if answered.elapsed() >= LOST_AFTER {
+                return Lost;
+            }
+            sleep(if began.elapsed() < FIRST_FOR && session.is_some() { AT_FIRST } else { EVERY }).await;
+        }
+    }
+
+    /// Looks once; `whole` asks more than who is there.
+    async fn look(&self, session: &mut Option<Session>, seen: &mut Observed, whole: bool) -> Result<(), Error> {
+        let session = match session {
+            Some(session) => session,
+            none => none.insert(Session::connect(self.settings, &SessionPurpose::new("holdpoint guard watch")).await?),
+        };
+        let found = sessions::names(session, &sessions::token(self.run)).await?;
+        seen.sessions.extend(found.iter().map(|(pid, _)| *pid));
+        seen.names.extend(found.into_iter().map(|(_, name)| name));
+        seen.looks += 1;
+        if whole {
+            self.who_migrates(session, seen).await?;
+            let watched = Watched { token: Some(sessions::token(self.run)), ..Watched::default() };
+            let picture = watch::look(session, &watched).await?;
+            self.tell(&picture, seen);
+            self.cancel(session, &picture, seen).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is worth it, and tells every wait once.
+    fn tell(&self, picture: &Picture, seen: &mut Observed) {
+        for wait in picture.waits.iter().filter(|wait| wait.waiting_ms >= WORTH_TELLING_MS) {
+            if !seen.told.insert((wait.session.pid, format!("{:?}", wait.lock))) {
+                continue;
+            }
+            let own = wait.session.carries_token;
+            let told = if own { with_roots(wait, picture) } else { wait.sentence() };
+            self.context.progress.note(&told);
+            let list = if own { &mut seen.waits } else { &mut seen.held_up };
+            if list.len() < KEPT {
+                list.push(told);
+            }
+        }
+        let others = picture.long.iter().chain(&picture.idle_in_transaction).filter(|one| !one.carries_token);
+        seen.longest_transaction_ms = seen.longest_transaction_ms.max(others.map(watch::Activity::open_ms).max());
+        let lag = picture.standbys.iter().filter_map(|standby| standby.lag_ms).max();
+        seen.replication_lag_ms = seen.replication_lag_ms.max(lag);
+        for work in picture.work.iter().filter(|work| seen.sessions.contains(&work.pid)) {
+            let Some(what) = work.index.as_ref().or(work.relation.as_ref()) else { continue };
+            let percent = work.percent().map(|percent| format!(", {percent} %")).unwrap_or_default();
+            let now = format!("{}: {}{percent}", work.command, work.phase);
+            if seen.index_builds.get(what) != Some(&now) && seen.index_builds.len() < KEPT {
+                tracing::info!("{what}: {now}");
+                seen.index_builds.insert(what.clone(), now);
+            }
+        }
+    }
+
+    /// Cancels statements of the command's own that wait and hold up others.
+    async fn cancel(&self, session: &Session, picture: &Picture, seen: &mut Observed) -> Result<(), Error> {
+        let Some(limit) = self.cancel_blocked_after else { return Ok(()) };
+        for target in policy::to_cancel(picture, limit) {
+            if let Err(error) = watch::cancel(session, target, Stop::Statement).await {
+                // It went by itself, mostly.
+                tracing::debug!(%error, "a waiting statement could not be cancelled");
+                continue;
+            }
+            let limit = milliseconds(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+            let told = format!("cancelled {}: others waited behind it for more than {limit}", target.name());
+            self.context.progress.note(&told);
+            seen.cancelled.push(told);
+        }
+        Ok(())
+    }
+
+    /// Looks who has the tool's own lock: only where the command's sessions are known can it be told from others.
+    async fn who_migrates(&self, session: &Session, seen: &mut Observed) -> Result<(), Error> {
+        if seen.beside.is_some() || seen.sessions.is_empty() {
+            return Ok(());
+        }
+        let Some(holder) = tool_lock::holder(session, &self.keys).await? else { return Ok(()) };
+        if seen.sessions.contains(&holder.pid) || holder.application_name.contains(&sessions::token(self.run)) {
+            return Ok(());
+        }
+        let told = format!("{} has the lock of {} while the command runs", holder, holder.tool);
+        self.context.progress.note(&told);
+        seen.beside = Some(told);
+        Ok(())
+    }
+}
+
+/// Who waits for what, and what those do that it waits for.
+fn with_roots(wait: &Wait, picture: &Picture) -> String {
+    let roots = wait.roots.iter().filter_map(|pid| picture.session(*pid)).map(|root| {
+        let does = root.state.clone().unwrap_or_else(|| "at work".to_owned());
+        let query = root.query.as_ref().map(|query| format!(": {query}")).unwrap_or_default();
+        format!("{} is {does}, its transaction open for {}{query}", root.name(), milliseconds(root.open_ms()))
+    });
+    std::iter::once(wait.sentence()).chain(roots).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,73 @@
+//! Drizzle 0.x: one transaction for all, a journal that decides by its times.
+
+use serde_json::{Value, json};
+
+use super::{Bench, judged, list};
+
+const UP: [&str; 2] = ["npx", "drizzle-kit"];
+const FIRST: (&str, &str) = ("0000_first", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+
+fn bench(bench: Bench) -> Bench {
+    let bench = bench.with_tool("drizzle-0");
+    bench.write("package.json", &json!({ "scripts": { "db:migrate": "drizzle-kit migrate" } }).to_string());
+    bench.write(
+        "drizzle.config.ts",
+        "import { defineConfig } from 'drizzle-kit';\n\
+         export default defineConfig({ dialect: 'postgresql', out: './drizzle', \
+         dbCredentials: { url: process.env.DATABASE_URL! } });\n",
+    );
+    bench
+}
+
+fn migrations(bench: &Bench, all: &[(&str, &str)]) {
+    let entry = |(idx, (tag, sql)): (usize, &(&str, &str))| {
+        bench.write(&format!("drizzle/{tag}.sql"), sql);
+        json!({ "idx": idx, "version": "7", "when": 1000 * (idx + 1), "tag": tag, "breakpoints": true })
+    };
+    let entries: Vec<Value> = all.iter().enumerate().map(entry).collect();
+    let journal = json!({ "version": "7", "dialect": "postgresql", "entries": entries });
+    bench.write("drizzle/meta/_journal.json", &journal.to_string());
+}
+
+fn command() -> Vec<&'static str> {
+    [&UP[..], &["migrate"]].concat()
+}
+
+#[test]
+fn success_and_an_edited_file_afterwards() {
+    let bench = bench(Bench::new());
+    migrations(&bench, &[FIRST]);
+    let report = bench.guard(&[], &command(), 0);
+    assert_eq!(judged(&report), ("fully_applied", true, "succeeded"), "{report:#}");
+    assert_eq!(list(&report, "recorded"), ["0000_first.sql"]);
+    // An applied file that is edited is never run again; that is told, and nothing happens.
+    bench.write("drizzle/0000_first.sql", "CREATE TABLE shop.other ();\n");
+    let report = bench.guard(&[], &command(), 0);
+    assert!(report["warnings"].to_string().contains("0000_first"), "{report:#}");
+    assert_eq!(bench.sql("SELECT to_regclass('shop.other') IS NULL"), "t");
+}
+
+#[test]
+fn a_failure_takes_all_of_it_back() {
+    let bench = bench(Bench::alone());
+    migrations(&bench, &[FIRST]);
+    bench.bare("npx drizzle-kit migrate");
+    let all = [FIRST, ("0001_second", "CREATE TABLE shop.second ();\n"), ("0002_fails", "SELECT 1 / 0;\n")];
+    migrations(&bench, &all);
+    let report = bench.guard(&[], &command(), 10);
+    assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
+    assert_eq!(list(&report, "still_pending"), ["0001_second.sql", "0002_fails.sql"]);
+}
+
+#[test]
+fn a_commit_in_a_migration_leaves_a_part() {
+    let bench = bench(Bench::new());
+    migrations(&bench, &[FIRST]);
+    bench.bare("npx drizzle-kit migrate");
+    let commits =
+        "CREATE TABLE shop.second ();\n--> statement-breakpoint\nCOMMIT;\n--> statement-breakpoint\nSELECT 1 / 0;\n";
+    migrations(&bench, &[FIRST, ("0001_commits", commits)]);
+    let report = bench.guard(&[], &command(), 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert!(report["warnings"].to_string().contains("TABLE shop.second (new)"), "{report:#}");
+}

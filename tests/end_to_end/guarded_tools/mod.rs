@@ -1,0 +1,168 @@
+//! Guarded runs of real migration tools: what they did is told by what is found, whatever they say of it.
+
+mod around;
+mod drizzle;
+mod faults;
+mod locks;
+mod node_pg_migrate;
+mod plain_sql;
+mod prisma;
+mod web;
+
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST, migration_tool};
+use holdpoint_tests::{Outcome, Place, Running};
+use serde_json::Value;
+
+use crate::scene::Scene;
+
+/// For what a busy machine does late.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+/// A restore point that costs little: what is tested is what comes after it.
+const CHEAP: [&str; 3] = ["--level", "stored", "--no-rehearse"];
+
+/// A shop, and a project of it in the working directory.
+pub(crate) struct Bench {
+    pub(crate) scene: Scene,
+}
+
+#[expect(clippy::disallowed_methods, reason = "Node.js is wherever the machine has it")]
+fn path() -> String {
+    std::env::var("PATH").unwrap()
+}
+
+/// A server that may be restarted, and on which nobody else writes.
+fn own_cluster() -> &'static Cluster {
+    Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST).with_tcp())))
+}
+
+impl Bench {
+    /// On a server that these tests share: tools of Node.js come by TCP with a password.
+    pub(crate) fn new() -> Self {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        Self::on(CLUSTER.get_or_init(|| Cluster::start(ClusterOptions::major(NEWEST).with_tcp())))
+    }
+
+    /// On a server of its own: what others do to the shared catalogs would leave unknown what is unchanged.
+    pub(crate) fn alone() -> Self {
+        Self::on(own_cluster())
+    }
+
+    fn on(cluster: &'static Cluster) -> Self {
+        let mut scene = Scene::on(cluster, Place::local());
+        scene.place.set("DATABASE_URL", &cluster.tcp_url(&scene.database));
+        scene.place.set("PATH", &format!("{}:{}", cluster.bin_directory().display(), path()));
+        for (name, value) in [
+            ("NO_COLOR", "1"),
+            // Prisma fetches engines that are absent; with a driver adapter it uses none of these.
+            ("PRISMA_QUERY_ENGINE_LIBRARY", "/bin/true"),
+            ("PRISMA_SCHEMA_ENGINE_BINARY", "/bin/true"),
+            ("CHECKPOINT_DISABLE", "1"),
+            ("PRISMA_HIDE_UPDATE_MESSAGE", "1"),
+        ] {
+            scene.place.set(name, value);
+        }
+        Self { scene }
+    }
+
+    pub(crate) fn with_tool(self, tool: &str) -> Self {
+        let modules = migration_tool(tool).join("node_modules");
+        std::os::unix::fs::symlink(modules, self.scene.place.work().join("node_modules")).unwrap();
+        self
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.scene.place.work().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.scene.sql(sql)
+    }
+
+    /// Guards a command behind a cheap restore point.
+    #[track_caller]
+    pub(crate) fn guard(&self, flags: &[&str], command: &[&str], code: i32) -> Value {
+        self.try_guard(flags, command).ended_with(code).json()
+    }
+
+    pub(crate) fn try_guard(&self, flags: &[&str], command: &[&str]) -> Outcome {
+        self.start(flags, command).finish()
+    }
+
+    pub(crate) fn start(&self, flags: &[&str], command: &[&str]) -> Running {
+        self.scene.place.start(&[&["guard", "--json"], &CHEAP[..], flags, &["--"], command].concat())
+    }
+
+    /// Runs the tool without any guard.
+    #[track_caller]
+    pub(crate) fn bare(&self, command: &str) {
+        holdpoint_tests::shell(&self.scene.place.work(), &self.scene.place.environment(), command).ended_with(0);
+    }
+
+    /// Whether the command's session waits for a lock right now.
+    pub(crate) fn waits_for_a_lock(&self) -> bool {
+        self.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND application_name LIKE 'holdpoint:%' AND wait_event_type = 'Lock'",
+        ) != "0"
+    }
+
+    /// A session that keeps what this statement took, until it is dropped.
+    pub(crate) fn hold(&self, sql: &str) -> Held {
+        let mut command = self.scene.cluster.program("psql");
+        command.args(["-X", "-q", "-d", &self.scene.cluster.url(&self.scene.database)]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("psql starts");
+        let named = format!("SET application_name = 'bystander'; BEGIN; {sql};\n");
+        child.stdin.as_mut().unwrap().write_all(named.as_bytes()).unwrap();
+        let held = Held(child);
+        let there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bystander' \
+                     AND datname = current_database() AND state = 'idle in transaction' AND query NOT LIKE 'BEGIN%'";
+        wait("the bystander holds it", || self.sql(there) == "1");
+        held
+    }
+}
+
+/// A session of somebody else.
+pub(crate) struct Held(Child);
+
+impl Held {
+    /// Whether its client still runs.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() && self.0.wait().is_err() {
+            // It is gone either way.
+        }
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The report's verdict, whether it is as planned, and the run's state.
+pub(crate) fn judged(report: &Value) -> (&str, bool, &str) {
+    let judgement = &report["judgement"];
+    (report["verdict"].as_str().unwrap(), judgement["as_planned"].as_bool().unwrap(), report["state"].as_str().unwrap())
+}
+
+/// A list of the judgement.
+pub(crate) fn list<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
+    report["judgement"][name].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect()
+}

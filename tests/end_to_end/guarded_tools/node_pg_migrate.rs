@@ -1,0 +1,137 @@
+//! node-pg-migrate: one transaction for all, unless a migration steps out of it.
+
+use super::{Bench, judged, list, wait};
+
+const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
+const UP: [&str; 3] = ["node", TOOL, "up"];
+
+fn bench(bench: Bench) -> Bench {
+    let bench = bench.with_tool("node-pg-migrate");
+    bench.write("package.json", "{\"devDependencies\":{\"node-pg-migrate\":\"9.0.0\"},\"type\":\"module\"}");
+    bench.write("holdpoint.toml", &format!("[migrations]\ncommands = [\"node {TOOL} up\"]\n"));
+    migration(&bench, "1_first", "CREATE TABLE shop.first (id integer PRIMARY KEY);");
+    bench
+}
+
+fn migration(bench: &Bench, name: &str, up: &str) {
+    bench.write(&format!("migrations/{name}.sql"), &format!("-- Up Migration\n{up}\n"));
+}
+
+#[test]
+fn success_is_judged_by_the_table_and_the_rehearsal() {
+    let bench = bench(Bench::new());
+    migration(&bench, "2_second", "ALTER TABLE shop.orders ADD COLUMN weight integer;");
+    let words = ["guard", "--json", "--", "node", TOOL, "up"];
+    let report = bench.scene.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!(judged(&report), ("fully_applied", true, "succeeded"), "{report:#}");
+    assert_eq!(list(&report, "recorded"), ["1_first.sql", "2_second.sql"]);
+    assert_eq!(list(&report, "still_pending"), [""; 0]);
+    assert_eq!(list(&report, "unlike_rehearsal"), [""; 0], "{report:#}");
+    // What it wrote is kept, and the ledger says where.
+    let key = report["output"].as_str().unwrap();
+    let output = String::from_utf8(bench.scene.place.object(key)).unwrap();
+    assert!(output.contains("Migrations complete!"), "{output}");
+    let tree = bench.scene.place.tree();
+    let step = bench.scene.place.object(tree.ending_with("-succeeded.json").next().unwrap());
+    let step: serde_json::Value = serde_json::from_slice(&step).unwrap();
+    assert_eq!((&step["judgement"]["verdict"], &step["output"]["key"]), (&report["verdict"], &report["output"]));
+    assert!(step["origin"]["host"].is_string(), "{step:#}");
+    // Nothing pending: nothing is asked for, and it is as planned.
+    let report = bench.guard(&[], &UP, 0);
+    assert_eq!((judged(&report).1, &report["point"]), (true, &serde_json::Value::Null), "{report:#}");
+}
+
+#[test]
+fn the_time_outs_are_in_force_and_that_is_shown() {
+    let bench = bench(Bench::new());
+    let held = bench.hold("SELECT count(*) FROM shop.orders");
+    migration(
+        &bench,
+        "2_waits",
+        "CREATE TABLE shop.told AS SELECT current_setting('lock_timeout') AS it; \
+               ALTER TABLE shop.orders ADD COLUMN weight integer;",
+    );
+    let mut run = bench.start(&["--lock-timeout", "10m"], &UP);
+    run.wait_until("the migration waits", super::LONG, || bench.waits_for_a_lock());
+    let watched = "SELECT count(*) FROM pg_stat_activity w WHERE w.application_name = 'holdpoint guard watch' \
+                   AND w.datname = current_database() AND w.query_start > (SELECT max(m.query_start) FROM pg_stat_activity m \
+                     WHERE m.application_name LIKE 'holdpoint:%' AND m.datname = current_database())";
+    wait("it was looked at", || bench.sql(watched) != "0");
+    drop(held);
+    let report = run.finish().ended_with(0).json();
+    assert_eq!(report["judgement"]["time_outs"], "yes", "{report:#}");
+    assert_eq!(bench.sql("SELECT it FROM shop.told"), "10min");
+}
+
+#[test]
+fn a_failure_in_the_transaction_leaves_nothing() {
+    let bench = bench(Bench::alone());
+    bench.bare(&format!("node {TOOL} up"));
+    migration(&bench, "2_fails", "CREATE TABLE shop.second (id integer); SELECT 1 / 0;");
+    let report = bench.guard(&[], &UP, 10);
+    assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
+    assert_eq!(list(&report, "still_pending"), ["2_fails.sql"]);
+}
+
+#[test]
+fn one_that_steps_out_of_the_transaction_leaves_a_part() {
+    let bench = bench(Bench::new());
+    bench.write(
+        "migrations/2_outside.js",
+        "export const up = (pgm) => { pgm.noTransaction(); pgm.sql('CREATE TABLE shop.outside ()'); \
+         pgm.sql('SELECT 1 / 0'); };\n",
+    );
+    let report = bench.guard(&[], &UP, 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert_eq!(list(&report, "recorded"), ["1_first.sql"], "{report:#}");
+    assert_eq!(list(&report, "still_pending"), ["2_outside.js"]);
+}
+
+#[test]
+fn one_that_says_failure_and_did_everything_is_told_so() {
+    let bench = bench(Bench::new());
+    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh lies.sh\"]\n");
+    bench.write("lies.sh", &format!("node {TOOL} up\nexit 1\n"));
+    let report = bench.guard(&[], &["sh", "lies.sh"], 11);
+    assert_eq!(judged(&report), ("fully_applied", false, "failed"), "{report:#}");
+    assert!(report["warnings"].to_string().contains("the command failed, and yet everything"), "{report:#}");
+}
+
+#[test]
+fn one_that_says_success_and_did_nothing_is_found_out() {
+    let bench = bench(Bench::new());
+    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh lies.sh\"]\n");
+    bench.write("lies.sh", "echo done\n");
+    let report = bench.guard(&[], &["sh", "lies.sh"], 11);
+    let (_, as_planned, state) = judged(&report);
+    assert_eq!((as_planned, state, &report["exit_code"]), (false, "failed", &serde_json::json!(0)), "{report:#}");
+    assert_eq!(list(&report, "still_pending"), ["1_first.sql"]);
+    assert!(report["warnings"].to_string().contains("these are still pending: 1_first.sql"), "{report:#}");
+}
+
+#[test]
+fn one_that_skips_a_migration_is_found_out() {
+    let bench = bench(Bench::new());
+    migration(&bench, "2_second", "CREATE TABLE shop.second ();");
+    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh lies.sh\"]\n");
+    bench.write("lies.sh", &format!("node {TOOL} up 1\n"));
+    let report = bench.guard(&[], &["sh", "lies.sh"], 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert_eq!(
+        (list(&report, "recorded"), list(&report, "still_pending")),
+        (vec!["1_first.sql"], vec!["2_second.sql"])
+    );
+}
+
+#[test]
+fn somebody_who_migrates_without_holdpoint_is_not_joined() {
+    let bench = bench(Bench::new());
+    let _held = bench.hold("SELECT pg_advisory_lock(7241865325823964)");
+    let before = bench.scene.before();
+    let told = bench.scene.place.holdpoint(&["plan", "--fail-on", "stopped"]).ended_with(0).stderr;
+    assert!(told.contains("somebody is migrating with node-pg-migrate") && told.contains("bystander"), "{told}");
+    let failure = bench.try_guard(&[], &UP).ended_with(14).failure();
+    failure.says(&["somebody else is migrating with node-pg-migrate", "bystander"]);
+    assert_eq!(bench.scene.place.points(), Vec::<String>::new(), "told before a restore point is made");
+    holdpoint_tests::assert_same("the database", &before.database, &bench.scene.before().database);
+}

@@ -1,0 +1,49 @@
+//! Prisma with its engine in WebAssembly behind a driver adapter; its own engine is a download.
+
+use super::{Bench, judged, list};
+
+const CONFIG: &str = r#"import { defineConfig } from "prisma/config";
+import { PrismaPg } from "@prisma/adapter-pg";
+export default defineConfig({
+  experimental: { adapter: true },
+  engine: "js",
+  schema: "prisma/schema.prisma",
+  adapter: async () => new PrismaPg({ connectionString: process.env.DATABASE_URL }),
+});
+"#;
+const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n";
+const UP: [&str; 4] = ["node", "node_modules/prisma/build/index.js", "migrate", "deploy"];
+
+fn bench() -> Bench {
+    let bench = Bench::new().with_tool("prisma");
+    bench.write("prisma.config.mjs", CONFIG);
+    bench.write("prisma/schema.prisma", SCHEMA);
+    bench.write("prisma/migrations/migration_lock.toml", "provider = \"postgresql\"\n");
+    bench.write("holdpoint.toml", &format!("[migrations]\ncommands = [\"{}\"]\n", UP.join(" ")));
+    // It refuses a database with tables that it did not make.
+    bench.sql("DROP SCHEMA shop CASCADE");
+    migration(&bench, "20240101000000_first", "CREATE TABLE first (id integer PRIMARY KEY);");
+    bench
+}
+
+fn migration(bench: &Bench, name: &str, sql: &str) {
+    bench.write(&format!("prisma/migrations/{name}/migration.sql"), sql);
+}
+
+#[test]
+fn success_and_a_failure_that_leaves_a_part() {
+    let bench = bench();
+    let report = bench.guard(&[], &UP, 0);
+    assert_eq!(judged(&report), ("fully_applied", true, "succeeded"), "{report:#}");
+    assert_eq!(list(&report, "recorded").len(), 1, "{report:#}");
+    // Through an adapter there is no transaction around a file.
+    migration(&bench, "20240102000000_second", "CREATE TABLE second (id integer);\nSELECT 1 / 0;\n");
+    let report = bench.guard(&[], &UP, 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert_eq!(list(&report, "recorded"), [""; 0], "{report:#}");
+    assert_eq!(bench.sql("SELECT to_regclass('second') IS NULL"), "f");
+    // The failed row stops the next run before anything is made.
+    let points = bench.scene.place.points();
+    bench.try_guard(&[], &UP).ended_with(3).failure().says(&["20240102000000_second"]);
+    assert_eq!(bench.scene.place.points(), points);
+}
