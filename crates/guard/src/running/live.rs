@@ -152,15 +152,18 @@ impl Live<'_> {
     async fn cancel(&self, session: &Session, picture: &Picture, seen: &mut Observed) -> Result<(), Error> {
         let Some(limit) = self.cancel_blocked_after else { return Ok(()) };
         for target in policy::to_cancel(picture, limit) {
-            if let Err(error) = watch::cancel(session, target, Stop::Statement).await {
-                // It went by itself, mostly.
-                tracing::debug!(%error, "a waiting statement could not be cancelled");
-                continue;
+            let after = milliseconds(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+            let told = format!("cancelled {}: others waited behind it for more than {after}", target.name());
+            // Noted first: the command may end, and with it this look, before the server has answered.
+            seen.cancelled.push(told.clone());
+            match watch::cancel(session, target, Stop::Statement).await {
+                Ok(_) => self.context.progress.note(&told),
+                Err(error) => {
+                    // It went by itself, mostly.
+                    tracing::debug!(%error, "a waiting statement could not be cancelled");
+                    seen.cancelled.pop();
+                }
             }
-            let limit = milliseconds(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-            let told = format!("cancelled {}: others waited behind it for more than {limit}", target.name());
-            self.context.progress.note(&told);
-            seen.cancelled.push(told);
         }
         Ok(())
     }
