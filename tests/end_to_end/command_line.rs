@@ -4,7 +4,7 @@ use holdpoint_tests::Place;
 
 use crate::scene::Scene;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "init",
     "doctor",
     "backup",
@@ -18,6 +18,7 @@ const VERBS: [&str; 18] = [
     "leftovers",
     "plan",
     "guard",
+    "undo",
     "runs",
     "settle",
     "status",
@@ -74,11 +75,12 @@ fn unknown_words_end_with_two() {
 fn every_verb_tells_a_failure_in_one_way() {
     let mut place = Place::bare();
     place.set("HOLDPOINT_REPOSITORY", "ftp://nowhere/x").set("DATABASE_URL", "postgresql:///nowhere");
-    let given: [(&str, &[&str]); 5] = [
+    let given: [(&str, &[&str]); 6] = [
         ("restore", &["--from", "latest", "--into", "postgresql:///nowhere"]),
         ("recover-table", &["t", "--from", "latest"]),
         ("adopt", &["--reason", "x"]),
         ("guard", &["--", "true"]),
+        ("undo", &["latest", "--yes"]),
         ("settle", &["latest", "--reason", "x"]),
     ];
     // The demo makes its own places, and completions need none.

@@ -73,11 +73,15 @@ pub enum Phase {
     RemovingSide,
     /// A column of a large table is about to be filled, batch by batch.
     FillingRows,
+    /// A step of a run's undo is about to be done; the ledger says so.
+    Undoing,
+    /// Every step of the undo is done; what is there is about to be compared.
+    ProvingUndo,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -111,6 +115,8 @@ impl Phase {
         Self::CommittingChange,
         Self::RemovingSide,
         Self::FillingRows,
+        Self::Undoing,
+        Self::ProvingUndo,
     ];
 
     /// The phase's name, as in JSON lines and tests.
@@ -149,6 +155,8 @@ impl Phase {
             Self::CommittingChange => "committing-change",
             Self::RemovingSide => "removing-side",
             Self::FillingRows => "filling-rows",
+            Self::Undoing => "undoing",
+            Self::ProvingUndo => "proving-undo",
         }
     }
 }

@@ -228,6 +228,7 @@ mod tests {
             unproven: None,
             operator: None,
             own_flags: Vec::new(),
+            project_flags: Vec::new(),
             way_back: None,
             run: RunOptions::default(),
         }

@@ -188,6 +188,48 @@ pub enum Error {
         /// Why it was settled.
         how: Option<String>,
     },
+    /// The run cannot be undone.
+    #[error("run {run} cannot be undone: {why}")]
+    CannotUndo {
+        /// Its id.
+        run: String,
+        /// Why not.
+        why: String,
+        /// What to do.
+        advice: String,
+        /// Runs that have to be undone first, in that order.
+        first: Vec<String>,
+    },
+    /// There is no such way back of the run.
+    #[error("run {run} has no way back by {way}: {why}")]
+    NoSuchWay {
+        /// Its id.
+        run: String,
+        /// The way.
+        way: String,
+        /// Why not.
+        why: String,
+    },
+    /// A restore of the whole database would lose what was written since, and nobody said that it may be lost.
+    #[error("{lost} would be lost: written since {}{}", since.format("%Y-%m-%dT%H:%M:%S%.6fZ"), accepted.map(|at| format!(", and only what was written since {} may be", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default())]
+    DataLossNotAccepted {
+        /// The run.
+        run: String,
+        /// The snapshot of its restore point.
+        since: chrono::DateTime<chrono::Utc>,
+        /// What somebody accepted, which is younger.
+        accepted: Option<chrono::DateTime<chrono::Utc>>,
+        /// What would be lost.
+        lost: String,
+    },
+    /// Something that undoes a migration failed.
+    #[error("{step} ended with {status}")]
+    StepFailed {
+        /// What was run.
+        step: String,
+        /// How it ended.
+        status: String,
+    },
     /// The run's command lives.
     #[error("run {run} is still at work: {what}")]
     StillAtWork {
@@ -264,7 +306,11 @@ impl Error {
             Self::ToolLocked { .. } => ErrorKind::Busy,
             Self::Escaped { .. } => ErrorKind::WayBackFailed,
             Self::NoSuchRun { .. } => ErrorKind::NotFound,
-            Self::NothingToSettle { .. } => ErrorKind::Refused,
+            Self::NothingToSettle { .. }
+            | Self::CannotUndo { .. }
+            | Self::NoSuchWay { .. }
+            | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
+            Self::StepFailed { .. } => ErrorKind::WayBackFailed,
             Self::StillAtWork { .. } => ErrorKind::Busy,
             Self::CommandLives { .. } => ErrorKind::Busy,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
@@ -332,6 +378,13 @@ impl Error {
             Self::NothingToSettle { run, .. } => {
                 Some(format!("only a run that failed or broke off is settled; see it: holdpoint show run:{run}"))
             }
+            Self::CannotUndo { advice, .. } => Some(advice.clone()),
+            Self::NoSuchWay { run, .. } => Some(format!("see its ways back: holdpoint show run:{run}")),
+            Self::DataLossNotAccepted { run, since, .. } => Some(format!(
+                "if that may be lost: holdpoint undo {run} --way restore --accept-data-loss-since {}",
+                since.format("%Y-%m-%dT%H:%M:%S%.6fZ")
+            )),
+            Self::StepFailed { .. } => Some("what it said is above; see where the run stands: holdpoint runs".to_owned()),
             Self::StillAtWork { run, .. } => {
                 Some(format!("wait for it, or end it where it runs; then look again: holdpoint show run:{run}"))
             }

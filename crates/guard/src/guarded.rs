@@ -28,8 +28,8 @@ use crate::running::{hooks, tool_lock};
 use crate::shown::Question;
 use crate::start::{Start, position};
 use crate::state::{Change, DatabaseState};
-use crate::way_back::ways_back;
-use crate::{Error, sessions, state, way_back};
+use crate::ways_back::{self, Known};
+use crate::{Error, sessions, state};
 
 /// How long the state after the command may take to be read: a server that hangs must not keep the report.
 pub(crate) const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -236,19 +236,33 @@ impl<'a> Guarded<'a> {
             let shown = catalogue::show(context, point).await?;
             let through = options.way_back.as_ref().unwrap_or(&source.settings);
             let powerless = self.powerless(through, &mut relied.warnings).await;
-            let (manifest, flags) = (&shown.manifest, &options.own_flags);
-            known = ways_back(ledger.run(), manifest, &shown.verifications, through, flags, powerless.as_deref());
+            let rehearsal = match &relied.rehearsal {
+                Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
+                Rehearsed::No(_) => None,
+            };
+            let what = Known {
+                run: ledger.run(),
+                manifest: &shown.manifest,
+                verifications: &shown.verifications,
+                settings: through,
+                powerless: powerless.as_deref(),
+                flags: &options.own_flags,
+                project_flags: &options.project_flags,
+                planned: &planned,
+                rehearsal,
+            };
+            known = what.ways_back();
         }
-        ledger.goes_back_by(known.clone(), way_back::risk(planned.report.as_ref()));
+        ledger.goes_back_by(known.clone(), ways_back::risk(&planned));
         Ok(Proven { planned, decision, relied, prepared_by, ways_back: known })
     }
 
     /// Warns, while there is time to stop, of a way back whose role cannot go it; gives that role.
     async fn powerless(&self, through: &ConnectionSettings, warnings: &mut Vec<String>) -> Option<String> {
-        let (role, warning) = match way_back::powerless(through).await {
+        let (role, warning) = match ways_back::powerless(through).await {
             Ok(None) => return None,
             Ok(Some(role)) => {
-                let may_not = way_back::may_not_create(&role);
+                let may_not = ways_back::may_not_create(&role);
                 let warning =
                     format!("the way back needs another role: {may_not} (ALTER ROLE … CREATEDB, or another URL)");
                 (Some(role), warning)

@@ -164,6 +164,13 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
     let runs = context.repository.runs(&context.database).await?;
     for run in runs.into_iter().rev() {
         let steps = context.repository.steps(&context.database, &run).await?;
+        // A run that was undone left nothing: what was applied before it is what is applied.
+        if newest(&steps).is_some_and(|step| step.state == RunState::Undone) {
+            match steps.iter().rev().find_map(|step| step.plan.as_ref()).and_then(|plan| plan.applied.clone()) {
+                Some(files) => return Ok(Some(Applied { run, files, schema_sha256: None })),
+                None => continue,
+            }
+        }
         // A run that a person settled is as that person says: its files count only where its own end said so. One that
         // counts as failed for what came after its command, such as a health check, ran them all the same.
         let ran = |step: &RunStep| {
@@ -219,7 +226,7 @@ impl OtherRuns {
         for run in runs.into_iter().rev().take(LOOKED_AT).filter(|run| run != own) {
             let seen = self.newest.iter().find(|(known, _)| *known == run).map_or(0, |(_, n)| *n);
             let steps = context.repository.steps(&context.database, &run).await?;
-            if steps.iter().any(|step| step.n > seen && step.state == RunState::Running) {
+            if steps.iter().any(|step| step.n > seen && matches!(step.state, RunState::Running | RunState::Undoing)) {
                 return Ok(Some(run));
             }
         }

@@ -27,7 +27,8 @@ mod shown;
 mod start;
 mod state;
 pub mod tools;
-mod way_back;
+pub mod undo;
+mod ways_back;
 
 pub use error::Error;
 pub use holdpoint_operations::run_lock::LockHolder;
@@ -41,4 +42,4 @@ pub use running::live::Observed;
 pub use running::tool_lock::{ToolLockHolder, who_migrates};
 pub use running::{Channel, HealthOptions, LOCK_TIMEOUT, RunOptions, Tee};
 pub use shown::{Question, Shown};
-pub use way_back::shell_quote;
+pub use ways_back::shell_quote;

@@ -50,6 +50,8 @@ pub struct GuardOptions {
     pub operator: Option<String>,
     /// Flags of this program that the way back must repeat to be pasteable, such as `--config X --database Y`.
     pub own_flags: Vec<String>,
+    /// Flags by which `undo` finds the project again.
+    pub project_flags: Vec<String>,
     /// How the way back connects: a role that may create databases, mostly the migrating one, where the restore point
     /// is made by one that only reads.
     pub way_back: Option<ConnectionSettings>,

@@ -6,7 +6,7 @@
 use holdpoint_core::PointId;
 use std::collections::BTreeSet;
 
-use holdpoint_core::fingerprint::{Difference, compare_objects};
+use holdpoint_core::fingerprint::{Difference, compare_objects, qualified};
 use holdpoint_core::index::ObjectRecord;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
@@ -91,6 +91,14 @@ impl Schema {
         hex::encode(digest.finalize())
     }
 
+    /// Whether a table of that name is in it, such as `shop.orders`.
+    pub fn has_table(&self, name: &str) -> bool {
+        let is = |object: &ObjectRecord| {
+            object.description == "TABLE" && qualified(object.namespace.as_deref(), &object.tag) == name
+        };
+        self.objects.iter().any(is)
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.objects.len()
@@ -129,6 +137,7 @@ mod tests {
         assert!(before.changes(&after).is_empty());
         assert_eq!((after.len(), after.is_empty()), (1, false));
         assert_eq!(before.sha256(), after.sha256());
+        assert!(after.has_table("public.orders") && !after.has_table("orders") && !after.has_table("public.items"));
     }
 
     #[test]

@@ -1,3 +1,6 @@
 //! What the ledger says of runs, and the ways back that `undo` goes.
 
+mod killed;
 mod ledger;
+mod project;
+mod ways;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use holdpoint_archive::Codec;
 use holdpoint_core::verification::Level;
 
-use super::{LimitArguments, ProjectArguments, RehearsalArguments, WaiverArguments, level};
+use super::{LimitArguments, OnFailure, ProjectArguments, RehearsalArguments, WaiverArguments, level};
 
 /// Reads a reason: who reads the ledger later wants one.
 fn reason(text: &str) -> Result<String, String> {
@@ -29,6 +30,7 @@ fn reason(text: &str) -> Result<String, String> {
   holdpoint guard --command-timeout 30m --cancel-blocked-after 10s -- npm run db:migrate
   holdpoint guard --before './maintenance on' --after './maintenance off' -- npm run db:migrate
   holdpoint guard --health-url https://shop.example.com/health -- npm run db:migrate
+  holdpoint guard --on-failure rollback -- npm run db:migrate
   holdpoint guard --unproven 'incident 4711, no disk for a copy' -- psql -f hotfix.sql"
 )]
 pub(crate) struct GuardArguments {
@@ -40,6 +42,12 @@ pub(crate) struct GuardArguments {
     /// Append the report to this file as Markdown, such as $GITHUB_STEP_SUMMARY; what keeps the command from running, too.
     #[arg(long, value_name = "FILE")]
     pub(crate) summary: Option<std::path::PathBuf>,
+    /// Where the command failed and left something, undo it this way [default: guard.on_failure, or none].
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub(crate) on_failure: Option<OnFailure>,
+    /// Accept that a restore after a failure loses what was written since this instant; --yes never says so.
+    #[arg(long, value_name = "INSTANT", value_parser = super::undo::instant)]
+    pub(crate) accept_data_loss_since: Option<DateTime<Utc>>,
     /// Run although nothing is proven, and record this reason.
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) unproven: Option<String>,

@@ -15,6 +15,7 @@ mod rehearse;
 mod restore;
 mod retention;
 mod runs;
+mod undo;
 mod verify;
 mod watch;
 
@@ -40,6 +41,7 @@ pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;
 pub(crate) use retention::{PinArguments, PruneArguments, RetentionArguments, UnpinArguments};
 pub(crate) use runs::{RunsArguments, SettleArguments, ShowArguments, Shown};
+pub(crate) use undo::{OnFailure, UndoArguments, WayBackFlag};
 pub(crate) use verify::VerifyArguments;
 pub(crate) use watch::WatchArguments;
 
@@ -159,6 +161,8 @@ pub(crate) enum Verb {
     Prepare(Box<PrepareArguments>),
     /// Run a migration command once its way back is proven.
     Guard(Box<GuardArguments>),
+    /// Go a way back of a run, with proof.
+    Undo(Box<UndoArguments>),
     /// List the guarded runs of the database, and how they stand.
     Runs(RunsArguments),
     /// Declare a run that failed or broke off done, with a reason.

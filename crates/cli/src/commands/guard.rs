@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use holdpoint_core::gate::pending::WindowPolicy;
+use holdpoint_core::selector::RunSelector;
+use holdpoint_core::undoing::Way;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
+use holdpoint_guard::undo::{UndoEnd, UndoReport, undo};
 use holdpoint_guard::{Question, Rehearsing, RunOptions};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, pooler};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{confirm, printed, rehearse};
-use crate::arguments::{GateArguments, GuardArguments, Jobs};
+use crate::arguments::{GateArguments, GuardArguments, Jobs, OnFailure, ProjectArguments};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
 use crate::output;
@@ -24,7 +29,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
     let outcome = report(invocation, arguments).await;
     if let Some(file) = &arguments.summary {
         let text = match &outcome {
-            Ok(report) => output::guard_markdown(report),
+            Ok((ended, _)) => output::guard_markdown(&ended.report),
             Err(failure) => {
                 output::not_guarded_markdown(&failure.told(&Mask::default(), invocation.cancel.is_cancelled()))
             }
@@ -34,7 +39,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
             tracing::warn!(%error, file = %file.display(), "the summary could not be written");
         }
     }
-    Ok(code(&outcome?))
+    Ok(outcome?.1)
 }
 
 fn append(file: &std::path::Path, text: &str) -> std::io::Result<()> {
@@ -42,7 +47,13 @@ fn append(file: &std::path::Path, text: &str) -> std::io::Result<()> {
     std::fs::File::options().append(true).create(true).open(file)?.write_all(text.as_bytes())
 }
 
-async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<GuardReport, Failure> {
+async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<(Ended, u8), Failure> {
+    // Before anything long: what cannot be undone then is known now.
+    let on_failure = arguments.on_failure.or(invocation.settings.config.guard.on_failure).unwrap_or_default();
+    if on_failure == OnFailure::Restore && arguments.accept_data_loss_since.is_none() {
+        let hint = "say since when: --accept-data-loss-since INSTANT; or --on-failure rollback";
+        return Err(Failure::usage("a restore after a failure loses what was written since", hint));
+    }
     let mut guarding =
         Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
     guarding.options.question = question(invocation, arguments.yes);
@@ -50,11 +61,71 @@ async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<G
     keep_output(&mut guarding.options.run);
     let Guarding { context, source, verify, backup, options } = &guarding;
     let report = guard(context, source, verify, backup, options).await?;
-    if let Err(failure) = printed(invocation.output.report(&report, output::guard)) {
+    let mut ended = Ended { report, undo: None, undo_failure: None };
+    let undone = match on_failure.way() {
+        Some(way) if ended.report.exit_kind() == ExitKind::AppliedInPart => {
+            Some(undo_after(invocation, arguments, context, way, &mut ended).await)
+        }
+        _ => None,
+    };
+    if let Err(failure) = printed(invocation.output.report(&ended, output::guard_ended)) {
         // What happened to the database still decides, whoever reads of it.
         invocation.output.unprinted(&failure.told(&Mask::default(), false));
     }
-    Ok(report)
+    let code = undone.unwrap_or_else(|| code(&ended.report));
+    Ok((ended, code))
+}
+
+/// A guarded run, and what was done where it failed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ended {
+    /// The run.
+    #[serde(flatten)]
+    pub(crate) report: GuardReport,
+    /// How it was undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) undo: Option<Box<UndoReport>>,
+    /// Why it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) undo_failure: Option<String>,
+}
+
+/// Undoes a run that failed. Who interrupted its command did not interrupt that; a second signal does.
+async fn undo_after(
+    invocation: &Invocation,
+    arguments: &GuardArguments,
+    context: &Context,
+    way: Way,
+    ended: &mut Ended,
+) -> u8 {
+    let context = Context { cancel: CancellationToken::new(), ..context.clone() };
+    let undone = async {
+        let wanted = super::undo::Wanted {
+            run: RunSelector::Id(ended.report.run.clone()),
+            way: Some(way),
+            accept_data_loss_since: arguments.accept_data_loss_since,
+            compare_limit: None,
+            jobs: arguments.gate.limits.jobs.and_then(Jobs::number),
+        };
+        let options = super::undo::options(invocation, &arguments.gate.project, wanted)?;
+        Ok::<_, Failure>(undo(&context, &options).await?)
+    };
+    match undone.await {
+        Ok(report) => {
+            let code = match report.end() {
+                UndoEnd::Done => exit_code::UNDONE,
+                UndoEnd::NotAsBefore | UndoEnd::Failed => exit_code::WAY_BACK_FAILED,
+            };
+            ended.undo = Some(Box::new(report));
+            code
+        }
+        Err(failure) => {
+            let told = failure.told(&super::runs::mask(invocation), false);
+            let hint = told.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            ended.undo_failure = Some(format!("{}{hint}", told.message));
+            exit_code::WAY_BACK_FAILED
+        }
+    }
 }
 
 /// What `guard` and `prepare` work with.
@@ -104,6 +175,7 @@ impl Guarding {
             unproven,
             operator: operator(invocation),
             own_flags: own_flags(invocation, &context.database),
+            project_flags: project_flags(&arguments.project),
             way_back: way_back(invocation),
             run: RunOptions { origin: settings.origin(operator(invocation)), ..RunOptions::default() },
         };
@@ -188,6 +260,19 @@ pub(super) fn operator(invocation: &Invocation) -> Option<String> {
     let by = job.map(|job| format!(", job {job}")).unwrap_or_default();
     let user = user.map_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()), str::to_owned);
     Some(format!("{user}{on}{by}"))
+}
+
+/// What `undo` must repeat to find the project again.
+fn project_flags(project: &ProjectArguments) -> Vec<String> {
+    let path =
+        |path: &std::path::PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+    let named = [
+        ("--project", project.project.as_ref().map(path)),
+        ("--tool", project.tool.map(|tool| tool.to_string())),
+        ("--migrations", project.migrations.as_ref().map(path)),
+        ("--migrations-table", project.migrations_table.as_ref().map(ToString::to_string)),
+    ];
+    named.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect()
 }
 
 /// What the way back must repeat to be pasteable in another shell than this one.

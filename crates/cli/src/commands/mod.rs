@@ -23,9 +23,11 @@ mod restore;
 mod runs;
 mod status;
 mod swap;
+mod undo;
 mod verify;
 mod watch;
 
+pub(crate) use guard::Ended;
 pub(crate) use prune::PrunedAll;
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;
@@ -61,6 +63,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Rehearse(arguments) => rehearse::run(invocation, arguments).await,
         Verb::Prepare(arguments) => prepare::run(invocation, arguments).await,
         Verb::Guard(arguments) => guard::run(invocation, arguments).await,
+        Verb::Undo(arguments) => undo::run(invocation, arguments).await,
         Verb::Runs(arguments) => runs::list(invocation, arguments).await,
         Verb::Settle(arguments) => runs::settle(invocation, arguments).await,
         Verb::Status => status::run(invocation).await,

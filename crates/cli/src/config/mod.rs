@@ -18,7 +18,7 @@ use holdpoint_repository::S3Options;
 use holdpoint_review::Waiver;
 use serde::Deserialize;
 
-use crate::arguments::Jobs;
+use crate::arguments::{Jobs, OnFailure};
 
 pub(crate) use find::find;
 pub(crate) use problem::ConfigError;
@@ -234,6 +234,8 @@ pub(crate) struct GuardSection {
     pub(crate) health_timeout: Option<Duration>,
     /// A webhook that is told of start and end.
     pub(crate) notify: Option<Value>,
+    /// What is done where the command failed and left something.
+    pub(crate) on_failure: Option<OnFailure>,
 }
 
 /// What is kept of the restore points; a rule that is not given keeps nothing.

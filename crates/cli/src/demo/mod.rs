@@ -150,6 +150,7 @@ impl Story<'_> {
             own_flags: ["--database", "shop", "--repository", &stage.repository().to_string()]
                 .map(str::to_owned)
                 .to_vec(),
+            project_flags: Vec::new(),
             way_back: None,
             run: RunOptions::default(),
         };

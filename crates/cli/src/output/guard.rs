@@ -10,10 +10,22 @@ use holdpoint_guard::{PrepareReport, Shown};
 
 use super::table::{bullets, facts, plain};
 use super::verify::{proof, reasons};
+use crate::commands::Ended;
 use crate::quantity::{counted, instant, milliseconds};
 
+/// Tells how a run ended, and how it was undone.
+pub(crate) fn guard_ended(ended: &Ended) -> String {
+    let mut text = guard(&ended.report);
+    if let Some(undo) = &ended.undo {
+        text.push_str(&format!("\n{}", super::undo(undo)));
+    }
+    let why: Vec<String> = ended.undo_failure.iter().cloned().collect();
+    text.push_str(&bullets("it could not be undone", &why));
+    text
+}
+
 /// Tells how a run ended, and the ways back.
-pub(crate) fn guard(report: &GuardReport) -> String {
+pub(super) fn guard(report: &GuardReport) -> String {
     let ended = match (report.exit_code, report.signal) {
         (Some(code), _) => Some(format!("exit code {code}")),
         (None, Some(signal)) => Some(format!("signal {signal}")),

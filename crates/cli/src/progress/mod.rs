@@ -92,6 +92,8 @@ fn title(phase: Phase) -> &'static str {
         Phase::CommittingChange => "committing",
         Phase::RemovingSide => "removing the side tables",
         Phase::FillingRows => "filling rows",
+        Phase::Undoing => "undoing",
+        Phase::ProvingUndo => "comparing with the run's restore point",
         other => other.name(),
     }
 }

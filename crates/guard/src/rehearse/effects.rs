@@ -211,7 +211,7 @@ async fn by_key(
 }
 
 /// Reads a name as comparisons write it.
-pub(super) fn relation_name(name: &str) -> Option<RelationName> {
+pub(crate) fn relation_name(name: &str) -> Option<RelationName> {
     let ((schema, table), rest) = holdpoint_core::relation_name::schema_and_name(name)?;
     let quoted = format!("{}.{}", quote_identifier(&schema), quote_identifier(&table));
     rest.is_empty().then(|| quoted.parse().ok()).flatten()

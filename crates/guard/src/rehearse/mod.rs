@@ -24,7 +24,7 @@ mod locks;
 mod lost;
 mod production;
 mod roll_back;
-mod rollback;
+pub(crate) mod rollback;
 mod run;
 mod tracking;
 mod watch;
@@ -38,6 +38,7 @@ use holdpoint_core::{Mask, Secret};
 use holdpoint_postgres::{ConnectionSettings, SessionPurpose};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+pub(crate) use effects::relation_name;
 pub use error::{NamingFile, RehearseError};
 pub use run::{refuse_early, rehearse};
 

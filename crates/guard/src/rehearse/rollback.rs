@@ -7,7 +7,7 @@ use crate::tools::{Migration, NodePgMigrateOptions, Rollback, Tool};
 
 /// One thing to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A script, by psql.
     Script(PathBuf),
     /// The tool's own command, which undoes so many migrations.
@@ -16,14 +16,14 @@ pub(super) enum Step {
 
 /// What to run, and what nothing undoes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Steps {
-    pub(super) steps: Vec<Step>,
-    pub(super) missing: Vec<String>,
+pub(crate) struct Steps {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) missing: Vec<String>,
 }
 
 impl Step {
     /// The step in words.
-    pub(super) fn words(&self, project: &Project) -> String {
+    pub(crate) fn words(&self, project: &Project) -> String {
         match self {
             Self::Script(path) => {
                 path.strip_prefix(&project.found.project).unwrap_or(path).to_string_lossy().into_owned()
@@ -34,7 +34,7 @@ impl Step {
 }
 
 /// What undoes the migrations, given in the order in which they ran.
-pub(super) fn steps(project: &Project, migrations: &[&Migration], command: &[String]) -> Steps {
+pub(crate) fn steps(project: &Project, migrations: &[&Migration], command: &[String]) -> Steps {
     let mut all = Steps::default();
     let mut down = 0;
     for migration in migrations.iter().rev() {

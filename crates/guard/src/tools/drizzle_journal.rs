@@ -103,6 +103,19 @@ pub(super) fn compare<'a>(files: &'a ProjectFiles, tracking: &Tracking) -> State
     State { units, runs, findings, callbacks: Vec::new(), numbered: true, wants_baseline: false }
 }
 
+/// The time and the hash by which the tool records a migration of the journal.
+pub(super) fn recorded(files: &ProjectFiles, name: &str) -> Option<(i64, String)> {
+    let journal: Journal = serde_json::from_slice(&files.migrations.get(JOURNAL)?.content).ok()?;
+    let entry = journal.entries.iter().find(|entry| entry.tag == name)?;
+    Some((entry.at(), files.migrations.get(&format!("{name}.sql")).map(hash).unwrap_or_default()))
+}
+
+/// The times of all migrations of the journal.
+pub(super) fn times(files: &ProjectFiles) -> Vec<i64> {
+    let journal = files.migrations.get(JOURNAL).and_then(|file| serde_json::from_slice::<Journal>(&file.content).ok());
+    journal.map(|journal| journal.entries.iter().map(Entry::at).collect()).unwrap_or_default()
+}
+
 fn rows(table: &TrackingTable) -> Vec<Row> {
     let row = |row: super::tracking::Row<'_>| Row {
         at: row.number("created_at"),

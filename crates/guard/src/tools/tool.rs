@@ -117,10 +117,11 @@ impl TableName {
     /// Whether a difference of the schema is this table's coming: a tool makes it, its schema and its sequence with its
     /// first run, also one that fails, and never removes them.
     pub(crate) fn came_as(&self, difference: &Difference) -> bool {
-        if difference.expected.is_some() {
-            return false;
-        }
-        let name = difference.name.as_str();
+        difference.expected.is_none() && self.names(&difference.name)
+    }
+
+    /// Whether an object is the table, its schema, or what PostgreSQL names after it.
+    pub(crate) fn names(&self, name: &str) -> bool {
         let of_schema = [format!("SCHEMA {}", self.schema), format!("SCHEMA - {}", self.schema)];
         of_schema.iter().any(|one| one == name) || name.split(' ').any(|word| self.owns(word))
     }

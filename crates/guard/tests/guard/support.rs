@@ -92,6 +92,7 @@ impl Shop {
             unproven: None,
             operator: Some("a test".into()),
             own_flags: Vec::new(),
+            project_flags: Vec::new(),
             way_back: None,
             run: RunOptions::default(),
         };

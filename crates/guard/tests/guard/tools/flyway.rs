@@ -5,12 +5,12 @@ use holdpoint_guard::tools::Severity::{Note, Stop, Warn};
 use super::{Project, kinds, of, sql};
 
 /// The table as Flyway makes it on PostgreSQL.
-const TABLE: &str = "CREATE TABLE flyway_schema_history (installed_rank int NOT NULL PRIMARY KEY, version varchar(50), \
+pub(super) const TABLE: &str = "CREATE TABLE flyway_schema_history (installed_rank int NOT NULL PRIMARY KEY, version varchar(50), \
     description varchar(200) NOT NULL, type varchar(20) NOT NULL, script varchar(1000) NOT NULL, checksum int, \
     installed_by varchar(100) NOT NULL, installed_on timestamp NOT NULL DEFAULT now(), execution_time int NOT NULL, \
     success boolean NOT NULL)";
 
-fn record(project: &Project, rank: u32, version: &str, script: &str, checksum: i32, success: bool) {
+pub(super) fn record(project: &Project, rank: u32, version: &str, script: &str, checksum: i32, success: bool) {
     project.psql(&format!(
         "INSERT INTO flyway_schema_history VALUES ({rank}, {version}, 'x', 'SQL', '{script}', {checksum}, 'me', now(), 1, {success})"
     ));

@@ -4,6 +4,7 @@ mod drizzle;
 mod flyway;
 mod node_pg_migrate;
 mod prisma;
+mod repair;
 mod tracking;
 
 use std::path::Path;

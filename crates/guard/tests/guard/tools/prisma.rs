@@ -7,7 +7,7 @@ use holdpoint_guard::tools::Transactions;
 
 use super::{Project, kinds, of, sql, told};
 
-const CONFIG: &str = r#"import { defineConfig } from "prisma/config";
+pub(super) const CONFIG: &str = r#"import { defineConfig } from "prisma/config";
 import { PrismaPg } from "@prisma/adapter-pg";
 export default defineConfig({
   experimental: { adapter: true },
@@ -16,7 +16,7 @@ export default defineConfig({
   adapter: async () => new PrismaPg({ connectionString: process.env.DATABASE_URL }),
 });
 "#;
-const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n";
+pub(super) const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n";
 
 fn deploy(project: &Project) -> Output {
     project.run("prisma/build/index.js", &["migrate", "deploy"])

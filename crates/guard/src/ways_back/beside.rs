@@ -1,17 +1,12 @@
-//! The ways back of a run, as commands that work when pasted into a shell.
+//! The restore into a new database, as commands that work when pasted into a shell.
 
-use holdpoint_core::undoing::{AtRisk, RiskRecord, TimeFrom, Way};
-use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::catalog::roles::own_rights;
 use holdpoint_postgres::connection::{Host, Roots, SslMode};
 use holdpoint_postgres::scratch::DatabaseLocale;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
-use holdpoint_review::TableAtRisk;
 
 use crate::Error;
-use crate::plan::PlanReport;
-use crate::run::WayBack;
 
 /// The longest name of a database in bytes (`NAMEDATALEN` - 1).
 const LONGEST_NAME: usize = 63;
@@ -25,18 +20,17 @@ pub fn shell_quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Lists the ways back, best first.
+/// Says what restores the whole point into a new database beside the live one, and by which command.
 ///
-/// First form: one, the restore of the whole point into a new database beside the live one. `settings` are those of
-/// the live database as configured, and `powerless` is their role where it may not create databases. No password is in the commands: they take it from PGPASSWORD or `.pgpass`.
-pub(crate) fn ways_back(
+/// `settings` are those of the live database as configured, and `powerless` is their role where it may not create
+/// databases. No password is in the command: it takes it from PGPASSWORD or `.pgpass`.
+pub(super) fn beside(
     run: &RunId,
     manifest: &Manifest,
-    verifications: &[Verification],
     settings: &ConnectionSettings,
     own_flags: &[String],
     powerless: Option<&str>,
-) -> Vec<WayBack> {
+) -> (String, String) {
     let name = database_name(settings.database(), run);
     let create = DatabaseLocale::from(&manifest.server).statement(&name, manifest.major());
     let psql = ["psql", &url(settings), "-X", "-v", "ON_ERROR_STOP=1", "-c", &create].map(shell_quote).join(" ");
@@ -50,23 +44,8 @@ pub(crate) fn ways_back(
     let as_another =
         powerless.map(|role| format!(" (as another role: {}; put one that may into both URLs)", may_not_create(role)));
     let as_another = as_another.unwrap_or_default();
-    let seconds = estimate(verifications);
-    vec![WayBack {
-        way: Way::Beside,
-        title: format!("restore {} into a new database {name} beside the live one{as_another}{asks}", manifest.id),
-        command: format!("{psql} &&\n{}", restore.join(" ")),
-        data_lost: format!("everything written since {}", manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%SZ")),
-        seconds,
-        time_from: seconds.map(|_| TimeFrom::Estimated),
-        conditions: Vec::new(),
-    }]
-}
-
-/// What a run puts at risk, as its plan says; without a plan everything.
-pub(crate) fn risk(plan: Option<&PlanReport>) -> RiskRecord {
-    let Some(plan) = plan else { return RiskRecord { everything: true, tables: Vec::new() } };
-    let table = |one: &TableAtRisk| AtRisk { table: one.table.to_string(), columns: one.columns.clone() };
-    RiskRecord { everything: plan.review.everything_at_risk, tables: plan.review.tables.iter().map(table).collect() }
+    let title = format!("restore {} into a new database {name} beside the live one{as_another}{asks}", manifest.id);
+    (title, format!("{psql} &&\n{}", restore.join(" ")))
 }
 
 /// Reads whether the way back's role may create the database that it restores into: its name where it may not.
@@ -80,14 +59,6 @@ pub(crate) async fn powerless(settings: &ConnectionSettings) -> Result<Option<St
 /// Says what the role lacks.
 pub(crate) fn may_not_create(role: &str) -> String {
     format!("role {role} may not create databases")
-}
-
-/// The time that the newest proof by restore took: on a scratch server, so an estimate for any other.
-fn estimate(verifications: &[Verification]) -> Option<f64> {
-    let proof = |one: &&Verification| one.level >= Level::Full && one.verdict == Verdict::Proved;
-    let newest = verifications.iter().filter(proof).max_by_key(|one| one.started_at)?;
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    newest.restore_took_ms.map(|ms| ms as f64 / 1000.0)
 }
 
 /// A name that tells where it came from: the database's, cut where it would be too long, and the run's.

@@ -1,0 +1,149 @@
+//! Whether a run may be undone at all: a rule over the ledger alone.
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::{RunState, RunStep, newest};
+
+use crate::Error;
+
+/// A run with its steps.
+pub(super) type Run = (RunId, Vec<RunStep>);
+
+/// Refuses a run that left nothing, is undone or settled, or on which younger ones stand.
+///
+/// `younger` are the runs after it.
+pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(), Error> {
+    let cannot = |why: String, advice: &str| {
+        Err(Error::CannotUndo { run: run.to_string(), why, advice: advice.to_owned(), first: Vec::new() })
+    };
+    let Some(step) = newest(steps) else { return cannot("it has no record".to_owned(), "see: holdpoint runs") };
+    match step.state {
+        RunState::Undone => return cannot("it is undone already".to_owned(), "see how: holdpoint show run:ID"),
+        RunState::Settled => {
+            let how = step.settlement.as_ref().map(|settled| format!(": {}", settled.reason)).unwrap_or_default();
+            let advice =
+                "whoever settled it declared it done; a restore is still there: holdpoint restore --from before:RUN";
+            return cannot(format!("it is settled{how}"), advice);
+        }
+        RunState::RolledBack => {
+            return cannot("its command failed and left nothing".to_owned(), "there is nothing to undo");
+        }
+        RunState::Started | RunState::Proven | RunState::Rehearsed | RunState::Prepared | RunState::Refused => {
+            return cannot("its command never ran".to_owned(), "there is nothing to undo");
+        }
+        RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Undoing | RunState::UndoFailed => {}
+    }
+    if !may_have_changed(steps) {
+        return cannot("it left the database unchanged".to_owned(), "there is nothing to undo");
+    }
+    if step.point.is_none() {
+        return cannot(
+            "it relied on no restore point, as nothing was pending".to_owned(),
+            "undo it by hand, then settle it",
+        );
+    }
+    let mut first: Vec<String> =
+        younger.iter().filter(|(_, steps)| may_have_changed(steps)).map(|(run, _)| run.to_string()).collect();
+    if !first.is_empty() {
+        first.sort();
+        first.reverse();
+        let why = format!("younger runs changed the database since: {}", first.join(", "));
+        let advice = first.iter().map(|run| format!("holdpoint undo {run}")).collect::<Vec<_>>().join("; ");
+        return Err(Error::CannotUndo {
+            run: run.to_string(),
+            why,
+            advice: format!("undo them first: {advice}"),
+            first,
+        });
+    }
+    Ok(())
+}
+
+/// Whether something of a run may be in the database.
+pub(super) fn may_have_changed(steps: &[RunStep]) -> bool {
+    let Some(step) = newest(steps) else { return false };
+    let ran = steps.iter().any(|step| step.state == RunState::Running);
+    let gone = matches!(step.state, RunState::RolledBack | RunState::Undone);
+    let says = |words: &str| steps.iter().any(|step| step.remarks.iter().any(|remark| remark == words));
+    let nothing_pending = step.plan.as_ref().is_some_and(|plan| plan.files().next().is_none());
+    ran && !gone && !says("the database is unchanged") && (!nothing_pending || says("the database is changed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use RunState::{
+        Failed, Proven, Refused, RolledBack, Running, Settled, Started, Succeeded, UndoFailed, Undoing, Undone,
+    };
+
+    use super::*;
+
+    fn run(n: u8) -> RunId {
+        format!("20261121T02430{n}Z-k3f9").parse().unwrap()
+    }
+
+    fn steps(n: u8, states: &[RunState]) -> Run {
+        let step = |(place, state): (usize, &RunState)| -> RunStep {
+            serde_json::from_value(serde_json::json!({
+                "format": 1, "run": run(n), "n": place + 1, "state": state, "at": "2026-11-21T02:43:00Z",
+                "identity": { "system_identifier": "7", "database_oid": 5, "database": "shop", "timeline": 1,
+                              "endpoint": "db:5432", "resource_id": null },
+                "command": ["x"], "point": "20261121T024300Z-k3f9", "wal_position": null, "instant": null,
+                "exit_code": null, "signal": null, "operator": null
+            }))
+            .unwrap()
+        };
+        (run(n), states.iter().enumerate().map(step).collect())
+    }
+
+    fn refused(states: &[RunState], younger: &[Run]) -> Option<String> {
+        let (run, steps) = steps(1, states);
+        check(&run, &steps, younger).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_what_may_be_there_can_be_undone() {
+        for states in [
+            &[Started, Proven, Running][..],
+            &[Started, Proven, Running, Failed],
+            &[Started, Proven, Running, Succeeded],
+            &[Started, Proven, Running, Succeeded, Undoing],
+            &[Started, Proven, Running, Failed, Undoing, UndoFailed],
+        ] {
+            assert_eq!(refused(states, &[]), None, "{states:?}");
+        }
+        for (states, why) in [
+            (&[Started, Refused][..], "never ran"),
+            (&[Started, Proven], "never ran"),
+            (&[Started, Proven, Running, RolledBack], "left nothing"),
+            (&[Started, Proven, Running, Succeeded, Undoing, Undone], "undone already"),
+            (&[Started, Proven, Running, Failed, Settled], "is settled"),
+        ] {
+            let said = refused(states, &[]).unwrap_or_default();
+            assert!(said.contains(why), "{states:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn younger_runs_go_first_and_only_those_that_changed_something() {
+        let older = [Started, Proven, Running, Succeeded];
+        let harmless = [
+            steps(2, &[Started, Refused]),
+            steps(3, &[Started, Running, RolledBack]),
+            steps(4, &[Started, Running, Succeeded, Undoing, Undone]),
+        ];
+        assert_eq!(refused(&older, &harmless), None);
+        let mut unchanged = steps(5, &[Started, Running, Succeeded]);
+        unchanged.1[2].remarks.push("the database is unchanged".to_owned());
+        assert_eq!(refused(&older, &[unchanged]), None);
+        let mut nothing_pending = steps(5, &[Started, Running, Succeeded]);
+        nothing_pending.1[2].plan = Some(holdpoint_core::ledger::PlanRecord::default());
+        assert_eq!(refused(&older, std::slice::from_ref(&nothing_pending)), None);
+        nothing_pending.1[2].remarks.push("the database is changed".to_owned());
+        assert!(refused(&older, &[nothing_pending]).is_some(), "nothing was pending, and yet it changed something");
+        let (run, own) = steps(1, &older);
+        let several =
+            [steps(6, &older), steps(7, &[Started, Running, Failed]), steps(8, &[Started, Running, Failed, Settled])];
+        let Err(Error::CannotUndo { first, .. }) = check(&run, &own, &several) else { panic!() };
+        let names: Vec<String> = [8, 7, 6].map(|n| self::run(n).to_string()).into();
+        assert_eq!(first, names, "in reverse order; a settled one's changes are there");
+    }
+}

@@ -1,0 +1,281 @@
+//! One undo, step by step.
+
+use std::time::Instant;
+
+use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::undoing::Way;
+use holdpoint_core::{PointId, RunId};
+use holdpoint_operations::backup::{BackupOptions, backup};
+use holdpoint_operations::restore::swap::SwapReport;
+use holdpoint_operations::run_lock::RunLock;
+use holdpoint_operations::{Context, catalogue};
+use holdpoint_postgres::{Session, SessionPurpose, identity};
+
+use super::record::Record;
+use super::recover::Recovering;
+use super::restore::Restoring;
+use super::rollback::RollingBack;
+use super::{UndoOptions, UndoPlan, UndoReport, admission, proof};
+use crate::runs::{self, Alive};
+use crate::{Error, leads, sessions};
+
+/// An undo that begins.
+pub(super) struct Attempt<'a> {
+    pub(super) context: &'a Context,
+    pub(super) options: &'a UndoOptions,
+}
+
+/// A run that may be undone.
+pub(super) struct Work<'a> {
+    pub(super) context: &'a Context,
+    pub(super) options: &'a UndoOptions,
+    pub(super) run: RunId,
+    pub(super) steps: Vec<RunStep>,
+    /// Its newest step.
+    pub(super) step: RunStep,
+    /// Its restore point.
+    pub(super) point: PointId,
+}
+
+/// A way that is ready to be gone.
+enum Todo {
+    Rollback(RollingBack),
+    Recover(Recovering),
+    Restore(Box<Restoring>),
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) async fn run(&self) -> Result<UndoReport, Error> {
+        let began = Instant::now();
+        let work = self.admitted().await?;
+        let (way, todo) = work.chosen().await?;
+        let plan = work.plan(way, &todo);
+        let took = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.options.dry_run {
+            let warnings = Vec::new();
+            return Ok(UndoReport {
+                plan,
+                dry_run: true,
+                state: None,
+                undo: None,
+                failure: None,
+                swap: None,
+                took_ms: took(),
+                warnings,
+            });
+        }
+        work.ask(&plan).await?;
+        let mut record = Record::after(self.context, &work.step, way, self.options.operator.clone());
+        let lock = work.lock().await?;
+        if record.undo.point.is_none() {
+            record.made(work.restore_point().await?);
+        }
+        let point = record.undo.point.as_ref().map(ToString::to_string).unwrap_or_default();
+        record.write(RunState::Undoing, vec![format!("{point} holds the database as it was before the undo")]).await?;
+        let mut swap = None;
+        let gone = Box::pin(work.go(todo, lock, &mut record, &mut swap)).await;
+        let mut warnings = Vec::new();
+        let (state, failure, remarks) = match gone {
+            Ok(()) if record.undo.not_as_before.is_empty() => (RunState::Undone, None, record.undo.proof.clone()),
+            Ok(()) => (RunState::UndoFailed, None, record.undo.not_as_before.clone()),
+            Err(error) => {
+                let why = self.options.mask.message(&error.to_string());
+                (RunState::UndoFailed, Some(why.clone()), vec![why])
+            }
+        };
+        if let Err(error) = record.write(state, remarks).await {
+            warnings.push(format!("the end of the undo could not be written into the ledger: {error}"));
+        }
+        let undo = Some(record.undo);
+        Ok(UndoReport { plan, dry_run: false, state: Some(state), undo, failure, swap, took_ms: took(), warnings })
+    }
+
+    /// Reads the run, and refuses what cannot be undone.
+    async fn admitted(&self) -> Result<Work<'a>, Error> {
+        let Self { context, options } = self;
+        let steps = runs::steps(context, &options.run).await?;
+        let Some(step) = newest(&steps).cloned() else {
+            return Err(Error::NoSuchRun { run: None, database: context.database.to_string() });
+        };
+        let run = step.run.clone();
+        let mut younger = Vec::new();
+        for other in context.repository.runs(&context.database).await?.into_iter().filter(|other| *other > run) {
+            let steps = context.repository.steps(&context.database, &other).await?;
+            younger.push((other, steps));
+        }
+        admission::check(&run, &steps, &younger)?;
+        if let Some(what) = Alive::read(&options.place.source).await?.of(&run) {
+            return Err(Error::StillAtWork { run: run.to_string(), what });
+        }
+        let too_old = |why: String| Error::CannotUndo {
+            run: run.to_string(),
+            why,
+            advice: "undo it by hand, then settle it".to_owned(),
+            first: Vec::new(),
+        };
+        let Some(point) = step.point.clone() else { return Err(too_old("it relied on no restore point".to_owned())) };
+        match catalogue::show(context, &point).await {
+            Ok(_) => {}
+            Err(holdpoint_operations::Error::NoSuchPoint { .. }) => {
+                return Err(too_old(format!("it is too old: its restore point {point} is gone")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Work { context, options, run, steps, step, point })
+    }
+}
+
+impl Work<'_> {
+    /// The way that was asked for; else the one at which an undo broke off; else the best that is there.
+    async fn chosen(&self) -> Result<(Way, Todo), Error> {
+        let broken_off = self.step.undo.as_ref().filter(|_| self.step.state == RunState::Undoing).map(|undo| undo.way);
+        if let Some(way) = self.options.way.or(broken_off) {
+            return Ok((way, self.todo(way).await?));
+        }
+        let recorded = self.recorded_ways();
+        let mut why_not = Vec::new();
+        for way in recorded {
+            match self.todo(way).await {
+                Ok(todo) => return Ok((way, todo)),
+                Err(Error::NoSuchWay { why, .. }) => why_not.push(format!("{}: {why}", way.word())),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NoSuchWay { run: self.run.to_string(), way: "undo".to_owned(), why: why_not.join("; ") })
+    }
+
+    /// The ways of the run, the best first; without a record only the restore is certain.
+    fn recorded_ways(&self) -> Vec<Way> {
+        let with_ways = self.steps.iter().rev().find(|step| !step.ways_back.is_empty());
+        let ways: Vec<Way> =
+            with_ways.map(|step| step.ways_back.iter().map(|one| one.way).collect()).unwrap_or_default();
+        let ways: Vec<Way> = ways.into_iter().filter(|way| *way != Way::Beside).collect();
+        if ways.is_empty() { vec![Way::Restore] } else { ways }
+    }
+
+    async fn todo(&self, way: Way) -> Result<Todo, Error> {
+        Ok(match way {
+            Way::Rollback => Todo::Rollback(RollingBack::plan(self).await?),
+            Way::Recover => Todo::Recover(Recovering::plan(self).await?),
+            Way::Restore | Way::Beside => Todo::Restore(Box::new(Restoring::plan(self).await?)),
+        })
+    }
+
+    fn plan(&self, way: Way, todo: &Todo) -> UndoPlan {
+        let (steps, warnings, written_since) = match todo {
+            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None),
+            Todo::Recover(recover) => (recover.words(), recover.warnings(), None),
+            Todo::Restore(restore) => (restore.words(), restore.warnings(), restore.written_since.clone()),
+        };
+        let recorded = self.steps.iter().rev().find(|step| !step.ways_back.is_empty());
+        let ways = recorded.map(|step| step.ways_back.clone()).unwrap_or_default();
+        let (own, other_ways): (Vec<_>, Vec<_>) = ways.into_iter().partition(|one| one.way == way);
+        let data_lost = own.first().map_or_else(
+            || format!("everything written since {}", self.point.at().format("%Y-%m-%dT%H:%M:%SZ")),
+            |one| one.data_lost.clone(),
+        );
+        let kept = self.step.undo.as_ref().filter(|undo| undo.way == way);
+        UndoPlan {
+            run: self.run.clone(),
+            way,
+            point: self.point.clone(),
+            steps,
+            done: kept.map(|undo| undo.done.clone()).unwrap_or_default(),
+            data_lost,
+            written_since,
+            other_ways,
+            warnings,
+        }
+    }
+
+    async fn ask(&self, plan: &UndoPlan) -> Result<(), Error> {
+        let Some(question) = self.options.question.clone() else { return Ok(()) };
+        let plan = plan.clone();
+        let answer = tokio::task::spawn_blocking(move || (question.0)(&plan));
+        tokio::select! {
+            answer = answer => if answer.unwrap_or(false) { Ok(()) } else { Err(Error::NotConfirmed) },
+            () = self.context.cancel.cancelled() => Err(Error::Interrupted),
+        }
+    }
+
+    /// The run lock: nobody migrates, and nobody else undoes, meanwhile.
+    async fn lock(&self) -> Result<RunLock, Error> {
+        let session = Session::connect(&self.options.live, &SessionPurpose::new("holdpoint undo")).await?;
+        let recorded = self.context.repository.identity(&self.context.database).await?;
+        let identity = recorded.map_or_else(|| self.step.identity.clone(), |record| record.identity);
+        let checked = async {
+            leads::demand_same(&session, &self.options.live, &identity).await?;
+            Ok::<_, Error>(identity::read(&session).await?.identity.database_oid)
+        };
+        let oid = checked.await;
+        session.close().await;
+        let name = format!("holdpoint undo {}", self.run);
+        Ok(RunLock::take(&self.options.live, oid?, &name, &self.context.cancel).await?)
+    }
+
+    /// The restore point of the database as it is now: what the undo itself loses is in it.
+    async fn restore_point(&self) -> Result<PointId, Error> {
+        let options = BackupOptions {
+            label: Some(format!("before-undo-{}", self.run)),
+            reason: Some(format!("before run {} is undone", self.run)),
+            run: Some(self.run.clone()),
+            ..self.options.backup.clone()
+        };
+        let made = Box::pin(backup(self.context, &self.options.place.source, &options)).await?.manifest.id;
+        let (run, at) = (&self.run, (self.context.clock)());
+        let record = serde_json::json!({ "format": 1, "reason": format!("made before run {run} was undone"),
+            "run": run, "at": at });
+        let pin = format!("undo-{run}");
+        self.context.repository.pin(&self.context.database, &made, &pin, &record).await?;
+        Ok(made)
+    }
+
+    /// Goes the way and shows what is there then.
+    async fn go(
+        &self,
+        todo: Todo,
+        lock: RunLock,
+        record: &mut Record<'_>,
+        swap: &mut Option<Box<SwapReport>>,
+    ) -> Result<(), Error> {
+        match todo {
+            Todo::Rollback(rollback) => {
+                self.while_locked(&lock, rollback.go(self, record)).await?;
+                self.while_locked(&lock, proof::prove(self, record, rollback.tracking())).await?;
+                lock.release().await;
+            }
+            Todo::Recover(recover) => {
+                let tracking = recover.rollback.tracking().cloned();
+                self.while_locked(&lock, recover.go(self, record)).await?;
+                self.while_locked(&lock, proof::prove(self, record, tracking.as_ref())).await?;
+                lock.release().await;
+            }
+            // The swap takes the run lock itself.
+            Todo::Restore(restore) => {
+                lock.release().await;
+                *swap = Some(Box::new(restore.go(self, record).await?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the lock's connection alive, and ends what goes on in the server when the work is cancelled.
+    async fn while_locked<T>(&self, lock: &RunLock, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let watch = async {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+                if !lock.is_held().await {
+                    return Error::LockLost;
+                }
+            }
+        };
+        let worked = tokio::select! {
+            worked = work => worked,
+            lost = watch => Err(lost),
+        };
+        if worked.is_err() {
+            sessions::cancel(lock.session(), &self.run).await?;
+        }
+        worked
+    }
+}

@@ -1,0 +1,157 @@
+//! `holdpoint undo`: going a way back of a run, with proof.
+//!
+//! In this order: the run is looked at, and refused where it cannot be undone; the way is planned and shown; under the
+//! run lock a restore point of the database as it is now is made, with a label; then the way is gone, each step written
+//! into the ledger before the next begins; the tool's own table is put right; what is then in the database is compared
+//! with the restore point. An undo that is killed is found by its newest step, and goes on from there.
+
+mod admission;
+mod attempt;
+mod proof;
+mod record;
+mod recover;
+mod restore;
+mod rollback;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::ledger::RunState;
+use holdpoint_core::selector::RunSelector;
+use holdpoint_core::undoing::{UndoRecord, Way, WayBack};
+use holdpoint_core::{Mask, PointId, RunId};
+use holdpoint_operations::Context;
+use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::restore::swap::{SwapReport, WrittenSince};
+use holdpoint_postgres::ConnectionSettings;
+use serde::Serialize;
+
+use crate::Error;
+use crate::runs::Place;
+use attempt::Attempt;
+
+/// Asks a person whether the way may be gone.
+#[derive(Clone)]
+pub struct UndoQuestion(pub Arc<dyn Fn(&UndoPlan) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for UndoQuestion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UndoQuestion")
+    }
+}
+
+/// How a run is undone.
+#[derive(Clone, Debug)]
+pub struct UndoOptions {
+    /// Which run.
+    pub run: RunSelector,
+    /// By which way; `None`: the best that the run recorded.
+    pub way: Option<Way>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// What was written since this instant may be lost; a restore of the whole database needs that to be said.
+    pub accept_data_loss_since: Option<DateTime<Utc>>,
+    /// Asked before anything is changed; `None` goes on.
+    pub question: Option<UndoQuestion>,
+    /// The database, and the project.
+    pub place: Place,
+    /// The live database as the role that migrates.
+    pub live: ConnectionSettings,
+    /// How the restore point before it is made.
+    pub backup: BackupOptions,
+    /// The environment of the tool's own way down, as a guarded run gives it.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where that runs.
+    pub folder: PathBuf,
+    /// Where temporary files are made; they hold hashes only.
+    pub temporary: PathBuf,
+    /// How many sessions work at a time.
+    pub jobs: usize,
+    /// Tables with more bytes than this are not compared by their rows.
+    pub compare_up_to: Option<u64>,
+    /// Seconds to wait for locks on tables.
+    pub lock_wait_seconds: u64,
+    /// Who does it and where, in words.
+    pub operator: Option<String>,
+    /// Secrets that are known.
+    pub mask: Mask,
+}
+
+/// What would be done.
+#[derive(Clone, Debug, Serialize)]
+pub struct UndoPlan {
+    /// The run.
+    pub run: RunId,
+    /// By which way.
+    pub way: Way,
+    /// The run's restore point.
+    pub point: PointId,
+    /// What is done, in order.
+    pub steps: Vec<String>,
+    /// What was done already, by an undo that broke off.
+    pub done: Vec<String>,
+    /// What is lost by it.
+    pub data_lost: String,
+    /// For a restore: what was written since, as far as it can be known.
+    pub written_since: Option<WrittenSince>,
+    /// The other ways, the best first.
+    pub other_ways: Vec<WayBack>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// An undo that came to its end, or a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct UndoReport {
+    /// What was planned.
+    pub plan: UndoPlan,
+    /// Nothing was done: this is a plan.
+    pub dry_run: bool,
+    /// Where the run stands; `None` for a plan.
+    pub state: Option<RunState>,
+    /// What was done, and what shows that it worked.
+    pub undo: Option<UndoRecord>,
+    /// Why it failed, once it had begun.
+    pub failure: Option<String>,
+    /// The swap, for a restore.
+    pub swap: Option<Box<SwapReport>>,
+    /// Milliseconds.
+    pub took_ms: u64,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// How an undo ended, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndoEnd {
+    /// Undone and shown, or a plan.
+    Done,
+    /// The way was gone, and not everything is as before: exit code 11.
+    NotAsBefore,
+    /// It failed: exit code 13.
+    Failed,
+}
+
+impl UndoReport {
+    /// How it ended.
+    pub fn end(&self) -> UndoEnd {
+        match (self.dry_run, &self.failure, self.state) {
+            (true, ..) | (_, None, Some(RunState::Undone)) => UndoEnd::Done,
+            (_, Some(_), _) => UndoEnd::Failed,
+            _ => UndoEnd::NotAsBefore,
+        }
+    }
+}
+
+/// Undoes a run, or says what would be done.
+///
+/// # Errors
+/// While nothing was changed: [`Error::NoSuchRun`]; [`Error::CannotUndo`] where the run never applied anything, is undone or
+/// settled, or is too old; [`Error::StillAtWork`]; [`Error::NoSuchWay`]; [`Error::DataLossNotAccepted`];
+/// [`Error::NotConfirmed`]; those of the restore point that is made first. What fails after that is told in the report,
+/// and stands in the ledger.
+pub async fn undo(context: &Context, options: &UndoOptions) -> Result<UndoReport, Error> {
+    Box::pin(Attempt { context, options }.run()).await
+}

@@ -1,0 +1,58 @@
+//! Writing an undo's steps into the ledger of its run.
+
+use holdpoint_core::PointId;
+use holdpoint_core::ledger::{RunState, RunStep};
+use holdpoint_core::undoing::{UndoRecord, Way};
+use holdpoint_operations::Context;
+
+use crate::Error;
+
+/// The ledger of a run that is being undone.
+pub(super) struct Record<'a> {
+    context: &'a Context,
+    step: RunStep,
+    pub(super) undo: UndoRecord,
+}
+
+impl<'a> Record<'a> {
+    /// Goes on after the run's newest step; what an undo that broke off did by the same way is kept.
+    pub(super) fn after(context: &'a Context, step: &RunStep, way: Way, operator: Option<String>) -> Self {
+        let kept = step.undo.clone().filter(|undo| undo.way == way && step.state != RunState::Undone);
+        let fresh = UndoRecord { way, point: None, done: Vec::new(), proof: Vec::new(), not_as_before: Vec::new() };
+        let undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..kept.unwrap_or(fresh) };
+        Self { context, step: RunStep { operator, ..step.clone() }, undo }
+    }
+
+    /// Notes the restore point that was made before.
+    pub(super) fn made(&mut self, point: PointId) {
+        self.undo.point = Some(point);
+    }
+
+    /// Whether a step was done before.
+    pub(super) fn has_done(&self, what: &str) -> bool {
+        self.undo.done.iter().any(|one| one == what)
+    }
+
+    /// Writes that a step is done: from now on it is not done again.
+    pub(super) async fn done(&mut self, what: &str) -> Result<(), Error> {
+        self.undo.done.push(what.to_owned());
+        self.write(RunState::Undoing, vec![format!("done: {what}")]).await
+    }
+
+    /// Writes the next step.
+    pub(super) async fn write(&mut self, state: RunState, remarks: Vec<String>) -> Result<(), Error> {
+        let step = RunStep {
+            n: self.step.n + 1,
+            state,
+            at: (self.context.clock)(),
+            undo: Some(self.undo.clone()),
+            // The schema is not as the command left it any more.
+            schema_sha256: None,
+            remarks,
+            ..self.step.clone()
+        };
+        self.context.repository.record_step(&self.context.database, &step).await?;
+        self.step.n = step.n;
+        Ok(())
+    }
+}

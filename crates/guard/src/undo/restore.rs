@@ -1,0 +1,141 @@
+//! The whole database as it was: restored beside, matched, and swapped for the live one, which is kept.
+
+use holdpoint_core::ledger::RunState;
+use holdpoint_core::selector::Selector;
+use holdpoint_operations::restore::swap::{self, SwapOptions, SwapPlan, SwapReport, WrittenSince};
+
+use super::attempt::Work;
+use super::record::Record;
+use super::rollback::no_way;
+use crate::Error;
+
+/// How many tables a refusal names.
+const NAMED: usize = 5;
+/// The step as the ledger names it.
+const SWAPPED: &str = "the restored database is in the live one's place";
+
+/// A swap that nothing stands against.
+pub(super) struct Restoring {
+    options: SwapOptions,
+    plan: SwapPlan,
+    pub(super) written_since: Option<WrittenSince>,
+    warnings: Vec<String>,
+}
+
+impl Restoring {
+    /// Looks at what stands in the way, and at what would be lost.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchWay`] with every obstacle; [`Error::DataLossNotAccepted`] where something was written since and
+    /// nobody said that it may be lost.
+    pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
+        let own = &work.options;
+        let options = SwapOptions {
+            from: Selector::Id(work.point.clone()),
+            live: own.live.clone(),
+            source: Some(own.place.source.settings.clone()),
+            programs: own.place.source.programs.clone(),
+            jobs: own.jobs,
+            compare_up_to: own.compare_up_to.or(Some(u64::MAX)),
+        };
+        if work.step.state == RunState::Undoing
+            && work.step.undo.as_ref().is_some_and(|undo| undo.done.iter().any(|one| one == SWAPPED))
+        {
+            return Err(Error::CannotUndo {
+                run: work.run.to_string(),
+                why: "its undo swapped the databases, and was killed before it could say so".to_owned(),
+                advice: format!(
+                    "look at it: holdpoint compare before:{0}; then: holdpoint settle {0} --reason TEXT",
+                    work.run
+                ),
+                first: Vec::new(),
+            });
+        }
+        let plan = swap::plan(work.context, &options).await?;
+        if !plan.obstacles.is_empty() {
+            let why = plan.obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; ");
+            return Err(no_way(work, "restore", why));
+        }
+        let written_since = swap::written_since(work.context, &options, &plan).await?;
+        let lost = lost(written_since.as_ref(), tracking(work).as_deref());
+        let accepted = own.accept_data_loss_since.is_some_and(|since| since <= plan.snapshot_at);
+        let mut warnings = plan.warnings.clone();
+        if !lost.is_empty() && !accepted {
+            if !own.dry_run {
+                return Err(Error::DataLossNotAccepted {
+                    run: work.run.to_string(),
+                    since: plan.snapshot_at,
+                    accepted: own.accept_data_loss_since,
+                    lost: holdpoint_core::quantity::listed(&lost, NAMED),
+                });
+            }
+            warnings.push(format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", ")));
+        }
+        Ok(Self { options, plan, written_since, warnings })
+    }
+
+    pub(super) fn words(&self) -> Vec<String> {
+        vec![
+            format!("restore {} beside {} and match its fingerprint", self.plan.point, self.plan.live),
+            format!(
+                "end {} sessions and exchange the two; the live one is kept as {}",
+                self.plan.sessions, self.plan.keep_as
+            ),
+        ]
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    pub(super) async fn go(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<SwapReport, Error> {
+        let report = Box::pin(swap::swap(work.context, &self.options, &self.plan)).await?;
+        record.done(SWAPPED).await?;
+        let proof = &mut record.undo.proof;
+        proof.push(format!("the restored copy matched the fingerprint of {} before the swap", self.plan.point));
+        proof.push(format!("the database before is kept as {}, closed and whole", report.kept_as));
+        record.undo.not_as_before.extend(report.warnings.iter().cloned());
+        Ok(report)
+    }
+}
+
+/// The tool's own table, whose rows change with every run.
+fn tracking(work: &Work<'_>) -> Option<String> {
+    let (project, _) = work.options.place.project.as_ref()?;
+    project.found.table.as_ref().map(ToString::to_string)
+}
+
+/// What would be lost, by name.
+fn lost(written: Option<&WrittenSince>, own: Option<&str>) -> Vec<String> {
+    let Some(written) = written else { return vec!["what was written since, which was not looked at,".to_owned()] };
+    let mut lost: Vec<String> =
+        written.tables.iter().map(|one| &one.name).filter(|name| Some(name.as_str()) != own).cloned().collect();
+    lost.extend(written.not_known.iter().map(|one| format!("{} ({})", one.name, one.why)));
+    if written.large_objects > 0 {
+        lost.push(format!("{} large objects", written.large_objects));
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_operations::restore::swap::{NotKnown, TableSince};
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_not_known_to_be_equal_may_be_lost() {
+        let table = |name: &str| TableSince { name: name.to_owned(), rows_then: Some(1), rows: Some(2) };
+        let mut written = WrittenSince::default();
+        assert_eq!(lost(Some(&written), None), [""; 0]);
+        assert_eq!(lost(None, None).len(), 1);
+        written.tables = vec![table("drizzle.__drizzle_migrations")];
+        assert_eq!(lost(Some(&written), Some("drizzle.__drizzle_migrations")), [""; 0], "every run writes that one");
+        assert_eq!(lost(Some(&written), None).len(), 1);
+        written.tables.push(table("shop.orders"));
+        written.not_known.push(NotKnown { name: "shop.big".into(), why: "it is large".into() });
+        written.large_objects = 2;
+        let told = lost(Some(&written), Some("drizzle.__drizzle_migrations"));
+        assert_eq!(told, ["shop.orders", "shop.big (it is large)", "2 large objects"]);
+    }
+}

@@ -1,0 +1,329 @@
+//! Undoing the migrations by what the team has for that, newest first.
+//!
+//! A script runs in one transaction with the statement that takes the migration out of the tool's table, wherever its
+//! SQL allows that: so the table says what is undone, whenever it breaks off.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdpoint_core::ledger::{PlanRecord, RunState};
+use holdpoint_core::progress::Phase;
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
+use holdpoint_postgres::{Session, SessionPurpose};
+use holdpoint_process::{Program, Status, Stderr, Stdin, Stdout};
+
+use super::attempt::Work;
+use super::record::Record;
+use crate::plan::Project;
+use crate::rehearse::rollback::{Step, steps};
+use crate::tools::{Migration, Pending, TableName, ToolName, Tracking, Transactions, read_tracking, repair};
+use crate::{Error, sessions};
+
+/// How long a cancelled program has to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: &str = "-c lock_timeout=5s";
+
+/// What undoes a run, ready to be run.
+pub(super) struct RollingBack {
+    steps: Vec<Undo>,
+    /// What is done to the tool's table for migrations that no script undoes.
+    repairs: Vec<(String, String)>,
+    table: Option<TableName>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What undoes one migration.
+struct Undo {
+    /// The step with its migration, as the ledger names it.
+    label: String,
+    step: Step,
+    repair: Option<String>,
+    /// Whether the migration may not be there at all: then a script that fails says nothing.
+    perhaps: bool,
+}
+
+/// The migrations of a run, as they are now.
+struct There {
+    migrations: Vec<Migration>,
+    /// Whether each is recorded as applied; `None` where no table says so.
+    recorded: Vec<Option<bool>>,
+    tracking: Tracking,
+}
+
+impl RollingBack {
+    /// Finds what undoes what is there of the run.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchWay`] where something has nothing that undoes it, [`Error::CannotUndo`] where nothing is there.
+    pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
+        let (project, plan) = of_run(work, "rollback")?;
+        let (there, mut warnings) = there(work, project, plan).await?;
+        let succeeded = work.steps.iter().any(|step| step.state == RunState::Succeeded);
+        let broken_off = work.step.undo.as_ref().is_some_and(|undo| !undo.done.is_empty());
+        let mut found = Vec::new();
+        let none_recorded = !there.recorded.contains(&Some(true));
+        let atomic = matches!(project.found.tool.transactions(), Transactions::Batch | Transactions::Each);
+        let mut first_open = true;
+        let mut changed = None;
+        for (migration, recorded) in there.migrations.iter().zip(&there.recorded) {
+            let perhaps = match recorded {
+                Some(true) => false,
+                None => !succeeded,
+                Some(false) if succeeded || !first_open || (atomic && !none_recorded) => continue,
+                // It was not recorded, and yet a part of it may be there.
+                Some(false) => {
+                    first_open = false;
+                    let changed = match changed {
+                        Some(changed) => changed,
+                        None => *changed.insert(schema_changed(work, project).await?),
+                    };
+                    if !changed {
+                        continue;
+                    }
+                    true
+                }
+            };
+            found.push((migration, perhaps));
+        }
+        if found.is_empty() && !broken_off {
+            return Err(Error::CannotUndo {
+                run: work.run.to_string(),
+                why: "nothing of it is there: all of its migrations are pending".to_owned(),
+                advice: format!("if rows were changed all the same: holdpoint undo {} --way restore", work.run),
+                first: Vec::new(),
+            });
+        }
+        let command =
+            if work.step.command.iter().any(|word| word.contains("***")) { &[][..] } else { &work.step.command };
+        let mut all = Vec::new();
+        for (migration, perhaps) in found.into_iter().rev() {
+            let undoing = steps(project, &[migration], command);
+            let Some(step) = undoing.steps.into_iter().next() else {
+                let why = format!("nothing undoes {}", undoing.missing.join(", "));
+                return Err(no_way(work, "rollback", why));
+            };
+            // The tool's own way down would undo another migration than one that it has not recorded.
+            if perhaps && matches!(step, Step::Tool { .. }) {
+                continue;
+            }
+            if let Step::Script(path) = &step
+                && !path.is_file()
+            {
+                return Err(no_way(work, "rollback", format!("{} is not there", path.display())));
+            }
+            let table = there.tracking.table();
+            let repair = table.and_then(|table| repair(&project.found, &project.files, table, migration));
+            let label = format!("{} ({})", step.words(project), migration.name);
+            all.push(Undo { label, step, repair, perhaps });
+        }
+        warnings.dedup();
+        Ok(Self { steps: all, repairs: Vec::new(), table: project.found.table.clone(), warnings })
+    }
+
+    /// As [`Self::plan`], but where nothing undoes a migration only the tool's table is put right.
+    pub(super) async fn as_far_as_there_is(work: &Work<'_>) -> Result<Self, Error> {
+        match Self::plan(work).await {
+            Ok(found) => return Ok(found),
+            Err(Error::NoSuchWay { .. } | Error::CannotUndo { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let (project, plan) = of_run(work, "recover")?;
+        let (there, mut warnings) = there(work, project, plan).await?;
+        warnings.push("nothing undoes the migrations: what they added or altered stays".to_owned());
+        let table = there.tracking.table();
+        let repair = |migration: &Migration| {
+            let statement = repair(&project.found, &project.files, table?, migration)?;
+            Some((format!("{} is pending again ({})", migration.name, plan.tool), statement))
+        };
+        let recorded = there.migrations.iter().zip(&there.recorded).filter(|(_, recorded)| **recorded == Some(true));
+        let repairs = recorded.filter_map(|(migration, _)| repair(migration)).collect();
+        Ok(Self { steps: Vec::new(), repairs, table: project.found.table.clone(), warnings })
+    }
+
+    /// The steps in words.
+    pub(super) fn words(&self) -> Vec<String> {
+        let perhaps = |one: &Undo| if one.perhaps { " (as far as it is there)" } else { "" };
+        let steps = self.steps.iter().map(|one| format!("{}{}", one.label, perhaps(one)));
+        steps.chain(self.repairs.iter().map(|(words, _)| words.clone())).collect()
+    }
+
+    /// The tool's own table.
+    pub(super) fn tracking(&self) -> Option<&TableName> {
+        self.table.as_ref()
+    }
+
+    /// Runs everything that is not done yet.
+    pub(super) async fn go(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
+        let context = work.context;
+        let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
+        let major = session.server().major;
+        session.close().await;
+        for one in self.steps.iter().filter(|one| !record.has_done(&one.label)).collect::<Vec<_>>() {
+            context.progress.phase(Phase::Undoing, None);
+            context.progress.note(&format!("undoing: {}", one.label));
+            let program = match &one.step {
+                Step::Tool { words, .. } => tool(work, words),
+                Step::Script(path) => {
+                    let psql =
+                        work.options.place.source.programs.find(ProgramName::Psql, major, &context.cancel).await?;
+                    script(work, &psql, path, one.repair.as_deref())
+                }
+            };
+            let status = run(work, program).await?;
+            match (status, one.perhaps) {
+                (Status::Code(0), _) => record.done(&one.label).await?,
+                (status, true) => {
+                    context.progress.note(&format!("{} ended with {status}: as if it was not there", one.label))
+                }
+                (status, false) => {
+                    return Err(Error::StepFailed { step: one.label.clone(), status: status.to_string() });
+                }
+            }
+        }
+        for (words, statement) in self.repairs.iter().filter(|(words, _)| !record.has_done(words)).collect::<Vec<_>>() {
+            let settings = work.options.live.with_application_name(sessions::token(&work.run));
+            let session = Session::connect(&settings, &SessionPurpose::new("holdpoint undo")).await?;
+            let repaired = session.run("putting the tracking table right", statement).await;
+            session.close().await;
+            repaired?;
+            record.done(words).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The project and the plan of the run.
+fn of_run<'a>(work: &'a Work<'_>, way: &str) -> Result<(&'a Project, &'a PlanRecord), Error> {
+    let Some(plan) = &work.step.plan else {
+        return Err(no_way(work, way, "the run had no plan: nobody knows what its command did".to_owned()));
+    };
+    let Some((project, _)) = &work.options.place.project else {
+        return Err(no_way(work, way, "no project of migrations was found here".to_owned()));
+    };
+    if project.found.tool.name().to_string() != plan.tool {
+        let why = format!("the run was of {}, and the project here uses {}", plan.tool, project.found.tool.name());
+        return Err(no_way(work, way, why));
+    }
+    Ok((project, plan))
+}
+
+pub(super) fn no_way(work: &Work<'_>, way: &str, why: String) -> Error {
+    Error::NoSuchWay { run: work.run.to_string(), way: way.to_owned(), why }
+}
+
+/// Finds the run's migrations in the project, and whether the tool has them recorded.
+async fn there(work: &Work<'_>, project: &Project, plan: &PlanRecord) -> Result<(There, Vec<String>), Error> {
+    let all = Pending::of(&project.found, &project.files, &Tracking::Absent { others: false }).migrations;
+    let mut warnings = Vec::new();
+    let mut migrations = Vec::new();
+    for record in &plan.pending {
+        let Some(migration) = all.iter().find(|one| one.path == record.path) else {
+            return Err(no_way(work, "rollback", format!("{} is not in the project any more", record.path)));
+        };
+        if migration.sha256 != record.sha256 {
+            warnings.push(format!("{} was edited since it ran", record.path));
+        }
+        migrations.push(migration.clone());
+    }
+    let own = matches!(project.found.tool.name(), ToolName::PlainSql | ToolName::Command);
+    if own || project.found.table.is_none() {
+        let recorded = vec![None; migrations.len()];
+        return Ok((There { migrations, recorded, tracking: Tracking::Absent { others: true } }, warnings));
+    }
+    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
+    let tracking = read_tracking(&project.found, &session).await;
+    session.close().await;
+    let tracking = tracking?;
+    let pending = Pending::of(&project.found, &project.files, &tracking).migrations;
+    let recorded = migrations.iter().map(|one| Some(!pending.iter().any(|other| other.path == one.path))).collect();
+    Ok((There { migrations, recorded, tracking }, warnings))
+}
+
+/// Whether the schema is another than the restore point's.
+async fn schema_changed(work: &Work<'_>, project: &Project) -> Result<bool, Error> {
+    let live = Schema::live(work.context, &work.options.place.source).await?;
+    let changes = Schema::recorded(work.context, &work.point).await?.changes(&live);
+    let table = project.found.table.as_ref();
+    Ok(changes.iter().any(|change| !table.is_some_and(|table| table.came_as(change))))
+}
+
+/// The tool's own way down, as a guarded run would call it.
+fn tool(work: &Work<'_>, words: &[String]) -> Program {
+    let mut environment = work.options.environment.clone();
+    environment.push(("PGAPPNAME".into(), sessions::token(&work.run).into()));
+    let given = environment.iter().rev().find(|(name, _)| name == "PGOPTIONS").map(|(_, value)| value.clone());
+    let given = given.unwrap_or_default().to_string_lossy().into_owned();
+    if !given.contains("lock_timeout") {
+        environment.push(("PGOPTIONS".into(), format!("{given} {LOCK_TIMEOUT}").trim().into()));
+    }
+    let mut words = words.iter();
+    Program::new(words.next().map_or("", String::as_str))
+        .arguments(words)
+        .environment(environment)
+        .working_directory(&work.options.folder)
+        .stdin(Stdin::Null)
+        .stdout(Stdout::Inherit)
+        .stderr(Stderr::Inherit)
+}
+
+/// psql with the script, and then the statement that puts the tool's table right.
+fn script(work: &Work<'_>, psql: &ClientProgram, path: &Path, repair: Option<&str>) -> Program {
+    let token = sessions::token(&work.run);
+    let settings = work.options.live.with_application_name(token).with_appended_options(LOCK_TIMEOUT);
+    let psql = Psql::new(psql, &settings);
+    let psql = if fits_in_a_transaction(path) { psql.single_transaction() } else { psql };
+    let path: PathBuf = path.to_owned();
+    let program = psql.script(&path).stderr(Stderr::Inherit);
+    match repair {
+        Some(repair) => program.argument("--command").argument(repair),
+        None => program,
+    }
+}
+
+/// Whether a script may run in a transaction around it: it begins none itself, and has nothing that refuses to.
+fn fits_in_a_transaction(path: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(path) else { return false };
+    may_be_surrounded(&text)
+}
+
+fn may_be_surrounded(text: &str) -> bool {
+    let upper = text.to_uppercase();
+    let word = |wanted: &str| upper.split(|c: char| !c.is_alphanumeric() && c != '_').any(|one| one == wanted);
+    let refuses = ["CONCURRENTLY", "VACUUM", "COMMIT"].iter().any(|one| word(one)) || upper.contains("ROLLBACK;");
+    let begins = upper.contains("BEGIN;") || upper.contains("BEGIN TRANSACTION") || word("START");
+    !refuses && !begins && !upper.contains("DATABASE")
+}
+
+async fn run(work: &Work<'_>, program: Program) -> Result<Status, Error> {
+    let cannot = |error: holdpoint_process::Error| Error::Postgres(holdpoint_postgres::Error::Process(error));
+    let mut running = program.start().map_err(cannot)?;
+    match running.wait_or_cancel(&work.context.cancel, GRACE).await {
+        Ok(ended) => Ok(ended.status),
+        Err(error) if error.is_cancelled() => Err(Error::Interrupted),
+        Err(error) => Err(cannot(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_gets_a_transaction_only_where_it_may_have_one() {
+        for text in
+            ["DROP TABLE a;", "ALTER TABLE a ADD COLUMN b text; -- bring it back", "DO $$ BEGIN DROP TABLE a; END $$;"]
+        {
+            assert!(may_be_surrounded(text), "{text}");
+        }
+        for text in [
+            "DROP INDEX CONCURRENTLY a;",
+            "begin;\nDROP TABLE a;\ncommit;",
+            "START TRANSACTION; DROP TABLE a; COMMIT;",
+            "VACUUM a;",
+            "CREATE DATABASE b;",
+        ] {
+            assert!(!may_be_surrounded(text), "{text}");
+        }
+    }
+}

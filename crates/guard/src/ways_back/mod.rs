@@ -1,0 +1,190 @@
+//! The ways back of a run, before its command runs: each with its time, its loss and its command, the best first.
+//!
+//! What is not listed is not there: a rollback needs something that undoes every pending migration, a recovery needs
+//! tables at risk that are known.
+
+mod beside;
+mod rank;
+
+use std::time::Duration;
+
+use holdpoint_core::quantity::listed;
+use holdpoint_core::rehearsal::Rehearsal;
+use holdpoint_core::undoing::{AtRisk, RiskRecord, TimeFrom, Way, WayBack};
+use holdpoint_core::verification::{Level, Verdict, Verification};
+use holdpoint_core::{Manifest, RunId};
+use holdpoint_postgres::ConnectionSettings;
+
+pub use beside::shell_quote;
+pub(crate) use beside::{may_not_create, powerless};
+pub(crate) use rank::real_losses;
+use rank::{Candidate, Loss, loss_of_rollback, ranked};
+
+use crate::planned::Planned;
+use crate::tools::Rollback;
+
+/// How many names a line holds.
+const NAMED: usize = 3;
+
+/// What is known of a run before its command.
+pub(crate) struct Known<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) verifications: &'a [Verification],
+    /// How a database is restored beside the live one.
+    pub(crate) settings: &'a ConnectionSettings,
+    /// The role of these settings where it may not create databases.
+    pub(crate) powerless: Option<&'a str>,
+    /// Flags that every command repeats.
+    pub(crate) flags: &'a [String],
+    /// Flags by which `undo` finds the project.
+    pub(crate) project_flags: &'a [String],
+    pub(crate) planned: &'a Planned,
+    pub(crate) rehearsal: Option<&'a Rehearsal>,
+}
+
+/// What a run puts at risk, as its plan says; without a plan, and where the command may do something else, everything.
+pub(crate) fn risk(planned: &Planned) -> RiskRecord {
+    let plan = match (&planned.report, planned.migrations) {
+        (Some(plan), Some(_)) => plan,
+        _ => return RiskRecord { everything: true, tables: Vec::new() },
+    };
+    let tables = plan.review.tables.iter();
+    let tables = tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() });
+    RiskRecord { everything: plan.review.everything_at_risk, tables: tables.collect() }
+}
+
+impl Known<'_> {
+    /// Lists the ways back, the best first.
+    pub(crate) fn ways_back(&self) -> Vec<WayBack> {
+        let risk = risk(self.planned);
+        let [beside, swap] = self.restores();
+        let ways = [self.rollback(&risk), self.recovery(&risk), Some(beside), Some(swap)];
+        ranked(ways.into_iter().flatten().collect())
+    }
+
+    /// What the team has to undo all of it.
+    fn rollback(&self, risk: &RiskRecord) -> Option<Candidate> {
+        let plan = self.planned.report.as_ref().filter(|plan| !plan.pending.is_empty())?;
+        let script = |rollback: &Rollback| match rollback {
+            Rollback::Script { path, .. } => Some(path.clone()),
+            Rollback::SameFile | Rollback::Program => Some(format!("{} down", plan.tool)),
+            Rollback::Ambiguous { .. } | Rollback::Missing => None,
+        };
+        let steps: Vec<String> = plan.pending.iter().rev().map(|one| script(&one.rollback)).collect::<Option<_>>()?;
+        let tried = self.rehearsal.and_then(|one| one.rollback.as_ref());
+        let table = self.rehearsal.and_then(|one| one.tracking.table.as_deref());
+        let loss = loss_of_rollback(tried, risk, table);
+        let measured = tried.filter(|tried| tried.failure.is_none());
+        let mut conditions = Vec::new();
+        match tried {
+            None => conditions.push("nobody tried it: it was not rehearsed".to_owned()),
+            Some(tried) => conditions.extend(tried.failure.iter().map(|why| format!("it failed on the copy: {why}"))),
+        }
+        let lost: Vec<String> =
+            tried.map(|tried| real_losses(tried, table).into_iter().map(str::to_owned).collect()).unwrap_or_default();
+        let data_lost = match loss {
+            Loss::Nothing => "nothing, as the rehearsal showed".to_owned(),
+            Loss::NothingAsReviewed => "what was written since into what the migration made".to_owned(),
+            Loss::Known => listed(&lost, NAMED),
+            _ => "what the migration destroyed or changed, as far as these scripts do not bring it back".to_owned(),
+        };
+        let way = WayBack {
+            way: Way::Rollback,
+            title: format!("undo the migrations, newest first: {}", listed(&steps, NAMED)),
+            command: self.undo(Way::Rollback),
+            seconds: measured.map(|tried| seconds(tried.took_ms)),
+            time_from: measured.map(|_| TimeFrom::Measured),
+            data_lost,
+            conditions,
+        };
+        Some(Candidate { way, loss })
+    }
+
+    /// The tables at risk from the restore point, after whatever undoes the migrations.
+    fn recovery(&self, risk: &RiskRecord) -> Option<Candidate> {
+        if risk.everything || risk.tables.is_empty() {
+            return None;
+        }
+        let plan = self.planned.report.as_ref()?;
+        let undone =
+            plan.pending.iter().all(|one| !matches!(one.rollback, Rollback::Missing | Rollback::Ambiguous { .. }));
+        let name = |one: &AtRisk| match one.columns.as_slice() {
+            [] => one.table.clone(),
+            columns => format!("{} ({})", one.table, columns.join(", ")),
+        };
+        let names: Vec<String> = risk.tables.iter().map(name).collect();
+        let bytes: Option<u64> = plan.review.tables.iter().map(|one| one.bytes).sum();
+        let seconds = bytes.and_then(|bytes| self.share(bytes));
+        let mut conditions = Vec::new();
+        let before = if undone {
+            "undo the migrations, then bring back"
+        } else {
+            conditions
+                .push("nothing undoes what the migrations added or altered: only what they took comes back".to_owned());
+            "bring back"
+        };
+        let way = WayBack {
+            way: Way::Recover,
+            title: format!("{before} {} from {}", listed(&names, NAMED), self.manifest.id),
+            command: self.undo(Way::Recover),
+            seconds,
+            time_from: seconds.map(|_| TimeFrom::Estimated),
+            data_lost: format!(
+                "changes since {} of the same rows and columns in {}",
+                self.since(),
+                listed(&names, NAMED)
+            ),
+            conditions,
+        };
+        Some(Candidate { way, loss: Loss::OfTablesAtRisk })
+    }
+
+    /// The whole restore point: in a new database, or in the live one's place.
+    fn restores(&self) -> [Candidate; 2] {
+        let seconds = self.restore_seconds();
+        let of = |way, title, command, conditions| {
+            let data_lost = format!("everything written since {}", self.since());
+            let time_from = seconds.map(|_| TimeFrom::Estimated);
+            Candidate {
+                way: WayBack { way, title, command, seconds, time_from, data_lost, conditions },
+                loss: Loss::OfEverything,
+            }
+        };
+        let (title, command) = beside::beside(self.run, self.manifest, self.settings, self.flags, self.powerless);
+        let swap = format!("restore {} and swap it for the live database, which is kept beside", self.manifest.id);
+        let accept = self.manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        let swapping = format!("{} --accept-data-loss-since {accept}", self.undo(Way::Restore));
+        let sessions = vec!["sessions are ended while the names are exchanged".to_owned()];
+        [of(Way::Beside, title, command, Vec::new()), of(Way::Restore, swap, swapping, sessions)]
+    }
+
+    fn undo(&self, way: Way) -> String {
+        let words = ["holdpoint", "undo", self.run.as_str(), "--way", way.word()];
+        let all = words.into_iter().chain(self.flags.iter().chain(self.project_flags).map(String::as_str));
+        all.map(shell_quote).collect::<Vec<_>>().join(" ")
+    }
+
+    fn since(&self) -> String {
+        self.manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// The time that the newest proof by restore took: on a scratch server, so an estimate for any other.
+    fn restore_seconds(&self) -> Option<f64> {
+        let proof = |one: &&Verification| one.level >= Level::Full && one.verdict == Verdict::Proved;
+        let newest = self.verifications.iter().filter(proof).max_by_key(|one| one.started_at)?;
+        newest.restore_took_ms.map(seconds)
+    }
+
+    /// The part of that time that so many bytes of the live database take.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn share(&self, bytes: u64) -> Option<f64> {
+        let all = self.manifest.totals.data_bytes.max(1);
+        // A recovery makes its side schema and compares, however little it is.
+        self.restore_seconds().map(|seconds| 1.0 + seconds * (bytes as f64 / all as f64).min(1.0))
+    }
+}
+
+fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).as_secs_f64()
+}

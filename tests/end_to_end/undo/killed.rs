@@ -1,0 +1,98 @@
+//! kill -9 at each named step of an undo: `runs` tells the truth, and the same undo goes on from there.
+
+use super::project::Project;
+
+/// A run of Drizzle that dropped a column, with a script that adds it again.
+fn dropped() -> (Project, String, String) {
+    let project = Project::drizzle();
+    let before = project.shop();
+    project.write("drizzle/0001_drops.sql", "ALTER TABLE shop.orders DROP COLUMN note;\n");
+    project.write("drizzle/rollbacks/0001_drops.sql", "ALTER TABLE shop.orders ADD COLUMN note text;\n");
+    project.journal(&["0000_first", "0001_drops"]);
+    let report = project.guard(&["--level", "stored"], 0);
+    let run = report["run"].as_str().unwrap().to_owned();
+    (project, before, run)
+}
+
+#[track_caller]
+fn killed(project: &Project, run: &str, way: &str, phase: &str) {
+    let mut undo = project.scene.place.start_paused(&["undo", run, "--json", "--yes", "--way", way], phase);
+    undo.wait_for_pause();
+    let while_it_lives = project.stands();
+    undo.kill();
+    undo.finish().ended_with(137);
+    // The server notices the end of a client when it next waits for it.
+    let mut now = project.stands();
+    while now.0 == "undoing" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        now = project.stands();
+    }
+    match phase {
+        // Nothing of the undo is written before its own restore point is there.
+        "copying-data" => {
+            assert_eq!((while_it_lives.0.as_str(), now.0.as_str()), ("succeeded", "succeeded"), "{phase}")
+        }
+        _ => {
+            assert_eq!(while_it_lives.0, "undoing", "{phase}");
+            assert_eq!(now, ("interrupted_in_undo".to_owned(), true), "{phase}");
+        }
+    }
+}
+
+#[test]
+fn an_undo_that_is_killed_at_any_step_goes_on_from_there() {
+    let (project, before, run) = dropped();
+    for phase in ["copying-data", "undoing", "fetching-tables", "changing-tables", "committing-change", "proving-undo"]
+    {
+        killed(&project, &run, "recover", phase);
+    }
+    let words = ["show", "run:latest", "--json"];
+    let shown = project.scene.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!(shown["standing"], "interrupted_in_undo", "{:#}", shown["found"]);
+    // No way named: the one at which it broke off.
+    let undone = project.undo(&run, &[], 0).json();
+    assert_eq!((&undone["plan"]["way"], &undone["state"]), (&"recover".into(), &"undone".into()), "{undone:#}");
+    assert_eq!(project.shop(), before);
+    assert_eq!(project.pending(), ["0001_drops.sql"]);
+    let made = project.scene.place.holdpoint(&["list", "--json"]).ended_with(0).json();
+    let labelled = made["points"].as_array().unwrap().iter().filter(|one| one["label"].is_string()).count();
+    assert_eq!(labelled, 1, "one restore point before it, however often it broke off");
+    project.scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0"]);
+    project.run_the_tool();
+    assert!(project.pending().is_empty());
+}
+
+#[test]
+fn a_guard_that_is_killed_before_its_command_leaves_nothing_to_undo_and_one_in_it_can_be_settled() {
+    let project = Project::drizzle();
+    project.write("drizzle/0001_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
+    project.journal(&["0000_first", "0001_adds"]);
+    let command = ["guard", "--json", "--yes", "--level", "stored", "--", "npm", "run", "--silent", "db:migrate"];
+    for (phase, standing) in [
+        ("copying-data", "before_its_command"),
+        ("recording-verification", "before_its_command"),
+        ("running-command", "interrupted"),
+    ] {
+        let mut guard = project.scene.place.start_paused(&command, phase);
+        guard.wait_for_pause();
+        guard.kill();
+        guard.finish().ended_with(137);
+        let mut now = project.stands();
+        while now.0 == "running" {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            now = project.stands();
+        }
+        assert_eq!(now.0, standing, "{phase}");
+        if standing == "before_its_command" {
+            project.undo("latest", &[], 3).failure().says(&["cannot be undone"]);
+        }
+    }
+    // Its command never came to run: all is pending, and nothing is to be undone.
+    let shown = project.scene.place.holdpoint(&["show", "run:latest", "--json"]).ended_with(0).json();
+    assert_eq!(shown["found"]["applied"], "unchanged", "{:#}", shown["found"]);
+    project.undo("latest", &["--way", "rollback"], 3).failure().says(&["nothing of it is there"]);
+    project.scene.place.holdpoint(&["settle", "latest", "--reason", "nothing ran", "--json"]).ended_with(0);
+    project.guard(&[], 0);
+    assert!(project.pending().is_empty());
+}

@@ -1,0 +1,245 @@
+//! Each way back with real tools: what is there afterwards, and the tool applies the migration again.
+
+use serde_json::{Value, json};
+
+use super::project::Project;
+
+const DROPS: &str = "ALTER TABLE shop.orders DROP COLUMN note;\n";
+const ADDS: &str = "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n";
+
+fn first_way(report: &Value) -> &str {
+    report["ways_back"][0]["way"].as_str().unwrap()
+}
+
+fn run(report: &Value) -> &str {
+    report["run"].as_str().unwrap()
+}
+
+#[test]
+fn scripts_of_drizzle_are_run_newest_first_and_the_tool_applies_again() {
+    let project = Project::drizzle();
+    let before = project.shop();
+    project.write("drizzle/0001_adds.sql", ADDS);
+    project.write("drizzle/0002_word.sql", "ALTER TABLE shop.tags ADD COLUMN word text;\n");
+    project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
+    project.write("drizzle/rollbacks/0002_word.sql", "ALTER TABLE shop.tags DROP COLUMN word;\n");
+    project.journal(&["0000_first", "0001_adds", "0002_word"]);
+    let report = project.guard(&[], 0);
+    assert_eq!(first_way(&report), "rollback", "{:#}", report["ways_back"]);
+    let way = &report["ways_back"][0];
+    assert_eq!(
+        (&way["time_from"], &way["data_lost"]),
+        (&json!("measured"), &json!("nothing, as the rehearsal showed")),
+        "{way:#}"
+    );
+    assert!(way["command"].as_str().unwrap().starts_with(&format!("holdpoint undo {} --way rollback", run(&report))));
+    assert!(project.pending().is_empty());
+
+    let planned = project.undo(run(&report), &["--dry-run"], 0).json();
+    assert_eq!(planned["plan"]["way"], "rollback", "{planned:#}");
+    assert_eq!(
+        planned["plan"]["steps"],
+        json!(["drizzle/rollbacks/0002_word.sql (0002_word)", "drizzle/rollbacks/0001_adds.sql (0001_adds)"])
+    );
+    assert!(project.pending().is_empty(), "a dry run does nothing");
+
+    let undone = project.undo(run(&report), &[], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.shop(), before);
+    assert_eq!(project.pending(), ["0001_adds.sql", "0002_word.sql"]);
+    let point = undone["undo"]["point"].as_str().unwrap();
+    let shown = project.scene.place.holdpoint(&["show", point, "--json"]).ended_with(0).json();
+    assert_eq!(shown["manifest"]["label"], json!(format!("before-undo-{}", run(&report))));
+    assert_eq!(project.stands(), ("undone".to_owned(), false));
+    // Its own restore point is never chosen.
+    let latest = project.scene.place.holdpoint(&["show", "latest", "--json"]).ended_with(0).json();
+    assert_eq!(latest["manifest"]["id"], report["point"]);
+
+    project.undo(run(&report), &[], 3).failure().says(&["undone already"]);
+    project.run_the_tool();
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f", "the tool applied them again");
+    assert!(project.pending().is_empty());
+}
+
+#[test]
+fn a_dropped_column_is_filled_again_after_the_script_that_adds_it() {
+    let project = Project::drizzle();
+    let before = project.shop();
+    project.write("drizzle/0001_drops.sql", DROPS);
+    project.write("drizzle/rollbacks/0001_drops.sql", "ALTER TABLE shop.orders ADD COLUMN note text;\n");
+    project.journal(&["0000_first", "0001_drops"]);
+    let report = project.guard(&[], 0);
+    assert_eq!(first_way(&report), "recover", "{:#}", report["ways_back"]);
+    // What came in meanwhile is no concern of the undo.
+    project.scene.sql("DELETE FROM shop.events WHERE id <= 3");
+    let after = project.shop();
+    let undone = project.undo(run(&report), &[], 0).json();
+    assert_eq!((&undone["state"], &undone["plan"]["way"]), (&json!("undone"), &json!("recover")), "{undone:#}");
+    let orders = |shop: &str| shop.lines().find(|line| line.starts_with("orders ")).unwrap().to_owned();
+    assert_eq!(orders(&project.shop()), orders(&before), "every value of the column is back");
+    let events = |shop: &str| shop.lines().find(|line| line.starts_with("events ")).unwrap().to_owned();
+    assert_eq!(events(&project.shop()), events(&after), "other tables keep what was written since");
+    assert_eq!(project.pending(), ["0001_drops.sql"]);
+    project.run_the_tool();
+    assert!(project.pending().is_empty());
+}
+
+#[test]
+fn without_a_script_a_column_is_added_as_it_was_and_filled() {
+    let project = Project::drizzle();
+    let before = project.shop();
+    project.write("drizzle/0001_drops.sql", DROPS);
+    project.journal(&["0000_first", "0001_drops"]);
+    let report = project.guard(&[], 0);
+    project.undo(run(&report), &["--way", "rollback"], 3).failure().says(&["no way back by rollback", "0001_drops"]);
+    let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.shop(), before);
+    assert_eq!(project.pending(), ["0001_drops.sql"]);
+    project.run_the_tool();
+    assert!(project.pending().is_empty());
+}
+
+#[test]
+fn the_tools_own_way_down_and_then_a_table_that_was_dropped() {
+    let project = Project::node_pg_migrate();
+    let before = project.shop();
+    let write = |name: &str, up: &str, down: &str| {
+        let text = format!("-- Up Migration\n{up}\n-- Down Migration\n{down}\n");
+        project.write(&format!("migrations/{name}.sql"), &text);
+    };
+    write(
+        "2_weight",
+        "ALTER TABLE shop.orders ADD COLUMN weight integer;",
+        "ALTER TABLE shop.orders DROP COLUMN weight;",
+    );
+    write("3_tags", ADDS, "DROP TABLE shop.tags;");
+    let report = project.guard(&[], 0);
+    assert_eq!(first_way(&report), "rollback", "{:#}", report["ways_back"]);
+    let undone = project.undo("latest", &["--way", "rollback"], 0).json();
+    assert_eq!(undone["undo"]["done"].as_array().unwrap().len(), 2, "{undone:#}");
+    assert_eq!((project.shop(), project.pending()), (before.clone(), vec!["2_weight.sql".into(), "3_tags.sql".into()]));
+
+    std::fs::remove_file(project.scene.place.work().join("migrations/2_weight.sql")).unwrap();
+    std::fs::remove_file(project.scene.place.work().join("migrations/3_tags.sql")).unwrap();
+    project.write("migrations/4_events.sql", "-- Up Migration\nDROP TABLE shop.events;\n");
+    let report = project.guard(&[], 0);
+    let undone = project.undo("latest", &["--way", "recover"], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!((project.shop(), project.pending()), (before, vec!["4_events.sql".to_owned()]));
+    project.run_the_tool();
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.events') IS NULL"), "t", "{}", run(&report));
+}
+
+#[test]
+fn the_whole_database_is_swapped_and_only_what_somebody_accepts_is_lost() {
+    let project = Project::drizzle();
+    let before = project.shop();
+    project.write("drizzle/0001_drops.sql", DROPS);
+    project.journal(&["0000_first", "0001_drops"]);
+    let report = project.guard(&[], 0);
+    project.scene.sql("DELETE FROM shop.events WHERE id <= 3");
+    let failure = project.undo("latest", &["--way", "restore"], 3).failure();
+    failure.says(&["would be lost", "shop.events"]).hints(&["--accept-data-loss-since"]);
+    let late = ["--way", "restore", "--accept-data-loss-since", "2099-01-01T00:00:00Z"];
+    project.undo("latest", &late, 3).failure().says(&["only what was written since 2099"]);
+    assert_eq!(project.stands(), ("succeeded".to_owned(), false), "a refusal changes nothing");
+    // The run's report has the words.
+    let restore = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "restore").unwrap();
+    let since = restore["command"].as_str().unwrap().split("--accept-data-loss-since ").nth(1).unwrap();
+    let undone = project.undo("latest", &["--way", "restore", "--accept-data-loss-since", since], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.shop(), before);
+    assert_eq!(project.pending(), ["0001_drops.sql"]);
+    let kept = undone["swap"]["kept_as"].as_str().unwrap();
+    assert!(project.scene.cluster.psql("postgres", "SELECT datname FROM pg_database").contains(kept));
+    project.run_the_tool();
+    assert!(project.pending().is_empty());
+    project.scene.place.backup();
+}
+
+#[test]
+fn a_folder_of_files_is_pending_again() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_adds.sql", ADDS);
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    project.scene.place.set("FILES", "sql/1_adds.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.shop(), before);
+    assert_eq!(project.pending(), ["1_adds.sql"], "the ledger says what is applied");
+    project.guard(&[], 0);
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f");
+    assert!(project.pending().is_empty());
+}
+
+#[test]
+fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_adds.sql", ADDS);
+    project.write("sql/2_fails.sql", "CREATE INDEX events_id ON shop.events (id);\nSELECT 1 / 0;\n");
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    project.write("sql/rollback/2_fails.sql", "DROP INDEX IF EXISTS shop.events_id;\n");
+    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
+    let flags = ["--applied-through", "none", "--no-rehearse"];
+    let report = project.guard(&[&flags[..], &["--on-failure", "rollback"]].concat(), 12);
+    assert_eq!((&report["state"], &report["undo"]["state"]), (&json!("failed"), &json!("undone")), "{report:#}");
+    assert_eq!((project.shop(), project.stands()), (before, ("undone".to_owned(), false)));
+
+    // A way back that fails is the worst that can be told.
+    project.write("sql/rollback/1_adds.sql", "SELECT 1 / 0;\n");
+    let report = project.guard(&[&flags[..], &["--on-failure", "rollback"]].concat(), 13);
+    assert_eq!(project.stands(), ("undo_failed".to_owned(), true), "{report:#}");
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f");
+    // Mended, it goes on from there.
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    let undone = project.undo("latest", &["--way", "rollback"], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t");
+
+    // A restore loses what others wrote: nothing but the flag says that it may.
+    let words = ["guard", "--json", "--yes", "--on-failure", "restore", "--", "false"];
+    project.scene.place.holdpoint(&words).ended_with(2).failure().hints(&["--accept-data-loss-since"]);
+}
+
+#[test]
+fn what_cannot_be_undone_is_refused_with_the_reason() {
+    let project = Project::drizzle();
+    project.undo("20261121T024300Z-k3f9", &[], 6).failure().says(&["no run 20261121T024300Z-k3f9"]);
+    let nothing = project.guard(&[], 0);
+    project.undo(run(&nothing), &[], 3).failure().says(&["cannot be undone"]);
+    project.write("drizzle/0001_adds.sql", ADDS);
+    project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
+    project.journal(&["0000_first", "0001_adds"]);
+    let older = project.guard(&[], 0);
+    project.write("drizzle/0002_word.sql", "ALTER TABLE shop.tags ADD COLUMN word text;\n");
+    project.write("drizzle/rollbacks/0002_word.sql", "ALTER TABLE shop.tags DROP COLUMN word;\n");
+    project.journal(&["0000_first", "0001_adds", "0002_word"]);
+    let younger = project.guard(&[], 0);
+    let failure = project.undo(run(&older), &[], 3).failure();
+    failure.says(&["younger runs", run(&younger)]).hints(&[&format!("holdpoint undo {}", run(&younger))]);
+    let words = ["undo", run(&younger), "--json"];
+    project.scene.place.holdpoint(&words).ended_with(16).failure().says(&["nobody confirmed"]);
+    project.undo(run(&younger), &[], 0);
+    project.undo(run(&older), &[], 0);
+    assert_eq!(project.pending(), ["0001_adds.sql", "0002_word.sql"]);
+
+    // A run that somebody settled, and one whose restore point is gone.
+    let third = project.guard(&[], 0);
+    let folder = project.scene.place.repository().to_owned();
+    let point = third["point"].as_str().unwrap();
+    let manifest =
+        project.scene.place.tree().ending_with("manifest.json").find(|key| key.contains(point)).unwrap().to_owned();
+    std::fs::remove_file(folder.join(&manifest)).unwrap();
+    project.undo(run(&third), &[], 3).failure().says(&["too old", point]);
+    let step = project.scene.place.tree().ending_with("succeeded.json").last().unwrap().to_owned();
+    let mut text: Value = serde_json::from_slice(&project.scene.place.object(&step)).unwrap();
+    text["state"] = json!("failed");
+    project.scene.place.put_object(&step, text.to_string().as_bytes());
+    let words = ["settle", run(&third), "--reason", "looked at it", "--json"];
+    project.scene.place.holdpoint(&words).ended_with(0);
+    project.undo(run(&third), &[], 3).failure().says(&["is settled", "looked at it"]);
+}
