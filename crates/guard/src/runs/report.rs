@@ -1,7 +1,7 @@
 //! What is told of runs.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::{RunState, RunStep};
+use holdpoint_core::ledger::{RunState, RunStep, Verdict};
 use holdpoint_core::undoing::{Afresh, Applied};
 use holdpoint_core::{DatabaseName, PointId, RunId};
 use serde::Serialize;
@@ -77,6 +77,9 @@ impl RunSummary {
     pub(super) fn new(steps: &[RunStep], step: &RunStep, standing: Standing, found: Option<Afresh>) -> Self {
         let verdict = match (&found, step.state) {
             (Some(found), _) => Some(found.applied),
+            (None, RunState::Succeeded | RunState::Failed) if step.judgement.is_some() => {
+                step.judgement.as_ref().map(|judgement| applied(judgement.verdict))
+            }
             (None, RunState::Succeeded) => Some(match &step.plan {
                 Some(plan) if plan.pending.is_empty() => Applied::Unchanged,
                 _ => Applied::Fully,
@@ -99,5 +102,15 @@ impl RunSummary {
             point: step.point.clone(),
             operator: steps.first().and_then(|first| first.operator.clone()),
         }
+    }
+}
+
+/// The run's own judgement.
+fn applied(verdict: Verdict) -> Applied {
+    match verdict {
+        Verdict::Unchanged => Applied::Unchanged,
+        Verdict::FullyApplied => Applied::Fully,
+        Verdict::PartlyApplied => Applied::Partly,
+        Verdict::Unknown => Applied::Unknown,
     }
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdpoint_core::ledger::{PlanRecord, RunState};
+use holdpoint_core::ledger::{PlanRecord, RunState, RunStep};
 use holdpoint_core::progress::Phase;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
@@ -59,7 +59,11 @@ impl RollingBack {
     pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
         let (project, plan) = of_run(work, "rollback")?;
         let (there, mut warnings) = there(work, project, plan).await?;
-        let succeeded = work.steps.iter().any(|step| step.state == RunState::Succeeded);
+        // One that counts as failed for what came after its command ran everything all the same.
+        let all_ran = |step: &RunStep| {
+            step.state == RunState::Succeeded || (step.state == RunState::Failed && step.exit_code == Some(0))
+        };
+        let succeeded = work.steps.iter().any(all_ran);
         let broken_off = work.step.undo.as_ref().is_some_and(|undo| !undo.done.is_empty());
         let mut found = Vec::new();
         let none_recorded = !there.recorded.contains(&Some(true));
