@@ -67,6 +67,17 @@ impl Guarded<'_> {
                 Err(_) => warnings.push("what is still pending could not be read in time".to_owned()),
             }
         }
+        let mut recorded_all_the_same = false;
+        if planned.migrations == Some(0) {
+            let read = options.migrations.recorded_since(planned, &self.start.identity);
+            match tokio::time::timeout(READ_WITHIN, read).await {
+                Ok(Ok(recorded)) => recorded_all_the_same = recorded,
+                Ok(Err(error)) => {
+                    warnings.push(self.mask.script(&format!("what was recorded could not be read: {error}")));
+                }
+                Err(_) => warnings.push("what was recorded could not be read in time".to_owned()),
+            }
+        }
         let rehearsal = match rehearsal {
             Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
             Rehearsed::No(_) => None,
@@ -80,6 +91,7 @@ impl Guarded<'_> {
             pending,
             runs_pending: planned.migrations.is_some(),
             still_pending,
+            recorded_all_the_same,
             rehearsal,
         })
     }

@@ -26,6 +26,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) runs_pending: bool,
     /// What of it still is; `None` where nobody can tell.
     pub(crate) still_pending: Option<Vec<String>>,
+    /// The tool recorded something although nothing was pending.
+    pub(crate) recorded_all_the_same: bool,
     /// What it did on the copy.
     pub(crate) rehearsal: Option<&'a Rehearsal>,
 }
@@ -124,6 +126,11 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
     let nothing_pending = evidence.pending.as_ref().is_some_and(Vec::is_empty);
     if evidence.succeeded && evidence.runs_pending && nothing_pending && evidence.database == "changed" {
         wrong.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
+    }
+    if evidence.succeeded && nothing_pending && evidence.recorded_all_the_same {
+        wrong.push(
+            "nothing was pending, and yet the tool recorded something: it read other files or settings".to_owned(),
+        );
     }
     if evidence.runs_pending
         && evidence.succeeded

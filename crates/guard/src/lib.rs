@@ -17,6 +17,7 @@ pub mod plan;
 mod planned;
 mod prepare;
 mod prepared;
+mod reach;
 pub mod rehearse;
 mod rehearsed;
 pub mod run;

@@ -57,6 +57,8 @@ pub(crate) struct Planned {
     pub(crate) asked: Vec<Asked>,
     /// For the ledger.
     pub(crate) record: Option<PlanRecord>,
+    /// The tool's own table, where it has one.
+    pub(crate) tracking: Option<Tracking>,
     /// What is worth knowing.
     pub(crate) remarks: Vec<String>,
 }
@@ -114,7 +116,8 @@ impl Planned {
             waived: waived(&report),
             ..of.record(report.tool, &report.pending, &report.callbacks, applied)
         };
-        Ok(Self { migrations: count, asked, record: Some(record), report: Some(report), remarks })
+        let tracking = of.project.found.table.is_some().then_some(facts.tracking);
+        Ok(Self { migrations: count, asked, record: Some(record), tracking, report: Some(report), remarks })
     }
 
     /// For the ledger, with secrets in reasons masked.
@@ -163,6 +166,17 @@ impl Migrations {
         }
         let now = of.pending_now(context, start, &CancellationToken::new()).await?;
         Ok(now.pending.into_iter().map(|one| one.path).collect())
+    }
+
+    /// Tells whether the tool's table holds other rows than when the run was planned.
+    pub(crate) async fn recorded_since(&self, planned: &Planned, start: &Identity) -> Result<bool, Error> {
+        let (Self::Of(of), Some(before)) = (self, &planned.tracking) else { return Ok(false) };
+        let session = of.connect(start).await?;
+        let now = tracking(&of.project, &session).await;
+        session.close().await;
+        let now = now?;
+        let rows = |one: &Tracking| one.table().map(|table| table.rows.clone()).unwrap_or_default();
+        Ok(rows(before) != rows(&now))
     }
 }
 

@@ -205,7 +205,7 @@ impl<'a> Preparation<'a> {
                 error => error.into(),
             })?;
         }
-        let wanted = self.rehearsal_of(planned, policy.level);
+        let wanted = self.may_rehearse(planned, policy.level).await?;
         if let Ok(options) = wanted {
             self.refuse_early(planned, options).await?;
         }

@@ -128,10 +128,23 @@ impl Wanted<'_> {
     ) -> Result<Option<Fitting>, Error> {
         let runs = context.repository.runs(&context.database).await?;
         let mut live: Option<Schema> = None;
+        // Going back to what was prepared before a run undoes that run too.
+        let mut ran: Option<RunId> = None;
         for run in runs.into_iter().rev().take(LOOKED_AT) {
             let steps = context.repository.steps(&context.database, &run).await?;
-            let Some(step) = newest(&steps).filter(|step| step.state == RunState::Prepared) else { continue };
+            let Some(step) = newest(&steps) else { continue };
+            if step.state != RunState::Prepared {
+                let went = steps.iter().any(|step| step.state == RunState::Running);
+                if went && step.state != RunState::RolledBack {
+                    ran.get_or_insert(run);
+                }
+                continue;
+            }
             let unfit = |why: &str| context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
+            if let Some(other) = &ran {
+                unfit(&format!("run {other} ran since"));
+                continue;
+            }
             let point = match (&step.point, self.refuse(step, now)) {
                 (Some(point), None) => point,
                 (_, why) => {

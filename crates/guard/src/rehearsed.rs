@@ -2,16 +2,18 @@
 
 use holdpoint_core::PointId;
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::Level;
 use holdpoint_operations::verify::{KeptCopy, KeptVerification, VerifyOptions, verify_and_keep};
+use holdpoint_postgres::{Session, SessionPurpose};
 
-use crate::Error;
 use crate::ledger_writer::LedgerWriter;
 use crate::plan::Project;
 use crate::planned::{Migrations, Planned};
 use crate::prepare::Preparation;
 use crate::rehearse::{RehearseOptions, refuse_early, rehearse};
+use crate::{Error, reach};
 
 /// How a run rehearses its command.
 #[derive(Clone, Debug)]
@@ -62,6 +64,38 @@ impl Preparation<'_> {
             Level::Full => Ok(&rehearsing.options),
             level => Err(format!("level {level} makes no copy of everything")),
         }
+    }
+
+    /// As [`Self::rehearsal_of`]; not by itself where the copy's own server could reach something else.
+    pub(crate) async fn may_rehearse(
+        &self,
+        planned: &Planned,
+        level: Level,
+    ) -> Result<Result<&RehearseOptions, String>, Error> {
+        let (options, rehearsing) = match (self.rehearsal_of(planned, level), &self.options.rehearsal) {
+            (Ok(options), Ok(rehearsing)) => (options, rehearsing),
+            (Err(why), _) => return Ok(Err(why)),
+            (_, Err(why)) => return Ok(Err(why.clone())),
+        };
+        if rehearsing.unknown_commands {
+            return Ok(Ok(options));
+        }
+        let pending = planned.report.iter().flat_map(|report| &report.pending);
+        let mut found: Vec<String> = pending.filter_map(|one| reach::of_text(&one.sql)).collect();
+        if found.is_empty() {
+            let session =
+                Session::connect(&self.source.settings, &SessionPurpose::new("holdpoint guard rehearsal")).await?;
+            found = reach::of_database(&session).await?;
+            session.close().await;
+        }
+        Ok(match found.is_empty() {
+            true => Ok(options),
+            false => Err(format!(
+                "the copy's own server could reach something else, which no rehearsal keeps it from ({}): --rehearse \
+                 does it all the same",
+                listed(&found, 3)
+            )),
+        })
     }
 
     /// The project whose migrations the command is known to run; what is pending says nothing about any other command.
@@ -115,7 +149,7 @@ impl Preparation<'_> {
         planned: &Planned,
         ledger: &mut LedgerWriter<'_>,
     ) -> Result<Rehearsed, Error> {
-        let options = match (self.rehearsal_of(planned, Level::Full), &self.options.rehearsal) {
+        let options = match (self.may_rehearse(planned, Level::Full).await?, &self.options.rehearsal) {
             (Ok(options), Ok(rehearsing)) if rehearsing.older_proofs => options,
             (Ok(_), _) => return Ok(Rehearsed::No(format!("{point} was proven before, and no copy of it is there"))),
             (Err(why), _) => return Ok(Rehearsed::No(why)),

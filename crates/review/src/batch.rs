@@ -35,6 +35,8 @@ pub(crate) struct Batch {
     pub(crate) first_path: Option<Vec<String>>,
     /// Whether the file changed how quotes are read.
     pub(crate) quotes_changed: bool,
+    /// Whether statements may run in another time zone than the catalog says.
+    pub(crate) zone_unknown: bool,
     /// Routines by name; several where they overload.
     pub(crate) routines: Vec<(ObjectName, Routine)>,
     /// Triggers that were made: on which table, with which function.

@@ -101,10 +101,13 @@ pub struct ReviewOptions {
     pub advice: bool,
     /// The major version of the server, where known.
     pub server_major: Option<u32>,
+    /// Whether a backslash escapes in strings without `E` (`standard_conforming_strings` is off for the session): then
+    /// nobody can tell from the text where a string ends.
+    pub backslash_escapes: bool,
 }
 
 impl Default for ReviewOptions {
     fn default() -> Self {
-        Self { search_path: None, advice: true, server_major: None }
+        Self { search_path: None, advice: true, server_major: None, backslash_escapes: false }
     }
 }

@@ -135,6 +135,9 @@ pub(crate) fn review_with(
     known: &dyn Fn(&ObjectName) -> Vec<Routine>,
 ) -> (Review, Batch) {
     let mut batch = Batch::new(options.search_path.clone());
+    batch.quotes_changed = options.backslash_escapes;
+    // The JDBC driver sets the zone of its own machine.
+    batch.zone_unknown = files.iter().any(|file| file.dialect == Dialect::Flyway);
     let files = files.iter().map(|file| {
         let read = review_file(file, options, &mut batch, known);
         batch.end_session();

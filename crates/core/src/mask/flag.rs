@@ -22,6 +22,8 @@ const OF_DATABASES: [&str; 12] = [
     "mongosh",
     "sshpass",
 ];
+/// Those among them that take a port after `-p`.
+const WITH_PORTS: [&str; 3] = ["psql", "pgcli", "usql"];
 /// Flags of any program that take `name:secret`.
 const PAIRS: [&str; 4] = ["-u", "--user", "--proxy-user", "--username"];
 /// Headers whose value is a secret and whose name does not say so.
@@ -32,6 +34,8 @@ const HEADERS: [&str; 2] = ["cookie", "set-cookie"];
 pub(super) struct Flags {
     http: bool,
     databases: bool,
+    /// What follows `-p` may be a port.
+    ports: bool,
     redis: bool,
     follows: Option<Follows>,
 }
@@ -50,12 +54,13 @@ impl Flags {
         match self.follows.take() {
             Some(Follows::Pair) => return pair(word),
             Some(Follows::Header) => return header(word),
-            Some(Follows::Password) if is_password(word) => return Some(MASK.to_owned()),
+            Some(Follows::Password) if self.is_password(word) => return Some(MASK.to_owned()),
             Some(Follows::Password) | None => {}
         }
         let name = word.rsplit('/').next().unwrap_or(word);
         self.http |= OF_HTTP.contains(&name);
         self.databases |= OF_DATABASES.contains(&name);
+        self.ports |= WITH_PORTS.contains(&name);
         self.redis |= name == "redis-cli";
         self.follows = match word {
             "-H" | "--header" => Some(Follows::Header),
@@ -79,7 +84,13 @@ impl Flags {
             return pair(rest).map(|masked| format!("-u{masked}"));
         }
         let password = within("-p").filter(|_| self.databases).or_else(|| within("-a").filter(|_| self.redis));
-        password.filter(|rest| is_password(rest)).map(|_| format!("{}{MASK}", &word[..2]))
+        password.filter(|rest| self.is_password(rest)).map(|_| format!("{}{MASK}", &word[..2]))
+    }
+
+    /// Whether what follows a password's flag is one: neither another flag nor, where that may be, a port.
+    fn is_password(&self, word: &str) -> bool {
+        let is_port = self.ports && word.bytes().all(|byte| byte.is_ascii_digit());
+        !word.is_empty() && !word.starts_with('-') && !is_port
     }
 }
 
@@ -106,11 +117,6 @@ fn header(word: &str) -> Option<String> {
 fn closing(word: &str, open: usize) -> &str {
     let quote = &word[..open];
     if !quote.is_empty() && word.len() > open && word.ends_with(quote) { quote } else { "" }
-}
-
-/// Whether what follows a password's flag is one: neither another flag nor a port.
-fn is_password(word: &str) -> bool {
-    !word.is_empty() && !word.starts_with('-') && !word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Masks such flags in a text of a shell; its words end at blanks outside of quotes.

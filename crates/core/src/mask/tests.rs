@@ -123,6 +123,8 @@ fn flags_of_known_programs_hold_secrets() {
         (&["redis-cli", "-a", "hush"], "redis-cli|-a|***"),
         (&["curl", "-u", "ann:known/secret"], "curl|-u|ann:***"),
         // What holds none stays readable.
+        (&["sshpass", "-p", "87654321", "ssh", "h"], "sshpass|-p|***|ssh|h"),
+        (&["mysql", "-p12345678", "-P", "3306"], "mysql|-p***|-P|3306"),
         (&["psql", "-p", "5432", "-p5433", "-U", "ann"], "psql|-p|5432|-p5433|-U|ann"),
         (&["docker", "run", "-u", "1000:1000", "-p", "80:80"], "docker|run|-u|1000:1000|-p|80:80"),
         (&["sudo", "-u", "postgres", "./apply.sh"], "sudo|-u|postgres|./apply.sh"),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::MigrationRecord;
-use holdpoint_core::name::quote_identifier;
+use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_postgres::Session;
 use holdpoint_review::{CATALOG_QUERY, Catalog};
 use serde::{Deserialize, Serialize};
@@ -121,12 +121,32 @@ impl Facts {
 pub(crate) async fn tracking(project: &Project, session: &Session) -> Result<Tracking, Error> {
     // A migration at work may hold its table for long, and nothing here may be in anybody's way.
     session.run("limiting the session", "SET lock_timeout = '5s'; SET default_transaction_read_only = on").await?;
-    if let (Tool::Prisma(_), Some(schema)) = (&project.found.tool, session.settings().schema()) {
-        // As Prisma itself does with the schema of its URL.
-        let sql = format!("SET search_path = {}", quote_identifier(schema));
-        session.run("setting the search path", &sql).await?;
+    if let Some(path) = search_path(&project.found.tool, session.settings().schema()) {
+        session
+            .run("setting the search path", &format!("SELECT pg_catalog.set_config('search_path', {path}, false)"))
+            .await?;
     }
     read_tracking(&project.found, session).await
+}
+
+/// The search path under which the tool runs its migrations, as an expression; `None` for the role's own.
+fn search_path(tool: &Tool, of_url: Option<&str>) -> Option<String> {
+    let names = |names: &[String]| {
+        let quoted: Vec<String> = names.iter().map(|name| quote_identifier(name)).collect();
+        quote_literal(&quoted.join(", "))
+    };
+    match tool {
+        // The schema of its URL.
+        Tool::Prisma(_) => of_url.map(|schema| names(&[schema.to_owned()])),
+        // `SET search_path TO` the schemas of its options, by default public alone.
+        Tool::NodePgMigrate(options) => Some(names(&options.schemas)),
+        // The default schema before whatever the role has.
+        Tool::Flyway(options) => {
+            let schema = names(std::slice::from_ref(options.default_schema.as_ref()?));
+            Some(format!("pg_catalog.concat_ws(', ', {schema}, pg_catalog.current_setting('search_path'))"))
+        }
+        Tool::Drizzle(_) | Tool::PlainSql | Tool::Command => None,
+    }
 }
 
 /// The rows that stand for the ledger's list of a folder without a tool.

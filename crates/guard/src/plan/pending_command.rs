@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use holdpoint_core::Mask;
 use holdpoint_process::Program;
 use tokio_util::sync::CancellationToken;
 
@@ -38,12 +39,13 @@ impl PendingCommand {
 
     /// Runs it in the project's folder, in a process group that ends with it, and gives what it printed.
     ///
-    /// In a pipeline every command counts where there is bash; a plain shell knows the last one only.
+    /// It ends at the first command that fails. In a pipeline every command counts where there is bash; a plain shell
+    /// knows the last one only.
     pub(super) async fn run(&self, project: &Path, cancel: &CancellationToken) -> Result<String, Error> {
         let bash = BASH.into_iter().find(|path| is_program(Path::new(path)));
         let (shell, how): (_, &[&str]) = match bash {
-            Some(bash) => (bash, &["-o", "pipefail", "-c"]),
-            None => ("/bin/sh", &["-c"]),
+            Some(bash) => (bash, &["-e", "-o", "pipefail", "-c"]),
+            None => ("/bin/sh", &["-e", "-c"]),
         };
         let program = Program::new(shell)
             .arguments(how)
@@ -51,7 +53,12 @@ impl PendingCommand {
             .environment(self.environment.iter().cloned())
             .working_directory(project);
         let printed = program.output(LIMIT_BYTES, self.within, cancel).await;
-        let (printed, _) = printed.map_err(|source| Error::PendingCommand { source: Box::new(source) })?;
+        let (printed, said) = printed.map_err(|source| Error::PendingCommand { source: Box::new(source) })?;
+        let said = said.stderr_tail.trim();
+        if printed.iter().all(u8::is_ascii_whitespace) && !said.is_empty() {
+            // What a shell forgives, such as `echo $(false)`, looks just like a list that is empty.
+            return Err(Error::PendingCommandSpoke { said: Mask::default().script(said) });
+        }
         String::from_utf8(printed).map_err(|_| Error::UnknownLine { line: "what is not UTF-8".to_owned() })
     }
 }
@@ -94,6 +101,29 @@ mod tests {
         let failed = run("{ echo 'no such table' >&2; exit 3; } | cat", long).await.unwrap_err();
         assert!(std::error::Error::source(&failed).unwrap().to_string().contains("no such table"), "{failed:?}");
         assert_eq!(run("printf '1.sql\\n2.sql\\n' | cat | sort -r", long).await.unwrap(), "2.sql\n1.sql\n");
+    }
+
+    #[tokio::test]
+    async fn an_empty_list_beside_an_error_is_no_list() {
+        let long = Duration::from_secs(300);
+        for line in ["echo $(nosuch_command)", "for one in $(nosuch_command); do echo $one; done"] {
+            let spoke = run(line, long).await.unwrap_err();
+            assert!(
+                matches!(&spoke, Error::PendingCommandSpoke { said } if said.contains("nosuch_command")),
+                "{spoke:?}"
+            );
+        }
+        assert_eq!(run("echo a warning >&2; echo 1.sql", long).await.unwrap(), "1.sql\n");
+        assert_eq!(run("true", long).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn the_first_command_that_fails_ends_it() {
+        let long = Duration::from_secs(300);
+        for line in ["cd /nosuch; true", "nosuch_command\ntrue", "list=$(false); echo $list"] {
+            assert!(matches!(run(line, long).await, Err(Error::PendingCommand { .. })), "{line}");
+        }
+        assert_eq!(run("test -f /nosuch && echo no; echo 1.sql", long).await.unwrap(), "1.sql\n");
     }
 
     #[tokio::test]

@@ -162,7 +162,11 @@ mod tests {
         let mut connection = Connection::default();
         connection.variables.push("DATABASE_URL".to_owned());
         Found {
-            tool: Tool::NodePgMigrate(NodePgMigrateOptions { check_order: true, single_transaction: true }),
+            tool: Tool::NodePgMigrate(NodePgMigrateOptions {
+                check_order: true,
+                single_transaction: true,
+                schemas: vec!["public".to_owned()],
+            }),
             project: "/".into(),
             migrations: "/migrations".into(),
             named_by: String::new(),

@@ -206,21 +206,43 @@ fn exported(tokens: &[Token]) -> Option<usize> {
     let module = places
         .clone()
         .find(|at| word(*at, "module") && tokens.get(at + 1) == Some(&Token::Sign('.')) && word(at + 2, "exports"));
-    let mut at = default.or(module.map(|at| at + 4))?;
+    // What is assigned to the exports besides may be anything.
+    let again = places.clone().filter(|at| word(*at, "exports")).count() > usize::from(module.is_some());
+    let mut at = default.or(module.map(|at| at + 4)).filter(|_| !again)?;
     // `export default config;`
     if let (Some(Token::Word(name)), true) =
         (tokens.get(at), matches!(tokens.get(at + 1), None | Some(Token::Sign(';'))))
     {
         let declared = |at: &usize| ["const", "let", "var"].iter().any(|one| word(*at, one)) && word(at + 1, name);
         let place = places.clone().find(declared)?;
+        // Whoever names it anywhere else may change it there; a key is no such place.
+        let named = |one: &usize| word(*one, name) && tokens.get(one + 1) != Some(&Token::Sign(':'));
+        if places.clone().filter(named).any(|one| one != place + 1 && one != at) {
+            return None;
+        }
         at = (place..tokens.len()).find(|at| tokens[*at] == Token::Sign('='))? + 1;
     }
     // `defineConfig({`, or the object itself; a function that makes it is code.
     match (tokens.get(at), tokens.get(at + 1), tokens.get(at + 2)) {
         (Some(Token::Sign('{')), ..) => Some(at),
         (Some(Token::Sign('(')), Some(Token::Sign('{')), _) => Some(at + 1),
-        (Some(Token::Word(_)), Some(Token::Sign('(')), Some(Token::Sign('{'))) => Some(at + 2),
+        (Some(Token::Word(function)), Some(Token::Sign('(')), Some(Token::Sign('{')))
+            if function == "defineConfig" && alone(tokens, at + 2) =>
+        {
+            Some(at + 2)
+        }
         _ => None,
+    }
+}
+
+/// Whether the object whose brace is at `at` is a function's only argument.
+fn alone(tokens: &[Token], at: usize) -> bool {
+    let end = after_bracket(tokens, at);
+    match tokens.get(end) {
+        Some(Token::Sign(',')) => tokens.get(end + 1) == Some(&Token::Sign(')')),
+        // `} satisfies Config)`
+        Some(Token::Sign(')') | Token::Word(_)) | None => true,
+        Some(_) => false,
     }
 }
 
@@ -336,6 +358,12 @@ mod tests {
             "export default defineConfig({ ...base, dialect: 'postgresql' })",
             "export default defineConfig(() => ({ dialect: 'postgresql' }))",
             "export default make()",
+            "export default merge({ dialect: 'postgresql' }, local)",
+            "export default defineConfig({ out: 'x' }, local)",
+            "const config: Config = { out: 'x' };\nif (ci) config.out = 'y';\nexport default config;",
+            "let config = { out: 'x' };\nconfig = { ...config, out: 'y' };\nexport default config;",
+            "const config = { out: 'x' };\nchange(config);\nmodule.exports = config;",
+            "module.exports = { out: 'x' };\nmodule.exports.out = 'y';",
             "",
         ] {
             assert_eq!(ConfigText::read(config).get(&["out"]), Some(&Value::Computed), "{config}");

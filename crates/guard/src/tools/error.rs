@@ -139,6 +139,12 @@ pub enum Error {
         #[source]
         source: Box<holdpoint_process::Error>,
     },
+    /// It printed nothing, and yet said something on stderr.
+    #[error("the command for pending migrations printed no list, and said on stderr: {said}")]
+    PendingCommandSpoke {
+        /// What it said; secrets are masked.
+        said: String,
+    },
     /// It was said how far a database is, and the tool itself knows that.
     #[error("{tool} keeps a tracking table, which says what is applied")]
     OwnTable {
@@ -208,8 +214,11 @@ impl Error {
             ),
             Self::OtherTable { .. } => Some("name the right one: --migrations-table SCHEMA.TABLE".to_owned()),
             Self::TooManyRows { .. } => Some("check that it is the right table: --migrations-table".to_owned()),
+            Self::PendingCommandSpoke { .. } => {
+                Some("where nothing is pending it must say nothing on stderr either".to_owned())
+            }
             Self::PendingCommand { .. } => {
-                Some("it is run by sh -c in the project's folder; try it there by itself".to_owned())
+                Some("it is run by bash (or sh) in the project's folder, up to the first command that fails; try it there by itself".to_owned())
             }
             Self::OwnTable { .. } => Some("leave --applied-through out".to_owned()),
             Self::BadFacts { .. } | Self::OtherFacts { .. } => {

@@ -82,6 +82,8 @@ pub struct FlywayOptions {
     pub placeholders: Option<BTreeMap<String, String>>,
     /// What begins and ends a placeholder.
     pub placeholder_signs: (String, String),
+    /// The schema that it puts before the role's search path; `None` where none is named.
+    pub default_schema: Option<String>,
 }
 
 impl Default for FlywayOptions {
@@ -99,6 +101,7 @@ impl Default for FlywayOptions {
             suffixes: vec![".sql".to_owned()],
             placeholders: Some(BTreeMap::new()),
             placeholder_signs: ("${".to_owned(), "}".to_owned()),
+            default_schema: None,
         }
     }
 }
@@ -270,14 +273,18 @@ impl FlywayConfig {
             suffixes: self.list("sqlMigrationSuffixes").unwrap_or(default.suffixes),
             placeholders: is("placeholderReplacement", true).then(|| given.collect()),
             placeholder_signs: (text("placeholderPrefix", "${"), text("placeholderSuffix", "}")),
+            default_schema: self.default_schema(),
         }
     }
 
     /// The history table; Flyway makes it in the first schema, which is the role's own where none is named.
     pub(super) fn table(&self) -> TableName {
+        TableName::new(self.default_schema().unwrap_or_else(|| "public".to_owned()), self.get("table").unwrap_or(TABLE))
+    }
+
+    fn default_schema(&self) -> Option<String> {
         let first = self.list("schemas").and_then(|schemas| schemas.into_iter().next());
-        let schema = self.get("defaultSchema").map(str::to_owned).or(first);
-        TableName::new(schema.unwrap_or_else(|| "public".to_owned()), self.get("table").unwrap_or(TABLE))
+        self.get("defaultSchema").map(str::to_owned).or(first)
     }
 
     /// Where the connection comes from.

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::package::Package;
-use super::{Found, Tool, flyway_command};
+use super::{Found, Tool, flyway_command, node_pg_migrate_config};
 
 /// Variables that a script may set for the tool without leading it to another database.
 const HARMLESS: [&str; 4] = ["NODE_ENV", "NODE_NO_WARNINGS", "FORCE_COLOR", "NO_COLOR"];
@@ -37,6 +37,9 @@ pub fn runs_the_tool(
         return flyway_command::migrates(&words, found, environment);
     }
     let package = Package::read(&found.project).map_err(|error| error.to_string())?;
+    if let Tool::NodePgMigrate(_) = found.tool {
+        node_pg_migrate_config::as_read(found, &package, environment)?;
+    }
     Looking { found, package: &package }.command(&words, 0)
 }
 
@@ -284,7 +287,11 @@ mod tests {
             ("node-pg-migrate up -d OTHER_URL", false),
         ] {
             let folder = project(&serde_json::json!({ "scripts": { "run": script } }));
-            let options = NodePgMigrateOptions { check_order: true, single_transaction: true };
+            let options = NodePgMigrateOptions {
+                check_order: true,
+                single_transaction: true,
+                schemas: vec!["public".to_owned()],
+            };
             let words = ["npm", "run", "run"].map(str::to_owned);
             let told = runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path(), &[]);
             assert_eq!(told.is_ok(), known, "{script}: {told:?}");
@@ -297,7 +304,11 @@ mod tests {
         let folder = project(&scripts);
         let of = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let options = NodePgMigrateOptions { check_order: true, single_transaction: true };
+            let options = NodePgMigrateOptions {
+                check_order: true,
+                single_transaction: true,
+                schemas: vec!["public".to_owned()],
+            };
             runs_the_tool(&words, &found(Tool::NodePgMigrate(options), folder.path()), folder.path(), &[])
         };
         assert_eq!(of("npm run migrate"), Ok(()));

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use holdpoint_core::Mask;
+
 use super::files::bounded;
 use super::pending::Language;
 use super::prefix;
@@ -59,13 +61,13 @@ fn named(line: &str, project: &Path, files: &Files) -> Result<File, Error> {
         let content = bounded(&path, LIMIT)?;
         let shown = path.strip_prefix(project).unwrap_or(&path).to_string_lossy().into_owned();
         let mut read = Files::new([(shown.clone(), content)]);
-        return read.take(&shown).ok_or_else(|| Error::UnknownLine { line: line.to_owned() });
+        return read.take(&shown).ok_or_else(|| Error::UnknownLine { line: Mask::default().script(line) });
     }
     let stem = |file: &&File| file.name().rsplit_once('.').map_or(file.name(), |(stem, _)| stem) == line;
     let mut found = files.iter().filter(|file| file.name() == line || stem(file));
     match (found.next(), found.next()) {
         (Some(file), None) => Ok(file.clone()),
-        _ => Err(Error::UnknownLine { line: line.to_owned() }),
+        _ => Err(Error::UnknownLine { line: Mask::default().script(line) }),
     }
 }
 

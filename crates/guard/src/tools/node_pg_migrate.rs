@@ -165,7 +165,8 @@ mod tests {
         [("1_a.sql", "SELECT 1"), ("2_b.js", "exports.up"), ("10_c.sql", "-- Down Migration\nSELECT 2")];
 
     fn pending(files: &[(&str, &str)], rows: &[&str], check_order: bool) -> Pending {
-        let options = NodePgMigrateOptions { check_order, single_transaction: true };
+        let options =
+            NodePgMigrateOptions { check_order, single_transaction: true, schemas: vec!["public".to_owned()] };
         let rows: Vec<Vec<&str>> = rows.iter().map(|name| vec!["1", *name, "now"]).collect();
         let tracking = table(&["id", "name", "run_on"], &rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
         scene(Tool::NodePgMigrate(options), files).pending(&tracking)

@@ -146,3 +146,15 @@ async fn a_prepared_run_is_not_relied_on_by_another_configuration() {
     let report = folder.shop.guard(APPLY).await.unwrap();
     assert_eq!((report.prepared_by, folder.points().await), (None, 2));
 }
+
+#[tokio::test]
+async fn a_prepared_run_is_relied_on_by_one_run_only() {
+    let mut folder = Folder::open(&[("1_rows.sql", "UPDATE customers SET id = id WHERE false")]).await;
+    folder.shop.options.migrations = Migrations::Unknown("a test".into());
+    let prepared = folder.prepare(Duration::from_secs(3600)).await.unwrap();
+    let report = folder.shop.guard(APPLY).await.unwrap();
+    assert_eq!(report.prepared_by.as_ref(), Some(&prepared.run));
+    // The next one's way back would undo the first, too.
+    let second = folder.shop.guard(APPLY).await.unwrap();
+    assert_eq!((second.prepared_by, second.point != report.point), (None, true));
+}

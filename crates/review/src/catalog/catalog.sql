@@ -63,6 +63,7 @@ select pg_catalog.json_build_object(
   'server_major', pg_catalog.current_setting('server_version_num')::int / 10000,
   'search_path', pg_catalog.to_json(pg_catalog.current_schemas(false)),
   'time_zone', pg_catalog.current_setting('TimeZone'),
+  'standard_conforming_strings', pg_catalog.current_setting('standard_conforming_strings', true),
   'relations', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'name', pg_catalog.json_build_object('schema', r.nspname, 'name', r.relname),
       'kind', r.kind,

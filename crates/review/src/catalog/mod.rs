@@ -20,6 +20,8 @@ pub struct Catalog {
     pub search_path: Vec<String>,
     /// The session's time zone.
     pub time_zone: Option<String>,
+    /// Whether a backslash is an ordinary sign in a string without `E` (`on`); `off` hides statements in strings.
+    pub standard_conforming_strings: Option<String>,
     /// Tables, views, sequences.
     pub relations: Vec<Relation>,
     /// Foreign keys.

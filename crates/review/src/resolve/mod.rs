@@ -89,6 +89,7 @@ pub fn review_against(files: &[MigrationSql], options: &ReviewOptions, catalog: 
     let mut options = options.clone();
     options.search_path.get_or_insert_with(|| catalog.search_path.clone());
     options.server_major = options.server_major.or(catalog.server_major);
+    options.backslash_escapes |= catalog.standard_conforming_strings.as_deref() == Some("off");
     let read = with_deep_stack(|| {
         let (review, batch) = crate::review::review_with(files, &options, &|name| known(catalog, name));
         resolve(review, World { catalog, batch: &batch })
@@ -154,7 +155,7 @@ pub(crate) fn put(tables: &mut Vec<TableAtRisk>, table: TableAtRisk) {
 fn resolve_finding(finding: &mut Finding, world: World<'_>) -> Vec<Finding> {
     let catalog = world.catalog;
     finding.resolved = true;
-    rewrite::decide(finding, catalog);
+    rewrite::decide(finding, world);
     let mut closure = Closure::new(world, finding.line, finding.within.clone());
     for touch in &finding.touches {
         closure.touch(finding, touch);

@@ -1,10 +1,12 @@
 //! Whether a table is written anew, and whether values survive, where types decide.
 
+use super::World;
 use crate::types::{Type, is_builtin};
 use crate::{Catalog, Finding, Kind, Loss, ObjectName, Rewrite, Role, WayBack};
 
 /// Decides what the text left open.
-pub(super) fn decide(finding: &mut Finding, catalog: &Catalog) {
+pub(super) fn decide(finding: &mut Finding, world: World<'_>) {
+    let World { catalog, batch } = world;
     let Rewrite::ByType { to, using } = finding.rewrite.clone() else { return };
     let computes = finding.calls.iter().any(|name| catalog.routines(name).all(|routine| routine.volatile));
     if finding.kind != Kind::ChangeColumnType {
@@ -18,7 +20,8 @@ pub(super) fn decide(finding: &mut Finding, catalog: &Catalog) {
         return;
     }
     let from = column_type(finding, catalog);
-    let utc = matches!(catalog.time_zone.as_deref(), Some("UTC" | "Etc/UTC" | "GMT"));
+    // Another zone has hours twice and hours never, in which instants are lost.
+    let utc = !batch.zone_unknown && matches!(catalog.time_zone.as_deref(), Some("UTC" | "Etc/UTC" | "GMT"));
     let change = match &from {
         Some(from) if !using => Some(Type::parse(&base(catalog, from)).change(&Type::parse(&base(catalog, &to)), utc)),
         _ => None,

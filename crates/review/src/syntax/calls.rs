@@ -153,6 +153,7 @@ impl Reader<'_> {
             None => {
                 self.batch.set_path(None);
                 self.batch.quotes_changed = true;
+                self.batch.zone_unknown = true;
             }
         }
     }

@@ -121,7 +121,13 @@ impl Reader<'_> {
                 finding
             }
             Option_::SetNotNull(_) => self.on_table(Kind::SetNotNull, table),
-            Option_::SetExpression(_) => property(LockMode::AccessExclusive).rewrite(Rewrite::Yes),
+            // The values that were computed before go.
+            Option_::SetExpression(_) => Finding::new(Kind::ChangeColumnProperty)
+                .on(ObjectClass::Table, table)
+                .lock(table, LockMode::AccessExclusive)
+                .touch(table, Role::Write, Reach::Children)
+                .loses(Loss::SomeRows, WayBack::Inverse)
+                .rewrite(Rewrite::Yes),
             Option_::SetStatistics(_)
             | Option_::SetOptions(_)
             | Option_::ResetOptions(_)

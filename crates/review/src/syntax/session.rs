@@ -29,6 +29,8 @@ impl Reader<'_> {
                 let _ = setting;
                 self.set("search_path", Some(&text));
             }
+            // SET TIME ZONE
+            Some(_) if is(name, "time") => self.set("timezone", None),
             Some(setting) => self.set(&setting.to_ascii_lowercase(), Some(&text)),
             None => self.add(Finding::unreviewable(Unreviewable::Unnamed)),
         }
@@ -53,6 +55,10 @@ impl Reader<'_> {
                     Some("on" | "true" | "yes" | "1" | "default" | "safe_encoding")
                 );
                 self.batch.quotes_changed |= !on;
+                Kind::Additive
+            }
+            "timezone" => {
+                self.batch.zone_unknown = true;
                 Kind::Additive
             }
             // Switches triggers off, those of foreign keys among them.

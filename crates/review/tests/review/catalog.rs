@@ -150,3 +150,36 @@ fn a_waiver_names_a_relation_and_not_the_words_of_a_statement() {
         assert!(!waived(sql, object), "{sql}: {object}");
     }
 }
+
+#[test]
+fn a_session_in_which_backslashes_escape_hides_statements_in_strings() {
+    // Where they escape, this drops the table.
+    let sql = r"SELECT 'x\', '; DROP TABLE a; --'";
+    let file = MigrationSql::new("m.sql", sql, Dialect::Driver);
+    let with = |value: Option<&str>| Catalog { standard_conforming_strings: value.map(str::to_owned), ..catalog() };
+    let of = |catalog: &Catalog| review_against(std::slice::from_ref(&file), &ReviewOptions::default(), catalog);
+    for value in [None, Some("on")] {
+        assert!(!of(&with(value)).everything_at_risk);
+    }
+    assert!(of(&with(Some("off"))).everything_at_risk);
+}
+
+#[test]
+fn another_time_zone_than_the_servers_loses_instants() {
+    let mut utc = Catalog { time_zone: Some("Etc/UTC".into()), ..catalog() };
+    utc.relations[0].columns[0].type_name = "timestamp with time zone".into();
+    let loss = |before: &str, dialect: Dialect| {
+        let sql = format!("{before}ALTER TABLE a ALTER COLUMN a TYPE timestamp");
+        let review = review_against(&[MigrationSql::new("m.sql", sql, dialect)], &ReviewOptions::default(), &utc);
+        review.tables.iter().any(|one| one.table == name("public.a"))
+    };
+    assert!(!loss("", Dialect::Driver));
+    for before in [
+        "SET timezone = 'Europe/Berlin'; ",
+        "SET LOCAL TIME ZONE 'Europe/Berlin'; ",
+        "SELECT set_config('TimeZone', 'Europe/Berlin', false); ",
+    ] {
+        assert!(loss(before, Dialect::Driver), "{before}");
+    }
+    assert!(loss("", Dialect::Flyway), "the JDBC driver sets its own");
+}
