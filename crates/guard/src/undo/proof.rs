@@ -39,6 +39,7 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     };
     work.context.progress.phase(Phase::ProvingUndo, None);
     let report = compare(work.context, &wanted).await?;
+    let gone_by_it = gone_by_it(work, record, &wanted).await?;
     let mut found = Found::default();
     found.objects(&report, own);
     let risk = work.step.risk.clone().unwrap_or_default();
@@ -51,7 +52,18 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
         let everything = AtRisk { table: table.table.clone(), columns: Vec::new() };
         match at_risk.or(risk.everything.then_some(&everything)) {
             Some(at_risk) => found.rows(work, &against, table, at_risk).await?,
-            None => found.proof.push(format!("rows of {} were written since: they were not at risk", table.table)),
+            None => match (&table.why, gone_by_it.iter().find(|one| one.table == table.table)) {
+                (Some(why), _) => found.open.push(format!("rows of {} were not compared: {why}", table.table)),
+                (None, Some(one)) => found.open.push(format!(
+                    "rows of {} are gone since the undo began ({} then, {} now): by what it ran, or deleted meanwhile",
+                    one.table,
+                    one.rows_then.unwrap_or_default(),
+                    one.rows_now.unwrap_or_default()
+                )),
+                (None, None) => {
+                    found.proof.push(format!("rows of {} were written since: they were not at risk", table.table));
+                }
+            },
         }
     }
     let equal: Vec<&AtRisk> = risk
@@ -74,6 +86,18 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     record.undo.proof = found.proof;
     record.undo.not_as_before = found.open;
     Ok(())
+}
+
+/// Tables that have fewer rows than right before the undo.
+async fn gone_by_it(
+    work: &Work<'_>,
+    record: &Record<'_>,
+    wanted: &CompareOptions,
+) -> Result<Vec<TableDifference>, Error> {
+    let Some(point) = record.undo.point.clone() else { return Ok(Vec::new()) };
+    let since = compare(work.context, &CompareOptions { point, definitions: false, ..wanted.clone() }).await?;
+    let fewer = |one: &TableDifference| matches!((one.rows_then, one.rows_now), (Some(then), Some(now)) if now < then);
+    Ok(since.tables.differences.into_iter().filter(fewer).collect())
 }
 
 /// What shows that it worked, and what is open.

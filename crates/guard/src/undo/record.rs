@@ -19,7 +19,11 @@ impl<'a> Record<'a> {
     pub(super) fn after(context: &'a Context, step: &RunStep, way: Way, operator: Option<String>) -> Self {
         let kept = step.undo.clone().filter(|undo| undo.way == way && step.state != RunState::Undone);
         let fresh = UndoRecord { way, point: None, done: Vec::new(), proof: Vec::new(), not_as_before: Vec::new() };
-        let undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..kept.unwrap_or(fresh) };
+        let mut undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..kept.unwrap_or(fresh) };
+        if step.state == RunState::UndoFailed {
+            // It ended, and others may have written since: what is there now is in no restore point.
+            undo.point = None;
+        }
         Self { context, step: RunStep { operator, ..step.clone() }, undo }
     }
 

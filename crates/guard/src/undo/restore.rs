@@ -95,6 +95,17 @@ impl Restoring {
         proof.push(format!("the restored copy matched the fingerprint of {} before the swap", self.plan.point));
         proof.push(format!("the database before is kept as {}, closed and whole", report.kept_as));
         record.undo.not_as_before.extend(report.warnings.iter().cloned());
+        let looked_at = lost(self.written_since.as_ref(), tracking(work).as_deref());
+        let lost = lost(report.written_since.as_ref(), tracking(work).as_deref());
+        if !lost.is_empty() && looked_at.is_empty() && work.options.accept_data_loss_since.is_none() {
+            record.undo.not_as_before.push(format!(
+                "written after the look and before the exchange, and now in {} alone: {}; holdpoint restore --swap-in {} \
+                 puts it back",
+                report.kept_as,
+                holdpoint_core::quantity::listed(&lost, NAMED),
+                report.kept_as
+            ));
+        }
         Ok(report)
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use holdpoint_core::ledger::{PlanRecord, RunState, RunStep};
 use holdpoint_core::progress::Phase;
+use holdpoint_core::quantity::listed;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
 use holdpoint_postgres::{Session, SessionPurpose};
@@ -240,6 +241,16 @@ async fn there(work: &Work<'_>, project: &Project, plan: &PlanRecord) -> Result<
     session.close().await;
     let tracking = tracking?;
     let pending = Pending::of(&project.found, &project.files, &tracking).migrations;
+    // A way down goes back by the newest: what somebody else applied since would go in its place.
+    let first = all.iter().position(|one| migrations.iter().any(|own| own.path == one.path)).unwrap_or_default();
+    let foreign = |one: &&Migration| {
+        !migrations.iter().any(|own| own.path == one.path) && !pending.iter().any(|other| other.path == one.path)
+    };
+    let since: Vec<String> = all.iter().skip(first).filter(foreign).map(|one| one.path.clone()).collect();
+    if !since.is_empty() {
+        let why = format!("migrations that come later are applied, and are none of the run's: {}", listed(&since, 5));
+        return Err(no_way(work, "rollback", why));
+    }
     let recorded = migrations.iter().map(|one| Some(!pending.iter().any(|other| other.path == one.path))).collect();
     Ok((There { migrations, recorded, tracking }, warnings))
 }

@@ -84,7 +84,7 @@ impl Known<'_> {
         let lost: Vec<String> =
             tried.map(|tried| real_losses(tried, table).into_iter().map(str::to_owned).collect()).unwrap_or_default();
         let data_lost = match loss {
-            Loss::Nothing => "nothing, as the rehearsal showed".to_owned(),
+            Loss::Nothing => "nothing that was there before, as the rehearsal showed; what was written since into what the migration made goes".to_owned(),
             Loss::NothingAsReviewed => "what was written since into what the migration made".to_owned(),
             Loss::Known => listed(&lost, NAMED),
             _ => "what the migration destroyed or changed, as far as these scripts do not bring it back".to_owned(),
