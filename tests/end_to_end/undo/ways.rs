@@ -29,7 +29,12 @@ fn scripts_of_drizzle_are_run_newest_first_and_the_tool_applies_again() {
     let way = &report["ways_back"][0];
     assert_eq!(
         (&way["time_from"], &way["data_lost"]),
-        (&json!("measured"), &json!("nothing that was there before, as the rehearsal showed; what was written since into what the migration made goes")),
+        (
+            &json!("measured"),
+            &json!(
+                "nothing that was there before, as the rehearsal showed; what was written since into what the migration made goes"
+            )
+        ),
         "{way:#}"
     );
     assert!(way["command"].as_str().unwrap().starts_with(&format!("holdpoint undo {} --way rollback", run(&report))));
