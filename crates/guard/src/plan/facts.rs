@@ -159,6 +159,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_looked_for_where_the_tool_looks() {
+        use crate::tools::{FlywayOptions, NodePgMigrateOptions};
+        let schemas = vec!["other".to_owned(), "it's".to_owned()];
+        let node = Tool::NodePgMigrate(NodePgMigrateOptions { check_order: true, single_transaction: true, schemas });
+        assert_eq!(search_path(&node, None).unwrap(), quote_literal("\"other\", \"it's\""));
+        let flyway = |schema: Option<&str>| {
+            let default_schema = schema.map(str::to_owned);
+            Tool::Flyway(Box::new(FlywayOptions { default_schema, ..FlywayOptions::default() }))
+        };
+        assert!(search_path(&flyway(Some("app")), None).unwrap().contains("'\"app\"', pg_catalog.current_setting"));
+        assert_eq!(search_path(&flyway(None), None), None, "the role's own");
+        assert_eq!(search_path(&Tool::PlainSql, Some("x")), None);
+    }
+
+    #[test]
     fn other_documents_are_no_facts() {
         for json in ["", "[]", "{}", "{\"holdpoint_facts\": 1}", "{\"holdpoint_facts\": \"1\"}"] {
             assert!(matches!(Facts::from_json(json.as_bytes()), Err(Error::BadFacts { .. })), "{json}");

@@ -112,6 +112,12 @@ fn types_decide_about_rewrites() {
 }
 
 #[test]
+fn another_expression_of_a_generated_column_changes_its_values() {
+    let changed = told(&against("ALTER TABLE a ALTER COLUMN a SET EXPRESSION AS (0)"));
+    assert!(changed.contains(&("a".to_owned(), Loss::SomeRows)), "{changed:?}");
+}
+
+#[test]
 fn a_catalog_without_a_field_is_read() {
     let catalog: Catalog = serde_json::from_str(r#"{"search_path": ["public"]}"#).expect("an offline catalog");
     assert!(catalog.relations.is_empty());
