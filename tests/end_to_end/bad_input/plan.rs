@@ -195,11 +195,14 @@ fn pending_command_that_fails_or_prints_something_else() {
     let scene = Scene::local();
     refused(&scene, &["plan", "--pending-cmd", "echo no such host >&2; exit 3"], 2)
         .says(&["the command for pending migrations failed"])
-        .hints(&["sh -c"]);
+        .hints(&["up to the first command that fails"]);
     // A list that could not be made is no empty list.
     refused(&scene, &["plan", "--pending-cmd", "false | cat"], 2).says(&["the command for pending migrations failed"]);
     let secret = "{ echo 'postgres://ann:hunter2@h/d is down' >&2; exit 1; } | cat";
     refused(&scene, &["plan", "--pending-cmd", secret], 2).says(&["postgres://ann:***@h/d is down"]);
+    refused(&scene, &["plan", "--pending-cmd", "echo $(nosuch_command)"], 2)
+        .says(&["printed no list", "nosuch_command"])
+        .hints(&["nothing on stderr"]);
     refused(&scene, &["plan", "--pending-cmd", "echo Traceback:"], 2)
         .says(&["Traceback:", "no file"])
         .hints(&["one path"]);
