@@ -12,4 +12,6 @@ mod probes;
 mod repository;
 mod rights;
 mod s3;
+#[path = "../sample/mod.rs"]
+mod sample;
 mod suite;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use holdpoint_core::layout;
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::verification::Verification;
-use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
 use holdpoint_repository::{
     Error, Leftover, LocalDirectory, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal,
 };
 use serde_json::json;
 
 use crate::engine::direct;
+use crate::sample::{NOW, identity, manifest, point, shop};
 use crate::suite::{noise, put};
 
 macro_rules! on_both {
@@ -44,39 +45,6 @@ on_both!(
     a_point_that_nobody_relies_on_is_withdrawn,
     leftovers_are_found_and_removed,
 );
-
-const NOW: &str = "2026-11-21T02:43:00Z";
-
-fn shop() -> DatabaseName {
-    "shop".parse().unwrap()
-}
-
-fn point(n: u64) -> PointId {
-    PointId::new(NOW.parse().unwrap(), n)
-}
-
-fn identity() -> serde_json::Value {
-    json!({"system_identifier": "1", "database_oid": 5, "database": "shop", "timeline": 1, "endpoint": "h:5432", "resource_id": null})
-}
-
-fn manifest(id: &PointId) -> Manifest {
-    let stored = json!({"key": "k", "bytes": 1, "sha256": "00"});
-    let value = json!({
-        "format": 1, "id": id, "database": "shop", "repository_id": "r", "holdpoint_version": "0", "stored_as": "archive",
-        "identity": identity(),
-        "server": {"version_num": 180006, "version": "18.6", "encoding": "UTF8", "locale_provider": "libc", "collate": "C",
-            "ctype": "C", "locale": null, "collation_version": null, "lc_monetary": "C", "xmloption": "content"},
-        "client_version": "pg_dump", "client_major": 18, "snapshot": {"at": NOW, "wal_position": null, "timeline": 1, "standby": false},
-        "timings": {"started_at": NOW, "stored_for_ms": 1}, "codec": "none", "extensions": [],
-        "database_properties": {"owner": "o", "grants": null, "comment": null, "settings": [], "connection_limit": -1},
-        "totals": {"tables": 0, "rows": 0, "data_bytes": 0, "large_objects": 0, "large_object_bytes": 0, "sequences": 0,
-            "objects": 0, "database_bytes": 0},
-        "archive": {"key": "k", "bytes": 1, "head_bytes": 0, "head_sha256": "", "root_sha256": "", "crc64nvme": null,
-            "archive_version": null},
-        "index": stored, "globals": stored, "recipe": []
-    });
-    serde_json::from_value(value).unwrap()
-}
 
 async fn opened(store: &Arc<dyn ObjectStore>) -> Repository {
     Repository::init(Arc::clone(store), NOW.parse().unwrap()).await.unwrap().0

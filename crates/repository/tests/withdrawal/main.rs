@@ -3,64 +3,33 @@
 //! The real code runs on a store in memory that lets one operation through at a time. Which, is chosen so that every
 //! order is tried once; and each again with the withdrawal killed after each of its operations.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unimplemented,
-    reason = "a test ends where anything is wrong"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where anything is wrong")]
 
+#[path = "../sample/mod.rs"]
+mod sample;
 mod schedule;
 mod stepped;
 
 use std::sync::Arc;
 
-use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
+use holdpoint_core::{PointId, layout};
 use holdpoint_repository::{ObjectStore, Repository, Withdrawal};
 use serde_json::json;
 
+use sample::{NOW, manifest, shop};
 use schedule::{Outcome, every_order};
 use stepped::Memory;
 
-const NOW: &str = "2026-11-21T02:43:00Z";
-
-fn shop() -> DatabaseName {
-    "shop".parse().unwrap()
-}
-
+/// The one restore point.
 fn point() -> PointId {
-    PointId::new(NOW.parse().unwrap(), 1)
-}
-
-fn manifest() -> Manifest {
-    let stored = json!({"key": "k", "bytes": 1, "sha256": "00"});
-    let identity = json!({"system_identifier": "1", "database_oid": 5, "database": "shop", "timeline": 1,
-        "endpoint": "h:5432", "resource_id": null});
-    let value = json!({
-        "format": 1, "id": point(), "database": "shop", "repository_id": "r", "holdpoint_version": "0",
-        "stored_as": "archive", "identity": identity,
-        "server": {"version_num": 180006, "version": "18.6", "encoding": "UTF8", "locale_provider": "libc",
-            "collate": "C", "ctype": "C", "locale": null, "collation_version": null, "lc_monetary": "C",
-            "xmloption": "content"},
-        "client_version": "pg_dump", "client_major": 18,
-        "snapshot": {"at": NOW, "wal_position": null, "timeline": 1, "standby": false},
-        "timings": {"started_at": NOW, "stored_for_ms": 1}, "codec": "none", "extensions": [],
-        "database_properties": {"owner": "o", "grants": null, "comment": null, "settings": [], "connection_limit": -1},
-        "totals": {"tables": 0, "rows": 0, "data_bytes": 0, "large_objects": 0, "large_object_bytes": 0,
-            "sequences": 0, "objects": 0, "database_bytes": 0},
-        "archive": {"key": "k", "bytes": 1, "head_bytes": 0, "head_sha256": "", "root_sha256": "", "crc64nvme": null,
-            "archive_version": null},
-        "index": stored, "globals": stored, "recipe": []
-    });
-    serde_json::from_value(value).unwrap()
+    sample::point(1)
 }
 
 /// A repository with one restore point.
 async fn with_a_point() -> Memory {
     let memory = Memory::default();
     let repository = Repository::init(Arc::new(memory.clone()), NOW.parse().unwrap()).await.unwrap().0;
-    repository.publish(&manifest(), None).await.unwrap();
+    repository.publish(&manifest(&point()), None).await.unwrap();
     memory.write(&layout::archive(&shop(), &point()), "rows");
     memory
 }

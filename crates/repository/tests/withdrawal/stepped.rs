@@ -1,6 +1,6 @@
 //! A store in memory, and one that asks before each operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -32,15 +32,32 @@ pub(crate) struct Memory(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    objects: BTreeMap<String, (Bytes, DateTime<Utc>)>,
+    objects: BTreeMap<String, Object>,
     now: DateTime<Utc>,
+    /// How often something was written: what was written last has this ETag.
+    writes: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Object {
+    bytes: Bytes,
+    at: DateTime<Utc>,
+    etag: String,
+}
+
+impl State {
+    fn write(&mut self, key: &str, bytes: Bytes) -> Created {
+        self.writes += 1;
+        let object = Object { bytes, at: self.now, etag: self.writes.to_string() };
+        let etag = object.etag.clone();
+        self.objects.insert(key.to_owned(), object);
+        Created { etag }
+    }
 }
 
 impl Memory {
     pub(crate) fn write(&self, key: &str, text: &str) {
-        let mut state = self.0.lock().unwrap();
-        let now = state.now;
-        state.objects.insert(key.to_owned(), (Bytes::copy_from_slice(text.as_bytes()), now));
+        self.0.lock().unwrap().write(key, Bytes::copy_from_slice(text.as_bytes()));
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -59,16 +76,16 @@ impl Memory {
     fn list_now(&self, prefix: &str) -> Vec<ObjectInfo> {
         let state = self.0.lock().unwrap();
         let below = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        below.map(|(key, (bytes, at))| info(key, bytes, *at)).collect()
+        below.map(|(key, object)| info(key, object)).collect()
     }
 }
 
-fn info(key: &str, bytes: &Bytes, modified_at: DateTime<Utc>) -> ObjectInfo {
+fn info(key: &str, object: &Object) -> ObjectInfo {
     ObjectInfo {
         key: key.to_owned(),
-        size_bytes: bytes.len() as u64,
-        etag: "e".to_owned(),
-        modified_at,
+        size_bytes: object.bytes.len() as u64,
+        etag: object.etag.clone(),
+        modified_at: object.at,
         checksum: None,
         metadata: BTreeMap::new(),
         retain_until: None,
@@ -90,26 +107,30 @@ impl ObjectStore for Memory {
 
     fn put_new<'a>(&'a self, key: &'a str, body: Bytes, _: PutOptions) -> BoxFuture<'a, Result<Created>> {
         Box::pin(async move {
-            if self.has(key) {
+            let mut state = self.0.lock().unwrap();
+            if state.objects.contains_key(key) {
                 return Err(Error::AlreadyExists { key: key.to_owned() });
             }
-            let mut state = self.0.lock().unwrap();
-            let now = state.now;
-            state.objects.insert(key.to_owned(), (body, now));
-            Ok(Created { etag: "e".to_owned() })
+            Ok(state.write(key, body))
         })
     }
 
-    fn put_if_matches<'a>(&'a self, _: &'a str, _: Bytes, _: &'a str) -> BoxFuture<'a, Result<Created>> {
-        unimplemented!("nobody asks for it here")
+    fn put_if_matches<'a>(&'a self, key: &'a str, body: Bytes, etag: &'a str) -> BoxFuture<'a, Result<Created>> {
+        Box::pin(async move {
+            let mut state = self.0.lock().unwrap();
+            if state.objects.get(key).is_none_or(|known| known.etag != etag) {
+                return Err(Error::PreconditionFailed { action: "replace", key: key.to_owned() });
+            }
+            Ok(state.write(key, body))
+        })
     }
 
     fn get_small<'a>(&'a self, key: &'a str, _: u64) -> BoxFuture<'a, Result<SmallObject>> {
         Box::pin(async move {
             let state = self.0.lock().unwrap();
             let missing = || Error::NotFound { action: "read", key: key.to_owned() };
-            let (bytes, modified_at) = state.objects.get(key).cloned().ok_or_else(missing)?;
-            Ok(SmallObject { bytes, etag: "e".to_owned(), modified_at })
+            let Object { bytes, at, etag } = state.objects.get(key).cloned().ok_or_else(missing)?;
+            Ok(SmallObject { bytes, etag, modified_at: at })
         })
     }
 
@@ -138,29 +159,35 @@ impl ObjectStore for Memory {
         futures_util::stream::once(async move { Ok(self.list_now(prefix)) }).boxed()
     }
 
-    fn list_children<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
-        unimplemented!("nobody asks for it here")
+    fn list_children<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let state = self.0.lock().unwrap();
+            let below = state.objects.keys().filter_map(|key| key.strip_prefix(prefix)?.split_once('/'));
+            let names: BTreeSet<String> = below.map(|(name, _)| name.to_owned()).collect();
+            Ok(names.into_iter().collect())
+        })
     }
 
     fn list_uploads<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<UnfinishedUpload>>> {
-        unimplemented!("nobody asks for it here")
+        // Nothing can be uploaded in parts, so nothing is unfinished.
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn abort_upload<'a>(&'a self, _: &'a UnfinishedUpload) -> BoxFuture<'a, Result<()>> {
-        unimplemented!("nobody asks for it here")
+        Box::pin(async { Ok(()) })
     }
 
     fn read<'a>(
         &'a self,
-        _: &'a str,
+        key: &'a str,
         _: Option<Range<u64>>,
         _: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ObjectReader>> {
-        unimplemented!("nobody asks for it here")
+        Box::pin(async move { Err(small_only("read", key)) })
     }
 
-    fn begin_upload<'a>(&'a self, _: &'a str, _: UploadOptions) -> BoxFuture<'a, Result<Box<dyn ObjectUpload>>> {
-        unimplemented!("nobody asks for it here")
+    fn begin_upload<'a>(&'a self, key: &'a str, _: UploadOptions) -> BoxFuture<'a, Result<Box<dyn ObjectUpload>>> {
+        Box::pin(async move { Err(small_only("begin upload of", key)) })
     }
 
     fn upload_memory_bytes(&self, _: &UploadOptions) -> u64 {
@@ -168,12 +195,17 @@ impl ObjectStore for Memory {
     }
 
     fn probe_parts<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<PartsProbe>> {
-        unimplemented!("nobody asks for it here")
+        Box::pin(async { None })
     }
 
-    fn extend_retention<'a>(&'a self, _: &'a str, _: DateTime<Utc>) -> BoxFuture<'a, Result<()>> {
-        unimplemented!("nobody asks for it here")
+    fn extend_retention<'a>(&'a self, key: &'a str, _: DateTime<Utc>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { Err(small_only("lock", key)) })
     }
+}
+
+/// What the memory has no place for.
+fn small_only(action: &'static str, key: &str) -> Error {
+    Error::Unsupported { action, key: key.to_owned(), detail: "memory keeps small objects only".to_owned() }
 }
 
 /// Asks before each operation, and waits until it may happen.
