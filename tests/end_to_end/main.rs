@@ -18,6 +18,7 @@ mod prepare;
 mod recover_table;
 mod rehearse;
 mod retention;
+mod runbooks;
 mod scene;
 mod swap;
 mod undo;

@@ -41,9 +41,21 @@ impl Scene {
     }
 
     /// A small shop on a server of the test's choice.
-    pub(crate) fn on(cluster: &'static Cluster, mut place: Place) -> Self {
+    pub(crate) fn on(cluster: &'static Cluster, place: Place) -> Self {
         let database = name("shop");
         sample::load_shop(cluster, &database, 4_000);
+        Self::of(cluster, database, place)
+    }
+
+    /// What these statements make, on a server of the test's choice.
+    pub(crate) fn of_sql(cluster: &'static Cluster, place: Place, sql: &str) -> Self {
+        let database = name("made");
+        cluster.create_database(&database);
+        cluster.psql(&database, sql);
+        Self::of(cluster, database, place)
+    }
+
+    fn of(cluster: &'static Cluster, database: String, mut place: Place) -> Self {
         place.source(cluster, &database);
         Self { cluster, database, place }
     }

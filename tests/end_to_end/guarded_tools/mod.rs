@@ -6,8 +6,8 @@ mod faults;
 mod locks;
 mod node_pg_migrate;
 mod plain_sql;
-mod prisma;
-mod web;
+pub(crate) mod prisma;
+pub(crate) mod web;
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};
@@ -43,8 +43,7 @@ fn own_cluster() -> &'static Cluster {
 impl Bench {
     /// On a server that these tests share: tools of Node.js come by TCP with a password.
     pub(crate) fn new() -> Self {
-        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        Self::on(CLUSTER.get_or_init(|| Cluster::start(ClusterOptions::major(NEWEST).with_tcp())))
+        Self::on(Self::shared())
     }
 
     /// On a server of its own: what others do to the shared catalogs would leave unknown what is unchanged.
@@ -52,8 +51,22 @@ impl Bench {
         Self::on(own_cluster())
     }
 
+    /// A database of a test's own making, beside those of the others.
+    pub(crate) fn of_sql(sql: &str) -> Self {
+        Self::of(Scene::of_sql(Self::shared(), Place::local(), sql))
+    }
+
+    fn shared() -> &'static Cluster {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        CLUSTER.get_or_init(|| Cluster::start(ClusterOptions::major(NEWEST).with_tcp()))
+    }
+
     fn on(cluster: &'static Cluster) -> Self {
-        let mut scene = Scene::on(cluster, Place::local());
+        Self::of(Scene::on(cluster, Place::local()))
+    }
+
+    fn of(mut scene: Scene) -> Self {
+        let cluster = scene.cluster;
         scene.place.set("DATABASE_URL", &cluster.tcp_url(&scene.database));
         scene.place.set("PATH", &format!("{}:{}", cluster.bin_directory().display(), path()));
         for (name, value) in [

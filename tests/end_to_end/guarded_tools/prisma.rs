@@ -12,21 +12,26 @@ export default defineConfig({
 });
 "#;
 const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n";
-const UP: [&str; 4] = ["node", "node_modules/prisma/build/index.js", "migrate", "deploy"];
+pub(crate) const UP: [&str; 4] = ["node", "node_modules/prisma/build/index.js", "migrate", "deploy"];
 
-fn bench() -> Bench {
-    let bench = Bench::new().with_tool("prisma");
+/// Writes what Prisma wants to find, but no migration.
+pub(crate) fn project(bench: &Bench) {
     bench.write("prisma.config.mjs", CONFIG);
     bench.write("prisma/schema.prisma", SCHEMA);
     bench.write("prisma/migrations/migration_lock.toml", "provider = \"postgresql\"\n");
     bench.write("holdpoint.toml", &format!("[migrations]\ncommands = [\"{}\"]\n", UP.join(" ")));
+}
+
+fn bench() -> Bench {
+    let bench = Bench::new().with_tool("prisma");
+    project(&bench);
     // It refuses a database with tables that it did not make.
     bench.sql("DROP SCHEMA shop CASCADE");
     migration(&bench, "20240101000000_first", "CREATE TABLE first (id integer PRIMARY KEY);");
     bench
 }
 
-fn migration(bench: &Bench, name: &str, sql: &str) {
+pub(crate) fn migration(bench: &Bench, name: &str, sql: &str) {
     bench.write(&format!("prisma/migrations/{name}/migration.sql"), sql);
 }
 
