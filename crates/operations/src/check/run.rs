@@ -4,16 +4,16 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
-use holdpoint_core::quantity::counted;
 use holdpoint_core::verification::{Level, Standing};
 use holdpoint_core::{DatabaseName, PointId};
-use holdpoint_repository::{Leftover, Withdrawal};
+use holdpoint_repository::Leftover;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
 use super::objects;
 use crate::catalogue::{ShowReport, survey};
+use crate::retention::dead::{self, Outcome};
 use crate::{Context, Error, expected};
 
 /// How far a check goes.
@@ -225,14 +225,12 @@ async fn folder(
     for id in context.repository.folders(&context.database).await?.withdrawn {
         if options.repair {
             let what = format!("restore point {id}, which a prune had withdrawn");
-            let problem = match context.repository.withdraw(&context.database, &id, &[]).await {
-                Ok(Withdrawal::Done { remains, .. }) if !remains.is_empty() => {
-                    Some(format!("{} could not be deleted", counted(remains.len() as u64, "object")))
-                }
-                Ok(Withdrawal::Done { .. } | Withdrawal::Gone) => None,
-                Ok(Withdrawal::Pinned { pins }) => Some(format!("pinned by {}", pins.join(", "))),
-                Ok(Withdrawal::Locked { until }) => Some(format!("locked until {until}")),
-                Err(error) => Some(Error::from(error).line()),
+            let problem = match dead::withdraw(context, &id, &[]).await {
+                None | Some(Outcome::Gone { .. }) => None,
+                Some(Outcome::Remains { objects, .. }) => Some(format!("could not be deleted: {}", objects.join(", "))),
+                Some(Outcome::Pinned { pins }) => Some(format!("pinned by {}", pins.join(", "))),
+                Some(Outcome::Locked { until }) => Some(format!("locked until {until}")),
+                Some(Outcome::Failed { reason }) => Some(reason),
             };
             report.repaired.push(Repaired { what, problem });
         } else {
@@ -240,18 +238,13 @@ async fn folder(
             report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, "holdpoint prune goes on"));
         }
     }
-    for leftover in context.repository.leftovers(&context.database).await? {
-        // Whose age nobody knows may belong to work that runs now.
-        if leftover.at().is_none_or(|at| now.signed_duration_since(at) <= options.min_age) {
-            continue;
-        }
+    for leftover in dead::leftovers(context, options.min_age, now).await? {
         let (place, what) = match &leftover {
             Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),
             Leftover::Orphan { id, .. } => (id.to_string(), "objects without a manifest"),
         };
         if options.repair {
-            let problem = context.repository.remove_leftover(&leftover).await.err();
-            let problem = problem.map(|error| Error::from(error).line());
+            let problem = dead::remove(context, &leftover).await;
             report.repaired.push(Repaired { what: format!("{what}: {place}"), problem });
         } else {
             report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));

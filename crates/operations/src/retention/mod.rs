@@ -1,8 +1,10 @@
 //! Retention: what is kept by pins, what is dropped by policy, and how a restore point goes.
 
+pub(crate) mod dead;
 mod holds;
 mod pins;
 mod prune;
 
+pub use dead::Outcome;
 pub use pins::{PinOptions, PinReport, UnpinReport, pin, unpin};
-pub use prune::{Dropped, Outcome, PruneOptions, PruneReport, Swept, prune};
+pub use prune::{Dropped, PruneOptions, PruneReport, Swept, prune};

@@ -5,9 +5,10 @@ use holdpoint_core::progress::Phase;
 use holdpoint_core::retention::{Held, RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
-use holdpoint_repository::{Leftover, Withdrawal};
+use holdpoint_repository::Leftover;
 use serde::Serialize;
 
+use super::dead::{self, Outcome};
 use super::holds::Holds;
 use crate::backup::{FolderOwner, folder_owner};
 use crate::catalogue::{ShowReport, Unreadable, survey};
@@ -32,39 +33,6 @@ pub struct Dropped {
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
-}
-
-/// What became of a restore point that was to be dropped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
-    /// It is gone.
-    Gone {
-        /// Bytes that were deleted.
-        bytes: u64,
-    },
-    /// It is gone, but some of its objects could not be deleted: the next prune sweeps them.
-    Remains {
-        /// Bytes that were deleted.
-        bytes: u64,
-        /// The first of what remains, with the reason.
-        objects: Vec<String>,
-    },
-    /// Somebody began to rely on it meanwhile: it stays.
-    Pinned {
-        /// By which pins.
-        pins: Vec<String>,
-    },
-    /// The store keeps it from being deleted: it stays.
-    Locked {
-        /// Until then.
-        until: DateTime<Utc>,
-    },
-    /// Dropping it failed.
-    Failed {
-        /// Why.
-        reason: String,
-    },
 }
 
 /// Something that belonged to no restore point.
@@ -199,18 +167,9 @@ async fn apply(
             return Err(Error::Interrupted);
         }
         let over = over(holds, &point, now).await?;
-        let outcome = match context.repository.withdraw(&context.database, &point, &over).await {
-            Ok(Withdrawal::Gone) => continue,
-            Ok(Withdrawal::Done { bytes, remains }) if remains.is_empty() => Outcome::Gone { bytes },
-            Ok(Withdrawal::Done { bytes, remains }) => {
-                let line = |(key, error): (String, holdpoint_repository::Error)| format!("{key}: {error}");
-                Outcome::Remains { bytes, objects: remains.into_iter().take(5).map(line).collect() }
-            }
-            Ok(Withdrawal::Pinned { pins }) => Outcome::Pinned { pins },
-            Ok(Withdrawal::Locked { until }) => Outcome::Locked { until },
-            Err(error) => Outcome::Failed { reason: Error::from(error).line() },
-        };
-        report.dropped.push(Dropped { point, outcome });
+        if let Some(outcome) = dead::withdraw(context, &point, &over).await {
+            report.dropped.push(Dropped { point, outcome });
+        }
     }
     Ok(())
 }
@@ -226,12 +185,7 @@ async fn over(holds: &mut Holds<'_>, point: &PointId, now: DateTime<Utc>) -> Res
 
 async fn sweep(context: &Context, options: &PruneOptions, now: DateTime<Utc>) -> Result<Vec<Swept>, Error> {
     let mut swept = Vec::new();
-    for leftover in context.repository.leftovers(&context.database).await? {
-        // Whose age nobody knows stays.
-        let old = |at: DateTime<Utc>| now.signed_duration_since(at) > options.sweep_min_age;
-        if !leftover.at().is_some_and(old) {
-            continue;
-        }
+    for leftover in dead::leftovers(context, options.sweep_min_age, now).await? {
         let (what, bytes) = match &leftover {
             Leftover::Upload(upload) => (format!("unfinished upload of {}", upload.key), None),
             Leftover::Orphan { id, size_bytes, .. } => {
@@ -241,7 +195,7 @@ async fn sweep(context: &Context, options: &PruneOptions, now: DateTime<Utc>) ->
         let at = leftover.at();
         let problem = match options.dry_run {
             true => None,
-            false => context.repository.remove_leftover(&leftover).await.err().map(|error| Error::from(error).line()),
+            false => dead::remove(context, &leftover).await,
         };
         swept.push(Swept { what, at, bytes, problem });
     }

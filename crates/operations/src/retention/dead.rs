@@ -1,0 +1,72 @@
+//! What is no restore point, or is to be none, and how it is removed: for `prune`, and for `check --repair`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use holdpoint_core::PointId;
+use holdpoint_repository::{Leftover, Withdrawal};
+use serde::Serialize;
+
+use crate::{Context, Error};
+
+/// What became of a restore point that was to be dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// It is gone.
+    Gone {
+        /// Bytes that were deleted.
+        bytes: u64,
+    },
+    /// It is gone, but some of its objects could not be deleted: the next prune sweeps them.
+    Remains {
+        /// Bytes that were deleted.
+        bytes: u64,
+        /// The first of what remains, with the reason.
+        objects: Vec<String>,
+    },
+    /// Somebody began to rely on it meanwhile: it stays.
+    Pinned {
+        /// By which pins.
+        pins: Vec<String>,
+    },
+    /// The store keeps it from being deleted: it stays.
+    Locked {
+        /// Until then.
+        until: DateTime<Utc>,
+    },
+    /// Dropping it failed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Drops a restore point; nothing where it is gone already.
+pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]) -> Option<Outcome> {
+    Some(match context.repository.withdraw(&context.database, point, over).await {
+        Ok(Withdrawal::Gone) => return None,
+        Ok(Withdrawal::Done { bytes, remains }) if remains.is_empty() => Outcome::Gone { bytes },
+        Ok(Withdrawal::Done { bytes, remains }) => {
+            let line = |(key, error): (String, holdpoint_repository::Error)| format!("{key}: {error}");
+            Outcome::Remains { bytes, objects: remains.into_iter().take(5).map(line).collect() }
+        }
+        Ok(Withdrawal::Pinned { pins }) => Outcome::Pinned { pins },
+        Ok(Withdrawal::Locked { until }) => Outcome::Locked { until },
+        Err(error) => Outcome::Failed { reason: Error::from(error).line() },
+    })
+}
+
+/// Lists what belongs to no restore point and is older, by the store's clock; whose age nobody knows may belong to work
+/// that runs now.
+pub(crate) async fn leftovers(
+    context: &Context,
+    min_age: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Vec<Leftover>, Error> {
+    let old = |one: &Leftover| one.at().is_some_and(|at| now.signed_duration_since(at) > min_age);
+    Ok(context.repository.leftovers(&context.database).await?.into_iter().filter(old).collect())
+}
+
+/// Removes it, or tells why it is still there.
+pub(crate) async fn remove(context: &Context, leftover: &Leftover) -> Option<String> {
+    context.repository.remove_leftover(leftover).await.err().map(|error| Error::from(error).line())
+}
