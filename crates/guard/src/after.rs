@@ -1,12 +1,18 @@
-//! What goes with the command of a guarded run: its time-outs before, its judgement after, and who is told.
+//! What goes with the command of a guarded run: its time-outs before, the look at what it left, its judgement, and who
+//! is told.
+
+use std::time::Duration;
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::{Session, SessionPurpose};
 use tokio_util::sync::CancellationToken;
 
-use crate::guarded::{Guarded, READ_WITHIN};
+use crate::command::CommandEnd;
+use crate::guarded::Guarded;
 use crate::judgement::{Evidence, judge};
 use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
@@ -16,7 +22,11 @@ use crate::running::live::Live;
 use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
-use crate::state::Change;
+use crate::state::{Change, DatabaseState};
+use crate::{Error, sessions, state};
+
+/// How long the state after the command may take to be read: a server that hangs must not keep the report.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 impl Guarded<'_> {
     /// The command's environment, with time-outs in the way that its tool takes them.
@@ -39,6 +49,47 @@ impl Guarded<'_> {
             keys: tool_lock::keys(options.found()),
             cancel_blocked_after: options.run.cancel_blocked_after,
         }
+    }
+
+    /// Ends what the command left working on the server, then compares the database with what it was.
+    pub(crate) async fn look_again(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Change {
+        // The run's own cancellation must not keep it from looking.
+        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+        // What is known stays known where the rest is not read in time.
+        let mut left_schema = None;
+        let read = async {
+            let purpose = SessionPurpose::new("holdpoint guard check");
+            let session = Session::connect(&self.start.settings, &purpose).await?;
+            if end.was_cut_off() {
+                end.warnings.extend(sessions::cancel(&session, run).await?);
+            } else {
+                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
+                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
+            }
+            let unreadable = before.newly_unreadable(&state::unreadable(&session).await?);
+            let schema = match Schema::live(&context, &self.preparation.source).await {
+                Ok(schema) => schema,
+                // What the role may not lock, pg_dump does not list.
+                Err(_) if !unreadable.is_empty() => {
+                    return Ok(Change { database: "changed", unreadable, ..Change::unknown() });
+                }
+                Err(error) => return Err(error.into()),
+            };
+            left_schema = Some(schema.sha256());
+            let after = DatabaseState::read(&session, schema).await?;
+            let mut change = before.compare(&after, &session).await?;
+            if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
+                change.database = "unknown";
+            }
+            session.close().await;
+            Ok::<_, Error>(change)
+        };
+        let change = match tokio::time::timeout(READ_WITHIN, read).await {
+            Ok(Ok(change)) => change,
+            Ok(Err(error)) => Change::unseen(&error.to_string()),
+            Err(_) => Change::unseen(&format!("not within {} s", READ_WITHIN.as_secs())),
+        };
+        Change { left_schema, ..change }
     }
 
     /// Judges by what is found.
@@ -116,18 +167,16 @@ impl Guarded<'_> {
         }
     }
 
-    /// Runs what belongs after success, and says where it was not run.
-    pub(crate) async fn run_after(&self, state: RunState, ledger: &LedgerWriter<'_>, warnings: &mut Vec<String>) {
+    /// Runs what belongs after a good end, or says why not: it never was one, for that reason.
+    pub(crate) async fn run_after(&self, good: Result<(), &str>, run: &RunId) -> Option<String> {
         let options = self.preparation.options;
-        let Some(line) = &options.run.after else { return };
-        if state != RunState::Succeeded {
+        let line = options.run.after.as_ref()?;
+        if let Err(why) = good {
             let still = if options.run.before.is_some() { ": what --before did still holds" } else { "" };
-            warnings.push(format!("--after was not run, because the run did not succeed{still}"));
-            return;
+            return Some(format!("--after was not run, because {why}{still}"));
         }
-        if let Err(reason) = hooks::run(line, options, ledger.run(), &CancellationToken::new()).await {
-            warnings.push(format!("what --after runs failed: {reason}"));
-        }
+        let ran = hooks::run(line, options, run, &CancellationToken::new()).await;
+        ran.err().map(|reason| format!("what --after runs failed: {reason}"))
     }
 
     /// Keeps what the command wrote.

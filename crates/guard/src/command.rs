@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::running::RunOptions;
 
-    fn options(command: &[&str], environment: &[(&str, &str)]) -> GuardOptions {
+    pub(crate) fn options(command: &[&str], environment: &[(&str, &str)]) -> GuardOptions {
         GuardOptions {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
@@ -230,6 +230,7 @@ mod tests {
             own_flags: Vec::new(),
             project_flags: Vec::new(),
             way_back: None,
+            on_failure: None,
             run: RunOptions::default(),
         }
     }

@@ -211,7 +211,7 @@ pub enum Error {
         why: String,
     },
     /// A restore of the whole database would lose what was written since, and nobody said that it may be lost.
-    #[error("{lost} would be lost: written since {}{}", since.format("%Y-%m-%dT%H:%M:%S%.6fZ"), accepted.map(|at| format!(", and only what was written since {} may be", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default())]
+    #[error("{lost} would be lost: written since {}{}", precise(since), accepted.map(|at| format!(", and only what was written since {} may be", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default())]
     DataLossNotAccepted {
         /// The run.
         run: String,
@@ -221,6 +221,30 @@ pub enum Error {
         accepted: Option<chrono::DateTime<chrono::Utc>>,
         /// What would be lost.
         lost: String,
+    },
+    /// A restore of the whole database would lose more than somebody accepts.
+    #[error(
+        "a restore loses what was written since {}, and only what was written since {} may be lost",
+        precise(snapshot),
+        precise(accepted)
+    )]
+    AcceptanceTooYoung {
+        /// What somebody accepted.
+        accepted: chrono::DateTime<chrono::Utc>,
+        /// The snapshot of the restore point that the run relies on.
+        snapshot: chrono::DateTime<chrono::Utc>,
+    },
+    /// Somebody accepts to lose what was written since an instant that has not come.
+    #[error(
+        "only what was written since {} may be lost, and the server's clock says {}",
+        precise(accepted),
+        precise(now)
+    )]
+    AcceptanceInTheFuture {
+        /// What somebody accepted.
+        accepted: chrono::DateTime<chrono::Utc>,
+        /// The server's clock.
+        now: chrono::DateTime<chrono::Utc>,
     },
     /// Something that undoes a migration failed.
     #[error("{step} ended with {status}")]
@@ -253,6 +277,11 @@ impl From<crate::rehearse::RehearseError> for Error {
     fn from(error: crate::rehearse::RehearseError) -> Self {
         Self::Rehearse(Box::new(error))
     }
+}
+
+/// An instant as a flag takes it again.
+fn precise(at: &chrono::DateTime<chrono::Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
 fn processes(pids: &[i32]) -> String {
@@ -309,6 +338,8 @@ impl Error {
             Self::NothingToSettle { .. }
             | Self::CannotUndo { .. }
             | Self::NoSuchWay { .. }
+            | Self::AcceptanceTooYoung { .. }
+            | Self::AcceptanceInTheFuture { .. }
             | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
             Self::StepFailed { .. } => ErrorKind::WayBackFailed,
             Self::StillAtWork { .. } => ErrorKind::Busy,
@@ -382,8 +413,16 @@ impl Error {
             Self::NoSuchWay { run, .. } => Some(format!("see its ways back: holdpoint show run:{run}")),
             Self::DataLossNotAccepted { run, since, .. } => Some(format!(
                 "if that may be lost: holdpoint undo {run} --way restore --accept-data-loss-since {}",
-                since.format("%Y-%m-%dT%H:%M:%S%.6fZ")
+                precise(since)
             )),
+            Self::AcceptanceTooYoung { snapshot, .. } => Some(format!(
+                "nothing was changed; if that may be lost: --accept-data-loss-since {}; or --on-failure rollback",
+                precise(snapshot)
+            )),
+            Self::AcceptanceInTheFuture { .. } => Some(
+                "nothing was changed; give an instant that has passed: --accept-data-loss-since INSTANT, in UTC with a Z"
+                    .to_owned(),
+            ),
             Self::StepFailed { .. } => Some("what it said is above; see where the run stands: holdpoint runs".to_owned()),
             Self::StillAtWork { run, .. } => {
                 Some(format!("wait for it, or end it where it runs; then look again: holdpoint show run:{run}"))

@@ -1,7 +1,4 @@
-//! What a guarded run does, step by step.
-
-use std::sync::OnceLock;
-use std::time::Duration;
+//! What a guarded run does, step by step, up to its command.
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
@@ -13,34 +10,27 @@ use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source, catalogue};
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
-use holdpoint_process::Status;
+use holdpoint_postgres::{ConnectionSettings, identity};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::{Call, CommandEnd, CutOff};
 use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
 use crate::prepare::{Preparation, Relied};
 use crate::prepared;
 use crate::rehearsed::Rehearsed;
-use crate::run::{GuardOptions, GuardReport, WayBack};
+use crate::run::{GuardOptions, WayBack};
 use crate::running::{hooks, tool_lock};
 use crate::shown::Question;
 use crate::start::{Start, position};
-use crate::state::{Change, DatabaseState};
+use crate::state::DatabaseState;
 use crate::ways_back::{self, Known};
-use crate::{Error, sessions, state};
-
-/// How long the state after the command may take to be read: a server that hangs must not keep the report.
-pub(crate) const READ_WITHIN: Duration = Duration::from_secs(60);
+use crate::{Error, sessions};
 
 /// A run that is being guarded, or prepared.
 pub(crate) struct Guarded<'a> {
     pub(crate) preparation: Preparation<'a>,
     pub(crate) start: Start,
     pub(crate) mask: Mask,
-    /// SHA-256 over the schema as the command left it, once it was looked at.
-    left_schema: OnceLock<String>,
 }
 
 /// What the command may rely on is there, and the way back is known.
@@ -55,9 +45,9 @@ pub(crate) struct Proven {
 
 /// Everything is proven, locked and written: the command may start.
 pub(crate) struct Ready {
-    proven: Proven,
-    lock: RunLock,
-    before: DatabaseState,
+    pub(crate) proven: Proven,
+    pub(crate) lock: RunLock,
+    pub(crate) before: DatabaseState,
 }
 
 impl<'a> Guarded<'a> {
@@ -80,7 +70,7 @@ impl<'a> Guarded<'a> {
         ledger.comes_from(options.run.origin.clone());
         let source = Source { settings: start.settings.clone(), ..source.clone() };
         let preparation = Preparation::new(context, source, verify, backup, options);
-        let guarded = Self { preparation, start, mask, left_schema: OnceLock::new() };
+        let guarded = Self { preparation, start, mask };
         ledger.write(RunState::Started, guarded.start.warnings.clone()).await?;
         Ok((guarded, ledger))
     }
@@ -104,6 +94,7 @@ impl<'a> Guarded<'a> {
 
     /// Does everything up to the command.
     pub(crate) async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
+        self.preparation.options.demand_past_acceptance(self.start.now)?;
         let proven = self.within_deadline(ledger).await?;
         self.ask(&proven).await?;
         let Preparation { context, options, .. } = &self.preparation;
@@ -234,6 +225,7 @@ impl<'a> Guarded<'a> {
         let mut known = Vec::new();
         if let Some(point) = &relied.point {
             let shown = catalogue::show(context, point).await?;
+            options.demand_acceptance_of(shown.manifest.snapshot.at)?;
             let through = options.way_back.as_ref().unwrap_or(&source.settings);
             let powerless = self.powerless(through, &mut relied.warnings).await;
             let rehearsal = match &relied.rehearsal {
@@ -299,127 +291,5 @@ impl<'a> Guarded<'a> {
             }
         }
         DatabaseState::read(lock.session(), schema).await
-    }
-
-    /// Runs the command, judges, writes the last step. From here on nothing is an error any more.
-    pub(crate) async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
-        let Preparation { context, options, .. } = &self.preparation;
-        let Ready { proven, lock, before } = ready;
-        let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
-        let time_outs = self.time_outs(&planned, ledger.run());
-        let live = self.live(&lock, ledger.run());
-        let call = Call { context, options, lock: &lock, time_outs: &time_outs, live, mask: &self.mask };
-        let (mut end, untold) = tokio::join!(call.run(), self.tell_start(&ledger));
-        end.warnings.extend(untold);
-        if end.warnings.is_empty() && end.started && !lock.is_held().await {
-            end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
-        }
-        let change = self.look_again(&before, &mut end, ledger.run()).await;
-        let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
-            Some(Status::Code(code)) => (Some(code), None),
-            Some(Status::Signal(number)) => (None, Some(number)),
-            None => (None, None),
-        };
-        let succeeded = exit_code == Some(0) && end.cut_off.is_none();
-        let mut judgement = self.judge(&planned, &relied.rehearsal, &change, succeeded, &mut end.warnings).await;
-        let names: Vec<String> = end.observed.names.iter().cloned().collect();
-        judgement.time_outs = time_outs.in_force(&names);
-        if succeeded {
-            self.ask_for_health(&mut judgement).await;
-        }
-        let state = match (judgement.as_planned, change.database) {
-            (true, _) => RunState::Succeeded,
-            (false, "unchanged") if !succeeded => RunState::RolledBack,
-            (false, _) => RunState::Failed,
-        };
-        // Whoever performs a way back by itself does it here: judged, and still under the lock.
-        lock.release().await;
-        self.run_after(state, &ledger, &mut end.warnings).await;
-        let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
-        ledger.ended(exit_code, signal);
-        ledger.left_schema(self.left_schema.get().cloned());
-        ledger.judged(&judgement, output.clone());
-        let interrupted = end.cut_off == Some(CutOff::Interrupted);
-        let in_force = format!("time-outs in force: {}{}", judgement.time_outs.words(), time_outs.why());
-        let mut written = vec![format!("the database is {}", change.database), in_force];
-        written.extend(interrupted.then(|| "interrupted".to_owned()));
-        let told = if succeeded { Vec::new() } else { change.remarks.clone() };
-        let reasons = judgement.reasons.clone();
-        written.extend([change.remarks, change.warnings.clone(), reasons.clone(), end.warnings.clone()].concat());
-        written.extend([end.observed.waits.clone(), end.observed.cancelled.clone()].concat());
-        written.extend(end.observed.beside.clone());
-        end.warnings.extend(end.observed.cancelled.iter().chain(&end.observed.beside).cloned());
-        let warned = if judgement.as_planned { Vec::new() } else { reasons.clone() };
-        let started = self.start.warnings.clone();
-        let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
-        if let Err(error) = ledger.write(state, written).await {
-            warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
-        }
-        if let Some(to) = &options.run.notify {
-            let message = self.message("ended", &ledger, state).because(reasons);
-            let message = message.ended(judgement.verdict.words(), exit_code, ways_back.clone());
-            warnings.extend(message.send(to, &self.mask).await);
-        }
-        let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
-        GuardReport {
-            run: ledger.run().clone(),
-            state,
-            decision,
-            plan: planned.report,
-            prepared_by: prepared_by.map(|(run, _)| run),
-            point: relied.point,
-            verification: relied.verification,
-            rehearsal,
-            not_rehearsed,
-            exit_code,
-            signal,
-            command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
-            interrupted,
-            verdict: judgement.verdict,
-            judgement,
-            observed: end.observed,
-            output: output.map(|output| output.key),
-            database: change.database,
-            ways_back,
-            warnings,
-        }
-    }
-
-    /// Ends what the command left working on the server, then compares the database with what it was.
-    async fn look_again(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Change {
-        // The run's own cancellation must not keep it from looking.
-        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
-        let read = async {
-            let purpose = SessionPurpose::new("holdpoint guard check");
-            let session = Session::connect(&self.start.settings, &purpose).await?;
-            if end.was_cut_off() {
-                end.warnings.extend(sessions::cancel(&session, run).await?);
-            } else {
-                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
-                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
-            }
-            let unreadable = before.newly_unreadable(&state::unreadable(&session).await?);
-            let schema = match Schema::live(&context, &self.preparation.source).await {
-                Ok(schema) => schema,
-                // What the role may not lock, pg_dump does not list.
-                Err(_) if !unreadable.is_empty() => {
-                    return Ok(Change { database: "changed", unreadable, ..Change::unknown() });
-                }
-                Err(error) => return Err(error.into()),
-            };
-            self.left_schema.get_or_init(|| schema.sha256());
-            let after = DatabaseState::read(&session, schema).await?;
-            let mut change = before.compare(&after, &session).await?;
-            if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
-                change.database = "unknown";
-            }
-            session.close().await;
-            Ok::<_, Error>(change)
-        };
-        match tokio::time::timeout(READ_WITHIN, read).await {
-            Ok(Ok(change)) => change,
-            Ok(Err(error)) => Change::unseen(&error.to_string()),
-            Err(_) => Change::unseen(&format!("not within {} s", READ_WITHIN.as_secs())),
-        }
     }
 }

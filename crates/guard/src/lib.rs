@@ -2,11 +2,12 @@
 //!
 //! A run reads what is pending, asks the gate, gets a restore point that the gate accepts (making and proving one where
 //! there is none), takes the run lock, looks at everything again, runs the command without holdpoint's own credentials,
-//! and writes each step into the ledger. Everything before the lock can be prepared ahead of time. It never decides how
-//! to undo; it says which command does.
+//! judges by what is found, undoes the run where that was asked for, and writes each step into the ledger. Everything
+//! before the lock can be prepared ahead of time. It never decides by itself how to undo.
 
 mod after;
 mod command;
+mod ending;
 mod error;
 mod guarded;
 mod judgement;
@@ -38,7 +39,7 @@ pub use origin::commit;
 pub use planned::{Migrations, ProjectMigrations, changed_since};
 pub use prepared::{PrepareReport, prepare};
 pub use rehearsed::Rehearsing;
-pub use run::{ExitKind, GuardOptions, GuardReport, WayBack, guard};
+pub use run::{ExitKind, GuardOptions, GuardReport, OnFailure, WayBack, guard};
 pub use running::live::Observed;
 pub use running::tool_lock::{ToolLockHolder, who_migrates};
 pub use running::{Channel, HealthOptions, LOCK_TIMEOUT, RunOptions, Tee};

@@ -1,11 +1,15 @@
 //! One guarded run: what goes in, what comes out, and the order in between.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::gate::pending::{Decision, WindowPolicy};
 use holdpoint_core::ledger::{JudgementRecord, RunState, Verdict};
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::risk::RiskPolicy;
+use holdpoint_core::undoing::Way;
 pub use holdpoint_core::undoing::WayBack;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, RunId};
@@ -23,7 +27,26 @@ use crate::running::RunOptions;
 use crate::running::live::Observed;
 use crate::shown::Question;
 use crate::tools::Found;
+use crate::undo::{UndoEnd, UndoOptions, UndoReport};
 use crate::{Error, command, prepare, running};
+
+/// How much younger than the server's clock another one may say it is.
+const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
+
+/// What is done by itself where a command fails and something of it is there.
+#[derive(Clone)]
+pub struct OnFailure {
+    /// The way, and what it needs; which run it is, is filled in.
+    pub undo: UndoOptions,
+    /// Says why it could not begin, with the advice that a person gets.
+    pub told: Arc<dyn Fn(Error) -> String + Send + Sync>,
+}
+
+impl fmt::Debug for OnFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnFailure").field("undo", &self.undo).finish_non_exhaustive()
+    }
+}
 
 /// How a command is guarded.
 #[derive(Clone, Debug)]
@@ -55,6 +78,8 @@ pub struct GuardOptions {
     /// How the way back connects: a role that may create databases, mostly the migrating one, where the restore point
     /// is made by one that only reads.
     pub way_back: Option<ConnectionSettings>,
+    /// What is done by itself where the command fails and something of it is there.
+    pub on_failure: Option<OnFailure>,
     /// How the command runs, and what goes with it.
     pub run: RunOptions,
 }
@@ -67,6 +92,31 @@ impl GuardOptions {
             Migrations::Unknown(_) => None,
         }
     }
+
+    /// Refuses an acceptance of lost data from an instant that has not come: it holds for no restore point.
+    pub(crate) fn demand_past_acceptance(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        self.accepted().map_or(Ok(()), |accepted| has_come(accepted, now))
+    }
+
+    /// Refuses an acceptance of lost data that is younger than the restore point's snapshot: the restore that it is for
+    /// loses more than that.
+    pub(crate) fn demand_acceptance_of(&self, snapshot: DateTime<Utc>) -> Result<(), Error> {
+        self.accepted().map_or(Ok(()), |accepted| holds_for(accepted, snapshot))
+    }
+
+    /// Since when data may be lost, where the run would be undone by a restore.
+    fn accepted(&self) -> Option<DateTime<Utc>> {
+        let undo = &self.on_failure.as_ref()?.undo;
+        undo.accept_data_loss_since.filter(|_| undo.way == Some(Way::Restore))
+    }
+}
+
+fn has_come(accepted: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Error> {
+    if accepted > now + CLOCKS_DIFFER_BY { Err(Error::AcceptanceInTheFuture { accepted, now }) } else { Ok(()) }
+}
+
+fn holds_for(accepted: DateTime<Utc>, snapshot: DateTime<Utc>) -> Result<(), Error> {
+    if accepted > snapshot { Err(Error::AcceptanceTooYoung { accepted, snapshot }) } else { Ok(()) }
 }
 
 /// A guarded run that ended.
@@ -115,6 +165,12 @@ pub struct GuardReport {
     pub ways_back: Vec<WayBack>,
     /// What is worth knowing.
     pub warnings: Vec<String>,
+    /// How it was undone; `state` says how its command ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Box<UndoReport>>,
+    /// Why its undo could not begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo_failure: Option<String>,
 }
 
 /// How a run that came to its command ended, for the exit code.
@@ -129,11 +185,20 @@ pub enum ExitKind {
     AppliedInPart,
     /// It was interrupted, and nothing was applied: exit code 130.
     Interrupted,
+    /// It failed, and was undone, with proof: exit code 12.
+    Undone,
+    /// It failed, and was to be undone, which failed or is not proven: exit code 13.
+    WayBackFailed,
 }
 
 impl GuardReport {
     /// How the run ended, for the exit code.
     pub fn exit_kind(&self) -> ExitKind {
+        match (&self.undo, &self.undo_failure) {
+            (Some(undo), _) if undo.end() == UndoEnd::Done => return ExitKind::Undone,
+            (Some(_), _) | (_, Some(_)) => return ExitKind::WayBackFailed,
+            (None, None) => {}
+        }
         match (self.state, self.interrupted) {
             (RunState::Succeeded, _) => ExitKind::Done,
             (RunState::RolledBack, true) => ExitKind::Interrupted,
@@ -147,8 +212,9 @@ impl GuardReport {
 ///
 /// In this order: what is pending is read and reviewed; the gate decides; a restore point is made, pinned and verified
 /// where none does, unless a prepared run has done so; the run lock is taken; pending migrations, identity and schema
-/// are looked at again; the ledger says *running*; the command runs. Where nothing is pending the command runs at once. An
-/// error means that the command was never started (the ledger then says *refused*); whatever happens to the command is
+/// are looked at again; the ledger says *running*; the command runs; it is judged, and where [`GuardOptions::on_failure`]
+/// says so undone under the same lock; then what belongs after a good end is run, and everybody is told. Where nothing is
+/// pending the command runs at once. An error means that the command was never started (the ledger then says *refused*); whatever happens to the command is
 /// told in the report, with the ways back. The restore point stays pinned after the command ran.
 ///
 /// # Errors
@@ -171,5 +237,25 @@ pub async fn guard(
     match Box::pin(guarded.ready(&mut ledger)).await {
         Ok(ready) => Ok(Box::pin(guarded.run(ready, ledger)).await),
         Err(error) => Err(guarded.refused(error, ledger).await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acceptance_holds_for_what_is_younger_than_it() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let snapshot = at("2026-11-21T02:43:00.5Z");
+        for accepted in [at("2026-11-21T02:43:00.5Z"), at("2026-11-21T02:43:00Z"), at("1970-01-01T00:00:00Z")] {
+            assert!(holds_for(accepted, snapshot).is_ok(), "{accepted}");
+        }
+        let error = holds_for(at("2026-11-21T02:43:00.500001Z"), snapshot).unwrap_err();
+        assert_eq!(error.kind(), holdpoint_operations::ErrorKind::Refused);
+        assert!(error.hint().unwrap().contains("--accept-data-loss-since 2026-11-21T02:43:00.500000Z"), "{error}");
+        assert!(has_come(at("2026-11-21T02:43:30Z"), snapshot).is_ok(), "clocks differ");
+        let error = has_come(at("2026-11-21T04:43:00Z"), snapshot).unwrap_err();
+        assert!(matches!(error, Error::AcceptanceInTheFuture { .. }), "{error}");
     }
 }

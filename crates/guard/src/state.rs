@@ -72,6 +72,8 @@ pub(crate) struct Change {
     pub(crate) invalid_indexes: Vec<String>,
     /// What the backup's role may not read now, and could.
     pub(crate) unreadable: Vec<String>,
+    /// SHA-256 over the schema as it is now, where it could be read.
+    pub(crate) left_schema: Option<String>,
 }
 
 impl Change {
@@ -84,6 +86,7 @@ impl Change {
             objects: Vec::new(),
             invalid_indexes: Vec::new(),
             unreadable: Vec::new(),
+            left_schema: None,
         }
     }
 

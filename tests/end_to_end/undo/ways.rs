@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::project::Project;
+use crate::guarded_tools::web::Web;
 
 const DROPS: &str = "ALTER TABLE shop.orders DROP COLUMN note;\n";
 const ADDS: &str = "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n";
@@ -189,25 +190,52 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
     project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
     project.write("sql/rollback/2_fails.sql", "DROP INDEX IF EXISTS shop.events_id;\n");
     project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
-    let flags = ["--applied-through", "none", "--no-rehearse"];
-    let report = project.guard(&[&flags[..], &["--on-failure", "rollback"]].concat(), 12);
+    // Who undoes has the lock of the run that failed all the while.
+    let under_lock = "SELECT 1 / count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                      WHERE locktype = 'advisory' AND granted AND application_name LIKE 'holdpoint guard %';\n";
+    project.write("sql/rollback/1_adds.sql", &format!("DROP TABLE shop.tags;\n{under_lock}"));
+    let web = Web::answering(&[200]);
+    let hook = web.url("/hook");
+    let flags = ["--applied-through", "none", "--no-rehearse", "--on-failure", "rollback", "--notify", &hook];
+    let maintenance = ["--before", "echo on >> log", "--after", "echo off >> log"];
+    let log = |project: &Project| std::fs::read_to_string(project.scene.place.work().join("log")).unwrap();
+    let told = || serde_json::from_str::<Value>(&web.asked().last().unwrap().body).unwrap();
+    let report = project.guard(&[&flags[..], &maintenance].concat(), 12);
     assert_eq!((&report["state"], &report["undo"]["state"]), (&json!("failed"), &json!("undone")), "{report:#}");
     assert_eq!((project.shop(), project.stands()), (before, ("undone".to_owned(), false)));
+    assert_eq!(log(&project), "on\noff\n", "maintenance mode is off once it is undone");
+    assert_eq!((web.asked().len(), &told()["event"], &told()["state"]), (2, &json!("ended"), &json!("undone")));
+    assert_eq!(told()["reasons"][0], "its command failed, and it was undone by rollback");
+    let shown = project.scene.place.holdpoint(&["show", &format!("run:{}", run(&report)), "--json"]).ended_with(0);
+    let shown = shown.json();
+    assert_eq!(shown["steps"].as_array().unwrap().last().unwrap()["remarks"], json!(["what --after runs was run"]));
 
-    // A way back that fails is the worst that can be told.
+    // A way back that fails is the worst that can be told, and maintenance mode stays on.
     project.write("sql/rollback/1_adds.sql", "SELECT 1 / 0;\n");
-    let report = project.guard(&[&flags[..], &["--on-failure", "rollback"]].concat(), 13);
+    let report = project.guard(&[&flags[..], &maintenance].concat(), 13);
     assert_eq!(project.stands(), ("undo_failed".to_owned(), true), "{report:#}");
     assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f");
+    assert_eq!(log(&project), "on\noff\non\n", "{report:#}");
+    assert!(report["warnings"].to_string().contains("its undo, too: what --before did still holds"), "{report:#}");
+    assert_eq!((web.asked().len(), &told()["state"]), (4, &json!("undo_failed")));
+    assert!(told()["text"].as_str().unwrap().contains("the undo failed: "), "{:#}", told());
     // Mended, it goes on from there.
     project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
     let undone = project.undo("latest", &["--way", "rollback"], 0).json();
     assert_eq!(undone["state"], "undone", "{undone:#}");
     assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t");
 
-    // A restore loses what others wrote: nothing but the flag says that it may.
+    // A restore loses what others wrote: nothing but the flag says that it may, and an instant that has not come holds
+    // for no restore point.
     let words = ["guard", "--json", "--yes", "--on-failure", "restore", "--", "false"];
     project.scene.place.holdpoint(&words).ended_with(2).failure().hints(&["--accept-data-loss-since"]);
+    let points = || project.scene.place.tree().ending_with("manifest.json").count();
+    let had = points();
+    let late = ["--on-failure", "restore", "--accept-data-loss-since", "2999-01-01T00:00:00Z"];
+    let words = [&["guard", "--json", "--yes"], &late[..], &["--", "false"]].concat();
+    let failure = project.scene.place.holdpoint(&words).ended_with(3).failure();
+    failure.says(&["only what was written since 2999-01-01T00:00:00.000000Z may be lost"]);
+    assert_eq!(points(), had, "nothing was made for it");
 }
 
 #[test]

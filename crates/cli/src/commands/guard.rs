@@ -8,17 +8,14 @@ use holdpoint_core::undoing::Way;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
-use holdpoint_guard::undo::{UndoEnd, UndoReport, undo};
-use holdpoint_guard::{Question, Rehearsing, RunOptions};
+use holdpoint_guard::{OnFailure, Question, Rehearsing, RunOptions};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, pooler};
-use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::{confirm, printed, rehearse};
-use crate::arguments::{GateArguments, GuardArguments, Jobs, OnFailure, ProjectArguments};
+use crate::arguments::{GateArguments, GuardArguments, Jobs, OnFailure as Wished, ProjectArguments};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, whole};
 use crate::output;
@@ -29,7 +26,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &GuardArguments) -> 
     let outcome = report(invocation, arguments).await;
     if let Some(file) = &arguments.summary {
         let text = match &outcome {
-            Ok((ended, _)) => output::guard_markdown(&ended.report),
+            Ok((report, _)) => output::guard_markdown(report),
             Err(failure) => {
                 output::not_guarded_markdown(&failure.told(&Mask::default(), invocation.cancel.is_cancelled()))
             }
@@ -47,10 +44,10 @@ fn append(file: &std::path::Path, text: &str) -> std::io::Result<()> {
     std::fs::File::options().append(true).create(true).open(file)?.write_all(text.as_bytes())
 }
 
-async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<(Ended, u8), Failure> {
+async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<(GuardReport, u8), Failure> {
     // Before anything long: what cannot be undone then is known now.
     let on_failure = arguments.on_failure.or(invocation.settings.config.guard.on_failure).unwrap_or_default();
-    if on_failure == OnFailure::Restore && arguments.accept_data_loss_since.is_none() {
+    if on_failure == Wished::Restore && arguments.accept_data_loss_since.is_none() {
         let hint = "say since when: --accept-data-loss-since INSTANT; or --on-failure rollback";
         return Err(Failure::usage("a restore after a failure loses what was written since", hint));
     }
@@ -59,73 +56,36 @@ async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<(
     guarding.options.question = question(invocation, arguments.yes);
     guarding.options.run = invocation.settings.run_options(&arguments.run, guarding.options.operator.clone())?;
     keep_output(&mut guarding.options.run);
+    if let Some(way) = on_failure.way() {
+        guarding.options.on_failure = Some(undo_by(invocation, arguments, way)?);
+    }
     let Guarding { context, source, verify, backup, options } = &guarding;
     let report = guard(context, source, verify, backup, options).await?;
-    let mut ended = Ended { report, undo: None, undo_failure: None };
-    let undone = match on_failure.way() {
-        Some(way) if ended.report.exit_kind() == ExitKind::AppliedInPart => {
-            Some(undo_after(invocation, arguments, context, way, &mut ended).await)
-        }
-        _ => None,
-    };
-    if let Err(failure) = printed(invocation.output.report(&ended, output::guard_ended)) {
+    if let Err(failure) = printed(invocation.output.report(&report, output::guard_ended)) {
         // What happened to the database still decides, whoever reads of it.
         invocation.output.unprinted(&failure.told(&Mask::default(), false));
     }
-    let code = undone.unwrap_or_else(|| code(&ended.report));
-    Ok((ended, code))
+    let code = code(&report);
+    Ok((report, code))
 }
 
-/// A guarded run, and what was done where it failed.
-#[derive(Debug, Serialize)]
-pub(crate) struct Ended {
-    /// The run.
-    #[serde(flatten)]
-    pub(crate) report: GuardReport,
-    /// How it was undone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) undo: Option<Box<UndoReport>>,
-    /// Why it was not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) undo_failure: Option<String>,
-}
-
-/// Undoes a run that failed. Who interrupted its command did not interrupt that; a second signal does.
-async fn undo_after(
-    invocation: &Invocation,
-    arguments: &GuardArguments,
-    context: &Context,
-    way: Way,
-    ended: &mut Ended,
-) -> u8 {
-    let context = Context { cancel: CancellationToken::new(), ..context.clone() };
-    let undone = async {
-        let wanted = super::undo::Wanted {
-            run: RunSelector::Id(ended.report.run.clone()),
-            way: Some(way),
-            accept_data_loss_since: arguments.accept_data_loss_since,
-            compare_limit: None,
-            jobs: arguments.gate.limits.jobs.and_then(Jobs::number),
-        };
-        let options = super::undo::options(invocation, &arguments.gate.project, wanted)?;
-        Ok::<_, Failure>(undo(&context, &options).await?)
+/// What undoes a run that failed.
+fn undo_by(invocation: &Invocation, arguments: &GuardArguments, way: Way) -> Result<OnFailure, Failure> {
+    let wanted = super::undo::Wanted {
+        run: RunSelector::Latest,
+        way: Some(way),
+        accept_data_loss_since: arguments.accept_data_loss_since,
+        compare_limit: None,
+        jobs: arguments.gate.limits.jobs.and_then(Jobs::number),
     };
-    match undone.await {
-        Ok(report) => {
-            let code = match report.end() {
-                UndoEnd::Done => exit_code::UNDONE,
-                UndoEnd::NotAsBefore | UndoEnd::Failed => exit_code::WAY_BACK_FAILED,
-            };
-            ended.undo = Some(Box::new(report));
-            code
-        }
-        Err(failure) => {
-            let told = failure.told(&super::runs::mask(invocation), false);
-            let hint = told.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-            ended.undo_failure = Some(format!("{}{hint}", told.message));
-            exit_code::WAY_BACK_FAILED
-        }
-    }
+    let undo = super::undo::options(invocation, &arguments.gate.project, wanted)?;
+    let mask = super::runs::mask(invocation);
+    let told = move |error: holdpoint_guard::Error| {
+        let told = Failure::from(error).told(&mask, false);
+        let hint = told.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}{hint}", told.message)
+    };
+    Ok(OnFailure { undo, told: Arc::new(told) })
 }
 
 /// What `guard` and `prepare` work with.
@@ -177,6 +137,7 @@ impl Guarding {
             own_flags: own_flags(invocation, &context.database),
             project_flags: project_flags(&arguments.project),
             way_back: way_back(invocation),
+            on_failure: None,
             run: RunOptions { origin: settings.origin(operator(invocation)), ..RunOptions::default() },
         };
         invocation.sweep().await;
@@ -245,6 +206,8 @@ fn code(report: &GuardReport) -> u8 {
         ExitKind::NothingApplied => exit_code::COMMAND_FAILED,
         ExitKind::AppliedInPart => exit_code::APPLIED_IN_PART,
         ExitKind::Interrupted => exit_code::INTERRUPTED,
+        ExitKind::Undone => exit_code::UNDONE,
+        ExitKind::WayBackFailed => exit_code::WAY_BACK_FAILED,
     }
 }
 

@@ -27,7 +27,6 @@ mod undo;
 mod verify;
 mod watch;
 
-pub(crate) use guard::Ended;
 pub(crate) use prune::PrunedAll;
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;

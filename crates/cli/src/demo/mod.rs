@@ -152,6 +152,7 @@ impl Story<'_> {
                 .to_vec(),
             project_flags: Vec::new(),
             way_back: None,
+            on_failure: None,
             run: RunOptions::default(),
         };
         let backup = whole(

@@ -10,16 +10,15 @@ use holdpoint_guard::{PrepareReport, Shown};
 
 use super::table::{bullets, facts, plain};
 use super::verify::{proof, reasons};
-use crate::commands::Ended;
 use crate::quantity::{counted, instant, milliseconds};
 
 /// Tells how a run ended, and how it was undone.
-pub(crate) fn guard_ended(ended: &Ended) -> String {
-    let mut text = guard(&ended.report);
-    if let Some(undo) = &ended.undo {
+pub(crate) fn guard_ended(report: &GuardReport) -> String {
+    let mut text = guard(report);
+    if let Some(undo) = &report.undo {
         text.push_str(&format!("\n{}", super::undo(undo)));
     }
-    let why: Vec<String> = ended.undo_failure.iter().cloned().collect();
+    let why: Vec<String> = report.undo_failure.iter().cloned().collect();
     text.push_str(&bullets("it could not be undone", &why));
     text
 }

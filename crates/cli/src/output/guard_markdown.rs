@@ -6,7 +6,7 @@ use crate::failure::ErrorReport;
 
 /// The report of a guarded run: its first line as the heading, all of it below.
 pub(crate) fn guard_markdown(report: &GuardReport) -> String {
-    let text = super::guard::guard(report);
+    let text = super::guard_ended(report);
     let heading = text.lines().next().unwrap_or_default();
     section(heading, &text)
 }

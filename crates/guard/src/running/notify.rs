@@ -5,6 +5,7 @@ use std::time::Duration;
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::{Mask, Secret};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::http;
 use crate::run::WayBack;
@@ -76,15 +77,33 @@ impl Message {
     }
 
     pub(crate) fn ended(mut self, verdict: &'static str, exit_code: Option<i32>, ways_back: Vec<WayBack>) -> Self {
-        self.text.push_str(&format!(", the database is {verdict}"));
+        // Once it was undone, that is how the command had left it.
+        let is = if self.state == RunState::Undone { "was" } else { "is" };
+        self.text.push_str(&format!(", the database {is} {verdict}"));
         (self.verdict, self.exit_code, self.ways_back) = (Some(verdict), exit_code, ways_back);
         self
     }
 
+    /// The message as it is sent. Each text is masked by itself: in the written form a secret may be escaped, and what
+    /// is masked there may take a quote with it.
+    fn written(&self, mask: &Mask) -> Result<String, serde_json::Error> {
+        fn masked(value: &mut Value, mask: &Mask) {
+            match value {
+                Value::String(text) => *text = mask.message(text),
+                Value::Array(values) => values.iter_mut().for_each(|value| masked(value, mask)),
+                Value::Object(fields) => fields.values_mut().for_each(|value| masked(value, mask)),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        let mut value = serde_json::to_value(self)?;
+        masked(&mut value, mask);
+        serde_json::to_string(&value)
+    }
+
     /// Sends it; why not, in words, which never hold the address.
     pub(crate) async fn send(self, to: &Secret, mask: &Mask) -> Option<String> {
-        let json = match serde_json::to_string(&self) {
-            Ok(json) => mask.message(&json),
+        let json = match self.written(mask) {
+            Ok(json) => json,
             Err(error) => return Some(format!("the notification could not be written: {error}")),
         };
         match http::exchange(to, Some(json), WITHIN).await {
@@ -92,5 +111,33 @@ impl Message {
             Ok(status) => Some(format!("the notification was answered with {status}")),
             Err(reason) => Some(format!("the notification could not be sent: {reason}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_is_masked_and_the_message_stays_json() {
+        let mask = Mask::new(["qu\"ote\\d".to_owned(), "plain-secret".to_owned()]);
+        let command = vec!["sh".to_owned(), "x qu\"ote\\d".to_owned()];
+        let reasons = vec!["password='open".to_owned(), "line\nplain-secret".to_owned()];
+        let message = Message::new("ended", "r", "shop", RunState::Failed, command).because(reasons);
+        let written = message.ended("unchanged", Some(1), Vec::new()).written(&mask).unwrap();
+        let read: Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(read["command"], serde_json::json!(["sh", "x ***"]));
+        assert_eq!(read["reasons"], serde_json::json!(["password=***", "line\n***"]));
+        assert_eq!(read["exit_code"], 1);
+    }
+
+    #[test]
+    fn an_undone_run_is_told_as_such() {
+        let told = |state| {
+            let message = Message::new("ended", "r", "shop", state, Vec::new()).because(vec!["why".to_owned()]);
+            message.ended("partly applied", Some(1), Vec::new()).text
+        };
+        assert_eq!(told(RunState::Undone), "holdpoint: run r on shop: undone: why, the database was partly applied");
+        assert_eq!(told(RunState::Failed), "holdpoint: run r on shop: failed: why, the database is partly applied");
     }
 }

@@ -118,6 +118,11 @@ impl Alive {
         if let Some(holder) = self.holder.as_ref().filter(|holder| holder.application_name.contains(run.as_str())) {
             return Some(format!("{holder} has its run lock"));
         }
+        self.command_of(run)
+    }
+
+    /// What of a run's command lives, in words.
+    pub(crate) fn command_of(&self, run: &RunId) -> Option<String> {
         let token = sessions::token(run);
         let (pid, _) = self.names.iter().find(|(_, name)| name.contains(&token))?;
         Some(format!("a session of its command is on the server (process {pid})"))

@@ -45,9 +45,10 @@ enum Todo {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) async fn run(&self) -> Result<UndoReport, Error> {
+    /// Undoes; `held` is the run lock, where the run that is undone has it.
+    pub(super) async fn run(&self, held: Option<RunLock>) -> Result<UndoReport, Error> {
         let began = Instant::now();
-        let work = self.admitted().await?;
+        let work = self.admitted(held.is_some()).await?;
         let (way, todo) = work.chosen().await?;
         let plan = work.plan(way, &todo);
         let took = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -66,7 +67,7 @@ impl<'a> Attempt<'a> {
         }
         work.ask(&plan).await?;
         let mut record = Record::after(self.context, &work.step, way, self.options.operator.clone());
-        let lock = work.lock().await?;
+        let lock = work.lock(held).await?;
         if record.undo.point.is_none() {
             record.made(work.restore_point().await?);
         }
@@ -90,8 +91,8 @@ impl<'a> Attempt<'a> {
         Ok(UndoReport { plan, dry_run: false, state: Some(state), undo, failure, swap, took_ms: took(), warnings })
     }
 
-    /// Reads the run, and refuses what cannot be undone.
-    async fn admitted(&self) -> Result<Work<'a>, Error> {
+    /// Reads the run, and refuses what cannot be undone; `own`: it is the run itself that undoes.
+    async fn admitted(&self, own: bool) -> Result<Work<'a>, Error> {
         let Self { context, options } = self;
         let steps = runs::steps(context, &options.run).await?;
         let Some(step) = newest(&steps).cloned() else {
@@ -104,7 +105,8 @@ impl<'a> Attempt<'a> {
             younger.push((other, steps));
         }
         admission::check(&run, &steps, &younger)?;
-        if let Some(what) = Alive::read(&options.place.source).await?.of(&run) {
+        let alive = Alive::read(&options.place.source).await?;
+        if let Some(what) = if own { alive.command_of(&run) } else { alive.of(&run) } {
             return Err(Error::StillAtWork { run: run.to_string(), what });
         }
         let too_old = |why: String| Error::CannotUndo {
@@ -199,7 +201,7 @@ impl Work<'_> {
     }
 
     /// The run lock: nobody migrates, and nobody else undoes, meanwhile.
-    async fn lock(&self) -> Result<RunLock, Error> {
+    async fn lock(&self, held: Option<RunLock>) -> Result<RunLock, Error> {
         let session = Session::connect(&self.options.live, &SessionPurpose::new("holdpoint undo")).await?;
         let recorded = self.context.repository.identity(&self.context.database).await?;
         let identity = recorded.map_or_else(|| self.step.identity.clone(), |record| record.identity);
@@ -209,8 +211,12 @@ impl Work<'_> {
         };
         let oid = checked.await;
         session.close().await;
+        let oid = oid?;
+        if let Some(held) = held {
+            return Ok(held);
+        }
         let name = format!("holdpoint undo {}", self.run);
-        Ok(RunLock::take(&self.options.live, oid?, &name, &self.context.cancel).await?)
+        Ok(RunLock::take(&self.options.live, oid, &name, &self.context.cancel).await?)
     }
 
     /// The restore point of the database as it is now: what the undo itself loses is in it.

@@ -25,6 +25,7 @@ use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::Context;
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::restore::swap::{SwapReport, WrittenSince};
+use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::ConnectionSettings;
 use serde::Serialize;
 
@@ -153,5 +154,14 @@ impl UndoReport {
 /// [`Error::NotConfirmed`]; those of the restore point that is made first. What fails after that is told in the report,
 /// and stands in the ledger.
 pub async fn undo(context: &Context, options: &UndoOptions) -> Result<UndoReport, Error> {
-    Box::pin(Attempt { context, options }.run()).await
+    undo_held(context, options, None).await
+}
+
+/// As [`undo`], at the end of the guarded run itself: under the run lock that it has.
+pub(crate) async fn undo_held(
+    context: &Context,
+    options: &UndoOptions,
+    held: Option<RunLock>,
+) -> Result<UndoReport, Error> {
+    Box::pin(Attempt { context, options }.run(held)).await
 }

@@ -124,9 +124,10 @@ async fn a_run_that_ran_while_this_one_prepared_refuses_it() {
     options.command = shell(MARK);
     let source = source(&first.cluster);
     let mut set = tokio::task::JoinSet::new();
-    set.spawn(async move {
+    let runtime = tokio::runtime::Handle::current();
+    set.spawn_blocking(move || {
         let (verify, backup) = (verify_options(Cluster::shared(18)), backup_options());
-        holdpoint_guard::guard(&context, &source, &verify, &backup, &options).await
+        runtime.block_on(holdpoint_guard::guard(&context, &source, &verify, &backup, &options))
     });
     tokio::task::block_in_place(|| at_proof.recv()).unwrap();
     // Changes no schema: only the ledger tells.

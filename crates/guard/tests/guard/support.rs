@@ -94,6 +94,7 @@ impl Shop {
             own_flags: Vec::new(),
             project_flags: Vec::new(),
             way_back: None,
+            on_failure: None,
             run: RunOptions::default(),
         };
         Self { cluster, scratch: major, directory, context, options }

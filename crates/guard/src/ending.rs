@@ -1,0 +1,213 @@
+//! A guarded run from its command on: the command runs, is judged, is undone where that was asked for; what belongs after
+//! a good end is run; the last step is written, and who wants to know is told.
+
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::{JudgementRecord, RunState, RunStep, newest};
+use holdpoint_core::selector::RunSelector;
+use holdpoint_operations::Context;
+use holdpoint_operations::run_lock::RunLock;
+use holdpoint_process::Status;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{Call, CutOff};
+use crate::guarded::{Guarded, Proven, Ready};
+use crate::ledger_writer::LedgerWriter;
+use crate::prepare::Preparation;
+use crate::run::{GuardReport, OnFailure, WayBack};
+use crate::undo::{self, UndoEnd, UndoOptions, UndoReport};
+use crate::{Error, runs};
+
+/// How the undo of a run ended, or why it could not begin.
+type Undone = Result<Box<UndoReport>, String>;
+
+impl Guarded<'_> {
+    /// Runs the command, judges, undoes, writes the last step. From here on nothing is an error any more.
+    pub(crate) async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
+        let Preparation { context, options, .. } = &self.preparation;
+        let Ready { proven, lock, before } = ready;
+        let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
+        let time_outs = self.time_outs(&planned, ledger.run());
+        let live = self.live(&lock, ledger.run());
+        let call = Call { context, options, lock: &lock, time_outs: &time_outs, live, mask: &self.mask };
+        let (mut end, untold) = tokio::join!(call.run(), self.tell_start(&ledger));
+        end.warnings.extend(untold);
+        if end.warnings.is_empty() && end.started && !lock.is_held().await {
+            end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
+        }
+        let change = self.look_again(&before, &mut end, ledger.run()).await;
+        let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
+            Some(Status::Code(code)) => (Some(code), None),
+            Some(Status::Signal(number)) => (None, Some(number)),
+            None => (None, None),
+        };
+        let succeeded = exit_code == Some(0) && end.cut_off.is_none();
+        let mut judgement = self.judge(&planned, &relied.rehearsal, &change, succeeded, &mut end.warnings).await;
+        let names: Vec<String> = end.observed.names.iter().cloned().collect();
+        judgement.time_outs = time_outs.in_force(&names);
+        if succeeded {
+            self.ask_for_health(&mut judgement).await;
+        }
+        let state = match (judgement.as_planned, change.database) {
+            (true, _) => RunState::Succeeded,
+            (false, "unchanged") if !succeeded => RunState::RolledBack,
+            (false, _) => RunState::Failed,
+        };
+        let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed);
+        // An undo goes on under the lock: nobody migrates in between.
+        let mut held = Some(lock);
+        if on_failure.is_none() {
+            if let Some(lock) = held.take() {
+                lock.release().await;
+            }
+            let good = if state == RunState::Succeeded { Ok(()) } else { Err("the run did not succeed") };
+            end.warnings.extend(self.run_after(good, ledger.run()).await);
+        }
+        let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
+        ledger.ended(exit_code, signal);
+        ledger.left_schema(change.left_schema.clone());
+        ledger.judged(&judgement, output.clone());
+        let interrupted = end.cut_off == Some(CutOff::Interrupted);
+        let in_force = format!("time-outs in force: {}{}", judgement.time_outs.words(), time_outs.why());
+        let mut written = vec![format!("the database is {}", change.database), in_force];
+        written.extend(interrupted.then(|| "interrupted".to_owned()));
+        let told = if succeeded { Vec::new() } else { change.remarks.clone() };
+        let reasons = judgement.reasons.clone();
+        written.extend([change.remarks, change.warnings.clone(), reasons.clone(), end.warnings.clone()].concat());
+        written.extend([end.observed.waits.clone(), end.observed.cancelled.clone()].concat());
+        written.extend(end.observed.beside.clone());
+        end.warnings.extend(end.observed.cancelled.iter().chain(&end.observed.beside).cloned());
+        let warned = if judgement.as_planned { Vec::new() } else { reasons };
+        let started = self.start.warnings.clone();
+        let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
+        if let Err(error) = ledger.write(state, written).await {
+            warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
+        }
+        let undone = match on_failure {
+            Some(on_failure) => Some(self.undo(on_failure, held.take(), &mut ledger, &mut warnings).await),
+            None => None,
+        };
+        self.tell_end(&ledger, state, undone.as_ref(), &judgement, exit_code, &ways_back, &mut warnings).await;
+        let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
+        let (undo, undo_failure) = match undone {
+            Some(Ok(report)) => (Some(report), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        GuardReport {
+            run: ledger.run().clone(),
+            state,
+            decision,
+            plan: planned.report,
+            prepared_by: prepared_by.map(|(run, _)| run),
+            point: relied.point,
+            verification: relied.verification,
+            rehearsal,
+            not_rehearsed,
+            exit_code,
+            signal,
+            command_took_ms: end.ended.map(|ended| u64::try_from(ended.ran_for.as_millis()).unwrap_or(u64::MAX)),
+            interrupted,
+            verdict: judgement.verdict,
+            judgement,
+            observed: end.observed,
+            output: output.map(|output| output.key),
+            database: change.database,
+            ways_back,
+            warnings,
+            undo,
+            undo_failure,
+        }
+    }
+
+    /// Undoes the run, under the lock that its command ran under where that is still held; then runs what belongs after
+    /// a good end, and writes how that went.
+    async fn undo(
+        &self,
+        on_failure: &OnFailure,
+        lock: Option<RunLock>,
+        ledger: &mut LedgerWriter<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Undone {
+        // Who interrupted the command did not interrupt its undo; a second signal does.
+        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+        let options = UndoOptions { run: RunSelector::Id(ledger.run().clone()), ..on_failure.undo.clone() };
+        let held = match lock {
+            Some(lock) if lock.is_held().await => Some(lock),
+            _ => None,
+        };
+        let undone = undo::undo_held(&context, &options, held).await;
+        let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
+        let good = match &undone {
+            Ok(report) if report.end() == UndoEnd::Done => Ok(()),
+            _ => Err("the run failed, and its undo, too"),
+        };
+        let after = self.run_after(good, ledger.run()).await;
+        let options = self.preparation.options;
+        let written = match &undone {
+            // Nothing of the undo is written yet.
+            Err(why) => {
+                let told = Some(format!("it could not be undone: {why}")).into_iter().chain(after.clone()).collect();
+                ledger.write(RunState::Failed, told).await
+            }
+            Ok(_) if options.run.after.is_some() => {
+                let told = after.clone().unwrap_or_else(|| "what --after runs was run".to_owned());
+                note(&context, ledger.run(), told).await
+            }
+            Ok(_) => Ok(()),
+        };
+        if let Err(error) = written {
+            warnings.push(format!("how the undo ended could not be written into the ledger: {error}"));
+        }
+        warnings.extend(after);
+        undone
+    }
+
+    /// Tells how it all ended.
+    #[expect(clippy::too_many_arguments, reason = "everything that a message tells")]
+    async fn tell_end(
+        &self,
+        ledger: &LedgerWriter<'_>,
+        state: RunState,
+        undone: Option<&Undone>,
+        judgement: &JudgementRecord,
+        exit_code: Option<i32>,
+        ways_back: &[WayBack],
+        warnings: &mut Vec<String>,
+    ) {
+        let Some(to) = &self.preparation.options.run.notify else { return };
+        let mut reasons = judgement.reasons.clone();
+        let (state, ways_back) = match undone {
+            None => (state, ways_back.to_vec()),
+            Some(Ok(report)) if report.end() == UndoEnd::Done => {
+                reasons.insert(0, format!("its command failed, and it was undone by {}", report.plan.way.word()));
+                (report.state.unwrap_or(state), Vec::new())
+            }
+            Some(undone) => {
+                let (state, why) = match undone {
+                    Ok(report) => (report.state.unwrap_or(state), failure(report)),
+                    Err(why) => (state, why.clone()),
+                };
+                reasons.insert(0, format!("the undo failed: {why}"));
+                (state, ways_back.to_vec())
+            }
+        };
+        reasons.extend(warnings.iter().filter(|warning| warning.contains("--after")).cloned());
+        let message = self.message("ended", ledger, state).because(reasons);
+        let message = message.ended(judgement.verdict.words(), exit_code, ways_back);
+        warnings.extend(message.send(to, &self.mask).await);
+    }
+}
+
+/// Why an undo did not come to its end, or what is not as before.
+fn failure(report: &UndoReport) -> String {
+    let left = report.undo.as_ref().map(|undo| undo.not_as_before.join("; ")).unwrap_or_default();
+    report.failure.clone().unwrap_or(left)
+}
+
+/// Writes what came after the undo, as a step of its own: the run stands where the undo left it.
+async fn note(context: &Context, run: &RunId, told: String) -> Result<(), Error> {
+    let steps = runs::steps(context, &RunSelector::Id(run.clone())).await?;
+    let Some(step) = newest(&steps) else { return Ok(()) };
+    let noted = RunStep { n: step.n + 1, at: (context.clock)(), remarks: vec![told], ..step.clone() };
+    Ok(context.repository.record_step(&context.database, &noted).await?)
+}
