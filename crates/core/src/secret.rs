@@ -22,6 +22,10 @@ impl Secret {
     /// Puts `mask` wherever the secret stands in a text, whatever part of it is percent-encoded there.
     #[must_use]
     pub fn masked_in(&self, text: &str, mask: &str) -> String {
+        // Mostly it is not there, and that is soon seen.
+        if !text.contains('%') && !text.contains(&self.0) {
+            return text.to_owned();
+        }
         let mut masked = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
@@ -37,6 +41,32 @@ impl Secret {
             }
         }
         masked
+    }
+
+    /// The bytes that the secret takes at the beginning of a text, where it stands there.
+    pub(crate) fn length_in(&self, text: &str) -> Option<usize> {
+        length_of(self.0.as_bytes(), text.as_bytes()).filter(|length| *length > 0)
+    }
+
+    /// Whether a text may be the secret's beginning, with more of it to come, whatever part is percent-encoded.
+    pub(crate) fn may_begin_with(&self, text: &str) -> bool {
+        let (secret, text) = (self.0.as_bytes(), text.as_bytes());
+        let mut at = 0;
+        for byte in secret {
+            let rest = &text[at..];
+            if rest.is_empty() {
+                return at > 0;
+            }
+            let digits = rest.iter().skip(1).take(2).all(u8::is_ascii_hexdigit);
+            if rest.len() < 3 && rest[0] == b'%' && digits {
+                return true;
+            }
+            match length_of(&[*byte], rest) {
+                Some(length) => at += length,
+                None => return false,
+            }
+        }
+        false
     }
 }
 
@@ -87,5 +117,16 @@ mod tests {
         }
         assert_eq!(secret.masked_in("p@ss/word", "***"), "p@ss/word");
         assert_eq!(Secret::new("").masked_in("a", "***"), "a");
+    }
+
+    #[test]
+    fn a_beginning_is_known_however_it_is_encoded() {
+        let secret = Secret::new("p@ss");
+        for text in ["p", "p@s", "%70", "p%4", "p%40s", "p%"] {
+            assert!(secret.may_begin_with(text), "{text}");
+        }
+        for text in ["", "x", "pa", "p@ss", "p%41", "p%4x", "p@ssw"] {
+            assert!(!secret.may_begin_with(text), "{text}");
+        }
     }
 }

@@ -166,10 +166,10 @@ impl Call<'_> {
         let mut recorder = Recorder::default();
         let tee = || self.options.run.tee.clone();
         if let Some(stream) = running.take_stdout() {
-            recorder.read(Channel::Out, stream, tee());
+            recorder.read(Channel::Out, stream, tee(), self.mask);
         }
         if let Some(stream) = running.take_stderr() {
-            recorder.read(Channel::Err, stream, tee());
+            recorder.read(Channel::Err, stream, tee(), self.mask);
         }
         recorder
     }

@@ -115,7 +115,7 @@ fn a_webhook_that_fails_is_a_warning() {
 #[test]
 fn what_a_command_writes_is_shown_and_kept_without_secrets() {
     let bench = Bench::new();
-    let script = "echo out; echo err >&2; echo \"url $DATABASE_URL\"; seq 1 500000";
+    let script = "echo out; echo err >&2; echo \"url $DATABASE_URL\"; echo API_PASSWORD=hush9; seq 1 500000";
     let outcome = bench.try_guard(&[], &["sh", "-c", script]).ended_with(0);
     assert!(outcome.stderr.contains("out\n") && outcome.stderr.contains("err\n"), "stdout is the document's");
     assert!(outcome.stderr.contains("\n500000\n"), "all of it is shown");
@@ -124,7 +124,10 @@ fn what_a_command_writes_is_shown_and_kept_without_secrets() {
     let password = bench.scene.cluster.password().unwrap();
     assert!(kept.contains("out\n") && kept.contains("err\n") && kept.ends_with("500000\n"));
     assert!(kept.contains("bytes are left out") && kept.len() < 3 << 20, "{}", kept.len());
-    assert!(!kept.contains(password), "the password is kept");
+    for (what, text) in [("kept", &kept), ("shown", &outcome.stderr)] {
+        assert!(!text.contains(password) && !text.contains("hush9"), "a password is {what}");
+        assert!(text.contains("url postgres") && text.contains("API_PASSWORD=***\n"), "the rest is {what}");
+    }
     // Nothing written, nothing kept.
     assert_eq!(bench.guard(&[], &["true"], 0)["output"], Value::Null);
 }

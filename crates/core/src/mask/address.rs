@@ -27,6 +27,15 @@ pub(super) fn urls(text: &str) -> String {
     masked
 }
 
+/// Finds where the password would begin of an address that the text ends in, before its `@` has come.
+pub(super) fn open_address(text: &str) -> Option<usize> {
+    let begin = text.rfind("://")? + 3;
+    let word = &text[begin..];
+    let ended = word.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '@'));
+    let colon = word.find(':').filter(|_| !ended)?;
+    Some(begin + colon + 1)
+}
+
 /// Masks the password in every word `user:password@host/…`, `user:password@tcp(host)/…`, as Go's drivers write it.
 pub(super) fn without_scheme(text: &str) -> String {
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '=');

@@ -37,6 +37,8 @@ pub(super) struct Flags {
     /// What follows `-p` may be a port.
     ports: bool,
     redis: bool,
+    /// `-W` asks for a password.
+    asks: bool,
     follows: Option<Follows>,
 }
 
@@ -61,12 +63,15 @@ impl Flags {
         self.http |= OF_HTTP.contains(&name);
         self.databases |= OF_DATABASES.contains(&name);
         self.ports |= WITH_PORTS.contains(&name);
+        self.asks |= WITH_PORTS.contains(&name) || name.starts_with("pg_");
         self.redis |= name == "redis-cli";
         self.follows = match word {
             "-H" | "--header" => Some(Follows::Header),
             "-U" if self.http => Some(Follows::Pair),
             "-p" if self.databases => Some(Follows::Password),
             "-a" if self.redis => Some(Follows::Password),
+            // PostgreSQL's own programs ask for it at the terminal: there the flag takes no value.
+            "-W" if !self.asks => Some(Follows::Password),
             word if PAIRS.contains(&word) => Some(Follows::Pair),
             _ => None,
         };

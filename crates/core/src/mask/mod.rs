@@ -13,7 +13,7 @@ mod value;
 use crate::Secret;
 pub use statement::{shadow, statement};
 
-use address::{urls, without_scheme};
+use address::{open_address, urls, without_scheme};
 use flag::{Flags, flags};
 use value::{Introduction, is_name, is_scheme, is_secret, values};
 
@@ -42,7 +42,12 @@ impl Mask {
     /// Adds secrets that became known later.
     pub fn learn(&mut self, secrets: impl IntoIterator<Item = impl Into<Secret>>) {
         let telling = |secret: &Secret| secret.expose().len() >= SHORTEST && !WORDS.contains(secret.expose());
-        self.known.extend(secrets.into_iter().map(Into::into).filter(telling));
+        for secret in secrets.into_iter().map(Into::into) {
+            // Texts are looked at line by line, too; a key has several lines.
+            let lines = secret.expose().lines().map(|line| Secret::new(line.trim().to_owned()));
+            let lines: Vec<Secret> = lines.filter(|line| line.expose() != secret.expose()).filter(telling).collect();
+            self.known.extend(lines.into_iter().chain(Some(secret).filter(telling)));
+        }
         // The longest first, so that a secret that contains another goes whole.
         self.known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         self.known.dedup();
@@ -58,7 +63,29 @@ impl Mask {
     /// of whatever is named like a secret, and of flags of known programs that hold one.
     #[must_use]
     pub fn script(&self, text: &str) -> String {
+        if !text.contains(['=', ':', '@', '%', '-', '\'']) && !self.known.iter().any(|one| text.contains(one.expose()))
+        {
+            return text.to_owned();
+        }
         values(&without_scheme(&urls(&flags(&self.without_known(text)))), Introduction::Any)
+    }
+
+    /// Finds up to where a text that goes on may be shown: from there on it may be the beginning of a secret that
+    /// [`Mask::script`] would mask, were all of it there.
+    #[must_use]
+    pub fn open_at(&self, text: &str) -> usize {
+        let until = open_address(text).unwrap_or(text.len());
+        let mut at = 0;
+        while let Some(next) = text[at..].chars().next().filter(|_| at < until) {
+            let rest = &text[at..];
+            if self.known.iter().any(|secret| secret.may_begin_with(rest)) {
+                return at;
+            }
+            // A secret that is all there hides whatever begins in it.
+            let whole = self.known.iter().find_map(|secret| secret.length_in(rest));
+            at += whole.unwrap_or(next.len_utf8());
+        }
+        until
     }
 
     /// Masks the words of a command.

@@ -30,6 +30,15 @@ fn secrets_in_every_usual_place_go() {
         ("goose ann:hush@db.example.com:5432/shop", "goose ann:***@db.example.com:5432/shop"),
         ("goose --dsn=ann:hush@localhost", "goose --dsn=ann:***@localhost"),
         ("npm run auth:migrate --author ann", "npm run auth:migrate --author ann"),
+        ("env PRIVATE_KEY=hush SSH_KEY=hush run", "env PRIVATE_KEY=*** SSH_KEY=*** run"),
+        ("tool --key=hush --key hush --master-key hush", "tool --key=*** --key *** --master-key ***"),
+        ("tool -W hush up", "tool -W *** up"),
+        ("psql -W shop", "psql -W shop"),
+        ("/usr/bin/pg_dump -W shop", "/usr/bin/pg_dump -W shop"),
+        (
+            "tool --keys=a --primary-key=id KEYBOARD=de PUBLIC_KEY=x",
+            "tool --keys=a --primary-key=id KEYBOARD=de PUBLIC_KEY=x",
+        ),
         ("psql --no-password shop db:migrate", "psql --no-password shop db:migrate"),
         ("docker run image:tag@sha256:0a git@h.example:x", "docker run image:tag@sha256:0a git@h.example:x"),
     ] {
@@ -140,5 +149,31 @@ fn flags_of_known_programs_hold_secrets() {
         ("psql -p 5432 -c 'select 1' # don't", "psql -p 5432 -c 'select 1' # don't"),
     ] {
         assert_eq!(mask.script(given), expected);
+    }
+}
+
+#[test]
+fn lines_of_a_known_secret_go_too() {
+    let mask = Mask::new(["first-line\n  second-line\nx\n".to_owned()]);
+    assert_eq!(mask.script("a first-line\nb second-line x"), "a ***\nb *** x");
+}
+
+/// A text that was cut is shown up to where a secret may have begun.
+#[test]
+fn what_may_be_a_secrets_beginning_is_open() {
+    let mask = Mask::new(["hunter2x".to_owned(), "xylophone".to_owned()]);
+    for (shown, kept_back) in [
+        ("Go on? ", ""),
+        ("as ", "hunter2"),
+        ("as unter", ""),
+        ("as ", "%68unt"),
+        ("a hunter2x", ""),
+        ("postgres://ann:", "hus"),
+        ("postgres://ann:hush@db", ""),
+        ("see http://localhost:", "30"),
+        ("see http://localhost:3000 ", ""),
+    ] {
+        let text = format!("{shown}{kept_back}");
+        assert_eq!(mask.open_at(&text), shown.len(), "{text}");
     }
 }

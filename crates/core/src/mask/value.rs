@@ -16,6 +16,8 @@ const NAMES: [&str; 11] = [
     "access_key",
     "access-key",
 ];
+/// Words before `key` that make it no secret: a table's, or one that is given away.
+const OPEN_KEYS: [&str; 8] = ["primary", "public", "foreign", "unique", "sort", "partition", "cache", "on"];
 /// Endings of the names of parameters that a message may repeat, as in connection strings and URLs.
 const PARAMETERS: [&str; 3] = ["password", "secret_access_key", "session_token"];
 /// Endings of names that have a secret after a colon without a blank; `auth:migrate` is a script's name.
@@ -41,7 +43,17 @@ pub(super) fn is_secret(name: &str) -> bool {
     let is_switch = ["no-", "no_", "skip-", "without-"].iter().any(|no| name.starts_with(no));
     // Authors are no secret, and an authorization is one.
     let name = name.replace("authoriz", "auth").replace("author", "");
-    !is_switch && NAMES.iter().any(|secret| name.contains(secret))
+    !is_switch && (NAMES.iter().any(|secret| name.contains(secret)) || is_key(&name))
+}
+
+/// `KEY`, `--key`, `SSH_PRIVATE_KEY`; not `--keys`, nor a primary key.
+fn is_key(name: &str) -> bool {
+    let mut words = name.rsplit(['_', '-', '.']);
+    match words.next() {
+        Some("privatekey" | "secretkey") => true,
+        Some("key") => !words.next().is_some_and(|before| OPEN_KEYS.contains(&before)),
+        _ => false,
+    }
 }
 
 pub(super) fn is_scheme(word: &str) -> bool {

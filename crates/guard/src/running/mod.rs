@@ -6,6 +6,7 @@ pub(crate) mod health;
 pub(crate) mod hooks;
 mod http;
 pub(crate) mod live;
+mod masked;
 pub(crate) mod notify;
 pub(crate) mod output;
 mod policy;
@@ -32,7 +33,7 @@ pub enum Channel {
     Err,
 }
 
-/// Hears every byte that the command writes, as it is written; it may block as long as its own reader does.
+/// Hears what the command writes, as it is written but for secrets, which are masked; it may block as long as its own reader does.
 pub type Tee = Arc<dyn Fn(Channel, &[u8]) + Send + Sync>;
 
 /// How the command runs.

@@ -7,13 +7,17 @@ use std::time::Duration;
 use holdpoint_core::Mask;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::masked::Masked;
 use super::{Channel, Tee};
 
 /// How much is kept from the beginning, and from the end.
 const HEAD_BYTES: usize = 512 << 10;
 const TAIL_BYTES: usize = 1536 << 10;
 const CHUNK_BYTES: usize = 64 << 10;
+/// The beginning of a line is shown after so long, such as a prompt's.
+const SHOWN_WITHIN: Duration = Duration::from_millis(100);
 /// How long streams may be held open by others after the command has ended.
 const DRAIN_FOR: Duration = Duration::from_secs(2);
 
@@ -41,10 +45,17 @@ pub(crate) struct Stored {
 }
 
 impl Recorder {
-    /// Reads a stream to its end: every piece is kept, and passed on.
-    pub(crate) fn read(&mut self, channel: Channel, stream: impl AsyncRead + Unpin + Send + 'static, tee: Option<Tee>) {
+    /// Reads a stream to its end: every piece is kept, and passed on without secrets.
+    pub(crate) fn read(
+        &mut self,
+        channel: Channel,
+        stream: impl AsyncRead + Unpin + Send + 'static,
+        tee: Option<Tee>,
+        mask: &Mask,
+    ) {
         let kept = Arc::clone(&self.kept);
-        self.readers.spawn(pass(channel, stream, tee, kept));
+        let tee = tee.map(|tee| Passing { channel, tee, masked: Masked::new(mask.clone()) });
+        self.readers.spawn(pass(stream, tee, kept));
     }
 
     /// Waits until all was read, not for long, and gives what was kept; `None` where nothing was written.
@@ -58,20 +69,63 @@ impl Recorder {
     }
 }
 
-async fn pass(channel: Channel, mut stream: impl AsyncRead + Unpin, tee: Option<Tee>, kept: Arc<Mutex<Kept>>) {
+/// A stream on its way to whoever reads it.
+struct Passing {
+    channel: Channel,
+    tee: Tee,
+    masked: Masked,
+}
+
+impl Passing {
+    async fn on(&self, piece: Vec<u8>) {
+        let (tee, channel) = (Arc::clone(&self.tee), self.channel);
+        // Whoever reads our output may be slow.
+        if !piece.is_empty() && tokio::task::spawn_blocking(move || tee(channel, &piece)).await.is_err() {
+            tracing::debug!("a piece of the command's output could not be passed on");
+        }
+    }
+}
+
+async fn pass(mut stream: impl AsyncRead + Unpin, mut to: Option<Passing>, kept: Arc<Mutex<Kept>>) {
     let mut buffer = vec![0_u8; CHUNK_BYTES];
-    while let Ok(count) = stream.read(&mut buffer).await {
-        if count == 0 {
-            break;
-        }
-        kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..count]);
-        if let Some(tee) = &tee {
-            let (tee, piece) = (Arc::clone(tee), buffer[..count].to_vec());
-            // Whoever reads our output may be slow.
-            if tokio::task::spawn_blocking(move || tee(channel, &piece)).await.is_err() {
-                tracing::debug!("a piece of the command's output could not be passed on");
+    // When the beginning of a line that has not ended is shown.
+    let mut due: Option<Instant> = None;
+    loop {
+        let read = async { Some(stream.read(&mut buffer).await) };
+        let paused = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
             }
+            None
+        };
+        let read = tokio::select! {
+            biased;
+            read = read => read,
+            paused = paused => paused,
+        };
+        let piece = match (&mut to, read) {
+            (_, Some(Ok(0) | Err(_))) => break,
+            (to, Some(Ok(count))) => {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..count]);
+                let Some(to) = to else { continue };
+                let piece = to.masked.take(&buffer[..count]);
+                due = to.masked.waits().then(|| due.unwrap_or_else(|| Instant::now() + SHOWN_WITHIN));
+                piece
+            }
+            (None, None) => continue,
+            (Some(to), None) => {
+                due = None;
+                to.masked.pause()
+            }
+        };
+        if let Some(to) = &to {
+            to.on(piece).await;
         }
+    }
+    if let Some(to) = &mut to {
+        let rest = to.masked.end_line();
+        to.on(rest).await;
     }
 }
 
@@ -135,15 +189,43 @@ mod tests {
         assert!(stored.text.contains(&format!("[{} bytes are left out]", stored.left_out_bytes)));
     }
 
-    #[tokio::test]
-    async fn streams_are_passed_on_as_they_are() {
+    /// What is passed on, in order.
+    fn heard() -> (Tee, Arc<Mutex<Vec<u8>>>) {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let listener = Arc::clone(&heard);
-        let tee: Tee = Arc::new(move |channel, piece| listener.lock().unwrap().push((channel, piece.to_vec())));
+        let tee: Tee = Arc::new(move |channel, piece| {
+            assert_eq!(channel, Channel::Err);
+            listener.lock().unwrap().extend_from_slice(piece);
+        });
+        (tee, heard)
+    }
+
+    #[tokio::test]
+    async fn streams_are_passed_on_as_they_are() {
+        let (tee, heard) = heard();
         let mut recorder = Recorder::default();
-        recorder.read(Channel::Err, &b"a\xff"[..], Some(tee));
+        recorder.read(Channel::Err, &b"a\xff"[..], Some(tee), &Mask::default());
         let stored = recorder.finish(&Mask::default()).await.unwrap();
         assert_eq!(stored.text, "a\u{fffd}");
-        assert_eq!(*heard.lock().unwrap(), [(Channel::Err, b"a\xff".to_vec())]);
+        assert_eq!(*heard.lock().unwrap(), b"a\xff");
+    }
+
+    #[tokio::test]
+    async fn no_secret_is_passed_on_and_a_prompt_is_not_held_back() {
+        use tokio::io::AsyncWriteExt as _;
+        let mask = Mask::new(["hunter2secret".to_owned()]);
+        let (tee, heard) = heard();
+        let (mut command, stream) = tokio::io::duplex(64);
+        let mut recorder = Recorder::default();
+        recorder.read(Channel::Err, stream, Some(tee), &mask);
+        command.write_all(b"at hunter2").await.unwrap();
+        command.write_all(b"secret\nAPI_PASSWORD=hush\nGo on? ").await.unwrap();
+        let told = b"at ***\nAPI_PASSWORD=***\nGo on? ";
+        while *heard.lock().unwrap() != told {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(command);
+        let stored = recorder.finish(&mask).await.unwrap();
+        assert_eq!((stored.text.as_bytes(), heard.lock().unwrap().as_slice()), (&told[..], &told[..]));
     }
 }

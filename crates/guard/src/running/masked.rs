@@ -1,0 +1,165 @@
+//! What the command writes, as it may be shown: without secrets, and as soon as it is there.
+//!
+//! Secrets are looked for in whole lines, whatever pieces they come in. Of a line that does not end, such as a prompt,
+//! what cannot be a part of a secret is shown after a moment.
+
+use holdpoint_core::Mask;
+
+/// A longer line is shown in pieces.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// One stream on its way to whoever reads it.
+pub(crate) struct Masked {
+    mask: Mask,
+    /// The line that has not ended, as it was written.
+    line: Vec<u8>,
+    /// How much of it is shown, and how.
+    shown: usize,
+    as_text: String,
+    /// The rest of this line belongs to a secret.
+    swallows: bool,
+}
+
+impl Masked {
+    pub(crate) fn new(mask: Mask) -> Self {
+        Self { mask, line: Vec::new(), shown: 0, as_text: String::new(), swallows: false }
+    }
+
+    /// Takes a piece; gives the lines that it ends.
+    pub(crate) fn take(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(piece.len());
+        for part in piece.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") || part.ends_with(b"\r") {
+                out.extend(self.end_line());
+            } else if self.line.len() > LONGEST_LINE {
+                out.extend(self.pause());
+                self.line.drain(..self.shown);
+                self.shown = 0;
+                self.swallows |= std::mem::take(&mut self.as_text).ends_with('*');
+            }
+        }
+        out
+    }
+
+    /// Whether something waits to be shown.
+    pub(crate) fn waits(&self) -> bool {
+        self.line.len() > self.shown
+    }
+
+    /// Gives what may be shown of a line that does not end.
+    pub(crate) fn pause(&mut self) -> Vec<u8> {
+        // Half a letter is shown with its other half.
+        let half = self.line.utf8_chunks().last().map_or(&[][..], |last| last.invalid());
+        let half = std::str::from_utf8(half).is_err_and(|error| error.error_len().is_none()).then_some(half.len());
+        let whole = self.line.len() - half.unwrap_or_default();
+        let text = String::from_utf8_lossy(&self.line[..whole]);
+        let open = self.mask.open_at(&text);
+        // Where signs were replaced, places in the text are not places in the line.
+        let up_to = if text.len() == whole { open } else { whole - (text.len() - open).min(whole) };
+        self.show(up_to.max(self.shown))
+    }
+
+    /// Gives the rest of the line, and begins another.
+    pub(crate) fn end_line(&mut self) -> Vec<u8> {
+        let mut out = self.show(self.line.len());
+        if std::mem::take(&mut self.swallows) {
+            out.extend(self.line.last().filter(|byte| matches!(byte, b'\n' | b'\r')));
+        }
+        self.line.clear();
+        self.as_text.clear();
+        self.shown = 0;
+        out
+    }
+
+    fn show(&mut self, up_to: usize) -> Vec<u8> {
+        let before = std::mem::replace(&mut self.shown, up_to);
+        if self.swallows {
+            return Vec::new();
+        }
+        let text = String::from_utf8_lossy(&self.line[..up_to]);
+        let masked = self.mask.script(&text);
+        // Signs of another encoding are passed on as they are.
+        let as_it_is = masked == *text && masked.starts_with(&self.as_text);
+        let same = masked.bytes().zip(self.as_text.bytes()).take_while(|(one, other)| one == other).count();
+        let out = if as_it_is { self.line[before..up_to].to_vec() } else { masked.as_bytes()[same..].to_vec() };
+        self.as_text = masked;
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked() -> Masked {
+        Masked::new(Mask::new(["hunter2secret".to_owned(), "two\nlines-of-it".to_owned()]))
+    }
+
+    /// What is shown of pieces, with a pause after each.
+    fn paused(pieces: &[&str]) -> String {
+        let mut masked = masked();
+        let mut out = Vec::new();
+        for piece in pieces {
+            out.extend(masked.take(piece.as_bytes()));
+            out.extend(masked.pause());
+        }
+        out.extend(masked.end_line());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn wherever_a_piece_ends_no_secret_shows() {
+        let text = "log in as hunter2secret now\r\nurl postgres://ann:hush@h/db API_PASSWORD=hush9 x\nlines-of-it\n";
+        let expected = "log in as *** now\r\nurl postgres://ann:***@h/db API_PASSWORD=*** x\n***\n";
+        for at in 0..=text.len() {
+            let (one, other) = text.split_at(at);
+            let mut quick = masked();
+            let out = [quick.take(one.as_bytes()), quick.take(other.as_bytes()), quick.end_line()].concat();
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "cut at {at}");
+            assert_eq!(paused(&[one, other]), expected, "cut at {at}, with a pause");
+        }
+        let letters: Vec<String> = text.chars().map(String::from).collect();
+        let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+        assert_eq!(paused(&letters), expected);
+    }
+
+    #[test]
+    fn a_prompt_is_shown_although_its_line_does_not_end() {
+        let mut masked = masked();
+        assert_eq!(masked.take(b"done\nGo on? [y/N] "), b"done\n");
+        assert!(masked.waits());
+        assert_eq!(masked.pause(), b"Go on? [y/N] ");
+        assert!(!masked.waits());
+        assert_eq!(masked.take(b"ok\n"), b"ok\n");
+        // What may be the beginning of a secret stays back until it is known.
+        assert_eq!((masked.take(b"at hunter2"), masked.pause()), (b"".to_vec(), b"at ".to_vec()));
+        assert_eq!(masked.take(b"x\n"), b"hunter2x\n");
+    }
+
+    #[test]
+    fn other_encodings_and_halves_of_letters_pass() {
+        let mut masked = masked();
+        assert_eq!((masked.take(b"a\xff\xc3"), masked.pause()), (b"".to_vec(), b"a\xff".to_vec()));
+        assert_eq!((masked.take(b"\xa4b"), masked.pause()), (b"".to_vec(), b"\xc3\xa4b".to_vec()));
+        assert_eq!(masked.end_line(), b"");
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory_and_hides_what_is_masked() {
+        let mut masked = masked();
+        let piece = [b'a'; 4096];
+        let mut shown = 0;
+        for _ in 0..64 {
+            shown += masked.take(&piece).len();
+            assert!(masked.line.len() <= LONGEST_LINE + piece.len());
+        }
+        assert_eq!(shown + masked.end_line().len(), 64 * piece.len());
+        let mut out = masked.take(b"PASSWORD=");
+        for _ in 0..64 {
+            out.extend(masked.take(&piece));
+        }
+        out.extend(masked.take(b"\nnext\n"));
+        assert_eq!(String::from_utf8(out).unwrap(), "PASSWORD=***\nnext\n");
+    }
+}
