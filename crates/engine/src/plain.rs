@@ -53,6 +53,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> PipeSink<W> {
         self.pipe.write_all(bytes).await.map_err(|source| holdpoint_repository::Error::Io {
             action: "write",
             key: "the pipe to pg_restore".to_owned(),
+            attempts: 0,
             source: source.into(),
         })
     }

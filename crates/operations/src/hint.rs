@@ -188,6 +188,9 @@ pub fn of_repository(error: &Repository) -> Option<String> {
         Repository::Throttled { .. } | Repository::Timeout { .. } => {
             "retry later, or set repository.s3.parallel_uploads lower"
         }
+        Repository::Service { status: 500.., .. } => {
+            "the store failed by itself: retry later; where it goes on, ask whoever runs it"
+        }
         Repository::Io { .. } => "look at the network or the disk, then run: holdpoint doctor",
         _ => return None,
     };

@@ -120,7 +120,7 @@ pub enum Error {
         detail: String,
     },
     /// The store asked to slow down, longer than the retries lasted.
-    #[error("{action} {key}: the store is too busy ({code})")]
+    #[error("{action} {key}: the store is too busy ({code}){}", tried(*.attempts))]
     Throttled {
         /// What was attempted.
         action: &'static str,
@@ -128,22 +128,28 @@ pub enum Error {
         key: String,
         /// The store's code.
         code: String,
+        /// How often it was tried; 0 where that is not counted.
+        attempts: u32,
     },
     /// No answer came, or no byte moved, within the time allowed, in any attempt.
-    #[error("{action} {key}: timed out")]
+    #[error("{action} {key}: timed out{}", tried(*.attempts))]
     Timeout {
         /// What was attempted.
         action: &'static str,
         /// The object, prefix or bucket.
         key: String,
+        /// How often it was tried; 0 where that is not counted.
+        attempts: u32,
     },
     /// The network or the file system failed.
-    #[error("{action} {key}")]
+    #[error("{action} {key}{}", tried(*.attempts))]
     Io {
         /// What was attempted.
         action: &'static str,
         /// The object, prefix or bucket.
         key: String,
+        /// How often it was tried; 0 where nothing is tried again.
+        attempts: u32,
         /// What the system said.
         #[source]
         source: BoxError,
@@ -186,7 +192,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// The store answered with an error that no other variant names.
-    #[error("{action} {key}: the store answered {code}: {message}{}", request_text(.request_id.as_deref()))]
+    #[error("{action} {key}: the store answered {code}: {message}{}{}", request_text(.request_id.as_deref()), tried(*.attempts))]
     Service {
         /// What was attempted.
         action: &'static str,
@@ -200,6 +206,8 @@ pub enum Error {
         message: String,
         /// The store's id of the request, for its support.
         request_id: Option<String>,
+        /// How often it was tried; 0 where that is not counted.
+        attempts: u32,
     },
     /// The place holds no holdpoint repository.
     #[error("{root} is not a holdpoint repository: {reason}")]
@@ -228,6 +236,11 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+}
+
+/// Says of a failure that outlasted the retries how many there were.
+fn tried(attempts: u32) -> String {
+    if attempts > 1 { format!(", given up after {attempts} attempts") } else { String::new() }
 }
 
 fn request_text(id: Option<&str>) -> String {
@@ -270,6 +283,30 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// How often it was tried before it was given up; 0 where that is not counted.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Self::Throttled { attempts, .. }
+            | Self::Timeout { attempts, .. }
+            | Self::Io { attempts, .. }
+            | Self::Service { attempts, .. } => *attempts,
+            _ => 0,
+        }
+    }
+
+    /// Says how often it was tried in all.
+    pub(crate) fn after(mut self, tried: u32) -> Self {
+        if let Self::Throttled { attempts, .. }
+        | Self::Timeout { attempts, .. }
+        | Self::Io { attempts, .. }
+        | Self::Service { attempts, .. } = &mut self
+        {
+            *attempts = tried;
+        }
+        self
+    }
+
     /// Names the leftover that this error leaves behind, if any.
     #[must_use]
     pub fn left_behind(&self) -> Option<&str> {
@@ -303,7 +340,7 @@ impl Error {
                 Self::AccessDenied { action, key, code: source.kind().to_string() }
             }
             K::StorageFull | K::QuotaExceeded => Self::Full { action, key },
-            _ => Self::Io { action, key, source: source.into() },
+            _ => Self::Io { action, key, attempts: 0, source: source.into() },
         }
     }
 }
@@ -318,12 +355,21 @@ mod tests {
         let error = Error::UploadLeftBehind {
             key: "a/b".into(),
             upload_id: "u-1".into(),
-            cause: Some(Box::new(Error::Timeout { action: "write", key: "a/b".into() })),
+            cause: Some(Box::new(Error::Timeout { action: "write", key: "a/b".into(), attempts: 8 })),
             source: Box::new(Error::AccessDenied { action: "abort upload of", key: "a/b".into(), code: "X".into() }),
         };
         assert!(error.to_string().contains("u-1"));
         assert!(error.is_transient());
         assert_eq!(error.left_behind(), Some("u-1"));
+    }
+
+    #[test]
+    fn says_how_often_it_was_tried() {
+        let error = Error::Throttled { action: "write", key: "k".into(), code: "SlowDown".into(), attempts: 1 };
+        assert_eq!(error.to_string(), "write k: the store is too busy (SlowDown)");
+        let error = error.after(24);
+        assert_eq!(error.to_string(), "write k: the store is too busy (SlowDown), given up after 24 attempts");
+        assert_eq!(error.attempts(), 24);
     }
 
     #[test]

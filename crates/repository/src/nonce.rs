@@ -8,6 +8,7 @@ pub(crate) fn nonce() -> Result<String> {
     getrandom::fill(&mut bytes).map_err(|source| Error::Io {
         action: "draw",
         key: "a random name".to_owned(),
+        attempts: 0,
         source: source.into(),
     })?;
     Ok(hex::encode(bytes))

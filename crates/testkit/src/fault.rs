@@ -27,6 +27,15 @@ pub enum Fault {
     ResetAfterResponseBytes(u64),
     /// Closed after so many bytes of the answer reached the client: a truncated answer.
     CloseAfterResponseBytes(u64),
+    /// After so many bytes of the answer nothing more reaches the client, and the connection stays open.
+    StallAfterResponseBytes(u64),
+    /// A header of the answer arrives with another value (HTTP mode); one that is not there is not added.
+    ReplaceHeader {
+        /// Its name in lower case.
+        name: &'static str,
+        /// The value in its place.
+        value: &'static str,
+    },
     /// The byte of the answer at this offset arrives inverted.
     FlipResponseByte(u64),
     /// Both directions are slowed to so many bytes a second.
@@ -91,8 +100,8 @@ impl SeenRequest {
     }
 
     /// Returns the S3 operation of a multipart upload or plain object request: `CreateMultipartUpload`, `UploadPart`,
-    /// `CompleteMultipartUpload`, `AbortMultipartUpload`, `ListMultipartUploads`, `ListObjects`, `PutObject`,
-    /// `GetObject`, `HeadObject`, `DeleteObject`, or `Other`.
+    /// `CompleteMultipartUpload`, `AbortMultipartUpload`, `ListMultipartUploads`, `ListParts`, `ListObjects`, `PutObject`,
+    /// `GetObject`, `HeadObject`, `HeadBucket`, `DeleteObject`, `DeleteObjects`, or `Other`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
@@ -103,11 +112,14 @@ impl SeenRequest {
             ("PUT", true) if has("uploadId") => "UploadPart",
             ("POST", true) if has("uploadId") => "CompleteMultipartUpload",
             ("DELETE", true) if has("uploadId") => "AbortMultipartUpload",
+            ("GET", true) if has("uploadId") => "ListParts",
             ("GET", false) if has("uploads") => "ListMultipartUploads",
             ("GET", false) if has("list-type") => "ListObjects",
             ("PUT", true) => "PutObject",
             ("GET", true) => "GetObject",
             ("HEAD", true) => "HeadObject",
+            ("HEAD", false) => "HeadBucket",
+            ("POST", false) if has("delete") => "DeleteObjects",
             ("DELETE", true) => "DeleteObject",
             _ => "Other",
         }

@@ -41,7 +41,7 @@ pub use client::{expect_success, with_input};
 pub use cluster::{Cluster, free_port, quote_identifier, quote_literal};
 pub use cluster_options::ClusterOptions;
 pub use fault::{Fault, SeenRequest};
-pub use fault_proxy::FaultProxy;
+pub use fault_proxy::{FaultProxy, Rule};
 pub use http::Response;
 pub use s3_client::ListedObject;
 pub use s3_server::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use holdpoint_testkit::{Cluster, ClusterOptions, Fault, FaultProxy};
+use holdpoint_testkit::{Cluster, ClusterOptions, Fault, FaultProxy, Rule};
 
 const BODY: usize = 1_000_000;
 
@@ -116,6 +116,10 @@ fn silence_and_no_reading_hang_and_throttle_takes_its_time() {
     proxy.push(Fault::StopReading);
     assert_eq!(fetch(&proxy, "PUT", 10), (String::new(), Vec::new(), Some(ErrorKind::WouldBlock)));
     assert_eq!(taken.try_iter().count(), 0);
+    proxy.push(Fault::StallAfterResponseBytes(54_321));
+    let (_, body, error) = fetch(&proxy, "GET", 0);
+    assert_eq!((body.len(), error), (54_321, Some(ErrorKind::WouldBlock)));
+    assert_eq!(taken.try_iter().count(), 1);
     proxy.push(Fault::Throttle(2_000_000));
     let started = Instant::now();
     assert_eq!(fetch(&proxy, "GET", 0).1.len(), BODY);
@@ -134,6 +138,31 @@ fn a_fault_waits_for_its_operation() {
     assert_eq!(fetch(&proxy, "PUT", 5).0, "HTTP/1.1 429 Test");
     assert_eq!((proxy.count("GetObject"), proxy.count("PutObject")), (1, 1));
     assert_eq!(proxy.requests()[1].fault, Fault::answer(429, ""));
+}
+
+#[test]
+fn rules_say_which_request_and_how_often() {
+    let (address, _taken) = server();
+    let proxy = FaultProxy::http(address);
+    let busy = Fault::answer(503, "");
+    proxy.rule(Rule::new(busy.clone()).operation("PutObject").target("/bucket/").from_nth(2).times(2));
+    let statuses = |method| (0..4).map(|_| fetch(&proxy, method, 0).0).collect::<Vec<_>>();
+    let (good, bad) = ("HTTP/1.1 200 OK", "HTTP/1.1 503 Test");
+    assert_eq!(statuses("GET"), [good; 4]);
+    assert_eq!(statuses("PUT"), [good, bad, bad, good]);
+    assert_eq!((proxy.pending(), proxy.met()), (0, 2));
+    proxy.rule(Rule::new(busy).when(|request| request.method == "PUT").always());
+    assert_eq!(statuses("PUT"), [bad; 4]);
+    assert_eq!(statuses("GET"), [good; 4]);
+    proxy.clear();
+    assert_eq!(statuses("PUT"), [good; 4]);
+    // Only a header that is there is changed, and nothing else of the answer.
+    proxy.push(Fault::ReplaceHeader { name: "content-length", value: "7" });
+    proxy.push(Fault::ReplaceHeader { name: "etag", value: "7" });
+    for _ in 0..2 {
+        let (status, body, _) = fetch(&proxy, "GET", 0);
+        assert_eq!((status.as_str(), body.len()), (good, BODY));
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) async fn open(subject: &Subject) -> Result<Opened, Error> {
         let identity = identity.map_err(|error| format!("the record of it: {}", Error::from(error).line()));
         Ok::<_, Error>(Opened { repository, identity })
     };
-    let slow = || Store::Timeout { action: "open", key: layout::REPOSITORY.to_owned() };
+    let slow = || Store::Timeout { action: "open", key: layout::REPOSITORY.to_owned(), attempts: 0 };
     tokio::select! {
         biased;
         () = subject.cancel.cancelled() => Err(Error::Interrupted),

@@ -95,7 +95,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         Ok(result) => result,
         Err(e) => match e.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(e) => Err(Error::Io { action: "run", key: "file work".to_owned(), source: e.into() }),
+            Err(e) => Err(Error::Io { action: "run", key: "file work".to_owned(), attempts: 0, source: e.into() }),
         },
     }
 }

@@ -59,7 +59,7 @@ impl LocalUpload {
     async fn settle(&mut self) -> Result<()> {
         while let Some(done) = self.writing.join_next().await {
             let written =
-                done.map_err(|e| Error::Io { action: "write", key: self.key.clone(), source: e.into() })??;
+                done.map_err(|e| Error::Io { action: "write", key: self.key.clone(), attempts: 0, source: e.into() })??;
             self.checksum = self.checksum.then(written);
         }
         Ok(())

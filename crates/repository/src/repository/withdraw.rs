@@ -112,7 +112,7 @@ impl Repository {
         // Whoever was stopped in between may have been taken for dead.
         self.store.head(mark).await?;
         if self.store.server_time().await?.signed_duration_since(began) > DECIDES_WITHIN {
-            return Err(Error::Timeout { action: "withdraw", key: layout::point(database, id) });
+            return Err(Error::Timeout { action: "withdraw", key: layout::point(database, id), attempts: 0 });
         }
         Ok(pins)
     }

@@ -17,6 +17,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
 
+use super::attempts::CountAttempts;
 use super::options::{CredentialSource, S3Options, SseMode, Timing};
 use crate::error::{BoxError, Error, Result};
 
@@ -72,7 +73,11 @@ impl Connection {
 }
 
 fn timeouts(timing: &Timing, attempt_for: std::time::Duration) -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(timing.connect_for).operation_attempt_timeout(attempt_for).build()
+    TimeoutConfig::builder()
+        .connect_timeout(timing.connect_for)
+        .operation_attempt_timeout(attempt_for)
+        .operation_timeout(timing.request_for(attempt_for))
+        .build()
 }
 
 async fn client(
@@ -111,6 +116,7 @@ async fn client(
         .retry_config(retries)
         .retry_partition(partition)
         .retry_classifier(TooManyRequests)
+        .interceptor(CountAttempts)
         .timeout_config(timeouts(timing, timing.answer_for))
         .stalled_stream_protection(stalls)
         .identity_cache(IdentityCache::lazy().build())

@@ -81,6 +81,7 @@ impl Bucket {
                     code: "no verdict".to_owned(),
                     message: "the answer does not mention the key".to_owned(),
                     request_id: None,
+                    attempts: 1,
                 }),
             };
             (key.clone(), result)
@@ -97,6 +98,7 @@ impl Bucket {
                 let error = first.take().unwrap_or_else(|| Error::Io {
                     action: "delete",
                     key: key.clone(),
+                    attempts: 0,
                     source: text.clone().into(),
                 });
                 (key.clone(), Err(error))
@@ -110,7 +112,9 @@ fn refusal(key: &str, error: &aws_sdk_s3::types::Error) -> Result<()> {
     match code.as_str() {
         "NoSuchKey" => Ok(()),
         "AccessDenied" => Err(Error::AccessDenied { action: "delete", key: key.to_owned(), code }),
-        "SlowDown" | "ServiceUnavailable" => Err(Error::Throttled { action: "delete", key: key.to_owned(), code }),
+        "SlowDown" | "ServiceUnavailable" => {
+            Err(Error::Throttled { action: "delete", key: key.to_owned(), code, attempts: 1 })
+        }
         _ => Err(Error::Service {
             action: "delete",
             key: key.to_owned(),
@@ -118,6 +122,7 @@ fn refusal(key: &str, error: &aws_sdk_s3::types::Error) -> Result<()> {
             code,
             message: error.message().unwrap_or_default().to_owned(),
             request_id: None,
+            attempts: 1,
         }),
     }
 }

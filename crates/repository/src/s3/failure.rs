@@ -27,32 +27,38 @@ pub(super) fn date_header<E>(failure: &Failure<E>) -> Option<String> {
     failure.raw_response().and_then(|r| r.headers().get("date")).map(str::to_owned)
 }
 
-/// Turns a failure into the error that a person acts on.
-pub(super) fn classify<E>(failure: Failure<E>, action: &'static str, bucket: &str, subject: &str) -> Error
+/// Turns a failure that came after so many attempts into the error that a person acts on.
+pub(super) fn classify<E>(
+    failure: Failure<E>,
+    action: &'static str,
+    bucket: &str,
+    subject: &str,
+    attempts: u32,
+) -> Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let key = if subject.is_empty() { format!("bucket {bucket}") } else { subject.to_owned() };
     match &failure {
-        SdkError::TimeoutError(_) => return Error::Timeout { action, key },
+        SdkError::TimeoutError(_) => return Error::Timeout { action, key, attempts },
         SdkError::DispatchFailure(dispatch) => {
             if dispatch.is_timeout() {
-                return Error::Timeout { action, key };
+                return Error::Timeout { action, key, attempts };
             }
             if let Some(detail) = credentials_detail(&failure) {
                 return Error::Credentials { action, key, detail };
             }
-            return Error::Io { action, key, source: network(failure) };
+            return Error::Io { action, key, attempts, source: network(failure) };
         }
         SdkError::ConstructionFailure(_) => {
             if let Some(detail) = credentials_detail(&failure) {
                 return Error::Credentials { action, key, detail };
             }
-            return Error::Io { action, key, source: plain_text(&failure) };
+            return Error::Io { action, key, attempts, source: plain_text(&failure) };
         }
-        SdkError::ResponseError(_) => return Error::Io { action, key, source: network(failure) },
+        SdkError::ResponseError(_) => return Error::Io { action, key, attempts, source: network(failure) },
         SdkError::ServiceError(_) => {}
-        _ => return Error::Io { action, key, source: plain_text(&failure) },
+        _ => return Error::Io { action, key, attempts, source: plain_text(&failure) },
     }
     let status = failure.raw_response().map(|r| r.status().as_u16()).unwrap_or_default();
     let message = failure.message().map_or_else(|| words(&failure), str::to_owned);
@@ -84,7 +90,7 @@ where
         | "ThrottlingException"
         | "TooManyRequests"
         | "RequestLimitExceeded"
-        | "BandwidthLimitExceeded" => Error::Throttled { action, key, code },
+        | "BandwidthLimitExceeded" => Error::Throttled { action, key, code, attempts },
         "NotImplemented" | "MethodNotAllowed" => {
             let detail = if message.is_empty() { code } else { message };
             Error::Unsupported { action, key, detail }
@@ -92,7 +98,7 @@ where
         "InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge" if status != 400 => {
             Error::Full { action, key }
         }
-        "RequestTimeout" => Error::Timeout { action, key },
+        "RequestTimeout" => Error::Timeout { action, key, attempts },
         "AccessDenied"
         | "AllAccessDisabled"
         | "InvalidAccessKeyId"
@@ -111,10 +117,10 @@ where
             404 => Error::NotFound { action, key },
             412 => Error::PreconditionFailed { action, key },
             416 => Error::Corrupt { action, key, detail: "the object is shorter than its record says".to_owned() },
-            429 | 503 => Error::Throttled { action, key, code },
+            429 | 503 => Error::Throttled { action, key, code, attempts },
             501 | 405 => Error::Unsupported { action, key, detail: code },
             507 => Error::Full { action, key },
-            _ => Error::Service { action, key, status, code, message, request_id },
+            _ => Error::Service { action, key, status, code, message, request_id, attempts },
         },
     }
 }

@@ -5,6 +5,7 @@
 //! answer to our own write is not taken for somebody else's object. Nothing relies on the order of lists, on regions
 //! in answers, or on bucket settings.
 
+mod attempts;
 mod body;
 mod connect;
 mod delete;
@@ -45,6 +46,7 @@ use crate::reader::ObjectReader;
 use crate::repository_url::RepositoryUrl;
 use crate::store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};
 use crate::upload::{ObjectUpload, UploadOptions};
+use attempts::counted;
 use connect::Connection;
 use encryption::{Encryption, with_customer_key};
 use failure::Failure;
@@ -176,15 +178,18 @@ impl Bucket {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         let mut renewed = false;
+        let mut tried = 0;
         loop {
             let (client, generation) = self.connection.current();
-            match send(client).await {
+            let (sent, attempts) = counted(send(client)).await;
+            tried += attempts;
+            match sent {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if !renewed && failure::credentials_expired(&failure) => {
                     renewed = true;
                     self.connection.renew(generation).await?;
                 }
-                Err(failure) => return Err(failure::classify(failure, action, &self.name, subject)),
+                Err(failure) => return Err(failure::classify(failure, action, &self.name, subject, tried)),
             }
         }
     }
@@ -227,15 +232,17 @@ impl Bucket {
     /// Takes the `Date` of any answer, be it a refusal.
     async fn server_time(&self) -> Result<DateTime<Utc>> {
         let seen = DateHeader::default();
-        let (client, _) = self.connection.current();
-        let request = client.head_bucket().bucket(&self.name).set_expected_bucket_owner(self.owner());
-        let date = match request.customize().interceptor(seen.clone()).send().await {
-            Ok(_) => seen.take(),
-            Err(failure) => match failure::date_header(&failure) {
-                Some(date) => Some(date),
-                None => return Err(failure::classify(failure, "read clock of", &self.name, "")),
-            },
-        };
+        let asked = self.call("read clock of", "", |client| {
+            let seen = seen.clone();
+            async move {
+                let request = client.head_bucket().bucket(&self.name).set_expected_bucket_owner(self.owner());
+                match request.customize().interceptor(seen.clone()).send().await {
+                    Ok(_) => Ok(seen.take()),
+                    Err(failure) => failure::date_header(&failure).map(Some).ok_or(failure),
+                }
+            }
+        });
+        let date = asked.await?;
         let date = date.and_then(|text| DateTime::parse_from_rfc2822(&text).ok());
         date.map(|d| d.with_timezone(&Utc)).ok_or_else(|| Error::Unsupported {
             action: "read clock of",

@@ -117,10 +117,14 @@ impl Bucket {
 
     /// Sends one part, in as many rounds as it takes; the same part may safely be sent twice.
     pub(super) async fn send_part(&self, upload: &Multipart, number: u64, slices: Arc<[Bytes]>) -> Result<Part> {
-        let mut round = 1;
+        let (mut round, mut attempts) = (1, 0);
         loop {
             match self.upload_part(upload, number, Arc::clone(&slices)).await {
-                Err(error) if error.is_transient() && round < self.timing.rounds => {
+                Err(error) if error.is_transient() => {
+                    attempts += error.attempts();
+                    if round >= self.timing.rounds {
+                        return Err(error.after(attempts));
+                    }
                     tracing::debug!(key = %upload.key, part = number, round, %error, "part is sent again");
                     tokio::time::sleep(self.timing.pause(round + 2)).await;
                     round += 1;
@@ -136,6 +140,7 @@ impl Bucket {
         let (crc, checksum) = tokio::task::spawn_blocking(sums).await.map_err(|e| Error::Io {
             action: "hash",
             key: upload.key.clone(),
+            attempts: 0,
             source: e.into(),
         })?;
         let number_on_wire = i32::try_from(number).unwrap_or(i32::MAX);

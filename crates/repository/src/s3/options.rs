@@ -197,6 +197,8 @@ pub struct Timing {
     pub connect_for: Duration,
     /// One attempt of a request until its answer; longer for parts at [`slowest_bytes_per_second`](Self::slowest_bytes_per_second).
     pub answer_for: Duration,
+    /// A request with all its attempts and pauses; never less than three attempts may take.
+    pub request_for: Duration,
     /// To put the parts of a large object together.
     pub complete_for: Duration,
     /// A part may take as long as it needs at this speed.
@@ -218,6 +220,7 @@ impl Default for Timing {
         Self {
             connect_for: Duration::from_secs(5),
             answer_for: Duration::from_secs(60),
+            request_for: Duration::from_secs(300),
             complete_for: Duration::from_secs(600),
             slowest_bytes_per_second: 128 << 10,
             stall_for: Duration::from_secs(20),
@@ -230,9 +233,20 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// The pause before attempt number `failures + 1`.
+    /// The pause before attempt number `failures + 1`: at least half of its length, so that those who failed together do
+    /// not come back together.
     pub(super) fn pause(&self, failures: u32) -> Duration {
-        self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest_pause)
+        let longest = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest_pause);
+        let mut random = [0u8; 4];
+        // Without randomness it is the whole pause.
+        let share =
+            getrandom::fill(&mut random).map_or(1.0, |()| f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX));
+        longest.mul_f64(0.5 + share / 2.0)
+    }
+
+    /// The time for a request of which one attempt may take so long.
+    pub(super) fn request_for(&self, attempt_for: Duration) -> Duration {
+        self.request_for.max(attempt_for.saturating_mul(3))
     }
 
     /// The time for one attempt to send `bytes`.
@@ -282,6 +296,24 @@ mod tests {
         assert_eq!(options.retain_until("2026-11-21T00:00:00Z".parse()?), Some(until));
         assert_eq!(S3Options::default().retain_until(until), None);
         Ok(())
+    }
+
+    #[test]
+    fn pauses_double_and_differ() {
+        let timing = Timing::default();
+        for (failures, longest) in [(1, 250), (2, 500), (5, 4_000), (7, 16_000), (8, 20_000), (90, 20_000)] {
+            let pauses: Vec<_> = (0..20).map(|_| timing.pause(failures)).collect();
+            let (least, most) = (Duration::from_millis(longest / 2), Duration::from_millis(longest));
+            assert!(pauses.iter().all(|pause| (least..=most).contains(pause)), "{failures}: {pauses:?}");
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_time_for_three_attempts() {
+        let timing = Timing::default();
+        assert_eq!(timing.request_for(timing.answer_for), Duration::from_secs(300));
+        assert_eq!(timing.request_for(timing.send_for(64 << 20)), Duration::from_secs(3 * 512));
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub(super) async fn open(
         validated: range.is_none(),
         body: Some(answer.body),
         failures: 0,
+        attempts: 0,
         since_failure: 0,
         fetched: fetched.clone(),
     };
@@ -116,6 +117,8 @@ struct Download {
     validated: bool,
     body: Option<ByteStream>,
     failures: u32,
+    /// Attempts of the failures that count.
+    attempts: u32,
     since_failure: u64,
     fetched: FetchCount,
 }
@@ -134,7 +137,7 @@ impl Download {
                     self.next += chunk.len() as u64;
                     self.since_failure += chunk.len() as u64;
                     if self.since_failure >= PROGRESS_BYTES {
-                        self.failures = 0;
+                        (self.failures, self.attempts) = (0, 0);
                     }
                     if chunk.len() as u64 >= left {
                         self.compare_checksum().await?;
@@ -145,14 +148,16 @@ impl Download {
                 Ok(Some(Err(error))) => Error::Io {
                     action: "read",
                     key: self.key.clone(),
+                    attempts: 1,
                     source: std::io::Error::new(std::io::ErrorKind::ConnectionReset, error).into(),
                 },
                 Ok(None) => Error::Io {
                     action: "read",
                     key: self.key.clone(),
+                    attempts: 1,
                     source: std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into(),
                 },
-                Err(_elapsed) => Error::Timeout { action: "read", key: self.key.clone() },
+                Err(_elapsed) => Error::Timeout { action: "read", key: self.key.clone(), attempts: 1 },
             };
             self.failed(error).await?;
         }
@@ -164,9 +169,10 @@ impl Download {
         self.body = None;
         self.validated = false;
         self.failures += 1;
+        self.attempts += error.attempts();
         self.since_failure = 0;
         if self.failures >= self.bucket.timing.attempts {
-            return Err(error);
+            return Err(error.after(self.attempts));
         }
         tracing::debug!(key = %self.key, at = self.next, %error, "download resumes");
         tokio::time::sleep(self.bucket.timing.pause(self.failures)).await;

@@ -145,7 +145,12 @@ impl S3Upload {
     }
 
     fn landed(&mut self, landed: std::result::Result<Result<Part>, tokio::task::JoinError>) -> Result<()> {
-        let part = landed.map_err(|e| Error::Io { action: "upload", key: self.key.clone(), source: e.into() })??;
+        let part = landed.map_err(|e| Error::Io {
+            action: "upload",
+            key: self.key.clone(),
+            attempts: 0,
+            source: e.into(),
+        })??;
         self.flying_bytes -= part.crc.bytes();
         self.done.insert(part.number, part);
         Ok(())

@@ -38,7 +38,12 @@ pub(crate) fn timing() -> Timing {
 
 /// For tests that wait until a time-out strikes.
 pub(crate) fn impatient() -> Timing {
-    Timing { answer_for: Duration::from_secs(2), stall_for: Duration::from_secs(1), ..timing() }
+    Timing {
+        answer_for: Duration::from_secs(2),
+        stall_for: Duration::from_secs(1),
+        slowest_bytes_per_second: 1 << 20,
+        ..timing()
+    }
 }
 
 /// Parts of 5 MiB, so that small uploads have several.

@@ -57,3 +57,16 @@ pub(super) fn close_after_answer(head: &[u8]) -> Vec<u8> {
     head += "\r\nConnection: close\r\n\r\n";
     head.into_bytes()
 }
+
+/// Gives a header of the answer's head, which is the first `head` bytes, another value.
+pub(super) fn with_header(answer: &[u8], head: usize, name: &str, value: &str) -> (Vec<u8>, usize) {
+    let text = String::from_utf8_lossy(&answer[..head]);
+    let line = |line: &str| match line.split_once(':') {
+        Some((known, _)) if known.eq_ignore_ascii_case(name) => format!("{known}: {value}"),
+        _ => line.to_owned(),
+    };
+    let mut changed = text.split("\r\n").map(line).collect::<Vec<_>>().join("\r\n").into_bytes();
+    let length = changed.len();
+    changed.extend_from_slice(&answer[head..]);
+    (changed, length)
+}

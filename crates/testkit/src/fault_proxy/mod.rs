@@ -2,9 +2,9 @@
 
 mod heads;
 mod link;
+mod rule;
 mod traffic;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,14 +14,13 @@ use std::thread::{self, JoinHandle};
 use crate::fault::{Fault, SeenRequest};
 use crate::trap::{Trap, Traps};
 use link::Link;
+pub use rule::Rule;
 
-type Matcher = Box<dyn Fn(&SeenRequest) -> bool + Send>;
-
-/// A proxy on a loopback port in front of a server, with a queue of faults.
+/// A proxy on a loopback port in front of a server, with rules of faults.
 ///
 /// In HTTP mode `Connection: close` is put into every request, so that one connection is one request and counts are
-/// exact. In TCP mode (for PostgreSQL) a connection is taken as it is. Every connection takes the first fault of the
-/// queue that fits it; with none it passes. When dropped, all connections end.
+/// exact. In TCP mode (for PostgreSQL) a connection is taken as it is. Every connection meets the first [`Rule`] that fits
+/// it; with none it passes. When dropped, all connections end.
 pub struct FaultProxy {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -31,7 +30,7 @@ pub struct FaultProxy {
 struct Shared {
     upstream: SocketAddr,
     http: bool,
-    queue: Mutex<VecDeque<(Option<Matcher>, Fault)>>,
+    rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<SeenRequest>>,
     traps: Traps,
     connections: AtomicUsize,
@@ -66,7 +65,7 @@ impl FaultProxy {
         let shared = Arc::new(Shared {
             upstream,
             http,
-            queue: Mutex::default(),
+            rules: Mutex::default(),
             seen: Mutex::default(),
             traps: Traps::default(),
             connections: AtomicUsize::new(0),
@@ -94,26 +93,29 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
+    /// Adds a rule behind those that there are.
+    pub fn rule(&self, rule: Rule) {
+        lock(&self.shared.rules).push(rule);
+    }
+
     /// Adds a fault for the next connection.
     pub fn push(&self, fault: Fault) {
-        lock(&self.shared.queue).push_back((None, fault));
+        self.rule(Rule::new(fault));
     }
 
     /// Adds the same fault for the next `times` connections.
     pub fn push_times(&self, times: usize, fault: &Fault) {
-        for _ in 0..times {
-            self.push(fault.clone());
-        }
+        self.rule(Rule::new(fault.clone()).times(times));
     }
 
     /// Adds a fault for the next request that fits (HTTP mode).
     pub fn push_when(&self, fits: impl Fn(&SeenRequest) -> bool + Send + 'static, fault: Fault) {
-        lock(&self.shared.queue).push_back((Some(Box::new(fits)), fault));
+        self.rule(Rule::new(fault).when(fits));
     }
 
     /// Adds a fault for the next request of an S3 operation, as [`SeenRequest::operation`] names it (HTTP mode).
     pub fn push_for(&self, operation: &'static str, fault: Fault) {
-        self.push_when(move |request| request.operation() == operation, fault);
+        self.rule(Rule::new(fault).operation(operation));
     }
 
     /// Sets a trap for the next `times` connections on which `word` passes from the client to the server (TCP mode).
@@ -127,15 +129,21 @@ impl FaultProxy {
         self.shared.traps.left()
     }
 
-    /// Returns how many faults of the queue no connection has met yet.
+    /// Returns how many connections the rules are still waiting for; those for all count as none.
     #[must_use]
     pub fn pending(&self) -> usize {
-        lock(&self.shared.queue).len()
+        lock(&self.shared.rules).iter().map(Rule::left).sum()
     }
 
-    /// Forgets the faults of the queue.
+    /// Forgets all rules.
     pub fn clear(&self) {
-        lock(&self.shared.queue).clear();
+        lock(&self.shared.rules).clear();
+    }
+
+    /// Returns how many requests met a fault (HTTP mode).
+    #[must_use]
+    pub fn met(&self) -> usize {
+        lock(&self.shared.seen).iter().filter(|request| request.fault != Fault::Pass).count()
     }
 
     /// Returns how many connections were made.

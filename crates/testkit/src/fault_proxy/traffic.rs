@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use super::heads::{answer_head, close_after_answer, read_head};
+use super::heads::{answer_head, close_after_answer, read_head, with_header};
 use super::link::{Link, ignore};
-use super::{Matcher, Shared, lock};
+use super::{Shared, lock};
 use crate::fault::{Fault, SeenRequest};
 use crate::http::find;
 use crate::trap::Trap;
@@ -21,6 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 struct Spoil {
     reset_after: Option<u64>,
     close_after: Option<u64>,
+    stall_after: Option<u64>,
     flip_at: Option<u64>,
     bytes_per_second: Option<u64>,
     swallow: bool,
@@ -61,6 +62,7 @@ impl Shared {
             Fault::ResetAfterRequestBytes(bytes) => up.reset_after = Some(bytes),
             Fault::ResetAfterResponseBytes(bytes) => down.reset_after = Some(bytes),
             Fault::CloseAfterResponseBytes(bytes) => down.close_after = Some(bytes),
+            Fault::StallAfterResponseBytes(bytes) => down.stall_after = Some(bytes),
             Fault::FlipResponseByte(offset) => down.flip_at = Some(offset),
             Fault::Throttle(rate) => (up.bytes_per_second, down.bytes_per_second) = (Some(rate), Some(rate)),
             Fault::LoseResponse | Fault::Silence => down.swallow = true,
@@ -76,8 +78,11 @@ impl Shared {
                 }
             });
             let result = (|| {
-                let (first, head) =
+                let (mut first, mut head) =
                     if self.http { answer_head(&server, &link.client, down.swallow)? } else { (Vec::new(), 0) };
+                if let Fault::ReplaceHeader { name, value } = fault {
+                    (first, head) = with_header(&first, head, name, value);
+                }
                 self.pump(link, &server, &link.client, first, head, down)
             })();
             if down.swallow && result.is_ok() {
@@ -93,14 +98,9 @@ impl Shared {
     }
 
     fn take(&self, request: Option<&mut SeenRequest>) -> Fault {
-        let mut queue = lock(&self.queue);
-        let fits = |(matcher, _): &(Option<Matcher>, Fault)| match (matcher, &request) {
-            (None, _) => true,
-            (Some(matcher), Some(request)) => matcher(request),
-            (Some(_), None) => false,
-        };
-        let place = queue.iter().position(fits);
-        let fault = place.and_then(|place| queue.remove(place)).map_or(Fault::Pass, |(_, fault)| fault);
+        let mut rules = lock(&self.rules);
+        let fault = rules.iter_mut().find_map(|rule| rule.take(request.as_deref())).unwrap_or(Fault::Pass);
+        rules.retain(|rule| !rule.is_over());
         if let Some(request) = request {
             request.fault = fault.clone();
             lock(&self.seen).push(request.clone());
@@ -175,7 +175,7 @@ impl Shared {
             let mut chunk = pending.split_off(head);
             head = 0;
             let end = moved + chunk.len() as u64;
-            let limit = spoil.reset_after.or(spoil.close_after).filter(|&limit| end >= limit);
+            let limit = spoil.reset_after.or(spoil.close_after).or(spoil.stall_after).filter(|&limit| end >= limit);
             if let Some(limit) = limit {
                 chunk.truncate(usize::try_from(limit - moved).expect("within the chunk"));
             }
@@ -191,8 +191,10 @@ impl Shared {
                     // Bytes under way would be lost to the reset; the promise is that so many arrive.
                     sleep(Duration::from_millis(20));
                     link.reset();
-                } else {
+                } else if spoil.close_after.is_some() {
                     link.close();
+                } else {
+                    self.hold(link);
                 }
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
