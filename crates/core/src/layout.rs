@@ -124,7 +124,7 @@ pub fn identity(database: &DatabaseName, at: DateTime<Utc>) -> String {
     format!("{database}/identities/{}.json", at.format("%Y%m%dT%H%M%S%6fZ"))
 }
 
-/// Key of the lease that saves two pruners work.
+/// Key of the lease by which one unattended run keeps others off, and of what is remembered of such runs.
 pub fn lease(database: &DatabaseName) -> String {
     format!("{database}/lease")
 }

@@ -3,6 +3,7 @@
 //! Everything here is a value or a pure function of values: no IO, no async, no clock, no randomness. The instant
 //! "now" and every random seed are arguments, so each rule can be tested with the case that breaks it.
 
+pub mod cron;
 pub mod digest;
 pub mod error;
 pub mod fingerprint;
@@ -25,6 +26,7 @@ pub mod retention;
 pub mod risk;
 pub mod secret;
 pub mod selector;
+pub mod shard;
 pub mod undoing;
 pub mod verification;
 
@@ -38,3 +40,4 @@ pub use name::DatabaseName;
 pub use rehearsal::Rehearsal;
 pub use relation_name::RelationName;
 pub use secret::Secret;
+pub use shard::Shard;

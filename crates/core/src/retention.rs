@@ -5,6 +5,7 @@
 //! *keep within* ends at the newest proven point, so that backups which stopped, or which never restored, take nothing
 //! with them as time goes by.
 
+mod outlook;
 mod plan;
 mod policy;
 mod slot;
@@ -14,6 +15,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+pub use outlook::next_drop;
 pub use plan::{DropReason, Entry, Fate, Held, Hold, KeepReason, RetentionPlan, plan};
 pub use policy::RetentionPolicy;
 pub use slot::{Slot, Unit};

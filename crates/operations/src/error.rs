@@ -26,6 +26,30 @@ pub enum Error {
     /// Tables could not be recovered.
     #[error(transparent)]
     Recover(#[from] crate::recover::RecoverError),
+    /// Another unattended run works on the database.
+    #[error("{database}: {owner} runs cron on it since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))]
+    CronRuns {
+        /// The database.
+        database: String,
+        /// Machine and process.
+        owner: String,
+        /// Since when, by its own clock.
+        since: chrono::DateTime<chrono::Utc>,
+        /// Until when its lease holds unless it is renewed, by the store's clock.
+        until: chrono::DateTime<chrono::Utc>,
+    },
+    /// The lease was not renewed in time, or another run has taken it.
+    #[error("the lease on the database was lost: the repository did not answer in time, or another run took it")]
+    LeaseLost,
+    /// The store does not keep conditions, so two runs could not see each other.
+    #[error("{repository} ignores conditional writes: two runs at once could not see each other")]
+    NoConditionalWrites {
+        /// The repository.
+        repository: String,
+    },
+    /// The time for all steps is over.
+    #[error("its time is over")]
+    TimeOver,
     /// A file or pipe failed.
     #[error("{what}")]
     Io {

@@ -34,6 +34,27 @@ pub enum ErrorKind {
     Interrupted,
 }
 
+impl ErrorKind {
+    /// The kind as a word, as reports write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Refused => "refused",
+            Self::Disproved => "disproved",
+            Self::CouldNotRun => "could_not_run",
+            Self::NotFound => "not_found",
+            Self::Postgres => "postgres",
+            Self::Repository => "repository",
+            Self::Busy => "busy",
+            Self::Differences => "differences",
+            Self::ConfirmationNeeded => "confirmation_needed",
+            Self::WayBackFailed => "way_back_failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
@@ -58,14 +79,19 @@ impl Error {
             | Self::ReplaceRefused { .. }
             | Self::SwapRefused { .. }
             | Self::AnotherRepository { .. }
+            | Self::NoConditionalWrites { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. }
             | Self::NoSuchPin { .. }
             | Self::NothingAlive { .. }
             | Self::PointElsewhere { .. }
             | Self::NotADump { .. } => ErrorKind::NotFound,
-            Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } => ErrorKind::CouldNotRun,
-            Self::InTheWay { .. } | Self::TargetBusy { .. } | Self::RunLockHeld { .. } => ErrorKind::Busy,
+            Self::CouldNotRun { .. } | Self::SnapshotTooOld { .. } | Self::TimeOver => ErrorKind::CouldNotRun,
+            Self::InTheWay { .. }
+            | Self::TargetBusy { .. }
+            | Self::RunLockHeld { .. }
+            | Self::CronRuns { .. }
+            | Self::LeaseLost => ErrorKind::Busy,
             Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
             Self::Compare(error) => error.kind(),
             Self::Watch(error) => error.kind(),

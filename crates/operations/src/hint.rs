@@ -34,6 +34,15 @@ impl Error {
             Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
                 Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
             }
+            Self::CronRuns { until, .. } => Some(format!(
+                "wait for it; if that machine is dead, its lease ends at {}",
+                until.format("%Y-%m-%dT%H:%M:%SZ")
+            )),
+            Self::LeaseLost => Some("nothing that was begun is left half done: run it again".to_owned()),
+            Self::NoConditionalWrites { .. } => {
+                Some("where nobody else ever runs it on these databases: holdpoint cron --single-writer".to_owned())
+            }
+            Self::TimeOver => Some("what was made stands; give more time with --max-runtime".to_owned()),
             Self::NoSuchPin { point, .. } => Some(format!("see its pins: holdpoint show {point}")),
             Self::NothingAlive { .. } => Some("look at the repository's URL and at: holdpoint list".to_owned()),
             Self::AnotherRepository { .. } => Some(

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod check;
 pub mod compare;
 mod context;
+pub mod cron;
 mod database_properties;
 pub mod doctor;
 mod error;
@@ -29,6 +30,7 @@ pub mod selection;
 pub mod status;
 pub mod verify;
 pub mod watch;
+pub mod webhook;
 
 pub use context::{Clock, Context, Source};
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! The typed repository: what the objects mean, by the keys of `holdpoint_core::layout`.
 
+mod lease;
 mod leftovers;
 mod pins;
 mod withdraw;
@@ -23,6 +24,7 @@ use crate::nonce::nonce;
 use crate::repository_url::RepositoryUrl;
 use crate::store::{ObjectStore, PutOptions};
 
+pub use lease::{Lease, LeaseTaken};
 pub use leftovers::Leftover;
 pub use withdraw::Withdrawal;
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::web::Web;
 use super::{Bench, judged};
+use crate::web::Web;
 
 const MIGRATES: [&str; 3] =
     ["sh", "-c", "psql -X -q \"$DATABASE_URL\" -c 'CREATE TABLE shop.made ()' && echo migrated >> log"];

@@ -7,7 +7,6 @@ mod locks;
 mod node_pg_migrate;
 mod plain_sql;
 pub(crate) mod prisma;
-pub(crate) mod web;
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};

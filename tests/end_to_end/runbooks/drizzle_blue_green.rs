@@ -1,7 +1,7 @@
 //! `drizzle-blue-green.md`: staging in the pipeline, a column in three steps, blue and green, and the rollback script.
 
 use super::{Team, first_way};
-use crate::guarded_tools::web::Web;
+use crate::web::Web;
 
 const COLUMN: (&str, &str) = ("0011_add_user_avatar", "ALTER TABLE users ADD COLUMN avatar_url VARCHAR(500);\n");
 const FILL: (&str, &str) = (

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::project::Project;
-use crate::guarded_tools::web::Web;
+use crate::web::Web;
 
 const DROPS: &str = "ALTER TABLE shop.orders DROP COLUMN note;\n";
 const ADDS: &str = "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n";

@@ -5,6 +5,7 @@ mod backup;
 mod catalogue;
 mod check;
 mod compare;
+mod cron;
 mod guard;
 mod init;
 mod leftovers;
@@ -31,6 +32,7 @@ pub(crate) use backup::{BackupArguments, BackupFormat};
 pub(crate) use catalogue::AdoptArguments;
 pub(crate) use check::CheckArguments;
 pub(crate) use compare::CompareArguments;
+pub(crate) use cron::{CronArguments, Proof};
 pub(crate) use guard::{GateArguments, GuardArguments, PrepareArguments, RunArguments};
 pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
@@ -149,6 +151,8 @@ pub(crate) enum Verb {
     Unpin(UnpinArguments),
     /// Check that everything that the repository promises is there; restores nothing.
     Check(CheckArguments),
+    /// Back up, prove, prune and check, unattended: each only if the one before allows it.
+    Cron(Box<CronArguments>),
     /// Record that the database moved: its folder belongs to another server from now on.
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.

@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod completions;
 mod confirm;
+mod cron;
 mod demo;
 mod doctor;
 mod guard;
@@ -27,6 +28,7 @@ mod undo;
 mod verify;
 mod watch;
 
+pub(crate) use cron::CronAll;
 pub(crate) use prune::PrunedAll;
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;
@@ -56,6 +58,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Pin(arguments) => pins::pin(invocation, arguments).await,
         Verb::Unpin(arguments) => pins::unpin(invocation, arguments).await,
         Verb::Check(arguments) => check::run(invocation, arguments).await,
+        Verb::Cron(arguments) => cron::run(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
         Verb::Plan(arguments) => plan::run(invocation, arguments).await,

@@ -36,6 +36,7 @@ impl Config {
         };
         anchor(&mut self.postgresql_directory);
         anchor(&mut self.scratch.directory);
+        anchor(&mut self.cron.metrics_file);
         anchor(&mut self.migrations.project);
         anchor(&mut self.migrations.directory);
         anchor(&mut self.repository.s3.customer_key_file);

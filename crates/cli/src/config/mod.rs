@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holdpoint_archive::Codec;
 use holdpoint_core::DatabaseName;
 use holdpoint_core::risk::{Requirement, RiskClass};
 use holdpoint_core::verification::Level;
@@ -18,7 +19,7 @@ use holdpoint_repository::S3Options;
 use holdpoint_review::Waiver;
 use serde::Deserialize;
 
-use crate::arguments::{Jobs, OnFailure};
+use crate::arguments::{Jobs, OnFailure, Proof};
 
 pub(crate) use find::find;
 pub(crate) use problem::ConfigError;
@@ -58,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) guard: GuardSection,
     /// What is kept of the restore points.
     pub(crate) retention: RetentionSection,
+    /// What runs unattended.
+    pub(crate) cron: CronSection,
     /// Where it was read; `None` where there is no file.
     #[serde(skip)]
     pub(crate) path: Option<PathBuf>,
@@ -265,6 +268,44 @@ pub(crate) struct RetentionSection {
     /// Whose calendar cuts days, weeks, months and years.
     #[serde(deserialize_with = "read::zone")]
     pub(crate) time_zone: Option<chrono_tz::Tz>,
+}
+
+/// What runs unattended.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CronSection {
+    /// How restore points are compressed.
+    #[serde(deserialize_with = "read::codec")]
+    pub(crate) compress: Option<Codec>,
+    /// How far each new restore point is proven.
+    pub(crate) verify: Option<Proof>,
+    /// None is proven while the newest proof is younger.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) verify_every: Option<Duration>,
+    /// No check while the last one is younger.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) check_every: Option<Duration>,
+    /// So many percent of the stored bytes are read again by each check.
+    pub(crate) read_data: Option<u8>,
+    /// An older proof, or none, is a finding.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) max_proof_age: Option<Duration>,
+    /// How long everything may take.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) max_runtime: Option<Duration>,
+    /// It begins after a random part of this time.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) splay: Option<Duration>,
+    /// So many databases at a time.
+    pub(crate) parallel: Option<usize>,
+    /// Where metrics are written.
+    pub(crate) metrics_file: Option<PathBuf>,
+    /// A webhook that is told of failure, recovery and the first proof.
+    pub(crate) webhook: Option<Value>,
+    /// What its messages are signed with.
+    pub(crate) webhook_secret: Option<Value>,
+    /// An address that is asked at start, success and failure.
+    pub(crate) ping: Option<Value>,
 }
 
 #[cfg(test)]

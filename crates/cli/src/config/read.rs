@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use holdpoint_archive::Codec;
 use holdpoint_core::Mask;
 use holdpoint_core::gate::Policy;
 use holdpoint_core::risk::{Requirement, RiskClass};
@@ -31,6 +32,16 @@ impl Config {
         }
         if let Some((name, _)) = self.waiver.iter().find(|(_, waiver)| waiver.reason.trim().is_empty()) {
             return Err(format!("waiver.{name}.reason is empty: say in words why the risk is taken"));
+        }
+        let cron = &self.cron;
+        if cron.webhook_secret.is_some() && cron.webhook.is_none() {
+            return Err("cron.webhook_secret needs cron.webhook".into());
+        }
+        if cron.read_data.is_some_and(|percent| !(1..=100).contains(&percent)) {
+            return Err("cron.read_data is from 1 to 100".into());
+        }
+        if cron.parallel.is_some_and(|parallel| !(1..=64).contains(&parallel)) {
+            return Err("cron.parallel is from 1 to 64".into());
         }
         let scratch = &self.scratch;
         match scratch.kind {
@@ -114,6 +125,12 @@ pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::quantity::parse_duration(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// Reads a codec such as `zstd:3`.
+pub(super) fn codec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Codec>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads the name of a time zone such as `Europe/Vienna`.

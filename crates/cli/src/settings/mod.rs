@@ -1,6 +1,7 @@
 //! What to work on: flags beat the environment, the environment beats the file.
 
 mod child_environment;
+mod cron;
 mod database;
 mod gate;
 mod limits;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 
 use holdpoint_postgres::connection::Environment;
 
+pub(crate) use cron::CronSettings;
 pub(crate) use database::{ChosenConnection, Purpose};
 pub(crate) use repository::ChosenRepository;
 pub(crate) use run::keep_output;

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use holdpoint_core::ledger::Health;
+use holdpoint_operations::webhook;
 use holdpoint_process::{Program, Stderr, Stdin, Stdout};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{HealthOptions, http};
+use super::HealthOptions;
 
 /// How long a check's group has to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ async fn once(
     cancel: &CancellationToken,
 ) -> Result<(), String> {
     if let Some(url) = &options.url {
-        match http::exchange(url, None, options.timeout).await {
+        match webhook::exchange(url, None, &[], options.timeout).await {
             Ok(status) if (200..300).contains(&status) => {}
             Ok(status) => return Err(format!("the health check answered {status}")),
             Err(reason) => return Err(format!("the health check did not answer: {reason}")),

@@ -4,7 +4,6 @@
 pub(crate) mod environment;
 pub(crate) mod health;
 pub(crate) mod hooks;
-mod http;
 pub(crate) mod live;
 mod masked;
 pub(crate) mod notify;
@@ -18,6 +17,7 @@ use std::time::Duration;
 
 use holdpoint_core::Secret;
 use holdpoint_core::ledger::Origin;
+use holdpoint_operations::webhook;
 
 use crate::Error;
 
@@ -77,7 +77,8 @@ impl std::fmt::Debug for RunOptions {
 pub(crate) fn check(options: &RunOptions) -> Result<(), Error> {
     for (name, url) in [("health check", &options.health.url), ("notification", &options.notify)] {
         if let Some(url) = url {
-            http::check(url).map_err(|why| Error::Usage(format!("the address of the {name} cannot be used: {why}")))?;
+            webhook::check(url)
+                .map_err(|why| Error::Usage(format!("the address of the {name} cannot be used: {why}")))?;
         }
     }
     Ok(())

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::{Mask, Secret};
+use holdpoint_operations::webhook;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::http;
 use crate::run::WayBack;
 
 /// How long a message may take: nobody's migration waits for a chat.
@@ -84,20 +84,9 @@ impl Message {
         self
     }
 
-    /// The message as it is sent. Each text is masked by itself: in the written form a secret may be escaped, and what
-    /// is masked there may take a quote with it.
+    /// The message as it is sent.
     fn written(&self, mask: &Mask) -> Result<String, serde_json::Error> {
-        fn masked(value: &mut Value, mask: &Mask) {
-            match value {
-                Value::String(text) => *text = mask.message(text),
-                Value::Array(values) => values.iter_mut().for_each(|value| masked(value, mask)),
-                Value::Object(fields) => fields.values_mut().for_each(|value| masked(value, mask)),
-                Value::Null | Value::Bool(_) | Value::Number(_) => {}
-            }
-        }
-        let mut value = serde_json::to_value(self)?;
-        masked(&mut value, mask);
-        serde_json::to_string(&value)
+        webhook::masked_json(self, mask)
     }
 
     /// Sends it; why not, in words, which never hold the address.
@@ -106,7 +95,7 @@ impl Message {
             Ok(json) => json,
             Err(error) => return Some(format!("the notification could not be written: {error}")),
         };
-        match http::exchange(to, Some(json), WITHIN).await {
+        match webhook::exchange(to, Some(json), &[], WITHIN).await {
             Ok(status) if (200..300).contains(&status) => None,
             Ok(status) => Some(format!("the notification was answered with {status}")),
             Err(reason) => Some(format!("the notification could not be sent: {reason}")),

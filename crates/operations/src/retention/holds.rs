@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::pin::{PinRecord, of_run};
-use holdpoint_core::retention::Hold;
+use holdpoint_core::retention::{Held, Hold};
 use holdpoint_core::{PointId, RunId};
 
+use crate::catalogue::ShowReport;
 use crate::{Context, Error};
 
 /// Reads when pins end; a run that pinned several points is read once.
@@ -18,6 +19,18 @@ pub(super) struct Holds<'a> {
 impl<'a> Holds<'a> {
     pub(super) fn new(context: &'a Context) -> Self {
         Self { context, runs: BTreeMap::new() }
+    }
+
+    /// Restore points as retention sees them.
+    pub(super) async fn held(&mut self, points: &[ShowReport]) -> Result<Vec<Held>, Error> {
+        let mut held = Vec::new();
+        for point in points {
+            let manifest = &point.manifest;
+            let holds = if point.pins.is_empty() { Vec::new() } else { self.of(&manifest.id).await? };
+            let (id, snapshot_at) = (manifest.id.clone(), manifest.snapshot.at);
+            held.push(Held { id, snapshot_at, standing: point.standing, holds });
+        }
+        Ok(held)
     }
 
     /// The pins of a restore point; one whose record cannot be read holds without end.

@@ -2,9 +2,11 @@
 
 pub(crate) mod dead;
 mod holds;
+mod outlook;
 mod pins;
 mod prune;
 
 pub use dead::Outcome;
+pub use outlook::{NewestPoint, NewestProof, Outlook, outlook};
 pub use pins::{PinOptions, PinReport, UnpinReport, pin, unpin};
 pub use prune::{Dropped, PruneOptions, PruneReport, Swept, prune};

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
-use holdpoint_core::retention::{Held, RetentionPlan, RetentionPolicy, plan};
+use holdpoint_core::retention::{RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 use holdpoint_repository::Leftover;
@@ -101,14 +101,7 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
         warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
     }
     let mut holds = Holds::new(context);
-    let mut held = Vec::new();
-    for point in &points {
-        let manifest = &point.manifest;
-        let of_point = if point.pins.is_empty() { Vec::new() } else { holds.of(&manifest.id).await? };
-        let (id, snapshot_at) = (manifest.id.clone(), manifest.snapshot.at);
-        held.push(Held { id, snapshot_at, standing: point.standing, holds: of_point });
-    }
-    let plan = plan(&held, &options.policy, now)?;
+    let plan = plan(&holds.held(&points).await?, &options.policy, now)?;
     let mut report = PruneReport {
         database: context.database.clone(),
         dry_run: options.dry_run,

@@ -6,6 +6,7 @@ mod canned;
 mod engine;
 mod faults_reading;
 mod faults_writing;
+mod lease;
 mod local;
 mod memory;
 mod probes;

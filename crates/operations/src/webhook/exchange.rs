@@ -1,4 +1,4 @@
-//! One small HTTP exchange: a health check, a webhook. The address is a secret and is never told.
+//! One small HTTP exchange.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -11,10 +11,18 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-/// Asks by GET, or by POST where there is a body of JSON, and gives the status; why not, in words.
+/// Asks by GET, or by POST where there is a body of JSON, and gives the status.
 ///
 /// Redirections are not followed: a sign-in page answers 200, and is not well.
-pub(crate) async fn exchange(url: &Secret, json: Option<String>, within: Duration) -> Result<u16, String> {
+///
+/// # Errors
+/// Why there was no answer, in words that never hold the address.
+pub async fn exchange(
+    url: &Secret,
+    json: Option<String>,
+    headers: &[(&str, String)],
+    within: Duration,
+) -> Result<u16, String> {
     let told = |text: String| url.masked_in(&text, "***");
     let provider = rustls::crypto::ring::default_provider();
     let connector = HttpsConnectorBuilder::new()
@@ -24,10 +32,13 @@ pub(crate) async fn exchange(url: &Secret, json: Option<String>, within: Duratio
         .enable_http1()
         .build();
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-    let request = Request::builder()
+    let mut request = Request::builder()
         .uri(url.expose())
         .method(if json.is_some() { "POST" } else { "GET" })
         .header("user-agent", concat!("holdpoint/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
     let request = match json {
         Some(json) => request.header("content-type", "application/json").body(Full::new(Bytes::from(json))),
         None => request.body(Full::new(Bytes::new())),
@@ -52,7 +63,7 @@ pub(crate) async fn exchange(url: &Secret, json: Option<String>, within: Duratio
 ///
 /// # Errors
 /// What is wrong, without the address.
-pub(crate) fn check(url: &Secret) -> Result<(), &'static str> {
+pub fn check(url: &Secret) -> Result<(), &'static str> {
     match url.expose().parse::<hyper::Uri>() {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(()),
         _ => Err("it is no URL of http or https"),
@@ -66,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_does_not_answer_is_not_told() {
         let url = Secret::new("http://127.0.0.1:9/hook/s3cret");
-        let told = exchange(&url, Some("{}".to_owned()), Duration::from_secs(5)).await.unwrap_err();
+        let told = exchange(&url, Some("{}".to_owned()), &[], Duration::from_secs(5)).await.unwrap_err();
         assert!(!told.contains("s3cret"), "{told}");
         for wrong in ["", "x", "ftp://h/x", "/path", "http://"] {
             assert!(check(&Secret::new(wrong)).is_err(), "{wrong}");

@@ -1,0 +1,227 @@
+//! `holdpoint cron`.
+
+mod metrics_file;
+
+use std::sync::Arc;
+
+use holdpoint_core::progress::Silent;
+use holdpoint_core::{DatabaseName, Mask, Secret};
+use holdpoint_operations::cron::{CronOptions, CronReport, Failed, PingSign, Telling, cron, ping, tell};
+use holdpoint_operations::webhook::Delivery;
+use holdpoint_operations::{Clock, Error, ErrorKind};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::printed;
+use crate::arguments::{CronArguments, LimitArguments};
+use crate::config::Environment;
+use crate::failure::Failure;
+use crate::invocation::{Invocation, Verification, now, seed, whole};
+use crate::output;
+use crate::settings::CronSettings;
+use holdpoint::exit_code;
+
+/// What was done for every database.
+#[derive(Debug, Serialize)]
+pub(crate) struct CronAll {
+    /// Each database, by name.
+    pub(crate) databases: Vec<CronReport>,
+    /// How long everything took, in milliseconds.
+    pub(crate) took_ms: u64,
+    /// The exit code: that of the worst.
+    pub(crate) exit_code: u8,
+    /// What is worth knowing of the run itself.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What every database has in common.
+#[derive(Clone)]
+struct Common {
+    settings: CronSettings,
+    telling: Telling,
+    clock: Clock,
+    repository: String,
+    deadline: Option<Instant>,
+    single_writer: bool,
+}
+
+pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> Result<u8, Failure> {
+    let settings = invocation.settings.cron(arguments)?;
+    let repository = invocation.settings.repository()?;
+    invocation.settings.demand_lasting(&repository, arguments.allow_local_repository)?;
+    let databases = databases(invocation, arguments)?;
+    let metrics_file = settings.metrics_file.as_deref().map(metrics_file::MetricsFile::open).transpose()?;
+    splay(invocation, settings.splay).await?;
+
+    let began = Instant::now();
+    let deadline = settings.max_runtime.map(|time| began + time);
+    let common = Common {
+        telling: telling(invocation, &settings),
+        clock: Arc::new(now),
+        repository: repository.url.to_string(),
+        deadline,
+        single_writer: arguments.single_writer,
+        settings,
+    };
+    let mut warnings = Vec::new();
+    let checks = common.settings.ping.clone().map(|to| delivery(invocation, to, None));
+    warnings.extend(pinged(checks.as_ref(), PingSign::Start).await);
+    if common.settings.level.is_some() {
+        invocation.sweep().await;
+    }
+    let reports = every(invocation, &common, databases).await?;
+    let codes = reports.iter().filter_map(|one| Some(exit_code::of(one.failure.as_ref()?.kind)));
+    let exit_code = codes.fold(exit_code::DONE, exit_code::worst);
+    if let Some(file) = metrics_file {
+        warnings.extend(file.write(&reports).err().map(|error| format!("the metrics could not be written: {error}")));
+    }
+    let sign = if exit_code == exit_code::DONE { PingSign::Success } else { PingSign::Fail };
+    warnings.extend(pinged(checks.as_ref(), sign).await);
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let report = CronAll { databases: reports, took_ms, exit_code, warnings };
+    printed(invocation.output.report(&report, output::cron))?;
+    Ok(exit_code)
+}
+
+/// The databases to work on, sorted.
+fn databases(invocation: &Invocation, arguments: &CronArguments) -> Result<Vec<DatabaseName>, Failure> {
+    let settings = &invocation.settings;
+    if !arguments.all {
+        return Ok(vec![settings.database_name()?]);
+    }
+    let production = settings.config.database.iter().filter(|(_, one)| one.environment == Environment::Production);
+    let names: Vec<DatabaseName> = production.map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        return Err(Failure::usage(
+            "--all finds no database: none is configured that is not of environment \"staging\"",
+            "write a section [database.NAME] with its url into holdpoint.toml",
+        ));
+    }
+    let share = |name: &DatabaseName| arguments.shard.is_none_or(|shard| shard.holds(name));
+    Ok(names.into_iter().filter(share).collect())
+}
+
+async fn splay(invocation: &Invocation, splay: Duration) -> Result<(), Failure> {
+    if splay.is_zero() {
+        return Ok(());
+    }
+    let part = u32::try_from(seed() >> 48).unwrap_or_default();
+    let pause = splay.mul_f64(f64::from(part) / 65_536.0);
+    tracing::info!(seconds = pause.as_secs(), "waiting, so that not everybody begins at once");
+    tokio::select! {
+        () = sleep(pause) => Ok(()),
+        () = invocation.cancel.cancelled() => Err(Error::Interrupted.into()),
+    }
+}
+
+fn telling(invocation: &Invocation, settings: &CronSettings) -> Telling {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut mask = Mask::new([crate::secrets::known(&invocation.settings.variables)].concat());
+    for name in invocation.settings.config.database.keys() {
+        mask.learn(invocation.of_database(name).settings.passwords());
+    }
+    mask.learn(invocation.settings.passwords());
+    mask.learn([&settings.webhook, &settings.webhook_secret, &settings.ping].into_iter().flatten().cloned());
+    Telling {
+        owner: format!("{host}:{}", std::process::id()),
+        webhook: settings.webhook.clone().map(|to| delivery(invocation, to, settings.webhook_secret.clone())),
+        mask,
+    }
+}
+
+fn delivery(invocation: &Invocation, to: Secret, secret: Option<Secret>) -> Delivery {
+    Delivery { to, secret, clock: Arc::new(now), seed: seed(), cancel: invocation.cancel.clone() }
+}
+
+async fn pinged(checks: Option<&Delivery>, sign: PingSign) -> Option<String> {
+    ping(checks?, sign).await.err().map(|why| format!("the ping was not heard: {why}"))
+}
+
+/// Works on all databases, so many at a time; the reports are in the databases' order.
+async fn every(
+    invocation: &Invocation,
+    common: &Common,
+    databases: Vec<DatabaseName>,
+) -> Result<Vec<CronReport>, Failure> {
+    let quiet = common.settings.parallel > 1 && databases.len() > 1;
+    let (mut waiting, mut running, mut reports) = (databases.into_iter(), JoinSet::new(), Vec::new());
+    loop {
+        while running.len() < common.settings.parallel
+            && let Some(database) = waiting.next()
+        {
+            let mut own = invocation.of_database(&database);
+            if quiet {
+                // Bars of several databases would write over each other.
+                own.progress = Arc::new(Silent);
+            }
+            let common = common.clone();
+            running.spawn(async move { one(own, common, database).await });
+        }
+        match running.join_next().await {
+            Some(Ok(report)) => reports.push(report),
+            Some(Err(error)) => return Err(Failure::Internal(format!("the work on a database broke off: {error}"))),
+            None => break,
+        }
+    }
+    reports.sort_by(|a, b| a.database.cmp(&b.database));
+    Ok(reports)
+}
+
+async fn one(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
+    let refused = |failed| CronReport::refused(database.clone(), now(), failed);
+    if invocation.cancel.is_cancelled() {
+        return refused(Failed::from(&Error::Interrupted));
+    }
+    if common.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        return refused(Failed::from(&Error::TimeOver));
+    }
+    match prepared(&invocation, &common).await {
+        Ok((context, source, options)) => cron(&context, &source, &options).await,
+        Err(failure) => {
+            let told = failure.told(&common.telling.mask, invocation.cancel.is_cancelled());
+            let message = std::iter::once(told.message).chain(told.causes).collect::<Vec<_>>().join(": ");
+            let mut report = refused(Failed { kind: told.kind, message, hint: told.hint });
+            if told.kind != ErrorKind::Interrupted {
+                report.events.push(holdpoint_core::cron::CronEvent::Failed);
+                tell(&common.repository, &common.clock, &common.telling, &mut report).await;
+            }
+            report
+        }
+    }
+}
+
+async fn prepared(
+    invocation: &Invocation,
+    common: &Common,
+) -> Result<(holdpoint_operations::Context, holdpoint_operations::Source, CronOptions), Failure> {
+    let settings = &common.settings;
+    let wanted = settings.level.map(|level| Verification {
+        level,
+        scratch_url: None,
+        replace_missing_locale: false,
+        jobs: None,
+        sample: None,
+        restore_as: None,
+    });
+    let verify = wanted.map(|wanted| invocation.verify_options(&wanted)).transpose()?;
+    let source = invocation.source()?;
+    let context = invocation.context(true).await?;
+    let limits = invocation.settings.limits(&LimitArguments::default());
+    let mut backup = whole(settings.codec, limits);
+    backup.retain_until = invocation.retain_until();
+    backup.reason = Some("cron".to_owned());
+    let options = CronOptions {
+        backup,
+        verify,
+        verify_every: settings.verify_every,
+        retention: settings.retention.clone(),
+        sweep_min_age: settings.sweep_min_age,
+        check: Some(settings.check.clone()),
+        check_every: settings.check_every,
+        deadline: common.deadline,
+        single_writer: common.single_writer,
+        telling: common.telling.clone(),
+    };
+    Ok((context, source, options))
+}

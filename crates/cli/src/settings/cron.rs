@@ -1,0 +1,150 @@
+//! What runs unattended: flags, then the file, then the defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use holdpoint_archive::Codec;
+use holdpoint_core::Secret;
+use holdpoint_core::retention::RetentionPolicy;
+use holdpoint_core::verification::Level;
+use holdpoint_operations::check::CheckOptions;
+use holdpoint_operations::webhook;
+
+use super::Settings;
+use crate::arguments::{CronArguments, Proof, RetentionArguments};
+use crate::config::Value;
+use crate::failure::Failure;
+
+/// As the default of `prune --sweep-min-age` and `check --min-age`.
+const THREE_DAYS: TimeDelta = TimeDelta::days(3);
+
+/// How unattended runs work, whatever the database.
+#[derive(Clone, Debug)]
+pub(crate) struct CronSettings {
+    /// How restore points are compressed.
+    pub(crate) codec: Codec,
+    /// How far each new restore point is proven.
+    pub(crate) level: Option<Level>,
+    /// None is proven while the newest proof is younger.
+    pub(crate) verify_every: TimeDelta,
+    /// What is kept; `None` where no rule is given.
+    pub(crate) retention: Option<RetentionPolicy>,
+    /// What belongs to no restore point stays when it is younger.
+    pub(crate) sweep_min_age: TimeDelta,
+    /// How the repository is checked.
+    pub(crate) check: CheckOptions,
+    /// No check while the last one is younger.
+    pub(crate) check_every: TimeDelta,
+    /// How long everything may take.
+    pub(crate) max_runtime: Option<Duration>,
+    /// It begins after a random part of this time.
+    pub(crate) splay: Duration,
+    /// So many databases at a time.
+    pub(crate) parallel: usize,
+    /// Where metrics are written.
+    pub(crate) metrics_file: Option<PathBuf>,
+    /// A webhook that is told of failure, recovery and the first proof.
+    pub(crate) webhook: Option<Secret>,
+    /// What its messages are signed with.
+    pub(crate) webhook_secret: Option<Secret>,
+    /// An address that is asked at start, success and failure.
+    pub(crate) ping: Option<Secret>,
+}
+
+impl Settings {
+    /// Puts together how unattended runs work.
+    ///
+    /// # Errors
+    /// A variable that is named and not set, and an address that is none.
+    pub(crate) fn cron(&self, flags: &CronArguments) -> Result<CronSettings, Failure> {
+        let file = &self.config.cron;
+        let span = |span: Option<Duration>| TimeDelta::from_std(span.unwrap_or_default()).unwrap_or(TimeDelta::MAX);
+        let policy = self.retention(&RetentionArguments::default());
+        let proof = flags.verify.or(file.verify).unwrap_or(Proof::At(Level::Full));
+        Ok(CronSettings {
+            codec: flags.compress.or(file.compress).unwrap_or(Codec::Gzip { level: Codec::GZIP_LEVEL }),
+            level: proof.level(),
+            verify_every: span(file.verify_every),
+            retention: policy.check().is_ok().then_some(policy),
+            sweep_min_age: THREE_DAYS,
+            check: CheckOptions {
+                read_data: file.read_data,
+                jobs: self.jobs(None),
+                max_proof_age: file.max_proof_age.map(|age| span(Some(age))),
+                min_age: THREE_DAYS,
+                repair: false,
+            },
+            check_every: span(file.check_every),
+            // Zero takes away what the file sets.
+            max_runtime: flags.max_runtime.or(file.max_runtime).filter(|time| !time.is_zero()),
+            splay: flags.splay.or(file.splay).unwrap_or_default(),
+            parallel: flags.parallel.or(file.parallel).unwrap_or(1),
+            metrics_file: flags.metrics_file.clone().or_else(|| file.metrics_file.clone()),
+            webhook: self.address_of("cron.webhook", file.webhook.as_ref())?,
+            webhook_secret: self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?,
+            ping: self.address_of("cron.ping", file.ping.as_ref())?,
+        })
+    }
+
+    fn secret_of(&self, key: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {
+        let Some(value) = value else { return Ok(None) };
+        Ok(Some(Secret::new(value.get(key, &self.variables)?)))
+    }
+
+    fn address_of(&self, key: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {
+        let address = self.secret_of(key, value)?;
+        if let Some(url) = &address {
+            let wrong = |why| Failure::usage(format!("{key} cannot be used: {why}"), "see docs/cron.md");
+            webhook::check(url).map_err(wrong)?;
+        }
+        Ok(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Verb};
+    use crate::config::Config;
+    use crate::variables::Variables;
+
+    fn cron(file: &str, variables: &[(&str, &str)], words: &[&str]) -> Result<CronSettings, Failure> {
+        let parsed = Arguments::try_parse_from([&["holdpoint", "cron"], words].concat()).unwrap();
+        let Verb::Cron(flags) = parsed.verb else { panic!("another verb") };
+        let config = Config::parse(file, Path::new("holdpoint.toml")).unwrap();
+        Settings { common: parsed.common, variables: Variables::new(variables.iter().copied()), config }.cron(&flags)
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_defaults_prove_everything_and_drop_nothing() {
+        let bare = cron("", &[], &[]).unwrap();
+        assert_eq!((bare.level, bare.retention, bare.parallel), (Some(Level::Full), None, 1));
+        assert!(bare.max_runtime.is_none() && bare.webhook.is_none() && bare.verify_every.is_zero());
+        let file = "[retention]\nkeep_last = 2\n[cron]\nverify = \"stored\"\nverify_every = \"1d\"\nmax_runtime = \"2h\"\n\
+                    parallel = 3\nwebhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\nread_data = 5";
+        let variables = [("HOOK", "https://chat.example/s3cret"), ("KEY", "k3y")];
+        let set = cron(file, &variables, &["--max-runtime", "0", "--parallel", "8"]).unwrap();
+        assert_eq!((set.level, set.max_runtime, set.parallel), (Some(Level::Stored), None, 8));
+        assert_eq!((set.verify_every, set.check.read_data), (TimeDelta::days(1), Some(5)));
+        assert!(set.retention.is_some() && set.webhook_secret.is_some());
+        assert!(!format!("{set:?}").contains("s3cret") && !format!("{set:?}").contains("k3y"));
+        assert_eq!(cron("", &[], &["--verify", "none"]).unwrap().level, None);
+    }
+
+    #[test]
+    fn addresses_and_numbers_that_are_wrong_are_refused() {
+        let refused = cron("[cron]\nwebhook = \"ftp://h/s3cret\"", &[], &[]).unwrap_err().to_string();
+        assert!(refused.contains("cron.webhook") && !refused.contains("s3cret"), "{refused}");
+        assert!(cron("[cron]\nping = \"env:NOT_SET\"", &[], &[]).is_err());
+        for wrong in ["read_data = 0", "read_data = 101", "parallel = 0", "webhook_secret = \"x\"", "verify = \"some\""]
+        {
+            let text = format!("[cron]\n{wrong}");
+            assert!(Config::parse(&text, Path::new("holdpoint.toml")).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a webhook is told: that a run failed, that it works again, that there is a first proof.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::cron::{CronEvent, StepEnd};
+use serde::Serialize;
+
+use super::{CronReport, Failed, StepReport, Telling};
+use crate::Clock;
+use crate::webhook::{deliver, masked_json};
+
+/// The version of the message's form.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Message<'a> {
+    format: u32,
+    /// One line for people; chat services show this field.
+    text: String,
+    event: CronEvent,
+    database: &'a str,
+    repository: &'a str,
+    owner: &'a str,
+    at: DateTime<Utc>,
+    failing_since: Option<DateTime<Utc>>,
+    succeeded_at: Option<DateTime<Utc>>,
+    failure: Option<&'a Failed>,
+    steps: &'a [StepReport],
+}
+
+/// Tells the webhook every event of a report; what could not be told is a warning of the report.
+pub async fn tell(repository: &str, clock: &Clock, telling: &Telling, report: &mut CronReport) {
+    let Some(webhook) = &telling.webhook else { return };
+    let mut problems = Vec::new();
+    for event in &report.events {
+        let history = report.history.as_ref();
+        let message = Message {
+            format: FORMAT,
+            text: text(*event, report),
+            event: *event,
+            database: report.database.as_str(),
+            repository,
+            owner: &telling.owner,
+            at: clock(),
+            failing_since: history.and_then(|one| one.failing_since),
+            succeeded_at: history.and_then(|one| one.succeeded_at),
+            failure: report.failure.as_ref(),
+            steps: &report.steps,
+        };
+        let sent = match masked_json(&message, &telling.mask) {
+            Ok(json) => deliver(webhook, Some(&json)).await,
+            Err(error) => Err(error.to_string()),
+        };
+        problems.extend(sent.err().map(|why| format!("the webhook was not told: {why}")));
+    }
+    report.warnings.extend(problems);
+}
+
+fn text(event: CronEvent, report: &CronReport) -> String {
+    let database = &report.database;
+    match event {
+        CronEvent::Failed => {
+            let at = report.steps.iter().find(|step| step.end == StepEnd::Failed).map(|step| step.step.word());
+            let at = at.map(|step| format!(" at {step}")).unwrap_or_default();
+            let why = report.failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
+            format!("holdpoint cron: {database} failed{at}: {why}")
+        }
+        CronEvent::Recovered => format!("holdpoint cron: {database} works again"),
+        CronEvent::FirstProof => format!("holdpoint cron: {database} has its first proven restore point"),
+    }
+}

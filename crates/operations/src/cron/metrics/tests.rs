@@ -1,0 +1,110 @@
+use holdpoint_core::PointId;
+use holdpoint_core::cron::{CronHistory, Step};
+use holdpoint_core::verification::Level;
+
+use super::*;
+use crate::ErrorKind;
+use crate::cron::{Failed, StepReport};
+use crate::retention::{NewestPoint, NewestProof, Outlook};
+
+fn at(hour: u32) -> DateTime<Utc> {
+    format!("2026-11-21T{hour:02}:00:00Z").parse().unwrap()
+}
+
+fn step(step: Step, end: StepEnd) -> StepReport {
+    StepReport { step, end, reason: None, failure: None, facts: None, took_ms: 1500 }
+}
+
+fn report() -> CronReport {
+    let failure = Failed { kind: ErrorKind::Busy, message: String::new(), hint: None };
+    let mut report = CronReport::refused("shop".parse().unwrap(), at(3), failure);
+    report.failure = None;
+    report.took_ms = 2_000;
+    report.steps = vec![step(Step::Backup, StepEnd::Done), step(Step::Verify, StepEnd::NotDue)];
+    report.outlook = Some(Outlook {
+        points: 3,
+        proven: 2,
+        unusable: 1,
+        stored_bytes: 3000,
+        newest: Some(NewestPoint { point: PointId::new(at(3), 1), snapshot_at: at(3), stored_bytes: 1000, rows: 5 }),
+        proofs: vec![NewestProof {
+            level: Level::Full,
+            point: PointId::new(at(2), 1),
+            snapshot_at: at(2),
+            proven_at: at(3),
+        }],
+        next_drop_at: None,
+    });
+    report.history = Some(CronHistory {
+        succeeded_at: Some(at(4)),
+        failures: [("postgres".to_owned(), 2), ("killed".to_owned(), 1)].into(),
+        ..CronHistory::default()
+    });
+    report
+}
+
+#[test]
+fn every_number_has_its_line() {
+    let text = metrics(&[report()], "");
+    let three = at(3).timestamp();
+    for line in [
+        &format!("holdpoint_cron_last_run_timestamp_seconds{{database=\"shop\"}} {three}"),
+        "holdpoint_cron_last_run_success{database=\"shop\"} 1",
+        &format!("holdpoint_cron_last_success_timestamp_seconds{{database=\"shop\"}} {}", at(4).timestamp()),
+        "holdpoint_cron_duration_seconds{database=\"shop\"} 2",
+        "holdpoint_cron_step_duration_seconds{database=\"shop\",step=\"backup\"} 1.500",
+        "holdpoint_cron_step_success{database=\"shop\",step=\"verify\"} 1",
+        "holdpoint_cron_failures_total{database=\"shop\",kind=\"postgres\"} 2",
+        "# TYPE holdpoint_cron_failures_total counter",
+        "holdpoint_restore_points_proven{database=\"shop\"} 2",
+        "holdpoint_stored_bytes{database=\"shop\"} 3000",
+        &format!("holdpoint_last_proof_timestamp_seconds{{database=\"shop\",level=\"full\"}} {three}"),
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("next_drop") && !text.contains("step_duration_seconds{database=\"shop\",step=\"verify\"}"));
+    // Every family is told once, with help and type, and is named after its unit.
+    for family in FAMILIES {
+        assert!(text.matches(&format!("# TYPE {} ", family.name)).count() <= 1);
+        assert!(family.name.starts_with("holdpoint_") && family.help.ends_with('.'), "{}", family.name);
+        assert_eq!(family.kind == "counter", family.name.ends_with("_total"), "{}", family.name);
+        let instant = family.help.contains("since 1970");
+        assert_eq!(instant, family.name.ends_with("_timestamp_seconds"), "{}", family.name);
+    }
+}
+
+/// A repository that cannot be reached must not silence the alert that asks for the age of the last success.
+#[test]
+fn what_is_not_known_stays_as_it_was() {
+    let before = metrics(&[report()], "");
+    let mut failed = report();
+    failed.started_at = at(9);
+    failed.failure = Some(Failed { kind: ErrorKind::Repository, message: String::new(), hint: None });
+    (failed.steps, failed.outlook, failed.history) = (Vec::new(), None, None);
+    let mut other = report();
+    other.database = "shop-2".parse().unwrap();
+    let text = metrics(&[failed.clone(), other.clone()], &before);
+    let line = |text: &str, name: &str, database: &str| {
+        let head = format!("{name}{{database=\"{database}\"");
+        text.lines().find_map(|line| line.strip_prefix(&head)).map(str::to_owned)
+    };
+    for name in
+        ["holdpoint_cron_last_success_timestamp_seconds", "holdpoint_stored_bytes", "holdpoint_cron_failures_total"]
+    {
+        assert_eq!(line(&text, name, "shop"), line(&before, name, "shop"), "{name}");
+        assert!(line(&text, name, "shop").is_some() && line(&text, name, "shop-2").is_some(), "{name}");
+    }
+    assert_eq!(line(&text, "holdpoint_cron_last_run_success", "shop").unwrap(), "} 0");
+    assert_eq!(line(&text, "holdpoint_cron_last_run_success", "shop-2").unwrap(), "} 1");
+    // A run that another one kept from beginning was none.
+    let mut busy = failed;
+    busy.failure = Some(Failed { kind: ErrorKind::Busy, message: String::new(), hint: None });
+    assert_eq!(metrics(&[busy], &before), before);
+    // A database that is gone from the configuration goes from the file.
+    assert!(!metrics(&[other], &before).contains("database=\"shop\""));
+}
+
+#[test]
+fn values_of_labels_are_escaped() {
+    assert_eq!(label("a", "x\"y\\z\n"), "a=\"x\\\"y\\\\z\\n\"");
+}

@@ -1,0 +1,60 @@
+//! `holdpoint cron`: backup, verification, prune and check of a database while nobody looks, and who is told.
+
+mod message;
+mod metrics;
+mod ping;
+mod report;
+mod run;
+mod steps;
+
+use chrono::TimeDelta;
+use holdpoint_core::Mask;
+use holdpoint_core::retention::RetentionPolicy;
+use tokio::time::Instant;
+
+use crate::backup::BackupOptions;
+use crate::check::CheckOptions;
+use crate::verify::VerifyOptions;
+use crate::webhook::Delivery;
+
+pub use message::tell;
+pub use metrics::metrics;
+pub use ping::{PingSign, ping};
+pub use report::{CronReport, Facts, Failed, StepReport};
+pub use run::cron;
+
+/// How an unattended run of one database works.
+#[derive(Clone)]
+pub struct CronOptions {
+    /// How restore points are made.
+    pub backup: BackupOptions,
+    /// How they are proven; `None`: not at all.
+    pub verify: Option<VerifyOptions>,
+    /// No proof is asked for while the newest one of the level is younger.
+    pub verify_every: TimeDelta,
+    /// What is kept; `None` drops nothing.
+    pub retention: Option<RetentionPolicy>,
+    /// As the option of the same name of prune.
+    pub sweep_min_age: TimeDelta,
+    /// How the repository is checked; `None`: not at all.
+    pub check: Option<CheckOptions>,
+    /// No check is asked for while the last one is younger.
+    pub check_every: TimeDelta,
+    /// When everything is to end.
+    pub deadline: Option<Instant>,
+    /// Nobody else ever does this: the store need not keep conditions.
+    pub single_writer: bool,
+    /// Who runs it, and who is told.
+    pub telling: Telling,
+}
+
+/// Who runs it, and who is told.
+#[derive(Clone)]
+pub struct Telling {
+    /// Machine and process, as others shall see them.
+    pub owner: String,
+    /// Who is told of failure, recovery and the first proof.
+    pub webhook: Option<Delivery>,
+    /// Masks what is told.
+    pub mask: Mask,
+}

@@ -1,0 +1,130 @@
+//! What an unattended run of one database did.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::cron::{CronEvent, CronHistory, Step, StepEnd};
+use holdpoint_core::verification::{Level, Verdict};
+use holdpoint_core::{DatabaseName, PointId};
+use serde::Serialize;
+
+use crate::retention::Outlook;
+use crate::{Error, ErrorKind};
+
+/// What an unattended run of one database did.
+#[derive(Clone, Debug, Serialize)]
+pub struct CronReport {
+    /// The database.
+    pub database: DatabaseName,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// What failed: a step, or what kept all of them from running.
+    pub failure: Option<Failed>,
+    /// Every step, in order; none where another run was at it or the repository could not be reached.
+    pub steps: Vec<StepReport>,
+    /// What is worth telling somebody.
+    pub events: Vec<CronEvent>,
+    /// What the repository holds afterwards; `None` where that could not be read.
+    pub outlook: Option<Outlook>,
+    /// What is remembered of runs, this one included; `None` where it could not be read.
+    pub history: Option<CronHistory>,
+    /// What is worth knowing although it failed nothing.
+    pub warnings: Vec<String>,
+}
+
+impl CronReport {
+    /// A run of which nothing was done, and why.
+    pub fn refused(database: DatabaseName, started_at: DateTime<Utc>, failure: Failed) -> Self {
+        Self {
+            database,
+            started_at,
+            took_ms: 0,
+            failure: Some(failure),
+            steps: Vec::new(),
+            events: Vec::new(),
+            outlook: None,
+            history: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Why something failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// What kind of failure it is: one exit code each.
+    pub kind: ErrorKind,
+    /// What failed, with its causes.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl From<&Error> for Failed {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind(), message: error.line(), hint: error.hint() }
+    }
+}
+
+/// How one step went.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepReport {
+    /// Which.
+    pub step: Step,
+    /// How it ended.
+    pub end: StepEnd,
+    /// Why it was not run, in words.
+    pub reason: Option<String>,
+    /// Why it failed.
+    pub failure: Option<Failed>,
+    /// What it did.
+    pub facts: Option<Facts>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Facts {
+    /// A restore point was made.
+    Backup {
+        /// Which.
+        point: PointId,
+        /// Bytes that it stores.
+        stored_bytes: u64,
+        /// Rows.
+        rows: u64,
+    },
+    /// It was verified.
+    Verify {
+        /// Which.
+        point: PointId,
+        /// How far.
+        level: Level,
+        /// What was found.
+        verdict: Verdict,
+        /// Bytes read from the repository.
+        read_bytes: u64,
+    },
+    /// Restore points were dropped, or none.
+    Prune {
+        /// How many are kept.
+        kept: u64,
+        /// Which went.
+        dropped: Vec<PointId>,
+        /// Bytes of them.
+        dropped_bytes: u64,
+        /// Things of no restore point that were removed.
+        swept: u64,
+    },
+    /// The repository was checked.
+    Check {
+        /// Restore points that were looked at.
+        points: u64,
+        /// Bytes that were read again.
+        read_bytes: u64,
+        /// What was found.
+        findings: Vec<crate::check::Finding>,
+    },
+}

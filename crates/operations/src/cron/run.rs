@@ -1,0 +1,169 @@
+//! One unattended run of one database: the lease, the steps, what is remembered, who is told.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use holdpoint_core::cron::{CronEvent, CronHistory, Ended, Step, StepEnd};
+use holdpoint_core::verification::Verdict;
+use holdpoint_repository::{Lease, LeaseTaken};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::steps::Steps;
+use super::{CronOptions, CronReport, Facts, Failed, tell};
+use crate::retention::outlook;
+use crate::{Context, Error, ErrorKind, Source};
+
+/// For so long a run that was killed keeps others off; one that lives renews its lease long before.
+const HOLDS_FOR: Duration = Duration::from_secs(900);
+/// How often it is renewed.
+const RENEWED_EVERY: Duration = Duration::from_secs(300);
+/// When the repository did not answer a renewal, it is tried again so soon.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// A lease that could not be renewed for so long counts as lost: the rest is for ending what runs.
+const LOST_AFTER: Duration = Duration::from_secs(720);
+
+/// Makes a restore point of a database, proves it, drops what the policy does not keep, and checks the repository: in this
+/// order, each only if the one before allows it, and never while another run does the same.
+///
+/// It never fails itself: what failed is in the report. A step that is cut short, by the deadline or by a signal, leaves
+/// nothing half done. Whoever is to be told is told last, when the lease is released.
+pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> CronReport {
+    let (began, started_at) = (Instant::now(), (context.clock)());
+    let mut report = match take(context, options).await {
+        Ok(lease) => with_lease(context, source, options, *lease).await,
+        Err(error) => {
+            let mut report = CronReport::refused(context.database.clone(), started_at, Failed::from(&error));
+            // The other run tells for itself.
+            if error.kind() != ErrorKind::Busy {
+                report.events.push(CronEvent::Failed);
+            }
+            report
+        }
+    };
+    report.started_at = started_at;
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tell(&context.repository.url().to_string(), &context.clock, &options.telling, &mut report).await;
+    report
+}
+
+async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Error> {
+    let (repository, database) = (&context.repository, &context.database);
+    let lease = match repository.take_lease(database, &options.telling.owner, HOLDS_FOR, (context.clock)()).await? {
+        LeaseTaken::Ours(lease) => lease,
+        LeaseTaken::Others { owner, since, until } => {
+            return Err(Error::CronRuns { database: database.to_string(), owner, since, until });
+        }
+    };
+    if options.single_writer {
+        return Ok(lease);
+    }
+    let proven = match lease.proves_conditional_writes().await {
+        Err(holdpoint_repository::Error::Unsupported { .. }) => false,
+        proven => proven?,
+    };
+    if proven {
+        return Ok(lease);
+    }
+    let history = lease.history().clone();
+    lease.release(history).await?;
+    Err(Error::NoConditionalWrites { repository: repository.url().to_string() })
+}
+
+async fn with_lease(context: &Context, source: &Source, options: &CronOptions, mut lease: Lease) -> CronReport {
+    let mut history = lease.history().clone();
+    if let Some(began_at) = lease.killed_at() {
+        history = history.after_a_kill(began_at);
+    }
+    let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
+    let mut steps = Steps::new(context, source, options, &history);
+    let cut = {
+        let mut work = pin!(steps.run());
+        let mut renewal = pin!(renewed(&mut lease));
+        let mut deadline = pin!(async {
+            match options.deadline {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        });
+        let cut = tokio::select! {
+            () = &mut work => None,
+            () = &mut renewal => Some(Error::LeaseLost),
+            () = &mut deadline => Some(Error::TimeOver),
+        };
+        if cut.is_some() {
+            context.cancel.cancel();
+            work.await;
+        }
+        cut
+    };
+    let Steps { done, warnings, .. } = steps;
+    let mut report = CronReport::refused(context.database.clone(), (context.clock)(), failed_nothing());
+    (report.steps, report.warnings, report.failure) = (done, warnings, None);
+    for step in &mut report.steps {
+        if let (Some(failure), Some(cut)) = (&mut step.failure, &cut)
+            && failure.kind == ErrorKind::Interrupted
+        {
+            *failure = Failed::from(cut);
+        }
+    }
+    report.failure = report.steps.iter().find_map(|step| step.failure.clone());
+    let interrupted = report.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Interrupted);
+    if !interrupted && !matches!(cut, Some(Error::LeaseLost)) {
+        look(context, options, &mut report).await;
+    }
+    remember(context, lease, history, &mut report).await;
+    report
+}
+
+fn failed_nothing() -> Failed {
+    Failed { kind: ErrorKind::Internal, message: String::new(), hint: None }
+}
+
+/// Ends when the lease is lost, or must be taken for lost.
+async fn renewed(lease: &mut Lease) {
+    let (mut held_since, mut pause) = (Instant::now(), RENEWED_EVERY);
+    loop {
+        sleep(pause).await;
+        let asked = Instant::now();
+        pause = match lease.renew().await {
+            Ok(true) => {
+                held_since = asked;
+                RENEWED_EVERY
+            }
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the lease could not be renewed; it is tried again");
+                if held_since.elapsed() + AGAIN_AFTER > LOST_AFTER {
+                    return;
+                }
+                AGAIN_AFTER
+            }
+        };
+    }
+}
+
+async fn look(context: &Context, options: &CronOptions, report: &mut CronReport) {
+    match outlook(context, options.retention.as_ref()).await {
+        Ok(outlook) => report.outlook = Some(outlook),
+        Err(error) => report.warnings.push(format!("what the repository holds could not be read: {}", error.line())),
+    }
+}
+
+async fn remember(context: &Context, lease: Lease, history: CronHistory, report: &mut CronReport) {
+    let proved = |facts: &Option<Facts>| matches!(facts, Some(Facts::Verify { verdict: Verdict::Proved, .. }));
+    let checked = |step: Step, end: StepEnd, facts: bool| step == Step::Check && (end == StepEnd::Done || facts);
+    let (history, events) = history.after(Ended {
+        at: (context.clock)(),
+        failure: report.failure.as_ref().map(|failure| failure.kind.word()),
+        proved: report.steps.iter().any(|one| proved(&one.facts)),
+        proven: report.outlook.as_ref().is_some_and(|outlook| outlook.proven > 0),
+        checked: report.steps.iter().any(|one| checked(one.step, one.end, one.facts.is_some())),
+    });
+    report.events = events;
+    match lease.release(history.clone()).await {
+        Ok(true) => {}
+        Ok(false) => report.warnings.push("another run has taken the lease: this one is not remembered".to_owned()),
+        Err(error) => report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line())),
+    }
+    report.history = Some(history);
+}

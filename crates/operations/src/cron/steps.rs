@@ -1,0 +1,233 @@
+//! The steps, one after the other, each only if the one before allows it.
+
+use holdpoint_core::PointId;
+use holdpoint_core::cron::{CronHistory, Step, StepEnd, is_due, may_run};
+use holdpoint_core::quantity::counted;
+use holdpoint_core::verification::{Level, Standing, Verdict, Verification};
+use tokio::time::Instant;
+
+use super::{CronOptions, Facts, Failed, StepReport};
+use crate::backup::backup;
+use crate::catalogue::list;
+use crate::check::check;
+use crate::retention::{Outcome, PruneOptions, prune};
+use crate::verify::verify;
+use crate::{Context, Error, ErrorKind, Source};
+
+/// What became of a step that was begun.
+type Ran = Result<(Option<Failed>, Facts), Error>;
+
+/// Goes through the steps of one database.
+pub(super) struct Steps<'a> {
+    pub(super) context: &'a Context,
+    pub(super) source: &'a Source,
+    pub(super) options: &'a CronOptions,
+    pub(super) history: &'a CronHistory,
+    /// How each went.
+    pub(super) done: Vec<StepReport>,
+    /// What is worth knowing.
+    pub(super) warnings: Vec<String>,
+    /// The restore point that was made.
+    made: Option<PointId>,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(
+        context: &'a Context,
+        source: &'a Source,
+        options: &'a CronOptions,
+        history: &'a CronHistory,
+    ) -> Self {
+        Self { context, source, options, history, done: Vec::new(), warnings: Vec::new(), made: None }
+    }
+
+    /// Runs every step that may be; never fails itself.
+    pub(super) async fn run(&mut self) {
+        for step in Step::ALL {
+            let began = Instant::now();
+            let mut report = self.step(step).await;
+            report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(
+                database = %self.context.database, step = step.word(), end = report.end.word(),
+                took_ms = report.took_ms, failure = report.failure.as_ref().map(|one| one.message.as_str()), "step ended"
+            );
+            self.done.push(report);
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> StepReport {
+        let ended: Vec<(Step, StepEnd)> = self.done.iter().map(|one| (one.step, one.end)).collect();
+        let idle = |end, reason: String| StepReport {
+            step,
+            end,
+            reason: Some(reason),
+            failure: None,
+            facts: None,
+            took_ms: 0,
+        };
+        if let Err(stands) = may_run(&ended) {
+            let word = if ended.contains(&(stands, StepEnd::Failed)) { "failed" } else { "was not run" };
+            return idle(StepEnd::NotRun, format!("{} {word}", stands.word()));
+        }
+        let ran = match self.wanted(step).await {
+            Ok(None) if self.context.cancel.is_cancelled() => Err(Error::Interrupted),
+            Ok(None) => {
+                tracing::info!(database = %self.context.database, step = step.word(), "step begins");
+                self.begin(step).await
+            }
+            Ok(Some((end, reason))) => return idle(end, reason),
+            Err(error) => Err(error),
+        };
+        let (failure, facts) = match ran {
+            Ok((failure, facts)) => (failure, Some(facts)),
+            Err(error) => (Some(Failed::from(&error)), None),
+        };
+        let end = if failure.is_some() { StepEnd::Failed } else { StepEnd::Done };
+        StepReport { step, end, reason: None, failure, facts, took_ms: 0 }
+    }
+
+    /// Why policy asks for nothing here; `None` where the step is to run.
+    async fn wanted(&self, step: Step) -> Result<Option<(StepEnd, String)>, Error> {
+        let (options, now) = (self.options, (self.context.clock)());
+        Ok(match step {
+            Step::Backup => None,
+            Step::Verify => match &options.verify {
+                None => Some((StepEnd::Off, "no level is asked for".to_owned())),
+                Some(_) if options.verify_every.is_zero() => None,
+                Some(verify) => match self.proven_at(verify.level).await? {
+                    Some(last) if !is_due(Some(last), options.verify_every, now) => {
+                        Some((StepEnd::NotDue, format!("proven {}", last.format("%Y-%m-%d %H:%M:%SZ"))))
+                    }
+                    _ => None,
+                },
+            },
+            Step::Prune if options.retention.is_none() => {
+                Some((StepEnd::Off, "the policy has no rule: nothing is dropped".to_owned()))
+            }
+            Step::Prune => None,
+            Step::Check => match self.history.checked_at {
+                _ if options.check.is_none() => Some((StepEnd::Off, "no check is asked for".to_owned())),
+                Some(last) if !is_due(Some(last), options.check_every, now) => {
+                    Some((StepEnd::NotDue, format!("checked {}", last.format("%Y-%m-%d %H:%M:%SZ"))))
+                }
+                _ => None,
+            },
+        })
+    }
+
+    /// When a restore point was last proven at a level, or further.
+    async fn proven_at(&self, wanted: Level) -> Result<Option<chrono::DateTime<chrono::Utc>>, Error> {
+        let listed = list(self.context).await?;
+        let proofs = listed.points.iter().filter_map(|one| match one.standing {
+            Standing::Proven { level, at } if level >= wanted => Some(at),
+            _ => None,
+        });
+        Ok(proofs.max())
+    }
+
+    async fn begin(&mut self, step: Step) -> Ran {
+        match step {
+            Step::Backup => self.backup().await,
+            Step::Verify => self.verify().await,
+            Step::Prune => self.prune().await,
+            Step::Check => self.check().await,
+        }
+    }
+
+    async fn backup(&mut self) -> Ran {
+        let report = backup(self.context, self.source, &self.options.backup).await?;
+        self.warnings.extend(report.warnings);
+        let manifest = report.manifest;
+        self.made = Some(manifest.id.clone());
+        let stored_bytes = manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes;
+        Ok((None, Facts::Backup { point: manifest.id, stored_bytes, rows: manifest.totals.rows }))
+    }
+
+    async fn verify(&mut self) -> Ran {
+        let missing = || Error::Internal("a verification without a restore point".to_owned());
+        let point = self.made.clone().ok_or_else(missing)?;
+        let options = self.options.verify.as_ref().ok_or_else(missing)?;
+        let made = verify(self.context, &point, options).await?.verification;
+        let facts = Facts::Verify { point, level: made.level, verdict: made.verdict, read_bytes: made.bytes_read };
+        Ok((judged(&made), facts))
+    }
+
+    async fn prune(&mut self) -> Ran {
+        let policy = self.options.retention.clone().unwrap_or_default();
+        let options = PruneOptions { policy, dry_run: false, sweep_min_age: self.options.sweep_min_age };
+        let report = prune(self.context, Some(self.source), &options).await?;
+        self.warnings.extend(report.warnings.iter().cloned());
+        let (mut dropped, mut dropped_bytes, mut problems) = (Vec::new(), 0, Vec::new());
+        for one in &report.dropped {
+            match &one.outcome {
+                Outcome::Gone { bytes } | Outcome::Remains { bytes, .. } => {
+                    dropped.push(one.point.clone());
+                    dropped_bytes += bytes;
+                }
+                Outcome::Failed { reason } => problems.push(format!("{}: {reason}", one.point)),
+                Outcome::Pinned { .. } | Outcome::Locked { .. } => {}
+            }
+            if let Outcome::Remains { objects, .. } = &one.outcome {
+                problems.extend(objects.first().map(|first| format!("{}: {first}", one.point)));
+            }
+        }
+        let unswept = report.swept.iter().filter_map(|one| Some(format!("{}: {}", one.what, one.problem.as_ref()?)));
+        problems.extend(unswept);
+        let failure = problems.first().map(|first| Failed {
+            kind: ErrorKind::Repository,
+            message: format!("{} could not be deleted: {first}", counted(problems.len() as u64, "thing")),
+            hint: Some("the next prune goes on with it: holdpoint prune".to_owned()),
+        });
+        let swept = report.swept.iter().filter(|one| one.problem.is_none()).count() as u64;
+        Ok((failure, Facts::Prune { kept: report.plan.keeps().count() as u64, dropped, dropped_bytes, swept }))
+    }
+
+    async fn check(&mut self) -> Ran {
+        let missing = || Error::Internal("a check that nobody asked for".to_owned());
+        let options = self.options.check.as_ref().ok_or_else(missing)?;
+        let report = check(self.context, options).await?;
+        let failure = report.findings.first().map(|first| Failed {
+            kind: ErrorKind::Differences,
+            message: format!(
+                "{}: {}, {}: {}",
+                counted(report.findings.len() as u64, "finding"),
+                first.kind.words(),
+                first.place,
+                first.reason
+            ),
+            hint: Some(format!("{}; see all: holdpoint check", first.cure)),
+        });
+        let facts = Facts::Check {
+            points: report.points.len() as u64,
+            read_bytes: report.read_bytes,
+            findings: report.findings,
+        };
+        Ok((failure, facts))
+    }
+}
+
+/// Why a verification is a failure; `None` where it proved the restore point.
+fn judged(made: &Verification) -> Option<Failed> {
+    let point = &made.point;
+    match made.verdict {
+        Verdict::Proved => None,
+        Verdict::Disproved => {
+            let first = made.differences.first().map(|one| format!(", first {}", one.name)).unwrap_or_default();
+            let differ = counted(made.differences.len() as u64, "difference");
+            Some(Failed {
+                kind: ErrorKind::Disproved,
+                message: format!("{point} is disproved: {differ}{first}"),
+                hint: Some(format!("see everything: holdpoint show {point}")),
+            })
+        }
+        Verdict::CouldNotRun => {
+            let first = made.obstacles.first();
+            let why = first.map(|one| one.reason.as_str()).unwrap_or("no reason is recorded");
+            Some(Failed {
+                kind: ErrorKind::CouldNotRun,
+                message: format!("{point} could not be verified: {why}"),
+                hint: first.map(|one| one.cure.clone()),
+            })
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a database has in the repository, and what becomes of it: numbers for those who watch from afar.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::PointId;
+use holdpoint_core::retention::{RetentionPolicy, next_drop};
+use holdpoint_core::verification::{Level, Standing};
+use serde::Serialize;
+
+use super::holds::Holds;
+use crate::catalogue::{ShowReport, survey};
+use crate::{Context, Error};
+
+/// What a database has in the repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outlook {
+    /// Restore points that can be read.
+    pub points: u64,
+    /// Those that are proven.
+    pub proven: u64,
+    /// Those that are disproved, or cannot be read.
+    pub unusable: u64,
+    /// Bytes of all of them.
+    pub stored_bytes: u64,
+    /// The newest one.
+    pub newest: Option<NewestPoint>,
+    /// The newest proven one of each level, as far as it is proven.
+    pub proofs: Vec<NewestProof>,
+    /// When the next one would be dropped if nothing but time passed; `None` where none would, or nothing is ever dropped.
+    pub next_drop_at: Option<DateTime<Utc>>,
+}
+
+/// The newest restore point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewestPoint {
+    /// Which.
+    pub point: PointId,
+    /// Its snapshot's instant.
+    pub snapshot_at: DateTime<Utc>,
+    /// Bytes that it stores.
+    pub stored_bytes: u64,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// The newest restore point that is proven at a level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewestProof {
+    /// How far.
+    pub level: Level,
+    /// Which.
+    pub point: PointId,
+    /// Its snapshot's instant: what is older than this can be brought back.
+    pub snapshot_at: DateTime<Utc>,
+    /// When it was proven.
+    pub proven_at: DateTime<Utc>,
+}
+
+/// Reads what a database has; without a `policy` nothing is ever dropped.
+///
+/// # Errors
+/// What the store gives; [`Error::Core`] for a policy without a rule.
+pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Result<Outlook, Error> {
+    let (points, unreadable) = survey(context).await?;
+    let next_drop_at = match policy {
+        None => None,
+        Some(policy) => {
+            let now = context.repository.store().server_time().await?;
+            next_drop(&Holds::new(context).held(&points).await?, policy, now)?
+        }
+    };
+    let disproved = points.iter().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
+    let newest = points.iter().max_by_key(|one| one.manifest.snapshot.at).map(ShowReport::summary);
+    let summaries = || points.iter().map(ShowReport::summary);
+    Ok(Outlook {
+        points: points.len() as u64,
+        proven: points.iter().filter(|one| one.standing.level().is_some()).count() as u64,
+        unusable: (disproved + unreadable.len()) as u64,
+        stored_bytes: summaries().map(|one| one.stored_bytes).sum(),
+        newest: newest.map(|one| NewestPoint {
+            point: one.id,
+            snapshot_at: one.snapshot_at,
+            stored_bytes: one.stored_bytes,
+            rows: one.rows,
+        }),
+        proofs: proofs(&points),
+        next_drop_at,
+    })
+}
+
+fn proofs(points: &[ShowReport]) -> Vec<NewestProof> {
+    let of = |level: Level| {
+        let proven = points.iter().filter_map(|one| match one.standing {
+            Standing::Proven { level: found, at } if found == level => Some((one, at)),
+            _ => None,
+        });
+        proven.max_by_key(|(one, _)| one.manifest.snapshot.at).map(|(one, at)| NewestProof {
+            level,
+            point: one.manifest.id.clone(),
+            snapshot_at: one.manifest.snapshot.at,
+            proven_at: at,
+        })
+    };
+    [Level::Stored, Level::Sampled, Level::Full, Level::Instance].into_iter().filter_map(of).collect()
+}
