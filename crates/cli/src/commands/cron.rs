@@ -80,7 +80,11 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     warnings.extend(pinged(checks.as_ref(), sign).await);
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = CronAll { databases: reports, took_ms, exit_code, warnings };
-    printed(invocation.output.report(&report, output::cron))?;
+    // Whoever asked for quiet wants mail about bad nights only.
+    let good = exit_code == exit_code::DONE && report.databases.iter().all(|one| one.warnings.is_empty());
+    if !invocation.settings.common.quiet || invocation.output.json || !good || !report.warnings.is_empty() {
+        printed(invocation.output.report(&report, output::cron))?;
+    }
     Ok(exit_code)
 }
 
