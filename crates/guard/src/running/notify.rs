@@ -6,7 +6,6 @@ use holdpoint_core::ledger::RunState;
 use holdpoint_core::{Mask, Secret};
 use holdpoint_operations::webhook;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::run::WayBack;
 
@@ -105,6 +104,8 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -1,29 +1,17 @@
-//! The files for CI in `config/`: GitHub and Kubernetes would take them, and what their steps run is run here.
+//! The files to copy in `config/`: GitHub, Kubernetes, systemd, crond and Docker would take them, and what they run is run
+//! here.
+
+mod cron;
+mod validators;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use holdpoint_testkit::{Cluster, NEWEST, cache_directory, workspace_directory};
+use holdpoint_testkit::{Cluster, NEWEST};
 use holdpoint_tests::{Outcome, Place, program};
 
-fn config(name: &str) -> PathBuf {
-    workspace_directory().join("config").join(name)
-}
-
-fn text(name: &str) -> String {
-    std::fs::read_to_string(config(name)).expect("the file is there")
-}
-
-/// Runs a validator on files; what it says, and whether it is content.
-#[expect(clippy::disallowed_methods, reason = "the validators are foreign programs")]
-fn validator(name: &str, arguments: &[&str], files: &[PathBuf]) -> (bool, String) {
-    let program = cache_directory().join("ci-validators/bin").join(name);
-    assert!(program.is_file(), "{} is missing: run scripts/setup ci-validators", program.display());
-    let output = Command::new(program).args(arguments).args(files).output().expect("the validator starts");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
-}
+use validators::{config, text, validator};
 
 const WORKFLOWS: [&str; 3] = ["github/holdpoint-plan.yml", "github/holdpoint-guard.yml", "github/example.yml"];
 const JOB: &str = "kubernetes/guard-job.yaml";
