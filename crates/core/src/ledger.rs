@@ -13,7 +13,7 @@ pub use origin::Origin;
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
-use crate::undoing::{RiskRecord, Settlement, UndoRecord, WayBack};
+use crate::undoing::{RiskRecord, RollbackScript, Settlement, UndoRecord, WayBack};
 use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
 
@@ -164,6 +164,9 @@ pub struct PlanRecord {
     /// For a folder without a tool: what was applied before, oldest first, as runs or a person said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Vec<MigrationRecord>>,
+    /// What undoes the pending migrations; `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollbacks: Option<Vec<RollbackScript>>,
     /// Risks that somebody took, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waived: Vec<WaivedRecord>,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::PointId;
+use crate::undoing::RollbackScript;
 
 /// The newest form of a rehearsal that this program knows.
 pub const FORMAT: u32 = 1;
@@ -239,6 +240,9 @@ pub struct RollbackEffect {
     pub ran: Vec<String>,
     /// Migrations that nothing undoes.
     pub missing: Vec<String>,
+    /// What undoes the others, with its hashes: the trial says nothing of other scripts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<RollbackScript>,
     /// What failed, in words.
     pub failure: Option<String>,
     /// Milliseconds that it took.
@@ -273,6 +277,7 @@ impl Rehearsal {
         }
         if let Some(rollback) = &mut self.rollback {
             cut(&mut rollback.ran, "steps of the rollback", &mut left_out);
+            cut(&mut rollback.scripts, "scripts of the rollback", &mut left_out);
             cut(&mut rollback.missing, "migrations without a rollback", &mut left_out);
             cut(&mut rollback.lost, "things that the rollback does not bring back", &mut left_out);
             let texts = rollback.ran.iter_mut().chain(&mut rollback.missing).chain(&mut rollback.lost);

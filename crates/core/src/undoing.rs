@@ -30,6 +30,43 @@ impl Way {
     }
 }
 
+/// What going a way loses, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Nothing: it was tried on a copy, and everything was as before.
+    Nothing,
+    /// Nothing that was there before, as the review of migrations and scripts says; nobody tried it.
+    NothingAsReviewed,
+    /// What others wrote since into the tables at risk.
+    OfTablesAtRisk,
+    /// What anybody wrote since.
+    OfEverything,
+    /// Data that were there before, as the trial showed.
+    Known,
+    /// Data may be lost, and nobody tried it.
+    Unknown,
+}
+
+impl Loss {
+    /// Whether nothing that was there before is lost, as a trial or the review says: only then may a rollback be gone
+    /// with nobody looking.
+    pub fn is_nothing(self) -> bool {
+        matches!(self, Self::Nothing | Self::NothingAsReviewed)
+    }
+}
+
+/// What undoes a migration, as it was when the run was planned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RollbackScript {
+    /// The migration's path below the folder of migrations, with `/`.
+    pub migration: String,
+    /// The script's path below the project's folder, with `/`; the migration's own file where the way down is in it.
+    pub path: String,
+    /// SHA-256 of that file in lower-case hexadecimal.
+    pub sha256: String,
+}
+
 /// Where a duration comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,6 +120,9 @@ pub struct WayBack {
     pub time_from: Option<TimeFrom>,
     /// What is lost by it.
     pub data_lost: String,
+    /// The same as a word; `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// What must hold for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<String>,

@@ -210,6 +210,24 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// What undoes the migrations is not what the run recorded, and nobody said that it may run all the same.
+    #[error("{what}: nobody rehearsed or reviewed that")]
+    RollbackChanged {
+        /// The run.
+        run: String,
+        /// The way that would run it.
+        way: &'static str,
+        /// What changed.
+        what: String,
+    },
+    /// A rollback that nobody looks at may lose data.
+    #[error("run {run} is not rolled back by itself, for that may lose {why}")]
+    RollbackMayLose {
+        /// The run.
+        run: String,
+        /// What may be lost.
+        why: String,
+    },
     /// A restore of the whole database would lose what was written since, and nobody said that it may be lost.
     #[error("{lost} would be lost: written since {}{}", precise(since), accepted.map(|at| format!(", and only what was written since {} may be", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default())]
     DataLossNotAccepted {
@@ -340,6 +358,8 @@ impl Error {
             | Self::NoSuchWay { .. }
             | Self::AcceptanceTooYoung { .. }
             | Self::AcceptanceInTheFuture { .. }
+            | Self::RollbackChanged { .. }
+            | Self::RollbackMayLose { .. }
             | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
             Self::StepFailed { .. } => ErrorKind::WayBackFailed,
             Self::StillAtWork { .. } => ErrorKind::Busy,
@@ -411,6 +431,13 @@ impl Error {
             }
             Self::CannotUndo { advice, .. } => Some(advice.clone()),
             Self::NoSuchWay { run, .. } => Some(format!("see its ways back: holdpoint show run:{run}")),
+            Self::RollbackChanged { run, way, .. } => Some(format!(
+                "read it; then, if it may run: holdpoint undo {run} --way {way} --accept-changed-rollback; other ways: \
+                 holdpoint show run:{run}"
+            )),
+            Self::RollbackMayLose { run, .. } => Some(format!(
+                "look at it, then: holdpoint undo {run} --way rollback; other ways: holdpoint show run:{run}"
+            )),
             Self::DataLossNotAccepted { run, since, .. } => Some(format!(
                 "if that may be lost: holdpoint undo {run} --way restore --accept-data-loss-since {}",
                 precise(since)

@@ -125,7 +125,8 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
     let mut wrong = Vec::new();
     let nothing_pending = evidence.pending.as_ref().is_some_and(Vec::is_empty);
     if evidence.succeeded && evidence.runs_pending && nothing_pending && evidence.database == "changed" {
-        wrong.push("nothing was pending, and yet the schema changed while the command ran".to_owned());
+        let what = if evidence.objects.is_empty() { "database" } else { "schema" };
+        wrong.push(format!("nothing was pending, and yet the {what} changed while the command ran"));
     }
     if evidence.succeeded && nothing_pending && evidence.recorded_all_the_same {
         wrong.push(

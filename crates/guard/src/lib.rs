@@ -21,6 +21,7 @@ mod prepared;
 mod reach;
 pub mod rehearse;
 mod rehearsed;
+mod rows_compared;
 pub mod run;
 mod running;
 pub mod runs;

@@ -16,6 +16,7 @@ use crate::ledger_writer::{Applied, applied_by_runs};
 use crate::plan::{
     Facts, KnownFrom, PlanOptions, PlanReport, Project, Told, Verdict, of_ledger, pending, plan, tracking,
 };
+use crate::rehearse::rollback::scripts;
 use crate::run::GuardOptions;
 use crate::tools::{
     Callback, Configuration, Finding, Migration, ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool,
@@ -266,6 +267,7 @@ impl ProjectMigrations {
             callbacks: callbacks.iter().map(|one| file(&one.path, &one.sha256)).collect(),
             configuration: self.project.configuration.recorded().to_vec(),
             applied,
+            rollbacks: Some(scripts(&self.project, &pending.iter().rev().collect::<Vec<_>>())),
             waived: Vec::new(),
         }
     }

@@ -9,8 +9,11 @@
 //!    counters of written rows nor the files of any table of this database moved, nor those of the shared catalogs.
 //!    These counters count rolled-back rows too.
 //!
-//! Anything else is *unknown*: rows that were written cannot be attributed to the command. Positions of sequences are
-//! not part of it, since `nextval` is never rolled back.
+//! Anything else is *unknown*: rows that were written cannot be attributed to the command.
+//!
+//! Neither `nextval` nor `setval` is ever rolled back. That a sequence is further than before says nothing; one that is
+//! *behind* where it was gives out numbers again that rows have already, so it is a change, whatever became of the
+//! transaction that set it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +39,27 @@ const LISTED: usize = 5;
 /// A table's counters: rows inserted, updated, deleted, and its file.
 type Counters = (i64, i64, i64, u32);
 
+/// Where a sequence stands; a sequence that begins anew at its end may be anywhere, and is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    /// The last value that was given out; `None` where none was.
+    last: Option<i64>,
+    /// Whether it counts down.
+    down: bool,
+}
+
+impl Position {
+    /// Whether it is behind where it stood before.
+    fn is_behind(self, before: Self) -> bool {
+        match (before.last, self.last) {
+            (Some(_), None) => true,
+            (Some(before), Some(now)) if self.down => now > before,
+            (Some(before), Some(now)) => now < before,
+            (None, _) => false,
+        }
+    }
+}
+
 /// The database at one moment.
 #[derive(Debug)]
 pub(crate) struct DatabaseState {
@@ -45,6 +69,7 @@ pub(crate) struct DatabaseState {
     /// What the session's role may not read.
     pub(crate) unreadable: Vec<String>,
     counters: BTreeMap<String, Counters>,
+    sequences: BTreeMap<String, Position>,
     /// Start of the server, last reset of the counters, whether they count: a difference makes them worthless.
     counting: (DateTime<Utc>, Option<DateTime<Utc>>, bool),
     transactions: Transactions,
@@ -108,6 +133,7 @@ impl DatabaseState {
         }
         session.run("reading the counters", "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
         let counters = counters(session).await?;
+        let sequences = sequences(session).await?;
         let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
                           (SELECT stats_reset FROM pg_catalog.pg_stat_database \
                            WHERE datname = pg_catalog.current_database()), \
@@ -115,7 +141,7 @@ impl DatabaseState {
         let row = session.query_one("reading the counters", sql, &[]).await?;
         let counting = (row.get(0), row.get(1), row.get(2));
         let transactions = Transactions::read(session).await?;
-        Ok(Self { schema, extensions, invalid_indexes, unreadable, counters, counting, transactions })
+        Ok(Self { schema, extensions, invalid_indexes, unreadable, counters, sequences, counting, transactions })
     }
 
     /// Reads the transaction ids again: right before the command, after everything else.
@@ -166,6 +192,11 @@ impl DatabaseState {
         if change.invalid_indexes.is_empty() && self.invalid_indexes != after.invalid_indexes {
             change.remarks.push("an invalid index is gone".to_owned());
         }
+        let behind = self.set_back(after);
+        if !behind.is_empty() {
+            let names = listed(&behind, LISTED);
+            change.remarks.push(format!("set back, so that numbers are given out again: {names}"));
+        }
         change.unreadable = self.newly_unreadable(&after.unreadable);
         if !(change.remarks.is_empty() && change.invalid_indexes.is_empty()) {
             change.database = "changed";
@@ -176,6 +207,15 @@ impl DatabaseState {
     /// What the role could read, or was not there, and may not read now.
     pub(crate) fn newly_unreadable(&self, now: &[String]) -> Vec<String> {
         now.iter().filter(|name| !self.unreadable.contains(name)).cloned().collect()
+    }
+
+    /// Sequences that are behind where they were, and were not made anew otherwise.
+    fn set_back(&self, after: &Self) -> Vec<String> {
+        let behind = |(name, before): (&String, &Position)| {
+            let now = after.sequences.get(name).filter(|now| now.down == before.down)?;
+            now.is_behind(*before).then(|| name.clone())
+        };
+        self.sequences.iter().filter_map(behind).collect()
     }
 
     fn moved(&self, after: &Self) -> Vec<String> {
@@ -237,6 +277,18 @@ async fn counters(session: &Session) -> Result<BTreeMap<String, Counters>, Error
     Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4)))).collect())
 }
 
+/// Where every sequence stands that the role may read.
+async fn sequences(session: &Session) -> Result<BTreeMap<String, Position>, Error> {
+    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
+                      pg_catalog.pg_sequence_last_value(c.oid), s.seqincrement < 0 \
+               FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid \
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE NOT s.seqcycle AND c.relpersistence <> 't' \
+                 AND CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT,USAGE') END";
+    let rows = session.query("reading where sequences stand", sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), Position { last: row.get(1), down: row.get(2) })).collect())
+}
+
 /// What the transactions of a span kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
@@ -292,6 +344,23 @@ impl Transactions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sequence_is_behind_where_it_would_give_out_numbers_again() {
+        let at = |last, down| Position { last, down };
+        for (before, now, down, behind) in [
+            (Some(100), Some(1), false, true),
+            (Some(100), None, false, true),
+            (Some(100), Some(100), false, false),
+            (Some(100), Some(101), false, false),
+            (None, Some(1), false, false),
+            (None, None, false, false),
+            (Some(-5), Some(-1), true, true),
+            (Some(-5), Some(-9), true, false),
+        ] {
+            assert_eq!(at(now, down).is_behind(at(before, down)), behind, "{before:?} {now:?} {down}");
+        }
+    }
 
     #[test]
     fn a_snapshot_reads_back() {

@@ -22,6 +22,7 @@ Examples:
   holdpoint undo latest --dry-run
   holdpoint undo 20261121T024300Z-k3f9 --way rollback
   holdpoint undo 20261121T024300Z-k3f9 --way recover --yes
+  holdpoint undo latest --way rollback --accept-changed-rollback
   holdpoint undo latest --way restore --accept-data-loss-since 2026-11-21T02:43:00Z")]
 pub(crate) struct UndoArguments {
     /// Undo this run: its id, or latest.
@@ -39,6 +40,9 @@ pub(crate) struct UndoArguments {
     /// Accept that what was written since this instant is lost: a restore of the whole database asks for it.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) accept_data_loss_since: Option<DateTime<Utc>>,
+    /// Run scripts that were changed since the run was planned, or were not there: nobody rehearsed them.
+    #[arg(long)]
+    pub(crate) accept_changed_rollback: bool,
     /// Do not compare rows of tables with more bytes than this.
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = crate::quantity::parse_bytes)]
     pub(crate) compare_limit: u64,

@@ -8,6 +8,7 @@ use holdpoint_core::undoing::Way;
 use holdpoint_core::verification::Level;
 use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
+use holdpoint_guard::undo::Scripts;
 use holdpoint_guard::{OnFailure, Question, Rehearsing, RunOptions};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::verify::VerifyOptions;
@@ -75,6 +76,7 @@ fn undo_by(invocation: &Invocation, arguments: &GuardArguments, way: Way) -> Res
         run: RunSelector::Latest,
         way: Some(way),
         accept_data_loss_since: arguments.accept_data_loss_since,
+        scripts: Scripts::LosingNothing,
         compare_limit: None,
         jobs: arguments.gate.limits.jobs.and_then(Jobs::number),
     };

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use holdpoint::exit_code;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
-use holdpoint_guard::undo::{UndoEnd, UndoOptions, UndoQuestion, undo};
+use holdpoint_guard::undo::{Scripts, UndoEnd, UndoOptions, UndoQuestion, undo};
 use holdpoint_operations::backup::BackupLimits;
 
 use super::{confirm, guard, printed, runs};
@@ -28,6 +28,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
         run: arguments.run.clone(),
         way: arguments.way.map(crate::arguments::WayBackFlag::way),
         accept_data_loss_since: arguments.accept_data_loss_since,
+        scripts: if arguments.accept_changed_rollback { Scripts::Changed } else { Scripts::AsRecorded },
         compare_limit: Some(arguments.compare_limit),
         jobs: arguments.jobs.and_then(Jobs::number),
     };
@@ -60,6 +61,7 @@ pub(super) struct Wanted {
     pub(super) run: RunSelector,
     pub(super) way: Option<Way>,
     pub(super) accept_data_loss_since: Option<DateTime<Utc>>,
+    pub(super) scripts: Scripts,
     pub(super) compare_limit: Option<u64>,
     pub(super) jobs: Option<usize>,
 }
@@ -82,6 +84,7 @@ pub(super) fn options(
         way: wanted.way,
         dry_run: false,
         accept_data_loss_since: wanted.accept_data_loss_since,
+        scripts: wanted.scripts,
         question: None,
         place: runs::place(invocation, project)?,
         live: settings.migrating()?.settings,

@@ -30,6 +30,7 @@ pub(crate) fn migration_plan(report: &PlanReport) -> String {
         text.push_str(&statements(report));
         text.push_str(&tables(report));
         text.push_str(&bullets("notes", &report.notes()));
+        text.push_str(&bullets("what undoes it puts data at risk itself", &report.rollback.places));
         text.push_str(&advice(report));
     }
     text.push_str(&waivers(report));

@@ -28,6 +28,7 @@ pub fn markdown(report: &PlanReport) -> String {
     }
     if report.has_sql() {
         notes(&mut text, report);
+        undoing(&mut text, report);
         unknown(&mut text, report);
     }
     text
@@ -136,6 +137,21 @@ fn notes(text: &mut String, report: &PlanReport) {
     }
     if notes.len() > LONGEST_LIST {
         writeln!(text, "- and {} more", notes.len() - LONGEST_LIST).ok();
+    }
+}
+
+/// What the scripts that undo the migrations put at risk themselves.
+fn undoing(text: &mut String, report: &PlanReport) {
+    let places = &report.rollback.places;
+    if places.is_empty() {
+        return;
+    }
+    text.push_str("\nWhat undoes the migrations puts data at risk itself; only a rehearsal shows what it loses:\n\n");
+    for place in places.iter().take(LONGEST_LIST) {
+        writeln!(text, "- {}", escaped(place)).ok();
+    }
+    if places.len() > LONGEST_LIST {
+        writeln!(text, "- and {} more", places.len() - LONGEST_LIST).ok();
     }
 }
 

@@ -9,6 +9,7 @@ mod markdown;
 mod pending_command;
 mod project;
 mod report;
+mod rollback;
 mod sql;
 
 use holdpoint_review::{
@@ -23,6 +24,7 @@ pub use markdown::markdown;
 pub use pending_command::PendingCommand;
 pub use project::Project;
 pub use report::{Known, KnownFrom, PlanReport, Told, Verdict};
+pub use rollback::RollbackReview;
 
 use crate::tools::{Error, Finding, Pending, Tool, Tracking, applied_through, listed};
 
@@ -68,7 +70,8 @@ pub async fn plan(
     let (counting, void) = counting(&review, &options.waivers, known_catalog);
     let assessment = assess(&review.review, &options.policy, &counting, known_catalog);
     let known = Known::new(from, facts, catalog);
-    let mut report = PlanReport::new(project, known, pending, review, assessment, &counting);
+    let rollback = RollbackReview::of(project, &pending, known_catalog);
+    let mut report = PlanReport { rollback, ..PlanReport::new(project, known, pending, review, assessment, &counting) };
     report.unused_waivers.extend(void);
     Ok(report)
 }

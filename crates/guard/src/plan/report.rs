@@ -6,7 +6,7 @@ use holdpoint_review::{
 };
 use serde::Serialize;
 
-use super::{Facts, Project};
+use super::{Facts, Project, RollbackReview};
 use crate::tools::{Callback, Finding, Migration, Pending, Severity, ToolName, Transactions};
 
 /// What a plan comes to, the worst last.
@@ -107,6 +107,8 @@ pub struct PlanReport {
     pub findings: Vec<Told>,
     /// The review of the pending SQL. Without a catalog its tables are those that the SQL names.
     pub review: ResolvedReview,
+    /// The review of what undoes the pending migrations.
+    pub rollback: RollbackReview,
     /// What the policy asks for.
     pub assessment: Assessment,
     /// Waivers that fit nothing.
@@ -144,6 +146,7 @@ impl PlanReport {
             pending: pending.migrations,
             unused_waivers: assessment.unused.iter().filter_map(|place| waivers.get(*place).cloned()).collect(),
             review,
+            rollback: RollbackReview::default(),
             assessment,
         }
     }
@@ -226,7 +229,7 @@ pub(super) fn unresolved(review: Review) -> ResolvedReview {
     ResolvedReview { everything_at_risk: review.everything_at_risk(), review, tables, unresolved: Vec::new() }
 }
 
-fn named(effect: &Effect) -> impl Iterator<Item = TableAtRisk> {
+pub(super) fn named(effect: &Effect) -> impl Iterator<Item = TableAtRisk> {
     let writes = effect.touches.iter().filter(|touch| touch.role == Role::Write && touch.made != Made::Yes);
     writes.map(|touch| TableAtRisk {
         table: touch.before.clone().unwrap_or_else(|| touch.table.clone()),

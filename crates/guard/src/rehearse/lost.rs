@@ -1,13 +1,10 @@
 //! What a rollback does not bring back: objects, columns, rows, and what the tool has recorded.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::quantity::listed;
-use holdpoint_operations::compare::{
-    Against, CompareOptions, CompareRowsOptions, HowRows, TableChange, TableDifference, compare, compare_rows,
-};
+use holdpoint_operations::compare::{Against, CompareOptions, TableChange, TableDifference, compare, compare_rows};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
@@ -15,10 +12,9 @@ use holdpoint_operations::{Context, Source};
 use super::effects::relation_name;
 use super::{RehearseError, RehearseOptions};
 use crate::Error;
+use crate::rows_compared::{LOCK_WAIT, rows_of};
 use crate::tools::TableName;
 
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-const MEMORY_BYTES: usize = 64 << 20;
 /// So many changed rows are looked at for the columns in which they differ.
 const LOOKED_AT: usize = 200;
 /// How many columns are named.
@@ -75,22 +71,8 @@ impl Lost<'_> {
             return Ok(format!("columns of {name} are not as before; its rows are"));
         }
         let Some(relation) = relation_name(name) else { return Ok(counted()) };
-        let wanted = CompareRowsOptions {
-            point: self.copy.point().clone(),
-            against: against.clone(),
-            table: relation,
-            now_named: None,
-            how: HowRows {
-                key: None,
-                renamed: Vec::new(),
-                limit: LOOKED_AT,
-                values: false,
-                memory_bytes: MEMORY_BYTES,
-                directory: self.options.temporary.clone(),
-                jobs: self.options.jobs,
-                lock_wait: LOCK_WAIT,
-            },
-        };
+        let wanted =
+            rows_of(self.copy.point(), against, relation, LOOKED_AT, &self.options.temporary, self.options.jobs);
         let found = match compare_rows(self.context, &wanted).await {
             Ok(found) => found,
             Err(holdpoint_operations::Error::Interrupted) => return Err(RehearseError::interrupted().into()),

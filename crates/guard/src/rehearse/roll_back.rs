@@ -13,7 +13,7 @@ use holdpoint_process::Status;
 use super::SESSIONS;
 use super::command::Commands;
 use super::lost::Lost;
-use super::rollback::{Step, Steps, steps};
+use super::rollback::{Step, Steps, scripts, steps};
 use super::run::{Before, Work, milliseconds};
 use crate::Error;
 use crate::plan::Project;
@@ -36,7 +36,9 @@ impl Work<'_> {
         }
         self.context.progress.phase(Phase::RehearsingRollback, None);
         let Steps { steps, missing } = steps(project, &migrations, &self.options.command);
-        let mut effect = RollbackEffect { missing, ..RollbackEffect::default() };
+        let newest_first: Vec<&Migration> = migrations.iter().rev().copied().collect();
+        let scripts = scripts(project, &newest_first);
+        let mut effect = RollbackEffect { missing, scripts, ..RollbackEffect::default() };
         let (mut signs, mut took) = (Vec::new(), Duration::ZERO);
         for step in &steps {
             let words = match step {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use holdpoint_core::undoing::RollbackScript;
+
 use crate::plan::Project;
 use crate::tools::{Migration, NodePgMigrateOptions, Rollback, Tool};
 
@@ -12,6 +14,24 @@ pub(crate) enum Step {
     Script(PathBuf),
     /// The tool's own command, which undoes so many migrations.
     Tool { words: Vec<String>, migrations: usize },
+}
+
+/// What undoes the migrations, in their order, by the files as they were read; what nothing undoes is left out.
+pub(crate) fn scripts(project: &Project, migrations: &[&Migration]) -> Vec<RollbackScript> {
+    let found = &project.found;
+    let below = |path: PathBuf| path.strip_prefix(&found.project).unwrap_or(&path).to_string_lossy().into_owned();
+    let script = |one: &&Migration| {
+        let (path, sha256) = match &one.rollback {
+            Rollback::Script { path, beside, sha256 } => {
+                let folder = if *beside { &found.project } else { &found.migrations };
+                (folder.join(path), sha256)
+            }
+            Rollback::SameFile | Rollback::Program => (found.migrations.join(&one.path), &one.sha256),
+            Rollback::Ambiguous { .. } | Rollback::Missing => return None,
+        };
+        Some(RollbackScript { migration: one.path.clone(), path: below(path), sha256: sha256.clone() })
+    };
+    migrations.iter().filter_map(script).collect()
 }
 
 /// What to run, and what nothing undoes.

@@ -51,6 +51,7 @@ pub use configuration::Configuration;
 pub use connection::{ConfigPlace, Connection, DotenvFile};
 pub use drizzle::DrizzleOptions;
 pub use error::Error;
+pub(crate) use files::sha256;
 pub use files::{File, Files, ProjectFiles};
 pub use find::{Candidate, Choice, Search, find};
 pub use finding::{Finding, OrderEffect, Severity, SkipReason};

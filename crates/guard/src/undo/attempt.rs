@@ -157,7 +157,7 @@ impl Work<'_> {
 
     async fn todo(&self, way: Way) -> Result<Todo, Error> {
         Ok(match way {
-            Way::Rollback => Todo::Rollback(RollingBack::plan(self).await?),
+            Way::Rollback => Todo::Rollback(RollingBack::plan(self, way).await?),
             Way::Recover => Todo::Recover(Recovering::plan(self).await?),
             Way::Restore | Way::Beside => Todo::Restore(Box::new(Restoring::plan(self).await?)),
         })

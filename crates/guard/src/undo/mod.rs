@@ -12,6 +12,7 @@ mod record;
 mod recover;
 mod restore;
 mod rollback;
+mod scripts;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::runs::Place;
 use attempt::Attempt;
+pub use scripts::Scripts;
 
 /// Asks a person whether the way may be gone.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct UndoOptions {
     pub dry_run: bool,
     /// What was written since this instant may be lost; a restore of the whole database needs that to be said.
     pub accept_data_loss_since: Option<DateTime<Utc>>,
+    /// Which scripts a rollback may run.
+    pub scripts: Scripts,
     /// Asked before anything is changed; `None` goes on.
     pub question: Option<UndoQuestion>,
     /// The database, and the project.
@@ -150,7 +154,7 @@ impl UndoReport {
 ///
 /// # Errors
 /// While nothing was changed: [`Error::NoSuchRun`]; [`Error::CannotUndo`] where the run never applied anything, is undone or
-/// settled, or is too old; [`Error::StillAtWork`]; [`Error::NoSuchWay`]; [`Error::DataLossNotAccepted`];
+/// settled, or is too old; [`Error::StillAtWork`]; [`Error::NoSuchWay`]; [`Error::RollbackChanged`]; [`Error::RollbackMayLose`]; [`Error::DataLossNotAccepted`];
 /// [`Error::NotConfirmed`]; those of the restore point that is made first. What fails after that is told in the report,
 /// and stands in the ledger.
 pub async fn undo(context: &Context, options: &UndoOptions) -> Result<UndoReport, Error> {

@@ -4,24 +4,22 @@
 //! brought back, unless they differ in columns alone that the run did not put at risk.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::AtRisk;
 use holdpoint_operations::compare::{
-    Against, CompareOptions, CompareReport, CompareRowsOptions, HowRows, ObjectChange, ObjectDifference, TableChange,
-    TableDifference, compare, compare_rows,
+    Against, CompareOptions, CompareReport, ObjectChange, ObjectDifference, TableChange, TableDifference, compare,
+    compare_rows,
 };
 
 use super::attempt::Work;
 use super::record::Record;
 use crate::Error;
 use crate::rehearse::relation_name;
+use crate::rows_compared::{LOCK_WAIT, rows_of};
 use crate::tools::TableName;
 
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-const MEMORY_BYTES: usize = 64 << 20;
 /// So many changed rows are looked at for the columns in which they differ.
 const LOOKED_AT: usize = 1000;
 const NAMED: usize = 5;
@@ -168,22 +166,7 @@ impl Found {
             self.open.push(differ);
             return Ok(());
         };
-        let wanted = CompareRowsOptions {
-            point: work.point.clone(),
-            against: against.clone(),
-            table: relation,
-            now_named: None,
-            how: HowRows {
-                key: None,
-                renamed: Vec::new(),
-                limit: LOOKED_AT,
-                values: false,
-                memory_bytes: MEMORY_BYTES,
-                directory: work.options.temporary.clone(),
-                jobs: work.options.jobs,
-                lock_wait: LOCK_WAIT,
-            },
-        };
+        let wanted = rows_of(&work.point, against, relation, LOOKED_AT, &work.options.temporary, work.options.jobs);
         let counts = match compare_rows(work.context, &wanted).await {
             Ok(found) => found.counts.map(|counts| (counts, found.rows)),
             Err(holdpoint_operations::Error::Interrupted) => return Err(Error::Interrupted),

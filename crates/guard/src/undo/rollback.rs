@@ -9,6 +9,7 @@ use std::time::Duration;
 use holdpoint_core::ledger::{PlanRecord, RunState, RunStep};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
+use holdpoint_core::undoing::{RollbackScript, Way};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
 use holdpoint_postgres::{Session, SessionPurpose};
@@ -16,8 +17,9 @@ use holdpoint_process::{Program, Status, Stderr, Stdin, Stdout};
 
 use super::attempt::Work;
 use super::record::Record;
+use super::scripts::{check, unchanged};
 use crate::plan::Project;
-use crate::rehearse::rollback::{Step, steps};
+use crate::rehearse::rollback::{Step, scripts, steps};
 use crate::tools::{Migration, Pending, TableName, ToolName, Tracking, Transactions, read_tracking, repair};
 use crate::{Error, sessions};
 
@@ -31,6 +33,8 @@ pub(super) struct RollingBack {
     /// What is done to the tool's table for migrations that no script undoes.
     repairs: Vec<(String, String)>,
     table: Option<TableName>,
+    /// The way that it is a part of.
+    way: Way,
     pub(super) warnings: Vec<String>,
 }
 
@@ -40,6 +44,8 @@ struct Undo {
     label: String,
     step: Step,
     repair: Option<String>,
+    /// The file as it was looked at.
+    script: Option<RollbackScript>,
     /// Whether the migration may not be there at all: then a script that fails says nothing.
     perhaps: bool,
 }
@@ -56,8 +62,9 @@ impl RollingBack {
     /// Finds what undoes what is there of the run.
     ///
     /// # Errors
-    /// [`Error::NoSuchWay`] where something has nothing that undoes it, [`Error::CannotUndo`] where nothing is there.
-    pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
+    /// [`Error::NoSuchWay`] where something has nothing that undoes it, [`Error::CannotUndo`] where nothing is there,
+    /// [`Error::RollbackChanged`] and [`Error::RollbackMayLose`] where its scripts may not run.
+    pub(super) async fn plan(work: &Work<'_>, way: Way) -> Result<Self, Error> {
         let (project, plan) = of_run(work, "rollback")?;
         let (there, mut warnings) = there(work, project, plan).await?;
         // One that counts as failed for what came after its command ran everything all the same.
@@ -120,15 +127,20 @@ impl RollingBack {
             let table = there.tracking.table();
             let repair = table.and_then(|table| repair(&project.found, &project.files, table, migration));
             let label = format!("{} ({})", step.words(project), migration.name);
-            all.push(Undo { label, step, repair, perhaps });
+            let script = scripts(project, &[migration]).into_iter().next();
+            all.push(Undo { label, step, repair, script, perhaps });
         }
+        let kept = work.step.undo.as_ref().filter(|undo| undo.way == way);
+        let is_done = |one: &&Undo| kept.is_some_and(|undo| undo.done.contains(&one.label));
+        let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
+        warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
-        Ok(Self { steps: all, repairs: Vec::new(), table: project.found.table.clone(), warnings })
+        Ok(Self { steps: all, repairs: Vec::new(), table: project.found.table.clone(), way, warnings })
     }
 
     /// As [`Self::plan`], but where nothing undoes a migration only the tool's table is put right.
     pub(super) async fn as_far_as_there_is(work: &Work<'_>) -> Result<Self, Error> {
-        match Self::plan(work).await {
+        match Self::plan(work, Way::Recover).await {
             Ok(found) => return Ok(found),
             Err(Error::NoSuchWay { .. } | Error::CannotUndo { .. }) => {}
             Err(error) => return Err(error),
@@ -143,7 +155,8 @@ impl RollingBack {
         };
         let recorded = there.migrations.iter().zip(&there.recorded).filter(|(_, recorded)| **recorded == Some(true));
         let repairs = recorded.filter_map(|(migration, _)| repair(migration)).collect();
-        Ok(Self { steps: Vec::new(), repairs, table: project.found.table.clone(), warnings })
+        let table = project.found.table.clone();
+        Ok(Self { steps: Vec::new(), repairs, table, way: Way::Recover, warnings })
     }
 
     /// The steps in words.
@@ -167,6 +180,9 @@ impl RollingBack {
         for one in self.steps.iter().filter(|one| !record.has_done(&one.label)).collect::<Vec<_>>() {
             context.progress.phase(Phase::Undoing, None);
             context.progress.note(&format!("undoing: {}", one.label));
+            if let (Some(script), Some((project, _))) = (&one.script, &work.options.place.project) {
+                unchanged(&work.run, self.way, &project.found.project, script)?;
+            }
             let program = match &one.step {
                 Step::Tool { words, .. } => tool(work, words),
                 Step::Script(path) => {

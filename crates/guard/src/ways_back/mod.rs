@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_core::undoing::{AtRisk, RiskRecord, TimeFrom, Way, WayBack};
+use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, TimeFrom, Way, WayBack};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::ConnectionSettings;
@@ -18,8 +18,9 @@ use holdpoint_postgres::ConnectionSettings;
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
 pub(crate) use rank::real_losses;
-use rank::{Candidate, Loss, loss_of_rollback, ranked};
+use rank::{loss_of_rollback, ranked};
 
+use crate::plan::RollbackReview;
 use crate::planned::Planned;
 use crate::tools::Rollback;
 
@@ -64,7 +65,7 @@ impl Known<'_> {
     }
 
     /// What the team has to undo all of it.
-    fn rollback(&self, risk: &RiskRecord) -> Option<Candidate> {
+    fn rollback(&self, risk: &RiskRecord) -> Option<WayBack> {
         let plan = self.planned.report.as_ref().filter(|plan| !plan.pending.is_empty())?;
         let script = |rollback: &Rollback| match rollback {
             Rollback::Script { path, .. } => Some(path.clone()),
@@ -72,14 +73,20 @@ impl Known<'_> {
             Rollback::Ambiguous { .. } | Rollback::Missing => None,
         };
         let steps: Vec<String> = plan.pending.iter().rev().map(|one| script(&one.rollback)).collect::<Option<_>>()?;
-        let tried = self.rehearsal.and_then(|one| one.rollback.as_ref());
+        let rehearsed = self.rehearsal.and_then(|one| one.rollback.as_ref());
+        // A trial of other scripts, such as a prepared run's, says nothing of these.
+        let tried = rehearsed.filter(|tried| tried.scripts == plan.rollback.scripts);
         let table = self.rehearsal.and_then(|one| one.tracking.table.as_deref());
-        let loss = loss_of_rollback(tried, risk, table);
+        let loss = loss_of_rollback(tried, risk, &plan.rollback, table);
         let measured = tried.filter(|tried| tried.failure.is_none());
         let mut conditions = Vec::new();
         match tried {
+            None if rehearsed.is_some() => conditions.push("nobody tried it: other scripts were rehearsed".to_owned()),
             None => conditions.push("nobody tried it: it was not rehearsed".to_owned()),
             Some(tried) => conditions.extend(tried.failure.iter().map(|why| format!("it failed on the copy: {why}"))),
+        }
+        if !loss.is_nothing() {
+            conditions.push("--on-failure rollback does not go it: somebody has to look first".to_owned());
         }
         let lost: Vec<String> =
             tried.map(|tried| real_losses(tried, table).into_iter().map(str::to_owned).collect()).unwrap_or_default();
@@ -87,32 +94,42 @@ impl Known<'_> {
             Loss::Nothing => "nothing that was there before, as the rehearsal showed; what was written since into what the migration made goes".to_owned(),
             Loss::NothingAsReviewed => "what was written since into what the migration made".to_owned(),
             Loss::Known => listed(&lost, NAMED),
-            _ => "what the migration destroyed or changed, as far as these scripts do not bring it back".to_owned(),
+            _ => Self::not_known(risk, &plan.rollback),
         };
-        let way = WayBack {
+        Some(WayBack {
             way: Way::Rollback,
             title: format!("undo the migrations, newest first: {}", listed(&steps, NAMED)),
             command: self.undo(Way::Rollback),
             seconds: measured.map(|tried| seconds(tried.took_ms)),
             time_from: measured.map(|_| TimeFrom::Measured),
             data_lost,
+            loss: Some(loss),
             conditions,
-        };
-        Some(Candidate { way, loss })
+        })
+    }
+
+    /// What scripts that nobody tried may lose.
+    fn not_known(risk: &RiskRecord, scripts: &RollbackReview) -> String {
+        let destroyed = "what the migration destroyed or changed, as far as these scripts do not bring it back";
+        let mut lost: Vec<String> = risk.any().then(|| destroyed.to_owned()).into_iter().collect();
+        if scripts.everything_at_risk {
+            lost.push(format!("whatever the scripts themselves do: {}", listed(&scripts.places, NAMED)));
+        } else if !scripts.tables.is_empty() {
+            let names: Vec<String> = scripts.tables.iter().map(name).collect();
+            let (names, places) = (listed(&names, NAMED), listed(&scripts.places, NAMED));
+            lost.push(format!("what the scripts themselves take or change in {names} ({places})"));
+        }
+        if lost.is_empty() { destroyed.to_owned() } else { lost.join("; ") }
     }
 
     /// The tables at risk from the restore point, after whatever undoes the migrations.
-    fn recovery(&self, risk: &RiskRecord) -> Option<Candidate> {
+    fn recovery(&self, risk: &RiskRecord) -> Option<WayBack> {
         if risk.everything || risk.tables.is_empty() {
             return None;
         }
         let plan = self.planned.report.as_ref()?;
         let undone =
             plan.pending.iter().all(|one| !matches!(one.rollback, Rollback::Missing | Rollback::Ambiguous { .. }));
-        let name = |one: &AtRisk| match one.columns.as_slice() {
-            [] => one.table.clone(),
-            columns => format!("{} ({})", one.table, columns.join(", ")),
-        };
         let names: Vec<String> = risk.tables.iter().map(name).collect();
         let bytes: Option<u64> = plan.review.tables.iter().map(|one| one.bytes).sum();
         let seconds = bytes.and_then(|bytes| self.share(bytes));
@@ -124,7 +141,7 @@ impl Known<'_> {
                 .push("nothing undoes what the migrations added or altered: only what they took comes back".to_owned());
             "bring back"
         };
-        let way = WayBack {
+        Some(WayBack {
             way: Way::Recover,
             title: format!("{before} {} from {}", listed(&names, NAMED), self.manifest.id),
             command: self.undo(Way::Recover),
@@ -135,21 +152,18 @@ impl Known<'_> {
                 self.since(),
                 listed(&names, NAMED)
             ),
+            loss: Some(Loss::OfTablesAtRisk),
             conditions,
-        };
-        Some(Candidate { way, loss: Loss::OfTablesAtRisk })
+        })
     }
 
     /// The whole restore point: in a new database, or in the live one's place.
-    fn restores(&self) -> [Candidate; 2] {
+    fn restores(&self) -> [WayBack; 2] {
         let seconds = self.restore_seconds();
         let of = |way, title, command, conditions| {
             let data_lost = format!("everything written since {}", self.since());
             let time_from = seconds.map(|_| TimeFrom::Estimated);
-            Candidate {
-                way: WayBack { way, title, command, seconds, time_from, data_lost, conditions },
-                loss: Loss::OfEverything,
-            }
+            WayBack { way, title, command, seconds, time_from, data_lost, loss: Some(Loss::OfEverything), conditions }
         };
         let (title, command) = beside::beside(self.run, self.manifest, self.settings, self.flags, self.powerless);
         let swap = format!("restore {} and swap it for the live database, which is kept beside", self.manifest.id);
@@ -182,6 +196,13 @@ impl Known<'_> {
         let all = self.manifest.totals.data_bytes.max(1);
         // A recovery makes its side schema and compares, however little it is.
         self.restore_seconds().map(|seconds| 1.0 + seconds * (bytes as f64 / all as f64).min(1.0))
+    }
+}
+
+fn name(one: &AtRisk) -> String {
+    match one.columns.as_slice() {
+        [] => one.table.clone(),
+        columns => format!("{} ({})", one.table, columns.join(", ")),
     }
 }
 

@@ -1,38 +1,21 @@
 //! Which way back comes first: the one that loses least, then the one that takes least time.
 
 use holdpoint_core::rehearsal::RollbackEffect;
-use holdpoint_core::undoing::{RiskRecord, Way, WayBack};
+use holdpoint_core::undoing::{Loss, RiskRecord, Way, WayBack};
 
-/// What going a way loses, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Loss {
-    /// Nothing: it was tried on a copy, and everything was as before.
-    Nothing,
-    /// Nothing that was there before, as the review says; nobody tried it.
-    NothingAsReviewed,
-    /// What others wrote since into the tables at risk.
-    OfTablesAtRisk,
-    /// What anybody wrote since.
-    OfEverything,
-    /// Data that were there before, as the trial showed.
-    Known,
-    /// Data may be lost, and nobody tried it.
-    Unknown,
-}
+use crate::plan::RollbackReview;
 
-/// A way back, and what it loses.
-#[derive(Clone, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) way: WayBack,
-    pub(crate) loss: Loss,
-}
-
-/// What a rollback loses: as it was tried, else as far as data are at risk.
+/// What a rollback loses: as it was tried, else as far as the migrations or its own scripts put data at risk.
 ///
-/// The tool's own records do not count: undoing a run puts them right.
-pub(crate) fn loss_of_rollback(tried: Option<&RollbackEffect>, risk: &RiskRecord, table: Option<&str>) -> Loss {
+/// `tried` must be a trial of these very scripts. The tool's own records do not count: undoing a run puts them right.
+pub(crate) fn loss_of_rollback(
+    tried: Option<&RollbackEffect>,
+    risk: &RiskRecord,
+    scripts: &RollbackReview,
+    table: Option<&str>,
+) -> Loss {
     let Some(tried) = tried else {
-        return if risk.any() { Loss::Unknown } else { Loss::NothingAsReviewed };
+        return if risk.any() || scripts.any() { Loss::Unknown } else { Loss::NothingAsReviewed };
     };
     if tried.failure.is_some() || !tried.missing.is_empty() {
         return Loss::Unknown;
@@ -52,14 +35,14 @@ pub(crate) fn real_losses<'a>(tried: &'a RollbackEffect, table: Option<&str>) ->
 }
 
 /// Puts the best first.
-pub(crate) fn ranked(mut ways: Vec<Candidate>) -> Vec<WayBack> {
-    let seconds = |one: &Candidate| one.way.seconds.unwrap_or(f64::INFINITY);
+pub(crate) fn ranked(mut ways: Vec<WayBack>) -> Vec<WayBack> {
+    let seconds = |one: &WayBack| one.seconds.unwrap_or(f64::INFINITY);
+    let loss = |one: &WayBack| one.loss.unwrap_or(Loss::Unknown);
     ways.sort_by(|one, other| {
-        let loss = one.loss.cmp(&other.loss);
         let time = || seconds(one).total_cmp(&seconds(other));
-        loss.then_with(time).then_with(|| trouble(one.way.way).cmp(&trouble(other.way.way)))
+        loss(one).cmp(&loss(other)).then_with(time).then_with(|| trouble(one.way).cmp(&trouble(other.way)))
     });
-    ways.into_iter().map(|one| one.way).collect()
+    ways
 }
 
 /// Of ways that lose the same in the same time, the one that does less to the live database.
@@ -78,13 +61,18 @@ mod tests {
 
     use super::*;
 
-    fn candidate(way: Way, loss: Loss, seconds: Option<f64>) -> Candidate {
+    fn candidate(way: Way, loss: Loss, seconds: Option<f64>) -> WayBack {
         let (title, command, data_lost) = (String::new(), String::new(), String::new());
         let time_from = seconds.map(|_| TimeFrom::Estimated);
-        Candidate { way: WayBack { way, title, command, seconds, time_from, data_lost, conditions: vec![] }, loss }
+        WayBack { way, title, command, seconds, time_from, data_lost, loss: Some(loss), conditions: vec![] }
     }
 
-    fn order(ways: Vec<Candidate>) -> Vec<Way> {
+    /// Scripts that take nothing that was there before.
+    fn harmless() -> RollbackReview {
+        RollbackReview::default()
+    }
+
+    fn order(ways: Vec<WayBack>) -> Vec<Way> {
         ranked(ways).into_iter().map(|one| one.way).collect()
     }
 
@@ -109,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_nobody_tried_never_beats_a_proven_way_where_data_were_lost() {
-        let loss = loss_of_rollback(None, &at_risk(), None);
+        let loss = loss_of_rollback(None, &at_risk(), &harmless(), None);
         assert_eq!(loss, Loss::Unknown);
         let ways = vec![
             candidate(Way::Rollback, loss, Some(0.1)),
@@ -118,11 +106,28 @@ mod tests {
         ];
         assert_eq!(order(ways), [Way::Recover, Way::Restore, Way::Rollback]);
         // Where only something was added, it comes first: a restore loses what was written since.
-        let loss = loss_of_rollback(None, &RiskRecord::default(), None);
+        let loss = loss_of_rollback(None, &RiskRecord::default(), &harmless(), None);
         let ways = vec![candidate(Way::Beside, Loss::OfEverything, Some(1.0)), candidate(Way::Rollback, loss, None)];
         assert_eq!(order(ways), [Way::Rollback, Way::Beside]);
         let everything = RiskRecord { everything: true, tables: vec![] };
-        assert_eq!(loss_of_rollback(None, &everything, None), Loss::Unknown);
+        assert_eq!(loss_of_rollback(None, &everything, &harmless(), None), Loss::Unknown);
+    }
+
+    #[test]
+    fn scripts_that_nobody_tried_count_by_what_they_put_at_risk_themselves() {
+        let none = RiskRecord::default();
+        let takes = RollbackReview { tables: at_risk().tables, ..RollbackReview::default() };
+        let unread = RollbackReview { everything_at_risk: true, ..RollbackReview::default() };
+        for scripts in [&takes, &unread] {
+            assert_eq!(loss_of_rollback(None, &none, scripts, None), Loss::Unknown);
+            assert_eq!(loss_of_rollback(Some(&tried(&[])), &none, scripts, None), Loss::Nothing, "a trial shows more");
+        }
+        assert_eq!(loss_of_rollback(None, &none, &harmless(), None), Loss::NothingAsReviewed);
+        let ways = vec![
+            candidate(Way::Rollback, loss_of_rollback(None, &none, &takes, None), None),
+            candidate(Way::Restore, Loss::OfEverything, Some(3600.0)),
+        ];
+        assert_eq!(order(ways), [Way::Restore, Way::Rollback]);
     }
 
     #[test]
@@ -130,11 +135,17 @@ mod tests {
         let table = Some("drizzle.__drizzle_migrations");
         let rows = "rows of shop.orders: 12 have lost their values in note";
         let own = "drizzle.__drizzle_migrations still records 0001_a: the tool would not run them again";
-        assert_eq!(loss_of_rollback(Some(&tried(&[own, "SCHEMA drizzle stays"])), &at_risk(), table), Loss::Nothing);
-        assert_eq!(loss_of_rollback(Some(&tried(&[own, rows])), &at_risk(), table), Loss::Known);
-        assert_eq!(loss_of_rollback(Some(&tried(&["SCHEMA other stays"])), &at_risk(), table), Loss::Known);
+        assert_eq!(
+            loss_of_rollback(Some(&tried(&[own, "SCHEMA drizzle stays"])), &at_risk(), &harmless(), table),
+            Loss::Nothing
+        );
+        assert_eq!(loss_of_rollback(Some(&tried(&[own, rows])), &at_risk(), &harmless(), table), Loss::Known);
+        assert_eq!(
+            loss_of_rollback(Some(&tried(&["SCHEMA other stays"])), &at_risk(), &harmless(), table),
+            Loss::Known
+        );
         let failed = RollbackEffect { failure: Some("it ended with exit code 3".into()), ..RollbackEffect::default() };
-        assert_eq!(loss_of_rollback(Some(&failed), &RiskRecord::default(), table), Loss::Unknown);
+        assert_eq!(loss_of_rollback(Some(&failed), &RiskRecord::default(), &harmless(), table), Loss::Unknown);
         let ways = vec![
             candidate(Way::Rollback, Loss::Known, Some(0.1)),
             candidate(Way::Beside, Loss::OfEverything, Some(60.0)),

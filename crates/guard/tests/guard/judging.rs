@@ -49,6 +49,22 @@ async fn rows_that_were_written_are_never_called_unchanged() {
 }
 
 #[tokio::test]
+async fn a_sequence_that_was_set_back_is_a_change_although_its_transaction_was_rolled_back() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        shop.cluster.psql("shop", "CREATE SEQUENCE numbers; SELECT setval($$numbers$$, 500)");
+        let back = "SELECT setval($$numbers$$, 1, false); SELECT 1/0";
+        let report = shop.guard(&format!("$SQL -1 -c '{back}'")).await.unwrap();
+        assert_eq!((report.state, report.database, report.exit_kind()), (Failed, "changed", AppliedInPart));
+        let told = "set back, so that numbers are given out again: public.numbers";
+        assert!(report.warnings.iter().any(|text| text.contains(told)), "{:?}", report.warnings);
+        // Further than before is what every use does.
+        let report = shop.guard("$SQL -1 -c 'SELECT nextval($$numbers$$)' -c 'SELECT 1/0'").await.unwrap();
+        assert_eq!((report.state, report.database, report.exit_kind()), (RolledBack, "unchanged", NothingApplied));
+    }
+}
+
+#[tokio::test]
 async fn work_in_another_database_does_not_hide_that_this_one_is_unchanged() {
     for major in [18, 14] {
         let mut shop = Shop::open(major).await;

@@ -1,0 +1,201 @@
+//! The review of what undoes the pending migrations: what those scripts put at risk themselves.
+//!
+//! They are read after the migrations, newest first, as they would run: so what the migrations make is known to be new,
+//! and nothing that was there before is lost where a script takes it away again. A program cannot be read; only a
+//! rehearsal shows what it undoes.
+
+use holdpoint_core::undoing::{AtRisk, RollbackScript};
+use holdpoint_review::{
+    Catalog, Dialect, Direction, Finding, Kind, MigrationSql, Review, ReviewOptions, Transaction, review,
+    review_against,
+};
+use serde::Serialize;
+
+use super::{Project, sql};
+use crate::rehearse::rollback::scripts;
+use crate::tools::{Language, Migration, Pending, Rollback};
+
+/// What the scripts that undo the pending migrations put at risk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RollbackReview {
+    /// The scripts, in the order in which they would run: what undoes the newest migration first.
+    pub scripts: Vec<RollbackScript>,
+    /// Something in them cannot be read: everything is at risk, and only a rehearsal shows what they do.
+    pub everything_at_risk: bool,
+    /// The tables whose contents they may take or change, and that were there before the migrations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<AtRisk>,
+    /// Where, and by what: file, line and words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
+}
+
+impl RollbackReview {
+    /// Reviews what undoes `pending`; what nothing undoes is left out.
+    pub(super) fn of(project: &Project, pending: &Pending, catalog: Option<&Catalog>) -> Self {
+        let undone: Vec<&Migration> = pending.migrations.iter().rev().collect();
+        let scripts = scripts(project, &undone);
+        if scripts.is_empty() {
+            return Self::default();
+        }
+        let mut files = sql::files(&project.found.tool, pending);
+        let migrations = files.len();
+        files.extend(undone.iter().filter_map(|one| file(project, one, &scripts)));
+        let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
+        let review = match catalog {
+            Some(catalog) => review_against(&files, &options, catalog).review,
+            None => review(&files, &options),
+        };
+        Self { scripts, ..Self::default() }.judged(&review, migrations, catalog)
+    }
+
+    /// Whether they may take or change data that were there before.
+    pub fn any(&self) -> bool {
+        self.everything_at_risk || !self.tables.is_empty()
+    }
+
+    fn judged(mut self, review: &Review, migrations: usize, catalog: Option<&Catalog>) -> Self {
+        // What has another name cannot be told from what is new.
+        let renames = review.findings().any(|(_, one)| {
+            one.kind == Kind::Rename && one.target.as_ref().is_some_and(|target| target.column.is_some())
+        });
+        for file in review.files.iter().skip(migrations) {
+            for finding in file.statements.iter().flat_map(|one| &one.findings) {
+                let tables = at_risk(finding, catalog, renames);
+                let unread = finding.puts_everything_at_risk();
+                if !unread && tables.is_empty() {
+                    continue;
+                }
+                self.everything_at_risk |= unread;
+                let why = finding.unreviewable.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                self.places.push(format!("{}:{} {}{why}", file.file, finding.line, finding.kind.label()));
+                tables.into_iter().for_each(|table| put(&mut self.tables, table));
+            }
+        }
+        self
+    }
+}
+
+/// The tables that a finding puts at risk, without columns that the migrations made.
+fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<AtRisk> {
+    let Some(catalog) = catalog else {
+        let tables = super::report::named(finding).filter(|one| one.loss.is_data());
+        return tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns }).collect();
+    };
+    let was_there = |one: &&holdpoint_review::TableAtRisk| {
+        let before = catalog.relations.iter().find(|relation| relation.name == one.table);
+        let has = |column: &String| before.is_none_or(|before| before.columns.iter().any(|had| had.name == *column));
+        one.loss.is_data() && (renames || one.columns.is_empty() || one.columns.iter().any(has))
+    };
+    let tables = finding.at_risk.iter().filter(was_there);
+    tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() }).collect()
+}
+
+/// Adds a table once; whole rows where one reason means all of them.
+fn put(tables: &mut Vec<AtRisk>, table: AtRisk) {
+    match tables.iter_mut().find(|one| one.table == table.table) {
+        None => tables.push(table),
+        Some(there) if there.columns.is_empty() || table.columns.is_empty() => there.columns.clear(),
+        Some(there) => {
+            there.columns.extend(table.columns);
+            there.columns.sort();
+            there.columns.dedup();
+        }
+    }
+}
+
+/// What undoes a migration, as the review reads it.
+fn file(project: &Project, migration: &Migration, scripts: &[RollbackScript]) -> Option<MigrationSql> {
+    let name = &scripts.iter().find(|one| one.migration == migration.path)?.path;
+    let files = &project.files;
+    let (file, dialect) = match &migration.rollback {
+        // psql runs them, whatever runs the migrations.
+        Rollback::Script { path, beside: true, .. } => (files.rollbacks.get(path), Dialect::Psql),
+        Rollback::Script { path, beside: false, .. } => (files.migrations.get(path), Dialect::Psql),
+        Rollback::SameFile if migration.language == Language::Sql => {
+            (files.migrations.get(&migration.path), Dialect::NodePgMigrate)
+        }
+        Rollback::SameFile | Rollback::Program | Rollback::Ambiguous { .. } | Rollback::Missing => {
+            (None, Dialect::Program)
+        }
+    };
+    let (text, dialect) = file.map_or((String::new(), Dialect::Program), |file| (file.text(), dialect));
+    let transaction = Transaction::None;
+    Some(MigrationSql { transaction, direction: Direction::Down, ..MigrationSql::new(name, text, dialect) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::{Choice, ToolName, Tracking};
+
+    /// Reviews what undoes one pending migration of a database that has `shop.orders (id, note)`.
+    fn reviewed(up: &str, down: &str) -> RollbackReview {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("sql/rollback")).unwrap();
+        std::fs::write(folder.path().join("sql/1_a.sql"), up).unwrap();
+        std::fs::write(folder.path().join("sql/rollback/1_a.sql"), down).unwrap();
+        let choice = Choice { tool: Some(ToolName::PlainSql), migrations: Some("sql".into()), ..Choice::default() };
+        let project = Project::open(folder.path(), &choice).unwrap();
+        let pending = Pending::of(&project.found, &project.files, &Tracking::Absent { others: false });
+        let catalog: Catalog = serde_json::from_value(serde_json::json!({
+            "server_major": 18, "search_path": ["public"], "standard_conforming_strings": "on",
+            "relations": [{ "name": { "schema": "shop", "name": "orders" }, "kind": "table",
+                "columns": [{ "name": "id", "type_name": "integer" }, { "name": "note", "type_name": "text" }] }]
+        }))
+        .unwrap();
+        let found = RollbackReview::of(&project, &pending, Some(&catalog));
+        assert_eq!(found.scripts.len(), 1);
+        assert_eq!(found.scripts[0].path, "sql/rollback/1_a.sql");
+        found
+    }
+
+    #[test]
+    fn what_takes_away_what_the_migration_made_loses_nothing() {
+        for (up, down) in [
+            ("CREATE TABLE shop.tags (id integer);", "DROP TABLE shop.tags;"),
+            ("ALTER TABLE shop.orders ADD COLUMN word text;", "ALTER TABLE shop.orders DROP COLUMN word;"),
+            ("CREATE INDEX orders_note ON shop.orders (note);", "DROP INDEX shop.orders_note;"),
+            ("CREATE TYPE shop.mood AS ENUM ('a');", "DROP TYPE shop.mood;"),
+            ("CREATE SCHEMA more;", "DROP SCHEMA more;"),
+            (
+                "ALTER TABLE shop.orders RENAME COLUMN note TO word;",
+                "ALTER TABLE shop.orders RENAME COLUMN word TO note;",
+            ),
+            ("ALTER TABLE shop.orders RENAME TO sales;", "ALTER TABLE shop.sales RENAME TO orders;"),
+            ("ALTER TABLE shop.orders DROP COLUMN note;", "ALTER TABLE shop.orders ADD COLUMN note text;"),
+        ] {
+            let found = reviewed(up, down);
+            assert!(!found.any(), "{down}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_takes_what_was_there_before_is_told_with_its_place() {
+        for (up, down, table) in [
+            ("SELECT 1;", "DELETE FROM shop.orders WHERE id < 3;", "shop.orders"),
+            ("SELECT 1;", "TRUNCATE shop.orders;", "shop.orders"),
+            ("SELECT 1;", "DROP TABLE shop.orders;", "shop.orders"),
+            ("SELECT 1;", "UPDATE shop.orders SET note = 'x';", "shop.orders"),
+            (
+                "ALTER TABLE shop.orders ADD COLUMN word text;",
+                "ALTER TABLE shop.orders DROP COLUMN note;",
+                "shop.orders",
+            ),
+            // What has the new name is what was there before.
+            (
+                "ALTER TABLE shop.orders RENAME COLUMN note TO word;",
+                "ALTER TABLE shop.orders DROP COLUMN word;",
+                "shop.orders",
+            ),
+            ("ALTER TABLE shop.orders RENAME TO sales;", "DROP TABLE shop.sales;", "shop.orders"),
+        ] {
+            let found = reviewed(up, down);
+            assert!(found.tables.iter().any(|one| one.table == table), "{down}: {found:?}");
+            assert!(found.places[0].starts_with("sql/rollback/1_a.sql:1 "), "{found:?}");
+        }
+        for down in ["DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'x'; END $$;", "\\i other.sql\n", "DROP TABLE 'x"] {
+            assert!(reviewed("SELECT 1;", down).everything_at_risk, "{down}");
+        }
+    }
+}
