@@ -219,11 +219,30 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
     assert!(report["warnings"].to_string().contains("its undo, too: what --before did still holds"), "{report:#}");
     assert_eq!((web.asked().len(), &told()["state"]), (4, &json!("undo_failed")));
     assert!(told()["text"].as_str().unwrap().contains("the undo failed: "), "{:#}", told());
-    // Mended, it goes on from there.
+    // Mended, it is a script that nobody reviewed: it goes on from there only where somebody says so.
     project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
-    let undone = project.undo("latest", &["--way", "rollback"], 0).json();
+    let changed = "sql/rollback/1_adds.sql was changed since the run was planned";
+    let failure = project.undo("latest", &["--way", "rollback"], 3).failure();
+    failure.says(&[changed]).hints(&["--way rollback --accept-changed-rollback"]);
+    let planned = project.undo("latest", &["--way", "rollback", "--dry-run"], 0).json();
+    assert!(planned["plan"]["warnings"].to_string().contains(changed), "{planned:#}");
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "f");
+    let undone = project.undo("latest", &["--way", "rollback", "--accept-changed-rollback"], 0).json();
     assert_eq!(undone["state"], "undone", "{undone:#}");
     assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t");
+
+    // What would take more than the migration made is left to a person, with the command.
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\nDELETE FROM shop.orders;\n");
+    let before = project.shop();
+    let report = project.guard(&flags, 13);
+    let told = report["undo_failure"].as_str().unwrap();
+    assert!(told.contains("is not rolled back by itself") && told.contains("shop.orders"), "{told}");
+    assert!(told.contains("sql/rollback/1_adds.sql:2") && told.contains("--way rollback"), "{told}");
+    assert_eq!(project.stands(), ("failed".to_owned(), true));
+    let orders = |shop: &str| shop.lines().find(|line| line.starts_with("orders ")).unwrap().to_owned();
+    assert_eq!(orders(&project.shop()), orders(&before));
+    let ways = report["ways_back"].as_array().unwrap();
+    assert_eq!(ways.last().unwrap()["way"], "rollback", "what may lose more than a restore comes last: {ways:#?}");
 
     // A restore loses what others wrote: nothing but the flag says that it may, and an instant that has not come holds
     // for no restore point.
