@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn what_breaks_off_after_a_signal_is_an_interruption() {
-        let failure = || Failure::from(holdpoint_repository::Error::Timeout { action: "write", key: "k".into(), attempts: 8 });
+        let failure =
+            || Failure::from(holdpoint_repository::Error::Timeout { action: "write", key: "k".into(), attempts: 8 });
         assert_eq!(failure().told(&Mask::default(), true).exit_code, exit_code::INTERRUPTED);
         assert_eq!(failure().told(&Mask::default(), false).exit_code, exit_code::REPOSITORY);
         let refused = Failure::refused("no", "yes");
