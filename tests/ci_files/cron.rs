@@ -53,8 +53,14 @@ fn the_units_are_what_systemd_takes() {
     let installed = "/usr/local/bin/holdpoint";
     let own = program().display().to_string();
     let units = || {
-        let service = changed(folder.path(), UNITS[0], installed, &own);
-        [service, changed(folder.path(), UNITS[1], "", "")]
+        UNITS.map(|name| {
+            changed(
+                folder.path(),
+                name,
+                if name.ends_with("service") { installed } else { "[Unit]" },
+                if name.ends_with("service") { &own } else { "[Unit]" },
+            )
+        })
     };
     let verify = |files: &[PathBuf]| systemd_analyze(&["verify", "--man=no"], files);
     let (taken, said) = verify(&units());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
+mod at_once;
 mod backfill;
 mod bad_input;
 mod benchmark;
