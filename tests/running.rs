@@ -84,6 +84,22 @@ impl Running {
         kill_process(self.id(), Signal::KILL).expect("the program runs");
     }
 
+    /// Freezes the program as it is, until it is thawed.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn freeze(&self) {
+        kill_process(self.id(), Signal::STOP).expect("the program runs");
+    }
+
+    /// Lets the frozen program go on.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn thaw(&self) {
+        kill_process(self.id(), Signal::CONT).expect("the program runs");
+    }
+
     /// Presses Ctrl-C: the whole foreground group gets the signal.
     ///
     /// # Panics

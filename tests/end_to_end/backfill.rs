@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::scene::Scene;
 use crate::watch::Client;
-use holdpoint_tests::Running;
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+use holdpoint_tests::{Place, Running};
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -105,6 +106,35 @@ fn a_batch_that_was_being_committed_counts_as_the_server_says() {
         assert_eq!(report["rows_updated"], 50, "{report:#}");
         assert_eq!(report["resumed"]["rows_updated"], if commits { 10 } else { 0 }, "{report:#}");
     }
+}
+
+#[test]
+fn a_server_with_another_history_is_not_gone_on_with() {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST))));
+    let scene = Scene::on(cluster, Place::local());
+    table(&scene, 4_000);
+    let slow = [&ONCE[..], &["--json", "--batch", "100", "--batch-time", "20ms", "--pause", "30ms"]].concat();
+    let mut running = scene.place.start(&slow);
+    wait_until(&mut running, "some rows are changed", &scene, "count(*) > 300 FROM counted WHERE n > 0");
+    // A restore to an instant, which nobody meets before it is over: the server begins another timeline.
+    for setting in ["restore_command = 'false'", "hot_standby = off"] {
+        scene.sql(&format!("ALTER SYSTEM SET {setting}"));
+    }
+    running.freeze();
+    cluster.stop();
+    std::fs::write(cluster.data_directory().join("recovery.signal"), "").unwrap();
+    cluster.resume();
+    running.thaw();
+    let lost = ["on timeline 2", "on timeline 1", "may be lost"];
+    running.finish().ended_with(3).failure().says(&lost).hints(&["begin again: remove", "--where"]);
+    let resume = [&ONCE[..], &["--resume", "--json"]].concat();
+    let failure = scene.place.holdpoint(&resume).ended_with(3).failure();
+    failure.says(&lost);
+    let state = std::fs::read_dir(scene.place.work().join(".holdpoint")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(state).unwrap();
+    let anew = [&ONCE[..], &["--where", "n = 0", "--json"]].concat();
+    scene.place.holdpoint(&anew).ended_with(0);
+    assert_eq!(changed(&scene), "1:4000");
 }
 
 #[test]

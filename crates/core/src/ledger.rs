@@ -4,12 +4,14 @@
 
 mod judgement;
 mod origin;
+mod process;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use judgement::{Health, InForce, JudgementRecord, OutputRecord, Verdict};
 pub use origin::Origin;
+pub use process::Process;
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
@@ -137,6 +139,9 @@ pub struct RunStep {
     /// Where the run came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The process that wrote the step, and goes on working on the run where that is not at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
     /// What the command did, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Box<JudgementRecord>>,

@@ -68,6 +68,7 @@ impl<'a> Guarded<'a> {
         let operator = options.operator.as_deref().map(|text| mask.script(text));
         let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
         ledger.comes_from(options.run.origin.clone());
+        ledger.is_worked_on_by(options.run.process.clone());
         let source = Source { settings: start.settings.clone(), ..source.clone() };
         let preparation = Preparation::new(context, source, verify, backup, options);
         let guarded = Self { preparation, start, mask };

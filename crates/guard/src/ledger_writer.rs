@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{
-    FORMAT, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord, Prepared, RunState, RunStep, newest,
+    FORMAT, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord, Prepared, Process, RunState, RunStep,
+    newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{RiskRecord, WayBack};
@@ -56,6 +57,7 @@ impl<'a> LedgerWriter<'a> {
             undo: None,
             settlement: None,
             origin: None,
+            process: None,
             judgement: None,
             output: None,
             remarks: Vec::new(),
@@ -114,6 +116,11 @@ impl<'a> LedgerWriter<'a> {
     /// Notes where the run came from.
     pub(crate) fn comes_from(&mut self, origin: Origin) {
         self.step.origin = Some(origin).filter(|origin| *origin != Origin::default());
+    }
+
+    /// Notes which process works on it.
+    pub(crate) fn is_worked_on_by(&mut self, process: Option<Process>) {
+        self.step.process = process;
     }
 
     /// Notes what the command did, and where what it wrote is kept.

@@ -76,6 +76,18 @@ fn a_guard_that_is_killed_before_its_command_leaves_nothing_to_undo_and_one_in_i
     ] {
         let mut guard = project.scene.place.start_paused(&command, phase);
         guard.wait_for_pause();
+        if phase == "running-command" {
+            // It lost its connections, and lives: what it started may go on.
+            project.scene.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND application_name LIKE 'holdpoint guard%'",
+            );
+            assert_eq!(project.stands().0, "running");
+            let words = ["settle", "latest", "--reason", "it looks dead", "--json"];
+            let failure = project.scene.place.holdpoint(&words).ended_with(14).failure();
+            failure.says(&["still at work", "lives, without a connection"]);
+            project.undo("latest", &[], 14).failure().says(&["still at work"]);
+        }
         guard.kill();
         guard.finish().ended_with(137);
         let mut now = project.stands();

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use holdpoint::exit_code;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
+use holdpoint_guard::runs::this_process;
 use holdpoint_guard::undo::{Scripts, UndoEnd, UndoOptions, UndoQuestion, undo};
 use holdpoint_operations::backup::BackupLimits;
 
@@ -96,6 +97,7 @@ pub(super) fn options(
         compare_up_to: wanted.compare_limit,
         lock_wait_seconds: LOCK_WAIT_SECONDS,
         operator: guard::operator(invocation),
+        process: this_process(),
         mask: runs::mask(invocation),
     })
 }

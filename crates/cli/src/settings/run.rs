@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use holdpoint_core::Secret;
 use holdpoint_core::ledger::Origin;
+use holdpoint_guard::runs::this_process;
 use holdpoint_guard::{Channel, HealthOptions, RunOptions, commit};
 
 use super::Settings;
@@ -63,6 +64,7 @@ impl Settings {
             kept: Vec::new(),
             tee: None,
             origin: self.origin(operator),
+            process: this_process(),
             secrets: secrets.into_iter().map(Secret::new).collect(),
         })
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdpoint_core::Secret;
-use holdpoint_core::ledger::Origin;
+use holdpoint_core::ledger::{Origin, Process};
 use holdpoint_operations::webhook;
 
 use crate::Error;
@@ -62,6 +62,8 @@ pub struct RunOptions {
     pub tee: Option<Tee>,
     /// Where the run came from.
     pub origin: Origin,
+    /// The process that guards it, so that others can tell whether it lives; see [`crate::runs::this_process`].
+    pub process: Option<Process>,
     /// Secrets that are known, to be masked in what is kept.
     pub secrets: Vec<Secret>,
 }

@@ -7,7 +7,7 @@ use holdpoint_operations::Context;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
-use super::Place;
+use super::{Place, not_told_from_here};
 use crate::Error;
 use crate::plan::Project;
 use crate::tools::{Pending, ToolName, read_tracking};
@@ -45,6 +45,7 @@ impl Look<'_> {
         };
         let pending = step.plan.as_ref().map(|plan| plan.pending.len());
         let mut found = Afresh::judge(pending, still, schema);
+        not_known.extend(not_told_from_here(step));
         found.not_known = not_known;
         found.not_known.push(format!("rows: holdpoint compare before:{}", step.run));
         found

@@ -1,9 +1,10 @@
 //! Whether a run is at work: what of it lives on the server.
 
 use holdpoint_core::RunId;
-use holdpoint_core::ledger::RunState;
+use holdpoint_core::ledger::{Process, RunState, RunStep};
 use holdpoint_operations::{Source, run_lock};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_process::Mark;
 use serde::Serialize;
 
 use crate::{Error, LockHolder, sessions};
@@ -113,12 +114,13 @@ impl Alive {
         read
     }
 
-    /// What of a run lives, in words.
-    pub(crate) fn of(&self, run: &RunId) -> Option<String> {
+    /// What of a run lives, in words, by its newest step.
+    pub(crate) fn of(&self, step: &RunStep) -> Option<String> {
+        let run = &step.run;
         if let Some(holder) = self.holder.as_ref().filter(|holder| holder.application_name.contains(run.as_str())) {
             return Some(format!("{holder} has its run lock"));
         }
-        self.command_of(run)
+        self.command_of(run).or_else(|| process_of(step))
     }
 
     /// What of a run's command lives, in words.
@@ -127,6 +129,38 @@ impl Alive {
         let (pid, _) = self.names.iter().find(|(_, name)| name.contains(&token))?;
         Some(format!("a session of its command is on the server (process {pid})"))
     }
+}
+
+/// This process, as a run's record names it; `None` where the system does not tell when it began.
+pub fn this_process() -> Option<Process> {
+    let Mark { host, space, pid, started } = Mark::own()?;
+    Some(Process { host, space, pid, started })
+}
+
+/// The process of a run that is not at its end, where it lives on this machine: its connections may be lost, and what it
+/// started may go on.
+pub(crate) fn process_of(step: &RunStep) -> Option<String> {
+    let process = step.process.as_ref().filter(|_| is_under_way(step))?;
+    let lives = mark(process).lives() == Some(true);
+    lives.then(|| format!("its process {} on {} lives, without a connection", process.pid, process.host))
+}
+
+/// Says that nobody can tell from here whether the process of a run lives that is not at its end.
+pub(crate) fn not_told_from_here(step: &RunStep) -> Option<String> {
+    let process = step.process.as_ref().filter(|_| is_under_way(step))?;
+    let (pid, host) = (process.pid, &process.host);
+    mark(process).lives().is_none().then(|| {
+        format!("whether its process {pid} on {host} lives cannot be told from here: what it started may go on there")
+    })
+}
+
+fn is_under_way(step: &RunStep) -> bool {
+    matches!(step.state, RunState::Running | RunState::Undoing)
+}
+
+fn mark(process: &Process) -> Mark {
+    let Process { host, space, pid, started } = process.clone();
+    Mark { host, space, pid, started }
 }
 
 #[cfg(test)]
@@ -145,17 +179,48 @@ mod tests {
         }
     }
 
+    /// The newest step of a run that is at work.
+    fn step(process: Option<Process>) -> RunStep {
+        serde_json::from_value(serde_json::json!({
+            "format": 1, "run": "20261121T024300Z-k3f9", "n": 4, "state": "running", "at": "2026-11-21T02:43:00Z",
+            "identity": { "system_identifier": "7", "database_oid": 5, "database": "shop", "timeline": 1,
+                          "endpoint": "db:5432", "resource_id": null },
+            "command": ["x"], "point": null, "wal_position": null, "instant": null, "exit_code": null,
+            "signal": null, "operator": null, "process": process
+        }))
+        .unwrap()
+    }
+
     #[test]
     fn a_lock_or_a_session_of_another_run_is_no_life_of_this_one() {
-        let run: RunId = "20261121T024300Z-k3f9".parse().unwrap();
+        let step = step(None);
         let holder =
             |name: &str| LockHolder { pid: 7, application_name: name.to_owned(), since: chrono::DateTime::UNIX_EPOCH };
         let alive = |holder, names| Alive { holder, names };
-        assert!(alive(Some(holder("holdpoint guard 20261121T024300Z-k3f9")), vec![]).of(&run).is_some());
-        assert!(alive(Some(holder("holdpoint undo 20261121T024300Z-k3f9")), vec![]).of(&run).is_some());
-        assert!(alive(Some(holder("holdpoint guard 20261121T024301Z-k3f9")), vec![]).of(&run).is_none());
+        assert!(alive(Some(holder("holdpoint guard 20261121T024300Z-k3f9")), vec![]).of(&step).is_some());
+        assert!(alive(Some(holder("holdpoint undo 20261121T024300Z-k3f9")), vec![]).of(&step).is_some());
+        assert!(alive(Some(holder("holdpoint guard 20261121T024301Z-k3f9")), vec![]).of(&step).is_none());
         let named = |name: &str| vec![(8, name.to_owned())];
-        assert!(alive(None, named("holdpoint:20261121T024300Z-k3f9")).of(&run).is_some());
-        assert!(alive(None, named("holdpoint:20261121T024301Z-k3f9")).of(&run).is_none());
+        assert!(alive(None, named("holdpoint:20261121T024300Z-k3f9")).of(&step).is_some());
+        assert!(alive(None, named("holdpoint:20261121T024301Z-k3f9")).of(&step).is_none());
+    }
+
+    #[test]
+    fn a_process_that_lives_here_is_at_work_without_any_connection() {
+        let nothing = Alive { holder: None, names: Vec::new() };
+        let own = this_process().unwrap();
+        let at_work = step(Some(own.clone()));
+        let told = nothing.of(&at_work).unwrap_or_default();
+        assert!(told.contains(&format!("process {} on {}", own.pid, own.host)), "{told}");
+        assert_eq!(not_told_from_here(&at_work), None);
+        // At its end nobody waits for its process.
+        let ended = RunStep { state: RunState::Failed, ..at_work };
+        assert_eq!((nothing.of(&ended), not_told_from_here(&ended)), (None, None));
+        let gone = step(Some(Process { started: "before".into(), ..own.clone() }));
+        assert_eq!((nothing.of(&gone), not_told_from_here(&gone)), (None, None));
+        let elsewhere = step(Some(Process { host: "ci-7".into(), ..own }));
+        assert_eq!(nothing.of(&elsewhere), None);
+        let told = not_told_from_here(&elsewhere).unwrap_or_default();
+        assert!(told.contains("on ci-7 lives cannot be told from here"), "{told}");
     }
 }

@@ -1,8 +1,8 @@
 //! What the ledger says of guarded runs, and what the server says of those that did not end.
 //!
 //! A run whose newest step is `running` or `undoing` may be at work, or was killed. It is at work as long as a session
-//! on the server carries its token, or holds the run lock in its name; else it is *interrupted*, and how much of it is
-//! there is judged afresh.
+//! on the server carries its token, or holds the run lock in its name, or its process lives on this machine; else it is
+//! *interrupted*, and how much of it is there is judged afresh. Of a process on another machine nothing can be told.
 
 mod afresh;
 mod alive;
@@ -17,14 +17,15 @@ use holdpoint_core::selector::RunSelector;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
 
-pub use alive::Standing;
+pub use alive::{Standing, this_process};
 pub use report::{PreparedRun, RunReport, RunSummary, RunsReport};
 pub use settle::{SettleOptions, SettleReport, settle};
 
 use crate::Error;
 use crate::plan::Project;
 pub(crate) use afresh::Look;
-pub(crate) use alive::Alive;
+use alive::process_of;
+pub(crate) use alive::{Alive, not_told_from_here};
 
 /// How long the server may take to say what lives on it.
 const ASK_WITHIN: Duration = Duration::from_secs(20);
@@ -145,6 +146,9 @@ async fn standing(
     if !matches!(step.state, RunState::Running | RunState::Undoing) {
         return Standing::of(step.state, None);
     }
+    if process_of(step).is_some() {
+        return Standing::of(step.state, Some(true));
+    }
     if alive.is_none() {
         let asked = match place {
             None => Err("no connection is configured".to_owned()),
@@ -159,7 +163,7 @@ async fn standing(
         }));
     }
     match alive {
-        Some(Ok(alive)) => Standing::of(step.state, Some(alive.of(&step.run).is_some())),
+        Some(Ok(alive)) => Standing::of(step.state, Some(alive.of(step).is_some())),
         _ => Standing::of(step.state, None),
     }
 }

@@ -85,6 +85,8 @@ impl RunSummary {
                 _ => Applied::Fully,
             }),
             (None, RunState::RolledBack | RunState::Undone | RunState::Refused) => Some(Applied::Unchanged),
+            // Judged by a look alone: show run:ID has one.
+            (None, RunState::Failed | RunState::UndoFailed) => Some(Applied::Unknown),
             (None, RunState::Settled) => step.settlement.as_ref().map(|settled| settled.found.applied),
             (None, _) => None,
         };

@@ -51,7 +51,7 @@ pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -
         let how = settlement.map(|settled| settled.reason.clone());
         return Err(Error::NothingToSettle { run: step.run.to_string(), state: step.state, how });
     }
-    if let Some(what) = Alive::read(&place.source).await?.of(&step.run) {
+    if let Some(what) = Alive::read(&place.source).await?.of(step) {
         return Err(Error::StillAtWork { run: step.run.to_string(), what });
     }
     let found = Look { context, place }.at(&steps).await;

@@ -2,6 +2,7 @@
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::undoing::Applied;
 
 use crate::Error;
 
@@ -10,7 +11,7 @@ pub(super) type Run = (RunId, Vec<RunStep>);
 
 /// Refuses a run that left nothing, is undone or settled, or on which younger ones stand.
 ///
-/// `younger` are the runs after it.
+/// `younger` are the runs after it. One that was settled does not stand in the way where it is known what it left.
 pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(), Error> {
     let cannot = |why: String, advice: &str| {
         Err(Error::CannotUndo { run: run.to_string(), why, advice: advice.to_owned(), first: Vec::new() })
@@ -41,21 +42,50 @@ pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(
             "undo it by hand, then settle it",
         );
     }
-    let mut first: Vec<String> =
-        younger.iter().filter(|(_, steps)| may_have_changed(steps)).map(|(run, _)| run.to_string()).collect();
-    if !first.is_empty() {
-        first.sort();
-        first.reverse();
+    let mut standing: Vec<&Run> = younger
+        .iter()
+        .filter(|(_, steps)| may_have_changed(steps) && settled_as(steps).is_none_or(|found| found == Applied::Unknown))
+        .collect();
+    if !standing.is_empty() {
+        standing.sort_by(|(one, _), (other, _)| other.cmp(one));
+        let (settled, open): (Vec<&Run>, Vec<&Run>) =
+            standing.iter().copied().partition(|(_, steps)| settled_as(steps).is_some());
+        let first: Vec<String> = standing.iter().map(|(run, _)| run.to_string()).collect();
         let why = format!("younger runs changed the database since: {}", first.join(", "));
-        let advice = first.iter().map(|run| format!("holdpoint undo {run}")).collect::<Vec<_>>().join("; ");
-        return Err(Error::CannotUndo {
-            run: run.to_string(),
-            why,
-            advice: format!("undo them first: {advice}"),
-            first,
-        });
+        let undo = open.iter().map(|(run, _)| format!("holdpoint undo {run}")).collect::<Vec<_>>().join("; ");
+        let mut advice = Vec::new();
+        if !undo.is_empty() {
+            advice.push(format!("undo them first: {undo}"));
+        }
+        if let Some((other, _)) = settled.first() {
+            // Who settled it took it as it was, and nobody can tell what that is: only all of it goes back.
+            advice.push(format!(
+                "{other} is settled, and what it left was not known: go back past it with holdpoint restore --from \
+                 before:{run}"
+            ));
+        }
+        return Err(Error::CannotUndo { run: run.to_string(), why, advice: advice.join("; "), first });
     }
     Ok(())
+}
+
+/// Says what of settled younger runs is in the database: a person took it as it is, and it does not stand in the way.
+pub(super) fn settled_since(younger: &[Run]) -> Vec<String> {
+    let left = younger.iter().filter(|(_, steps)| may_have_changed(steps));
+    let told = left.filter_map(|(run, steps)| {
+        let found = settled_as(steps).filter(|found| !matches!(found, Applied::Unknown | Applied::Unchanged))?;
+        Some(format!(
+            "run {run} came after it and was settled as {}: what it left stays, but for what a way back takes along",
+            found.words()
+        ))
+    });
+    told.collect()
+}
+
+/// How a settled run was found by who settled it; `None` where it is not settled.
+fn settled_as(steps: &[RunStep]) -> Option<Applied> {
+    let step = newest(steps).filter(|step| step.state == RunState::Settled)?;
+    Some(step.settlement.as_ref().map_or(Applied::Unknown, |settlement| settlement.found.applied))
 }
 
 /// Whether something of a run may be in the database.
@@ -73,6 +103,8 @@ mod tests {
     use RunState::{
         Failed, Proven, Refused, RolledBack, Running, Settled, Started, Succeeded, UndoFailed, Undoing, Undone,
     };
+
+    use holdpoint_core::undoing::{Afresh, Settlement};
 
     use super::*;
 
@@ -145,5 +177,29 @@ mod tests {
         let Err(Error::CannotUndo { first, .. }) = check(&run, &own, &several) else { panic!() };
         let names: Vec<String> = [8, 7, 6].map(|n| self::run(n).to_string()).into();
         assert_eq!(first, names, "in reverse order; a settled one's changes are there");
+    }
+
+    #[test]
+    fn a_settled_younger_run_stands_in_the_way_only_where_nobody_knows_what_it_left() {
+        let (run, own) = steps(1, &[Started, Proven, Running, Succeeded]);
+        let settled = |applied: Applied| {
+            let mut younger = steps(2, &[Started, Proven, Running, Failed, Settled]);
+            younger.1[4].settlement = Some(Settlement {
+                reason: "looked at it".to_owned(),
+                operator: None,
+                found: Afresh { applied, still_pending: None, schema_changes: None, not_known: Vec::new() },
+            });
+            [younger]
+        };
+        for applied in [Applied::Unchanged, Applied::Partly, Applied::Fully] {
+            assert!(check(&run, &own, &settled(applied)).is_ok(), "{applied:?}");
+            assert_eq!(settled_since(&settled(applied)).len(), usize::from(applied != Applied::Unchanged));
+        }
+        let Err(Error::CannotUndo { advice, .. }) = check(&run, &own, &settled(Applied::Unknown)) else { panic!() };
+        let said = format!(
+            "is settled, and what it left was not known: go back past it with holdpoint restore --from before:{run}"
+        );
+        assert!(advice.contains(&said) && !advice.contains("undo them first"), "{advice}");
+        assert_eq!(settled_since(&settled(Applied::Unknown)), [""; 0]);
     }
 }

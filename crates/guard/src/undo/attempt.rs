@@ -35,6 +35,8 @@ pub(super) struct Work<'a> {
     pub(super) step: RunStep,
     /// Its restore point.
     pub(super) point: PointId,
+    /// What younger runs left that were settled, in words.
+    standing: Vec<String>,
 }
 
 /// A way that is ready to be gone.
@@ -66,7 +68,7 @@ impl<'a> Attempt<'a> {
             });
         }
         work.ask(&plan).await?;
-        let mut record = Record::after(self.context, &work.step, way, self.options.operator.clone());
+        let mut record = Record::after(self.context, &work.step, way, self.options);
         let lock = work.lock(held).await?;
         if record.undo.point.is_none() {
             record.made(work.restore_point().await?);
@@ -106,7 +108,7 @@ impl<'a> Attempt<'a> {
         }
         admission::check(&run, &steps, &younger)?;
         let alive = Alive::read(&options.place.source).await?;
-        if let Some(what) = if own { alive.command_of(&run) } else { alive.of(&run) } {
+        if let Some(what) = if own { alive.command_of(&run) } else { alive.of(&step) } {
             return Err(Error::StillAtWork { run: run.to_string(), what });
         }
         let too_old = |why: String| Error::CannotUndo {
@@ -123,7 +125,8 @@ impl<'a> Attempt<'a> {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(Work { context, options, run, steps, step, point })
+        let standing = admission::settled_since(&younger);
+        Ok(Work { context, options, run, steps, step, point, standing })
     }
 }
 
@@ -177,6 +180,8 @@ impl Work<'_> {
             |one| one.data_lost.clone(),
         );
         let kept = self.step.undo.as_ref().filter(|undo| undo.way == way);
+        let warnings =
+            warnings.into_iter().chain(self.standing.clone()).chain(runs::not_told_from_here(&self.step)).collect();
         UndoPlan {
             run: self.run.clone(),
             way,

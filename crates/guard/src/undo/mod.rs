@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::RunState;
+use holdpoint_core::ledger::{Process, RunState};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::{UndoRecord, Way, WayBack};
 use holdpoint_core::{Mask, PointId, RunId};
@@ -80,6 +80,8 @@ pub struct UndoOptions {
     pub lock_wait_seconds: u64,
     /// Who does it and where, in words.
     pub operator: Option<String>,
+    /// The process that does it; see [`crate::runs::this_process`].
+    pub process: Option<Process>,
     /// Secrets that are known.
     pub mask: Mask,
 }

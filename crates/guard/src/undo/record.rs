@@ -5,6 +5,7 @@ use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::undoing::{UndoRecord, Way};
 use holdpoint_operations::Context;
 
+use super::UndoOptions;
 use crate::Error;
 
 /// The ledger of a run that is being undone.
@@ -16,7 +17,7 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Goes on after the run's newest step; what an undo that broke off did by the same way is kept.
-    pub(super) fn after(context: &'a Context, step: &RunStep, way: Way, operator: Option<String>) -> Self {
+    pub(super) fn after(context: &'a Context, step: &RunStep, way: Way, options: &UndoOptions) -> Self {
         let kept = step.undo.clone().filter(|undo| undo.way == way && step.state != RunState::Undone);
         let fresh = UndoRecord { way, point: None, done: Vec::new(), proof: Vec::new(), not_as_before: Vec::new() };
         let mut undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..kept.unwrap_or(fresh) };
@@ -24,7 +25,8 @@ impl<'a> Record<'a> {
             // It ended, and others may have written since: what is there now is in no restore point.
             undo.point = None;
         }
-        Self { context, step: RunStep { operator, ..step.clone() }, undo }
+        let (operator, process) = (options.operator.clone(), options.process.clone());
+        Self { context, step: RunStep { operator, process, ..step.clone() }, undo }
     }
 
     /// Notes the restore point that was made before.

@@ -105,6 +105,16 @@ pub enum BackfillError {
         /// What differs.
         what: String,
     },
+    /// The server began another history: what was committed before may not be there.
+    #[error("the server is on timeline {now}, and {} was written on timeline {then}: what was filled then may be lost", file.display())]
+    AnotherTimeline {
+        /// The file.
+        file: PathBuf,
+        /// The timeline that it was written on.
+        then: u32,
+        /// The server's now.
+        now: u32,
+    },
     /// The file cannot be read or written.
     #[error("{}: {why}", file.display())]
     State {
@@ -154,7 +164,9 @@ impl BackfillError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownTable { .. } | Self::NothingToResume { .. } => ErrorKind::NotFound,
-            Self::Unfinished { .. } | Self::RowSecurity { .. } | Self::Standby => ErrorKind::Refused,
+            Self::Unfinished { .. } | Self::AnotherTimeline { .. } | Self::RowSecurity { .. } | Self::Standby => {
+                ErrorKind::Refused
+            }
             Self::AnotherIsRunning { .. } | Self::Stuck { .. } => ErrorKind::Busy,
             Self::RowsRefused { .. } => ErrorKind::Postgres,
             Self::State { .. } => ErrorKind::Internal,
@@ -191,6 +203,11 @@ impl BackfillError {
             Self::AnotherBackfill { file, .. } => {
                 format!("repeat the earlier one's --set, --where and --key, or remove {}", file.display())
             }
+            Self::AnotherTimeline { file, .. } => format!(
+                "a fail-over, or a restore to an earlier instant; begin again: remove {}, and let --where leave out what is \
+                 done",
+                file.display()
+            ),
             Self::State { .. } => "see whether the folder is writable, and the file whole".to_owned(),
             Self::AnotherIsRunning { .. } => "wait for its end; who it is: holdpoint watch".to_owned(),
             Self::Stuck { .. } => "see who is in the way: holdpoint watch; then go on: --resume".to_owned(),

@@ -42,6 +42,10 @@ impl Prepared {
             options.lock_wait.as_millis().max(1)
         );
         session.run("preparing the session", &limits).await?;
+        // What is written down as committed must outlive a crash of the server.
+        let lasting = "SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
+                       WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+        session.query("preparing the session", lasting, &[]).await?;
         let subject = Subject::find(&session, options).await?;
         subject.refuse_columns(&session, &columns).await?;
         let name = format!("holdpoint backfill {}", subject.oid);
@@ -53,6 +57,7 @@ impl Prepared {
         let key: Vec<String> = subject.key.iter().map(|column| column.name.clone()).collect();
         let what = What {
             system: found.system_identifier.unwrap_or(found.endpoint),
+            timeline: found.timeline,
             database: found.database.clone(),
             table: subject.name.clone(),
             table_oid: subject.oid,

@@ -46,6 +46,8 @@ impl Walk<'_> {
     async fn connect(&mut self) -> Result<(), Error> {
         let options = BackfillOptions { resume: self.prepared.file.path().exists(), ..self.options.clone() };
         let prepared = Prepared::make(self.source, &options).await?;
+        // Also where nothing was written down yet: the end of the walk was read from the server as it was.
+        prepared.file.demand_same(&self.state.what, &prepared.what)?;
         alone(&prepared).await?;
         self.monitor = Session::connect(&self.source.settings, &SessionPurpose::new("holdpoint watch")).await?;
         let warnings = std::mem::take(&mut self.prepared.warnings);

@@ -283,7 +283,9 @@ impl Walk<'_> {
     }
 
     async fn rolled_back(&mut self, error: Postgres, blocked_by: Option<String>) -> Result<Batch, Error> {
-        if self.prepared.session.is_closed() {
+        // The server's last words to a session come before its end shows: 57P01 and its kin.
+        let ends = error.sqlstate().is_some_and(|state| state.starts_with("57P") || state.starts_with("08"));
+        if ends || self.prepared.session.is_closed() {
             return Err(error.into());
         }
         self.prepared.session.run("taking a batch back", "ROLLBACK").await?;

@@ -22,6 +22,9 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct What {
     pub(super) system: String,
+    /// Which history of the server it is; `None` where the server does not tell, or an older program wrote the file.
+    #[serde(default)]
+    pub(super) timeline: Option<u32>,
     pub(super) database: String,
     pub(super) table: String,
     pub(super) table_oid: u32,
@@ -111,19 +114,28 @@ impl StateFile {
         if found.format != FORMAT {
             return Err(self.failed(&format!("it has format {}, this program knows {FORMAT}", found.format)));
         }
+        self.demand_same(&found.what, what)?;
+        Ok(Some(found))
+    }
+
+    /// Refuses to go on with another backfill, or where the server may have lost what was committed.
+    pub(super) fn demand_same(&self, earlier: &What, now: &What) -> Result<(), BackfillError> {
         let differs = [
-            ("the server", found.what.system != what.system),
-            ("the database", found.what.database != what.database),
-            ("the table", (&found.what.table, found.what.table_oid) != (&what.table, what.table_oid)),
-            ("--key", found.what.key != what.key),
-            ("--set", found.what.set != what.set),
-            ("--where", found.what.condition != what.condition),
+            ("the server", earlier.system != now.system),
+            ("the database", earlier.database != now.database),
+            ("the table", (&earlier.table, earlier.table_oid) != (&now.table, now.table_oid)),
+            ("--key", earlier.key != now.key),
+            ("--set", earlier.set != now.set),
+            ("--where", earlier.condition != now.condition),
         ];
-        match differs.iter().find(|(_, differs)| *differs) {
-            Some((what, _)) => {
-                Err(BackfillError::AnotherBackfill { file: self.path.clone(), what: (*what).to_owned() })
+        if let Some((what, _)) = differs.iter().find(|(_, differs)| *differs) {
+            return Err(BackfillError::AnotherBackfill { file: self.path.clone(), what: (*what).to_owned() });
+        }
+        match (earlier.timeline, now.timeline) {
+            (Some(then), Some(now)) if then != now => {
+                Err(BackfillError::AnotherTimeline { file: self.path.clone(), then, now })
             }
-            None => Ok(Some(found)),
+            _ => Ok(()),
         }
     }
 
@@ -159,6 +171,7 @@ mod tests {
     fn what() -> What {
         What {
             system: "7".into(),
+            timeline: Some(3),
             database: "shop".into(),
             table: "public.\"odd/name\"".into(),
             table_oid: 16_400,
@@ -197,6 +210,18 @@ mod tests {
         let other = What { set: vec!["a = 2".into()], ..what() };
         let error = file.read(&other).unwrap_err();
         assert!(matches!(&error, BackfillError::AnotherBackfill { what, .. } if what == "--set"), "{error}");
+        let other = What { system: "8".into(), timeline: Some(4), ..what() };
+        let error = file.read(&other).unwrap_err();
+        assert!(matches!(&error, BackfillError::AnotherBackfill { what, .. } if what == "the server"), "{error}");
+        let other = What { timeline: Some(4), ..what() };
+        let error = file.read(&other).unwrap_err();
+        assert!(matches!(&error, BackfillError::AnotherTimeline { then: 3, now: 4, .. }), "{error}");
+        // Where the server does not tell, or an older program wrote the file, nothing can be compared.
+        assert!(file.read(&What { timeline: None, ..what() }).unwrap().is_some());
+        let mut older: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        older["what"].as_object_mut().unwrap().remove("timeline");
+        std::fs::write(file.path(), older.to_string()).unwrap();
+        assert!(file.read(&what()).unwrap().is_some());
         std::fs::write(file.path(), "{").unwrap();
         assert!(matches!(file.read(&what()), Err(BackfillError::State { .. })));
         file.remove().unwrap();
