@@ -5,7 +5,7 @@ mod cron;
 mod validators;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use holdpoint_testkit::{Cluster, NEWEST};
