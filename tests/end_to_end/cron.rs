@@ -142,8 +142,21 @@ fn nights_of_two_databases() {
     );
 
     // For people, and what a lack of configuration means.
-    let text = scene.place.holdpoint(&["cron", "--database", "shop", "--verify", "none"]).ended_with(0).stdout;
+    let words = ["cron", "--database", "shop", "--verify", "none", "-v", "--log-json"];
+    let outcome = scene.place.holdpoint(&words).ended_with(0);
+    let text = &outcome.stdout;
     assert!(text.contains("no level is asked for") && text.contains("1 database in "), "{text}");
+    let log: Vec<Value> = outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps = log.iter().filter(|line| line["fields"]["message"] == "step ended");
+    let steps: Vec<&str> = steps.map(|line| line["fields"]["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["backup", "verify", "prune", "check"], "{log:#?}");
+    scene.place.write_config(
+        "[database.shop]\nurl = \"env:SHOP_URL\"\n[database.billing]\n[cron]\nverify = \"none\"\nverify_every = \"1d\"\n",
+    );
+    let quiet = scene.place.holdpoint(&["cron", "--database", "shop", "--quiet"]).ended_with(0);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "crond would mail it");
+    let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
+    assert!(refused.stderr.contains("[database.billing] names no url"), "{refused:?}");
     scene.place.write_config("[database.trial]\nurl = \"env:X\"\nenvironment = \"staging\"\n");
     let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
     assert!(refused.stderr.contains("--all finds no database"), "{refused:?}");

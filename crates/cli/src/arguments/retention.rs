@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use holdpoint_core::Shard;
 use holdpoint_core::selector::Selector;
 
 use super::catalogue::{POINTS, reason};
@@ -50,7 +51,8 @@ pub(crate) struct RetentionArguments {
   holdpoint prune --dry-run
   holdpoint prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
   holdpoint prune --keep-within 30d --minimum-count 3 --time-zone Europe/Vienna
-  holdpoint prune --all --dry-run --json")]
+  holdpoint prune --all --dry-run --json
+  holdpoint prune --all --shard 3/16")]
 pub(crate) struct PruneArguments {
     #[command(flatten)]
     pub(crate) retention: RetentionArguments,
@@ -60,6 +62,9 @@ pub(crate) struct PruneArguments {
     /// Every database of the configuration, or of the repository where none is configured.
     #[arg(long, conflicts_with = "database")]
     pub(crate) all: bool,
+    /// Of those only the share I of N, with I from 0 to N - 1, as of `cron`.
+    #[arg(long, value_name = "I/N", requires = "all")]
+    pub(crate) shard: Option<Shard>,
     /// Do not connect to the database to see that the folder is its own.
     #[arg(long)]
     pub(crate) offline: bool,

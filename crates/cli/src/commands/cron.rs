@@ -102,6 +102,19 @@ fn databases(invocation: &Invocation, arguments: &CronArguments) -> Result<Vec<D
             "write a section [database.NAME] with its url into holdpoint.toml",
         ));
     }
+    let has_url = |name: &DatabaseName| {
+        let section = settings.config.database.get(name);
+        section.is_some_and(|one| one.url.is_some() || one.direct_url.is_some() || one.backup_url.is_some())
+    };
+    if names.len() > 1
+        && let Some(bare) = names.iter().find(|name| !has_url(name))
+    {
+        // DATABASE_URL would be the same database under several names.
+        return Err(Failure::usage(
+            format!("[database.{bare}] names no url, and --all works on several databases"),
+            format!("write url = \"env:NAME\" below [database.{bare}]"),
+        ));
+    }
     let share = |name: &DatabaseName| arguments.shard.is_none_or(|shard| shard.holds(name));
     Ok(names.into_iter().filter(share).collect())
 }

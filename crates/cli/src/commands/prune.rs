@@ -67,7 +67,8 @@ async fn all(invocation: &Invocation, arguments: &PruneArguments, options: &Prun
         true => invocation.open(&invocation.settings.repository()?, false).await?.databases().await?,
     };
     let mut report = PrunedAll { databases: Vec::new(), failed: Vec::new() };
-    for database in names {
+    let share = |name: &DatabaseName| arguments.shard.is_none_or(|shard| shard.holds(name));
+    for database in names.into_iter().filter(share) {
         if invocation.cancel.is_cancelled() {
             return Err(holdpoint_operations::Error::Interrupted.into());
         }

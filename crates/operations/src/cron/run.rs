@@ -15,12 +15,21 @@ use crate::{Context, Error, ErrorKind, Source};
 
 /// For so long a run that was killed keeps others off; one that lives renews its lease long before.
 const HOLDS_FOR: Duration = Duration::from_secs(900);
-/// How often it is renewed.
-const RENEWED_EVERY: Duration = Duration::from_secs(300);
-/// When the repository did not answer a renewal, it is tried again so soon.
-const AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// A lease that could not be renewed for so long counts as lost: the rest is for ending what runs.
-const LOST_AFTER: Duration = Duration::from_secs(720);
+const PACE: RenewalPace = RenewalPace {
+    every: Duration::from_secs(300),
+    again_after: Duration::from_secs(30),
+    lost_after: Duration::from_secs(720),
+};
+
+/// When a lease is renewed.
+#[derive(Clone, Copy, Debug)]
+struct RenewalPace {
+    every: Duration,
+    /// When the repository did not answer, it is asked again so soon.
+    again_after: Duration,
+    /// A lease that could not be renewed for so long counts as lost: the rest of its time is for ending what runs.
+    lost_after: Duration,
+}
 
 /// Makes a restore point of a database, proves it, drops what the policy does not keep, and checks the repository: in this
 /// order, each only if the one before allows it, and never while another run does the same.
@@ -78,7 +87,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     let mut steps = Steps::new(context, source, options, &history);
     let cut = {
         let mut work = pin!(steps.run());
-        let mut renewal = pin!(renewed(&mut lease));
+        let mut renewal = pin!(lost(&mut lease, PACE));
         let mut deadline = pin!(async {
             match options.deadline {
                 Some(at) => sleep_until(at).await,
@@ -119,24 +128,24 @@ fn failed_nothing() -> Failed {
     Failed { kind: ErrorKind::Internal, message: String::new(), hint: None }
 }
 
-/// Ends when the lease is lost, or must be taken for lost.
-async fn renewed(lease: &mut Lease) {
-    let (mut held_since, mut pause) = (Instant::now(), RENEWED_EVERY);
+/// Renews the lease, and ends when it is lost or must be taken for lost.
+async fn lost(lease: &mut Lease, pace: RenewalPace) {
+    let (mut held_since, mut pause) = (Instant::now(), pace.every);
     loop {
         sleep(pause).await;
         let asked = Instant::now();
         pause = match lease.renew().await {
             Ok(true) => {
                 held_since = asked;
-                RENEWED_EVERY
+                pace.every
             }
             Ok(false) => return,
             Err(error) => {
                 tracing::warn!(%error, "the lease could not be renewed; it is tried again");
-                if held_since.elapsed() + AGAIN_AFTER > LOST_AFTER {
+                if held_since.elapsed() + pace.again_after > pace.lost_after {
                     return;
                 }
-                AGAIN_AFTER
+                pace.again_after
             }
         };
     }
@@ -166,4 +175,66 @@ async fn remember(context: &Context, lease: Lease, history: CronHistory, report:
         Err(error) => report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line())),
     }
     report.history = Some(history);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdpoint_repository::{LocalDirectory, Repository};
+
+    use super::*;
+
+    const SOON: RenewalPace = RenewalPace {
+        every: Duration::from_millis(20),
+        again_after: Duration::from_millis(20),
+        lost_after: Duration::from_millis(200),
+    };
+
+    async fn lease(folder: &std::path::Path) -> Box<Lease> {
+        let at = "2026-11-21T02:43:00Z".parse().unwrap();
+        let store = Arc::new(LocalDirectory::new(folder).unwrap());
+        let repository = Repository::init(store, at).await.unwrap().0;
+        match repository.take_lease(&"shop".parse().unwrap(), "a", HOLDS_FOR, at).await.unwrap() {
+            LeaseTaken::Ours(lease) => lease,
+            LeaseTaken::Others { .. } => panic!("taken"),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_renewed_and_given_up_long_before_it_ends() {
+        assert!(PACE.every * 2 < PACE.lost_after && PACE.lost_after + Duration::from_secs(60) < HOLDS_FOR);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_another_took_or_that_cannot_be_renewed_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ours = lease(folder.path()).await;
+        let path = folder.path().join("shop/lease");
+        let written = |path: &std::path::Path| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+        };
+        let mut others = written(&path);
+        others["nonce"] = "another".into();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, others.to_string()).unwrap();
+        lost(&mut ours, SOON).await;
+        assert_eq!(written(&path), others, "nothing is taken back");
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut ours = lease(folder.path()).await;
+        let path = folder.path().join("shop/lease");
+        let renewed = async {
+            while written(&path)["written"] != 3 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = lost(&mut ours, SOON) => panic!("it is renewed"),
+            () = renewed => {}
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "unreadable").unwrap();
+        lost(&mut ours, SOON).await;
+    }
 }

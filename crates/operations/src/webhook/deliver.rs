@@ -103,6 +103,44 @@ mod tests {
         }
     }
 
+    /// Answers each request with the status of its number, and gives the heads and bodies that came.
+    async fn answer(listener: tokio::net::TcpListener, statuses: &[u16]) -> Vec<String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut asked = Vec::new();
+        for status in statuses {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut text = Vec::new();
+            while !text.ends_with(b"{\"a\":1}") {
+                assert!(stream.read_buf(&mut text).await.unwrap() > 0);
+            }
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            asked.push(String::from_utf8(text).unwrap());
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn a_message_is_sent_again_until_it_is_taken_and_never_where_it_is_wrong() {
+        for (statuses, taken) in [(&[503, 200][..], true), (&[404][..], false)] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let delivery = Delivery {
+                to: Secret::new(format!("http://{}/hook/s3cret", listener.local_addr().unwrap())),
+                secret: Some(Secret::new("shared")),
+                clock: std::sync::Arc::new(|| "2026-11-21T02:43:00Z".parse().unwrap()),
+                seed: 7,
+                cancel: CancellationToken::new(),
+            };
+            let (asked, sent) = tokio::join!(answer(listener, statuses), deliver(&delivery, Some("{\"a\":1}")));
+            assert_eq!(sent.is_ok(), taken, "{sent:?}");
+            let signature = format!("{SIGNATURE}: {}", sign(&Secret::new("shared"), 1_795_228_980, "{\"a\":1}"));
+            assert!(asked.iter().all(|one| one.to_lowercase().contains(&signature)), "{asked:?}");
+            if let Err(why) = sent {
+                assert_eq!(why, "it was answered with 404");
+            }
+        }
+    }
+
     #[test]
     fn only_what_may_pass_is_tried_again() {
         for (status, again) in
