@@ -141,6 +141,20 @@ fn nights_of_two_databases() {
         (vec!["billing".to_owned(), "shop".to_owned()], vec!["billing recovered".to_owned()])
     );
 
+    // The fourth: the repository is gone. Nobody can ask it how the nights before went, and everybody is told all the same.
+    let seen = web.asked().len();
+    let before = samples(&std::fs::read_to_string(&metrics).unwrap());
+    let repository = scene.place.environment()["HOLDPOINT_REPOSITORY"].clone();
+    scene.place.set("HOLDPOINT_REPOSITORY", "file:///nowhere/at/all");
+    let report = scene.place.holdpoint(&["cron", "--all", "--json"]).ended_with(8).json();
+    assert!(report["databases"][0]["failure"]["message"].as_str().unwrap().contains("/nowhere/at/all"), "{report:#}");
+    assert_eq!(told(&web, seen), ["billing failed", "shop failed"]);
+    assert_eq!(pings(&web, seen)[1], "/ping/s3cret/fail?a=b");
+    let after = samples(&std::fs::read_to_string(&metrics).unwrap());
+    assert_eq!((of(&after, success), of(&before, success).is_some()), (of(&before, success), true));
+    assert_eq!(of(&after, "holdpoint_cron_last_run_success{database=\"billing\"}"), Some(0.0));
+    scene.place.set("HOLDPOINT_REPOSITORY", &repository);
+
     // For people, and what a lack of configuration means.
     let words = ["cron", "--database", "shop", "--verify", "none", "-v", "--log-json"];
     let outcome = scene.place.holdpoint(&words).ended_with(0);
@@ -183,6 +197,14 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     assert_eq!(report["databases"][0]["failure"]["kind"], "could_not_run", "{report:#}");
     assert_eq!((scene.place.points(), scene.place.unfinished_uploads()), (points.clone(), vec![]));
 
+    // Somebody ends it.
+    let mut paused = scene.place.start_paused(&CRON, "snapshot-exported");
+    paused.wait_for_pause();
+    paused.interrupt();
+    let report = paused.finish().ended_with(130).json();
+    assert_eq!(report["databases"][0]["steps"][0]["failure"]["kind"], "interrupted", "{report:#}");
+    assert_eq!((scene.place.points(), scene.place.unfinished_uploads()), (points.clone(), vec![]));
+
     // While one works, another is refused, and says nothing about the database.
     let before = std::fs::read_to_string(&metrics).unwrap();
     let mut paused = scene.place.start_paused(&CRON, "snapshot-exported");
@@ -205,7 +227,7 @@ fn runs_that_meet_are_killed_or_take_too_long() {
         }
     };
     let history = &report["databases"][0]["history"];
-    assert_eq!(history["failures"], json!({"could_not_run": 1, "killed": 1}), "{report:#}");
+    assert_eq!(history["failures"], json!({"could_not_run": 1, "interrupted": 1, "killed": 1}), "{report:#}");
     assert_eq!(report["databases"][0]["events"], json!(["recovered"]), "{report:#}");
     assert_eq!(scene.place.points().len(), points.len() + 1);
     // A repository that nobody named is gone with the machine.

@@ -140,6 +140,12 @@ fn what_makes_no_sense_together_is_refused() {
         &["adopt", "--reason", " "],
         &["list", "--repository", "/var/backups"],
         &["list", "--database", "a/b"],
+        &["cron", "--shard", "0/2"],
+        &["cron", "--all", "--shard", "2/2"],
+        &["cron", "--all", "--database", "shop"],
+        &["cron", "--all", "--parallel", "0"],
+        &["cron", "--verify", "instance"],
+        &["prune", "--shard", "0/2"],
     ] {
         assert!(parse(words).is_err(), "{words:?}");
     }
