@@ -26,11 +26,7 @@ pub(crate) fn token(run: &RunId) -> String {
 
 /// Lists server processes of this database whose `application_name` holds the text.
 pub(crate) async fn named(session: &Session, text: &str) -> Result<Vec<i32>, Error> {
-    let sql = "SELECT pid FROM pg_catalog.pg_stat_activity \
-               WHERE datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, $1) > 0 \
-                 AND pid <> pg_catalog.pg_backend_pid() ORDER BY pid";
-    let rows = session.query("looking for the command's sessions", sql, &[&text]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    Ok(names(session, text).await?.into_iter().map(|(pid, _)| pid).collect())
 }
 
 /// Lists server processes of this database that carry a run's token, with their `application_name`.

@@ -91,16 +91,10 @@ async fn show(
             }
             Err(failure) => session = again(invocation, arguments, &settings, screen.as_mut(), failure).await?,
         }
-        let asked_to_quit = async {
-            match &mut screen {
-                Some(screen) => screen.quit().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(arguments.interval) => {}
-            () = invocation.cancel.cancelled() => return Ok(exit_code::INTERRUPTED),
-            () = asked_to_quit => return Ok(exit_code::DONE),
+        match rest(invocation, arguments, screen.as_mut()).await {
+            Next::Look => {}
+            Next::Interrupted => return Ok(exit_code::INTERRUPTED),
+            Next::Quit => return Ok(exit_code::DONE),
         }
     }
 }
@@ -109,6 +103,29 @@ async fn one(session: &Session, watched: &Watched) -> Result<WatchReport, Failur
     let picture = look(session, watched).await?;
     let findings = findings(&picture, watched.longer_than);
     Ok(WatchReport { picture, findings })
+}
+
+/// What comes after a rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Look,
+    Interrupted,
+    Quit,
+}
+
+/// Rests until the next look, or until somebody wants no more of them.
+async fn rest(invocation: &Invocation, arguments: &WatchArguments, screen: Option<&mut LiveScreen>) -> Next {
+    let asked_to_quit = async {
+        match screen {
+            Some(screen) => screen.quit().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = tokio::time::sleep(arguments.interval) => Next::Look,
+        () = invocation.cancel.cancelled() => Next::Interrupted,
+        () = asked_to_quit => Next::Quit,
+    }
 }
 
 /// Connects again, and again, while the server is away: that is when somebody watches.
@@ -129,16 +146,8 @@ async fn again(
             Some(screen) => screen.draw(&text).map_err(Failure::Unprinted)?,
             None => tracing::warn!("{text}"),
         }
-        let asked_to_quit = async {
-            match &mut screen {
-                Some(screen) => screen.quit().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(arguments.interval) => {}
-            () = invocation.cancel.cancelled() => return Err(Error::Interrupted.into()),
-            () = asked_to_quit => return Err(Error::Interrupted.into()),
+        if rest(invocation, arguments, screen.as_deref_mut()).await != Next::Look {
+            return Err(Error::Interrupted.into());
         }
         match connect(settings).await {
             Ok(session) => return Ok(session),

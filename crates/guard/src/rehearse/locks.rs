@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdpoint_core::rehearsal::{LockEffect, Sampling};
+use holdpoint_postgres::waiters::mode_in_words;
 use holdpoint_postgres::{ConnectionSettings, Session};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -174,25 +175,27 @@ impl Sampled {
         let microseconds = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let mut locks = Locks::new();
         for ((relation, mode), (held, waited)) in all {
-            let Some(place) = MODES.iter().position(|(internal, _)| *internal == mode) else { continue };
-            let mode = MODES[place].1.to_owned();
+            if !MODES.contains(&mode.as_str()) {
+                continue;
+            }
+            let mode = mode_in_words(&mode);
             let effect = LockEffect { mode, held_us: microseconds(held), waited_us: waited.map(microseconds) };
             locks.entry(relation).or_default().push(effect);
         }
-        let strength = |lock: &LockEffect| MODES.iter().position(|(_, name)| *name == lock.mode);
+        let strength = |lock: &LockEffect| MODES.iter().position(|mode| mode_in_words(mode) == lock.mode);
         locks.values_mut().for_each(|list| list.sort_by_key(strength));
         locks
     }
 }
 
-/// Modes that others notice, the strongest first: as `pg_locks` writes them, and as `LOCK TABLE` does.
-const MODES: [(&str, &str); 6] = [
-    ("AccessExclusiveLock", "ACCESS EXCLUSIVE"),
-    ("ExclusiveLock", "EXCLUSIVE"),
-    ("ShareRowExclusiveLock", "SHARE ROW EXCLUSIVE"),
-    ("ShareLock", "SHARE"),
-    ("ShareUpdateExclusiveLock", "SHARE UPDATE EXCLUSIVE"),
-    ("RowExclusiveLock", "ROW EXCLUSIVE"),
+/// Modes that others notice, the strongest first, as `pg_locks` writes them.
+const MODES: [&str; 6] = [
+    "AccessExclusiveLock",
+    "ExclusiveLock",
+    "ShareRowExclusiveLock",
+    "ShareLock",
+    "ShareUpdateExclusiveLock",
+    "RowExclusiveLock",
 ];
 
 #[cfg(test)]

@@ -114,25 +114,7 @@ mod tests {
     use super::*;
 
     fn empty() -> Picture {
-        Picture {
-            at: "2026-11-21T02:43:00Z".parse().unwrap(),
-            database: "shop".into(),
-            in_recovery: false,
-            token: None,
-            sessions: Vec::new(),
-            waits: Vec::new(),
-            blockers: Vec::new(),
-            long: Vec::new(),
-            idle_in_transaction: Vec::new(),
-            work: Vec::new(),
-            invalid_indexes: Vec::new(),
-            prepared: Vec::new(),
-            standbys: Vec::new(),
-            slots: Vec::new(),
-            own_lag: None,
-            hidden_sessions: 0,
-            unseen: Vec::new(),
-        }
+        Picture::empty("2026-11-21T02:43:00Z".parse().unwrap(), "shop".into())
     }
 
     fn about(picture: &Picture, seconds: u64) -> Vec<String> {

@@ -66,23 +66,9 @@ async fn begin(session: &Session) -> Result<Picture, Error> {
                   WHERE datname = pg_catalog.current_database() AND query = '<insufficient privilege>')";
     let row = session.query_one("looking at the server's clock", sql, &[]).await?;
     Ok(Picture {
-        at: row.get(0),
-        database: row.get::<_, Lossy>(1).0,
         in_recovery: row.get(2),
-        token: None,
-        sessions: Vec::new(),
-        waits: Vec::new(),
-        blockers: Vec::new(),
-        long: Vec::new(),
-        idle_in_transaction: Vec::new(),
-        work: Vec::new(),
-        invalid_indexes: Vec::new(),
-        prepared: Vec::new(),
-        standbys: Vec::new(),
-        slots: Vec::new(),
-        own_lag: None,
         hidden_sessions: row.get::<_, i64>(3).unsigned_abs(),
-        unseen: Vec::new(),
+        ..Picture::empty(row.get(0), row.get::<_, Lossy>(1).0)
     })
 }
 

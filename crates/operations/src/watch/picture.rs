@@ -60,6 +60,29 @@ pub struct Unseen {
 }
 
 impl Picture {
+    /// A picture of a primary on which nothing goes on.
+    pub(super) fn empty(at: DateTime<Utc>, database: String) -> Self {
+        Self {
+            at,
+            database,
+            in_recovery: false,
+            token: None,
+            sessions: Vec::new(),
+            waits: Vec::new(),
+            blockers: Vec::new(),
+            long: Vec::new(),
+            idle_in_transaction: Vec::new(),
+            work: Vec::new(),
+            invalid_indexes: Vec::new(),
+            prepared: Vec::new(),
+            standbys: Vec::new(),
+            slots: Vec::new(),
+            own_lag: None,
+            hidden_sessions: 0,
+            unseen: Vec::new(),
+        }
+    }
+
     /// Finds a session of the picture by its server process.
     pub fn session(&self, pid: i32) -> Option<&Activity> {
         let waiting = self.waits.iter().map(|wait| &wait.session);
