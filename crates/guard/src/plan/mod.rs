@@ -10,7 +10,7 @@ mod pending_command;
 mod project;
 mod report;
 mod rollback;
-mod sql;
+pub(crate) mod sql;
 
 use holdpoint_review::{
     Catalog, ObjectName, ResolvedReview, ReviewOptions, RiskClass, RiskPolicy, TableAtRisk, Through, Waiver, assess,

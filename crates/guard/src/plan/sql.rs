@@ -14,7 +14,8 @@ pub(super) fn files(tool: &Tool, pending: &Pending) -> Vec<MigrationSql> {
     around(true).chain(migrations).chain(around(false)).collect()
 }
 
-fn file(tool: &Tool, migration: &Migration) -> MigrationSql {
+/// A migration's file.
+pub(crate) fn file(tool: &Tool, migration: &Migration) -> MigrationSql {
     let mut file = MigrationSql::new(&migration.path, &migration.sql, dialect(tool, migration));
     file.transaction = match tool.transactions() {
         Transactions::Batch => Transaction::Run,

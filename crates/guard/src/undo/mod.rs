@@ -8,6 +8,7 @@
 mod admission;
 mod attempt;
 mod proof;
+mod ran;
 mod record;
 mod recover;
 mod restore;

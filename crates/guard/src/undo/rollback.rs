@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::ledger::{PlanRecord, RunState, RunStep};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
@@ -14,11 +15,14 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
 use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stderr, Stdin, Stdout};
+use holdpoint_review::{Dialect, MigrationSql, Note, ReviewOptions, review};
 
 use super::attempt::Work;
+use super::ran::last_shown;
 use super::record::Record;
 use super::scripts::{check, unchanged};
 use crate::plan::Project;
+use crate::plan::sql::file;
 use crate::rehearse::rollback::{Step, scripts, steps};
 use crate::tools::{Migration, Pending, TableName, ToolName, Tracking, Transactions, read_tracking, repair};
 use crate::{Error, sessions};
@@ -78,17 +82,35 @@ impl RollingBack {
         let atomic = matches!(project.found.tool.transactions(), Transactions::Batch | Transactions::Each);
         let mut first_open = true;
         let mut changed = None;
-        for (migration, recorded) in there.migrations.iter().zip(&there.recorded) {
+        // No table says it: what never ran must not be undone.
+        let last_shown = if succeeded || !there.recorded.contains(&None) {
+            Some(there.migrations.len())
+        } else {
+            let files: Vec<_> = there.migrations.iter().map(|one| file(&project.found.tool, one)).collect();
+            let last = last_shown(&files, &schema_changes(work, project).await?);
+            let (from, all) = (last.map_or(0, |last| last + 1), &there.migrations);
+            let unshown: Vec<String> = all[from..].iter().map(|one| one.path.clone()).collect();
+            if !unshown.is_empty() {
+                warnings.push(format!(
+                    "nothing in the schema shows that these ran, and what undoes them is not run: {}",
+                    listed(&unshown, 5)
+                ));
+            }
+            last
+        };
+        for (place, (migration, recorded)) in there.migrations.iter().zip(&there.recorded).enumerate() {
             let perhaps = match recorded {
                 Some(true) => false,
-                None => !succeeded,
+                None if last_shown.is_none_or(|last| place > last) => continue,
+                // It may have broken off in the last one.
+                None => last_shown == Some(place),
                 Some(false) if succeeded || !first_open || (atomic && !none_recorded) => continue,
                 // It was not recorded, and yet a part of it may be there.
                 Some(false) => {
                     first_open = false;
                     let changed = match changed {
                         Some(changed) => changed,
-                        None => *changed.insert(schema_changed(work, project).await?),
+                        None => *changed.insert(!schema_changes(work, project).await?.is_empty()),
                     };
                     if !changed {
                         continue;
@@ -271,12 +293,12 @@ async fn there(work: &Work<'_>, project: &Project, plan: &PlanRecord) -> Result<
     Ok((There { migrations, recorded, tracking }, warnings))
 }
 
-/// Whether the schema is another than the restore point's.
-async fn schema_changed(work: &Work<'_>, project: &Project) -> Result<bool, Error> {
+/// How the schema differs from the restore point's.
+async fn schema_changes(work: &Work<'_>, project: &Project) -> Result<Vec<Difference>, Error> {
     let live = Schema::live(work.context, &work.options.place.source).await?;
     let changes = Schema::recorded(work.context, &work.point).await?.changes(&live);
     let table = project.found.table.as_ref();
-    Ok(changes.iter().any(|change| !table.is_some_and(|table| table.came_as(change))))
+    Ok(changes.into_iter().filter(|change| !table.is_some_and(|table| table.came_as(change))).collect())
 }
 
 /// The tool's own way down, as a guarded run would call it.
@@ -319,11 +341,10 @@ fn fits_in_a_transaction(path: &Path) -> bool {
 }
 
 fn may_be_surrounded(text: &str) -> bool {
-    let upper = text.to_uppercase();
-    let word = |wanted: &str| upper.split(|c: char| !c.is_alphanumeric() && c != '_').any(|one| one == wanted);
-    let refuses = ["CONCURRENTLY", "VACUUM", "COMMIT"].iter().any(|one| word(one)) || upper.contains("ROLLBACK;");
-    let begins = upper.contains("BEGIN;") || upper.contains("BEGIN TRANSACTION") || word("START");
-    !refuses && !begins && !upper.contains("DATABASE")
+    let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
+    let reviewed = review(&[MigrationSql::new("the script", text, Dialect::Psql)], &options);
+    let mut notes = reviewed.files.iter().flat_map(|file| &file.notes);
+    !notes.any(|note| matches!(note, Note::OwnTransaction { .. } | Note::FailsInTransaction { .. }))
 }
 
 async fn run(work: &Work<'_>, program: Program) -> Result<Status, Error> {
@@ -342,15 +363,20 @@ mod tests {
 
     #[test]
     fn a_script_gets_a_transaction_only_where_it_may_have_one() {
-        for text in
-            ["DROP TABLE a;", "ALTER TABLE a ADD COLUMN b text; -- bring it back", "DO $$ BEGIN DROP TABLE a; END $$;"]
-        {
+        for text in [
+            "DROP TABLE a;",
+            "ALTER TABLE a ADD COLUMN b text; -- bring it back: the DATABASE had it; COMMIT;",
+            "DO $$ BEGIN DROP TABLE a; END $$;",
+            "UPDATE a SET b = 'BEGIN; VACUUM';",
+        ] {
             assert!(may_be_surrounded(text), "{text}");
         }
         for text in [
             "DROP INDEX CONCURRENTLY a;",
             "begin;\nDROP TABLE a;\ncommit;",
             "START TRANSACTION; DROP TABLE a; COMMIT;",
+            "BEGIN WORK;\nDROP TABLE a;\nEND;",
+            "DROP TABLE a; END TRANSACTION;",
             "VACUUM a;",
             "CREATE DATABASE b;",
         ] {
