@@ -189,7 +189,10 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
     project.write("sql/2_fails.sql", "CREATE INDEX events_id ON shop.events (id);\nSELECT 1 / 0;\n");
     project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
     project.write("sql/rollback/2_fails.sql", "DROP INDEX IF EXISTS shop.events_id;\n");
-    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
+    // The third never runs, and neither does what would undo it.
+    project.write("sql/3_never.sql", "CREATE TABLE shop.never ();\n");
+    project.write("sql/rollback/3_never.sql", "CREATE TABLE shop.undone_too_much ();\n");
+    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql sql/3_never.sql");
     // Who undoes has the lock of the run that failed all the while.
     let under_lock = "SELECT 1 / count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
                       WHERE locktype = 'advisory' AND granted AND application_name LIKE 'holdpoint guard %';\n";
@@ -203,6 +206,8 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
     let report = project.guard(&[&flags[..], &maintenance].concat(), 12);
     assert_eq!((&report["state"], &report["undo"]["state"]), (&json!("failed"), &json!("undone")), "{report:#}");
     assert_eq!((project.shop(), project.stands()), (before, ("undone".to_owned(), false)));
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.undone_too_much') IS NULL"), "t");
+    assert!(report["undo"]["plan"]["warnings"].to_string().contains("3_never.sql"), "{report:#}");
     assert_eq!(log(&project), "on\noff\n", "maintenance mode is off once it is undone");
     assert_eq!((web.asked().len(), &told()["event"], &told()["state"]), (2, &json!("ended"), &json!("undone")));
     assert_eq!(told()["reasons"][0], "its command failed, and it was undone by rollback");

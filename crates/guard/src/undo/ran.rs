@@ -1,25 +1,40 @@
 //! Which of a run's files ran, where no table of a tool's says so: as far as something of them shows in the schema.
 
 use holdpoint_core::fingerprint::Difference;
-use holdpoint_review::{MigrationSql, ReviewOptions, review};
+use holdpoint_review::{MigrationSql, ReviewOptions, StatementReview, review};
 
 /// What begins a statement that changes rows, or nothing: no schema shows it.
 const OF_ROWS: [&str; 12] =
     ["INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "SELECT", "WITH", "VALUES", "TRUNCATE", "LOCK", "SET", "DO"];
 
 /// Finds the last of the files, in the order in which they run, of which something shows in the changes: those before it
-/// ran, since a run ends at its first failure. `None`: nothing shows that any did.
+/// may have run, since a run goes on in order. `None`: nothing shows that any did.
 pub(super) fn last_shown(files: &[MigrationSql], changes: &[Difference]) -> Option<usize> {
     let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
     let words: Vec<&str> = changes.iter().flat_map(|change| change.name.split([' ', '.'])).collect();
     let shows = |file: &MigrationSql| {
         let reviewed = review(std::slice::from_ref(file), &options);
         let statements = reviewed.files.iter().flat_map(|file| &file.statements);
-        let of_schema = statements.filter(|one| !OF_ROWS.iter().any(|first| one.words.starts_with(first)));
-        let mut targets = of_schema.flat_map(|one| &one.findings).filter_map(|finding| finding.target.as_ref());
-        targets.any(|target| words.contains(&target.name.name.as_str()))
+        let mut of_schema = statements.filter(|one| !OF_ROWS.iter().any(|first| one.words.starts_with(first)));
+        of_schema.any(|one| {
+            let targets = one.findings.iter().filter_map(|finding| finding.target.as_ref());
+            let mut names = targets.map(|target| target.name.name.as_str()).chain(index(&file.text, one));
+            names.any(|name| words.contains(&name))
+        })
     };
     files.iter().rposition(shows)
+}
+
+/// The name of the index that a statement makes; the review names its table.
+fn index<'a>(text: &'a str, statement: &StatementReview) -> Option<&'a str> {
+    let text = text.get(statement.offset..statement.offset + statement.length)?;
+    let before = || text.split_ascii_whitespace().take_while(|word| !word.eq_ignore_ascii_case("ON"));
+    if !statement.words.starts_with("CREATE") || !before().any(|word| word.eq_ignore_ascii_case("INDEX")) {
+        return None;
+    }
+    let name = before().last()?;
+    let unnamed = ["INDEX", "CONCURRENTLY", "EXISTS"].iter().any(|word| name.eq_ignore_ascii_case(word));
+    (!unnamed).then(|| name.trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -35,7 +50,7 @@ mod tests {
         let files = [
             file("CREATE TABLE shop.tags (id int);"),
             file("UPDATE shop.orders SET note = '';"),
-            file("CREATE INDEX events_id ON shop.events (id); SELECT 1 / 0;"),
+            file("CREATE INDEX\nevents_id ON shop.events (id); SELECT 1 / 0;"),
             file("ALTER TABLE shop.customers ADD COLUMN age int; INSERT INTO shop.tags VALUES (1);"),
         ];
         let change = |name: &str| Difference {
@@ -50,5 +65,9 @@ mod tests {
         assert_eq!(shown(&["TABLE shop.tags", "INDEX shop.events_id"]), Some(2), "and the one between them ran");
         assert_eq!(shown(&["TABLE shop.customers"]), Some(3));
         assert_eq!(shown(&["TABLE shop.tags_2"]), None);
+        let unnamed = [file("CREATE UNIQUE INDEX CONCURRENTLY ON shop.tags (id);")];
+        assert_eq!(last_shown(&unnamed, &[change("INDEX shop.tags_id_idx")]), None);
+        let unique = [file("CREATE UNIQUE INDEX IF NOT EXISTS tags_id ON shop.tags (id);")];
+        assert_eq!(last_shown(&unique, &[change("INDEX shop.tags_id")]), Some(0));
     }
 }

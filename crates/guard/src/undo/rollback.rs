@@ -102,8 +102,7 @@ impl RollingBack {
             let perhaps = match recorded {
                 Some(true) => false,
                 None if last_shown.is_none_or(|last| place > last) => continue,
-                // It may have broken off in the last one.
-                None => last_shown == Some(place),
+                None => !succeeded,
                 Some(false) if succeeded || !first_open || (atomic && !none_recorded) => continue,
                 // It was not recorded, and yet a part of it may be there.
                 Some(false) => {
