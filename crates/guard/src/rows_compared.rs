@@ -27,6 +27,7 @@ pub(crate) fn rows_of(
         against: against.clone(),
         table,
         now_named: None,
+        now_where: None,
         how: HowRows {
             key: None,
             renamed: Vec::new(),

@@ -9,3 +9,4 @@ mod refusing;
 mod running;
 mod support;
 mod tools;
+mod undoing;
