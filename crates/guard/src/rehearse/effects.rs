@@ -18,8 +18,6 @@ use super::{RehearseError, RehearseOptions};
 use crate::Error;
 use crate::rows_compared::{LOCK_WAIT, rows_of};
 
-/// How long a comparison waits for a table of the copy, on which nobody else is.
-
 /// Two states of the copy's catalog.
 pub(super) struct Between<'a> {
     pub(super) before: &'a Relations,

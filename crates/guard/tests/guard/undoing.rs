@@ -94,6 +94,7 @@ impl Undoing {
             compare_up_to: None,
             lock_wait_seconds: 10,
             operator: None,
+            process: None,
             mask: Mask::default(),
         }
     }
