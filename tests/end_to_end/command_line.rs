@@ -179,12 +179,12 @@ fn people_get_text_and_progress_stays_off_stdout() {
 fn policies_of_roles_are_json() {
     let mut place = Place::bare();
     place.set("HOLDPOINT_REPOSITORY", "s3://acme-backups/pg");
-    for role in ["writer", "verifier", "guard", "pruner", "restorer"] {
+    for role in ["writer", "verifier", "guard", "pruner", "restorer", "cron"] {
         let policy = place.holdpoint(&["init", "--print-policy", role]).ended_with(0);
         let policy: serde_json::Value = serde_json::from_str(&policy.stdout).unwrap();
         assert!(policy.to_string().contains("acme-backups"), "{policy}");
         let deletes = policy.to_string().contains("s3:DeleteObject");
-        assert_eq!(deletes, role == "pruner", "{role}: {policy}");
+        assert_eq!(deletes, matches!(role, "pruner" | "cron"), "{role}: {policy}");
     }
 }
 

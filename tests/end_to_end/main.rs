@@ -20,6 +20,7 @@ mod prepare;
 mod recover_table;
 mod rehearse;
 mod retention;
+mod roles;
 mod runbooks;
 mod scene;
 mod swap;

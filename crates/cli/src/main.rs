@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod demo;
 mod failure;
+mod grants;
 mod hint;
 mod invocation;
 mod logging;

@@ -34,23 +34,32 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
     let keys = match role {
         PolicyRole::Writer => {
             let places = ["holdpoint.json", "*/restore-points/*", "*/identities/*"].map(below);
-            statements.push(allow("Write", &write, &places));
+            statements.extend([allow("Write", &write, &places), create_only(&places), no_marks(&below)]);
             Keys { encrypt: true }
         }
         PolicyRole::Verifier => {
-            statements.push(allow("Record", &["s3:PutObject"], &[below("*/restore-points/*/verifications/*")]));
+            let places = [below("*/restore-points/*/verifications/*")];
+            statements.extend([allow("Record", &["s3:PutObject"], &places), create_only(&places)]);
             Keys { encrypt: true }
         }
         PolicyRole::Guard => {
             let places = ["holdpoint.json", "*/restore-points/*", "*/identities/*", "*/runs/*"].map(below);
-            statements.push(allow("Write", &write, &places));
+            statements.extend([allow("Write", &write, &places), create_only(&places), no_marks(&below)]);
             Keys { encrypt: true }
         }
         PolicyRole::Pruner => {
             let marks = ["*/restore-points/*/withdrawn/*", "*/lease"].map(below);
-            statements.push(allow("Withdraw", &["s3:PutObject"], &marks));
+            statements.extend([allow("Withdraw", &["s3:PutObject"], &marks), create_only(&marks[..1])]);
             let places = ["*/restore-points/*", "*/lease"].map(below);
             statements.push(allow("Delete", &["s3:DeleteObject", "s3:AbortMultipartUpload"], &places));
+            Keys { encrypt: true }
+        }
+        PolicyRole::Cron => {
+            let made = ["holdpoint.json", "*/restore-points/*", "*/identities/*"].map(below);
+            statements.extend([allow("Write", &write, &made), create_only(&made)]);
+            statements.push(allow("Lease", &["s3:PutObject"], &[below("*/lease")]));
+            let places = ["*/restore-points/*", "*/lease"].map(below);
+            statements.push(allow("Delete", &["s3:DeleteObject"], &places));
             Keys { encrypt: true }
         }
         PolicyRole::Restorer => Keys { encrypt: false },
@@ -66,6 +75,21 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
 
 fn allow(id: &str, actions: &[&str], resources: &[Value]) -> Value {
     json!({ "Sid": format!("Holdpoint{id}"), "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+/// Forbids marks of withdrawal, which lie among the objects of a restore point: a mark hides it, as good as a deletion.
+fn no_marks(below: &dyn Fn(&'static str) -> Value) -> Value {
+    json!({ "Sid": "HoldpointNoMarks", "Effect": "Deny", "Action": "s3:PutObject",
+        "Resource": [below("*/restore-points/*/withdrawn/*")] })
+}
+
+/// Forbids to write over what is there: every object is made by a request that asks for that, and Amazon lets a policy
+/// demand it (Amazon S3 User Guide, "Enforce conditional writes"). The beginning and the parts of an upload cannot ask, and
+/// make no object. A store that does not know these keys does not apply the statement.
+fn create_only(resources: &[Value]) -> Value {
+    let condition = json!({ "Null": { "s3:if-none-match": "true" }, "Bool": { "s3:ObjectCreationOperation": "true" } });
+    json!({ "Sid": "HoldpointCreateOnly", "Effect": "Deny", "Action": "s3:PutObject", "Resource": resources,
+        "Condition": condition })
 }
 
 fn list(bucket_arn: &str, prefix: &str) -> Value {
@@ -84,20 +108,47 @@ fn list(bucket_arn: &str, prefix: &str) -> Value {
 mod tests {
     use super::*;
 
-    const ROLES: [PolicyRole; 5] =
-        [PolicyRole::Writer, PolicyRole::Verifier, PolicyRole::Guard, PolicyRole::Pruner, PolicyRole::Restorer];
+    const ROLES: [PolicyRole; 6] = [
+        PolicyRole::Writer,
+        PolicyRole::Verifier,
+        PolicyRole::Guard,
+        PolicyRole::Pruner,
+        PolicyRole::Restorer,
+        PolicyRole::Cron,
+    ];
 
     fn text(role: PolicyRole, options: &S3Options) -> String {
         policy(role, &"s3://acme/pg".parse().unwrap(), options).unwrap().to_string()
     }
 
     #[test]
-    fn only_the_pruner_deletes() {
+    fn only_who_prunes_deletes() {
         for role in ROLES {
             let text = text(role, &S3Options::default());
-            assert_eq!(text.contains("s3:Delete"), role == PolicyRole::Pruner, "{role:?}");
+            let deletes = matches!(role, PolicyRole::Pruner | PolicyRole::Cron);
+            assert_eq!(text.contains("s3:Delete"), deletes, "{role:?}");
             assert_eq!(text.contains("s3:PutObject\""), role != PolicyRole::Restorer, "{role:?}");
             assert!(!text.contains("s3:*") && !text.contains("\"*\""), "{role:?} {text}");
+        }
+    }
+
+    #[test]
+    fn whoever_writes_may_not_write_over() {
+        for role in ROLES {
+            let policy = policy(role, &"s3://acme/pg".parse().unwrap(), &S3Options::default()).unwrap();
+            let statements = policy["Statement"].as_array().unwrap();
+            let marks = statements.iter().any(|one| one["Sid"] == "HoldpointNoMarks");
+            assert_eq!(marks, matches!(role, PolicyRole::Writer | PolicyRole::Guard), "{role:?}");
+            let places = |effect: &str| -> Vec<String> {
+                let writes = |one: &&Value| {
+                    one["Effect"] == effect
+                        && one["Sid"] != "HoldpointNoMarks"
+                        && one["Action"].to_string().contains("\"s3:PutObject\"")
+                };
+                let found = statements.iter().filter(writes).filter_map(|one| one["Resource"].as_array());
+                found.flatten().map(ToString::to_string).filter(|place| !place.contains("/lease")).collect()
+            };
+            assert_eq!(places("Allow"), places("Deny"), "{role:?}");
         }
     }
 

@@ -15,7 +15,7 @@ pub use process::Process;
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
-use crate::undoing::{RiskRecord, RollbackScript, Settlement, TransactionSpan, UndoRecord, WayBack};
+use crate::undoing::{RiskRecord, RollbackScript, Settlement, UndoRecord, WayBack};
 use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
 
@@ -110,9 +110,6 @@ pub struct RunStep {
     /// SHA-256 over the schema as the run's command left it: whether somebody else changed it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_sha256: Option<String>,
-    /// The transaction ids that were given out while the command ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transactions: Option<TransactionSpan>,
     /// Who ran it and where, in words.
     pub operator: Option<String>,
     /// What was pending; `None` where nobody can tell.

@@ -85,19 +85,6 @@ pub struct AtRisk {
     /// The columns; empty means whole rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
-    /// Rows only go: those that stay are not changed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub only_gone: bool,
-}
-
-/// The transaction ids that the server gave out while a command ran: what rows of these wrote is the command's doing, or
-/// that of others at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TransactionSpan {
-    /// The first.
-    pub from: u64,
-    /// The first after them.
-    pub to: u64,
 }
 
 /// What a run puts at risk.

@@ -65,7 +65,6 @@ impl Guarded<'_> {
         let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
         ledger.ended(exit_code, signal);
         ledger.left_schema(change.left_schema.clone());
-        ledger.spanned(change.transactions);
         ledger.judged(&judgement, output.clone());
         let interrupted = end.cut_off == Some(CutOff::Interrupted);
         let in_force = format!("time-outs in force: {}{}", judgement.time_outs.words(), time_outs.why());

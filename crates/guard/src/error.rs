@@ -233,8 +233,6 @@ pub enum Error {
     DataLossNotAccepted {
         /// The run.
         run: String,
-        /// The way that would lose it.
-        way: holdpoint_core::undoing::Way,
         /// The snapshot of its restore point.
         since: chrono::DateTime<chrono::Utc>,
         /// What somebody accepted, which is younger.
@@ -440,9 +438,8 @@ impl Error {
             Self::RollbackMayLose { run, .. } => Some(format!(
                 "look at it, then: holdpoint undo {run} --way rollback; other ways: holdpoint show run:{run}"
             )),
-            Self::DataLossNotAccepted { run, way, since, .. } => Some(format!(
-                "if that may be lost: holdpoint undo {run} --way {} --accept-data-loss-since {}",
-                way.word(),
+            Self::DataLossNotAccepted { run, since, .. } => Some(format!(
+                "if that may be lost: holdpoint undo {run} --way restore --accept-data-loss-since {}",
                 precise(since)
             )),
             Self::AcceptanceTooYoung { snapshot, .. } => Some(format!(

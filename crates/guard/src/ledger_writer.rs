@@ -6,7 +6,7 @@ use holdpoint_core::ledger::{
     newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_core::undoing::{RiskRecord, TransactionSpan, WayBack};
+use holdpoint_core::undoing::{RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
@@ -47,7 +47,6 @@ impl<'a> LedgerWriter<'a> {
             exit_code: None,
             signal: None,
             schema_sha256: None,
-            transactions: None,
             operator,
             plan: None,
             prepared: None,
@@ -139,11 +138,6 @@ impl<'a> LedgerWriter<'a> {
     /// Notes the schema as the command left it, where it could be read.
     pub(crate) fn left_schema(&mut self, sha256: Option<String>) {
         self.step.schema_sha256 = sha256;
-    }
-
-    /// Notes which transaction ids were given out while the command ran, where that could be read.
-    pub(crate) fn spanned(&mut self, transactions: Option<TransactionSpan>) {
-        self.step.transactions = transactions;
     }
 
     /// Writes the next step.

@@ -27,7 +27,6 @@ pub(crate) fn rows_of(
         against: against.clone(),
         table,
         now_named: None,
-        now_where: None,
         how: HowRows {
             key: None,
             renamed: Vec::new(),

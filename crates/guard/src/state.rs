@@ -22,7 +22,6 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::manifest::Extension;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect};
-use holdpoint_core::undoing::TransactionSpan;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{Session, preflight};
@@ -100,8 +99,6 @@ pub(crate) struct Change {
     pub(crate) unreadable: Vec<String>,
     /// SHA-256 over the schema as it is now, where it could be read.
     pub(crate) left_schema: Option<String>,
-    /// The transaction ids that were given out meanwhile, where that could be read.
-    pub(crate) transactions: Option<TransactionSpan>,
 }
 
 impl Change {
@@ -115,7 +112,6 @@ impl Change {
             invalid_indexes: Vec::new(),
             unreadable: Vec::new(),
             left_schema: None,
-            transactions: None,
         }
     }
 
@@ -157,7 +153,6 @@ impl DatabaseState {
     /// Compares with the state after the command, as the module's documentation says.
     pub(crate) async fn compare(&self, after: &Self, session: &Session) -> Result<Change, Error> {
         let mut change = self.visible_changes(after);
-        change.transactions = Some(TransactionSpan { from: self.transactions.next, to: after.transactions.next });
         let restarted = self.counting.0 != after.counting.0;
         if restarted {
             change.warnings.push("the server was restarted while the command ran".to_owned());

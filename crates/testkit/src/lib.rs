@@ -24,7 +24,6 @@ mod fault_proxy;
 mod http;
 mod keeper;
 mod place;
-pub mod prisma_project;
 mod s3_client;
 mod s3_server;
 pub mod sample;

@@ -49,13 +49,27 @@ const READY_BUCKET: &str = "ready-bucket";
 /// In the server's folder: an object was stored once.
 const STORED_FILE: &str = "stored";
 
-const IDENTITIES: &str = r#"{"identities":[
+const IDENTITIES: &str = r#"
  {"name":"admin","credentials":[{"accessKey":"testkey","secretKey":"testsecret"}],
   "actions":["Admin","Read","List","Tagging","Write"]},
  {"name":"ro","credentials":[{"accessKey":"rokey","secretKey":"rosecret"}],"actions":["Read","List"]},
  {"name":"writer","credentials":[{"accessKey":"limkey","secretKey":"limsecret"}],
-  "actions":["Read:writer-bucket","List:writer-bucket","Tagging:writer-bucket","Write:writer-bucket"]}]}
+  "actions":["Read:writer-bucket","List:writer-bucket","Tagging:writer-bucket","Write:writer-bucket"]}
 "#;
+
+/// The server's list of who may do what: by actions, or by a policy of its own in IAM's form.
+fn identities(policies: &[(&str, &str)]) -> String {
+    let role = |(name, _): &(&str, &str)| {
+        format!(
+            r#",{{"name":"{name}","credentials":[{{"accessKey":"{name}","secretKey":"{name}"}}],"actions":[],"policyNames":["{name}"]}}"#
+        )
+    };
+    // A policy stands there as text; of JSON, `{:?}` makes a JSON text.
+    let policy = |(name, content): &(&str, &str)| format!(r#"{{"name":"{name}","content":{content:?}}}"#);
+    let roles: String = policies.iter().map(role).collect();
+    let policies = policies.iter().map(policy).collect::<Vec<_>>().join(",");
+    format!(r#"{{"identities":[{IDENTITIES}{roles}],"policies":[{policies}]}}"#)
+}
 
 /// A SeaweedFS server: real signatures, rights, multipart uploads, checksums, versions, Object Lock, bucket policies.
 ///
@@ -76,11 +90,21 @@ impl S3Server {
     /// When SeaweedFS is not installed or does not become ready; its log is in the message.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with_policies(&[])
+    }
+
+    /// Starts a server that knows more identities: each by a name, which is access key and secret too, with a policy
+    /// in IAM's form that alone says what it may do.
+    ///
+    /// # Panics
+    /// As [`S3Server::start`].
+    #[must_use]
+    pub fn start_with_policies(policies: &[(&str, &str)]) -> Self {
         let directory = short_directory("hp-s3-");
         let keeper = Keeper::watch(&directory, "KILL");
         fs::create_dir(directory.join("data")).expect("the server's folder is writable");
         fs::create_dir(directory.join("tmp")).expect("the server's folder is writable");
-        fs::write(directory.join("s3.json"), IDENTITIES).expect("the server's folder is writable");
+        fs::write(directory.join("s3.json"), identities(policies)).expect("the server's folder is writable");
         let server = Self { directory, port: Mutex::new(0), server: Mutex::new(None), keeper };
         server.resume();
         server.create_bucket(WRITER_BUCKET);

@@ -27,7 +27,7 @@ pub(super) fn wait_until_alone(cluster: &Cluster) {
     }
 }
 
-pub(crate) fn kill_at(scene: &Scene, arguments: &[&str], phase: &str) {
+pub(super) fn kill_at(scene: &Scene, arguments: &[&str], phase: &str) {
     let mut run = scene.place.start_paused(arguments, phase);
     run.wait_for_pause();
     run.kill();
@@ -35,7 +35,7 @@ pub(crate) fn kill_at(scene: &Scene, arguments: &[&str], phase: &str) {
     wait_until_alone(scene.cluster);
 }
 
-pub(crate) fn leftovers(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
+pub(super) fn leftovers(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
     let report = scene.place.holdpoint(&[&["leftovers", "--json"], arguments].concat()).ended_with(0).json();
     report["leftovers"].as_array().unwrap().clone()
 }

@@ -1,6 +1,6 @@
 //! The emergency restore of the live database itself: `restore --swap` and `--swap-in`.
 
-pub(crate) mod killed;
+mod killed;
 mod refused;
 mod replaced;
 

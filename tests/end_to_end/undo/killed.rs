@@ -1,11 +1,10 @@
 //! kill -9 at each named step of an undo: `runs` tells the truth, and the same undo goes on from there.
 
 use super::project::Project;
-use crate::swap::killed::{kill_at, leftovers};
 
 /// A run of Drizzle that dropped a column, with a script that adds it again.
 fn dropped() -> (Project, String, String) {
-    let project = Project::drizzle_alone();
+    let project = Project::drizzle();
     let before = project.shop();
     project.write("drizzle/0001_drops.sql", "ALTER TABLE shop.orders DROP COLUMN note;\n");
     project.write("drizzle/rollbacks/0001_drops.sql", "ALTER TABLE shop.orders ADD COLUMN note text;\n");
@@ -108,50 +107,4 @@ fn a_guard_that_is_killed_before_its_command_leaves_nothing_to_undo_and_one_in_i
     project.scene.place.holdpoint(&["settle", "latest", "--reason", "nothing ran", "--json"]).ended_with(0);
     project.guard(&[], 0);
     assert!(project.pending().is_empty());
-}
-
-#[test]
-fn a_restore_that_is_killed_in_its_swap_is_told_and_gone_again() {
-    let project = Project::drizzle_alone();
-    let before = project.shop();
-    project.write("drizzle/0001_index.sql", "CREATE INDEX orders_note ON shop.orders (note);\n");
-    project.journal(&["0000_first", "0001_index"]);
-    let report = project.guard(&["--level", "stored"], 0);
-    let run = report["run"].as_str().unwrap().to_owned();
-    let undo = ["undo", &run, "--json", "--yes", "--way", "restore"];
-    let found = || {
-        let told = project.scene.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
-        let run = &told["runs"][0];
-        (run["standing"].as_str().unwrap().to_owned(), run["found"]["applied"].as_str().map(str::to_owned))
-    };
-    let broken_off = |applied: &str| ("interrupted_in_undo".to_owned(), Some(applied.to_owned()));
-    for (phase, applied) in [
-        ("restoring", "fully"),
-        ("fencing", "fully"),
-        ("ending-sessions", "fully"),
-        ("swapping", "fully"),
-        ("recording-identity", "unchanged"),
-    ] {
-        kill_at(&project.scene, &undo, phase);
-        let again = ["undo", &run, "--json", "--dry-run"];
-        if matches!(phase, "ending-sessions" | "swapping") {
-            // The database is closed: nobody can look, and how to open it is told.
-            assert_eq!(found(), ("undoing_or_interrupted".to_owned(), None), "{phase}");
-            project.scene.place.holdpoint(&again).ended_with(7).failure().hints(&["holdpoint leftovers"]);
-        } else {
-            assert_eq!(found(), broken_off(applied), "{phase}");
-        }
-        if phase == "recording-identity" {
-            let failure = project.scene.place.holdpoint(&again).ended_with(3).failure();
-            failure.says(&["it is not the database that the folder shop belongs to", "holdpoint adopt"]);
-        }
-        let left = leftovers(&project.scene, &["--remove", "--min-age", "0s"]);
-        assert!(!left.is_empty() && left.iter().all(|one| one["removed"] == true), "{phase}: {left:#?}");
-        assert_eq!(found(), broken_off(applied), "{phase}");
-    }
-    let undone = project.undo(&run, &[], 0).json();
-    assert_eq!((&undone["plan"]["way"], &undone["state"]), (&"restore".into(), &"undone".into()), "{undone:#}");
-    assert_eq!((project.shop(), project.stands()), (before, ("undone".to_owned(), false)));
-    assert_eq!(project.pending(), ["0001_index.sql"]);
-    project.run_the_tool();
 }

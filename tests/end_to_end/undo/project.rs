@@ -23,18 +23,11 @@ fn path(cluster: &Cluster) -> String {
     format!("{}:{}", cluster.bin_directory().display(), std::env::var("PATH").unwrap())
 }
 
-fn own_cluster() -> Cluster {
-    Cluster::start(ClusterOptions::major(NEWEST).with_tcp())
-}
-
 impl Project {
     fn new(tool: Option<&str>, command: &[&str]) -> Self {
         // One server for all of them: tools of Node.js come by TCP with a password.
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        Self::on(CLUSTER.get_or_init(own_cluster), tool, command)
-    }
-
-    fn on(cluster: &'static Cluster, tool: Option<&str>, command: &[&str]) -> Self {
+        let cluster = CLUSTER.get_or_init(|| Cluster::start(ClusterOptions::major(NEWEST).with_tcp()));
         let mut scene = Scene::on(cluster, Place::local());
         scene.place.set("DATABASE_URL", &scene.cluster.tcp_url(&scene.database));
         scene.place.set("PATH", &path(scene.cluster));
@@ -49,16 +42,7 @@ impl Project {
 
     /// drizzle-kit, with scripts in `drizzle/rollbacks`; the first migration is applied.
     pub(super) fn drizzle() -> Self {
-        Self::new(Some("drizzle-0"), MIGRATE).with_drizzle()
-    }
-
-    /// The same on a server of its own: `leftovers --remove` would take what other tests are working on.
-    pub(super) fn drizzle_alone() -> Self {
-        Self::on(Box::leak(Box::new(own_cluster())), Some("drizzle-0"), MIGRATE).with_drizzle()
-    }
-
-    fn with_drizzle(self) -> Self {
-        let project = self;
+        let project = Self::new(Some("drizzle-0"), MIGRATE);
         project.write("package.json", "{\"scripts\":{\"db:migrate\":\"drizzle-kit migrate\"}}");
         project.write(
             "drizzle.config.ts",

@@ -15,6 +15,8 @@ pub(crate) enum PolicyRole {
     Pruner,
     /// Reads everything, writes nothing.
     Restorer,
+    /// Makes, verifies and drops, unattended.
+    Cron,
 }
 
 /// Flags of `init`.
@@ -22,9 +24,13 @@ pub(crate) enum PolicyRole {
 #[command(after_help = "Examples:
   holdpoint init --repository s3://acme-backups/pg
   holdpoint init --print-policy writer > writer.json
-  aws iam put-user-policy --user-name backup --policy-name holdpoint --policy-document file://writer.json")]
+  aws iam put-user-policy --user-name backup --policy-name holdpoint --policy-document file://writer.json
+  holdpoint init --print-grants writer | psql -X \"$ADMIN_URL\"")]
 pub(crate) struct InitArguments {
     /// Print the least S3 policy that this role needs, and do nothing else.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub(crate) print_policy: Option<PolicyRole>,
+    /// Print what this role needs in PostgreSQL, as a script for psql, and do nothing else.
+    #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "print_policy")]
+    pub(crate) print_grants: Option<PolicyRole>,
 }

@@ -81,7 +81,7 @@ async fn rows(invocation: &Invocation, arguments: &CompareArguments) -> Result<b
             let point = selection::resolve(&context, &arguments.point).await?;
             let against = against(invocation, &context, named).await?;
             let now_named = arguments.now_named.clone();
-            let options = CompareRowsOptions { point, against, table: table.clone(), now_named, now_where: None, how };
+            let options = CompareRowsOptions { point, against, table: table.clone(), now_named, how };
             compare_rows(&context, &options).await?
         }
         _ => return Err(Failure::Internal("no table was named".to_owned())),

@@ -5,11 +5,16 @@ use holdpoint_operations::init::{InitReport, init};
 use super::printed;
 use crate::arguments::InitArguments;
 use crate::failure::Failure;
+use crate::grants::grants;
 use crate::invocation::{Invocation, now};
 use crate::policy::policy;
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &InitArguments) -> Result<u8, Failure> {
+    if let Some(role) = arguments.print_grants {
+        printed(invocation.output.text(&grants(role)))?;
+        return Ok(exit_code::DONE);
+    }
     let repository = invocation.settings.repository()?;
     if let Some(role) = arguments.print_policy {
         let policy = policy(role, &repository.url, &invocation.settings.config.repository.s3)?;

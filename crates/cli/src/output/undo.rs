@@ -26,8 +26,6 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
             .collect();
         text.push_str(&bullets("differs from the restore point now, at least", &lines));
     }
-    let taken: Vec<String> = plan.overwrites.iter().map(|one| one.words()).collect();
-    text.push_str(&bullets("what it would take from others", &taken));
     let others: Vec<String> = plan.other_ways.iter().map(|one| format!("{}: {}", one.way.word(), one.title)).collect();
     text.push_str(&bullets("other ways", &others));
     text.push_str(&bullets("look at", &plan.warnings));

@@ -80,9 +80,7 @@ impl RollbackReview {
 fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<AtRisk> {
     let Some(catalog) = catalog else {
         let tables = super::report::named(finding).filter(|one| one.loss.is_data());
-        return tables
-            .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns, only_gone: false })
-            .collect();
+        return tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns }).collect();
     };
     let was_there = |one: &&holdpoint_review::TableAtRisk| {
         let before = catalog.relations.iter().find(|relation| relation.name == one.table);
@@ -90,12 +88,7 @@ fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<A
         one.loss.is_data() && (renames || one.columns.is_empty() || one.columns.iter().any(has))
     };
     let tables = finding.at_risk.iter().filter(was_there);
-    let risk = |one: &holdpoint_review::TableAtRisk| AtRisk {
-        table: one.table.to_string(),
-        columns: one.columns.clone(),
-        only_gone: false,
-    };
-    tables.map(risk).collect()
+    tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() }).collect()
 }
 
 /// Adds a table once; whole rows where one reason means all of them.

@@ -1,12 +1,14 @@
 //! What happened to tables: names, files and columns from the catalog, rows by comparison with the restore point.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holdpoint_core::RelationName;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect, RowEffect, TableEffect};
 use holdpoint_operations::compare::{
-    Against, CompareOptions, CompareReport, CompareRowsOptions, TableChange, TableDifference, compare, compare_rows,
+    Against, CompareOptions, CompareReport, CompareRowsOptions, HowRows, TableChange, TableDifference, compare,
+    compare_rows,
 };
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
@@ -16,7 +18,11 @@ use super::catalog::Relations;
 use super::locks::Locks;
 use super::{RehearseError, RehearseOptions};
 use crate::Error;
-use crate::rows_compared::{LOCK_WAIT, rows_of};
+
+/// How long a comparison waits for a table of the copy, on which nobody else is.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of hashes of rows in memory; more go into temporary files.
+const MEMORY_BYTES: usize = 64 << 20;
 
 /// Two states of the copy's catalog.
 pub(super) struct Between<'a> {
@@ -174,8 +180,20 @@ async fn by_key(
         return Ok(());
     };
     let wanted = CompareRowsOptions {
+        point: copy.point().clone(),
+        against: against.clone(),
+        table,
         now_named: effect.renamed_to.as_deref().and_then(named),
-        ..rows_of(copy.point(), against, table, 0, &options.temporary, options.jobs)
+        how: HowRows {
+            key: None,
+            renamed: Vec::new(),
+            limit: 0,
+            values: false,
+            memory_bytes: MEMORY_BYTES,
+            directory: options.temporary.clone(),
+            jobs: options.jobs,
+            lock_wait: LOCK_WAIT,
+        },
     };
     match compare_rows(context, &wanted).await {
         Ok(found) => {

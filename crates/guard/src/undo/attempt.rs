@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{RunState, RunStep, newest};
 use holdpoint_core::undoing::Way;
 use holdpoint_core::{PointId, RunId};
@@ -38,8 +37,6 @@ pub(super) struct Work<'a> {
     pub(super) point: PointId,
     /// What younger runs left that were settled, in words.
     standing: Vec<String>,
-    /// When that saw the database.
-    pub(super) snapshot_at: DateTime<Utc>,
 }
 
 /// A way that is ready to be gone.
@@ -121,15 +118,15 @@ impl<'a> Attempt<'a> {
             first: Vec::new(),
         };
         let Some(point) = step.point.clone() else { return Err(too_old("it relied on no restore point".to_owned())) };
-        let snapshot_at = match catalogue::show(context, &point).await {
-            Ok(shown) => shown.manifest.snapshot.at,
+        match catalogue::show(context, &point).await {
+            Ok(_) => {}
             Err(holdpoint_operations::Error::NoSuchPoint { .. }) => {
                 return Err(too_old(format!("it is too old: its restore point {point} is gone")));
             }
             Err(error) => return Err(error.into()),
-        };
+        }
         let standing = admission::settled_since(&younger);
-        Ok(Work { context, options, run, steps, step, point, snapshot_at, standing })
+        Ok(Work { context, options, run, steps, step, point, standing })
     }
 }
 
@@ -170,15 +167,10 @@ impl Work<'_> {
     }
 
     fn plan(&self, way: Way, todo: &Todo) -> UndoPlan {
-        let (steps, warnings) = match todo {
-            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone()),
-            Todo::Recover(recover) => (recover.words(), recover.warnings()),
-            Todo::Restore(restore) => (restore.words(), restore.warnings()),
-        };
-        let (written_since, overwrites) = match todo {
-            Todo::Rollback(_) => (None, Vec::new()),
-            Todo::Recover(recover) => (None, recover.overwrites.clone()),
-            Todo::Restore(restore) => (restore.written_since.clone(), Vec::new()),
+        let (steps, warnings, written_since) = match todo {
+            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None),
+            Todo::Recover(recover) => (recover.words(), recover.warnings(), None),
+            Todo::Restore(restore) => (restore.words(), restore.warnings(), restore.written_since.clone()),
         };
         let recorded = self.steps.iter().rev().find(|step| !step.ways_back.is_empty());
         let ways = recorded.map(|step| step.ways_back.clone()).unwrap_or_default();
@@ -198,7 +190,6 @@ impl Work<'_> {
             done: kept.map(|undo| undo.done.clone()).unwrap_or_default(),
             data_lost,
             written_since,
-            overwrites,
             other_ways,
             warnings,
         }

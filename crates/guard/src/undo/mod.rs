@@ -7,7 +7,6 @@
 
 mod admission;
 mod attempt;
-mod overwritten;
 mod proof;
 mod ran;
 mod record;
@@ -35,7 +34,6 @@ use serde::Serialize;
 use crate::Error;
 use crate::runs::Place;
 use attempt::Attempt;
-pub use overwritten::Overwritten;
 pub use scripts::Scripts;
 
 /// Asks a person whether the way may be gone.
@@ -57,8 +55,7 @@ pub struct UndoOptions {
     pub way: Option<Way>,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// What was written since this instant may be lost; a restore of the whole database, and a recovery of tables that
-    /// others wrote, need that to be said.
+    /// What was written since this instant may be lost; a restore of the whole database needs that to be said.
     pub accept_data_loss_since: Option<DateTime<Utc>>,
     /// Which scripts a rollback may run.
     pub scripts: Scripts,
@@ -107,9 +104,6 @@ pub struct UndoPlan {
     pub data_lost: String,
     /// For a restore: what was written since, as far as it can be known.
     pub written_since: Option<WrittenSince>,
-    /// For a recovery: what it would take from others, as far as it can be known.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub overwrites: Vec<Overwritten>,
     /// The other ways, the best first.
     pub other_ways: Vec<WayBack>,
     /// What is worth knowing.

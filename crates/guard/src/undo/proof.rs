@@ -47,7 +47,7 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
             continue;
         }
         let at_risk = risk.tables.iter().find(|one| one.table == table.table);
-        let everything = AtRisk { table: table.table.clone(), ..AtRisk::default() };
+        let everything = AtRisk { table: table.table.clone(), columns: Vec::new() };
         match at_risk.or(risk.everything.then_some(&everything)) {
             Some(at_risk) => found.rows(work, &against, table, at_risk).await?,
             None => match (&table.why, gone_by_it.iter().find(|one| one.table == table.table)) {
@@ -86,14 +86,13 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     Ok(())
 }
 
-/// Tables that have fewer rows than right before the undo; of one that failed and is tried again, before its first try.
+/// Tables that have fewer rows than right before the undo.
 async fn gone_by_it(
     work: &Work<'_>,
     record: &Record<'_>,
     wanted: &CompareOptions,
 ) -> Result<Vec<TableDifference>, Error> {
-    let first = work.steps.iter().find_map(|step| step.undo.as_ref()?.point.clone());
-    let Some(point) = first.or_else(|| record.undo.point.clone()) else { return Ok(Vec::new()) };
+    let Some(point) = record.undo.point.clone() else { return Ok(Vec::new()) };
     let since = compare(work.context, &CompareOptions { point, definitions: false, ..wanted.clone() }).await?;
     let fewer = |one: &TableDifference| matches!((one.rows_then, one.rows_now), (Some(then), Some(now)) if now < then);
     Ok(since.tables.differences.into_iter().filter(fewer).collect())
@@ -192,8 +191,7 @@ impl Found {
                 && columns.iter().all(|column| !at_risk.columns.contains(column));
             let names: Vec<String> = columns.into_iter().cloned().collect();
             let what = format!("{} rows of {name} have other values in {}", counts.changed, listed(&names, NAMED));
-            // Of a table whose rows only went nothing else is changed by the run.
-            if harmless || at_risk.only_gone {
+            if harmless {
                 self.proof.push(format!("{what}: written since, for these were not at risk"));
             } else {
                 self.open.push(format!("{what}: written since, or not brought back"));

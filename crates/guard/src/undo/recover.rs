@@ -1,10 +1,9 @@
 //! Bringing back what a run took: after whatever undoes the migrations, the tables and columns at risk.
 
-use holdpoint_core::ledger::RunState;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::rehearsal::TableEffect;
 use holdpoint_core::selector::Selector;
-use holdpoint_core::undoing::{AtRisk, Way};
+use holdpoint_core::undoing::AtRisk;
 use holdpoint_operations::recover::{
     ColumnPair, RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare,
 };
@@ -12,7 +11,6 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::attempt::Work;
-use super::overwritten::{ComingBack, Overwritten};
 use super::record::Record;
 use super::rollback::{RollingBack, no_way};
 use crate::{Error, sessions};
@@ -21,11 +19,6 @@ use crate::{Error, sessions};
 pub(super) struct Recovering {
     pub(super) rollback: RollingBack,
     tables: Vec<AtRisk>,
-    /// Only rows that are gone come back into tables that come back as wholes.
-    only_missing: bool,
-    /// What it would take from others.
-    pub(super) overwrites: Vec<Overwritten>,
-    warnings: Vec<String>,
 }
 
 /// A column as the restore point has it.
@@ -41,8 +34,7 @@ impl Recovering {
     /// Finds what was at risk.
     ///
     /// # Errors
-    /// [`Error::NoSuchWay`] where it is not known which tables are; [`Error::DataLossNotAccepted`] where others changed or
-    /// deleted rows that would be brought back, and nobody said that this may be lost.
+    /// [`Error::NoSuchWay`] where it is not known which tables are.
     pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
         let step = &work.step;
         let mut tables = step.risk.as_ref().map(|risk| risk.tables.clone()).unwrap_or_default();
@@ -68,40 +60,7 @@ impl Recovering {
         if tables.is_empty() {
             return Err(no_way(work, "recover", "the run puts no table's data at risk".to_owned()));
         }
-        let mut planned = Self { rollback, tables, only_missing: false, overwrites: Vec::new(), warnings: Vec::new() };
-        planned.look(work).await?;
-        Ok(planned)
-    }
-
-    /// Counts what it would take from others, and refuses it where nobody accepted that.
-    async fn look(&mut self, work: &Work<'_>) -> Result<(), Error> {
-        let kept = work.step.undo.as_ref().filter(|undo| undo.way == Way::Recover);
-        let mut open = Vec::new();
-        for one in self.tables.iter().filter(|one| !kept.is_some_and(|undo| undo.done.contains(&label(one)))) {
-            open.push((one, live_columns(work, &one.table).await?));
-        }
-        let whole = |one: &AtRisk, live: &[String]| one.columns.is_empty() || live.is_empty();
-        // All of them come back in one go, and so in one way.
-        self.only_missing =
-            open.iter().filter(|(one, live)| whole(one, live)).all(|(one, live)| one.only_gone && !live.is_empty());
-        // An undo that broke off was looked at before it began, and changed rows itself since.
-        if work.step.state == RunState::Undoing && kept.is_some() {
-            return Ok(());
-        }
-        for (table, live) in &open {
-            let back = ComingBack { table, live, only_missing: self.only_missing && whole(table, live) };
-            self.overwrites.extend(back.overwrites(work).await?);
-        }
-        let (since, accepted) = (work.snapshot_at, work.options.accept_data_loss_since);
-        if self.overwrites.is_empty() || accepted.is_some_and(|accepted| accepted <= since) {
-            return Ok(());
-        }
-        let lost = self.overwrites.iter().map(Overwritten::words).collect::<Vec<_>>().join("; ");
-        if work.options.dry_run {
-            self.warnings.push(format!("--accept-data-loss-since is needed: {lost}"));
-            return Ok(());
-        }
-        Err(Error::DataLossNotAccepted { run: work.run.to_string(), way: Way::Recover, since, accepted, lost })
+        Ok(Self { rollback, tables })
     }
 
     pub(super) fn words(&self) -> Vec<String> {
@@ -109,7 +68,7 @@ impl Recovering {
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
-        [&self.rollback.warnings[..], &self.warnings].concat()
+        self.rollback.warnings.clone()
     }
 
     pub(super) async fn go(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
@@ -121,8 +80,7 @@ impl Recovering {
         }
         if !whole.is_empty() {
             let names = whole.iter().map(|one| name(&one.table)).collect();
-            let mode = if self.only_missing { RecoverMode::Missing } else { RecoverMode::Upsert };
-            recover(work, Wanted::Tables(names), Vec::new(), mode).await?;
+            recover(work, Wanted::Tables(names), Vec::new()).await?;
             for one in whole {
                 record.done(&label(one)).await?;
             }
@@ -132,7 +90,7 @@ impl Recovering {
             let added = self.add(work, one, &gone).await?;
             let pair = |column: &String| ColumnPair { then: column.clone(), now: column.clone() };
             let pairs = one.columns.iter().map(pair).collect();
-            recover(work, Wanted::Tables(vec![name(&one.table)]), pairs, RecoverMode::Upsert).await?;
+            recover(work, Wanted::Tables(vec![name(&one.table)]), pairs).await?;
             finish(work, &one.table, &added).await?;
             record.done(&label(one)).await?;
         }
@@ -188,8 +146,7 @@ fn taken(effect: &TableEffect) -> Option<AtRisk> {
         return None;
     }
     let columns = if effect.dropped || rows || fewer { Vec::new() } else { effect.columns_gone.clone() };
-    let only_gone = !effect.dropped && effect.rows.is_some_and(|rows| rows.updated == 0 && rows.deleted > 0);
-    Some(AtRisk { table: effect.table.clone(), columns, only_gone })
+    Some(AtRisk { table: effect.table.clone(), columns })
 }
 
 fn label(one: &AtRisk) -> String {
@@ -212,8 +169,8 @@ fn quoted(table: &str) -> String {
     format!("{schema}{}", quote_identifier(&name))
 }
 
-async fn recover(work: &Work<'_>, wanted: Wanted, columns: Vec<ColumnPair>, mode: RecoverMode) -> Result<(), Error> {
-    let options = RecoverOptions { wanted, columns, mode, ..options(work, "") };
+async fn recover(work: &Work<'_>, wanted: Wanted, columns: Vec<ColumnPair>) -> Result<(), Error> {
+    let options = RecoverOptions { wanted, columns, ..options(work, "") };
     let recovery = prepare(work.context, &options).await?;
     if recovery.plan().refusals().is_empty() && !recovery.plan().changes_anything() {
         recovery.abandon().await?;

@@ -2,7 +2,6 @@
 
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::selector::Selector;
-use holdpoint_core::undoing::Way;
 use holdpoint_operations::restore::swap::{self, SwapOptions, SwapPlan, SwapReport, WrittenSince};
 
 use super::attempt::Work;
@@ -54,12 +53,7 @@ impl Restoring {
         }
         let plan = swap::plan(work.context, &options).await?;
         if !plan.obstacles.is_empty() {
-            let why = plan
-                .obstacles
-                .iter()
-                .map(|one| format!("{} ({})", one.reason, one.cure))
-                .collect::<Vec<_>>()
-                .join("; ");
+            let why = plan.obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; ");
             return Err(no_way(work, "restore", why));
         }
         let written_since = swap::written_since(work.context, &options, &plan).await?;
@@ -70,7 +64,6 @@ impl Restoring {
             if !own.dry_run {
                 return Err(Error::DataLossNotAccepted {
                     run: work.run.to_string(),
-                    way: Way::Restore,
                     since: plan.snapshot_at,
                     accepted: own.accept_data_loss_since,
                     lost: holdpoint_core::quantity::listed(&lost, NAMED),

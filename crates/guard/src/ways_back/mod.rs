@@ -14,7 +14,6 @@ use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, TimeFrom, Way, WayBack};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::ConnectionSettings;
-use holdpoint_review::{Finding, Reach, Review, Role, TableAtRisk, Through};
 
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
@@ -51,27 +50,9 @@ pub(crate) fn risk(planned: &Planned) -> RiskRecord {
         (Some(plan), Some(_)) => plan,
         _ => return RiskRecord { everything: true, tables: Vec::new() },
     };
-    let tables = plan.review.tables.iter().map(|one| AtRisk {
-        table: one.table.to_string(),
-        columns: one.columns.clone(),
-        only_gone: only_gone(&plan.review.review, one),
-    });
+    let tables = plan.review.tables.iter();
+    let tables = tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() });
     RiskRecord { everything: plan.review.everything_at_risk, tables: tables.collect() }
-}
-
-/// Whether rows of a table only go, by DELETE or TRUNCATE of that table; what a key does to others may change them.
-fn only_gone(review: &Review, table: &TableAtRisk) -> bool {
-    let takes_rows = |finding: &Finding| {
-        let mut written = finding.touches.iter().filter(|touch| touch.role == Role::Write).peekable();
-        let named = |one: &TableAtRisk| matches!(one.through, None | Some(Through::Parent(_)));
-        let whole = finding.at_risk.iter().any(|one| one.table == table.table && one.columns.is_empty() && named(one));
-        whole
-            && written.peek().is_some()
-            && written.all(|one| matches!(one.reach, Reach::Delete | Reach::Truncate { .. }))
-    };
-    let reaches = |finding: &&Finding| finding.at_risk.iter().any(|risk| risk.table == table.table);
-    let mut reaching = review.findings().map(|(_, finding)| finding).filter(reaches).peekable();
-    reaching.peek().is_some() && reaching.all(takes_rows)
 }
 
 impl Known<'_> {
@@ -166,14 +147,11 @@ impl Known<'_> {
             command: self.undo(Way::Recover),
             seconds,
             time_from: seconds.map(|_| TimeFrom::Estimated),
-            data_lost: match risk.tables.iter().all(|one| one.only_gone) {
-                true => {
-                    format!("deletions since {} in {}: these rows come back too", self.since(), listed(&names, NAMED))
-                }
-                false => {
-                    format!("changes since {} of the same rows and columns in {}", self.since(), listed(&names, NAMED))
-                }
-            },
+            data_lost: format!(
+                "changes since {} of the same rows and columns in {}",
+                self.since(),
+                listed(&names, NAMED)
+            ),
             loss: Some(Loss::OfTablesAtRisk),
             conditions,
         })

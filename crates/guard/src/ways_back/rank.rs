@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn at_risk() -> RiskRecord {
-        let table = AtRisk { table: "shop.orders".into(), columns: vec!["note".into()], only_gone: false };
+        let table = AtRisk { table: "shop.orders".into(), columns: vec!["note".into()] };
         RiskRecord { everything: false, tables: vec![table] }
     }
 

@@ -9,4 +9,3 @@ mod refusing;
 mod running;
 mod support;
 mod tools;
-mod undoing;

@@ -21,9 +21,6 @@ pub struct CompareRowsOptions {
     pub table: RelationName,
     /// What it is called on the other side, where it was renamed.
     pub now_named: Option<RelationName>,
-    /// A condition in SQL on the rows of the other side that count, where that is live: those that do not fulfil it are
-    /// missing. Tables of extensions that have a condition of their own take no other.
-    pub now_where: Option<String>,
     /// How rows are compared.
     pub how: HowRows,
 }

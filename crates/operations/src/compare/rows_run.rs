@@ -43,9 +43,8 @@ pub async fn compare_rows(context: &Context, options: &CompareRowsOptions) -> Re
             let held = hold(source, own.then_some(context), options.how.lock_wait).await?;
             let lc_monetary = then.text().and_then(|text| text.lc_monetary);
             let compared = async {
-                let filter =
-                    then.filter.clone().or_else(|| options.now_where.as_ref().map(|sql| format!("WHERE {sql}")));
-                let now = TableSide::live(&held, options.other(&then), lc_monetary.as_deref(), filter).await?;
+                let now =
+                    TableSide::live(&held, options.other(&then), lc_monetary.as_deref(), then.filter.clone()).await?;
                 work.compare(then, now, Without::Refused).await
             };
             held.during(compared).await.map(|report| report.with_notes(&held))

@@ -78,6 +78,11 @@ impl Bucket {
         Ok(names.into_iter().collect())
     }
 
+    /// Lists a page, for whoever wants to know whether that can be done.
+    pub(super) async fn look_at_prefix(&self) -> Result<()> {
+        self.list_page("", None, &Next::First).await.map(drop)
+    }
+
     async fn list_page(
         &self,
         prefix: &str,

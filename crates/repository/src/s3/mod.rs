@@ -217,16 +217,19 @@ impl Bucket {
     }
 
     async fn look_at_bucket(&self) -> Result<()> {
-        self.call("look at", "", |client| {
+        let looked = self.call("look at", "", |client| {
             client.head_bucket().bucket(&self.name).set_expected_bucket_owner(self.owner()).send()
-        })
-        .await
-        .map(drop)
-        .map_err(|e| match e {
+        });
+        match looked.await {
+            Ok(_) => Ok(()),
             // The answer to HEAD has no code: without a key, what is not found is the bucket.
-            Error::NotFound { action, .. } => Error::BucketNotFound { action, root: format!("bucket {}", self.name) },
-            other => other,
-        })
+            Err(Error::NotFound { action, .. }) => {
+                Err(Error::BucketNotFound { action, root: format!("bucket {}", self.name) })
+            }
+            // Who may list a prefix only may not look at the bucket.
+            Err(Error::AccessDenied { .. }) if !self.prefix.is_empty() => self.look_at_prefix().await,
+            Err(other) => Err(other),
+        }
     }
 
     /// Takes the `Date` of any answer, be it a refusal.

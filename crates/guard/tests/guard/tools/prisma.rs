@@ -4,9 +4,19 @@ use std::process::Output;
 
 use holdpoint_guard::tools::Severity::{Note, Stop, Warn};
 use holdpoint_guard::tools::Transactions;
-use holdpoint_testkit::prisma_project;
 
 use super::{Project, kinds, of, sql, told};
+
+pub(super) const CONFIG: &str = r#"import { defineConfig } from "prisma/config";
+import { PrismaPg } from "@prisma/adapter-pg";
+export default defineConfig({
+  experimental: { adapter: true },
+  engine: "js",
+  schema: "prisma/schema.prisma",
+  adapter: async () => new PrismaPg({ connectionString: process.env.DATABASE_URL }),
+});
+"#;
+pub(super) const SCHEMA: &str = "datasource db {\n  provider = \"postgresql\"\n  url = env(\"DATABASE_URL\")\n}\n";
 
 fn deploy(project: &Project) -> Output {
     project.run("prisma/build/index.js", &["migrate", "deploy"])
@@ -14,9 +24,9 @@ fn deploy(project: &Project) -> Output {
 
 fn open(database: &str) -> Project {
     let project = Project::open("prisma", database);
-    project.write("prisma.config.mjs", prisma_project::CONFIG);
-    project.write("prisma/schema.prisma", prisma_project::SCHEMA);
-    project.write("prisma/migrations/migration_lock.toml", prisma_project::LOCK);
+    project.write("prisma.config.mjs", CONFIG);
+    project.write("prisma/schema.prisma", SCHEMA);
+    project.write("prisma/migrations/migration_lock.toml", "provider = \"postgresql\"\n");
     project
 }
 

@@ -88,8 +88,8 @@ async fn node_pg_migrate_goes_by_the_name() {
 #[tokio::test]
 async fn prisma_counts_the_row_as_rolled_back() {
     let project = Project::open("prisma", "repair_prisma");
-    project.write("prisma.config.mjs", holdpoint_testkit::prisma_project::CONFIG);
-    project.write("prisma/schema.prisma", holdpoint_testkit::prisma_project::SCHEMA);
+    project.write("prisma.config.mjs", super::prisma::CONFIG);
+    project.write("prisma/schema.prisma", super::prisma::SCHEMA);
     project.write("prisma/migrations/migration_lock.toml", "provider = \"postgresql\"\n");
     for name in ["20240101000000_a", "20240102000000_b"] {
         project.write(&format!("prisma/migrations/{name}/migration.sql"), &sql(name));

@@ -29,8 +29,7 @@ fn how() -> HowRows {
 }
 
 pub(super) fn table(point: &PointId, against: Against, table: &str) -> CompareRowsOptions {
-    let table = table.parse().unwrap();
-    CompareRowsOptions { point: point.clone(), against, table, now_named: None, now_where: None, how: how() }
+    CompareRowsOptions { point: point.clone(), against, table: table.parse().unwrap(), now_named: None, how: how() }
 }
 
 async fn pair(cluster: &Cluster, database: &str, one: &str, other: &str) -> RowsReport {
