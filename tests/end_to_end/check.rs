@@ -100,7 +100,8 @@ fn a_repair_removes_what_is_dead_and_nothing_else() {
     // A prune that was killed after its mark, and another one after the manifest.
     let hidden = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
     std::fs::create_dir(folder(&hidden).join("withdrawn")).unwrap();
-    std::fs::write(folder(&hidden).join("withdrawn/01.json"), "{}").unwrap();
+    let mark = std::fs::File::create(folder(&hidden).join("withdrawn/01.json")).unwrap();
+    mark.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(20 * 60)).unwrap();
     std::fs::remove_file(folder(&gone).join("manifest.json")).unwrap();
 
     // Young, it may be a backup that runs now.
@@ -110,8 +111,9 @@ fn a_repair_removes_what_is_dead_and_nothing_else() {
     assert_eq!(kinds(&scene.place.holdpoint(&found).ended_with(15).json()), ["hidden", "leftover"]);
     let repaired = scene.place.holdpoint(&["check", "--json", "--min-age", "0", "--repair"]).ended_with(0).json();
     assert_eq!(repaired["repaired"].as_array().unwrap().len(), 2, "{repaired:#}");
-    assert!(!folder(&hidden).exists() && !folder(&gone).exists());
-    assert_eq!(scene.place.points(), [kept]);
+    // What was hidden is whole: a check has no policy by which it could go.
+    assert!(!folder(&gone).exists());
+    assert_eq!(scene.place.points(), [kept, hidden]);
     assert_eq!(kinds(&scene.place.holdpoint(&READ).ended_with(0).json()), [""; 0]);
 }
 

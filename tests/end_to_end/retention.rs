@@ -128,22 +128,62 @@ fn a_folder_that_shows_nothing_alive_or_is_anothers_is_left_alone() {
 }
 
 #[test]
-fn a_prune_that_was_killed_is_taken_up_again() {
+fn what_a_killed_prune_hid_goes_or_comes_back_as_the_policy_says() {
     let scene = Scene::local();
     let made = points(&scene, &[true, true]);
     // As a kill after the mark leaves it: nobody sees the point any more.
     let folder = scene.place.repository().join(FOLDER).join("restore-points").join(&made[0]).join("withdrawn");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("0123.json"), "{}").unwrap();
+    let mark = |minutes: u64| {
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = std::fs::File::create(folder.join("0123.json")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60 * minutes)).unwrap();
+    };
+    let keep = ["prune", "--json", "--keep-last", "9"];
+    mark(0);
     assert_eq!(scene.place.points(), made[1..]);
-    let report = scene.place.holdpoint(&["prune", "--json", "--keep-last", "9"]).ended_with(0).json();
-    assert_eq!(
-        (&report["hidden"], &report["dropped"][0]["outcome"]),
-        (&json!([made[0]]), &json!("gone")),
-        "{report:#}"
-    );
+    // Somebody may be at work on it.
+    let report = scene.place.holdpoint(&keep).ended_with(0).json();
+    let hidden = &report["hidden"][0];
+    assert_eq!((&hidden["point"], &hidden["entry"]["fate"]), (&json!(made[0]), &json!("keep")), "{report:#}");
+    assert!(hidden["problem"].as_str().unwrap().contains("still be at work"), "{report:#}");
+    assert_eq!((&report["dropped"], scene.place.points()), (&json!([]), made[1..].to_vec()));
+
+    // It is the only proven one: nothing goes, not even what was hidden, and it is shown again.
+    mark(20);
+    let record =
+        scene.place.tree().objects.into_keys().find(|key| key.contains(&made[1]) && key.contains("/verifications/"));
+    std::fs::remove_file(scene.place.repository().join(record.unwrap())).unwrap();
+    let before = scene.before();
+    let planned = scene.place.holdpoint(&[&LAST[..], &["--dry-run"]].concat()).ended_with(0).json();
+    assert_eq!(planned["hidden"][0]["entry"]["fate"], "keep", "{planned:#}");
+    scene.assert_repository_untouched(&before);
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!((&report["hidden"][0]["shown"], &report["dropped"]), (&json!(true), &json!([])), "{report:#}");
+    assert_eq!(scene.place.points(), made);
+
+    // The policy drops it: it goes, whoever hid it.
+    scene.place.holdpoint(&["verify", &made[1], "--level", "stored"]).ended_with(0);
+    mark(0);
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(report["dropped"][0]["outcome"], "gone", "{report:#}");
     let left = scene.place.tree().objects.into_keys().filter(|key| key.contains(made[0].as_str())).count();
     assert_eq!(left, 0);
+}
+
+#[test]
+fn what_is_disproved_while_a_prune_is_at_work_saves_the_others() {
+    let scene = Scene::local();
+    let made = points(&scene, &[true, true]);
+    let mut paused = scene.place.start_paused(&LAST, "pruning");
+    paused.wait_for_pause();
+    let record =
+        scene.place.tree().objects.into_keys().find(|key| key.contains(&made[1]) && key.contains("/verifications/"));
+    std::fs::remove_file(scene.place.repository().join(record.unwrap())).unwrap();
+    paused.go_on();
+    let report = paused.finish().ended_with(8).json();
+    let outcome = &report["dropped"][0];
+    assert!(outcome["reason"].as_str().unwrap().contains("is not proven any more"), "{report:#}");
+    assert_eq!(scene.place.points(), made);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::verification::{Standing, Verification};
 use holdpoint_core::{DatabaseName, Manifest, PointId};
+use holdpoint_repository::StoredManifest;
 use serde::Serialize;
 
 use crate::{Context, Error};
@@ -96,8 +97,8 @@ pub(crate) async fn survey(context: &Context) -> Result<(Vec<ShowReport>, Vec<Un
 
 /// Tells everything about one restore point.
 pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
-    let (repository, database) = (&context.repository, &context.database);
-    let stored = repository.manifest(database, point).await.map_err(|error| match error {
+    let database = &context.database;
+    let stored = context.repository.manifest(database, point).await.map_err(|error| match error {
         holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
             selector: point.to_string(),
             database: database.to_string(),
@@ -105,6 +106,17 @@ pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Erro
         },
         error => error.into(),
     })?;
+    shown(context, stored).await
+}
+
+/// Tells everything about a restore point that a prune hid.
+pub(crate) async fn show_hidden(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
+    let stored = context.repository.hidden_manifest(&context.database, point).await?;
+    shown(context, stored).await
+}
+
+async fn shown(context: &Context, stored: StoredManifest) -> Result<ShowReport, Error> {
+    let (repository, database, point) = (&context.repository, &context.database, &stored.manifest.id);
     let verifications = repository.verifications(database, point).await?;
     let standing = holdpoint_core::verification::standing(&verifications, &stored.sha256);
     let pins = repository.pins(database, point).await?;

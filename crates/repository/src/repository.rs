@@ -164,6 +164,15 @@ impl Repository {
         if marks.is_some_and(|page| !page.is_empty()) {
             return Err(Error::NotFound { action: "read", key });
         }
+        self.hidden_manifest(database, id).await
+    }
+
+    /// Reads a manifest, also of a withdrawn point: nobody may rely on it.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`].
+    pub async fn hidden_manifest(&self, database: &DatabaseName, id: &PointId) -> Result<StoredManifest> {
+        let key = layout::manifest(database, id);
         let largest = holdpoint_core::manifest::LARGEST as u64;
         let object = self.store.get_small(&key, largest).await.map_err(|error| match error {
             // A manifest that grew was edited.

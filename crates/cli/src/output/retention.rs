@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::retention::{DropReason, Entry, Fate, Hold, KeepReason};
-use holdpoint_operations::retention::{Dropped, Outcome, PinReport, PruneReport, Swept, UnpinReport};
+use holdpoint_operations::retention::{Dropped, Hidden, Outcome, PinReport, PruneReport, Swept, UnpinReport};
 
 use super::catalogue::standing;
 use super::table::{bullets, columns};
@@ -22,14 +22,25 @@ pub(crate) fn prune(report: &PruneReport, now: DateTime<Utc>) -> String {
     let mut text = columns(&["RESTORE POINT", ">AGE", "STANDING", "FATE", "WHY"], report.plan.entries.iter().map(row));
     let unreadable: Vec<String> = report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
     text.push_str(&bullets("kept, since they cannot be read", &unreadable));
-    let hidden: Vec<String> = report.hidden.iter().map(ToString::to_string).collect();
-    text.push_str(&bullets("a prune that did not end had hidden", &hidden));
+    text.push_str(&bullets("a prune had hidden", &report.hidden.iter().map(hidden).collect::<Vec<_>>()));
     text.push_str(&bullets("what became of them", &report.dropped.iter().map(outcome).collect::<Vec<_>>()));
     let swept: Vec<String> = report.swept.iter().map(|one| swept(one, report.dry_run, now)).collect();
     text.push_str(&bullets("of no restore point", &swept));
     text.push_str(&bullets("warnings", &report.warnings));
     text.push_str(&summary(report));
     text
+}
+
+fn hidden(one: &Hidden) -> String {
+    let why = match (&one.problem, one.shown, one.entry.as_ref().map(|entry| &entry.fate)) {
+        (Some(problem), ..) => problem.clone(),
+        (None, true, _) => "kept, and shown again".to_owned(),
+        (None, false, Some(Fate::Drop(reasons))) => {
+            format!("DROP: {}", reasons.iter().map(dropped_for).collect::<Vec<_>>().join("; "))
+        }
+        (None, false, _) => "keep".to_owned(),
+    };
+    format!("{}: {why}", one.point)
 }
 
 /// The same for each database, and what could not be looked at.

@@ -137,6 +137,25 @@ pub struct Entry {
     pub fate: Fate,
 }
 
+impl Entry {
+    /// Whether it is kept as the newest proven one.
+    pub fn is_newest_proven(&self) -> bool {
+        matches!(&self.fate, Fate::Keep(reasons) if reasons.contains(&KeepReason::NewestProven))
+    }
+
+    /// What fills the slots that it is dropped from.
+    pub fn superseded_by(&self) -> impl Iterator<Item = &PointId> {
+        let reasons = match &self.fate {
+            Fate::Drop(reasons) => reasons.as_slice(),
+            Fate::Keep(_) => &[],
+        };
+        reasons.iter().filter_map(|reason| match reason {
+            DropReason::Superseded { by, .. } => Some(by),
+            _ => None,
+        })
+    }
+}
+
 /// What becomes of every restore point of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RetentionPlan {

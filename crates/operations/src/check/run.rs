@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::findings::{Finding, FindingKind};
 use super::objects;
 use crate::catalogue::{ShowReport, survey};
-use crate::retention::dead::{self, Outcome};
+use crate::retention::dead;
 use crate::{Context, Error, expected};
 
 /// How far a check goes.
@@ -223,14 +223,13 @@ async fn folder(
     report: &mut CheckReport,
 ) -> Result<(), Error> {
     for id in context.repository.folders(&context.database).await?.withdrawn {
+        // Whether it goes is the policy's to say, and so a prune's.
         if options.repair {
-            let what = format!("restore point {id}, which a prune had withdrawn");
-            let problem = match dead::withdraw(context, &id, &[]).await {
-                None | Some(Outcome::Gone { .. }) => None,
-                Some(Outcome::Remains { objects, .. }) => Some(format!("could not be deleted: {}", objects.join(", "))),
-                Some(Outcome::Pinned { pins }) => Some(format!("pinned by {}", pins.join(", "))),
-                Some(Outcome::Locked { until }) => Some(format!("locked until {until}")),
-                Some(Outcome::Failed { reason }) => Some(reason),
+            let what = format!("restore point {id}, which a prune had hidden, is shown again");
+            let problem = match context.repository.show_again(&context.database, &id).await {
+                Ok(true) => None,
+                Ok(false) => Some("a prune may still be at work on it: see in a quarter of an hour".to_owned()),
+                Err(error) => Some(Error::from(error).line()),
             };
             report.repaired.push(Repaired { what, problem });
         } else {

@@ -1,12 +1,14 @@
 //! Retention: what is kept by pins, what is dropped by policy, and how a restore point goes.
 
 pub(crate) mod dead;
+mod hidden;
 mod holds;
 mod outlook;
 mod pins;
 mod prune;
 
 pub use dead::Outcome;
+pub use hidden::Hidden;
 pub use outlook::{NewestPoint, NewestProof, Outlook, outlook};
 pub use pins::{PinOptions, PinReport, UnpinReport, pin, unpin};
 pub use prune::{Dropped, PruneOptions, PruneReport, Swept, prune};

@@ -1,17 +1,21 @@
 //! `holdpoint prune`: a plan by policy, then restore points withdrawn one by one, the oldest first.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
-use holdpoint_core::retention::{RetentionPlan, RetentionPolicy, plan};
+use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy, plan};
+use holdpoint_core::verification::Standing;
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 use holdpoint_repository::Leftover;
 use serde::Serialize;
 
 use super::dead::{self, Outcome};
+use super::hidden::{self, Hidden};
 use super::holds::Holds;
 use crate::backup::{FolderOwner, folder_owner};
-use crate::catalogue::{ShowReport, Unreadable, survey};
+use crate::catalogue::{ShowReport, Unreadable, show, survey};
 use crate::{Context, Error, Source};
 
 /// How restore points are dropped.
@@ -60,8 +64,8 @@ pub struct PruneReport {
     pub plan: RetentionPlan,
     /// Restore points whose manifest cannot be read: they stay.
     pub unreadable: Vec<Unreadable>,
-    /// Restore points that a killed prune had hidden; taken up again, as is told below.
-    pub hidden: Vec<PointId>,
+    /// Restore points that a prune hid and did not drop; what the policy says of them decides.
+    pub hidden: Vec<Hidden>,
     /// What became of those that were to be dropped, in that order; empty for a dry run.
     pub dropped: Vec<Dropped>,
     /// What belonged to no restore point and was old enough; for a dry run what would be removed.
@@ -92,7 +96,7 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
     if let Some(source) = source {
         warnings.extend(same_database(context, source).await?);
     }
-    let hidden = context.repository.folders(&context.database).await?.withdrawn;
+    let withdrawn = context.repository.folders(&context.database).await?.withdrawn;
     let (points, unreadable) = survey(context).await?;
     refuse(context, &points, &unreadable)?;
     let now = context.repository.store().server_time().await?;
@@ -101,7 +105,10 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
         warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
     }
     let mut holds = Holds::new(context);
-    let plan = plan(&holds.held(&points).await?, &options.policy, now)?;
+    let held = holds.held(&points).await?;
+    let hidden = hidden::judge(context, &mut holds, &held, withdrawn, &options.policy, now).await?;
+    // What is hidden may go any moment: nothing else is dropped for its sake.
+    let plan = plan(&held, &options.policy, now)?;
     let mut report = PruneReport {
         database: context.database.clone(),
         dry_run: options.dry_run,
@@ -152,19 +159,40 @@ async fn apply(
     holds: &mut Holds<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let drops: Vec<PointId> = report.plan.drops().map(|entry| entry.id.clone()).collect();
-    let all: Vec<PointId> = report.hidden.iter().cloned().chain(drops).collect();
+    let drops = report.hidden.iter().filter_map(Hidden::drop);
+    let drops: Vec<Entry> = drops.chain(report.plan.drops()).cloned().collect();
     context.progress.phase(Phase::Pruning, None);
-    for point in all {
+    for entry in drops {
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let over = over(holds, &point, now).await?;
-        if let Some(outcome) = dead::withdraw(context, &point, &over).await {
-            report.dropped.push(Dropped { point, outcome });
+        if let Some(reason) = unjustified(context, &report.plan, &entry).await? {
+            report.dropped.push(Dropped { point: entry.id, outcome: Outcome::Failed { reason } });
+            continue;
+        }
+        let over = over(holds, &entry.id, now).await?;
+        if let Some(outcome) = dead::withdraw(context, &entry.id, &over).await {
+            report.dropped.push(Dropped { point: entry.id, outcome });
         }
     }
+    hidden::show(context, &mut report.hidden).await;
     Ok(())
+}
+
+/// Why a restore point is not dropped after all: what the plan keeps in its stead is not proven any more.
+async fn unjustified(context: &Context, plan: &RetentionPlan, entry: &Entry) -> Result<Option<String>, Error> {
+    let newest = plan.keeps().find(|one| one.is_newest_proven()).map(|one| &one.id);
+    for other in newest.into_iter().chain(entry.superseded_by()).collect::<BTreeSet<_>>() {
+        let proven = match show(context, other).await {
+            Ok(point) => matches!(point.standing, Standing::Proven { .. }),
+            Err(Error::NoSuchPoint { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if !proven {
+            return Ok(Some(format!("it stays: {other}, which was to be kept, is not proven any more")));
+        }
+    }
+    Ok(None)
 }
 
 /// The pins of a restore point that are over.

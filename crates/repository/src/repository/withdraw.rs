@@ -99,6 +99,22 @@ impl Repository {
         Ok(Withdrawal::Done { bytes, remains })
     }
 
+    /// Shows a restore point again that killed withdrawals hid; `false` where one may still be at work on it.
+    ///
+    /// # Errors
+    /// Those of the store; it stays hidden then.
+    pub async fn show_again(&self, database: &DatabaseName, id: &PointId) -> Result<bool> {
+        let now = self.store.server_time().await?;
+        let pages: Vec<_> = self.store.list(&layout::withdrawn(database, id)).try_collect().await?;
+        let marks: Vec<ObjectInfo> = pages.into_iter().flatten().collect();
+        if !marks.iter().all(|mark| is_dead(mark, now)) {
+            return Ok(false);
+        }
+        let keys = marks.into_iter().map(|mark| mark.key).collect();
+        self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))?;
+        Ok(true)
+    }
+
     /// Under the mark: the pins that count.
     async fn relied_on(
         &self,
@@ -119,10 +135,8 @@ impl Repository {
 
     /// Removes the own mark, and those of withdrawals that were killed.
     async fn unmark(&self, mark: &str, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<()> {
-        let dead = |one: &&ObjectInfo| {
-            one.key.contains("/withdrawn/") && now.signed_duration_since(one.modified_at) > MARK_IS_DEAD
-        };
-        let keys = objects.iter().filter(dead).map(|one| one.key.clone()).chain([mark.to_owned()]).collect();
+        let dead = objects.iter().filter(|one| one.key.contains("/withdrawn/") && is_dead(one, now));
+        let keys = dead.map(|one| one.key.clone()).chain([mark.to_owned()]).collect();
         self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))
     }
 
@@ -160,4 +174,9 @@ impl Repository {
         let pages: Vec<_> = self.store.list(&layout::point(database, id)).try_collect().await?;
         Ok(pages.into_iter().flatten().collect())
     }
+}
+
+/// Whether whoever wrote this mark is at work no more.
+fn is_dead(mark: &ObjectInfo, now: DateTime<Utc>) -> bool {
+    now.signed_duration_since(mark.modified_at) > MARK_IS_DEAD
 }

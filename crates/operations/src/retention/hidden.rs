@@ -1,0 +1,74 @@
+//! Restore points that a prune hid behind its mark and did not drop: killed, or still at work.
+//!
+//! They are dropped where the policy drops them, and shown again where it keeps them and nobody can be at work on them.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::PointId;
+use holdpoint_core::retention::{Entry, Fate, Held, RetentionPolicy, plan};
+use serde::Serialize;
+
+use super::holds::Holds;
+use crate::catalogue::show_hidden;
+use crate::{Context, Error};
+
+/// A hidden restore point.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hidden {
+    /// Which.
+    pub point: PointId,
+    /// What the policy says of it; `None` where its manifest cannot be read: it stays hidden.
+    pub entry: Option<Entry>,
+    /// It is shown again.
+    pub shown: bool,
+    /// Why it is still hidden.
+    pub problem: Option<String>,
+}
+
+impl Hidden {
+    /// What is dropped of it by the policy.
+    pub(super) fn drop(&self) -> Option<&Entry> {
+        self.entry.as_ref().filter(|entry| matches!(entry.fate, Fate::Drop(_)))
+    }
+}
+
+/// Asks the policy about each, beside those that everybody sees.
+pub(super) async fn judge(
+    context: &Context,
+    holds: &mut Holds<'_>,
+    seen: &[Held],
+    withdrawn: Vec<PointId>,
+    policy: &RetentionPolicy,
+    now: DateTime<Utc>,
+) -> Result<Vec<Hidden>, Error> {
+    let mut hidden = Vec::new();
+    for point in withdrawn {
+        let report = match show_hidden(context, &point).await {
+            Ok(report) => report,
+            Err(Error::Repository(error)) if error.is_not_found() => continue,
+            Err(error) => {
+                let problem = Some(error.line());
+                hidden.push(Hidden { point, entry: None, shown: false, problem });
+                continue;
+            }
+        };
+        // The others that are hidden may go: each is judged by itself.
+        let all = [seen, &holds.held(&[report]).await?].concat();
+        let entry = plan(&all, policy, now)?.entries.into_iter().find(|entry| entry.id == point);
+        hidden.push(Hidden { point, entry, shown: false, problem: None });
+    }
+    Ok(hidden)
+}
+
+/// Shows those again that are kept.
+pub(super) async fn show(context: &Context, hidden: &mut [Hidden]) {
+    for one in hidden {
+        if one.entry.is_none() || one.drop().is_some() {
+            continue;
+        }
+        match context.repository.show_again(&context.database, &one.point).await {
+            Ok(true) => one.shown = true,
+            Ok(false) => one.problem = Some("a prune may still be at work on it: see in a quarter of an hour".into()),
+            Err(error) => one.problem = Some(Error::from(error).line()),
+        }
+    }
+}
