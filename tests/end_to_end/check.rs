@@ -101,7 +101,7 @@ fn a_repair_removes_what_is_dead_and_nothing_else() {
     let hidden = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
     std::fs::create_dir(folder(&hidden).join("withdrawn")).unwrap();
     let mark = std::fs::File::create(folder(&hidden).join("withdrawn/01.json")).unwrap();
-    mark.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(20 * 60)).unwrap();
+    mark.set_modified(mark.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(20 * 60)).unwrap();
     std::fs::remove_file(folder(&gone).join("manifest.json")).unwrap();
 
     // Young, it may be a backup that runs now.

@@ -136,7 +136,8 @@ fn what_a_killed_prune_hid_goes_or_comes_back_as_the_policy_says() {
     let mark = |minutes: u64| {
         std::fs::create_dir_all(&folder).unwrap();
         let file = std::fs::File::create(folder.join("0123.json")).unwrap();
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60 * minutes)).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(60 * minutes))
+            .unwrap();
     };
     let keep = ["prune", "--json", "--keep-last", "9"];
     mark(0);
