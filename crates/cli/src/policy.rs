@@ -52,6 +52,7 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
             statements.extend([allow("Withdraw", &["s3:PutObject"], &marks), create_only(&marks[..1])]);
             let places = ["*/restore-points/*", "*/lease"].map(below);
             statements.push(allow("Delete", &["s3:DeleteObject", "s3:AbortMultipartUpload"], &places));
+            statements.push(see_locks(&places[..1]));
             Keys { encrypt: true }
         }
         PolicyRole::Cron => {
@@ -60,6 +61,7 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
             statements.push(allow("Lease", &["s3:PutObject"], &[below("*/lease")]));
             let places = ["*/restore-points/*", "*/lease"].map(below);
             statements.push(allow("Delete", &["s3:DeleteObject"], &places));
+            statements.push(see_locks(&places[..1]));
             Keys { encrypt: true }
         }
         PolicyRole::Restorer => Keys { encrypt: false },
@@ -75,6 +77,12 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
 
 fn allow(id: &str, actions: &[&str], resources: &[Value]) -> Value {
     json!({ "Sid": format!("Holdpoint{id}"), "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+/// Lets a HEAD tell until when an object is locked: without this right Amazon leaves the header out (Amazon S3 API,
+/// HeadObject), and a deletion would only write a delete marker over what is kept.
+fn see_locks(resources: &[Value]) -> Value {
+    allow("SeeLocks", &["s3:GetObjectRetention"], resources)
 }
 
 /// Forbids marks of withdrawal, which lie among the objects of a restore point: a mark hides it, as good as a deletion.
@@ -127,6 +135,11 @@ mod tests {
             let text = text(role, &S3Options::default());
             let deletes = matches!(role, PolicyRole::Pruner | PolicyRole::Cron);
             assert_eq!(text.contains("s3:Delete"), deletes, "{role:?}");
+            assert_eq!(
+                text.contains("s3:GetObjectRetention"),
+                deletes,
+                "{role:?}: who deletes must see what is locked"
+            );
             assert_eq!(text.contains("s3:PutObject\""), role != PolicyRole::Restorer, "{role:?}");
             assert!(!text.contains("s3:*") && !text.contains("\"*\""), "{role:?} {text}");
         }
