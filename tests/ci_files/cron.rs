@@ -108,6 +108,9 @@ fn the_kubernetes_files_are_what_the_cluster_takes() {
         if let Some(shard) = words.iter().find_map(|word| word.strip_prefix("$(JOB_COMPLETION_INDEX)/")) {
             assert!(text.contains(&format!("completions: {shard}\n")), "every share has a pod");
         }
+        // A deadline of the Job would end shares that wait for a place.
+        let deadlines: Vec<&str> = text.lines().filter(|line| line.contains("activeDeadlineSeconds:")).collect();
+        assert_eq!(deadlines, ["          activeDeadlineSeconds: 25200"], "{name}: the pod has a deadline, the Job none");
     }
 }
 
@@ -115,6 +118,12 @@ fn the_kubernetes_files_are_what_the_cluster_takes() {
 fn the_dockerfile_is_what_hadolint_takes() {
     let (taken, said) = validator("hadolint", &["--no-color"], &[config("docker/Dockerfile")]);
     assert!(taken && said.is_empty(), "{said}");
+    // The base has no roots for TLS, without which no S3 is reached.
+    let image = text("docker/Dockerfile");
+    let last = image.rsplit("\nFROM ").next().expect("a stage");
+    assert!(last.contains("apt-get install") && last.contains(" ca-certificates"), "{last}");
+    let ignored = text("docker/Dockerfile.dockerignore");
+    assert!(ignored.lines().any(|line| line == "target") && ignored.lines().any(|line| line == ".git"), "{ignored}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (right, wrong) in [
         ("COPY . .", "COPI . ."),

@@ -93,10 +93,12 @@ pub fn of(kind: ErrorKind) -> u8 {
     }
 }
 
-/// Gives the worse of two codes; of two that the order does not name, the first.
+/// Gives the worse of two codes; of two that the order does not name, the first. That somebody else is at it counts least:
+/// whoever takes it for a success must not miss a failure beside it.
 pub fn worst(one: u8, other: u8) -> u8 {
     let rank = |code: u8| match code {
         DONE => usize::MAX,
+        BUSY => WORST_FIRST.len() + 1,
         code => WORST_FIRST.iter().position(|worse| *worse == code).unwrap_or(WORST_FIRST.len()),
     };
     if rank(other) < rank(one) { other } else { one }
@@ -132,7 +134,14 @@ mod tests {
         assert_eq!(worst(INTERNAL, WAY_BACK_FAILED), WAY_BACK_FAILED);
         assert_eq!(worst(INTERNAL, APPLIED_IN_PART), INTERNAL);
         assert_eq!(worst(REPOSITORY, POSTGRES), REPOSITORY);
-        assert_eq!(worst(BUSY, REFUSED), REFUSED);
-        assert_eq!(worst(INTERRUPTED, BUSY), INTERRUPTED, "of equals the first");
+        assert_eq!(worst(INTERRUPTED, FINDINGS), INTERRUPTED, "of equals the first");
+    }
+
+    #[test]
+    fn that_somebody_else_is_at_it_hides_no_failure() {
+        for (code, name) in ALL.iter().filter(|(code, _)| *code != DONE) {
+            assert_eq!((worst(BUSY, *code), worst(*code, BUSY)), (*code, *code), "{name}");
+        }
+        assert_eq!((worst(BUSY, DONE), worst(DONE, BUSY)), (BUSY, BUSY));
     }
 }

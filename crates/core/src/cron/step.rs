@@ -81,8 +81,12 @@ pub fn may_run(before: &[(Step, StepEnd)]) -> Result<(), Step> {
 
 /// Tells whether something that is wanted every so often is due; what never happened is, and so is what happened in
 /// the future.
+///
+/// It may come early by a tenth of the interval, an hour at most: schedules are spread at random, and what a run did last
+/// time late in it would else be a moment too young this time, and be skipped.
 pub fn is_due(last: Option<DateTime<Utc>>, every: TimeDelta, now: DateTime<Utc>) -> bool {
-    last.is_none_or(|last| last > now || now.signed_duration_since(last) >= every)
+    let early = (every / 10).min(TimeDelta::hours(1));
+    last.is_none_or(|last| last > now || now.signed_duration_since(last) >= every - early)
 }
 
 #[cfg(test)]
@@ -108,7 +112,10 @@ mod tests {
         let at = |text: &str| format!("2026-11-{text}Z").parse::<DateTime<Utc>>().unwrap();
         let (day, now) = (TimeDelta::days(1), at("21T03:00:00"));
         assert!(is_due(None, day, now) && is_due(Some(now), TimeDelta::zero(), now));
-        assert!(is_due(Some(at("20T03:00:00")), day, now) && !is_due(Some(at("20T03:00:01")), day, now));
+        assert!(is_due(Some(at("20T03:00:00")), day, now) && is_due(Some(at("20T04:00:00")), day, now));
+        assert!(!is_due(Some(at("20T04:00:01")), day, now), "an hour early at most");
+        let hour = TimeDelta::hours(1);
+        assert!(is_due(Some(at("21T02:06:00")), hour, now) && !is_due(Some(at("21T02:06:01")), hour, now));
         assert!(is_due(Some(at("22T03:00:00")), day, now), "a clock that went back must not stop proofs");
     }
 }

@@ -66,6 +66,16 @@ impl From<&Error> for Failed {
     }
 }
 
+impl Failed {
+    /// As [`From`], for what ended a step: [`Busy`](ErrorKind::Busy) is said of another run alone, which schedules may take
+    /// for a success. A step that somebody was in the way of, or whose lease was lost, could not run.
+    pub(super) fn of_step(error: &Error) -> Self {
+        let failed = Self::from(error);
+        let kind = if failed.kind == ErrorKind::Busy { ErrorKind::CouldNotRun } else { failed.kind };
+        Self { kind, ..failed }
+    }
+}
+
 /// How one step went.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepReport {
@@ -127,4 +137,18 @@ pub enum Facts {
         /// What was found.
         findings: Vec<crate::check::Finding>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_run_is_told_as_busy() {
+        assert_eq!(Failed::from(&Error::LeaseLost).kind, ErrorKind::Busy);
+        assert_eq!(Failed::of_step(&Error::LeaseLost).kind, ErrorKind::CouldNotRun);
+        let in_the_way = Error::InTheWay { waiter: "process 4711 (app)".to_owned(), limit: std::time::Duration::from_secs(10) };
+        assert_eq!(Failed::of_step(&in_the_way).kind, ErrorKind::CouldNotRun);
+        assert_eq!(Failed::of_step(&Error::Interrupted).kind, ErrorKind::Interrupted);
+    }
 }

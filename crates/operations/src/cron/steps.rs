@@ -80,7 +80,7 @@ impl<'a> Steps<'a> {
         };
         let (failure, facts) = match ran {
             Ok((failure, facts)) => (failure, Some(facts)),
-            Err(error) => (Some(Failed::from(&error)), None),
+            Err(error) => (Some(Failed::of_step(&error)), None),
         };
         let end = if failure.is_some() { StepEnd::Failed } else { StepEnd::Done };
         StepReport { step, end, reason: None, failure, facts, took_ms: 0 }

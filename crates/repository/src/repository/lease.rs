@@ -13,6 +13,8 @@ use crate::store::PutOptions;
 
 /// How often a lease is tried for while others change it.
 const TRIES: u32 = 5;
+/// What is dated later than this is of a clock that was set back, not of one that is read in whole seconds.
+const FUTURE: TimeDelta = TimeDelta::minutes(1);
 /// No object has this ETag.
 const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
 
@@ -79,8 +81,15 @@ impl Repository {
                         return Ok(self.ours(key, record, None));
                     }
                     let held = TimeDelta::seconds(i64::try_from(found.holds_for_seconds).unwrap_or(i64::MAX / 1000));
-                    let until = object.modified_at.checked_add_signed(held).unwrap_or(DateTime::<Utc>::MAX_UTC);
-                    if until > self.store.server_time().await? && found.holds_for_seconds > 0 {
+                    let server_time = self.store.server_time().await?;
+                    // The store's clock was set back: a lease of the future would keep others off until that comes.
+                    let future = object.modified_at > server_time + FUTURE;
+                    let since = object.modified_at.min(server_time);
+                    let until = since.checked_add_signed(held).unwrap_or(DateTime::<Utc>::MAX_UTC);
+                    if until > server_time && found.holds_for_seconds > 0 {
+                        if future {
+                            self.date_anew(&key, &found, &object.etag).await;
+                        }
                         return Ok(LeaseTaken::Others { owner: found.owner, since: found.taken_at, until });
                     }
                     record.history = found.history;
@@ -100,6 +109,18 @@ impl Repository {
             }
         }
         Err(last.unwrap_or(Error::AlreadyExists { key }))
+    }
+
+    /// Writes a lease as it is, so that its age counts from now; its owner, if there is one yet, still knows it again.
+    async fn date_anew(&self, key: &str, found: &LeaseRecord, etag: &str) {
+        let record = LeaseRecord { written: found.written + 1, ..found.clone() };
+        let written = match json(key, &record) {
+            Ok(body) => self.store.put_if_matches(key, body, etag).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, key, "a lease of the future could not be dated anew");
+        }
     }
 
     /// What is remembered of a database's unattended runs; nothing where there was none.

@@ -1,8 +1,8 @@
 //! The client: credentials, TLS, proxy, time-outs and retries.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
@@ -20,6 +20,10 @@ use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
 use super::attempts::CountAttempts;
 use super::options::{CredentialSource, S3Options, SseMode, Timing};
 use crate::error::{BoxError, Error, Result};
+
+/// Whether the machine has roots that TLS can trust; looked at once, as the TLS library does.
+static MACHINE_HAS_ROOTS: LazyLock<bool> =
+    LazyLock::new(|| !rustls_native_certs::load_native_certs().certs.is_empty());
 
 /// A client that can be made anew with fresh credentials.
 #[derive(Debug)]
@@ -134,10 +138,11 @@ async fn client(
 
 /// One TLS provider in the whole program, ring, named explicitly.
 async fn http_client(options: &S3Options) -> Result<SharedHttpClient> {
-    let mut trust = TrustStore::default();
-    if let Some(path) = &options.ca_bundle {
-        trust = trust.with_pem_certificate(read_certificates(path).await?);
-    }
+    let own = match &options.ca_bundle {
+        Some(path) => Some(read_certificates(path).await?),
+        None => None,
+    };
+    let trust = trust(*MACHINE_HAS_ROOTS, own, options.endpoint.as_deref())?;
     let fail = |reason: String| Error::Configuration { setting: "ca_bundle", reason };
     let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|e| fail(e.to_string()))?;
     let proxy =
@@ -148,6 +153,23 @@ async fn http_client(options: &S3Options) -> Result<SharedHttpClient> {
         connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
         connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
     }))
+}
+
+/// Whom TLS trusts: the machine's roots where it has any, and those of the configured file.
+fn trust(machine_has_roots: bool, own: Option<Vec<u8>>, endpoint: Option<&str>) -> Result<TrustStore> {
+    let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
+    if !machine_has_roots && own.is_none() && !plain {
+        let reason = "is not set, and this machine has no root certificates, without which TLS trusts nobody: install the \
+                      package ca-certificates"
+            .to_owned();
+        return Err(Error::Configuration { setting: "ca_bundle", reason });
+    }
+    // The TLS library would end the program where it is to use the machine's roots and finds none.
+    let trust = if machine_has_roots { TrustStore::default() } else { TrustStore::empty() };
+    Ok(match own {
+        Some(pem) => trust.with_pem_certificate(pem),
+        None => trust,
+    })
 }
 
 async fn read_certificates(path: &Path) -> Result<Vec<u8>> {
@@ -211,5 +233,25 @@ impl Intercept for OneKeyHeader {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_roots_is_told_unless_none_are_needed() {
+        let pem = || Some(b"-----BEGIN CERTIFICATE-----".to_vec());
+        for endpoint in [None, Some("https://s3.example.com")] {
+            let refused = trust(false, None, endpoint).unwrap_err().to_string();
+            assert!(refused.contains("ca-certificates"), "{refused}");
+            assert!(trust(true, None, endpoint).is_ok() && trust(true, pem(), endpoint).is_ok());
+            assert!(trust(false, pem(), endpoint).is_ok());
+        }
+        assert!(trust(false, None, Some("http://127.0.0.1:8333")).is_ok());
+        // With the machine's empty roots the library would panic; those of the file alone count.
+        let alone = trust(false, pem(), None).unwrap();
+        assert_eq!(format!("{alone:?}"), format!("{:?}", TrustStore::empty().with_pem_certificate(pem().unwrap())));
     }
 }

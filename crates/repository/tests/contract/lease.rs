@@ -110,3 +110,19 @@ async fn a_lease_that_cannot_be_read_is_not_taken() {
         assert_eq!(std::fs::read_to_string(directory.path().join("shop/lease")).unwrap(), text);
     }
 }
+
+#[tokio::test]
+async fn a_lease_of_the_future_keeps_others_off_no_longer_than_one_of_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = repository(Arc::new(LocalDirectory::new(directory.path()).unwrap())).await;
+    let mut lease = ours(take(&repository, "before", LONG).await);
+    let path = directory.path().join("shop/lease");
+    let modified = || std::fs::metadata(&path).unwrap().modified().unwrap();
+    let future = modified() + Duration::from_secs(10 * 86_400);
+    std::fs::File::open(&path).unwrap().set_modified(future).unwrap();
+    let LeaseTaken::Others { until, .. } = take(&repository, "late", LONG).await else { panic!("taken twice") };
+    assert!(std::time::SystemTime::from(until) < future, "{until}");
+    assert!(modified() < future, "from now on it ages");
+    assert!(lease.renew().await.unwrap(), "its owner still knows it");
+    assert!(lease.release(CronHistory::default()).await.unwrap());
+}
