@@ -110,7 +110,11 @@ fn the_kubernetes_files_are_what_the_cluster_takes() {
         }
         // A deadline of the Job would end shares that wait for a place.
         let deadlines: Vec<&str> = text.lines().filter(|line| line.contains("activeDeadlineSeconds:")).collect();
-        assert_eq!(deadlines, ["          activeDeadlineSeconds: 25200"], "{name}: the pod has a deadline, the Job none");
+        assert_eq!(
+            deadlines,
+            ["          activeDeadlineSeconds: 25200"],
+            "{name}: the pod has a deadline, the Job none"
+        );
     }
 }
 

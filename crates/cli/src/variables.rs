@@ -27,6 +27,11 @@ impl Variables {
         self.all.get(std::ffi::OsStr::new(name))?.to_str().filter(|value| !value.is_empty())
     }
 
+    /// Tells whether a variable is set, to nothing.
+    pub(crate) fn is_empty(&self, name: &str) -> bool {
+        self.all.get(std::ffi::OsStr::new(name)).is_some_and(|value| value.is_empty())
+    }
+
     /// Gives a variable's value as a path.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.all.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)

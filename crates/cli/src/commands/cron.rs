@@ -15,7 +15,6 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::printed;
 use crate::arguments::{CronArguments, LimitArguments};
-use crate::config::Environment;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, Verification, now, seed, whole};
 use crate::output;
@@ -94,14 +93,7 @@ fn databases(invocation: &Invocation, arguments: &CronArguments) -> Result<Vec<D
     if !arguments.all {
         return Ok(vec![settings.database_name()?]);
     }
-    let production = settings.config.database.iter().filter(|(_, one)| one.environment == Environment::Production);
-    let names: Vec<DatabaseName> = production.map(|(name, _)| name.clone()).collect();
-    if names.is_empty() {
-        return Err(Failure::usage(
-            "--all finds no database: none is configured that is not of environment \"staging\"",
-            "write a section [database.NAME] with its url into holdpoint.toml",
-        ));
-    }
+    let names = settings.production("--all")?;
     let has_url = |name: &DatabaseName| {
         let section = settings.config.database.get(name);
         section.is_some_and(|one| one.url.is_some() || one.direct_url.is_some() || one.backup_url.is_some())

@@ -1,9 +1,9 @@
 //! `holdpoint prune`.
 
 use chrono::TimeDelta;
-use holdpoint_core::DatabaseName;
-use holdpoint_operations::Source;
+use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_operations::retention::{PruneOptions, PruneReport, prune};
+use holdpoint_operations::{ErrorKind, Source};
 use serde::Serialize;
 
 use super::printed;
@@ -28,7 +28,9 @@ pub(crate) struct PrunedAll {
 pub(crate) struct NotPruned {
     /// Which.
     pub(crate) database: DatabaseName,
-    /// Why.
+    /// What kind of failure it is: one exit code each.
+    pub(crate) kind: ErrorKind,
+    /// Why, with its causes.
     pub(crate) reason: String,
 }
 
@@ -51,22 +53,29 @@ pub(super) async fn run(invocation: &Invocation, arguments: &PruneArguments) -> 
 async fn one(invocation: &Invocation, offline: bool, options: &PruneOptions) -> Result<PruneReport, Failure> {
     let source = source(invocation, offline)?;
     let context = invocation.context(true).await?;
-    Ok(prune(&context, source.as_ref(), options).await?)
+    let mut report = prune(&context, source.as_ref(), options).await?;
+    if source.is_none() && !offline {
+        report.warnings.push(format!("no URL is given: whose folder {} is was not asked", context.database));
+    }
+    Ok(report)
 }
 
 /// The database, where one is configured: its folder must be its own.
 fn source(invocation: &Invocation, offline: bool) -> Result<Option<Source>, Failure> {
-    let configured = || invocation.settings.connection(Purpose::Backup).is_ok();
-    if offline || !configured() { Ok(None) } else { invocation.source().map(Some) }
+    // A URL that is given and cannot be read is no reason to leave out a check that protects data.
+    if offline || invocation.settings.perhaps_connection(Purpose::Backup)?.is_none() {
+        return Ok(None);
+    }
+    invocation.source().map(Some)
 }
 
 async fn all(invocation: &Invocation, arguments: &PruneArguments, options: &PruneOptions) -> Result<u8, Failure> {
-    let configured: Vec<DatabaseName> = invocation.settings.config.database.keys().cloned().collect();
-    let names = match configured.is_empty() {
-        false => configured,
+    let names = match invocation.settings.config.database.is_empty() {
+        false => invocation.settings.production("--all")?,
         true => invocation.open(&invocation.settings.repository()?, false).await?.databases().await?,
     };
-    let mut report = PrunedAll { databases: Vec::new(), failed: Vec::new() };
+    let mut mask = Mask::new(crate::secrets::known(&invocation.settings.variables));
+    let (mut exit_code, mut report) = (exit_code::DONE, PrunedAll { databases: Vec::new(), failed: Vec::new() });
     let share = |name: &DatabaseName| arguments.shard.is_none_or(|shard| shard.holds(name));
     for database in names.into_iter().filter(share) {
         if invocation.cancel.is_cancelled() {
@@ -74,14 +83,23 @@ async fn all(invocation: &Invocation, arguments: &PruneArguments, options: &Prun
         }
         let known = invocation.settings.config.database.contains_key(&database);
         // Of a folder that is not configured nobody knows the database: DATABASE_URL names another.
-        match one(&invocation.of_database(&database), arguments.offline || !known, options).await {
-            Ok(one) => report.databases.push(one),
-            Err(failure) => report.failed.push(NotPruned { database, reason: failure.to_string() }),
+        let own = invocation.of_database(&database);
+        match one(&own, arguments.offline || !known, options).await {
+            Ok(one) => {
+                exit_code = exit_code::worst(exit_code, code(&one));
+                report.databases.push(one);
+            }
+            Err(failure) => {
+                mask.learn(own.settings.passwords());
+                let told = failure.told(&mask, invocation.cancel.is_cancelled());
+                let reason = std::iter::once(told.message).chain(told.causes).collect::<Vec<_>>().join(": ");
+                exit_code = exit_code::worst(exit_code, told.exit_code);
+                report.failed.push(NotPruned { database, kind: told.kind, reason });
+            }
         }
     }
     printed(invocation.output.report(&report, |report| output::pruned_all(report, now())))?;
-    let incomplete = !report.failed.is_empty() || report.databases.iter().any(|one| !one.is_complete());
-    Ok(if incomplete { exit_code::REPOSITORY } else { exit_code::DONE })
+    Ok(exit_code)
 }
 
 fn code(report: &PruneReport) -> u8 {

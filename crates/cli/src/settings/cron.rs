@@ -56,11 +56,17 @@ impl Settings {
     /// Puts together how unattended runs work.
     ///
     /// # Errors
-    /// A variable that is named and not set, and an address that is none.
+    /// A variable that is named and not set, and an address that is none. A variable that is set and empty, as CI services
+    /// set a secret that is not there, asks for no webhook and no ping.
     pub(crate) fn cron(&self, flags: &CronArguments) -> Result<CronSettings, Failure> {
         let file = &self.config.cron;
         let span = |span: Option<Duration>| TimeDelta::from_std(span.unwrap_or_default()).unwrap_or(TimeDelta::MAX);
         let policy = self.retention(&RetentionArguments::default());
+        let webhook = self.address_of("cron.webhook", file.webhook.as_ref())?;
+        let webhook_secret = match &webhook {
+            Some(_) => self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?,
+            None => None,
+        };
         let proof = flags.verify.or(file.verify).unwrap_or(Proof::At(Level::Full));
         Ok(CronSettings {
             codec: flags.compress.or(file.compress).unwrap_or(Codec::Gzip { level: Codec::GZIP_LEVEL }),
@@ -81,8 +87,8 @@ impl Settings {
             splay: flags.splay.or(file.splay).unwrap_or_default(),
             parallel: flags.parallel.or(file.parallel).unwrap_or(1),
             metrics_file: flags.metrics_file.clone().or_else(|| file.metrics_file.clone()),
-            webhook: self.address_of("cron.webhook", file.webhook.as_ref())?,
-            webhook_secret: self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?,
+            webhook,
+            webhook_secret,
             ping: self.address_of("cron.ping", file.ping.as_ref())?,
         })
     }
@@ -93,7 +99,8 @@ impl Settings {
     }
 
     fn address_of(&self, key: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {
-        let address = self.secret_of(key, value)?;
+        let empty = |value: &Value| value.variable().is_some_and(|name| self.variables.is_empty(name));
+        let address = self.secret_of(key, value.filter(|value| !empty(value)))?;
         if let Some(url) = &address {
             let wrong = |why| Failure::usage(format!("{key} cannot be used: {why}"), "see docs/cron.md");
             webhook::check(url).map_err(wrong)?;
@@ -134,6 +141,16 @@ mod tests {
         assert!(set.retention.is_some() && set.webhook_secret.is_some());
         assert!(!format!("{set:?}").contains("s3cret") && !format!("{set:?}").contains("k3y"));
         assert_eq!(cron("", &[], &["--verify", "none"]).unwrap().level, None);
+    }
+
+    #[test]
+    fn a_secret_that_ci_left_empty_asks_for_nothing_and_one_that_is_not_set_is_a_mistake() {
+        let file = "[cron]\nwebhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\nping = \"env:PING\"";
+        let none = cron(file, &[("HOOK", ""), ("KEY", ""), ("PING", "")], &[]).unwrap();
+        assert!(none.webhook.is_none() && none.webhook_secret.is_none() && none.ping.is_none());
+        assert!(cron(file, &[("KEY", "k3y"), ("PING", "")], &[]).is_err(), "HOOK may be misspelt");
+        let unsigned = cron(file, &[("HOOK", "https://chat.example/s3cret"), ("KEY", ""), ("PING", "")], &[]);
+        assert!(unsigned.is_err(), "what is to be signed is not sent unsigned");
     }
 
     #[test]

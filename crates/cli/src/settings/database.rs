@@ -5,7 +5,7 @@ use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::connection::Host;
 
 use super::Settings;
-use crate::config::{DatabaseSection, Value};
+use crate::config::{DatabaseSection, Environment, Value};
 use crate::failure::Failure;
 
 /// What a connection is for: it decides which of a database's URLs is taken.
@@ -76,10 +76,34 @@ impl Settings {
     /// environment's beats the file's, unless the database was named and has one of its own.
     pub(crate) fn connection(&self, purpose: Purpose) -> Result<ChosenConnection, Failure> {
         let chosen = self.section()?;
-        let (text, from) = self.url(purpose, chosen)?;
+        self.perhaps_connection(purpose)?.ok_or_else(|| nowhere(chosen))
+    }
+
+    /// As [`Self::connection`], for what works without one; `None` where no URL is given at all.
+    ///
+    /// # Errors
+    /// A URL that is given and cannot be had, such as one in a variable that is not set, is not taken for none.
+    pub(crate) fn perhaps_connection(&self, purpose: Purpose) -> Result<Option<ChosenConnection>, Failure> {
+        let Some((text, from)) = self.url(purpose, self.section()?)? else { return Ok(None) };
         let settings = ConnectionSettings::resolve(&text, &self.libpq())
             .map_err(|source| Failure::Connection { from: from.clone(), source: Box::new(source) })?;
-        Ok(ChosenConnection { settings, from })
+        Ok(Some(ChosenConnection { settings, from }))
+    }
+
+    /// Gives the databases that `flag` works on: every one that is configured and not of environment "staging", sorted.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn production(&self, flag: &str) -> Result<Vec<DatabaseName>, Failure> {
+        let production = self.config.database.iter().filter(|(_, one)| one.environment == Environment::Production);
+        let names: Vec<DatabaseName> = production.map(|(name, _)| name.clone()).collect();
+        if names.is_empty() {
+            return Err(Failure::usage(
+                format!("{flag} finds no database: none is configured that is not of environment \"staging\""),
+                "write a section [database.NAME] with its url into holdpoint.toml",
+            ));
+        }
+        Ok(names)
     }
 
     /// Gives every password of the connections that are configured, decoded, wherever it came from.
@@ -90,7 +114,7 @@ impl Settings {
         servers.filter_map(|server| server.password.map(|secret| secret.expose().to_owned())).collect()
     }
 
-    fn url(&self, purpose: Purpose, chosen: ChosenSection<'_>) -> Result<(String, String), Failure> {
+    fn url(&self, purpose: Purpose, chosen: ChosenSection<'_>) -> Result<Option<(String, String)>, Failure> {
         let variable = |name: &str| self.variables.get(name).map(|text| (text.to_owned(), name.to_owned()));
         let own = |key: &str, value: fn(&DatabaseSection) -> Option<&Value>| -> Result<Option<_>, Failure> {
             let (Some(name), Some(value)) = (chosen.name, chosen.section.and_then(value)) else { return Ok(None) };
@@ -110,7 +134,7 @@ impl Settings {
                 // A backup's URL may be a standby's.
                 Purpose::Direct => first([direct_url()?, url()?, backup_url()?]),
             };
-            return found.ok_or_else(|| nowhere(chosen));
+            return Ok(found);
         }
         let direct = || DIRECT.iter().find_map(|name| variable(name));
         let found = match purpose {
@@ -133,7 +157,7 @@ impl Settings {
             ]),
         };
         let libpq = || LIBPQ.iter().find_map(|name| variable(name)).map(|(_, from)| (String::new(), from));
-        found.or_else(libpq).ok_or_else(|| nowhere(chosen))
+        Ok(found.or_else(libpq))
     }
 
     /// Gives the name that a database would have without configuration, for a restore that needs no folder.

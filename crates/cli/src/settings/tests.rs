@@ -302,3 +302,18 @@ fn passwords_of_connections_are_known() {
     let found = settings(&[], &[("DATABASE_URL", "postgresql://ann:hu%40sh@h/db")], "").passwords();
     assert!(!found.is_empty() && found.iter().all(|one| one == "hu@sh"), "{}", found.len());
 }
+
+#[test]
+fn only_a_url_that_nobody_gives_is_none() {
+    let file = |url: &str| format!("[database.shop]\n{url}\n[database.dev]\nenvironment = \"staging\"");
+    let perhaps = |variables: &[(&str, &str)], url: &str| {
+        settings(&["--database", "shop"], variables, &file(url)).perhaps_connection(Purpose::Backup)
+    };
+    assert!(perhaps(&[], "").unwrap().is_none());
+    assert!(perhaps(&[("SHOP", "postgresql://h/shop")], "url = \"env:SHOP\"").unwrap().is_some());
+    assert!(perhaps(&[], "url = \"env:SHOP\"").is_err(), "the check would be left out silently");
+    assert!(perhaps(&[("SHOP", "mysql://h/shop")], "url = \"env:SHOP\"").is_err());
+    let production = settings(&[], &[], &file("")).production("--all").unwrap();
+    assert_eq!(production.iter().map(holdpoint_core::DatabaseName::as_str).collect::<Vec<_>>(), ["shop"]);
+    assert!(settings(&[], &[], "").production("--all").is_err());
+}

@@ -147,7 +147,8 @@ mod tests {
     fn only_another_run_is_told_as_busy() {
         assert_eq!(Failed::from(&Error::LeaseLost).kind, ErrorKind::Busy);
         assert_eq!(Failed::of_step(&Error::LeaseLost).kind, ErrorKind::CouldNotRun);
-        let in_the_way = Error::InTheWay { waiter: "process 4711 (app)".to_owned(), limit: std::time::Duration::from_secs(10) };
+        let in_the_way =
+            Error::InTheWay { waiter: "process 4711 (app)".to_owned(), limit: std::time::Duration::from_secs(10) };
         assert_eq!(Failed::of_step(&in_the_way).kind, ErrorKind::CouldNotRun);
         assert_eq!(Failed::of_step(&Error::Interrupted).kind, ErrorKind::Interrupted);
     }

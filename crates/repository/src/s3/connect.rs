@@ -22,8 +22,7 @@ use super::options::{CredentialSource, S3Options, SseMode, Timing};
 use crate::error::{BoxError, Error, Result};
 
 /// Whether the machine has roots that TLS can trust; looked at once, as the TLS library does.
-static MACHINE_HAS_ROOTS: LazyLock<bool> =
-    LazyLock::new(|| !rustls_native_certs::load_native_certs().certs.is_empty());
+static MACHINE_HAS_ROOTS: LazyLock<bool> = LazyLock::new(|| !rustls_native_certs::load_native_certs().certs.is_empty());
 
 /// A client that can be made anew with fresh credentials.
 #[derive(Debug)]
@@ -159,9 +158,10 @@ async fn http_client(options: &S3Options) -> Result<SharedHttpClient> {
 fn trust(machine_has_roots: bool, own: Option<Vec<u8>>, endpoint: Option<&str>) -> Result<TrustStore> {
     let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
     if !machine_has_roots && own.is_none() && !plain {
-        let reason = "is not set, and this machine has no root certificates, without which TLS trusts nobody: install the \
+        let reason =
+            "is not set, and this machine has no root certificates, without which TLS trusts nobody: install the \
                       package ca-certificates"
-            .to_owned();
+                .to_owned();
         return Err(Error::Configuration { setting: "ca_bundle", reason });
     }
     // The TLS library would end the program where it is to use the machine's roots and finds none.

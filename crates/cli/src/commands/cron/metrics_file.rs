@@ -11,10 +11,9 @@ use crate::failure::Failure;
 /// Who reads it runs as another user.
 const READABLE: u32 = 0o644;
 
-/// The file, and what stood in it.
+/// The file, of which it is known that it can be read.
 pub(super) struct MetricsFile {
     path: PathBuf,
-    previous: String,
 }
 
 impl MetricsFile {
@@ -28,22 +27,49 @@ impl MetricsFile {
                 "make the folder, or name another with --metrics-file",
             ));
         }
-        let previous = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Failure::Io { what: format!("reading {}", path.display()), source }),
-        };
-        Ok(Self { path, previous })
+        let reading = |source| Failure::Io { what: format!("reading {}", path.display()), source };
+        previous(&path).map_err(reading)?;
+        Ok(Self { path })
     }
 
-    /// Replaces the file; a reader sees the one or the other.
+    /// Replaces the file; a reader sees the one or the other. What is kept of it is read now: hours may have passed, in which
+    /// another call has written it.
     pub(super) fn write(self, reports: &[CronReport]) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         // The collector reads names that end in .prom only.
         let mut file = tempfile::Builder::new().prefix(".holdpoint-").suffix(".tmp").tempfile_in(folder)?;
-        file.write_all(metrics(reports, &self.previous).as_bytes())?;
+        file.write_all(metrics(reports, &previous(&self.path)?).as_bytes())?;
         file.as_file().set_permissions(std::fs::Permissions::from_mode(READABLE))?;
         file.as_file().sync_all()?;
         file.persist(&self.path).map(drop).map_err(|error| error.error)
+    }
+}
+
+/// What stands in the file; nothing where there is none.
+fn previous(path: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_operations::ErrorKind;
+    use holdpoint_operations::cron::Failed;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_meanwhile_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("holdpoint.prom");
+        let file = MetricsFile::open(&path).unwrap();
+        let line = "holdpoint_restore_points{database=\"shop\"} 7\n";
+        std::fs::write(&path, line).unwrap();
+        let failed = Failed { kind: ErrorKind::Busy, message: String::new(), hint: None };
+        let at = "2026-11-21T02:43:00Z".parse().unwrap();
+        file.write(&[CronReport::refused("shop".parse().unwrap(), at, failed)]).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains(line));
     }
 }
