@@ -61,6 +61,22 @@ fn a_killed_one_goes_on_and_changes_every_row_once() {
     // It is done: nothing is left to go on with.
     let done = scene.place.holdpoint(&[&ONCE[..], &["--resume", "--json"]].concat()).ended_with(6);
     done.failure().says(&["there is no backfill of public.counted to go on with"]);
+
+    // One that hangs, loses its sessions, and comes back when somebody else has come to the end.
+    scene.sql("UPDATE counted SET n = 0");
+    let mut running = scene.place.start(&[&slow[..], &["--json"]].concat());
+    wait_until(&mut running, "some rows are changed", &scene, "count(*) > 300 FROM counted WHERE n > 0");
+    running.freeze();
+    scene.sql(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name LIKE 'holdpoint %'",
+    );
+    scene.place.holdpoint(&[&ONCE[..], &["--resume", "--json"]].concat()).ended_with(0);
+    assert_eq!(changed(&scene), "1:4000");
+    running.thaw();
+    let late = running.finish().ended_with(14);
+    late.failure().says(&["another backfill of public.counted went on meanwhile"]).hints(&["came to the end"]);
+    assert_eq!(changed(&scene), "1:4000");
 }
 
 /// Between the note of the batch and the server's word on it.

@@ -105,6 +105,14 @@ pub enum BackfillError {
         /// What differs.
         what: String,
     },
+    /// Somebody went on with it while this one had no connection.
+    #[error("another backfill of {table} went on meanwhile: {} is not as this one left it", file.display())]
+    WentOn {
+        /// The table.
+        table: String,
+        /// The file, which is the other's now, or gone with its end.
+        file: PathBuf,
+    },
     /// The server began another history: what was committed before may not be there.
     #[error("the server is on timeline {now}, and {} was written on timeline {then}: what was filled then may be lost", file.display())]
     AnotherTimeline {
@@ -167,7 +175,7 @@ impl BackfillError {
             Self::Unfinished { .. } | Self::AnotherTimeline { .. } | Self::RowSecurity { .. } | Self::Standby => {
                 ErrorKind::Refused
             }
-            Self::AnotherIsRunning { .. } | Self::Stuck { .. } => ErrorKind::Busy,
+            Self::AnotherIsRunning { .. } | Self::WentOn { .. } | Self::Stuck { .. } => ErrorKind::Busy,
             Self::RowsRefused { .. } => ErrorKind::Postgres,
             Self::State { .. } => ErrorKind::Internal,
             _ => ErrorKind::Usage,
@@ -203,6 +211,11 @@ impl BackfillError {
             Self::AnotherBackfill { file, .. } => {
                 format!("repeat the earlier one's --set, --where and --key, or remove {}", file.display())
             }
+            Self::WentOn { file, .. } => format!(
+                "it goes on from what this one committed, and this one stopped; if it ended early: --resume; if {} is gone, \
+                 it came to the end",
+                file.display()
+            ),
             Self::AnotherTimeline { file, .. } => format!(
                 "a fail-over, or a restore to an earlier instant; begin again: remove {}, and let --where leave out what is \
                  done",

@@ -25,8 +25,6 @@ pub(super) struct Prepared {
     pub(super) statements: Statements,
     pub(super) what: What,
     pub(super) file: StateFile,
-    /// What an earlier one left.
-    pub(super) earlier: Option<Progressed>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -66,25 +64,26 @@ impl Prepared {
             condition: options.condition.clone(),
         };
         let file = StateFile::of(&options.directory, &what);
-        let earlier = file.read(&what)?;
-        match &earlier {
-            Some(earlier) if !options.resume => {
-                let rows = earlier.updated + earlier.pending.as_ref().map_or(0, |pending| pending.updated);
-                let (table, file) = (subject.name.clone(), file.path().to_owned());
-                return Err(BackfillError::Unfinished { table, file, rows }.into());
-            }
-            None if options.resume => {
-                let (table, file) = (subject.name.clone(), file.path().to_owned());
-                return Err(BackfillError::NothingToResume { table, file }.into());
-            }
-            _ => {}
-        }
         let mut warnings = Vec::new();
         if !throttle::sees_lag(&session).await? {
             let role = holdpoint_core::name::quote_identifier(session.settings().user());
             warnings.push(format!("the lag of standbys does not show to this role: GRANT pg_read_all_stats TO {role}"));
         }
-        Ok(Self { session, name, subject, columns, statements, what, file, earlier, warnings })
+        Ok(Self { session, name, subject, columns, statements, what, file, warnings })
+    }
+
+    /// What an earlier one left; read under the lock, or it may be another one's by the next statement.
+    pub(super) fn earlier(&self, options: &BackfillOptions) -> Result<Option<Progressed>, BackfillError> {
+        let earlier = self.file.read(&self.what)?;
+        let (table, file) = (self.subject.name.clone(), self.file.path().to_owned());
+        match &earlier {
+            Some(earlier) if !options.resume => {
+                let rows = earlier.updated + earlier.pending.as_ref().map_or(0, |pending| pending.updated);
+                Err(BackfillError::Unfinished { table, file, rows })
+            }
+            None if options.resume => Err(BackfillError::NothingToResume { table, file }),
+            _ => Ok(earlier),
+        }
     }
 
     /// The largest key of the table: where a walk that begins now ends.
@@ -157,14 +156,15 @@ pub async fn plan(
 ) -> Result<BackfillPlan, Error> {
     progress.phase(Phase::Preflight, None);
     let prepared = Prepared::make(source, options).await?;
-    let end = match &prepared.earlier {
+    let earlier = prepared.earlier(options)?;
+    let end = match &earlier {
         Some(earlier) => Some(earlier.end.clone()),
         None => prepared.end().await?,
     };
     let rows = options.batch_rows;
     let (mut first_batch, mut last_batch) = (Vec::new(), Vec::new());
     if let Some(end) = &end {
-        let after = prepared.earlier.as_ref().and_then(|earlier| earlier.after.clone());
+        let after = earlier.as_ref().and_then(|earlier| earlier.after.clone());
         first_batch = prepared.explained(after.as_ref(), end, rows).await?;
         let before = prepared.statements.before(rows);
         let found = prepared.session.query("looking for the last batch", &before, &borrowed(end)).await?;
@@ -190,7 +190,7 @@ pub async fn plan(
         batches: prepared.subject.rows.map(|all| all.div_ceil(rows.max(1))),
         first_batch,
         last_batch,
-        resumes: prepared.earlier.as_ref().map(Progressed::resumed),
+        resumes: earlier.as_ref().map(Progressed::resumed),
         warnings,
     };
     prepared.session.close().await;

@@ -6,9 +6,9 @@ use holdpoint_postgres::session::Fate;
 use holdpoint_postgres::{Session, SessionPurpose};
 use tokio::time::Instant;
 
+use super::BackfillError;
 use super::plan::Prepared;
 use super::run::{MOST_TRIES, Walk, alone};
-use super::{BackfillError, BackfillOptions};
 use crate::Error;
 
 /// How long a transaction whose session is gone may take to end.
@@ -44,11 +44,12 @@ impl Walk<'_> {
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
-        let options = BackfillOptions { resume: self.prepared.file.path().exists(), ..self.options.clone() };
-        let prepared = Prepared::make(self.source, &options).await?;
+        let prepared = Prepared::make(self.source, self.options).await?;
         // Also where nothing was written down yet: the end of the walk was read from the server as it was.
         prepared.file.demand_same(&self.state.what, &prepared.what)?;
         alone(&prepared).await?;
+        // While there was no session there was no lock either: whoever resumed meanwhile did what this walk has not.
+        prepared.file.demand_unchanged(&self.written)?;
         self.monitor = Session::connect(&self.source.settings, &SessionPurpose::new("holdpoint watch")).await?;
         let warnings = std::mem::take(&mut self.prepared.warnings);
         self.prepared = Prepared { warnings, ..prepared };

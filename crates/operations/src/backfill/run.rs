@@ -44,6 +44,8 @@ pub(super) struct Walk<'a> {
     pub(super) prepared: Prepared,
     pub(super) monitor: Session,
     pub(super) state: Progressed,
+    /// What this walk wrote down last: only where the file still says it may the walk go on.
+    pub(super) written: Progressed,
     rows: u64,
     pub(super) retries: u64,
     waited_for_lag: Duration,
@@ -66,19 +68,22 @@ pub async fn backfill(
     let prepared = Prepared::make(source, options).await?;
     alone(&prepared).await?;
     let monitor = Session::connect(&source.settings, &SessionPurpose::new("holdpoint watch")).await?;
-    let (state, resumed) = match &prepared.earlier {
-        Some(earlier) => (earlier.clone(), true),
+    let (state, resumed) = match prepared.earlier(options)? {
+        Some(earlier) => (earlier, true),
         None => {
             let end = prepared.end().await?.unwrap_or_default();
             (Progressed::begin(prepared.what.clone(), end, (context.clock)()), false)
         }
     };
+    // From here on a file is there until the end, so that one that is gone means that somebody else came to the end.
+    prepared.file.write(&state)?;
     let mut walk = Walk {
         source,
         options,
         context,
         prepared,
         monitor,
+        written: state.clone(),
         state,
         rows: options.batch_rows.max(1),
         retries: 0,
@@ -89,10 +94,11 @@ pub async fn backfill(
     // An empty table has no end, and nothing to fill.
     let finished = walk.state.end.is_empty() || walk.walk_on(began).await?;
     let state_file = if finished {
+        walk.prepared.file.demand_unchanged(&walk.written)?;
         walk.prepared.file.remove()?;
         None
     } else {
-        walk.prepared.file.write(&walk.state)?;
+        walk.write_down()?;
         Some(walk.prepared.file.path().to_owned())
     };
     let report = BackfillReport {
@@ -224,7 +230,7 @@ impl Walk<'_> {
             Err(error) => return self.rolled_back(error, blocked_by).await.map(Some),
         };
         self.state.pending = Some(Pending { transaction, to, updated, walked });
-        if let Err(error) = self.prepared.file.write(&self.state) {
+        if let Err(error) = self.write_down() {
             self.state.pending = None;
             self.prepared.session.run("taking a batch back", "ROLLBACK").await?;
             return Err(error.into());
@@ -306,9 +312,24 @@ impl Walk<'_> {
         }
     }
 
+    /// Writes down how far it came, unless the file says what another one wrote.
+    fn write_down(&mut self) -> Result<(), BackfillError> {
+        self.prepared.file.demand_unchanged(&self.written)?;
+        self.prepared.file.write(&self.state)?;
+        self.written = self.state.clone();
+        Ok(())
+    }
+
     /// Writes down what counts, and passes the reason of the end on.
-    pub(super) fn stopped(&self, error: Error) -> Error {
-        match self.prepared.file.write(&self.state) {
+    ///
+    /// Without its session the walk has no lock, and the file may be another one's; what it says is still true: the
+    /// batch that it names counts if the server says so.
+    pub(super) fn stopped(&mut self, error: Error) -> Error {
+        let went_on = matches!(&error, Error::Backfill(BackfillError::WentOn { .. }));
+        if went_on || self.prepared.session.is_closed() {
+            return error;
+        }
+        match self.write_down() {
             Ok(()) => error,
             Err(unwritten) => Error::LeftBehind { failure: Box::new(error), remains: unwritten.to_string() },
         }

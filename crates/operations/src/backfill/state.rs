@@ -139,6 +139,20 @@ impl StateFile {
         }
     }
 
+    /// Refuses to go on where the file is not what this process wrote last: somebody else went on from it.
+    pub(super) fn demand_unchanged(&self, written: &Progressed) -> Result<(), BackfillError> {
+        let found = match std::fs::read(&self.path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let written_text = serde_json::to_vec_pretty(written).map_err(|error| self.failed(&error))?;
+        if found.is_some_and(|found| found == written_text) {
+            return Ok(());
+        }
+        Err(BackfillError::WentOn { table: written.what.table.clone(), file: self.path.clone() })
+    }
+
     /// Writes it, whole or not at all, for this user's eyes alone: keys are values of rows.
     pub(super) fn write(&self, progressed: &Progressed) -> Result<(), BackfillError> {
         let write = || -> std::io::Result<()> {
@@ -197,6 +211,21 @@ mod tests {
         state.pending = pending();
         state.settle(true);
         assert_eq!((state.after, state.updated, state.walked, state.batches), (Some(vec!["5".into()]), 3, 4, 1));
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_wrote_or_removed_is_not_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = StateFile::of(folder.path(), &what());
+        let gone = file.demand_unchanged(&progressed()).unwrap_err();
+        assert!(matches!(&gone, BackfillError::WentOn { .. }), "{gone}");
+        file.write(&progressed()).unwrap();
+        file.demand_unchanged(&progressed()).unwrap();
+        let further = Progressed { after: Some(vec!["5".into()]), ..progressed() };
+        file.write(&further).unwrap();
+        let error = file.demand_unchanged(&progressed()).unwrap_err();
+        assert!(matches!(&error, BackfillError::WentOn { .. }), "{error}");
+        file.demand_unchanged(&further).unwrap();
     }
 
     #[test]
