@@ -15,7 +15,7 @@ pub use process::Process;
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
-use crate::undoing::{RiskRecord, RollbackScript, Settlement, UndoRecord, WayBack};
+use crate::undoing::{Applied, RiskRecord, RollbackScript, Settlement, UndoRecord, WayBack};
 use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
 
@@ -206,6 +206,35 @@ pub struct Prepared {
     pub level: Option<Level>,
 }
 
+impl RunStep {
+    /// How much the command left of what was pending, in a step with which a command ended that succeeded by its own
+    /// word; `None` in any other step.
+    ///
+    /// A command that exited with 0 and yet counts as failed counts as fully applied only where that was judged, or
+    /// where it failed for the application's health alone. One that left the database unchanged ran fully only where
+    /// its rehearsal left nothing either.
+    pub fn left(&self) -> Option<Applied> {
+        let judged = self.judgement.as_deref();
+        let verdict = judged.map(|judged| judged.verdict);
+        match self.state {
+            RunState::Succeeded if verdict == Some(Verdict::Unchanged) => {
+                let pending = self.plan.as_ref().is_none_or(|plan| plan.files().next().is_some());
+                let nothing = self.rehearsal.as_ref().is_some_and(|rehearsal| !rehearsal.left_something());
+                Some(if pending && !nothing { Applied::Unchanged } else { Applied::Fully })
+            }
+            RunState::Succeeded => Some(Applied::Fully),
+            RunState::Failed if self.exit_code == Some(0) => Some(match verdict {
+                Some(Verdict::FullyApplied) => Applied::Fully,
+                Some(Verdict::Unchanged) => Applied::Unchanged,
+                Some(Verdict::Unknown) if judged.is_some_and(JudgementRecord::failed_by_health_alone) => Applied::Fully,
+                Some(Verdict::PartlyApplied) => Applied::Partly,
+                Some(Verdict::Unknown) | None => Applied::Unknown,
+            }),
+            _ => None,
+        }
+    }
+}
+
 impl PlanRecord {
     /// Whether the same files would run, byte for byte and in the same order.
     pub fn same_pending(&self, other: &Self) -> bool {
@@ -251,6 +280,43 @@ mod tests {
         for state in [Started, Proven, Rehearsed, Prepared, Refused, RolledBack, Succeeded, Settled, Undone] {
             assert!(!state.unsettled());
         }
+    }
+
+    fn ended(state: RunState, exit_code: i32, verdict: Option<Verdict>, health: Health) -> RunStep {
+        let judgement = verdict.map(|verdict| {
+            serde_json::json!({ "verdict": verdict, "as_planned": false, "recorded": null, "still_pending": null,
+                "unlike_rehearsal": null, "health": health, "time_outs": "not_shown", "reasons": [] })
+        });
+        serde_json::from_value(serde_json::json!({
+            "format": 1, "run": "20261121T024300Z-k3f9", "n": 5, "state": state, "at": "2026-11-21T02:43:00Z",
+            "identity": { "system_identifier": "7", "database_oid": 5, "database": "shop", "timeline": 1,
+                          "endpoint": "db:5432", "resource_id": null },
+            "command": ["x"], "point": null, "wal_position": null, "instant": null, "exit_code": exit_code,
+            "signal": null, "operator": null, "judgement": judgement,
+            "plan": { "tool": "sql", "pending": [{ "path": "004.sql", "sha256": "" }], "applied": [] }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_command_that_exits_with_0_ran_everything_only_where_that_was_found() {
+        use Health::{NeverGreen, NotAsked};
+        use RunState::{Failed, Running, Succeeded};
+        let left = |state, verdict, health| ended(state, 0, verdict, health).left();
+        assert_eq!(left(Succeeded, None, NotAsked), Some(Applied::Fully), "records of older versions");
+        assert_eq!(left(Succeeded, Some(Verdict::Unknown), NotAsked), Some(Applied::Fully));
+        assert_eq!(left(Succeeded, Some(Verdict::Unchanged), NotAsked), Some(Applied::Unchanged), "skipped silently");
+        assert_eq!(left(Failed, Some(Verdict::Unchanged), NotAsked), Some(Applied::Unchanged));
+        assert_eq!(left(Failed, Some(Verdict::PartlyApplied), NotAsked), Some(Applied::Partly));
+        assert_eq!(left(Failed, Some(Verdict::PartlyApplied), NeverGreen), Some(Applied::Partly));
+        assert_eq!(left(Failed, Some(Verdict::FullyApplied), NotAsked), Some(Applied::Fully));
+        assert_eq!(left(Failed, Some(Verdict::Unknown), NeverGreen), Some(Applied::Fully), "its health alone");
+        assert_eq!(left(Failed, Some(Verdict::Unknown), NotAsked), Some(Applied::Unknown));
+        assert_eq!(ended(Failed, 3, Some(Verdict::FullyApplied), NotAsked).left(), None);
+        assert_eq!(left(Running, None, NotAsked), None);
+        let mut nothing = ended(Succeeded, 0, Some(Verdict::Unchanged), NotAsked);
+        nothing.plan = Some(PlanRecord::default());
+        assert_eq!(nothing.left(), Some(Applied::Fully), "nothing was pending");
     }
 
     #[test]

@@ -182,6 +182,17 @@ pub struct TableEffect {
     pub locks: Vec<LockEffect>,
 }
 
+impl TableEffect {
+    /// Whether it is another table than before, or holds other rows; not where it was only locked.
+    fn changed(&self) -> bool {
+        let of_schema = self.added || self.dropped || self.rewritten || self.renamed_to.is_some();
+        let of_columns = !self.columns_added.is_empty() || !self.columns_gone.is_empty();
+        // Rows without a key are told by the server's counters alone.
+        let of_rows = self.rows.as_ref().or(self.written.as_ref()).is_some_and(|rows| !rows.is_zero());
+        of_schema || of_columns || of_rows || self.rows_before != self.rows_after
+    }
+}
+
 /// Numbers of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowEffect {
@@ -254,6 +265,11 @@ pub struct RollbackEffect {
 }
 
 impl Rehearsal {
+    /// Whether it left anything in the copy: schema, rows or large objects.
+    pub fn left_something(&self) -> bool {
+        !self.objects.is_empty() || self.large_objects.is_some() || self.tables.iter().any(TableEffect::changed)
+    }
+
     /// Cuts every list and text to what is kept, and says in [`Self::not_told`] what that leaves out.
     pub fn bound(&mut self) {
         let mut left_out = Vec::new();

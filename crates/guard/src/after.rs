@@ -23,6 +23,7 @@ use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
 use crate::state::{Change, DatabaseState};
+use crate::tools::ToolName;
 use crate::{Error, sessions, state};
 
 /// How long the state after the command may take to be read: a server that hangs must not keep the report.
@@ -141,6 +142,7 @@ impl Guarded<'_> {
             unreadable: change.unreadable.clone(),
             pending,
             runs_pending: planned.migrations.is_some(),
+            told_by_runs: record.is_some_and(|record| record.tool == ToolName::PlainSql.to_string()),
             still_pending,
             recorded_all_the_same,
             rehearsal,

@@ -24,6 +24,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) pending: Option<Vec<String>>,
     /// Whether the command is known to run all of that.
     pub(crate) runs_pending: bool,
+    /// Whether nothing but runs tells what is applied, as for a folder without a tool.
+    pub(crate) told_by_runs: bool,
     /// What of it still is; `None` where nobody can tell.
     pub(crate) still_pending: Option<Vec<String>>,
     /// The tool recorded something although nothing was pending.
@@ -140,7 +142,20 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
         let names = listed(still, NAMED);
         wrong.push(format!("the command ended with success, but these are still pending: {names}"));
     }
-    if let Some(unlike) = unlike.filter(|_| evidence.database != "unchanged") {
+    if evidence.succeeded && evidence.database == "unchanged" {
+        let rehearsed = evidence.rehearsal.map(Rehearsal::left_something);
+        let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
+        // No table says what ran: a command that skipped everything looks like one that ran.
+        if let (Some(pending), None, true) = (pending, rehearsed, evidence.told_by_runs) {
+            let names = listed(pending, NAMED);
+            wrong.push(format!(
+                "the command ended with success and changed nothing: whether it ran {names} is not shown"
+            ));
+        } else if rehearsed == Some(true) {
+            wrong.push("the rehearsal changed the copy, and the command left the database unchanged".to_owned());
+        }
+    }
+    if let Some(unlike) = unlike {
         if !unlike.missing.is_empty() {
             wrong.push(format!("the rehearsal did, and this did not: {}", listed(&unlike.missing, NAMED)));
         }
@@ -275,6 +290,30 @@ mod tests {
         assert!(judge(&Evidence { rehearsal: Some(&fewer), ..all_applied() }).as_planned);
         let dropped = Evidence { objects: vec![object("TABLE public.b", ObjectChange::Gone)], ..all_applied() };
         assert!(!judge(&Evidence { rehearsal: Some(&fewer), ..dropped }).as_planned);
+    }
+
+    #[test]
+    fn a_migration_that_was_skipped_without_a_word_is_not_as_planned() {
+        let skipped = Evidence {
+            database: "unchanged",
+            objects: Vec::new(),
+            still_pending: None,
+            told_by_runs: true,
+            ..all_applied()
+        };
+        let judged = judge(&skipped);
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unchanged, false));
+        assert!(judged.reasons[0].contains("whether it ran 1, 2 is not shown"), "{judged:?}");
+        let rehearsed = rehearsal(vec![object("TABLE public.a", ObjectChange::Added)]);
+        let judged = judge(&Evidence { rehearsal: Some(&rehearsed), ..skipped });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unchanged, false));
+        let names_it = judged.reasons.iter().any(|reason| reason.contains("this did not: TABLE public.a (new)"));
+        assert!(names_it, "{judged:?}");
+        // What had no effect on the copy has none here, and a command that runs no migrations needs none.
+        let nothing = rehearsal(Vec::new());
+        let skipped = || Evidence { database: "unchanged", objects: Vec::new(), still_pending: None, ..all_applied() };
+        assert!(judge(&Evidence { rehearsal: Some(&nothing), told_by_runs: true, ..skipped() }).as_planned);
+        assert!(judge(&Evidence { pending: Some(Vec::new()), told_by_runs: true, ..skipped() }).as_planned);
     }
 
     #[test]

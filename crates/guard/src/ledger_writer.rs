@@ -6,7 +6,7 @@ use holdpoint_core::ledger::{
     newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_core::undoing::{RiskRecord, WayBack};
+use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
@@ -161,9 +161,19 @@ pub struct Applied {
     pub files: Vec<MigrationRecord>,
     /// SHA-256 over the schema as that run left it.
     pub schema_sha256: Option<String>,
+    /// Whether the run may have applied some of its own files beside these: a person has to look.
+    pub in_part: bool,
+}
+
+impl Applied {
+    /// The run, where it may have applied some of its own files.
+    pub fn in_part_by(&self) -> Option<RunId> {
+        self.in_part.then(|| self.run.clone())
+    }
 }
 
 /// Reads what is applied of a folder without a tool: by the newest run that succeeded with one; `None` where none did.
+/// A run that left the database unchanged applied nothing, whatever its command said.
 ///
 /// # Errors
 /// Those of the repository.
@@ -174,19 +184,20 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
         // A run that was undone left nothing: what was applied before it is what is applied.
         if newest(&steps).is_some_and(|step| step.state == RunState::Undone) {
             match steps.iter().rev().find_map(|step| step.plan.as_ref()).and_then(|plan| plan.applied.clone()) {
-                Some(files) => return Ok(Some(Applied { run, files, schema_sha256: None })),
+                Some(files) => return Ok(Some(Applied { run, files, schema_sha256: None, in_part: false })),
                 None => continue,
             }
         }
-        // A run that a person settled is as that person says: its files count only where its own end said so. One that
-        // counts as failed for what came after its command, such as a health check, ran them all the same.
-        let ran = |step: &RunStep| {
-            step.state == RunState::Succeeded || step.state == RunState::Failed && step.exit_code == Some(0)
+        // A run that a person settled is as that person says: its files count only where its own end said so.
+        let ended = steps.into_iter().find_map(|step| Some((step.left()?, step)));
+        let Some((left, RunStep { plan: Some(plan), schema_sha256, .. })) = ended else { continue };
+        let (files, schema_sha256, in_part) = match left {
+            Left::Fully => (plan.applied_afterwards(), schema_sha256, false),
+            Left::Partly | Left::Unknown => (plan.applied, None, true),
+            Left::Unchanged => continue,
         };
-        let succeeded = steps.into_iter().find(ran);
-        let Some(RunStep { plan: Some(plan), schema_sha256, .. }) = succeeded else { continue };
-        if let Some(files) = plan.applied_afterwards() {
-            return Ok(Some(Applied { run, files, schema_sha256 }));
+        if let Some(files) = files {
+            return Ok(Some(Applied { run, files, schema_sha256, in_part }));
         }
     }
     Ok(None)

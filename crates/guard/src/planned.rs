@@ -202,6 +202,7 @@ impl ProjectMigrations {
         }
         let ledger = applied_by_runs(context).await?;
         facts.schema_changed_since = changed_since(context, source, ledger.as_ref()).await?;
+        facts.applied_in_part_by = ledger.as_ref().and_then(Applied::in_part_by);
         let applied = self.applied(ledger, &facts.tracking)?;
         facts.take_applied(applied.as_deref());
         Ok((facts, applied))
@@ -294,7 +295,8 @@ fn runs_again(report: &PlanReport) -> Option<String> {
         return None;
     }
     let edited = |told: &&Told| matches!(told.finding, Finding::EditedAfterApplied { .. });
-    let changed = |told: &&Told| matches!(told.finding, Finding::SchemaChangedSince { .. });
+    let changed =
+        |told: &&Told| matches!(told.finding, Finding::SchemaChangedSince { .. } | Finding::AppliedInPart { .. });
     if let Some(told) = report.findings.iter().find(changed) {
         return Some(format!("{}: what is applied is not known", told.message));
     }

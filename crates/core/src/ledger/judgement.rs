@@ -95,6 +95,17 @@ pub struct JudgementRecord {
     pub reasons: Vec<String>,
 }
 
+impl JudgementRecord {
+    /// Whether nothing but the application's health speaks against the run.
+    pub fn failed_by_health_alone(&self) -> bool {
+        let none = |names: &Option<Vec<String>>| names.as_ref().is_none_or(Vec::is_empty);
+        self.health == Health::NeverGreen
+            && none(&self.still_pending)
+            && none(&self.unlike_rehearsal)
+            && self.invalid_indexes.is_empty()
+    }
+}
+
 /// Where a command's output is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRecord {

@@ -39,6 +39,9 @@ pub struct Facts {
     /// For a folder without a tool: the run that said last what is applied, where the schema is not as it left it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_changed_since: Option<RunId>,
+    /// For a folder without a tool: the newest run, where it may have applied some of its files and not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_in_part_by: Option<RunId>,
 }
 
 impl Facts {
@@ -62,6 +65,7 @@ impl Facts {
             tracking,
             catalog,
             schema_changed_since: None,
+            applied_in_part_by: None,
         })
     }
 

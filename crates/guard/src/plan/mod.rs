@@ -57,8 +57,11 @@ pub async fn plan(
     }
     let mut pending = pending(project, facts.map(|facts| &facts.tracking), options, cancel).await?;
     // A person who says what is applied knows better than the ledger.
-    if let (Some(run), None) = (facts.and_then(|facts| facts.schema_changed_since.as_ref()), &options.applied_through) {
-        pending.findings.push(Finding::SchemaChangedSince { run: run.to_string() });
+    if let (Some(facts), None) = (facts, &options.applied_through) {
+        let changed =
+            facts.schema_changed_since.as_ref().map(|run| Finding::SchemaChangedSince { run: run.to_string() });
+        let in_part = facts.applied_in_part_by.as_ref().map(|run| Finding::AppliedInPart { run: run.to_string() });
+        pending.findings.extend(changed.into_iter().chain(in_part));
         pending.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
     }
     let files = sql::files(&project.found.tool, &pending);

@@ -142,6 +142,11 @@ pub enum Finding {
         /// The run.
         run: String,
     },
+    /// A run of a folder without a tool may have applied some of its files and not all.
+    AppliedInPart {
+        /// The run.
+        run: String,
+    },
     /// The tool will change its own tracking table first.
     TableUpgrade {
         /// Its name.
@@ -216,6 +221,7 @@ impl Finding {
             | Self::AmbiguousRollback { .. }
             | Self::OrderUncertain { .. }
             | Self::SchemaChangedSince { .. }
+            | Self::AppliedInPart { .. }
             | Self::NoMigrations => Severity::Warn,
             Self::TableUpgrade { .. } | Self::NoRollback { .. } | Self::Callback { .. } => Severity::Note,
         }
@@ -285,7 +291,7 @@ impl Finding {
                 "say which files this database has already: --applied-through FILE, or --applied-through none"
                     .to_owned()
             }
-            Self::SchemaChangedSince { .. } => {
+            Self::SchemaChangedSince { .. } | Self::AppliedInPart { .. } => {
                 "see what changed (holdpoint compare), and say which files this database has: --applied-through FILE"
                     .to_owned()
             }
@@ -359,6 +365,9 @@ impl std::fmt::Display for Finding {
             }
             Self::SchemaChangedSince { run } => {
                 write!(f, "the schema is not as run {run} left it: something else than a guarded run changed it")
+            }
+            Self::AppliedInPart { run } => {
+                write!(f, "run {run} ended without doing all that was planned: which of its files ran is not known")
             }
             Self::TableUpgrade { table } => write!(f, "the tool will add columns to {table} first"),
             Self::Unreviewable { migration, .. } => write!(f, "{migration} is a program: what it does cannot be read"),

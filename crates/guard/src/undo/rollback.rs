@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdpoint_core::fingerprint::Difference;
-use holdpoint_core::ledger::{PlanRecord, RunState, RunStep};
+use holdpoint_core::ledger::PlanRecord;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::undoing::{RollbackScript, Way};
+use holdpoint_core::undoing::{Applied, RollbackScript, Way};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
 use holdpoint_postgres::{Session, SessionPurpose};
@@ -71,11 +71,7 @@ impl RollingBack {
     pub(super) async fn plan(work: &Work<'_>, way: Way) -> Result<Self, Error> {
         let (project, plan) = of_run(work, "rollback")?;
         let (there, mut warnings) = there(work, project, plan).await?;
-        // One that counts as failed for what came after its command ran everything all the same.
-        let all_ran = |step: &RunStep| {
-            step.state == RunState::Succeeded || (step.state == RunState::Failed && step.exit_code == Some(0))
-        };
-        let succeeded = work.steps.iter().any(all_ran);
+        let succeeded = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
         let broken_off = work.step.undo.as_ref().is_some_and(|undo| !undo.done.is_empty());
         let mut found = Vec::new();
         let none_recorded = !there.recorded.contains(&Some(true));
