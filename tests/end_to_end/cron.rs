@@ -188,12 +188,18 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     let points = scene.place.points();
 
     // Time is over in the middle of the backup, which would take minutes at this rate: nothing of it is left, and the next
-    // run may begin at once.
-    scene.place.write_config(&format!("{file}[backup]\nmax_rate = \"1K\"\n"));
-    let report = scene.place.holdpoint(&[&CRON[..], &["--max-runtime", "1s"]].concat()).ended_with(5).json();
+    // run may begin at once. What never had a restore point came first, and what is left out for it counts as failed.
+    let two = "[database.later]\nurl = \"env:DATABASE_URL\"\n[database.shop]\nurl = \"env:DATABASE_URL\"\n";
+    scene.place.write_config(&format!("{file}[backup]\nmax_rate = \"1K\"\n{two}"));
+    let words = [&CRON[..], &["--all", "--max-runtime", "1s"]].concat();
+    let report = scene.place.holdpoint(&words).ended_with(5).json();
     scene.place.write_config(&file);
-    assert_eq!(ends(&report, "shop"), ["failed", "not_run", "not_run", "not_run"], "{report:#}");
-    assert_eq!(report["databases"][0]["failure"]["kind"], "could_not_run", "{report:#}");
+    for (at, database) in [(0, "later"), (1, "shop")] {
+        assert_eq!(ends(&report, database), ["failed", "not_run", "not_run", "not_run"], "{report:#}");
+        let one = &report["databases"][at];
+        assert_eq!(one["failure"]["kind"], "could_not_run", "{report:#}");
+        assert_eq!((&one["events"], &one["history"]["failures"]), (&json!(["failed"]), &json!({"could_not_run": 1})));
+    }
     assert_eq!((scene.place.points(), scene.place.unfinished_uploads()), (points.clone(), vec![]));
 
     // Somebody ends it.

@@ -4,14 +4,15 @@ mod metrics_file;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use holdpoint_core::progress::Silent;
-use holdpoint_core::{DatabaseName, Mask, Secret};
+use holdpoint_core::{DatabaseName, Mask, PointId, Secret};
 use holdpoint_operations::cron::{CronOptions, CronReport, Failed, PingSign, Telling, cron, ping, tell};
 use holdpoint_operations::webhook::Delivery;
 use holdpoint_operations::{Clock, Error, ErrorKind};
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::printed;
 use crate::arguments::{CronArguments, LimitArguments};
@@ -33,6 +34,9 @@ pub(crate) struct CronAll {
     /// What is worth knowing of the run itself.
     pub(crate) warnings: Vec<String>,
 }
+
+/// For so long after `--max-runtime` what is under way may take to end, and what was left out is remembered and told.
+const GRACE: Duration = Duration::from_secs(300);
 
 /// What every database has in common.
 #[derive(Clone)]
@@ -69,6 +73,8 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     if common.settings.level.is_some() {
         invocation.sweep().await;
     }
+    let (databases, unasked) = longest_unbacked_first(invocation, &common, databases).await;
+    warnings.extend(unasked);
     let reports = every(invocation, &common, databases).await?;
     let codes = reports.iter().filter_map(|one| Some(exit_code::of(one.failure.as_ref()?.kind)));
     let exit_code = codes.fold(exit_code::DONE, exit_code::worst);
@@ -147,6 +153,40 @@ async fn pinged(checks: Option<&Delivery>, sign: PingSign) -> Option<String> {
     ping(checks?, sign).await.err().map(|why| format!("the ping was not heard: {why}"))
 }
 
+/// Where time may not be enough for all, those come first whose newest restore point is the oldest: else the same would be
+/// left out every night. What the repository does not tell is a warning, and the order that of the names.
+async fn longest_unbacked_first(
+    invocation: &Invocation,
+    common: &Common,
+    databases: Vec<DatabaseName>,
+) -> (Vec<DatabaseName>, Option<String>) {
+    let Some(deadline) = common.deadline.filter(|_| databases.len() > common.settings.parallel) else {
+        return (databases, None);
+    };
+    let asked = async {
+        let repository = invocation.open(&invocation.settings.repository()?, true).await?;
+        let mut newest = Vec::new();
+        for database in &databases {
+            let points = repository.points(database).await?;
+            newest.push((points.iter().map(PointId::at).max(), database.clone()));
+        }
+        Ok::<_, Failure>(newest)
+    };
+    match timeout_at(deadline, asked).await {
+        Ok(Ok(newest)) => (in_order(newest), None),
+        Ok(Err(failure)) => {
+            let why = failure.told(&common.telling.mask, false).message;
+            (databases, Some(format!("which database went longest without a restore point is not known: {why}")))
+        }
+        Err(_) => (databases, None),
+    }
+}
+
+fn in_order(mut newest: Vec<(Option<DateTime<Utc>>, DatabaseName)>) -> Vec<DatabaseName> {
+    newest.sort();
+    newest.into_iter().map(|(_, database)| database).collect()
+}
+
 /// Works on all databases, so many at a time; the reports are in the databases' order.
 async fn every(
     invocation: &Invocation,
@@ -177,13 +217,27 @@ async fn every(
     Ok(reports)
 }
 
+/// Works on one database, until its time and the grace are over.
 async fn one(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
+    let Some(deadline) = common.deadline else { return work(invocation, common, database).await };
+    let cut = invocation.cancel.clone();
+    match timeout_at(deadline + GRACE, work(invocation, common, database.clone())).await {
+        Ok(report) => report,
+        Err(_) if cut.is_cancelled() => CronReport::refused(database, now(), Failed::from(&Error::Interrupted)),
+        Err(_) => {
+            let mut report = CronReport::refused(database, now(), Failed::from(&Error::TimeOver));
+            let left =
+                "it did not end in time and was given up, and nobody was told; holdpoint leftovers finds what it left";
+            report.warnings.push(left.to_owned());
+            report
+        }
+    }
+}
+
+async fn work(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
     let refused = |failed| CronReport::refused(database.clone(), now(), failed);
     if invocation.cancel.is_cancelled() {
         return refused(Failed::from(&Error::Interrupted));
-    }
-    if common.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        return refused(Failed::from(&Error::TimeOver));
     }
     match prepared(&invocation, &common).await {
         Ok((context, source, options)) => cron(&context, &source, &options).await,
@@ -233,4 +287,17 @@ async fn prepared(
         telling: common.telling.clone(),
     };
     Ok((context, source, options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_went_longest_without_a_restore_point_comes_first() {
+        let at = |hour: u32| Some(format!("2026-11-21T{hour:02}:00:00Z").parse().unwrap());
+        let newest = [(at(3), "a"), (at(2), "b"), (None, "d"), (None, "c"), (at(1), "e")];
+        let newest = newest.map(|(at, name)| (at, name.parse().unwrap())).to_vec();
+        assert_eq!(in_order(newest).iter().map(DatabaseName::as_str).collect::<Vec<_>>(), ["c", "d", "e", "b", "a"]);
+    }
 }

@@ -34,7 +34,8 @@ struct RenewalPace {
 /// Makes a restore point of a database, proves it, drops what the policy does not keep, and checks the repository: in this
 /// order, each only if the one before allows it, and never while another run does the same.
 ///
-/// It never fails itself: what failed is in the report. A step that is cut short, by the deadline or by a signal, leaves
+/// It never fails itself: what failed is in the report. Where the deadline has passed already no step is begun, and that is
+/// remembered and told as any failure. A step that is cut short, by the deadline or by a signal, leaves
 /// nothing half done. Whoever is to be told is told last, when the lease is released.
 pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> CronReport {
     let (began, started_at) = (Instant::now(), (context.clock)());
@@ -85,6 +86,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     }
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
     let mut steps = Steps::new(context, source, options, &history);
+    let left_out = options.deadline.is_some_and(|deadline| deadline <= Instant::now());
     let cut = {
         let mut work = pin!(steps.run());
         let mut renewal = pin!(lost(&mut lease, PACE));
@@ -95,9 +97,11 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
             }
         });
         let cut = tokio::select! {
+            // What is over is not begun.
+            biased;
+            () = &mut deadline => Some(Error::TimeOver),
             () = &mut work => None,
             () = &mut renewal => Some(Error::LeaseLost),
-            () = &mut deadline => Some(Error::TimeOver),
         };
         if cut.is_some() {
             context.cancel.cancel();
@@ -117,7 +121,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     }
     report.failure = report.steps.iter().find_map(|step| step.failure.clone());
     let interrupted = report.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Interrupted);
-    if !interrupted && !matches!(cut, Some(Error::LeaseLost)) {
+    if !interrupted && !left_out && !matches!(cut, Some(Error::LeaseLost)) {
         look(context, options, &mut report).await;
     }
     remember(context, lease, history, &mut report).await;
