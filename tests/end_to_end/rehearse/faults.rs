@@ -75,7 +75,8 @@ fn a_command_that_hangs_forks_ignores_signals_and_prints_secrets() {
     let flags = ["--json", "--progress", "log"];
     let outcome = project.rehearse_command(&scene, &flags, &["sh", "-c", script]).ended_with(10);
     let said = outcome.stderr.lines().find(|line| line.contains("secret")).unwrap();
-    assert!(said.ends_with("| secret postgres://u:***@other.example.invalid/x and ***"), "{said}");
+    // A variable that is named like a secret is one as a whole.
+    assert!(said.ends_with("| secret *** and ***"), "{said}");
     assert!(!outcome.stdout.contains("hunter2secret") && !outcome.stderr.contains("hunter2secret"));
     for flags in [&["--json", "--time-limit", "2s"][..], &["--json", "--time-limit", "2s", "--shared-network"]] {
         let seconds = sleeps();
