@@ -203,6 +203,11 @@ pub(crate) struct ErrorReport {
 }
 
 impl ErrorReport {
+    /// What failed with its causes, in one line.
+    pub(crate) fn line(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
     /// The lines for a person.
     pub(crate) fn lines(&self) -> String {
         let mut text = format!("error: {}\n", self.message);

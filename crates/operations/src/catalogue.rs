@@ -132,7 +132,7 @@ impl ShowReport {
             snapshot_at: manifest.snapshot.at,
             stored_as: manifest.stored_as,
             partial: !manifest.options.is_empty(),
-            stored_bytes: manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes,
+            stored_bytes: stored_bytes(manifest),
             rows: manifest.totals.rows,
             standing: self.standing,
             pins: self.pins.clone(),
@@ -140,4 +140,9 @@ impl ShowReport {
             label: manifest.label.clone(),
         }
     }
+}
+
+/// Bytes that a restore point stores, as lists tell them.
+pub(crate) fn stored_bytes(manifest: &Manifest) -> u64 {
+    manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes
 }

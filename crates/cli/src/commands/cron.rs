@@ -132,7 +132,7 @@ async fn splay(invocation: &Invocation, splay: Duration) -> Result<(), Failure> 
 
 fn telling(invocation: &Invocation, settings: &CronSettings) -> Telling {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let mut mask = Mask::new([crate::secrets::known(&invocation.settings.variables)].concat());
+    let mut mask = Mask::new(crate::secrets::known(&invocation.settings.variables));
     for name in invocation.settings.config.database.keys() {
         mask.learn(invocation.of_database(name).settings.passwords());
     }
@@ -243,8 +243,7 @@ async fn work(invocation: Invocation, common: Common, database: DatabaseName) ->
         Ok((context, source, options)) => cron(&context, &source, &options).await,
         Err(failure) => {
             let told = failure.told(&common.telling.mask, invocation.cancel.is_cancelled());
-            let message = std::iter::once(told.message).chain(told.causes).collect::<Vec<_>>().join(": ");
-            let mut report = refused(Failed { kind: told.kind, message, hint: told.hint });
+            let mut report = refused(Failed { kind: told.kind, message: told.line(), hint: told.hint });
             if told.kind != ErrorKind::Interrupted {
                 report.events.push(holdpoint_core::cron::CronEvent::Failed);
                 tell(&common.repository, &common.clock, &common.telling, &mut report).await;

@@ -92,7 +92,7 @@ async fn all(invocation: &Invocation, arguments: &PruneArguments, options: &Prun
             Err(failure) => {
                 mask.learn(own.settings.passwords());
                 let told = failure.told(&mask, invocation.cancel.is_cancelled());
-                let reason = std::iter::once(told.message).chain(told.causes).collect::<Vec<_>>().join(": ");
+                let reason = told.line();
                 exit_code = exit_code::worst(exit_code, told.exit_code);
                 report.failed.push(NotPruned { database, kind: told.kind, reason });
             }

@@ -226,11 +226,7 @@ async fn folder(
         // Whether it goes is the policy's to say, and so a prune's.
         if options.repair {
             let what = format!("restore point {id}, which a prune had hidden, is shown again");
-            let problem = match context.repository.show_again(&context.database, &id).await {
-                Ok(true) => None,
-                Ok(false) => Some("a prune may still be at work on it: see in a quarter of an hour".to_owned()),
-                Err(error) => Some(Error::from(error).line()),
-            };
+            let problem = dead::show_again(context, &id).await;
             report.repaired.push(Repaired { what, problem });
         } else {
             let reason = "a prune is at work on it, or was killed there";

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::cron::StepEnd;
 
 use super::CronReport;
+use crate::retention::NewestProof;
 
 /// A family of samples: name, kind, help.
 struct Family {
@@ -70,6 +71,12 @@ fn one(value: f64) -> Option<Vec<Sample>> {
 /// A sample where there is something to say; otherwise none, and none is taken over.
 fn perhaps(value: Option<f64>) -> Option<Vec<Sample>> {
     Some(value.into_iter().map(|value| (Vec::new(), value)).collect())
+}
+
+/// An instant of the newest proof of each level.
+fn by_level(report: &CronReport, instant: fn(&NewestProof) -> DateTime<Utc>) -> Option<Vec<Sample>> {
+    let sample = |one: &NewestProof| (vec![("level", one.level.word().to_owned())], seconds(instant(one)));
+    Some(report.outlook.as_ref()?.proofs.iter().map(sample).collect())
 }
 
 /// Whether the run was one at all: what another run kept from beginning says nothing.
@@ -173,25 +180,13 @@ const FAMILIES: &[Family] = &[
         name: "holdpoint_proven_restore_point_timestamp_seconds",
         kind: "gauge",
         help: "The instant of the newest restore point proven at this level, in seconds since 1970.",
-        samples: |report| {
-            let proofs = report.outlook.as_ref()?.proofs.iter();
-            let sample = |one: &crate::retention::NewestProof| {
-                (vec![("level", one.level.word().to_owned())], seconds(one.snapshot_at))
-            };
-            Some(proofs.map(sample).collect())
-        },
+        samples: |report| by_level(report, |one| one.snapshot_at),
     },
     Family {
         name: "holdpoint_last_proof_timestamp_seconds",
         kind: "gauge",
         help: "When that restore point was proven at this level, in seconds since 1970.",
-        samples: |report| {
-            let proofs = report.outlook.as_ref()?.proofs.iter();
-            let sample = |one: &crate::retention::NewestProof| {
-                (vec![("level", one.level.word().to_owned())], seconds(one.proven_at))
-            };
-            Some(proofs.map(sample).collect())
-        },
+        samples: |report| by_level(report, |one| one.proven_at),
     },
     Family {
         name: "holdpoint_next_drop_timestamp_seconds",

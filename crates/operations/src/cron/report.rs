@@ -33,19 +33,24 @@ pub struct CronReport {
 }
 
 impl CronReport {
-    /// A run of which nothing was done, and why.
-    pub fn refused(database: DatabaseName, started_at: DateTime<Utc>, failure: Failed) -> Self {
+    /// A run of which nothing is told yet.
+    pub(super) fn new(database: DatabaseName, started_at: DateTime<Utc>) -> Self {
         Self {
             database,
             started_at,
             took_ms: 0,
-            failure: Some(failure),
+            failure: None,
             steps: Vec::new(),
             events: Vec::new(),
             outlook: None,
             history: None,
             warnings: Vec::new(),
         }
+    }
+
+    /// A run of which nothing was done, and why.
+    pub fn refused(database: DatabaseName, started_at: DateTime<Utc>, failure: Failed) -> Self {
+        Self { failure: Some(failure), ..Self::new(database, started_at) }
     }
 }
 

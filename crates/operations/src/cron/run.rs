@@ -110,8 +110,8 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         cut
     };
     let Steps { done, warnings, .. } = steps;
-    let mut report = CronReport::refused(context.database.clone(), (context.clock)(), failed_nothing());
-    (report.steps, report.warnings, report.failure) = (done, warnings, None);
+    let report = CronReport::new(context.database.clone(), (context.clock)());
+    let mut report = CronReport { steps: done, warnings, ..report };
     for step in &mut report.steps {
         if let (Some(failure), Some(cut)) = (&mut step.failure, &cut)
             && failure.kind == ErrorKind::Interrupted
@@ -126,10 +126,6 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     }
     remember(context, lease, history, &mut report).await;
     report
-}
-
-fn failed_nothing() -> Failed {
-    Failed { kind: ErrorKind::Internal, message: String::new(), hint: None }
 }
 
 /// Renews the lease, and ends when it is lost or must be taken for lost.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{CronOptions, Facts, Failed, StepReport};
 use crate::backup::backup;
-use crate::catalogue::list;
+use crate::catalogue::{list, stored_bytes};
 use crate::check::check;
 use crate::retention::{Outcome, PruneOptions, prune};
 use crate::verify::verify;
@@ -139,7 +139,7 @@ impl<'a> Steps<'a> {
         self.warnings.extend(report.warnings);
         let manifest = report.manifest;
         self.made = Some(manifest.id.clone());
-        let stored_bytes = manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes;
+        let stored_bytes = stored_bytes(&manifest);
         Ok((None, Facts::Backup { point: manifest.id, stored_bytes, rows: manifest.totals.rows }))
     }
 

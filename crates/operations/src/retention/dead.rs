@@ -55,6 +55,15 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
     })
 }
 
+/// Shows a restore point again that a prune hid, or tells why it is still hidden.
+pub(crate) async fn show_again(context: &Context, point: &PointId) -> Option<String> {
+    match context.repository.show_again(&context.database, point).await {
+        Ok(true) => None,
+        Ok(false) => Some("a prune may still be at work on it: see in a quarter of an hour".to_owned()),
+        Err(error) => Some(Error::from(error).line()),
+    }
+}
+
 /// Lists what belongs to no restore point and is older, by the store's clock; whose age nobody knows may belong to work
 /// that runs now.
 pub(crate) async fn leftovers(

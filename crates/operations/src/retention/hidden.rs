@@ -7,6 +7,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::retention::{Entry, Fate, Held, RetentionPolicy, plan};
 use serde::Serialize;
 
+use super::dead;
 use super::holds::Holds;
 use crate::catalogue::show_hidden;
 use crate::{Context, Error};
@@ -65,10 +66,7 @@ pub(super) async fn show(context: &Context, hidden: &mut [Hidden]) {
         if one.entry.is_none() || one.drop().is_some() {
             continue;
         }
-        match context.repository.show_again(&context.database, &one.point).await {
-            Ok(true) => one.shown = true,
-            Ok(false) => one.problem = Some("a prune may still be at work on it: see in a quarter of an hour".into()),
-            Err(error) => one.problem = Some(Error::from(error).line()),
-        }
+        one.problem = dead::show_again(context, &one.point).await;
+        one.shown = one.problem.is_none();
     }
 }

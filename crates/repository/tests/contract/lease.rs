@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdpoint_core::DatabaseName;
 use holdpoint_core::cron::CronHistory;
 use holdpoint_repository::{Error, Lease, LeaseTaken, LocalDirectory, ObjectStore, Repository};
 
-const LONG: Duration = Duration::from_secs(900);
+use crate::on_both::on_both;
+use crate::sample::shop;
 
-fn shop() -> DatabaseName {
-    "shop".parse().unwrap()
-}
+const LONG: Duration = Duration::from_secs(900);
 
 async fn repository(store: Arc<dyn ObjectStore>) -> Repository {
     Repository::init(store, "2026-11-21T02:43:00Z".parse().unwrap()).await.unwrap().0
@@ -73,26 +71,6 @@ async fn a_killed_run_keeps_others_off_until_its_time_is_over(store: Arc<dyn Obj
     assert!(!killed.release(CronHistory::default()).await.unwrap());
     let LeaseTaken::Others { owner, .. } = take(&repository, "late", LONG).await else { panic!("taken twice") };
     assert_eq!(owner, "next");
-}
-
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod on_a_directory {
-            $(#[tokio::test]
-            async fn $name() {
-                let directory = tempfile::tempdir().unwrap();
-                let store = holdpoint_repository::LocalDirectory::new(directory.path()).unwrap();
-                super::$name(std::sync::Arc::new(store)).await;
-            })*
-        }
-        mod on_s3 {
-            $(#[tokio::test]
-            async fn $name() {
-                let held = crate::engine::direct(|_| {}).await;
-                super::$name(std::sync::Arc::new(held.store.clone())).await;
-            })*
-        }
-    };
 }
 
 on_both!(one_run_at_a_time, a_killed_run_keeps_others_off_until_its_time_is_over);

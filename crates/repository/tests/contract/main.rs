@@ -9,6 +9,7 @@ mod faults_writing;
 mod lease;
 mod local;
 mod memory;
+mod on_both;
 mod probes;
 mod repository;
 mod rights;

@@ -12,28 +12,9 @@ use holdpoint_repository::{
 use serde_json::json;
 
 use crate::engine::direct;
+use crate::on_both::on_both;
 use crate::sample::{NOW, identity, manifest, point, shop};
 use crate::suite::{noise, put};
-
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod on_a_directory {
-            $(#[tokio::test]
-            async fn $name() {
-                let directory = tempfile::tempdir().unwrap();
-                let store = holdpoint_repository::LocalDirectory::new(directory.path()).unwrap();
-                super::$name(std::sync::Arc::new(store)).await;
-            })*
-        }
-        mod on_s3 {
-            $(#[tokio::test]
-            async fn $name() {
-                let held = crate::engine::direct(|_| {}).await;
-                super::$name(std::sync::Arc::new(held.store.clone())).await;
-            })*
-        }
-    };
-}
 
 on_both!(
     a_repository_is_made_once,
