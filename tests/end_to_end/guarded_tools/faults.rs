@@ -24,13 +24,13 @@ fn a_connection_that_is_lost_in_mid_migration_leaves_nothing() {
 #[test]
 fn a_server_that_is_restarted_in_mid_run_is_judged_when_it_is_back() {
     let bench = Bench::alone();
-    let held = bench.hold("SELECT pg_advisory_lock(7)");
+    // Until the server goes down: what is let go before could be committed before.
+    let _held = bench.hold("SELECT pg_advisory_lock(7)");
     let script = format!(
         "psql -X -q \"$DATABASE_URL\" -c 'CREATE TABLE shop.kept ()'; {STANDS_STILL}; test -e back || touch lost; while [ ! -e back ]; do sleep 0.05; done; exit 1"
     );
     let mut run = bench.start(&["--lock-timeout", "0"], &["sh", "-c", &script]);
     run.wait_until("the migration stands still", super::LONG, || bench.waits_for_a_lock());
-    drop(held);
     bench.scene.cluster.restart();
     let lost = bench.scene.place.work().join("lost");
     run.wait_until("the migration has noticed", super::LONG, || lost.exists());

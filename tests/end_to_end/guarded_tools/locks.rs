@@ -26,7 +26,7 @@ fn an_alter_that_waits_is_seen_with_its_blocker() {
     let mut run: Running = bench.start(&["--lock-timeout", "0", "--progress", "log"], &ALTERS);
     run.wait_until("the command waits", super::LONG, || bench.waits_for_a_lock());
     run.wait_until_said("ACCESS EXCLUSIVE on shop.orders");
-    drop(held);
+    held.release();
     let report = run.finish().ended_with(0).json();
     let waits = report["observed"]["waits"].to_string();
     assert!(waits.contains("ACCESS EXCLUSIVE on shop.orders") && waits.contains("bystander"), "{report:#}");

@@ -133,7 +133,7 @@ impl Bench {
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("psql starts");
         let named = format!("SET application_name = 'bystander'; BEGIN; {sql};\n");
         child.stdin.as_mut().unwrap().write_all(named.as_bytes()).unwrap();
-        let held = Held(child);
+        let held = Held { client: child, cluster: self.scene.cluster, database: self.scene.database.clone() };
         let there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bystander' \
                      AND datname = current_database() AND state = 'idle in transaction' AND query NOT LIKE 'BEGIN%'";
         wait("the bystander holds it", || self.sql(there) == "1");
@@ -142,18 +142,32 @@ impl Bench {
 }
 
 /// A session of somebody else.
-pub(crate) struct Held(Child);
+pub(crate) struct Held {
+    client: Child,
+    cluster: &'static Cluster,
+    database: String,
+}
 
 impl Held {
     /// Whether its client still runs.
     pub(crate) fn lives(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
+        self.client.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it and returns when the server has let go of what it held, too.
+    #[track_caller]
+    pub(crate) fn release(self) {
+        let (cluster, database) = (self.cluster, self.database.clone());
+        drop(self);
+        let there = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE application_name = 'bystander' AND datname = current_database()";
+        wait("the bystander is gone", || cluster.psql(&database, there) == "0");
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.0.kill().is_ok() && self.0.wait().is_err() {
+        if self.client.kill().is_ok() && self.client.wait().is_err() {
             // It is gone either way.
         }
     }

@@ -57,7 +57,7 @@ fn the_time_outs_are_in_force_and_that_is_shown() {
                    AND w.datname = current_database() AND w.query_start > (SELECT max(m.query_start) FROM pg_stat_activity m \
                      WHERE m.application_name LIKE 'holdpoint:%' AND m.datname = current_database())";
     wait("it was looked at", || bench.sql(watched) != "0");
-    drop(held);
+    held.release();
     let report = run.finish().ended_with(0).json();
     assert_eq!(report["judgement"]["time_outs"], "yes", "{report:#}");
     assert_eq!(bench.sql("SELECT it FROM shop.told"), "10min");

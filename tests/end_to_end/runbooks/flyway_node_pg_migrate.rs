@@ -74,7 +74,7 @@ fn from_a_safe_column_to_the_emergency_rollback() {
     migration(&team, "13_remove_old_column", "ALTER TABLE users DROP COLUMN old_column;", "");
     let words = [&["guard", "--json", "--"], team.command.as_slice()].concat();
     team.holdpoint(&words, 14).failure().says(&["somebody else is migrating with node-pg-migrate"]);
-    drop(held);
+    held.release();
 
     // 57, 160-171: the old column goes, and that was wrong: identify, roll back, fix, again.
     let report = team.with_command(&["guard"], 0);

@@ -43,12 +43,13 @@ fn queued(cluster: &'static Cluster, database: &str, sql: &str) -> JoinHandle<St
     waiting
 }
 
-fn terminate(cluster: &Cluster, database: &str, application: &str) {
+/// Whether there was a session of that name to be ended.
+fn terminate(cluster: &Cluster, database: &str, application: &str) -> bool {
     let sql = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' \
          AND application_name LIKE '{application}' LIMIT 1"
     );
-    assert_eq!(cluster.psql("postgres", &sql), "t");
+    cluster.psql("postgres", &sql) == "t"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -159,9 +160,15 @@ async fn what_is_small_or_over_already_is_left_to_pg_dump() {
 async fn a_lost_session_is_replaced_and_its_portion_copied_again() {
     let name = "trouble_killed";
     let (cluster, begun) = begun(name).await;
-    let kill = move || terminate(cluster, name, "%copy");
-    let told = Arc::new(Told::default().then(0, kill).then(5, kill).then(9, kill).then(10, kill).then(30, kill));
+    let killed: Arc<Mutex<Vec<bool>>> = Arc::default();
+    let told = [0, 5, 9, 10, 30].into_iter().fold(Told::default(), |told, nth| {
+        let killed = Arc::clone(&killed);
+        told.then(nth, move || killed.lock().unwrap().push(terminate(cluster, name, "%copy")))
+    });
+    let told = Arc::new(told);
     let copied = begun.copy_told(Arc::clone(&told) as _).await.unwrap();
+    // Later on there may be none for a moment: all are gone and not replaced yet.
+    assert!(killed.lock().unwrap()[0], "the first that copied had a session");
     assert!(told.noted("replaced"), "{:?}", told.notes);
     assert_same_blocks(&begun.stock(), &copied.bytes());
     copied.read_back().await;
@@ -186,7 +193,9 @@ async fn large_objects_that_somebody_waits_to_rewrite_are_copied_by_the_coordina
 async fn without_its_coordinator_a_copy_ends_at_once() {
     let name = "trouble_coordinator";
     let (cluster, begun) = begun(name).await;
-    let told = Told::default().then(2, move || terminate(cluster, name, "coordinator under test"));
+    let told = Told::default().then(2, move || {
+        assert!(terminate(cluster, name, "coordinator under test"));
+    });
     let error = begun.copy_told(Arc::new(told)).await.err().expect("the snapshot is gone");
     assert!(matches!(error, Error::Postgres(_)), "{error:?}");
 }
