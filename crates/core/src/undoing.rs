@@ -96,6 +96,10 @@ pub struct RiskRecord {
     /// The tables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<AtRisk>,
+    /// Tables that were there before and get rows by the migrations, or get or lose some by what undoes them: what is
+    /// new there afterwards may be the run's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<String>,
 }
 
 impl RiskRecord {
@@ -135,6 +139,10 @@ pub struct UndoRecord {
     pub way: Way,
     /// The restore point that was made before, with a label; `None` until it is there.
     pub point: Option<PointId>,
+    /// For a restore: the OID of the copy that is about to take the live database's place. Where the live one has it,
+    /// the two were exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_oid: Option<u32>,
     /// What has been done, in order: a killed undo goes on after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub done: Vec<String>,
@@ -246,6 +254,7 @@ mod tests {
         let record = UndoRecord {
             way: Way::Recover,
             point: Some("20261121T024300Z-k3f9".parse().unwrap()),
+            copy_oid: None,
             done: vec!["a".into()],
             proof: vec![],
             not_as_before: vec![],

@@ -6,8 +6,8 @@
 
 use holdpoint_core::undoing::{AtRisk, RollbackScript};
 use holdpoint_review::{
-    Catalog, Dialect, Direction, Finding, Kind, MigrationSql, Review, ReviewOptions, Transaction, review,
-    review_against,
+    Catalog, Dialect, Direction, Finding, Kind, Made, MigrationSql, Review, ReviewOptions, Role, Touch, Transaction,
+    review, review_against,
 };
 use serde::Serialize;
 
@@ -25,6 +25,9 @@ pub struct RollbackReview {
     /// The tables whose contents they may take or change, and that were there before the migrations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<AtRisk>,
+    /// The tables that were there before and get rows by the migrations, or get or lose some by the scripts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<String>,
     /// Where, and by what: file, line and words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<String>,
@@ -35,9 +38,6 @@ impl RollbackReview {
     pub(super) fn of(project: &Project, pending: &Pending, catalog: Option<&Catalog>) -> Self {
         let undone: Vec<&Migration> = pending.migrations.iter().rev().collect();
         let scripts = scripts(project, &undone);
-        if scripts.is_empty() {
-            return Self::default();
-        }
         let mut files = sql::files(&project.found.tool, pending);
         let migrations = files.len();
         files.extend(undone.iter().filter_map(|one| file(project, one, &scripts)));
@@ -55,6 +55,15 @@ impl RollbackReview {
     }
 
     fn judged(mut self, review: &Review, migrations: usize, catalog: Option<&Catalog>) -> Self {
+        for (place, file) in review.files.iter().enumerate() {
+            let findings = file.statements.iter().flat_map(|one| &one.findings);
+            let touches = findings.flat_map(|one| &one.touches).filter(|one| one.made != Made::Yes);
+            // What the migrations change is at risk, and told as that.
+            let written = |one: &&Touch| one.role == Role::Add || place >= migrations && one.role == Role::Write;
+            self.written.extend(touches.filter(written).flat_map(|one| there_before(one, catalog)));
+        }
+        self.written.sort();
+        self.written.dedup();
         // What has another name cannot be told from what is new.
         let renames = review.findings().any(|(_, one)| {
             one.kind == Kind::Rename && one.target.as_ref().is_some_and(|target| target.column.is_some())
@@ -89,6 +98,18 @@ fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<A
     };
     let tables = finding.at_risk.iter().filter(was_there);
     tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() }).collect()
+}
+
+/// The tables that a touch means, of those that were there before; as the statement names it where no catalog tells.
+fn there_before(touch: &Touch, catalog: Option<&Catalog>) -> Vec<String> {
+    let name = touch.before.as_ref().unwrap_or(&touch.table);
+    let Some(catalog) = catalog else { return vec![name.to_string()] };
+    if let Some(found) = catalog.named(&name.to_string()) {
+        return vec![found.to_string()];
+    }
+    // A tool may have a search path that nobody told.
+    let of_name = catalog.relations.iter().filter(|one| name.schema.is_none() && one.name.name == name.name);
+    of_name.map(|one| one.name.to_string()).collect()
 }
 
 /// Adds a table once; whole rows where one reason means all of them.
@@ -167,6 +188,19 @@ mod tests {
         ] {
             let found = reviewed(up, down);
             assert!(!found.any(), "{down}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn tables_that_were_there_and_get_rows_are_named() {
+        for (up, down, written) in [
+            ("INSERT INTO shop.orders VALUES (1);", "SELECT 1;", &["shop.orders"][..]),
+            ("SELECT 1;", "INSERT INTO shop.orders VALUES (1);", &["shop.orders"]),
+            ("SELECT 1;", "UPDATE shop.orders SET note = 'x';", &["shop.orders"]),
+            ("UPDATE shop.orders SET note = 'x';", "SELECT 1;", &[]),
+            ("CREATE TABLE shop.tags (id integer); INSERT INTO shop.tags VALUES (1);", "DROP TABLE shop.tags;", &[]),
+        ] {
+            assert_eq!(reviewed(up, down).written, written, "{up} {down}");
         }
     }
 

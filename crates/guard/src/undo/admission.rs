@@ -69,6 +69,21 @@ pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(
     Ok(())
 }
 
+/// Refuses where a run or those after it are not as they were when the way was shown.
+pub(super) fn same(shown: (&RunId, &[RunStep], &[Run]), now: (&[RunStep], &[Run])) -> Result<(), Error> {
+    let (run, steps, younger) = shown;
+    let at = |steps: &[RunStep]| newest(steps).map(|step| step.n);
+    let other = |all: &[Run], one: &Run| !all.iter().any(|(run, steps)| *run == one.0 && at(steps) == at(&one.1));
+    let changed = now.1.iter().find(|one| other(younger, one)).or_else(|| younger.iter().find(|one| other(now.1, one)));
+    let what = match changed {
+        Some((other, _)) => format!("run {other} went on after this was looked at"),
+        None if at(steps) != at(now.0) => "somebody else worked on it after this was looked at".to_owned(),
+        None => return Ok(()),
+    };
+    let advice = format!("nothing was changed; look again: holdpoint undo {run} --dry-run");
+    Err(Error::CannotUndo { run: run.to_string(), why: what, advice, first: Vec::new() })
+}
+
 /// Says what of settled younger runs is in the database: a person took it as it is, and it does not stand in the way.
 pub(super) fn settled_since(younger: &[Run]) -> Vec<String> {
     let left = younger.iter().filter(|(_, steps)| may_have_changed(steps));
@@ -177,6 +192,24 @@ mod tests {
         let Err(Error::CannotUndo { first, .. }) = check(&run, &own, &several) else { panic!() };
         let names: Vec<String> = [8, 7, 6].map(|n| self::run(n).to_string()).into();
         assert_eq!(first, names, "in reverse order; a settled one's changes are there");
+    }
+
+    #[test]
+    fn what_came_between_the_look_and_the_lock_is_refused() {
+        let (run, own) = steps(1, &[Started, Proven, Running, Succeeded]);
+        let shown = [steps(2, &[Started, Refused])];
+        let now = |own: &[RunStep], younger: &[Run]| {
+            same((&run, &steps(1, &[Started, Proven, Running, Succeeded]).1, &shown), (own, younger))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(now(&own, &shown), Ok(()));
+        let one_more = [shown[0].clone(), steps(3, &[Started, Running])];
+        assert!(now(&own, &one_more).unwrap_err().contains(&format!("run {} went on", self::run(3))));
+        let further = [steps(2, &[Started, Refused, Refused])];
+        assert!(now(&own, &further).is_err());
+        assert!(now(&own, &[]).is_err(), "a run that is gone");
+        let own = steps(1, &[Started, Proven, Running, Succeeded, Undoing]).1;
+        assert!(now(&own, &shown).unwrap_err().contains("somebody else worked on it"));
     }
 
     #[test]

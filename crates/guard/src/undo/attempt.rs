@@ -35,6 +35,8 @@ pub(super) struct Work<'a> {
     pub(super) step: RunStep,
     /// Its restore point.
     pub(super) point: PointId,
+    /// The runs after it, as they were when it was looked at.
+    younger: Vec<admission::Run>,
     /// What younger runs left that were settled, in words.
     standing: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl<'a> Attempt<'a> {
         work.ask(&plan).await?;
         let mut record = Record::after(self.context, &work.step, way, self.options);
         let lock = work.lock(held).await?;
+        work.as_shown().await?;
         if record.undo.point.is_none() {
             record.made(work.restore_point().await?);
         }
@@ -101,11 +104,7 @@ impl<'a> Attempt<'a> {
             return Err(Error::NoSuchRun { run: None, database: context.database.to_string() });
         };
         let run = step.run.clone();
-        let mut younger = Vec::new();
-        for other in context.repository.runs(&context.database).await?.into_iter().filter(|other| *other > run) {
-            let steps = context.repository.steps(&context.database, &other).await?;
-            younger.push((other, steps));
-        }
+        let younger = younger_than(context, &run).await?;
         admission::check(&run, &steps, &younger)?;
         let alive = Alive::read(&options.place.source).await?;
         if let Some(what) = if own { alive.command_of(&run) } else { alive.of(&step) } {
@@ -126,8 +125,18 @@ impl<'a> Attempt<'a> {
             Err(error) => return Err(error.into()),
         }
         let standing = admission::settled_since(&younger);
-        Ok(Work { context, options, run, steps, step, point, standing })
+        Ok(Work { context, options, run, steps, step, point, younger, standing })
     }
+}
+
+/// The runs after a run, with their steps.
+async fn younger_than(context: &Context, run: &RunId) -> Result<Vec<admission::Run>, Error> {
+    let mut younger = Vec::new();
+    for other in context.repository.runs(&context.database).await?.into_iter().filter(|other| other > run) {
+        let steps = context.repository.steps(&context.database, &other).await?;
+        younger.push((other, steps));
+    }
+    Ok(younger)
 }
 
 impl Work<'_> {
@@ -205,6 +214,14 @@ impl Work<'_> {
         }
     }
 
+    /// Under the run lock: everything is as it was when the way was chosen and shown.
+    async fn as_shown(&self) -> Result<(), Error> {
+        let steps = self.context.repository.steps(&self.context.database, &self.run).await?;
+        let younger = younger_than(self.context, &self.run).await?;
+        admission::check(&self.run, &steps, &younger)?;
+        admission::same((&self.run, &self.steps, &self.younger), (&steps, &younger))
+    }
+
     /// The run lock: nobody migrates, and nobody else undoes, meanwhile.
     async fn lock(&self, held: Option<RunLock>) -> Result<RunLock, Error> {
         let session = Session::connect(&self.options.live, &SessionPurpose::new("holdpoint undo")).await?;
@@ -261,11 +278,7 @@ impl Work<'_> {
                 self.while_locked(&lock, proof::prove(self, record, tracking.as_ref())).await?;
                 lock.release().await;
             }
-            // The swap takes the run lock itself.
-            Todo::Restore(restore) => {
-                lock.release().await;
-                *swap = Some(Box::new(restore.go(self, record).await?));
-            }
+            Todo::Restore(restore) => *swap = Some(Box::new(restore.go(self, record, lock).await?)),
         }
         Ok(())
     }

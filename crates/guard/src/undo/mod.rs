@@ -13,7 +13,9 @@ mod record;
 mod recover;
 mod restore;
 mod rollback;
+mod rows;
 mod scripts;
+mod stakes;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

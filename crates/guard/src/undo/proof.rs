@@ -1,20 +1,20 @@
-//! What shows that the live database is as before the run: schema objects, and the rows of the tables at risk.
+//! What shows that the live database is as before the run: schema objects, the rows of its tables, its sequences.
 //!
-//! Others may have written since. Rows that are new by their key are theirs; rows that are gone or changed count as not
-//! brought back, unless they differ in columns alone that the run did not put at risk.
+//! Others may have written since, and nobody can tell their rows from those that the run or its undo left: see [`judge`].
 
-use std::collections::BTreeSet;
-
+use holdpoint_core::PointId;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::undoing::AtRisk;
 use holdpoint_operations::compare::{
     Against, CompareOptions, CompareReport, ObjectChange, ObjectDifference, TableChange, TableDifference, compare,
     compare_rows,
 };
+use holdpoint_operations::schema_check::Schema;
 
 use super::attempt::Work;
 use super::record::Record;
+use super::rows::{Rows, Stake, Told, judge, judge_sequence};
+use super::stakes::Stakes;
 use crate::Error;
 use crate::rehearse::relation_name;
 use crate::rows_compared::{LOCK_WAIT, rows_of};
@@ -37,41 +37,39 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     };
     work.context.progress.phase(Phase::ProvingUndo, None);
     let report = compare(work.context, &wanted).await?;
-    let gone_by_it = gone_by_it(work, record, &wanted).await?;
+    let since = since_it_began(work, record, &wanted).await?;
     let mut found = Found::default();
     found.objects(&report, own);
-    let risk = work.step.risk.clone().unwrap_or_default();
-    for table in report.tables.differences.iter().filter(|one| own.is_none_or(|own| own.to_string() != one.table)) {
+    let stakes = Stakes::of(&work.step);
+    let not_own = |one: &&TableDifference| own.is_none_or(|own| own.to_string() != one.table);
+    for table in report.tables.differences.iter().filter(not_own) {
         if matches!(table.change, TableChange::Added | TableChange::Gone) {
             // Told as an object of the schema.
             continue;
         }
-        let at_risk = risk.tables.iter().find(|one| one.table == table.table);
-        let everything = AtRisk { table: table.table.clone(), columns: Vec::new() };
-        match at_risk.or(risk.everything.then_some(&everything)) {
-            Some(at_risk) => found.rows(work, &against, table, at_risk).await?,
-            None => match (&table.why, gone_by_it.iter().find(|one| one.table == table.table)) {
-                (Some(why), _) => found.open.push(format!("rows of {} were not compared: {why}", table.table)),
-                (None, Some(one)) => found.open.push(format!(
-                    "rows of {} are gone since the undo began ({} then, {} now): by what it ran, or deleted meanwhile",
-                    one.table,
-                    one.rows_then.unwrap_or_default(),
-                    one.rows_now.unwrap_or_default()
-                )),
-                (None, None) => {
-                    found.proof.push(format!("rows of {} were written since: they were not at risk", table.table));
-                }
-            },
+        let stake = stakes.in_table(&table.table, record.undo.way);
+        found.table(work, &against, table, &stake, since.as_ref()).await?;
+    }
+    for sequence in &report.sequences {
+        let Told { proof, open } = judge_sequence(sequence);
+        found.open.extend(open);
+        if stakes.names().contains(&sequence.name.as_str()) {
+            found.proof.extend(proof);
         }
     }
-    let equal: Vec<&AtRisk> = risk
-        .tables
-        .iter()
-        .filter(|one| !report.tables.differences.iter().any(|other| other.table == one.table))
-        .collect();
-    let names: Vec<String> = equal.iter().map(|one| one.table.clone()).collect();
-    if !names.is_empty() {
+    let then = Schema::recorded(work.context, &work.point).await?;
+    let differ = |name: &str| report.tables.differences.iter().any(|one| one.table == name);
+    let (equal, rest): (Vec<&str>, Vec<&str>) =
+        stakes.names().into_iter().partition(|name| report.tables.equal_names.iter().any(|one| one == name));
+    if !equal.is_empty() {
+        let names: Vec<String> = equal.into_iter().map(str::to_owned).collect();
         found.proof.push(format!("rows of {} are those of the restore point", listed(&names, NAMED)));
+    }
+    // A partition is compared with its root: it is as before where nothing differs at all.
+    let unseen = rest.into_iter().filter(|name| then.has_table(name) && !differ(name));
+    let unseen: Vec<String> = unseen.map(str::to_owned).collect();
+    if !unseen.is_empty() && report.tables.differences.iter().any(|one| not_own(&one)) {
+        found.open.push(format!("rows of {} were not compared by themselves", listed(&unseen, NAMED)));
     }
     let large = &report.large_objects;
     if large.gone + large.changed > 0 {
@@ -86,16 +84,36 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     Ok(())
 }
 
-/// Tables that have fewer rows than right before the undo.
-async fn gone_by_it(
+/// How the tables differ from those right before the undo began, the first time where it was tried again; with the
+/// restore point of then. `None` where that is gone.
+async fn since_it_began(
     work: &Work<'_>,
     record: &Record<'_>,
     wanted: &CompareOptions,
-) -> Result<Vec<TableDifference>, Error> {
-    let Some(point) = record.undo.point.clone() else { return Ok(Vec::new()) };
-    let since = compare(work.context, &CompareOptions { point, definitions: false, ..wanted.clone() }).await?;
-    let fewer = |one: &TableDifference| matches!((one.rows_then, one.rows_now), (Some(then), Some(now)) if now < then);
-    Ok(since.tables.differences.into_iter().filter(fewer).collect())
+) -> Result<Option<(PointId, Vec<TableDifference>)>, Error> {
+    let first = work.steps.iter().find_map(|step| step.undo.as_ref()?.point.clone());
+    let Some(point) = first.or_else(|| record.undo.point.clone()) else { return Ok(None) };
+    let wanted = CompareOptions { point: point.clone(), definitions: false, ..wanted.clone() };
+    match compare(work.context, &wanted).await {
+        Ok(since) => Ok(Some((point, since.tables.differences))),
+        Err(holdpoint_operations::Error::NoSuchPoint { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How a table's rows differ from those of a restore point, by key; `None` where nobody can count that.
+async fn rows(work: &Work<'_>, point: &PointId, against: &Against, table: &str) -> Result<Option<Rows>, Error> {
+    let Some(relation) = relation_name(table) else { return Ok(None) };
+    let wanted = rows_of(point, against, relation, LOOKED_AT, &work.options.temporary, work.options.jobs);
+    let found = match compare_rows(work.context, &wanted).await {
+        Ok(found) => found,
+        Err(holdpoint_operations::Error::Interrupted) => return Err(Error::Interrupted),
+        Err(_) => return Ok(None),
+    };
+    let Some(counts) = found.counts else { return Ok(None) };
+    let columns = || found.rows.iter().flat_map(|row| row.columns.iter().cloned()).collect();
+    let columns = (counts.changed <= LOOKED_AT as u64).then(columns);
+    Ok(Some(Rows { new: counts.new, missing: counts.missing, changed: counts.changed, columns }))
 }
 
 /// What shows that it worked, and what is open.
@@ -143,62 +161,62 @@ impl Found {
         }
     }
 
-    async fn rows(
+    /// Judges a table that is not as the run's restore point has it.
+    async fn table(
         &mut self,
         work: &Work<'_>,
         against: &Against,
         table: &TableDifference,
-        at_risk: &AtRisk,
+        stake: &Stake,
+        since: Option<&(PointId, Vec<TableDifference>)>,
     ) -> Result<(), Error> {
         let name = &table.table;
+        let at_stake = stake.at_risk.is_some() || stake.written;
         if table.change == TableChange::Columns && table.rows_equal == Some(true) {
             // That is told as an object of the schema, too.
-            self.proof.push(format!("rows of {name} are those of the restore point"));
+            if at_stake {
+                self.proof.push(format!("rows of {name} are those of the restore point"));
+            }
             return Ok(());
         }
         if let Some(why) = &table.why {
             self.open.push(format!("rows of {name} were not compared: {why}"));
             return Ok(());
         }
-        let rows = |rows: Option<u64>| rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
-        let differ = format!("rows of {name} differ ({} then, {} now)", rows(table.rows_then), rows(table.rows_now));
-        let Some(relation) = relation_name(name) else {
-            self.open.push(differ);
+        let Some((point, differences)) = since else {
+            self.open.push(format!("{}: the restore point from before the undo is gone", differ(table)));
             return Ok(());
         };
-        let wanted = rows_of(&work.point, against, relation, LOOKED_AT, &work.options.temporary, work.options.jobs);
-        let counts = match compare_rows(work.context, &wanted).await {
-            Ok(found) => found.counts.map(|counts| (counts, found.rows)),
-            Err(holdpoint_operations::Error::Interrupted) => return Err(Error::Interrupted),
-            Err(_) => None,
+        let same = |one: &TableDifference| one.change == TableChange::Columns && one.rows_equal == Some(true);
+        let since = match differences.iter().find(|one| one.table == *name && !same(one)) {
+            None => Rows::default(),
+            Some(difference) => match rows(work, point, against, name).await? {
+                Some(rows) => rows,
+                None if !at_stake => {
+                    let what = differ(difference);
+                    self.open.push(format!("{what} since the undo began: by what it ran, or written meanwhile"));
+                    return Ok(());
+                }
+                // Whatever may have been done there counts as done.
+                None => Rows { new: 1, changed: 1, ..Rows::default() },
+            },
         };
-        let Some((counts, listed_rows)) = counts else {
-            self.open.push(format!("{differ}: written since, or not brought back"));
+        let then = if at_stake { rows(work, &work.point, against, name).await? } else { Some(Rows::default()) };
+        let Some(then) = then else {
+            self.open.push(format!("{}: written since, or not brought back", differ(table)));
             return Ok(());
         };
-        if counts.new > 0 {
-            self.proof.push(format!("{} rows of {name} are new: written since", counts.new));
-        }
-        if counts.missing > 0 {
-            self.open.push(format!("{} rows of {name} are gone: deleted since, or not brought back", counts.missing));
-        }
-        if counts.changed > 0 {
-            let columns: BTreeSet<&String> = listed_rows.iter().flat_map(|row| &row.columns).collect();
-            let known = counts.changed <= LOOKED_AT as u64;
-            let harmless = known
-                && !at_risk.columns.is_empty()
-                && !columns.is_empty()
-                && columns.iter().all(|column| !at_risk.columns.contains(column));
-            let names: Vec<String> = columns.into_iter().cloned().collect();
-            let what = format!("{} rows of {name} have other values in {}", counts.changed, listed(&names, NAMED));
-            if harmless {
-                self.proof.push(format!("{what}: written since, for these were not at risk"));
-            } else {
-                self.open.push(format!("{what}: written since, or not brought back"));
-            }
-        }
+        let Told { proof, open } = judge(name, stake, &then, &since);
+        self.proof.extend(proof);
+        self.open.extend(open);
         Ok(())
     }
+}
+
+/// That a table's rows differ, with how many there are.
+fn differ(table: &TableDifference) -> String {
+    let rows = |rows: Option<u64>| rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
+    format!("rows of {} differ ({} then, {} now)", table.table, rows(table.rows_then), rows(table.rows_now))
 }
 
 /// Whether an object is in a side schema of a recovery, which is holdpoint's own and no part of the database.

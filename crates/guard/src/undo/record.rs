@@ -19,7 +19,14 @@ impl<'a> Record<'a> {
     /// Goes on after the run's newest step; what an undo that broke off did by the same way is kept.
     pub(super) fn after(context: &'a Context, step: &RunStep, way: Way, options: &UndoOptions) -> Self {
         let kept = step.undo.clone().filter(|undo| undo.way == way && step.state != RunState::Undone);
-        let fresh = UndoRecord { way, point: None, done: Vec::new(), proof: Vec::new(), not_as_before: Vec::new() };
+        let fresh = UndoRecord {
+            way,
+            point: None,
+            copy_oid: None,
+            done: Vec::new(),
+            proof: Vec::new(),
+            not_as_before: Vec::new(),
+        };
         let mut undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..kept.unwrap_or(fresh) };
         if step.state == RunState::UndoFailed {
             // It ended, and others may have written since: what is there now is in no restore point.
@@ -37,6 +44,16 @@ impl<'a> Record<'a> {
     /// Whether a step was done before.
     pub(super) fn has_done(&self, what: &str) -> bool {
         self.undo.done.iter().any(|one| one == what)
+    }
+
+    /// Writes which copy is about to take the live database's place.
+    pub(super) async fn exchanges(&mut self, copy_oid: u32) -> Result<(), Error> {
+        self.undo.copy_oid = Some(copy_oid);
+        self.write(
+            RunState::Undoing,
+            vec![format!("the restored copy has OID {copy_oid}, and takes the live one's place")],
+        )
+        .await
     }
 
     /// Writes that a step is done: from now on it is not done again.

@@ -139,7 +139,7 @@ async fn finish(work: &Work<'_>, table: &str, columns: &[Column]) -> Result<(), 
 }
 
 /// What a table's effect on the copy says that is gone or changed.
-fn taken(effect: &TableEffect) -> Option<AtRisk> {
+pub(super) fn taken(effect: &TableEffect) -> Option<AtRisk> {
     let rows = effect.rows.is_some_and(|rows| rows.updated + rows.deleted > 0);
     let fewer = effect.rows_after < effect.rows_before;
     if effect.added || !(effect.dropped || rows || fewer || !effect.columns_gone.is_empty()) {

@@ -3,6 +3,8 @@
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::selector::Selector;
 use holdpoint_operations::restore::swap::{self, SwapOptions, SwapPlan, SwapReport, WrittenSince};
+use holdpoint_operations::run_lock::RunLock;
+use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::attempt::Work;
 use super::record::Record;
@@ -38,9 +40,7 @@ impl Restoring {
             jobs: own.jobs,
             compare_up_to: own.compare_up_to.or(Some(u64::MAX)),
         };
-        if work.step.state == RunState::Undoing
-            && work.step.undo.as_ref().is_some_and(|undo| undo.done.iter().any(|one| one == SWAPPED))
-        {
+        if work.step.state == RunState::Undoing && is_swapped(work).await? {
             return Err(Error::CannotUndo {
                 run: work.run.to_string(),
                 why: "its undo swapped the databases, and was killed before it could say so".to_owned(),
@@ -88,16 +88,31 @@ impl Restoring {
         self.warnings.clone()
     }
 
-    pub(super) async fn go(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<SwapReport, Error> {
-        let report = Box::pin(swap::swap(work.context, &self.options, &self.plan)).await?;
+    /// Restores beside and exchanges, all under the run lock `held`.
+    pub(super) async fn go(
+        &self,
+        work: &Work<'_>,
+        record: &mut Record<'_>,
+        held: RunLock,
+    ) -> Result<SwapReport, Error> {
+        let looked_at = lost(self.written_since.as_ref(), tracking(work).as_deref());
+        let beside = swap::restore_beside(work.context, &self.options, &self.plan, Some(held));
+        let beside = Box::pin(beside).await?;
+        match record.exchanges(beside.copy_oid()).await {
+            Ok(()) => {}
+            Err(Error::Repository(failure)) => return Err(beside.abandon(failure.into()).await.into()),
+            Err(failure) => return Err(failure),
+        }
+        let report = Box::pin(beside.exchange()).await?;
         record.done(SWAPPED).await?;
         let proof = &mut record.undo.proof;
         proof.push(format!("the restored copy matched the fingerprint of {} before the swap", self.plan.point));
         proof.push(format!("the database before is kept as {}, closed and whole", report.kept_as));
         record.undo.not_as_before.extend(report.warnings.iter().cloned());
-        let looked_at = lost(self.written_since.as_ref(), tracking(work).as_deref());
         let lost = lost(report.written_since.as_ref(), tracking(work).as_deref());
-        if !lost.is_empty() && looked_at.is_empty() && work.options.accept_data_loss_since.is_none() {
+        // Whoever accepted a loss accepted what was shown.
+        let lost: Vec<String> = lost.into_iter().filter(|one| !looked_at.contains(one)).collect();
+        if !lost.is_empty() {
             record.undo.not_as_before.push(format!(
                 "written after the look and before the exchange, and now in {} alone: {}; holdpoint restore --swap-in {} \
                  puts it back",
@@ -108,6 +123,19 @@ impl Restoring {
         }
         Ok(report)
     }
+}
+
+/// Whether the undo that broke off exchanged the databases: it said so, or the live one has the OID of its copy.
+async fn is_swapped(work: &Work<'_>) -> Result<bool, Error> {
+    let Some(undo) = &work.step.undo else { return Ok(false) };
+    if undo.done.iter().any(|one| one == SWAPPED) {
+        return Ok(true);
+    }
+    let Some(copy) = undo.copy_oid else { return Ok(false) };
+    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
+    let read = identity::read(&session).await;
+    session.close().await;
+    Ok(read?.identity.database_oid == copy)
 }
 
 /// The tool's own table, whose rows change with every run.

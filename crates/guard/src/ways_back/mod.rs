@@ -48,11 +48,15 @@ pub(crate) struct Known<'a> {
 pub(crate) fn risk(planned: &Planned) -> RiskRecord {
     let plan = match (&planned.report, planned.migrations) {
         (Some(plan), Some(_)) => plan,
-        _ => return RiskRecord { everything: true, tables: Vec::new() },
+        _ => return RiskRecord { everything: true, ..RiskRecord::default() },
     };
     let tables = plan.review.tables.iter();
     let tables = tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() });
-    RiskRecord { everything: plan.review.everything_at_risk, tables: tables.collect() }
+    RiskRecord {
+        everything: plan.review.everything_at_risk,
+        tables: tables.collect(),
+        written: plan.rollback.written.clone(),
+    }
 }
 
 impl Known<'_> {
@@ -118,6 +122,10 @@ impl Known<'_> {
             let names: Vec<String> = scripts.tables.iter().map(name).collect();
             let (names, places) = (listed(&names, NAMED), listed(&scripts.places, NAMED));
             lost.push(format!("what the scripts themselves take or change in {names} ({places})"));
+        }
+        if !scripts.written.is_empty() {
+            let names = listed(&scripts.written, NAMED);
+            lost.push(format!("nothing, perhaps, but rows that are added to {names} may stay"));
         }
         if lost.is_empty() { destroyed.to_owned() } else { lost.join("; ") }
     }

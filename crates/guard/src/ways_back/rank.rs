@@ -15,7 +15,11 @@ pub(crate) fn loss_of_rollback(
     table: Option<&str>,
 ) -> Loss {
     let Some(tried) = tried else {
-        return if risk.any() || scripts.any() { Loss::Unknown } else { Loss::NothingAsReviewed };
+        return if risk.any() || scripts.any() || !scripts.written.is_empty() {
+            Loss::Unknown
+        } else {
+            Loss::NothingAsReviewed
+        };
     };
     if tried.failure.is_some() || !tried.missing.is_empty() {
         return Loss::Unknown;
@@ -78,7 +82,7 @@ mod tests {
 
     fn at_risk() -> RiskRecord {
         let table = AtRisk { table: "shop.orders".into(), columns: vec!["note".into()] };
-        RiskRecord { everything: false, tables: vec![table] }
+        RiskRecord { tables: vec![table], ..RiskRecord::default() }
     }
 
     fn tried(lost: &[&str]) -> RollbackEffect {
@@ -109,7 +113,7 @@ mod tests {
         let loss = loss_of_rollback(None, &RiskRecord::default(), &harmless(), None);
         let ways = vec![candidate(Way::Beside, Loss::OfEverything, Some(1.0)), candidate(Way::Rollback, loss, None)];
         assert_eq!(order(ways), [Way::Rollback, Way::Beside]);
-        let everything = RiskRecord { everything: true, tables: vec![] };
+        let everything = RiskRecord { everything: true, ..RiskRecord::default() };
         assert_eq!(loss_of_rollback(None, &everything, &harmless(), None), Loss::Unknown);
     }
 
@@ -123,6 +127,9 @@ mod tests {
             assert_eq!(loss_of_rollback(Some(&tried(&[])), &none, scripts, None), Loss::Nothing, "a trial shows more");
         }
         assert_eq!(loss_of_rollback(None, &none, &harmless(), None), Loss::NothingAsReviewed);
+        let adds = RollbackReview { written: vec!["shop.orders".into()], ..RollbackReview::default() };
+        assert_eq!(loss_of_rollback(None, &none, &adds, None), Loss::Unknown, "rows may stay that were not there");
+        assert_eq!(loss_of_rollback(Some(&tried(&[])), &none, &adds, None), Loss::Nothing);
         let ways = vec![
             candidate(Way::Rollback, loss_of_rollback(None, &none, &takes, None), None),
             candidate(Way::Restore, Loss::OfEverything, Some(3600.0)),

@@ -57,6 +57,9 @@ pub struct TablesReport {
     pub equal: u64,
     /// Rows of those that are equal.
     pub equal_rows: u64,
+    /// Their names.
+    #[serde(skip)]
+    pub equal_names: Vec<String>,
     /// The others.
     pub differences: Vec<TableDifference>,
 }
@@ -95,6 +98,7 @@ pub(crate) fn compare(then: &BTreeMap<String, TableThen>, now: &BTreeMap<String,
             Some(difference) => report.differences.push(difference),
             None => {
                 report.equal += 1;
+                report.equal_names.push(name.clone());
                 report.equal_rows += was.digest.rows;
             }
         }

@@ -204,7 +204,7 @@ async fn look(session: &Session, how: &Exchange, successor_oid: u32) -> Result<b
     Ok(oid(session, &how.live).await? == successor_oid)
 }
 
-async fn oid(session: &Session, name: &str) -> Result<u32, Error> {
+pub(super) async fn oid(session: &Session, name: &str) -> Result<u32, Error> {
     let listed = maintenance::databases(session).await?;
     let found = listed.into_iter().find(|database| database.name == name);
     found.map(|database| database.oid).ok_or_else(|| Error::ReplaceRefused {

@@ -25,7 +25,7 @@ use super::RestoreOptions;
 pub(crate) use adoption::follow;
 pub use obstacles::plan;
 pub use put_in::{SwapInOptions, SwapInPlan, plan_in, swap_in};
-pub use run::swap;
+pub use run::{RestoredBeside, restore_beside, swap};
 pub use written_since::{NotKnown, TableSince, WrittenSince, written_since};
 
 /// How the live database is swapped for a restored one.

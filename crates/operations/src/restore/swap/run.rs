@@ -10,7 +10,7 @@ use holdpoint_postgres::{ConnectionSettings, Session, identity};
 
 use super::{SwapOptions, SwapPlan, SwapReport, WrittenSince, adoption, fitness, obstacles, way_back, written_since};
 use crate::expected::Expected;
-use crate::restore::exchange::{Exchange, Exchanged, exchange};
+use crate::restore::exchange::{Exchange, Exchanged, exchange, oid};
 use crate::restore::mark::Successor;
 use crate::restore::{RestoreReport, beside, maintenance, run};
 use crate::run_lock::RunLock;
@@ -25,6 +25,37 @@ use crate::{Context, Error, database_properties};
 /// # Errors
 /// [`Error::SwapRefused`] where the plan has obstacles; [`Error::Differs`] where the copy did not match.
 pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> Result<SwapReport, Error> {
+    Box::pin(restore_beside(context, options, plan, None)).await?.exchange().await
+}
+
+/// A restored and matched copy beside the live database, under the run lock: nobody migrates until the two are exchanged.
+///
+/// It has two endings: [`Self::exchange`] and [`Self::abandon`].
+pub struct RestoredBeside<'a> {
+    context: &'a Context,
+    options: &'a SwapOptions,
+    plan: &'a SwapPlan,
+    began: Instant,
+    live: ConnectionSettings,
+    successor: String,
+    successor_oid: u32,
+    lock: RunLock,
+    maintenance: Session,
+    ready: Ready,
+}
+
+/// Restores the planned point beside the live database, and matches its fingerprint; the live one is not touched.
+///
+/// `held` is the run lock of that database, where the caller has it: it is kept from then on.
+///
+/// # Errors
+/// As [`swap`]; the copy is gone then.
+pub async fn restore_beside<'a>(
+    context: &'a Context,
+    options: &'a SwapOptions,
+    plan: &'a SwapPlan,
+    held: Option<RunLock>,
+) -> Result<RestoredBeside<'a>, Error> {
     let began = Instant::now();
     refuse(plan)?;
     let session = obstacles::connect(&options.live).await?;
@@ -37,7 +68,10 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
     }
     let successor = beside::name(context);
     // Before anything is made: a guarded command must not change what is about to be put aside.
-    let lock = RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?;
+    let lock = match held {
+        Some(held) => held,
+        None => RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?,
+    };
     let maintenance = maintenance::connect(&live, &successor).await?;
     let mark = Successor {
         of: plan.database.clone(),
@@ -57,66 +91,96 @@ pub async fn swap(context: &Context, options: &SwapOptions, plan: &SwapPlan) -> 
             never = maintenance::keep_alive(lock.session()) => match never {},
         }
     };
-    let Ready { mut restored, places, before } = match prepared.await {
+    let ready = match prepared.await {
         Ok(ready) => ready,
-        Err(failure) => {
-            // The session may be lost, which may be why it failed.
-            return Err(match alive(maintenance, &live, &successor).await {
-                Ok(maintenance) => beside::abandon(&maintenance, &successor, failure).await,
-                Err(_) => beside::remains(&successor, failure),
-            });
-        }
+        Err(failure) => return Err(abandoned(maintenance, &live, &successor, failure).await),
     };
-    let mut warnings = std::mem::take(&mut restored.warnings);
-    let exchanged = async {
-        let maintenance = alive(maintenance, &live, &successor).await?;
-        // Hours may have passed.
-        let bound = fitness::bound(&maintenance, &plan.database).await?;
-        if !bound.is_empty() {
-            return Err(Error::SwapRefused { target: plan.live.clone(), obstacles: bound });
-        }
-        let lock = if lock.is_held().await {
-            lock
-        } else {
-            RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?
+    let maintenance =
+        alive(maintenance, &live, &successor).await.map_err(|error| beside::remains(&successor, error))?;
+    let successor_oid = match oid(&maintenance, &successor).await {
+        Ok(oid) => oid,
+        Err(failure) => return Err(abandoned(maintenance, &live, &successor, failure).await),
+    };
+    Ok(RestoredBeside { context, options, plan, began, live, successor, successor_oid, lock, maintenance, ready })
+}
+
+/// Drops the copy, where the server can still be reached; the session may be lost, which may be why it failed.
+async fn abandoned(maintenance: Session, live: &ConnectionSettings, successor: &str, failure: Error) -> Error {
+    match alive(maintenance, live, successor).await {
+        Ok(maintenance) => beside::abandon(&maintenance, successor, failure).await,
+        Err(_) => beside::remains(successor, failure),
+    }
+}
+
+impl RestoredBeside<'_> {
+    /// The copy's OID: once the two are exchanged, that of the database in service.
+    pub fn copy_oid(&self) -> u32 {
+        self.successor_oid
+    }
+
+    /// Drops the copy; gives `failure` back, with what remains where that fails, too.
+    pub async fn abandon(self, failure: Error) -> Error {
+        abandoned(self.maintenance, &self.live, &self.successor, failure).await
+    }
+
+    /// Exchanges the two.
+    ///
+    /// # Errors
+    /// [`Error::NotSwapped`]: the copy stays, and the live database is in service again.
+    pub async fn exchange(self) -> Result<SwapReport, Error> {
+        let Self { context, options, plan, began, live, successor, lock, maintenance, ready, .. } = self;
+        let Ready { mut restored, places, before } = ready;
+        let mut warnings = std::mem::take(&mut restored.warnings);
+        let exchanged = async {
+            let maintenance = alive(maintenance, &live, &successor).await?;
+            // Hours may have passed.
+            let bound = fitness::bound(&maintenance, &plan.database).await?;
+            if !bound.is_empty() {
+                return Err(Error::SwapRefused { target: plan.live.clone(), obstacles: bound });
+            }
+            let lock = if lock.is_held().await {
+                lock
+            } else {
+                RunLock::take(&live, plan.database_oid, LOCK_NAME, &context.cancel).await?
+            };
+            let mut exchanged = exchange(context, &live, &maintenance, &places).await?;
+            // Its session was one of those that were ended.
+            drop(lock);
+            exchanged.ended = exchanged.ended.saturating_sub(1);
+            Ok((exchanged, maintenance))
         };
-        let mut exchanged = exchange(context, &live, &maintenance, &places).await?;
-        // Its session was one of those that were ended.
-        drop(lock);
-        exchanged.ended = exchanged.ended.saturating_sub(1);
-        Ok((exchanged, maintenance))
-    };
-    let (mut exchanged, maintenance) = exchanged.await.map_err(|failure| Error::NotSwapped {
-        failure: Box::new(failure),
-        database: plan.database.clone(),
-        copy: successor.clone(),
-    })?;
-    let maintenance = exchanged.reconnected.take().unwrap_or(maintenance);
-    let reason = format!(
-        "restore --swap of {} at {}; the database before is kept as {}",
-        plan.point,
-        exchanged.at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        places.keep_as
-    );
-    let adopted = adopt(context, &exchanged, reason, &mut warnings).await;
-    warnings.extend(not_as_before(&live, &before).await);
-    let old = live.with_database(&places.keep_as);
-    let written_since = left_behind(context, options, plan, &old, &maintenance, &mut warnings).await;
-    maintenance.close().await;
-    Ok(SwapReport {
-        point: Some(plan.point.clone()),
-        live: plan.live.clone(),
-        compared: restored.compared,
-        swapped_at: exchanged.at,
-        closed_for_ms: milliseconds(exchanged.closed_for),
-        sessions_ended: exchanged.ended,
-        way_back: way_back(&places.keep_as),
-        kept_as: places.keep_as,
-        written_since,
-        adopted,
-        took_ms: milliseconds(began.elapsed()),
-        warnings,
-    })
+        let (mut exchanged, maintenance) = exchanged.await.map_err(|failure| Error::NotSwapped {
+            failure: Box::new(failure),
+            database: plan.database.clone(),
+            copy: successor.clone(),
+        })?;
+        let maintenance = exchanged.reconnected.take().unwrap_or(maintenance);
+        let reason = format!(
+            "restore --swap of {} at {}; the database before is kept as {}",
+            plan.point,
+            exchanged.at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            places.keep_as
+        );
+        let adopted = adopt(context, &exchanged, reason, &mut warnings).await;
+        warnings.extend(not_as_before(&live, &before).await);
+        let old = live.with_database(&places.keep_as);
+        let written_since = left_behind(context, options, plan, &old, &maintenance, &mut warnings).await;
+        maintenance.close().await;
+        Ok(SwapReport {
+            point: Some(plan.point.clone()),
+            live: plan.live.clone(),
+            compared: restored.compared,
+            swapped_at: exchanged.at,
+            closed_for_ms: milliseconds(exchanged.closed_for),
+            sessions_ended: exchanged.ended,
+            way_back: way_back(&places.keep_as),
+            kept_as: places.keep_as,
+            written_since,
+            adopted,
+            took_ms: milliseconds(began.elapsed()),
+            warnings,
+        })
+    }
 }
 
 /// How the session is called that has the run lock for a swap.

@@ -1,0 +1,189 @@
+//! What the rows of a table, and where a sequence stands, show after an undo: as before, written by others, or open.
+//!
+//! *Written since* is only said of what was there already when the undo began, and of what neither the run nor its
+//! undo writes. Everything else that differs is open: nobody can tell whose it is.
+
+use std::collections::BTreeSet;
+
+use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::quantity::listed;
+
+const NAMED: usize = 5;
+
+/// How the rows of a table differ from those of a restore point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// Rows that it has and the restore point has not.
+    pub(super) new: u64,
+    /// Rows that the restore point alone has.
+    pub(super) missing: u64,
+    /// Rows with other values.
+    pub(super) changed: u64,
+    /// In which columns those differ; `None` where not all were looked at.
+    pub(super) columns: Option<BTreeSet<String>>,
+}
+
+impl Rows {
+    fn any(&self) -> bool {
+        self.new + self.missing + self.changed > 0
+    }
+}
+
+/// What a run puts at stake in a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stake {
+    /// The columns whose values it may take or change; of all where there is none. `None`: it takes nothing.
+    pub(super) at_risk: Option<Vec<String>>,
+    /// The migrations add rows, or what undoes them writes.
+    pub(super) written: bool,
+    /// The way brings rows back from the restore point.
+    pub(super) brought_back: bool,
+}
+
+/// What is shown, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// What shows that it is as before, or is others'.
+    pub(super) proof: Vec<String>,
+    /// What is not as before, or may not be.
+    pub(super) open: Vec<String>,
+}
+
+/// Judges a table whose rows are not those of the run's restore point; `since` is how they differ from those right
+/// before the undo.
+pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> Told {
+    let mut told = Told::default();
+    let Some(at_risk) = stake.at_risk.as_deref().or(stake.written.then_some(&[][..])) else {
+        if since.any() {
+            let Rows { new, missing, changed, .. } = since;
+            told.open.push(format!(
+                "rows of {table} are others since the undo began ({new} new, {missing} gone, {changed} changed): by what \
+                 it ran, or written meanwhile"
+            ));
+        } else {
+            told.proof.push(format!("rows of {table} were written since: they were not at risk"));
+        }
+        return told;
+    };
+    if then.new > 0 {
+        let what = format!("{} rows of {table} are new", then.new);
+        // What a recovery brings back is new against right before the undo, too.
+        if stake.written || (since.new > 0 && !stake.brought_back) {
+            told.open.push(format!("{what}: by the run or its undo, or written since"));
+        } else {
+            told.proof.push(format!("{what}: written since"));
+        }
+    }
+    if then.missing > 0 {
+        told.open.push(format!("{} rows of {table} are gone: deleted since, or not brought back", then.missing));
+    }
+    if then.changed > 0 {
+        let others = then
+            .columns
+            .as_ref()
+            .is_some_and(|columns| !columns.is_empty() && columns.iter().all(|column| !at_risk.contains(column)));
+        let own = since.columns.as_ref().is_some_and(|columns| columns.iter().all(|column| at_risk.contains(column)));
+        let harmless = !stake.written && !at_risk.is_empty() && others && (own || since.changed == 0);
+        let names: Vec<String> = then.columns.iter().flatten().cloned().collect();
+        let columns = if names.is_empty() { String::new() } else { format!(" in {}", listed(&names, NAMED)) };
+        let what = format!("{} rows of {table} have other values{columns}", then.changed);
+        if harmless {
+            told.proof.push(format!("{what}: written since, for these were not at risk"));
+        } else {
+            told.open.push(format!("{what}: written since, or not brought back"));
+        }
+    }
+    told
+}
+
+/// Judges a sequence that stands elsewhere than in the restore point. One that came or is gone is told as an object.
+pub(super) fn judge_sequence(difference: &Difference) -> Told {
+    let (Some(then), Some(now)) = (&difference.expected, &difference.found) else { return Told::default() };
+    let name = &difference.name;
+    let further = match (position(then), position(now)) {
+        (Some(then), Some(now)) => now > then,
+        _ => false,
+    };
+    if further {
+        let proof = vec![format!("{name} stands further ({then}, now {now}): numbers were given out since")];
+        return Told { proof, open: Vec::new() };
+    }
+    let open = vec![format!(
+        "{name} is behind where it stood ({then}, now {now}): set by the run or its undo, unless it counts down; it may \
+         give out numbers again"
+    )];
+    Told { proof: Vec::new(), open }
+}
+
+/// Where a sequence stands, as `setval` takes it: the value, and whether it was given out.
+fn position(text: &str) -> Option<(i64, bool)> {
+    let (value, given) = text.split_once(',')?;
+    Some((value.trim().parse().ok()?, given.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_core::fingerprint::Aspect;
+
+    use super::*;
+
+    fn rows(new: u64, missing: u64, changed: u64, columns: &[&str]) -> Rows {
+        Rows { new, missing, changed, columns: Some(columns.iter().map(|one| (*one).to_owned()).collect()) }
+    }
+
+    fn at_risk(columns: &[&str]) -> Stake {
+        let at_risk = Some(columns.iter().map(|one| (*one).to_owned()).collect());
+        Stake { at_risk, ..Stake::default() }
+    }
+
+    fn is_open(stake: &Stake, then: &Rows, since: &Rows) -> bool {
+        !judge("s.orders", stake, then, since).open.is_empty()
+    }
+
+    #[test]
+    fn rows_that_a_migration_added_are_not_as_before() {
+        let (added, none) = (rows(3, 0, 0, &[]), Rows::default());
+        let written = Stake { written: true, ..Stake::default() };
+        assert!(is_open(&written, &added, &none), "although they were there when the undo began");
+        assert!(!is_open(&Stake::default(), &added, &none), "others wrote them before the undo");
+        assert!(!is_open(&at_risk(&["note"]), &added, &none));
+    }
+
+    #[test]
+    fn what_differs_since_the_undo_began_is_never_called_written_since() {
+        let (then, since) = (rows(0, 0, 2, &["total"]), rows(0, 0, 1, &["total"]));
+        assert!(is_open(&Stake::default(), &then, &since), "nobody knew that its script writes this table");
+        assert!(!is_open(&at_risk(&["note"]), &then, &Rows::default()));
+        assert!(is_open(&at_risk(&["note"]), &then, &since), "a column that was not at risk, by the script");
+        let unknown = Rows { columns: None, ..since };
+        assert!(is_open(&at_risk(&["note"]), &then, &unknown));
+        assert!(!is_open(&at_risk(&["note"]), &then, &rows(0, 0, 9, &["note"])), "the way wanted that");
+        assert!(is_open(&at_risk(&["note"]), &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
+        let recovery = Stake { brought_back: true, ..at_risk(&["note"]) };
+        assert!(!is_open(&recovery, &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
+    }
+
+    #[test]
+    fn rows_that_a_reviewed_script_changes_are_open() {
+        let damaged = rows(0, 0, 7, &["total"]);
+        let written = Stake { written: true, ..Stake::default() };
+        assert!(is_open(&written, &damaged, &damaged));
+        assert!(is_open(&Stake { written: true, ..at_risk(&["note"]) }, &damaged, &Rows::default()));
+        assert!(is_open(&at_risk(&[]), &damaged, &Rows::default()), "whole rows are at risk");
+    }
+
+    #[test]
+    fn a_sequence_that_is_behind_is_open() {
+        let stands = |then: Option<&str>, now: Option<&str>| {
+            let (expected, found) = (then.map(str::to_owned), now.map(str::to_owned));
+            let told =
+                judge_sequence(&Difference { aspect: Aspect::Sequence, name: "s.inv_id_seq".into(), expected, found });
+            (told.proof.len(), told.open.len())
+        };
+        assert_eq!(stands(Some("42, true"), Some("7, true")), (0, 1));
+        assert_eq!(stands(Some("42, true"), Some("42, false")), (0, 1));
+        assert_eq!(stands(Some("42, true"), Some("50, true")), (1, 0));
+        assert_eq!(stands(Some("42, true"), Some("?")), (0, 1));
+        assert_eq!(stands(Some("42, true"), None), (0, 0), "the schema tells that");
+    }
+}
