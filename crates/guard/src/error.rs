@@ -1,11 +1,12 @@
 //! Why a guarded run did not come to its command.
 
+mod advice;
+
 use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
 use holdpoint_core::verification::Obstacle;
-use holdpoint_operations::{ErrorKind, hint};
 
 use crate::running::tool_lock::ToolLockHolder;
 
@@ -324,137 +325,5 @@ fn first(differences: &[Difference]) -> String {
     match differences.len() {
         0 | 1 => line,
         count => format!("{line}; and {} more", count - 1),
-    }
-}
-
-impl Error {
-    /// What kind of failure it is: one exit code each.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Operation(error) => error.kind(),
-            Self::Postgres(_) => ErrorKind::Postgres,
-            Self::Repository(_) => ErrorKind::Repository,
-            Self::Tools(error) => error.kind(),
-            Self::Rehearse(error) => error.kind(),
-            Self::Usage(_) | Self::CommandNotFound { .. } | Self::AnotherDatabase { .. } => ErrorKind::Usage,
-            Self::Disproved { .. } => ErrorKind::Disproved,
-            Self::CouldNotProve { .. } | Self::Deadline { .. } => ErrorKind::CouldNotRun,
-            Self::RanMeanwhile { .. }
-            | Self::LockLost
-            | Self::SchemaChanged { .. }
-            | Self::ServerChanged { .. }
-            | Self::Stopped { .. }
-            | Self::Refused { .. }
-            | Self::NotAsRehearsed { .. }
-            | Self::Expired { .. }
-            | Self::ConfigurationChanged { .. }
-            | Self::BeforeFailed { .. }
-            | Self::PendingChanged { .. } => ErrorKind::Refused,
-            Self::ToolLocked { .. } => ErrorKind::Busy,
-            Self::Escaped { .. } => ErrorKind::WayBackFailed,
-            Self::NoSuchRun { .. } => ErrorKind::NotFound,
-            Self::NothingToSettle { .. }
-            | Self::CannotUndo { .. }
-            | Self::NoSuchWay { .. }
-            | Self::AcceptanceTooYoung { .. }
-            | Self::AcceptanceInTheFuture { .. }
-            | Self::RollbackChanged { .. }
-            | Self::RollbackMayLose { .. }
-            | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
-            Self::StepFailed { .. } => ErrorKind::WayBackFailed,
-            Self::StillAtWork { .. } => ErrorKind::Busy,
-            Self::CommandLives { .. } => ErrorKind::Busy,
-            Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
-            Self::Interrupted => ErrorKind::Interrupted,
-        }
-    }
-
-    /// What to do next: a command to type, or a change to make.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Operation(error) => error.hint(),
-            Self::CommandNotFound { .. } => {
-                Some("check the spelling and PATH; a shell's own words need sh -c '...'".to_owned())
-            }
-            Self::Stopped { findings } => {
-                let advice = findings.first().map(|(_, advice)| format!("{advice}; "));
-                Some(format!("{}see all: holdpoint plan", advice.unwrap_or_default()))
-            }
-            Self::Refused { .. } => {
-                Some("see it: holdpoint plan; to take the risk, recorded: --waive CLASS[:OBJECT]=REASON".to_owned())
-            }
-            Self::AnotherDatabase { .. } => {
-                Some("let url and backup_url of holdpoint.toml, or the variables, name one database".to_owned())
-            }
-            Self::NotAsRehearsed { rehearsal } => Some(format!(
-                "see all of it: holdpoint rehearse --from {} -- COMMAND; without a rehearsal: --no-rehearse",
-                rehearsal.point
-            )),
-            Self::Escaped { .. } => Some(
-                "look at production first: compare it with the restore point (holdpoint compare); then let the command \
-                 take its connection from the environment alone"
-                    .to_owned(),
-            ),
-            Self::Expired { .. } => Some("run the same command again: it makes its own restore point".to_owned()),
-            Self::PendingChanged { .. } | Self::ConfigurationChanged { .. } => Some("run the same command again: it plans anew".to_owned()),
-            Self::Deadline { point: Some(point), .. } => {
-                Some(format!("prove what was made, then run it again: holdpoint verify {point}"))
-            }
-            Self::Deadline { point: None, .. } => Some("give it more time: --deadline TIME".to_owned()),
-            Self::CommandLives { run, pids } => Some(format!(
-                "wait for it, or end it where it was started and then on the server (psql -c 'SELECT {}'); then look at \
-                 what it did: holdpoint show run:{run}",
-                pids.iter().map(|pid| format!("pg_terminate_backend({pid})")).collect::<Vec<_>>().join(", ")
-            )),
-            Self::RanMeanwhile { .. } | Self::SchemaChanged { .. } | Self::LockLost => {
-                Some("run the same command again: it makes a new restore point".to_owned())
-            }
-            Self::Disproved { point, .. } => Some(format!("see what differs: holdpoint show {point}")),
-            Self::CouldNotProve { obstacles, .. } => {
-                let cure = obstacles.first().map(|one| one.cure.clone());
-                let anyway = "to run it without a proof, recorded: --unproven REASON";
-                Some(cure.map_or_else(|| anyway.to_owned(), |cure| format!("{cure}; {anyway}")))
-            }
-            Self::ToolLocked { holder } => {
-                Some(format!("wait until it has ended, or look who it is: pg_stat_activity, pid {}", holder.pid))
-            }
-            Self::BeforeFailed { .. } => Some("nothing was changed; --after has not been run".to_owned()),
-            Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
-            Self::Postgres(error) => hint::of_postgres(error),
-            Self::Repository(error) => hint::of_repository(error),
-            Self::Tools(error) => error.hint(),
-            Self::Rehearse(error) => error.hint(),
-            Self::NotConfirmed => Some("keep what was made for a later run: holdpoint prepare -- COMMAND".to_owned()),
-            Self::NoSuchRun { .. } => Some("see which there are: holdpoint runs".to_owned()),
-            Self::NothingToSettle { run, .. } => {
-                Some(format!("only a run that failed or broke off is settled; see it: holdpoint show run:{run}"))
-            }
-            Self::CannotUndo { advice, .. } => Some(advice.clone()),
-            Self::NoSuchWay { run, .. } => Some(format!("see its ways back: holdpoint show run:{run}")),
-            Self::RollbackChanged { run, way, .. } => Some(format!(
-                "read it; then, if it may run: holdpoint undo {run} --way {way} --accept-changed-rollback; other ways: \
-                 holdpoint show run:{run}"
-            )),
-            Self::RollbackMayLose { run, .. } => Some(format!(
-                "look at it, then: holdpoint undo {run} --way rollback; other ways: holdpoint show run:{run}"
-            )),
-            Self::DataLossNotAccepted { run, since, .. } => Some(format!(
-                "if that may be lost: holdpoint undo {run} --way restore --accept-data-loss-since {}",
-                precise(since)
-            )),
-            Self::AcceptanceTooYoung { snapshot, .. } => Some(format!(
-                "nothing was changed; if that may be lost: --accept-data-loss-since {}; or --on-failure rollback",
-                precise(snapshot)
-            )),
-            Self::AcceptanceInTheFuture { .. } => Some(
-                "nothing was changed; give an instant that has passed: --accept-data-loss-since INSTANT, in UTC with a Z"
-                    .to_owned(),
-            ),
-            Self::StepFailed { .. } => Some("what it said is above; see where the run stands: holdpoint runs".to_owned()),
-            Self::StillAtWork { run, .. } => {
-                Some(format!("wait for it, or end it where it runs; then look again: holdpoint show run:{run}"))
-            }
-            Self::Usage(_) | Self::Interrupted => None,
-        }
     }
 }

@@ -73,6 +73,9 @@ impl<'a> Attempt<'a> {
         let mut record = Record::after(self.context, &work.step, way, self.options);
         let lock = work.lock(held).await?;
         work.as_shown().await?;
+        if let Todo::Restore(restore) = &todo {
+            restore.as_shown(&work).await?;
+        }
         if record.undo.point.is_none() {
             record.made(work.restore_point().await?);
         }

@@ -86,8 +86,16 @@ impl Recovering {
             }
         }
         for (one, there) in columns {
-            let gone: Vec<&String> = one.columns.iter().filter(|column| !there.contains(column)).collect();
-            let added = self.add(work, one, &gone).await?;
+            for column in one.columns.iter().filter(|column| !there.contains(column)) {
+                let gone = gone(column, &one.table);
+                if !record.has_done(&gone) {
+                    record.done(&gone).await?;
+                }
+            }
+            // Also those that an undo added before it was killed: they have no default and no bound yet.
+            let found_gone = |column: &&String| record.has_done(&gone(column, &one.table));
+            let wanted: Vec<&String> = one.columns.iter().filter(found_gone).collect();
+            let added = self.add(work, one, &wanted, &there).await?;
             let pair = |column: &String| ColumnPair { then: column.clone(), now: column.clone() };
             let pairs = one.columns.iter().map(pair).collect();
             recover(work, Wanted::Tables(vec![name(&one.table)]), pairs).await?;
@@ -97,9 +105,16 @@ impl Recovering {
         Ok(())
     }
 
-    /// Adds columns that are gone, as the restore point has them; without their defaults and bounds, which come last.
-    async fn add(&self, work: &Work<'_>, table: &AtRisk, gone: &[&String]) -> Result<Vec<Column>, Error> {
-        if gone.is_empty() {
+    /// Adds those of the columns that are not there, as the restore point has them; without their defaults and bounds,
+    /// which come last. Gives all of them.
+    async fn add(
+        &self,
+        work: &Work<'_>,
+        table: &AtRisk,
+        wanted: &[&String],
+        there: &[String],
+    ) -> Result<Vec<Column>, Error> {
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let options = RecoverOptions { mode: RecoverMode::Side, ..options(work, &table.table) };
@@ -111,13 +126,15 @@ impl Recovering {
         };
         recovery.abandon().await?;
         let mut added = Vec::new();
-        for column in columns?.into_iter().filter(|column| gone.contains(&&column.name)) {
+        for column in columns?.into_iter().filter(|column| wanted.contains(&&column.name)) {
             if column.generated {
                 let why = format!("{} of {} makes its values itself: add it by hand", column.name, table.table);
                 return Err(no_way(work, "recover", why));
             }
-            let add = format!("ADD COLUMN {} {}", quote_identifier(&column.name), column.kind);
-            alter(work, &table.table, &add).await?;
+            if !there.contains(&column.name) {
+                let add = format!("ADD COLUMN {} {}", quote_identifier(&column.name), column.kind);
+                alter(work, &table.table, &add).await?;
+            }
             added.push(column);
         }
         Ok(added)
@@ -154,6 +171,11 @@ fn label(one: &AtRisk) -> String {
         [] => format!("rows of {} from the restore point", one.table),
         columns => format!("{} of {} from the restore point", columns.join(", "), one.table),
     }
+}
+
+/// What is written into the ledger before a column is added: whoever goes on knows that it is not whole yet.
+fn gone(column: &str, table: &str) -> String {
+    format!("found that {column} of {table} is gone")
 }
 
 fn name(text: &str) -> TableName {

@@ -88,6 +88,25 @@ impl Restoring {
         self.warnings.clone()
     }
 
+    /// Under the run lock: nothing else would be lost than was shown, whatever was accepted.
+    ///
+    /// What is written while the copy is made is told once the two are exchanged.
+    pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
+        let now = swap::written_since(work.context, &self.options, &self.plan).await?;
+        let own = tracking(work);
+        let more = more(&lost(self.written_since.as_ref(), own.as_deref()), lost(now.as_ref(), own.as_deref()));
+        if more.is_empty() {
+            return Ok(());
+        }
+        let more = holdpoint_core::quantity::listed(&more, NAMED);
+        Err(Error::CannotUndo {
+            run: work.run.to_string(),
+            why: format!("more would be lost than was shown: {more}"),
+            advice: format!("nothing was changed; look again: holdpoint undo {} --way restore --dry-run", work.run),
+            first: Vec::new(),
+        })
+    }
+
     /// Restores beside and exchanges, all under the run lock `held`.
     pub(super) async fn go(
         &self,
@@ -111,7 +130,7 @@ impl Restoring {
         record.undo.not_as_before.extend(report.warnings.iter().cloned());
         let lost = lost(report.written_since.as_ref(), tracking(work).as_deref());
         // Whoever accepted a loss accepted what was shown.
-        let lost: Vec<String> = lost.into_iter().filter(|one| !looked_at.contains(one)).collect();
+        let lost = more(&looked_at, lost);
         if !lost.is_empty() {
             record.undo.not_as_before.push(format!(
                 "written after the look and before the exchange, and now in {} alone: {}; holdpoint restore --swap-in {} \
@@ -142,6 +161,11 @@ async fn is_swapped(work: &Work<'_>) -> Result<bool, Error> {
 fn tracking(work: &Work<'_>) -> Option<String> {
     let (project, _) = work.options.place.project.as_ref()?;
     project.found.table.as_ref().map(ToString::to_string)
+}
+
+/// What of the losses was not shown.
+fn more(shown: &[String], lost: Vec<String>) -> Vec<String> {
+    lost.into_iter().filter(|one| !shown.contains(one)).collect()
 }
 
 /// What would be lost, by name.
@@ -176,5 +200,8 @@ mod tests {
         written.large_objects = 2;
         let told = lost(Some(&written), Some("drizzle.__drizzle_migrations"));
         assert_eq!(told, ["shop.orders", "shop.big (it is large)", "2 large objects"]);
+        let shown = lost(Some(&WrittenSince { tables: vec![table("shop.orders")], ..WrittenSince::default() }), None);
+        assert_eq!(more(&shown, told[..1].to_vec()), [""; 0], "more rows of what was shown are no other loss");
+        assert_eq!(more(&shown, told), ["shop.big (it is large)", "2 large objects"]);
     }
 }

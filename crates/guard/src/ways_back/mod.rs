@@ -14,6 +14,7 @@ use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, TimeFrom, Way, WayBack};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_postgres::ConnectionSettings;
+use holdpoint_review::TableAtRisk;
 
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
@@ -132,13 +133,14 @@ impl Known<'_> {
 
     /// The tables at risk from the restore point, after whatever undoes the migrations.
     fn recovery(&self, risk: &RiskRecord) -> Option<WayBack> {
-        if risk.everything || risk.tables.is_empty() {
+        let plan = self.planned.report.as_ref()?;
+        let (tables, positions) = recoverable(risk, &plan.review.tables);
+        if risk.everything || tables.is_empty() {
             return None;
         }
-        let plan = self.planned.report.as_ref()?;
         let undone =
             plan.pending.iter().all(|one| !matches!(one.rollback, Rollback::Missing | Rollback::Ambiguous { .. }));
-        let names: Vec<String> = risk.tables.iter().map(name).collect();
+        let names: Vec<String> = tables.into_iter().map(name).collect();
         let bytes: Option<u64> = plan.review.tables.iter().map(|one| one.bytes).sum();
         let seconds = bytes.and_then(|bytes| self.share(bytes));
         let mut conditions = Vec::new();
@@ -149,6 +151,10 @@ impl Known<'_> {
                 .push("nothing undoes what the migrations added or altered: only what they took comes back".to_owned());
             "bring back"
         };
+        if !positions.is_empty() {
+            let names: Vec<String> = positions.into_iter().map(|one| one.table.clone()).collect();
+            conditions.push(format!("where {} stands is put right by hand", listed(&names, NAMED)));
+        }
         Some(WayBack {
             way: Way::Recover,
             title: format!("{before} {} from {}", listed(&names, NAMED), self.manifest.id),
@@ -207,6 +213,16 @@ impl Known<'_> {
     }
 }
 
+/// What has rows that a recovery can bring back, and what has only a position, such as a sequence.
+fn recoverable<'a>(risk: &'a RiskRecord, reviewed: &[TableAtRisk]) -> (Vec<&'a AtRisk>, Vec<&'a AtRisk>) {
+    let position = |one: &&AtRisk| {
+        let found = reviewed.iter().find(|table| table.table.to_string() == one.table);
+        found.is_some_and(|table| table.loss == holdpoint_review::Loss::Position)
+    };
+    let (positions, tables) = risk.tables.iter().partition(position);
+    (tables, positions)
+}
+
 fn name(one: &AtRisk) -> String {
     match one.columns.as_slice() {
         [] => one.table.clone(),
@@ -216,4 +232,32 @@ fn name(one: &AtRisk) -> String {
 
 fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_review::{Loss as Lost, ObjectName};
+
+    use super::*;
+
+    #[test]
+    fn a_sequence_alone_is_nothing_that_a_recovery_brings_back() {
+        let reviewed = |name: &str, loss| TableAtRisk {
+            table: ObjectName::typed(name).unwrap(),
+            loss,
+            columns: Vec::new(),
+            through: None,
+            bytes: None,
+            rows: None,
+        };
+        let tables = [reviewed("s.orders", Lost::SomeRows), reviewed("s.orders_id_seq", Lost::Position)];
+        let at_risk = |names: &[&str]| RiskRecord {
+            tables: names.iter().map(|one| AtRisk { table: (*one).to_owned(), columns: Vec::new() }).collect(),
+            ..RiskRecord::default()
+        };
+        let both = at_risk(&["s.orders", "s.orders_id_seq"]);
+        let (rows, positions) = recoverable(&both, &tables);
+        assert_eq!((rows[0].table.as_str(), positions[0].table.as_str()), ("s.orders", "s.orders_id_seq"));
+        assert!(recoverable(&at_risk(&["s.orders_id_seq"]), &tables).0.is_empty());
+    }
 }
