@@ -1,22 +1,24 @@
 //! kill -9 at each named step of an undo: `runs` tells the truth, and the same undo goes on from there.
 
+use serde_json::Value;
+
 use super::project::Project;
 
 /// A run of Drizzle that dropped a column, with a script that adds it again.
-fn dropped() -> (Project, String, String) {
+fn dropped() -> (Project, String, Value) {
     let project = Project::drizzle();
     let before = project.shop();
     project.write("drizzle/0001_drops.sql", "ALTER TABLE shop.orders DROP COLUMN note;\n");
     project.write("drizzle/rollbacks/0001_drops.sql", "ALTER TABLE shop.orders ADD COLUMN note text;\n");
     project.journal(&["0000_first", "0001_drops"]);
     let report = project.guard(&["--level", "stored"], 0);
-    let run = report["run"].as_str().unwrap().to_owned();
-    (project, before, run)
+    (project, before, report)
 }
 
 #[track_caller]
-fn killed(project: &Project, run: &str, way: &str, phase: &str) {
-    let mut undo = project.scene.place.start_paused(&["undo", run, "--json", "--yes", "--way", way], phase);
+fn killed(project: &Project, run: &str, way: &[&str], phase: &str) {
+    let words = [&["undo", run, "--json", "--yes", "--way"], way].concat();
+    let mut undo = project.scene.place.start_paused(&words, phase);
     undo.wait_for_pause();
     let while_it_lives = project.stands();
     undo.kill();
@@ -41,10 +43,11 @@ fn killed(project: &Project, run: &str, way: &str, phase: &str) {
 
 #[test]
 fn an_undo_that_is_killed_at_any_step_goes_on_from_there() {
-    let (project, before, run) = dropped();
+    let (project, before, report) = dropped();
+    let run = report["run"].as_str().unwrap().to_owned();
     for phase in ["copying-data", "undoing", "fetching-tables", "changing-tables", "committing-change", "proving-undo"]
     {
-        killed(&project, &run, "recover", phase);
+        killed(&project, &run, &["recover"], phase);
     }
     let words = ["show", "run:latest", "--json"];
     let shown = project.scene.place.holdpoint(&words).ended_with(0).json();
@@ -60,6 +63,22 @@ fn an_undo_that_is_killed_at_any_step_goes_on_from_there() {
     project.scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0"]);
     project.run_the_tool();
     assert!(project.pending().is_empty());
+}
+
+#[test]
+fn a_restore_that_is_killed_right_after_its_exchange_exchanges_nothing_again() {
+    let (project, before, report) = dropped();
+    let run = report["run"].as_str().unwrap();
+    let restore = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "restore").unwrap();
+    let since = restore["command"].as_str().unwrap().split("--accept-data-loss-since ").nth(1).unwrap();
+    let way = ["restore", "--accept-data-loss-since", since];
+    killed(&project, run, &way, "recording-identity");
+    assert_eq!(project.shop(), before, "the copy is in the live one's place");
+    let oid = format!("SELECT oid FROM pg_database WHERE datname = '{}'", project.scene.database);
+    let exchanged = project.scene.cluster.psql("postgres", &oid);
+    let again = project.undo(run, &[&["--way"], &way[..]].concat(), 3).failure();
+    again.says(&["its undo swapped the databases"]).hints(&["holdpoint settle"]);
+    assert_eq!(project.scene.cluster.psql("postgres", &oid), exchanged);
 }
 
 #[test]

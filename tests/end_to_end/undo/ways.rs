@@ -182,6 +182,45 @@ fn a_folder_of_files_is_pending_again() {
 }
 
 #[test]
+fn what_is_applied_in_part_is_to_be_looked_at_and_undone_as_far_as_it_is_there() {
+    let project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_adds.sql", ADDS);
+    project.write("sql/2_word.sql", "ALTER TABLE shop.tags ADD COLUMN word text;\n");
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    project.write("sql/rollback/2_word.sql", "ALTER TABLE shop.tags DROP COLUMN word;\n");
+    // Everything on the copy, and then the first file alone: and yet it ends with 0.
+    let apply = "set -e\n[ -e ran ] && FILES=sql/1_adds.sql || FILES='sql/1_adds.sql sql/2_word.sql'\ntouch ran\n\
+                 for file in $FILES; do psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f $file; done\n";
+    project.write("apply.sh", apply);
+    let report = project.guard(&["--applied-through", "none"], 11);
+    assert_eq!(report["judgement"]["verdict"], "partly_applied", "{report:#}");
+    assert_eq!(project.pending(), ["1_adds.sql", "2_word.sql"], "nobody knows which of them ran");
+    let words = ["plan", "--json", "--tool", "plain-sql", "--migrations", "sql"];
+    let planned = project.scene.place.holdpoint(&words).json();
+    let told = format!("run {} ended without doing all", run(&report));
+    assert!(planned["findings"].to_string().contains(&told), "{planned:#}");
+    let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+}
+
+#[test]
+fn rows_that_nothing_takes_away_again_are_not_as_before() {
+    let project = Project::drizzle();
+    let adds = "INSERT INTO shop.events (at, kind, body) VALUES (now(), 'seed', '{}');\n";
+    project.write("drizzle/0001_rows.sql", adds);
+    project.write("drizzle/rollbacks/0001_rows.sql", "SELECT setval('shop.orders_id_seq', 1);\n");
+    project.journal(&["0000_first", "0001_rows"]);
+    let report = project.guard(&["--no-rehearse"], 0);
+    let rollback = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "rollback").unwrap();
+    assert_eq!(rollback["loss"], "unknown", "{rollback:#}");
+    let undone = project.undo(run(&report), &["--way", "rollback"], 11).json();
+    let open = undone["undo"]["not_as_before"].to_string();
+    assert!(open.contains("1 rows of shop.events are new: by the run or its undo"), "{undone:#}");
+    assert!(open.contains("shop.orders_id_seq is behind where it stood"), "{undone:#}");
+}
+
+#[test]
 fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
     let mut project = Project::plain();
     let before = project.shop();
