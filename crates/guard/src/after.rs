@@ -149,7 +149,8 @@ impl Guarded<'_> {
         })
     }
 
-    /// Asks whether the application is well; one that never is counts as a failed run.
+    /// Asks whether the application is well; one that never is counts as a failed run. Where asking was interrupted,
+    /// nothing is known of it, and nothing is undone for it.
     pub(crate) async fn ask_for_health(&self, judgement: &mut JudgementRecord) {
         let options = self.preparation.options;
         if options.run.health.any() {
@@ -158,6 +159,11 @@ impl Guarded<'_> {
         let cancel = &self.preparation.context.cancel;
         let (health, why) = health::ask(&options.run.health, &options.environment, cancel).await;
         judgement.health = health;
+        if health == Health::Interrupted {
+            judgement
+                .reasons
+                .insert(0, "whether the application is well is not known: asking was interrupted".to_owned());
+        }
         if health == Health::NeverGreen {
             judgement.as_planned = false;
             let what = match judgement.verdict {

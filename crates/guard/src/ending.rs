@@ -2,7 +2,7 @@
 //! a good end is run; the last step is written, and who wants to know is told.
 
 use holdpoint_core::RunId;
-use holdpoint_core::ledger::{JudgementRecord, RunState, RunStep, newest};
+use holdpoint_core::ledger::{Health, JudgementRecord, RunState, RunStep, newest};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
@@ -59,14 +59,19 @@ impl Guarded<'_> {
             if let Some(lock) = held.take() {
                 lock.release().await;
             }
-            let good = if state == RunState::Succeeded { Ok(()) } else { Err("the run did not succeed") };
+            let good = match (state, judgement.health) {
+                (RunState::Succeeded, Health::Interrupted) => Err("nobody knows whether the application is well"),
+                (RunState::Succeeded, _) => Ok(()),
+                _ => Err("the run did not succeed"),
+            };
             end.warnings.extend(self.run_after(good, ledger.run()).await);
         }
         let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
         ledger.ended(exit_code, signal);
         ledger.left_schema(change.left_schema.clone());
         ledger.judged(&judgement, output.clone());
-        let interrupted = end.cut_off == Some(CutOff::Interrupted);
+        let unasked = judgement.health == Health::Interrupted;
+        let interrupted = end.cut_off == Some(CutOff::Interrupted) || unasked;
         let in_force = format!("time-outs in force: {}{}", judgement.time_outs.words(), time_outs.why());
         let mut written = vec![format!("the database is {}", change.database), in_force];
         written.extend(interrupted.then(|| "interrupted".to_owned()));
@@ -76,7 +81,7 @@ impl Guarded<'_> {
         written.extend([end.observed.waits.clone(), end.observed.cancelled.clone()].concat());
         written.extend(end.observed.beside.clone());
         end.warnings.extend(end.observed.cancelled.iter().chain(&end.observed.beside).cloned());
-        let warned = if judgement.as_planned { Vec::new() } else { reasons };
+        let warned = if judgement.as_planned && !unasked { Vec::new() } else { reasons };
         let started = self.start.warnings.clone();
         let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
         if let Err(error) = ledger.write(state, written).await {

@@ -146,7 +146,7 @@ pub struct GuardReport {
     pub signal: Option<i32>,
     /// Milliseconds that the command ran.
     pub command_took_ms: Option<u64>,
-    /// It was ended because a person or a time limit asked for it.
+    /// Its command, or the asking whether the application is well, was ended because a person asked for it.
     pub interrupted: bool,
     /// What the command did, by what is found in the database.
     pub verdict: Verdict,
@@ -183,7 +183,8 @@ pub enum ExitKind {
     NothingApplied,
     /// It failed, and something was applied, or that is not known; or it did otherwise than planned: exit code 11.
     AppliedInPart,
-    /// It was interrupted, and nothing was applied: exit code 130.
+    /// It was interrupted: nothing was applied, or its command succeeded and nobody knows whether the application is well:
+    /// exit code 130.
     Interrupted,
     /// It failed, and was undone, with proof: exit code 12.
     Undone,
@@ -200,8 +201,8 @@ impl GuardReport {
             (None, None) => {}
         }
         match (self.state, self.interrupted) {
-            (RunState::Succeeded, _) => ExitKind::Done,
-            (RunState::RolledBack, true) => ExitKind::Interrupted,
+            (RunState::Succeeded, false) => ExitKind::Done,
+            (RunState::Succeeded | RunState::RolledBack, true) => ExitKind::Interrupted,
             (RunState::RolledBack, false) => ExitKind::NothingApplied,
             _ => ExitKind::AppliedInPart,
         }

@@ -74,6 +74,7 @@ fn health(health: Health) -> Option<String> {
         Health::NotAsked => None,
         Health::Green => Some("the application is well".to_owned()),
         Health::NeverGreen => Some("THE APPLICATION IS NOT WELL".to_owned()),
+        Health::Interrupted => Some("not known: asking was interrupted".to_owned()),
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Health {
     Green,
     /// A check never turned green in its time.
     NeverGreen,
+    /// Asking was interrupted before an answer was known.
+    Interrupted,
 }
 
 /// Whether the command's sessions had the time-outs that they were given.

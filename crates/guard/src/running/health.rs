@@ -16,6 +16,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Asks again and again until every check is green, or its tries are used up; the last reason, in words.
 ///
+/// Cancelled before that, it says so: a check that somebody broke off says nothing of the application.
 /// Checks run one after the other, so that the answer holds for all at about the same time.
 pub(crate) async fn ask(
     options: &HealthOptions,
@@ -30,11 +31,15 @@ pub(crate) async fn ask(
         if tried > 0 {
             tokio::select! {
                 () = sleep(options.pause) => {}
-                () = cancel.cancelled() => break,
+                () = cancel.cancelled() => {}
             }
+        }
+        if cancel.is_cancelled() {
+            return (Health::Interrupted, None);
         }
         match once(options, environment, cancel).await {
             Ok(()) => return (Health::Green, None),
+            Err(_) if cancel.is_cancelled() => return (Health::Interrupted, None),
             Err(reason) => why = reason,
         }
     }
@@ -47,7 +52,11 @@ async fn once(
     cancel: &CancellationToken,
 ) -> Result<(), String> {
     if let Some(url) = &options.url {
-        match webhook::exchange(url, None, &[], options.timeout).await {
+        let answered = tokio::select! {
+            answered = webhook::exchange(url, None, &[], options.timeout) => answered,
+            () = cancel.cancelled() => return Err("interrupted".to_owned()),
+        };
+        match answered {
             Ok(status) if (200..300).contains(&status) => {}
             Ok(status) => return Err(format!("the health check answered {status}")),
             Err(reason) => return Err(format!("the health check did not answer: {reason}")),
@@ -97,5 +106,40 @@ mod tests {
         let (health, why) = ask(&options("exit 3", 1), &environment, &cancel).await;
         assert_eq!(health, Health::NeverGreen);
         assert!(why.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_check_that_somebody_broke_off_says_nothing_of_the_application() {
+        let environment = [("PATH".into(), "/usr/bin:/bin".into())];
+        let folder = tempfile::tempdir().unwrap();
+        let asked = folder.path().join("asked");
+        let endless = options(&format!("echo > {}; exec sleep 600", asked.display()), 5);
+        let cancel = CancellationToken::new();
+        let interrupt = async {
+            while !asked.exists() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            cancel.cancel();
+        };
+        let (answer, ()) = tokio::join!(ask(&endless, &environment, &cancel), interrupt);
+        assert_eq!(answer, (Health::Interrupted, None));
+        // Nothing is begun any more, and nothing is said of what failed before.
+        std::fs::remove_file(&asked).unwrap();
+        assert_eq!(ask(&endless, &environment, &cancel).await, (Health::Interrupted, None));
+        assert!(!asked.exists());
+        // Also in the rest after a check that failed.
+        let cancel = CancellationToken::new();
+        let failing = HealthOptions {
+            pause: Duration::from_secs(600),
+            ..options(&format!("echo > {}; exit 1", asked.display()), 5)
+        };
+        let interrupt = async {
+            while !asked.exists() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            cancel.cancel();
+        };
+        let (answer, ()) = tokio::join!(ask(&failing, &environment, &cancel), interrupt);
+        assert_eq!(answer.0, Health::Interrupted);
     }
 }
