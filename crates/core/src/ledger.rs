@@ -142,6 +142,9 @@ pub struct RunStep {
     /// The process that wrote the step, and goes on working on the run where that is not at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+    /// The leader of the process group that the run's command has, once it is started: it may outlive `process`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_process: Option<Process>,
     /// What the command did, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Box<JudgementRecord>>,

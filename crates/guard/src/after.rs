@@ -9,6 +9,8 @@ use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
+use holdpoint_process::Mark;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::CommandEnd;
@@ -24,7 +26,7 @@ use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
 use crate::state::{Change, DatabaseState};
 use crate::tools::ToolName;
-use crate::{Error, sessions, state};
+use crate::{Error, runs, sessions, state};
 
 /// How long the state after the command may take to be read: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -205,8 +207,21 @@ impl Guarded<'_> {
         }
     }
 
+    /// Writes which process group the command has, once it is started, and tells that it begins; what of that failed, in
+    /// words.
+    pub(crate) async fn note_start(&self, told: oneshot::Receiver<Mark>, ledger: &mut LedgerWriter<'_>) -> Vec<String> {
+        let mut failed = Vec::new();
+        if let Ok(leader) = told.await
+            && let Err(error) = ledger.command_started(runs::recorded(leader)).await
+        {
+            failed.push(format!("the command's process group could not be written into the ledger: {error}"));
+        }
+        failed.extend(self.tell_start(ledger).await);
+        failed
+    }
+
     /// Tells that the command begins; why nobody could be told, in words.
-    pub(crate) async fn tell_start(&self, ledger: &LedgerWriter<'_>) -> Option<String> {
+    async fn tell_start(&self, ledger: &LedgerWriter<'_>) -> Option<String> {
         let to = self.preparation.options.run.notify.as_ref()?;
         self.message("started", ledger, RunState::Running).send(to, &self.mask).await
     }

@@ -9,7 +9,8 @@ use holdpoint_core::Mask;
 use holdpoint_core::progress::Phase;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
-use holdpoint_process::{Ended, Program, Running, Status, Stderr, Stdin, Stdout};
+use holdpoint_process::{Ended, Mark, Program, Running, Status, Stderr, Stdin, Stdout};
+use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::run::GuardOptions;
@@ -22,6 +23,9 @@ use crate::running::output::{Recorder, Stored};
 const GRACE: Duration = Duration::from_secs(10);
 /// How often the run lock is looked at while the command runs; it keeps the connection alive, too.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// What is told once the run lock is lost.
+pub(crate) const LOCK_LOST: &str = "the run lock was lost while the command ran: another run may have started";
 
 /// Why a command did not end by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +97,10 @@ impl Call<'_> {
     /// Runs the command to its end, or ends its whole group: when the run is cancelled, when its time is over, or when
     /// the server stays away.
     ///
+    /// `told` hears which process leads the command's group.
+    ///
     /// Never fails: what goes wrong from here on is told in the result, because the database may have changed.
-    pub(crate) async fn run(&self) -> CommandEnd {
+    pub(crate) async fn run(&self, told: oneshot::Sender<Mark>) -> CommandEnd {
         let Self { context, options, .. } = self;
         context.progress.phase(Phase::RunningCommand, None);
         let mut end = CommandEnd {
@@ -113,6 +119,12 @@ impl Call<'_> {
             }
         };
         end.started = true;
+        // Whoever listens is there until the end; one that ended already has no mark.
+        if let Some(mark) = Mark::of(running.pid()) {
+            told.send(mark).ok();
+        } else {
+            drop(told);
+        }
         let recorder = self.record(&mut running);
         let limit = options.run.command_timeout;
         let time_is_over = async {
@@ -196,9 +208,8 @@ async fn watched(
             held = lock.is_held() => held,
         };
         if !held {
-            let warning = "the run lock was lost while the command ran: another run may have started".to_owned();
-            context.progress.note(&warning);
-            warnings.push(warning);
+            context.progress.note(LOCK_LOST);
+            warnings.push(LOCK_LOST.to_owned());
         }
     }
 }

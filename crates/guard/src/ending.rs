@@ -7,9 +7,10 @@ use holdpoint_core::selector::RunSelector;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_process::Status;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::{Call, CutOff};
+use crate::command::{Call, CutOff, LOCK_LOST};
 use crate::guarded::{Guarded, Proven, Ready};
 use crate::ledger_writer::LedgerWriter;
 use crate::prepare::Preparation;
@@ -27,13 +28,15 @@ impl Guarded<'_> {
         let Ready { proven, lock, before } = ready;
         let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
         let time_outs = self.time_outs(&planned, ledger.run());
-        let live = self.live(&lock, ledger.run());
+        let run = ledger.run().clone();
+        let live = self.live(&lock, &run);
         let call = Call { context, options, lock: &lock, time_outs: &time_outs, live, mask: &self.mask };
-        let (mut end, untold) = tokio::join!(call.run(), self.tell_start(&ledger));
-        end.warnings.extend(untold);
-        if end.warnings.is_empty() && end.started && !lock.is_held().await {
-            end.warnings.push("the run lock was lost while the command ran: another run may have started".to_owned());
+        let (tell, told) = oneshot::channel();
+        let (mut end, unnoted) = tokio::join!(call.run(tell), self.note_start(told, &mut ledger));
+        if end.started && !end.warnings.iter().any(|warning| warning == LOCK_LOST) && !lock.is_held().await {
+            end.warnings.push(LOCK_LOST.to_owned());
         }
+        end.warnings.extend(unnoted);
         let change = self.look_again(&before, &mut end, ledger.run()).await;
         let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
             Some(Status::Code(code)) => (Some(code), None),

@@ -58,6 +58,7 @@ impl<'a> LedgerWriter<'a> {
             settlement: None,
             origin: None,
             process: None,
+            command_process: None,
             judgement: None,
             output: None,
             remarks: Vec::new(),
@@ -121,6 +122,18 @@ impl<'a> LedgerWriter<'a> {
     /// Notes which process works on it.
     pub(crate) fn is_worked_on_by(&mut self, process: Option<Process>) {
         self.step.process = process;
+    }
+
+    /// Writes which process leads the group of the command that was just started.
+    ///
+    /// # Errors
+    /// Those of the repository; the number of the step is not used again, because it may have been written all the same.
+    pub(crate) async fn command_started(&mut self, leader: Process) -> Result<(), Error> {
+        self.step.command_process = Some(leader);
+        let n = self.step.n + 1;
+        let written = self.write(RunState::Running, Vec::new()).await;
+        self.step.n = n;
+        written
     }
 
     /// Notes what the command did, and where what it wrote is kept.

@@ -10,7 +10,7 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, 
 use crate::ledger_writer::OtherRuns;
 use crate::running::tool_lock;
 use crate::tools::ToolName;
-use crate::{Error, sessions};
+use crate::{Error, runs, sessions};
 
 /// What is known of the server before anything is made.
 pub(crate) struct Start {
@@ -57,6 +57,10 @@ impl Start {
         }
         lives_on(context, &tokens).await?;
         let others = OtherRuns::read(context).await?;
+        // Between two of its sessions nothing on the server shows the command of a run that nobody guards any more.
+        if let Some((step, what)) = others.unsettled.iter().find_map(|step| Some((step, runs::group_of(step)?))) {
+            return Err(Error::StillAtWork { run: step.run.to_string(), what });
+        }
         let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, step.state.word());
         let warnings = others.unsettled.iter().map(unsettled).collect();
         Ok(Self { settings, identity: server.identity, now, others, warnings })

@@ -1,6 +1,5 @@
 //! Whether a run is at work: what of it lives on the server.
 
-use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Process, RunState, RunStep};
 use holdpoint_operations::{Source, run_lock};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
@@ -120,21 +119,36 @@ impl Alive {
         if let Some(holder) = self.holder.as_ref().filter(|holder| holder.application_name.contains(run.as_str())) {
             return Some(format!("{holder} has its run lock"));
         }
-        self.command_of(run).or_else(|| process_of(step))
+        self.command_of(step).or_else(|| process_of(step))
     }
 
-    /// What of a run's command lives, in words.
-    pub(crate) fn command_of(&self, run: &RunId) -> Option<String> {
-        let token = sessions::token(run);
-        let (pid, _) = self.names.iter().find(|(_, name)| name.contains(&token))?;
-        Some(format!("a session of its command is on the server (process {pid})"))
+    /// What of a run's command lives, in words: a session on the server, or between two of them its process group here.
+    pub(crate) fn command_of(&self, step: &RunStep) -> Option<String> {
+        let token = sessions::token(&step.run);
+        match self.names.iter().find(|(_, name)| name.contains(&token)) {
+            Some((pid, _)) => Some(format!("a session of its command is on the server (process {pid})")),
+            None => group_of(step),
+        }
     }
 }
 
 /// This process, as a run's record names it; `None` where the system does not tell when it began.
 pub fn this_process() -> Option<Process> {
-    let Mark { host, space, pid, started } = Mark::own()?;
-    Some(Process { host, space, pid, started })
+    Mark::own().map(recorded)
+}
+
+/// A process, as a run's record names it.
+pub(crate) fn recorded(mark: Mark) -> Process {
+    let Mark { host, space, pid, started } = mark;
+    Process { host, space, pid, started }
+}
+
+/// The process group of the command of a run that is not at its end, where something of it lives on this machine, though
+/// nobody may guard it any more.
+pub(crate) fn group_of(step: &RunStep) -> Option<String> {
+    let leader = step.command_process.as_ref().filter(|_| is_under_way(step))?;
+    let lives = mark(leader).group_lives() == Some(true);
+    lives.then(|| format!("its command is at work on {}: process group {}", leader.host, leader.pid))
 }
 
 /// The process of a run that is not at its end, where it lives on this machine: its connections may be lost, and what it
@@ -218,6 +232,11 @@ mod tests {
         assert_eq!((nothing.of(&ended), not_told_from_here(&ended)), (None, None));
         let gone = step(Some(Process { started: "before".into(), ..own.clone() }));
         assert_eq!((nothing.of(&gone), not_told_from_here(&gone)), (None, None));
+        // The command outlives a guard that was killed, between two of its sessions, too.
+        let orphaned = RunStep { command_process: Some(own.clone()), ..gone };
+        let told = nothing.of(&orphaned).unwrap_or_default();
+        assert!(told.contains(&format!("process group {}", own.pid)), "{told}");
+        assert_eq!(nothing.of(&RunStep { state: RunState::Failed, ..orphaned }), None);
         let elsewhere = step(Some(Process { host: "ci-7".into(), ..own }));
         assert_eq!(nothing.of(&elsewhere), None);
         let told = not_told_from_here(&elsewhere).unwrap_or_default();

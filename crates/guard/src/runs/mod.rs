@@ -25,7 +25,7 @@ use crate::Error;
 use crate::plan::Project;
 pub(crate) use afresh::Look;
 use alive::process_of;
-pub(crate) use alive::{Alive, not_told_from_here};
+pub(crate) use alive::{Alive, group_of, not_told_from_here, recorded};
 
 /// How long the server may take to say what lives on it.
 const ASK_WITHIN: Duration = Duration::from_secs(20);
@@ -146,7 +146,7 @@ async fn standing(
     if !matches!(step.state, RunState::Running | RunState::Undoing) {
         return Standing::of(step.state, None);
     }
-    if process_of(step).is_some() {
+    if process_of(step).or_else(|| group_of(step)).is_some() {
         return Standing::of(step.state, Some(true));
     }
     if alive.is_none() {

@@ -110,7 +110,7 @@ impl<'a> Attempt<'a> {
         let younger = younger_than(context, &run).await?;
         admission::check(&run, &steps, &younger)?;
         let alive = Alive::read(&options.place.source).await?;
-        if let Some(what) = if own { alive.command_of(&run) } else { alive.of(&step) } {
+        if let Some(what) = if own { alive.command_of(&step) } else { alive.of(&step) } {
             return Err(Error::StillAtWork { run: run.to_string(), what });
         }
         let too_old = |why: String| Error::CannotUndo {

@@ -101,9 +101,19 @@ async fn a_run_does_not_begin_beside_the_command_of_one_that_was_killed() {
 
     // One that somebody settled is somebody's decision.
     let (repository, database) = (&folder.shop.context.repository, &folder.shop.context.database);
-    repository.record_step(database, &RunStep { n: 2, state: Settled, ..step }).await.unwrap();
+    repository.record_step(database, &RunStep { n: 2, state: Settled, ..step.clone() }).await.unwrap();
     assert_eq!(folder.shop.guard("true").await.unwrap().state, Succeeded);
     session.close().await;
+
+    // Between two of its sessions its process group alone shows it: here that of this very test.
+    let killed = RunId::new(chrono::Utc::now(), 4712);
+    let leader = holdpoint_guard::runs::this_process();
+    let step = RunStep { run: killed.clone(), command_process: leader, ..step };
+    let (repository, database) = (&folder.shop.context.repository, &folder.shop.context.database);
+    repository.record_step(database, &step).await.unwrap();
+    let error = folder.shop.guard("true").await.unwrap_err();
+    assert!(matches!(&error, Error::StillAtWork { run, .. } if *run == killed.to_string()), "{error}");
+    assert_eq!((error.kind(), error.to_string().contains("process group")), (ErrorKind::Busy, true), "{error}");
 }
 
 #[tokio::test]

@@ -123,6 +123,21 @@ async fn a_way_back_whose_role_may_not_create_databases_says_so() {
 }
 
 #[tokio::test]
+async fn the_command_s_process_group_is_written_as_soon_as_it_is_started() {
+    let mut shop = Shop::open(18).await;
+    // It waits for its own record.
+    let script = "echo $$ > $HERE/leader; \
+                  until test $(find $HERE/repository -name '*-running.json' | wc -l) -eq 2; do sleep 0.05; done";
+    let report = shop.guard(script).await.unwrap();
+    let steps = shop.steps(&report.run).await;
+    let leader = std::fs::read_to_string(shop.file("leader")).unwrap();
+    let written: Vec<_> = steps.iter().filter(|step| step.state == Running).map(|step| &step.command_process).collect();
+    let [None, Some(process)] = written[..] else { panic!("{steps:?}") };
+    assert_eq!(process.pid.to_string(), leader.trim());
+    assert_eq!(states(&steps), [Started, Proven, Running, Succeeded]);
+}
+
+#[tokio::test]
 async fn secrets_of_the_command_are_not_in_the_ledger() {
     let mut shop = Shop::open(18).await;
     shop.options.operator = Some(format!("ann with PGPASSWORD={SECRET}"));

@@ -138,8 +138,11 @@ impl Shop {
     }
 }
 
+/// The states, each once in a row: *running* is written again with the command's process group, unless it ended before.
 pub(crate) fn states(steps: &[RunStep]) -> Vec<RunState> {
-    steps.iter().map(|step| step.state).collect()
+    let mut states: Vec<RunState> = steps.iter().map(|step| step.state).collect();
+    states.dedup();
+    states
 }
 
 pub(crate) fn shell(script: &str) -> Vec<String> {
