@@ -185,7 +185,7 @@ impl Guarded<'_> {
             let still = if options.run.before.is_some() { ": what --before did still holds" } else { "" };
             return Some(format!("--after was not run, because {why}{still}"));
         }
-        let ran = hooks::run(line, options, run, &CancellationToken::new()).await;
+        let ran = hooks::run(line, options, run, &self.mask, &CancellationToken::new()).await;
         ran.err().map(|reason| format!("what --after runs failed: {reason}"))
     }
 

@@ -125,7 +125,7 @@ impl Call<'_> {
         } else {
             drop(told);
         }
-        let recorder = self.record(&mut running);
+        let recorder = Recorder::of(&mut running, options.run.tee.as_ref(), self.mask);
         let limit = options.run.command_timeout;
         let time_is_over = async {
             match limit {
@@ -173,18 +173,6 @@ impl Call<'_> {
             .in_foreground()
             .start()
     }
-
-    fn record(&self, running: &mut Running) -> Recorder {
-        let mut recorder = Recorder::default();
-        let tee = || self.options.run.tee.clone();
-        if let Some(stream) = running.take_stdout() {
-            recorder.read(Channel::Out, stream, tee(), self.mask);
-        }
-        if let Some(stream) = running.take_stderr() {
-            recorder.read(Channel::Err, stream, tee(), self.mask);
-        }
-        recorder
-    }
 }
 
 /// Waits for the command and looks after the run lock meanwhile.
@@ -219,7 +207,7 @@ fn with_source(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use holdpoint_core::gate::pending::WindowPolicy;
     use holdpoint_core::risk::RiskPolicy;
 

@@ -100,13 +100,13 @@ impl<'a> Guarded<'a> {
         self.ask(&proven).await?;
         let Preparation { context, options, .. } = &self.preparation;
         if let Some(line) = &options.run.before {
-            let ran = hooks::run(line, options, ledger.run(), &context.cancel).await;
+            let ran = hooks::run(line, options, ledger.run(), &self.mask, &context.cancel).await;
             ran.map_err(|reason| Error::BeforeFailed { reason })?;
         }
         let ready = Box::pin(self.locked(proven, ledger)).await;
         if let (Err(_), Some(_), Some(line)) = (&ready, &options.run.before, &options.run.after) {
             // The command never ran, so the application may go on.
-            if let Err(reason) = hooks::run(line, options, ledger.run(), &CancellationToken::new()).await {
+            if let Err(reason) = hooks::run(line, options, ledger.run(), &self.mask, &CancellationToken::new()).await {
                 context.progress.note(&format!("what --after runs failed: {reason}"));
             }
         }

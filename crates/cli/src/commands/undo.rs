@@ -16,6 +16,7 @@ use crate::arguments::{Jobs, ProjectArguments, UndoArguments};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, whole};
 use crate::output;
+use crate::settings::passing_on;
 
 /// As long as a restore's change of live tables waits for them.
 const LOCK_WAIT_SECONDS: u64 = 10;
@@ -99,6 +100,7 @@ pub(super) fn options(
         operator: guard::operator(invocation),
         process: this_process(),
         mask: runs::mask(invocation),
+        tee: Some(passing_on()),
     })
 }
 

@@ -21,7 +21,7 @@ use holdpoint_postgres::connection::Environment;
 pub(crate) use cron::CronSettings;
 pub(crate) use database::{ChosenConnection, Purpose};
 pub(crate) use repository::ChosenRepository;
-pub(crate) use run::keep_output;
+pub(crate) use run::{keep_output, passing_on};
 pub(crate) use target::ChosenTarget;
 
 use crate::arguments::CommonArguments;

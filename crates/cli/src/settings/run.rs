@@ -1,13 +1,12 @@
 //! How a guarded command runs, and what goes with it.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use holdpoint_core::Secret;
 use holdpoint_core::ledger::Origin;
 use holdpoint_guard::runs::this_process;
-use holdpoint_guard::{Channel, HealthOptions, RunOptions, commit};
+use holdpoint_guard::{Channel, HealthOptions, RunOptions, Tee, commit};
 
 use super::Settings;
 use crate::arguments::RunArguments;
@@ -113,7 +112,12 @@ pub(crate) fn keep_output(options: &mut RunOptions) {
     let to_terminal =
         [(Channel::Out, std::io::stdout().is_terminal()), (Channel::Err, std::io::stderr().is_terminal())];
     options.kept = to_terminal.into_iter().filter(|(_, terminal)| !terminal).map(|(channel, _)| channel).collect();
-    options.tee = Some(Arc::new(|channel, piece| {
+    options.tee = Some(passing_on());
+}
+
+/// Passes on to our own streams what programs write.
+pub(crate) fn passing_on() -> Tee {
+    Tee::new(|channel, piece| {
         use std::io::Write as _;
         let written = match channel {
             Channel::Out => {
@@ -126,5 +130,5 @@ pub(crate) fn keep_output(options: &mut RunOptions) {
             // Whoever read it has seen enough; the command goes on.
             tracing::debug!(%error, "what the command wrote could not be passed on");
         }
-    }));
+    })
 }

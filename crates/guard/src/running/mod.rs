@@ -34,7 +34,21 @@ pub enum Channel {
 }
 
 /// Hears what the command writes, as it is written but for secrets, which are masked; it may block as long as its own reader does.
-pub type Tee = Arc<dyn Fn(Channel, &[u8]) + Send + Sync>;
+#[derive(Clone)]
+pub struct Tee(Arc<dyn Fn(Channel, &[u8]) + Send + Sync>);
+
+impl Tee {
+    /// Hears every piece by this function.
+    pub fn new(hear: impl Fn(Channel, &[u8]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+}
+
+impl std::fmt::Debug for Tee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tee")
+    }
+}
 
 /// How the command runs.
 #[derive(Clone, Default)]
@@ -58,7 +72,7 @@ pub struct RunOptions {
     pub notify: Option<Secret>,
     /// Which of its streams are kept; the others are inherited, which a terminal needs.
     pub kept: Vec<Channel>,
-    /// Where a kept stream is passed on to.
+    /// Where a kept stream is passed on to, and what the lines before and after write; without it those are inherited.
     pub tee: Option<Tee>,
     /// Where the run came from.
     pub origin: Origin,

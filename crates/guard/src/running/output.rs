@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holdpoint_core::Mask;
+use holdpoint_process::{Running, Stderr, Stdout};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,6 +37,12 @@ pub(crate) struct Kept {
     bytes: u64,
 }
 
+/// How the streams of a program are set up whose output nobody keeps: piped where somebody hears it, so that no secret is
+/// passed on, else ours.
+pub(crate) fn streams(tee: Option<&Tee>) -> (Stdout, Stderr) {
+    if tee.is_some() { (Stdout::Piped, Stderr::Piped) } else { (Stdout::Inherit, Stderr::Inherit) }
+}
+
 /// What is stored.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -45,8 +52,20 @@ pub(crate) struct Stored {
 }
 
 impl Recorder {
+    /// Reads those streams of a program that are piped.
+    pub(crate) fn of(running: &mut Running, tee: Option<&Tee>, mask: &Mask) -> Self {
+        let mut recorder = Self::default();
+        if let Some(stream) = running.take_stdout() {
+            recorder.read(Channel::Out, stream, tee.cloned(), mask);
+        }
+        if let Some(stream) = running.take_stderr() {
+            recorder.read(Channel::Err, stream, tee.cloned(), mask);
+        }
+        recorder
+    }
+
     /// Reads a stream to its end: every piece is kept, and passed on without secrets.
-    pub(crate) fn read(
+    fn read(
         &mut self,
         channel: Channel,
         stream: impl AsyncRead + Unpin + Send + 'static,
@@ -78,9 +97,9 @@ struct Passing {
 
 impl Passing {
     async fn on(&self, piece: Vec<u8>) {
-        let (tee, channel) = (Arc::clone(&self.tee), self.channel);
+        let (Tee(hear), channel) = (self.tee.clone(), self.channel);
         // Whoever reads our output may be slow.
-        if !piece.is_empty() && tokio::task::spawn_blocking(move || tee(channel, &piece)).await.is_err() {
+        if !piece.is_empty() && tokio::task::spawn_blocking(move || hear(channel, &piece)).await.is_err() {
             tracing::debug!("a piece of the command's output could not be passed on");
         }
     }
@@ -193,7 +212,7 @@ mod tests {
     fn heard() -> (Tee, Arc<Mutex<Vec<u8>>>) {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let listener = Arc::clone(&heard);
-        let tee: Tee = Arc::new(move |channel, piece| {
+        let tee = Tee::new(move |channel, piece| {
             assert_eq!(channel, Channel::Err);
             listener.lock().unwrap().extend_from_slice(piece);
         });

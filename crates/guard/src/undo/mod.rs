@@ -34,6 +34,7 @@ use holdpoint_postgres::ConnectionSettings;
 use serde::Serialize;
 
 use crate::Error;
+use crate::running::Tee;
 use crate::runs::Place;
 use attempt::Attempt;
 pub use scripts::Scripts;
@@ -87,6 +88,8 @@ pub struct UndoOptions {
     pub process: Option<Process>,
     /// Secrets that are known.
     pub mask: Mask,
+    /// Hears what the tool and the scripts write, without secrets; without it their output is inherited.
+    pub tee: Option<Tee>,
 }
 
 /// What would be done.

@@ -14,9 +14,10 @@ use holdpoint_core::undoing::{Applied, RollbackScript, Way};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
 use holdpoint_postgres::{Session, SessionPurpose};
-use holdpoint_process::{Program, Status, Stderr, Stdin, Stdout};
+use holdpoint_process::{Program, Status, Stdin};
 use holdpoint_review::{Dialect, MigrationSql, Note, ReviewOptions, review};
 
+use super::UndoOptions;
 use super::attempt::Work;
 use super::ran::last_shown;
 use super::record::Record;
@@ -24,6 +25,7 @@ use super::scripts::{check, unchanged};
 use crate::plan::Project;
 use crate::plan::sql::file;
 use crate::rehearse::rollback::{Step, scripts, steps};
+use crate::running::output::{Recorder, streams};
 use crate::tools::{Migration, Pending, TableName, ToolName, Tracking, Transactions, read_tracking, repair};
 use crate::{Error, sessions};
 
@@ -305,14 +307,15 @@ fn tool(work: &Work<'_>, words: &[String]) -> Program {
     if !given.contains("lock_timeout") {
         environment.push(("PGOPTIONS".into(), format!("{given} {LOCK_TIMEOUT}").trim().into()));
     }
+    let (stdout, stderr) = streams(work.options.tee.as_ref());
     let mut words = words.iter();
     Program::new(words.next().map_or("", String::as_str))
         .arguments(words)
         .environment(environment)
         .working_directory(&work.options.folder)
         .stdin(Stdin::Null)
-        .stdout(Stdout::Inherit)
-        .stderr(Stderr::Inherit)
+        .stdout(stdout)
+        .stderr(stderr)
 }
 
 /// psql with the script, and then the statement that puts the tool's table right.
@@ -322,7 +325,8 @@ fn script(work: &Work<'_>, psql: &ClientProgram, path: &Path, repair: Option<&st
     let psql = Psql::new(psql, &settings);
     let psql = if fits_in_a_transaction(path) { psql.single_transaction() } else { psql };
     let path: PathBuf = path.to_owned();
-    let program = psql.script(&path).stderr(Stderr::Inherit);
+    let (_, stderr) = streams(work.options.tee.as_ref());
+    let program = psql.script(&path).stderr(stderr);
     match repair {
         Some(repair) => program.argument("--command").argument(repair),
         None => program,
@@ -345,7 +349,11 @@ fn may_be_surrounded(text: &str) -> bool {
 async fn run(work: &Work<'_>, program: Program) -> Result<Status, Error> {
     let cannot = |error: holdpoint_process::Error| Error::Postgres(holdpoint_postgres::Error::Process(error));
     let mut running = program.start().map_err(cannot)?;
-    match running.wait_or_cancel(&work.context.cancel, GRACE).await {
+    let UndoOptions { tee, mask, .. } = work.options;
+    let recorder = Recorder::of(&mut running, tee.as_ref(), mask);
+    let ended = running.wait_or_cancel(&work.context.cancel, GRACE).await;
+    recorder.finish(mask).await;
+    match ended {
         Ok(ended) => Ok(ended.status),
         Err(error) if error.is_cancelled() => Err(Error::Interrupted),
         Err(error) => Err(cannot(error)),
