@@ -4,6 +4,7 @@
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, RunState, RunStep, newest};
 use holdpoint_core::selector::RunSelector;
+use holdpoint_core::undoing::Way;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_process::Status;
@@ -94,6 +95,8 @@ impl Guarded<'_> {
             Some(on_failure) => Some(self.undo(on_failure, held.take(), &mut ledger, &mut warnings).await),
             None => None,
         };
+        let is_undone = matches!(&undone, Some(Ok(report)) if report.end() == UndoEnd::Done);
+        let ways_back = still_open(ways_back, state == RunState::RolledBack || is_undone);
         self.tell_end(&ledger, state, undone.as_ref(), &judgement, exit_code, &ways_back, &mut warnings).await;
         let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
         let (undo, undo_failure) = match undone {
@@ -206,6 +209,12 @@ impl Guarded<'_> {
     }
 }
 
+/// The ways back that nobody would refuse: of a run that left nothing, nothing can be undone, but what it relied on can
+/// still be looked at beside the database.
+fn still_open(ways_back: Vec<WayBack>, left_nothing: bool) -> Vec<WayBack> {
+    ways_back.into_iter().filter(|one| !left_nothing || one.way == Way::Beside).collect()
+}
+
 /// Why an undo did not come to its end, or what is not as before.
 fn failure(report: &UndoReport) -> String {
     let left = report.undo.as_ref().map(|undo| undo.not_as_before.join("; ")).unwrap_or_default();
@@ -218,4 +227,28 @@ async fn note(context: &Context, run: &RunId, told: String) -> Result<(), Error>
     let Some(step) = newest(&steps) else { return Ok(()) };
     let noted = RunStep { n: step.n + 1, at: (context.clock)(), remarks: vec![told], ..step.clone() };
     Ok(context.repository.record_step(&context.database, &noted).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_run_that_left_nothing_no_way_is_told_that_would_be_refused() {
+        let one = |way: Way| WayBack {
+            way,
+            title: String::new(),
+            command: String::new(),
+            seconds: None,
+            time_from: None,
+            data_lost: String::new(),
+            loss: None,
+            conditions: Vec::new(),
+        };
+        let all = [Way::Rollback, Way::Recover, Way::Beside, Way::Restore];
+        let open = |left_nothing| -> Vec<Way> {
+            still_open(all.map(one).into(), left_nothing).iter().map(|one| one.way).collect()
+        };
+        assert_eq!((open(false), open(true)), (all.to_vec(), vec![Way::Beside]));
+    }
 }

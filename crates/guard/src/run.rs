@@ -161,7 +161,7 @@ pub struct GuardReport {
     /// *Unchanged* is only said with evidence that nothing was kept: every transaction meanwhile was aborted, or no
     /// table's counters and files moved and the schema is the same. Positions of sequences are not part of it.
     pub database: &'static str,
-    /// The ways back, best first.
+    /// The ways back that are still open, best first.
     pub ways_back: Vec<WayBack>,
     /// What is worth knowing.
     pub warnings: Vec<String>,

@@ -53,10 +53,56 @@ pub(crate) fn undo(report: &UndoReport) -> String {
     }
     text.push_str(&bullets("look at", &report.warnings));
     if report.state == Some(RunState::UndoFailed) {
-        text.push_str(&format!(
-            "what now: holdpoint undo {0} --way WAY goes on, or goes another way; by hand, then: holdpoint settle {0} --reason TEXT\n",
-            report.plan.run
-        ));
+        text.push_str(&bullets("what now", &what_now(&report.plan)));
     }
     text
+}
+
+/// What can be done about an undo that failed: commands to paste, with the flags that the run recorded.
+fn what_now(plan: &UndoPlan) -> Vec<String> {
+    let own = plan.command.clone().unwrap_or_else(|| format!("holdpoint undo {} --way {}", plan.run, plan.way.word()));
+    let mut now = vec![format!("go on by the same way: {own}")];
+    now.extend(plan.other_ways.iter().map(|one| format!("or by {}: {}", one.way.word(), one.command)));
+    now.push(format!("or put it right by hand, and then say so: holdpoint settle {} --reason TEXT", plan.run));
+    now
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_core::undoing::{Way, WayBack};
+
+    use super::*;
+
+    #[test]
+    fn what_to_do_after_an_undo_that_failed_is_told_as_commands_with_their_flags() {
+        let way = |way: Way, flags: &str| WayBack {
+            way,
+            title: String::new(),
+            command: format!("holdpoint undo 20261121T024300Z-k3f9 --way {}{flags}", way.word()),
+            seconds: None,
+            time_from: None,
+            data_lost: String::new(),
+            loss: None,
+            conditions: Vec::new(),
+        };
+        let mut plan = UndoPlan {
+            run: "20261121T024300Z-k3f9".parse().unwrap(),
+            way: Way::Rollback,
+            point: "20261121T024200Z-aaaa".parse().unwrap(),
+            steps: Vec::new(),
+            done: Vec::new(),
+            data_lost: String::new(),
+            written_since: None,
+            command: Some(way(Way::Rollback, " --database shop").command),
+            other_ways: vec![way(Way::Recover, " --database shop")],
+            warnings: Vec::new(),
+        };
+        let told = what_now(&plan);
+        assert!(told[0].ends_with("--way rollback --database shop"), "{told:?}");
+        assert!(told[1].ends_with("--way recover --database shop"), "{told:?}");
+        assert!(told[2].contains("holdpoint settle 20261121T024300Z-k3f9"), "{told:?}");
+        assert!(!told.concat().contains("--way WAY"), "{told:?}");
+        plan.command = None;
+        assert!(what_now(&plan)[0].ends_with("holdpoint undo 20261121T024300Z-k3f9 --way rollback"));
+    }
 }

@@ -202,6 +202,7 @@ impl Work<'_> {
             done: kept.map(|undo| undo.done.clone()).unwrap_or_default(),
             data_lost,
             written_since,
+            command: own.into_iter().next().map(|one| one.command),
             other_ways,
             warnings,
         }

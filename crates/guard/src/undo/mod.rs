@@ -109,6 +109,9 @@ pub struct UndoPlan {
     pub data_lost: String,
     /// For a restore: what was written since, as far as it can be known.
     pub written_since: Option<WrittenSince>,
+    /// The command of this way, as the run recorded it, with the flags that it needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// The other ways, the best first.
     pub other_ways: Vec<WayBack>,
     /// What is worth knowing.
