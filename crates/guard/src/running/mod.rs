@@ -33,9 +33,11 @@ pub enum Channel {
     Err,
 }
 
+type Hear = dyn Fn(Channel, &[u8]) + Send + Sync;
+
 /// Hears what the command writes, as it is written but for secrets, which are masked; it may block as long as its own reader does.
 #[derive(Clone)]
-pub struct Tee(Arc<dyn Fn(Channel, &[u8]) + Send + Sync>);
+pub struct Tee(Arc<Hear>);
 
 impl Tee {
     /// Hears every piece by this function.
