@@ -47,8 +47,16 @@ pub enum Phase {
     Checking,
     /// It is decided which restore points go; the first is about to.
     Pruning,
+    /// What is pending is about to be read and reviewed.
+    Planning,
+    /// The way back is known; the run lock is about to be taken.
+    TakingRunLock,
     /// The guarded command is about to run.
     RunningCommand,
+    /// The guarded command has ended; what it left is about to be looked at.
+    Judging,
+    /// The run is judged; its last step is about to be written.
+    RecordingRun,
     /// The database to restore into is about to be created beside the one whose place it will take.
     CreatingDatabase,
     /// The restored database is ready; the one whose place it takes is about to be closed to new sessions.
@@ -81,7 +89,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -102,7 +110,11 @@ impl Phase {
         Self::RehearsingRollback,
         Self::Checking,
         Self::Pruning,
+        Self::Planning,
+        Self::TakingRunLock,
         Self::RunningCommand,
+        Self::Judging,
+        Self::RecordingRun,
         Self::CreatingDatabase,
         Self::Fencing,
         Self::EndingSessions,
@@ -142,7 +154,11 @@ impl Phase {
             Self::RehearsingRollback => "rehearsing-rollback",
             Self::Checking => "checking-objects",
             Self::Pruning => "pruning",
+            Self::Planning => "planning",
+            Self::TakingRunLock => "taking-run-lock",
             Self::RunningCommand => "running-command",
+            Self::Judging => "judging",
+            Self::RecordingRun => "recording-run",
             Self::CreatingDatabase => "creating-database",
             Self::Fencing => "fencing",
             Self::EndingSessions => "ending-sessions",

@@ -111,6 +111,10 @@ impl Call<'_> {
             output: None,
             warnings: self.time_outs.warnings.clone(),
         };
+        if context.cancel.is_cancelled() {
+            end.cut_off = Some(CutOff::Interrupted);
+            return end;
+        }
         let mut running = match self.start() {
             Ok(running) => running,
             Err(error) => {

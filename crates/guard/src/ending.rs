@@ -3,6 +3,7 @@
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, RunState, RunStep, newest};
+use holdpoint_core::progress::Phase;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
 use holdpoint_operations::Context;
@@ -38,6 +39,7 @@ impl Guarded<'_> {
             end.warnings.push(LOCK_LOST.to_owned());
         }
         end.warnings.extend(unnoted);
+        context.progress.phase(Phase::Judging, None);
         let change = self.look_again(&before, &mut end, ledger.run()).await;
         let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
             Some(Status::Code(code)) => (Some(code), None),
@@ -88,6 +90,7 @@ impl Guarded<'_> {
         let warned = if judgement.as_planned && !unasked { Vec::new() } else { reasons };
         let started = self.start.warnings.clone();
         let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
+        context.progress.phase(Phase::RecordingRun, None);
         if let Err(error) = ledger.write(state, written).await {
             warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
         }

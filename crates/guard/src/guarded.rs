@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::progress::Phase;
 use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::run_lock::RunLock;
@@ -118,6 +119,7 @@ impl<'a> Guarded<'a> {
         let Preparation { context, source, options, .. } = &self.preparation;
         let identity = &self.start.identity;
         let name = format!("holdpoint guard {}", ledger.run());
+        context.progress.phase(Phase::TakingRunLock, None);
         let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
         let point = proven.relied.point.as_ref();
         tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
@@ -198,6 +200,7 @@ impl<'a> Guarded<'a> {
         let context = &self.preparation.working;
         let identity = &self.start.identity;
         self.preparation.at("reading what is pending");
+        context.progress.phase(Phase::Planning, None);
         let planned = Box::pin(Planned::read(context, source, options, identity, &self.mask)).await?;
         planned.remarks.iter().for_each(|remark| context.progress.note(&self.mask.script(remark)));
         ledger.planned(planned.masked_record(&self.mask));
