@@ -154,6 +154,31 @@ fn a_server_with_another_history_is_not_gone_on_with() {
 }
 
 #[test]
+fn a_standby_that_is_behind_is_waited_for_and_a_monitor_that_is_lost_is_replaced() {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST))));
+    let standby = cluster.standby();
+    let scene = Scene::on(cluster, Place::local());
+    table(&scene, 3_000);
+    standby.psql("postgres", "SELECT pg_wal_replay_pause()");
+    let slow = [&ONCE[..], &["--json", "--batch", "100", "--batch-time", "20ms", "--pause", "30ms", "--max-lag", "1s"]];
+    let mut running = scene.place.start(&[&slow.concat()[..], &["--progress", "log"]].concat());
+    running.wait_until_said("waiting: standby standby is");
+    let waits = changed(&scene);
+    assert!(waits.starts_with("0:"), "{waits}");
+    // It loses what it looks at standbys with, and nothing else: its own lock is not somebody else's.
+    scene.sql(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'holdpoint watch'",
+    );
+    running.wait_until_said("connecting again");
+    assert_eq!(changed(&scene), waits, "nothing is changed while the standby is behind");
+    standby.psql("postgres", "SELECT pg_wal_replay_resume()");
+    let report = running.finish().ended_with(0).json();
+    assert!(report["waited_for_lag_ms"].as_u64().unwrap() > 0, "{report:#}");
+    assert_eq!((changed(&scene).as_str(), &report["rows_updated"]), ("1:3000", &3_000.into()), "{report:#}");
+}
+
+#[test]
 fn whoever_waits_goes_first_and_locked_rows_are_tried_again() {
     let scene = Scene::local();
     table(&scene, 200);

@@ -44,15 +44,18 @@ impl Walk<'_> {
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
+        self.is_alone = false;
         let prepared = Prepared::make(self.source, self.options).await?;
         // Also where nothing was written down yet: the end of the walk was read from the server as it was.
         prepared.file.demand_same(&self.state.what, &prepared.what)?;
-        alone(&prepared).await?;
-        // While there was no session there was no lock either: whoever resumed meanwhile did what this walk has not.
-        prepared.file.demand_unchanged(&self.written)?;
-        self.monitor = Session::connect(&self.source.settings, &SessionPurpose::new("holdpoint watch")).await?;
+        // Where only the monitor was lost, the session that is left gives the lock up with its end.
         let warnings = std::mem::take(&mut self.prepared.warnings);
         self.prepared = Prepared { warnings, ..prepared };
+        alone(&self.prepared).await?;
+        // While there was no session there was no lock either: whoever resumed meanwhile did what this walk has not.
+        self.prepared.file.demand_unchanged(&self.written)?;
+        self.monitor = Session::connect(&self.source.settings, &SessionPurpose::new("holdpoint watch")).await?;
+        self.is_alone = true;
         Ok(())
     }
 

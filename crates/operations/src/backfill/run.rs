@@ -46,6 +46,8 @@ pub(super) struct Walk<'a> {
     pub(super) state: Progressed,
     /// What this walk wrote down last: only where the file still says it may the walk go on.
     pub(super) written: Progressed,
+    /// It has the lock that keeps others from the table.
+    pub(super) is_alone: bool,
     rows: u64,
     pub(super) retries: u64,
     waited_for_lag: Duration,
@@ -85,6 +87,7 @@ pub async fn backfill(
         monitor,
         written: state.clone(),
         state,
+        is_alone: true,
         rows: options.batch_rows.max(1),
         retries: 0,
         waited_for_lag: Duration::ZERO,
@@ -326,7 +329,7 @@ impl Walk<'_> {
     /// batch that it names counts if the server says so.
     pub(super) fn stopped(&mut self, error: Error) -> Error {
         let went_on = matches!(&error, Error::Backfill(BackfillError::WentOn { .. }));
-        if went_on || self.prepared.session.is_closed() {
+        if went_on || !self.is_alone || self.prepared.session.is_closed() {
             return error;
         }
         match self.write_down() {

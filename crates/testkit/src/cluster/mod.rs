@@ -2,6 +2,7 @@
 
 mod address;
 mod configuration;
+mod standby;
 
 use std::fs::{self, File};
 use std::net::TcpListener;
