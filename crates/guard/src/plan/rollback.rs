@@ -55,19 +55,21 @@ impl RollbackReview {
     }
 
     fn judged(mut self, review: &Review, migrations: usize, catalog: Option<&Catalog>) -> Self {
-        for (place, file) in review.files.iter().enumerate() {
-            let findings = file.statements.iter().flat_map(|one| &one.findings);
-            let touches = findings.flat_map(|one| &one.touches).filter(|one| one.made != Made::Yes);
-            // What the migrations change is at risk, and told as that.
-            let written = |one: &&Touch| one.role == Role::Add || place >= migrations && one.role == Role::Write;
-            self.written.extend(touches.filter(written).flat_map(|one| there_before(one, catalog)));
-        }
-        self.written.sort();
-        self.written.dedup();
         // What has another name cannot be told from what is new.
         let renames = review.findings().any(|(_, one)| {
             one.kind == Kind::Rename && one.target.as_ref().is_some_and(|target| target.column.is_some())
         });
+        for (place, file) in review.files.iter().enumerate() {
+            for finding in file.statements.iter().flat_map(|one| &one.findings) {
+                // What the migrations change is at risk, and told as that; what they made may go again.
+                let changes = place >= migrations && !at_risk(finding, catalog, renames).is_empty();
+                let touches = finding.touches.iter().filter(|one| one.made != Made::Yes);
+                let written = touches.filter(|one| one.role == Role::Add || changes && one.role == Role::Write);
+                self.written.extend(written.flat_map(|one| there_before(one, catalog)));
+            }
+        }
+        self.written.sort();
+        self.written.dedup();
         for file in review.files.iter().skip(migrations) {
             for finding in file.statements.iter().flat_map(|one| &one.findings) {
                 let tables = at_risk(finding, catalog, renames);
@@ -198,6 +200,7 @@ mod tests {
             ("SELECT 1;", "INSERT INTO shop.orders VALUES (1);", &["shop.orders"]),
             ("SELECT 1;", "UPDATE shop.orders SET note = 'x';", &["shop.orders"]),
             ("UPDATE shop.orders SET note = 'x';", "SELECT 1;", &[]),
+            ("ALTER TABLE shop.orders ADD COLUMN word text;", "ALTER TABLE shop.orders DROP COLUMN word;", &[]),
             ("CREATE TABLE shop.tags (id integer); INSERT INTO shop.tags VALUES (1);", "DROP TABLE shop.tags;", &[]),
         ] {
             assert_eq!(reviewed(up, down).written, written, "{up} {down}");
