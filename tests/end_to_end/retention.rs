@@ -275,3 +275,78 @@ fn every_database_of_the_repository_is_pruned_by_one_call() {
     assert!(gone.contains(&&json!(made[0])) && gone.contains(&&json!(others[0])), "{report:#}");
     scene.cluster.drop_database(&second);
 }
+
+/// What the engine answers when a restore point's object is asked for: a header of the answer.
+fn header(scene: &Scene, point: &str, object: &str, name: &str) -> Option<String> {
+    let (server, bucket) = scene.place.bucket().unwrap();
+    let path = format!("/{bucket}/backups/{FOLDER}/restore-points/{point}/{object}");
+    let answer = server.request(&holdpoint_testkit::ADMIN, "HEAD", &path, &[], &[], b"");
+    assert_eq!(answer.status, 200, "{path}");
+    answer.header(name).map(str::to_owned)
+}
+
+#[test]
+fn what_the_store_locks_stays_and_is_told_and_a_pin_extends_the_lock() {
+    const UNTIL: &str = "x-amz-object-lock-retain-until-date";
+    let server = holdpoint_testkit::S3Server::shared();
+    let bucket = format!("locked-{}", std::process::id());
+    server.create_bucket_with_lock(&bucket);
+    let mut place = holdpoint_tests::Place::bare();
+    place.use_bucket(server, &bucket, &server.endpoint());
+    let config = std::fs::read_to_string(place.work().join("holdpoint.toml")).unwrap();
+    place.holdpoint(&["init"]).ended_with(0);
+    let scene = Scene::with(place);
+    let made = points(&scene, &[true, true]);
+    scene.place.write_config(&format!("{config}object_lock_mode = \"governance\"\nobject_lock_days = 1\n"));
+    let locked = points(&scene, &[true, true]);
+    // A legal hold on one object of a restore point that has no other lock.
+    let held = format!("/{bucket}/backups/{FOLDER}/restore-points/{}/archive.dump", made[0]);
+    let hold = |status: &str| {
+        let body = format!("<LegalHold><Status>{status}</Status></LegalHold>");
+        let answer =
+            server.request(&holdpoint_testkit::ADMIN, "PUT", &held, &[("legal-hold", "")], &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    hold("ON");
+
+    // The plan names the locks, and is what is done: only what nothing locks goes.
+    let plan = scene.place.holdpoint(&[&LAST[..], &["--dry-run"]].concat()).ended_with(0).json();
+    let all: Vec<String> = made.iter().chain(&locked).cloned().collect();
+    let wanted = of(&all, &["keep", "keep", "drop", "keep"]);
+    assert_eq!(fates(&plan), wanted, "{plan:#}");
+    let lock = |place: usize| plan["entries"][place]["reasons"][0]["hold"].clone();
+    assert_eq!((&lock(1)["kind"], lock(1)["until"].is_string()), (&json!("object_lock"), true), "{plan:#}");
+    assert_eq!(lock(3), json!({ "kind": "object_lock", "until": null }), "{plan:#}");
+    let done = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!((fates(&done), &done["dropped"][0]["point"]), (wanted, &json!(made[1])), "{done:#}");
+    let text = scene.place.holdpoint(&["prune", "--keep-last", "1", "--minimum-age", "0"]).ended_with(0).stdout;
+    assert!(text.contains("legal hold") && text.contains("locked by the store until"), "{text}");
+
+    // What was deleted is there as versions, of which no prune knows.
+    let (prefix, query) = (format!("backups/{FOLDER}/restore-points/{}/", made[1]), ("versions", ""));
+    let path = format!("/{bucket}");
+    let versions =
+        server.request(&holdpoint_testkit::ADMIN, "GET", &path, &[("prefix", &prefix), query], &[], b"").text();
+    assert!(versions.contains("archive.dump") && versions.contains("<DeleteMarker>"), "{versions}");
+    assert_eq!(scene.place.points(), [&made[0], &locked[0], &locked[1]].map(Clone::clone));
+
+    // A pin locks for as long as it holds, and what was locked for longer stays so.
+    let before = header(&scene, &locked[0], "archive.dump", UNTIL).unwrap();
+    let pin = |words: &[&str]| {
+        let words = [&["pin", "--json", "--reason", "why"], words].concat();
+        scene.place.holdpoint(&words).ended_with(0).json()
+    };
+    let pinned = pin(&[&locked[0], "--until", "30d"]);
+    let until = pinned["locked_until"].as_str().unwrap();
+    for object in ["archive.dump", "index.jsonl.zst", "globals.sql", "manifest.json"] {
+        let found = header(&scene, &locked[0], object, UNTIL).unwrap();
+        assert!(found > before && found[..19] == until[..19], "{object}: {found}, not {until}; it was {before}");
+    }
+    let shorter = pin(&[&locked[0], "--until", "2h", "--name", "short"]);
+    assert_eq!(shorter["warnings"], json!([]), "a lock is not shortened");
+    assert!(header(&scene, &locked[0], "archive.dump", UNTIL).unwrap()[..19] == until[..19]);
+    assert_eq!(header(&scene, &made[0], "archive.dump", UNTIL), None);
+    pin(&[&made[0]]);
+    assert!(header(&scene, &made[0], "archive.dump", UNTIL).is_some(), "for the configured time");
+    hold("OFF");
+}

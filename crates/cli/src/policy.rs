@@ -28,13 +28,14 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
     let below = |tail: &str| json!(format!("{root}{tail}"));
     let mut statements = vec![list(&bucket_arn, prefix), allow("Read", &["s3:GetObject"], &[below("*")])];
     let put = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
-    // Retention goes with the first write of an object, and needs a right of its own.
+    // Retention goes with the first write of an object, is extended with a pin, and needs a right of its own.
     let retention = options.object_lock_mode.is_some().then_some("s3:PutObjectRetention");
     let write: Vec<&str> = put.into_iter().chain(retention).collect();
     let keys = match role {
         PolicyRole::Writer => {
             let places = ["holdpoint.json", "*/restore-points/*", "*/identities/*"].map(below);
             statements.extend([allow("Write", &write, &places), create_only(&places), no_marks(&below)]);
+            statements.extend(retention.map(|_| see_locks(&[below("*/restore-points/*")])));
             Keys { encrypt: true }
         }
         PolicyRole::Verifier => {
@@ -45,6 +46,7 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
         PolicyRole::Guard => {
             let places = ["holdpoint.json", "*/restore-points/*", "*/identities/*", "*/runs/*"].map(below);
             statements.extend([allow("Write", &write, &places), create_only(&places), no_marks(&below)]);
+            statements.extend(retention.map(|_| see_locks(&[below("*/restore-points/*")])));
             Keys { encrypt: true }
         }
         PolicyRole::Pruner => {
@@ -79,10 +81,11 @@ fn allow(id: &str, actions: &[&str], resources: &[Value]) -> Value {
     json!({ "Sid": format!("Holdpoint{id}"), "Effect": "Allow", "Action": actions, "Resource": resources })
 }
 
-/// Lets a HEAD tell until when an object is locked: without this right Amazon leaves the header out (Amazon S3 API,
-/// HeadObject), and a deletion would only write a delete marker over what is kept.
+/// Lets a HEAD tell until when an object is locked, and of a legal hold: without these rights Amazon leaves the headers out
+/// (Amazon S3 API, HeadObject). A deletion would then only write a delete marker over what is kept, and a pin would try to
+/// shorten a lock.
 fn see_locks(resources: &[Value]) -> Value {
-    allow("SeeLocks", &["s3:GetObjectRetention"], resources)
+    allow("SeeLocks", &["s3:GetObjectRetention", "s3:GetObjectLegalHold"], resources)
 }
 
 /// Forbids marks of withdrawal, which lie among the objects of a restore point: a mark hides it, as good as a deletion.
@@ -190,6 +193,7 @@ mod tests {
         };
         let writer = text(PolicyRole::Writer, &options);
         assert!(writer.contains("PutObjectRetention") && writer.contains("GenerateDataKey"));
+        assert!(writer.contains("GetObjectRetention"), "whoever pins sees what is locked already");
         let restorer = text(PolicyRole::Restorer, &options);
         assert!(restorer.contains("kms:Decrypt") && !restorer.contains("GenerateDataKey"));
     }

@@ -164,8 +164,16 @@ impl<'a> Preparation<'a> {
         let Decision::Go { point: Some(point), reasons, .. } = decision else { return Ok(Relied::default()) };
         self.pin(point, ledger).await?;
         ledger.write(RunState::Proven, reasons.clone()).await?;
-        let level = catalogue::show(&self.working, point).await?.standing.level();
-        Ok(Relied { point: Some(point.clone()), level, ..Relied::default() })
+        let shown = catalogue::show(&self.working, point).await?;
+        let mut relied = Relied { point: Some(point.clone()), level: shown.standing.level(), ..Relied::default() };
+        // The store's own lock of an older restore point may end before the run is settled.
+        if let Some(until) = self.backup.retain_until
+            && let Err(error) = self.working.repository.extend_lock(&shown.manifest, until).await
+        {
+            let error = holdpoint_operations::Error::from(error).line();
+            relied.warnings.push(format!("the store's own lock of {point} was not extended: {error}"));
+        }
+        Ok(relied)
     }
 
     /// Says what is under way, for whoever runs out of time.

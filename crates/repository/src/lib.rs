@@ -25,7 +25,9 @@ pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, check_key, check_prefix};
 pub use local::LocalDirectory;
 pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_conditional_writes};
 pub use reader::ObjectReader;
-pub use repository::{Lease, LeaseTaken, Leftover, OrphanFolder, PointFolders, Repository, StoredManifest, Withdrawal};
+pub use repository::{
+    Lease, LeaseTaken, Leftover, OrphanFolder, PointFolders, Repository, StoreLock, StoredManifest, Withdrawal,
+};
 pub use repository_url::RepositoryUrl;
 pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};
 pub use store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};

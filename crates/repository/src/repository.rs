@@ -2,6 +2,7 @@
 
 mod lease;
 mod leftovers;
+mod lock;
 mod pins;
 mod withdraw;
 
@@ -26,6 +27,7 @@ use crate::store::{ObjectStore, PutOptions};
 
 pub use lease::{Lease, LeaseTaken};
 pub use leftovers::Leftover;
+pub use lock::StoreLock;
 pub use withdraw::Withdrawal;
 
 /// The largest record, other than a manifest, that is read into memory.

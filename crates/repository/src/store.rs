@@ -34,6 +34,8 @@ pub struct ObjectInfo {
     pub metadata: BTreeMap<String, String>,
     /// Until when the store refuses to delete this version; lists leave it out.
     pub retain_until: Option<DateTime<Utc>>,
+    /// Whether somebody forbade to delete this version without an end (a legal hold); lists leave it out.
+    pub legal_hold: bool,
 }
 
 /// How a small object is written.

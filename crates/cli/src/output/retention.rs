@@ -57,7 +57,16 @@ pub(crate) fn pruned_all(report: &PrunedAll, now: DateTime<Utc>) -> String {
 /// Tells what is pinned, until when.
 pub(crate) fn pin(report: &PinReport) -> String {
     let until = report.pin.until.map_or("for ever".to_owned(), |until| format!("until {}", instant(until)));
-    format!("{} is kept {until} (pin {}): {}\n", report.point, report.name, report.pin.reason)
+    let locked = report.locked_until.map(|until| format!("; locked by the store until {}", instant(until)));
+    let mut text = format!(
+        "{} is kept {until} (pin {}): {}{}\n",
+        report.point,
+        report.name,
+        report.pin.reason,
+        locked.unwrap_or_default()
+    );
+    text.push_str(&bullets("warnings", &report.warnings));
+    text
 }
 
 /// Tells what still pins it.
@@ -92,7 +101,8 @@ fn kept(reason: &KeepReason) -> String {
         KeepReason::NewestProven => "newest proven".to_owned(),
         KeepReason::NothingProven => "nothing is proven".to_owned(),
         KeepReason::Held { hold: Hold::Pin { name, until: end } } => format!("pinned by {name}{}", until(end)),
-        KeepReason::Held { hold: Hold::ObjectLock { until: end } } => format!("locked{}", until(end)),
+        KeepReason::Held { hold: Hold::ObjectLock { until: None } } => "locked by the store (legal hold)".to_owned(),
+        KeepReason::Held { hold: Hold::ObjectLock { until: end } } => format!("locked by the store{}", until(end)),
         KeepReason::Young => "younger than the minimum age".to_owned(),
         KeepReason::Last { place } => format!("last ({place})"),
         KeepReason::MinimumCount => "minimum count".to_owned(),
@@ -118,7 +128,8 @@ fn outcome(one: &Dropped) -> String {
             format!("dropped, but objects remain, which the next prune sweeps: {}", objects.join("; "))
         }
         Outcome::Pinned { pins } => format!("stays: pinned meanwhile by {}", pins.join(", ")),
-        Outcome::Locked { until } => format!("stays: the store keeps it until {}", instant(*until)),
+        Outcome::Locked { until: Some(until) } => format!("stays: the store keeps it until {}", instant(*until)),
+        Outcome::Locked { until: None } => "stays: the store keeps it (legal hold)".to_owned(),
         Outcome::Failed { reason } => format!("NOT DROPPED: {reason}"),
     };
     format!("{}: {what}", one.point)

@@ -30,8 +30,8 @@ pub enum Outcome {
     },
     /// The store keeps it from being deleted: it stays.
     Locked {
-        /// Until then.
-        until: DateTime<Utc>,
+        /// Until then; `None` for a legal hold, which has no end.
+        until: Option<DateTime<Utc>>,
     },
     /// Dropping it failed.
     Failed {

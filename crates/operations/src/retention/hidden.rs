@@ -53,8 +53,18 @@ pub(super) async fn judge(
             }
         };
         // The others that are hidden may go: each is judged by itself.
-        let all = [seen, &holds.held(&[report]).await?].concat();
-        let entry = plan(&all, policy, now)?.entries.into_iter().find(|entry| entry.id == point);
+        let mut own = holds.held(&[report]).await?;
+        let judged = |own: &[Held]| -> Result<Option<Entry>, Error> {
+            let entries = plan(&[seen, own].concat(), policy, now)?.entries;
+            Ok(entries.into_iter().find(|entry| entry.id == point))
+        };
+        let mut entry = judged(&own)?;
+        if entry.as_ref().is_some_and(|entry| matches!(entry.fate, Fate::Drop(_)))
+            && let Some(lock) = holds.lock(&point).await?
+        {
+            own.iter_mut().for_each(|one| one.holds.push(lock.clone()));
+            entry = judged(&own)?;
+        }
         hidden.push(Hidden { point, entry, shown: false, problem: None });
     }
     Ok(hidden)

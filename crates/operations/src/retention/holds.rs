@@ -1,10 +1,10 @@
-//! What forbids dropping a restore point: pins that hold, and those that are over.
+//! What forbids dropping a restore point: pins that hold, those that are over, and locks of the store.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::pin::{PinRecord, of_run};
-use holdpoint_core::retention::{Held, Hold};
+use holdpoint_core::retention::{Held, Hold, RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::{PointId, RunId};
 
 use crate::catalogue::ShowReport;
@@ -49,6 +49,28 @@ impl<'a> Holds<'a> {
             holds.push(Hold::Pin { name, until });
         }
         Ok(holds)
+    }
+
+    /// Plans with the locks of the store: it is asked about those alone that would go.
+    pub(super) async fn plan(
+        &self,
+        held: &mut [Held],
+        policy: &RetentionPolicy,
+        now: DateTime<Utc>,
+    ) -> Result<RetentionPlan, Error> {
+        let without = plan(held, policy, now)?;
+        for entry in without.drops() {
+            if let Some(lock) = self.lock(&entry.id).await? {
+                held.iter_mut().filter(|one| one.id == entry.id).for_each(|one| one.holds.push(lock.clone()));
+            }
+        }
+        Ok(plan(held, policy, now)?)
+    }
+
+    /// What the store itself says against deleting a restore point.
+    pub(super) async fn lock(&self, point: &PointId) -> Result<Option<Hold>, Error> {
+        let lock = self.context.repository.store_lock(&self.context.database, point).await?;
+        Ok(lock.map(|lock| Hold::ObjectLock { until: lock.until }))
     }
 
     async fn end(&mut self, record: &PinRecord) -> Result<Option<DateTime<Utc>>, Error> {

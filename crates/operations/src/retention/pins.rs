@@ -21,6 +21,8 @@ pub struct PinOptions {
     pub until: Option<DateTime<Utc>>,
     /// Who, in words.
     pub operator: Option<String>,
+    /// Until when the store itself is to keep it at least (Object Lock, in the configured mode).
+    pub lock_until: Option<DateTime<Utc>>,
 }
 
 /// A restore point that was pinned.
@@ -32,6 +34,10 @@ pub struct PinReport {
     pub name: String,
     /// The pin.
     pub pin: PinRecord,
+    /// Until when the store itself keeps it now, at least; `None` where no lock was asked for, or it could not be had.
+    pub locked_until: Option<DateTime<Utc>>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
 }
 
 /// A restore point whose pin was removed.
@@ -45,7 +51,9 @@ pub struct UnpinReport {
     pub remaining: Vec<String>,
 }
 
-/// Pins a restore point, so that no retention drops it.
+/// Pins a restore point, so that no retention drops it, and locks its objects in the store where that is asked for.
+///
+/// A lock that the store refuses is a warning: the pin stands.
 ///
 /// # Errors
 /// [`Error::NoSuchPoint`]; [`Error::Usage`] for a name that is none, is taken by another pin, or an end that is past.
@@ -63,10 +71,19 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
             options.name, options.name
         )));
     }
-    let PinOptions { name, reason, until, operator } = options.clone();
+    let PinOptions { name, reason, until, operator, lock_until } = options.clone();
     let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
     context.repository.pin(&context.database, point, &name, &pin).await?;
-    Ok(PinReport { point: point.clone(), name, pin })
+    let (mut locked_until, mut warnings) = (None, Vec::new());
+    if let Some(until) = lock_until.filter(|_| context.repository.url().directory().is_none()) {
+        match context.repository.extend_lock(&shown.manifest, until).await {
+            Ok(()) => locked_until = Some(until),
+            Err(error) => {
+                warnings.push(format!("the store's own lock was not extended: {}", Error::from(error).line()))
+            }
+        }
+    }
+    Ok(PinReport { point: point.clone(), name, pin, locked_until, warnings })
 }
 
 /// Removes a pin.

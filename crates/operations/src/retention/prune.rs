@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
-use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy, plan};
+use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy};
 use holdpoint_core::verification::Standing;
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
@@ -105,10 +105,10 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
         warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
     }
     let mut holds = Holds::new(context);
-    let held = holds.held(&points).await?;
+    let mut held = holds.held(&points).await?;
     let hidden = hidden::judge(context, &mut holds, &held, withdrawn, &options.policy, now).await?;
     // What is hidden may go any moment: nothing else is dropped for its sake.
-    let plan = plan(&held, &options.policy, now)?;
+    let plan = holds.plan(&mut held, &options.policy, now).await?;
     let mut report = PruneReport {
         database: context.database.clone(),
         dry_run: options.dry_run,

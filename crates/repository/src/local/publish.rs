@@ -39,6 +39,7 @@ pub(super) fn object_info(key: &str, found: &fs::Metadata) -> io::Result<ObjectI
         checksum: None,
         metadata: std::collections::BTreeMap::new(),
         retain_until: None,
+        legal_hold: false,
     })
 }
 

@@ -39,10 +39,10 @@ pub enum Withdrawal {
         /// The pins' names.
         pins: Vec<String>,
     },
-    /// The store keeps it from being deleted until then; it is as it was.
+    /// The store keeps it from being deleted; it is as it was.
     Locked {
-        /// The end of the longest lock.
-        until: DateTime<Utc>,
+        /// The end of the longest lock; `None` for a legal hold, which has none.
+        until: Option<DateTime<Utc>>,
     },
     /// It was not there any more.
     Gone,
@@ -61,8 +61,8 @@ impl Repository {
             return Ok(Withdrawal::Gone);
         }
         let began = self.store.server_time().await?;
-        if let Some(until) = self.locked(&objects, began).await? {
-            return Ok(Withdrawal::Locked { until });
+        if let Some(lock) = self.locked(&objects, began).await? {
+            return Ok(Withdrawal::Locked { until: lock.until });
         }
         let mark = format!("{}{}.json", layout::withdrawn(database, id), nonce()?);
         self.store.put_new(&mark, json(&mark, &value!({ "format": 1, "at": began }))?, PutOptions::default()).await?;
@@ -157,20 +157,8 @@ impl Repository {
         failed
     }
 
-    /// The end of the longest lock of the objects that a restore point is made of.
-    async fn locked(&self, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        let mut longest = None;
-        for object in objects.iter().filter(|one| !one.key.contains("/withdrawn/")) {
-            match self.store.head(&object.key).await {
-                Ok(found) => longest = longest.max(found.retain_until.filter(|until| *until > now)),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(longest)
-    }
-
-    async fn objects(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<ObjectInfo>> {
+    /// Everything that lies in a restore point's folder.
+    pub(super) async fn objects(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<ObjectInfo>> {
         let pages: Vec<_> = self.store.list(&layout::point(database, id)).try_collect().await?;
         Ok(pages.into_iter().flatten().collect())
     }

@@ -55,6 +55,7 @@ impl Bucket {
                     checksum: None,
                     metadata: std::collections::BTreeMap::new(),
                     retain_until: None,
+                    legal_hold: false,
                 })
             });
             let after = Next::after(page.is_truncated(), page.next_continuation_token());

@@ -30,7 +30,10 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::types::{ChecksumMode as HeadChecksum, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
+use aws_sdk_s3::types::{
+    ChecksumMode as HeadChecksum, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
+    ObjectLockRetentionMode,
+};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -213,6 +216,7 @@ impl Bucket {
             checksum: checksum.map(|(algorithm, value)| StoredChecksum { algorithm, value: value.to_owned() }),
             metadata: found.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             retain_until: found.object_lock_retain_until_date().and_then(instant),
+            legal_hold: found.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
         })
     }
 

@@ -89,6 +89,7 @@ fn info(key: &str, object: &Object) -> ObjectInfo {
         checksum: None,
         metadata: BTreeMap::new(),
         retain_until: None,
+        legal_hold: false,
     }
 }
 
