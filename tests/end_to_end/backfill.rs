@@ -158,9 +158,9 @@ fn a_standby_that_is_behind_is_waited_for_and_a_monitor_that_is_lost_is_replaced
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST))));
     let standby = cluster.standby();
     let scene = Scene::on(cluster, Place::local());
-    table(&scene, 3_000);
+    table(&scene, 6_000);
     standby.psql("postgres", "SELECT pg_wal_replay_pause()");
-    let slow = [&ONCE[..], &["--json", "--batch", "100", "--batch-time", "20ms", "--pause", "30ms", "--max-lag", "1s"]];
+    let slow = [&ONCE[..], &["--json", "--batch", "10", "--pause", "50ms", "--max-lag", "500ms"]];
     let mut running = scene.place.start(&[&slow.concat()[..], &["--progress", "log"]].concat());
     running.wait_until_said("waiting: standby standby is");
     let waits = changed(&scene);
@@ -175,7 +175,7 @@ fn a_standby_that_is_behind_is_waited_for_and_a_monitor_that_is_lost_is_replaced
     standby.psql("postgres", "SELECT pg_wal_replay_resume()");
     let report = running.finish().ended_with(0).json();
     assert!(report["waited_for_lag_ms"].as_u64().unwrap() > 0, "{report:#}");
-    assert_eq!((changed(&scene).as_str(), &report["rows_updated"]), ("1:3000", &3_000.into()), "{report:#}");
+    assert_eq!((changed(&scene).as_str(), &report["rows_updated"]), ("1:6000", &6_000.into()), "{report:#}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -11,6 +11,9 @@ use crate::Error;
 const TIME_FORM: &str = "%Y%m%dT%H%M%SZ";
 /// Digits without i, l, o and u, so that nothing is misread or offensive by accident.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// A clock that went back by more is wrong, and no id is made for a time that is not.
+const MOMENT: TimeDelta = TimeDelta::seconds(30);
 
 fn form(at: DateTime<Utc>, seed: u64) -> String {
     let mut text = at.format(TIME_FORM).to_string();
@@ -93,6 +96,20 @@ id! {
     RunId
 }
 
+impl RunId {
+    /// Makes the id of a run that begins at `at` after `newest`: it sorts after that one, although both may have begun
+    /// in one second, or the clock went back by a moment.
+    pub fn after(newest: Option<&Self>, at: DateTime<Utc>, seed: u64) -> Self {
+        let own = Self::new(at, seed);
+        match newest {
+            Some(newest) if *newest >= own && newest.at() - at < MOMENT => {
+                Self::new(newest.at() + TimeDelta::seconds(1), seed)
+            }
+            _ => own,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +122,18 @@ mod tests {
         assert_eq!(early.as_str(), "20261121T024300Z-zzzz");
         assert_eq!(early.as_str().parse::<PointId>().unwrap(), early);
         assert_eq!(late.at().to_rfc3339(), "2026-11-21T02:43:01+00:00");
+    }
+
+    #[test]
+    fn runs_of_one_second_sort_in_their_order() {
+        let at: DateTime<Utc> = "2026-11-21T02:43:00Z".parse().unwrap();
+        let first = RunId::after(None, at, 0xfffff);
+        let second = RunId::after(Some(&first), at, 0);
+        let third = RunId::after(Some(&second), at, 0);
+        assert!(first < second && second < third, "{first} {second} {third}");
+        assert_eq!(RunId::after(Some(&first), at + TimeDelta::seconds(1), 7).at(), at + TimeDelta::seconds(1));
+        let far = RunId::new(at + TimeDelta::hours(1), 0);
+        assert_eq!(RunId::after(Some(&far), at, 0).at(), at, "no clock is followed that was an hour fast");
     }
 
     #[test]

@@ -80,6 +80,10 @@ pub struct Rehearsal {
     pub sampling: Sampling,
     /// Schema objects that changed.
     pub objects: Vec<ObjectEffect>,
+    /// The copy's PostgreSQL major: definitions are compared with those of the same one alone. `None` in records of older
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major: Option<u32>,
     /// Indexes that were left invalid.
     pub invalid_indexes: Vec<String>,
     /// Sequences that stand elsewhere.
@@ -230,6 +234,26 @@ pub struct ObjectEffect {
     pub name: String,
     /// How.
     pub change: ObjectChange,
+    /// What it was: the beginning of SHA-256 over its definition, without owner; `None` of a grant, of what is new, and in
+    /// records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What it is now, in the same way; `None` of what is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl ObjectEffect {
+    /// Whether it tells the same change of the same object, to whatever definition.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.name, self.change) == (&other.name, other.change)
+    }
+
+    /// Whether it was the same before, and is known to be another one now.
+    pub fn became_another(&self, other: &Self) -> bool {
+        let known = self.after.is_some() && other.after.is_some();
+        known && self.before == other.before && self.after != other.after
+    }
 }
 
 /// How a schema object changed.
@@ -360,6 +384,7 @@ mod tests {
             tracking: TrackingGrowth::default(),
             tables: vec![],
             sampling: Sampling::default(),
+            major: None,
             objects: vec![],
             invalid_indexes: vec![],
             sequences: vec![],
@@ -390,7 +415,15 @@ mod tests {
         let mut large = rehearsal();
         large.warnings = vec![long.clone(); 5000];
         large.command = vec![long.clone(); 500];
-        large.objects = vec![ObjectEffect { name: long.clone(), change: ObjectChange::Added }; 500];
+        large.objects = vec![
+            ObjectEffect {
+                name: long.clone(),
+                change: ObjectChange::Added,
+                before: None,
+                after: Some("0".repeat(16))
+            };
+            500
+        ];
         let rollback =
             RollbackEffect { lost: vec![long.clone(); 500], failure: Some(long.clone()), ..RollbackEffect::default() };
         large.rollback = Some(rollback);

@@ -100,6 +100,7 @@ impl Guarded<'_> {
         &self,
         planned: &Planned,
         rehearsal: &Rehearsed,
+        major: u32,
         change: &Change,
         succeeded: bool,
         warnings: &mut Vec<String>,
@@ -147,6 +148,7 @@ impl Guarded<'_> {
             told_by_runs: record.is_some_and(|record| record.tool == ToolName::PlainSql.to_string()),
             still_pending,
             recorded_all_the_same,
+            same_major: rehearsal.is_some_and(|one| one.major == Some(major)),
             rehearsal,
         })
     }

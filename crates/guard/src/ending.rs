@@ -31,6 +31,7 @@ impl Guarded<'_> {
         let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
         let time_outs = self.time_outs(&planned, ledger.run());
         let run = ledger.run().clone();
+        let major = lock.session().server().major;
         let live = self.live(&lock, &run);
         let call = Call { context, options, lock: &lock, time_outs: &time_outs, live, mask: &self.mask };
         let (tell, told) = oneshot::channel();
@@ -47,7 +48,7 @@ impl Guarded<'_> {
             None => (None, None),
         };
         let succeeded = exit_code == Some(0) && end.cut_off.is_none();
-        let mut judgement = self.judge(&planned, &relied.rehearsal, &change, succeeded, &mut end.warnings).await;
+        let mut judgement = self.judge(&planned, &relied.rehearsal, major, &change, succeeded, &mut end.warnings).await;
         let names: Vec<String> = end.observed.names.iter().cloned().collect();
         judgement.time_outs = time_outs.in_force(&names);
         if succeeded {

@@ -64,7 +64,7 @@ impl<'a> Guarded<'a> {
         let mut mask = Mask::new(start.settings.servers().iter().filter_map(|server| server.password.clone()));
         let addresses = [&options.run.notify, &options.run.health.url].into_iter().flatten();
         mask.learn(addresses.chain(&options.run.secrets).cloned());
-        let run = RunId::new(start.now, context.seed);
+        let run = RunId::after(start.others.last(), start.now, context.seed);
         let command = mask.command(&options.command);
         let operator = options.operator.as_deref().map(|text| mask.script(text));
         let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);

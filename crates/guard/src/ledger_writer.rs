@@ -246,6 +246,11 @@ impl OtherRuns {
         Ok(found)
     }
 
+    /// The newest of them.
+    pub(crate) fn last(&self) -> Option<&RunId> {
+        self.newest.first().map(|(run, _)| run)
+    }
+
     /// The newest run that succeeded, where the schema is another one than it left.
     pub(crate) fn schema_changed_since(&self, schema_sha256: &str) -> Option<&RunId> {
         self.left.as_ref().filter(|(_, left)| left != schema_sha256).map(|(run, _)| run)

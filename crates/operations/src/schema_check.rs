@@ -4,9 +4,9 @@
 //! out of a restore may differ in texts that every restore rewrites, and then counts as changed.
 
 use holdpoint_core::PointId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use holdpoint_core::fingerprint::{Difference, compare_objects, qualified};
+use holdpoint_core::fingerprint::{Difference, compare_objects, object_name, qualified};
 use holdpoint_core::index::ObjectRecord;
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
@@ -89,6 +89,22 @@ impl Schema {
             }
         }
         hex::encode(digest.finalize())
+    }
+
+    /// What the objects are, by the names that [`Self::changes`] gives them: the beginning of SHA-256 over definitions,
+    /// without owners and grants, which a copy may have from another role.
+    pub fn definitions(&self) -> BTreeMap<String, String> {
+        let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for one in self.objects.iter().filter(|one| !one.description.ends_with("ACL")) {
+            texts.entry(object_name(one)).or_default().push(&one.sha256);
+        }
+        let hash = |mut texts: Vec<&str>| {
+            texts.sort_unstable();
+            let mut digest = Sha256::new();
+            texts.iter().for_each(|text| digest.update(text.as_bytes()));
+            hex::encode(&digest.finalize()[..8])
+        };
+        texts.into_iter().map(|(name, texts)| (name, hash(texts))).collect()
     }
 
     /// Whether a table of that name is in it, such as `shop.orders`.

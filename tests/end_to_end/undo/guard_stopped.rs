@@ -49,14 +49,14 @@ fn found(project: &Project) -> serde_json::Value {
 #[test]
 fn killed_before_its_command_there_is_nothing_to_undo_and_killed_at_its_start_it_can_be_settled() {
     let project = adds_a_table();
-    // One that rehearses; the others need no copy for what they are to show.
-    let stored = ["--level", "stored"];
+    // Only what rehearses needs a copy, and a young proof would spare it.
+    let (stored, full) = (["--level", "stored"], ["--max-age", "0s"]);
     for (phase, flags) in [
         ("planning", &stored[..]),
         ("copying-data", &stored),
         ("recording-verification", &stored),
-        ("rehearsing", &[]),
-        ("rehearsing-rollback", &[]),
+        ("rehearsing", &full),
+        ("rehearsing-rollback", &full),
         ("taking-run-lock", &stored),
     ] {
         let guard = paused(&project, flags, phase);
@@ -110,12 +110,12 @@ fn killed_after_its_command_it_is_judged_afresh_and_undone_or_settled() {
 #[test]
 fn interrupted_before_its_command_nothing_runs_and_after_it_the_run_is_judged_to_its_end() {
     let project = adds_a_table();
-    let stored = ["--level", "stored"];
+    let (stored, full) = (["--level", "stored"], ["--max-age", "0s"]);
     for (phase, flags) in [
         ("planning", &stored[..]),
         ("recording-verification", &stored),
-        ("rehearsing", &[]),
-        ("rehearsing-rollback", &[]),
+        ("rehearsing", &full),
+        ("rehearsing-rollback", &full),
         ("taking-run-lock", &stored),
     ] {
         let guard = paused(&project, flags, phase);

@@ -189,11 +189,15 @@ fn what_is_applied_in_part_is_to_be_looked_at_and_undone_as_far_as_it_is_there()
     project.write("sql/2_word.sql", "ALTER TABLE shop.tags ADD COLUMN word text;\n");
     project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
     project.write("sql/rollback/2_word.sql", "ALTER TABLE shop.tags DROP COLUMN word;\n");
-    // Everything on the copy, which no network reaches, and then the first file alone: and yet it ends with 0.
-    let apply = "set -e\nlive=$(psql -X -At -c 'SHOW listen_addresses' \"$DATABASE_URL\")\n\
-                 [ -n \"$live\" ] && FILES=sql/1_adds.sql || FILES='sql/1_adds.sql sql/2_word.sql'\n\
-                 for file in $FILES; do psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f $file; done\n";
-    project.write("apply.sh", apply);
+    // Everything on the copy, and then the first file alone: and yet it ends with 0.
+    let live = project.scene.cluster.data_directory();
+    let apply = format!(
+        "set -e\nhere=$(psql -X -At -c 'SHOW data_directory' \"$DATABASE_URL\")\n\
+         [ $here = {} ] && FILES=sql/1_adds.sql || FILES='sql/1_adds.sql sql/2_word.sql'\n\
+         for file in $FILES; do psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f $file; done\n",
+        live.display()
+    );
+    project.write("apply.sh", &apply);
     let report = project.guard(&["--applied-through", "none"], 11);
     assert_eq!(report["judgement"]["verdict"], "partly_applied", "{report:#}");
     assert_eq!(project.pending(), ["1_adds.sql", "2_word.sql"], "nobody knows which of them ran");

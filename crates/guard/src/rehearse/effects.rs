@@ -219,7 +219,10 @@ pub(crate) fn relation_name(name: &str) -> Option<RelationName> {
 
 /// Schema objects that differ.
 pub(crate) fn objects(before: &Schema, after: &Schema) -> Vec<ObjectEffect> {
+    let (was, is) = (before.definitions(), after.definitions());
     let effect = |one: holdpoint_core::fingerprint::Difference| ObjectEffect {
+        before: was.get(&one.name).cloned(),
+        after: is.get(&one.name).cloned(),
         change: match (&one.expected, &one.found) {
             (None, _) => ObjectChange::Added,
             (_, None) => ObjectChange::Gone,

@@ -135,6 +135,7 @@ pub(super) struct Before {
     relations: Relations,
     invalid: Vec<String>,
     pub(super) schema: Schema,
+    major: u32,
     tracking: Option<Tracking>,
     at_ddl: bool,
 }
@@ -258,6 +259,7 @@ impl<'a> Work<'a> {
             tables,
             sampling: ran.sampled.sampling(before.at_ddl),
             objects: objects(&before.schema, &schema),
+            major: Some(before.major),
             invalid_indexes: left_invalid.into_iter().filter(|name| !before.invalid.contains(name)).collect(),
             sequences,
             large_objects,
@@ -278,8 +280,9 @@ impl<'a> Work<'a> {
         let schema = Schema::live(self.context, &self.copy).await?;
         let tracking = tracking::read(self.project, &self.copy.settings).await?;
         let at_ddl = note_ddl(&session).await;
+        let major = session.server().major;
         session.close().await;
-        Ok(Before { relations, invalid, schema, tracking, at_ddl })
+        Ok(Before { relations, invalid, schema, tracking, at_ddl, major })
     }
 
     /// Waits until the command's sessions are gone from the copy, and ends those that go on.

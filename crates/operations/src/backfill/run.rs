@@ -178,10 +178,10 @@ impl Walk<'_> {
             let progress = std::sync::Arc::clone(&self.context.progress);
             let note = move |text: &str| progress.note(text);
             let max_lag = self.options.max_lag;
-            let waited = throttle::wait_for_standbys(&self.monitor, max_lag, until, &self.context.cancel, &note).await;
-            match waited {
-                Ok(waited) => self.waited_for_lag += waited,
-                Err(error) => self.again_after(error).await?,
+            let lag = &mut self.waited_for_lag;
+            let waited = throttle::wait_for_standbys(&self.monitor, max_lag, until, &self.context.cancel, &note, lag);
+            if let Err(error) = waited.await {
+                self.again_after(error).await?;
             }
             if over() {
                 return Ok(false);

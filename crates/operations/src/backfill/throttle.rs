@@ -29,30 +29,41 @@ pub(super) async fn sees_lag(monitor: &Session) -> Result<bool, Error> {
     Ok(!replication::standbys(monitor).await?.iter().any(|standby| standby.hidden))
 }
 
-/// Waits until no standby is too far behind, or until `until`; gives how long that was.
+/// Waits until no standby is too far behind, or until `until`; adds how long that was, whatever ends it, to `waited`.
 pub(super) async fn wait_for_standbys(
     monitor: &Session,
     max_lag: Duration,
     until: Option<Instant>,
     cancel: &CancellationToken,
     note: &dyn Fn(&str),
-) -> Result<Duration, Error> {
-    let began = Instant::now();
-    let mut told = false;
-    while let Some(who) = behind(monitor, max_lag).await? {
-        if until.is_some_and(|until| Instant::now() >= until) {
-            break;
-        }
-        if !told {
+    waited: &mut Duration,
+) -> Result<(), Error> {
+    let mut since: Option<Instant> = None;
+    let mut add = |since: Option<Instant>| *waited += since.map_or(Duration::ZERO, |since| since.elapsed());
+    loop {
+        let far = match behind(monitor, max_lag).await {
+            Ok(far) => far.filter(|_| until.is_none_or(|until| Instant::now() < until)),
+            Err(error) => {
+                add(since);
+                return Err(error);
+            }
+        };
+        let Some(who) = far else {
+            add(since);
+            return Ok(());
+        };
+        if since.is_none() {
             note(&format!("waiting: {who}"));
-            told = true;
+            since = Some(Instant::now());
         }
         tokio::select! {
             () = sleep(LAG_EVERY) => {}
-            () = cancel.cancelled() => return Err(Error::Interrupted),
+            () = cancel.cancelled() => {
+                add(since);
+                return Err(Error::Interrupted);
+            }
         }
     }
-    Ok(if told { began.elapsed() } else { Duration::ZERO })
 }
 
 /// Waits until somebody has waited for too long for the sessions of that name; says who.
