@@ -1,7 +1,7 @@
-//! Development only: private PostgreSQL clusters, the S3 engine, faults, sample databases, fake programs.
+//! Development only: private PostgreSQL clusters, the S3 engine, an RDS endpoint, faults, sample databases, fake programs.
 //!
 //! Real parts, never mocks: [`Cluster`] is a PostgreSQL of any supported major, [`S3Server`] a SeaweedFS,
-//! [`FaultProxy`] spoils the connection to either. `scripts/setup` installs both; a missing one is a failed test. The
+//! [`RdsServer`] answers as Amazon RDS does with such clusters behind it, [`FaultProxy`] spoils the connection to any. `scripts/setup` installs both; a missing one is a failed test. The
 //! interface is blocking; tokio tests may call it too.
 //!
 //! Servers listen on unix sockets and loopback addresses only and end with the test process, even on SIGKILL. Never
@@ -24,6 +24,7 @@ mod fault_proxy;
 mod http;
 mod keeper;
 mod place;
+mod rds;
 mod s3_client;
 mod s3_server;
 pub mod sample;
@@ -43,6 +44,7 @@ pub use cluster_options::ClusterOptions;
 pub use fault::{Fault, SeenRequest};
 pub use fault_proxy::{FaultProxy, Rule};
 pub use http::Response;
+pub use rds::{Pace, RDS_MASTER, RDS_MASTER_PASSWORD, RdsFault, RdsInstance, RdsServer, Shipping};
 pub use s3_client::ListedObject;
 pub use s3_server::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};
 pub use trap::Trap;

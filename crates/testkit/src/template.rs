@@ -11,9 +11,13 @@ use crate::place::set_mode;
 
 /// Copies a freshly initialised data directory to `target`, which must not exist.
 pub(crate) fn copy_data_directory(options: &ClusterOptions, target: &Path) {
-    let template = template(options);
+    copy_directory(&template(options), target);
+}
+
+/// Copies the data directory of a server that does not run, or of none, to `target`, which must not exist.
+pub(crate) fn copy_directory(data: &Path, target: &Path) {
     let mut copy = Command::new("cp");
-    copy.args(["-a", "--"]).arg(&template).arg(target).stdin(Stdio::null());
+    copy.args(["-a", "--"]).arg(data).arg(target).stdin(Stdio::null());
     run(Account::run_as_server(&mut copy));
     set_mode(target, 0o700);
 }

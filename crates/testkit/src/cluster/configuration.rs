@@ -29,6 +29,7 @@ impl Cluster {
             lines.push("ssl_key_file = 'server.key'".into());
         }
         lines.extend(self.options.configuration.iter().cloned());
+        lines.extend(super::lock(&self.lines).iter().cloned());
         let data = self.data_directory();
         let main = data.join("postgresql.conf");
         let text = fs::read_to_string(&main).expect("postgresql.conf is readable");

@@ -4,6 +4,8 @@ mod address;
 mod configuration;
 mod standby;
 
+pub(crate) use address::percent;
+
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ use crate::cache::{MAJORS, bin_directory};
 use crate::cluster_options::ClusterOptions;
 use crate::keeper::{Keeper, PID_FILE};
 use crate::place::short_directory;
-use crate::template::copy_data_directory;
+use crate::template::{copy_data_directory, copy_directory};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -37,6 +39,8 @@ pub struct Cluster {
     port: Mutex<u16>,
     server: Mutex<Option<Child>>,
     keeper: Keeper,
+    /// Lines of the configuration that may change from start to start.
+    lines: Mutex<Vec<String>>,
 }
 
 impl Cluster {
@@ -54,7 +58,18 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::new`].
     #[must_use]
-    pub fn start(mut options: ClusterOptions) -> Self {
+    pub fn start(options: ClusterOptions) -> Self {
+        let cluster = Self::prepare(options, None);
+        cluster.resume();
+        if let Some(password) = &cluster.options.password {
+            let role = quote_identifier(&cluster.options.superuser);
+            cluster.psql("postgres", &format!("ALTER ROLE {role} PASSWORD {}", quote_literal(password)));
+        }
+        cluster
+    }
+
+    /// Makes a cluster that is not started yet, with a copy of the data directory `from` when there is one.
+    pub(crate) fn prepare(mut options: ClusterOptions, from: Option<&Path>) -> Self {
         assert!(MAJORS.contains(&options.major), "PostgreSQL {} is not one of {MAJORS:?}", options.major);
         options.tcp |= options.certificates.is_some();
         if options.tcp && options.password.is_none() {
@@ -63,15 +78,20 @@ impl Cluster {
         let directory = short_directory("hp-");
         Account::give_to_server(&directory);
         let keeper = Keeper::watch(&directory, "QUIT");
-        let cluster = Self { options, directory, port: Mutex::new(SOCKET_PORT), server: Mutex::new(None), keeper };
-        copy_data_directory(&cluster.options, &cluster.data_directory());
-        cluster.write_access();
-        cluster.resume();
-        if let Some(password) = &cluster.options.password {
-            let role = quote_identifier(&cluster.options.superuser);
-            cluster.psql("postgres", &format!("ALTER ROLE {role} PASSWORD {}", quote_literal(password)));
+        let (port, server, lines) = (Mutex::new(SOCKET_PORT), Mutex::new(None), Mutex::default());
+        let cluster = Self { options, directory, port, server, keeper, lines };
+        match from {
+            Some(data) => copy_directory(data, &cluster.data_directory()),
+            None => copy_data_directory(&cluster.options, &cluster.data_directory()),
         }
+        cluster.write_access();
         cluster
+    }
+
+    /// Replaces the lines of the configuration that were set this way, and the port; they count from the next start.
+    pub(crate) fn configure(&self, port: u16, lines: Vec<String>) {
+        *lock(&self.port) = port;
+        *lock(&self.lines) = lines;
     }
 
     /// Returns the server of one major that all tests of this process share; make a database of your own in it.
@@ -166,6 +186,13 @@ impl Cluster {
     /// # Panics
     /// When it does not become ready.
     pub fn resume(&self) {
+        if let Err(log) = self.try_resume() {
+            panic!("PostgreSQL {} did not start:\n{log}", self.options.major);
+        }
+    }
+
+    /// As [`Cluster::resume`], with the end of the log when the server does not become ready.
+    pub(crate) fn try_resume(&self) -> Result<(), String> {
         let mut server = lock(&self.server);
         assert!(server.is_none(), "the server is running already");
         let deadline = Instant::now() + READY_WITHIN;
@@ -177,16 +204,14 @@ impl Cluster {
             match self.wait_until_ready(&mut child, deadline) {
                 Ok(()) => {
                     *server = Some(child);
-                    return;
+                    return Ok(());
                 }
                 Err(log) => {
                     // Sessions of a killed postmaster may still hold its shared memory for a moment.
                     let transient = ["is still in use", "Address already in use", "lock file \"postmaster.pid\""];
-                    assert!(
-                        Instant::now() < deadline && transient.iter().any(|text| log.contains(text)),
-                        "PostgreSQL {} did not start:\n{log}",
-                        self.options.major
-                    );
+                    if Instant::now() > deadline || !transient.iter().any(|text| log.contains(text)) {
+                        return Err(log);
+                    }
                     if log.contains("Address already in use") {
                         *lock(&self.port) = free_port();
                     }
