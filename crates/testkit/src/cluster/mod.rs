@@ -21,7 +21,7 @@ use crate::cache::{MAJORS, bin_directory};
 use crate::cluster_options::ClusterOptions;
 use crate::keeper::{Keeper, PID_FILE};
 use crate::place::short_directory;
-use crate::template::{copy_data_directory, copy_directory};
+use crate::template::{copy_data_directory, unpack_data_directory};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -68,7 +68,7 @@ impl Cluster {
         cluster
     }
 
-    /// Makes a cluster that is not started yet, with a copy of the data directory `from` when there is one.
+    /// Makes a cluster that is not started yet, with the data directory that is packed in `from` when there is one.
     pub(crate) fn prepare(mut options: ClusterOptions, from: Option<&Path>) -> Self {
         assert!(MAJORS.contains(&options.major), "PostgreSQL {} is not one of {MAJORS:?}", options.major);
         options.tcp |= options.certificates.is_some();
@@ -81,7 +81,7 @@ impl Cluster {
         let (port, server, lines) = (Mutex::new(SOCKET_PORT), Mutex::new(None), Mutex::default());
         let cluster = Self { options, directory, port, server, keeper, lines };
         match from {
-            Some(data) => copy_directory(data, &cluster.data_directory()),
+            Some(packed) => unpack_data_directory(packed, &cluster.data_directory()),
             None => copy_data_directory(&cluster.options, &cluster.data_directory()),
         }
         cluster.write_access();

@@ -1,9 +1,8 @@
 //! The PostgreSQL server under an instance: with an archive of its own, recovered from another's.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use crate::certificate::Certificates;
 use crate::client::expect_success;
 use crate::cluster::Cluster;
 use crate::cluster_options::ClusterOptions;
-use crate::template::copy_directory;
+use crate::template::pack_data_directory;
 
 const ARCHIVED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -58,7 +57,7 @@ impl Engine {
         Self::with_base(common, cluster)
     }
 
-    /// Makes a server of a copied data directory; it is not started.
+    /// Makes a server of a snapshot; it is not started.
     pub(super) fn of_snapshot(common: &Common, major: u32, snapshot: &Path) -> Result<Self, String> {
         let cluster = Cluster::prepare(options(common, major), Some(snapshot));
         cluster.configure(5432, settings());
@@ -92,7 +91,7 @@ impl Engine {
         let directory = directory.expect("a folder for a backup").keep();
         Account::give_to_server(&directory);
         let backup = Backup { directory, major: cluster.major(), earliest: now(), latest: None };
-        copy_directory(&cluster.data_directory(), &backup.base());
+        pack_data_directory(&cluster.data_directory(), &backup.base());
         fs::create_dir(backup.archive()).expect("a folder for an archive");
         Account::give_to_server(&backup.archive());
         Self { cluster, backup }
@@ -139,14 +138,14 @@ impl Engine {
         Some(at)
     }
 
-    /// Copies the data directory to `target`, from the running server by `pg_basebackup`.
-    pub(super) fn copy_to(&self, target: &Path) {
+    /// Packs the data directory into `file`, from the running server by `pg_basebackup`.
+    pub(super) fn pack_to(&self, file: &Path) {
         if self.cluster.pid().is_none() {
-            return copy_directory(&self.cluster.data_directory(), target);
+            return pack_data_directory(&self.cluster.data_directory(), file);
         }
         let mut base = self.cluster.program("pg_basebackup");
-        base.arg("-D").arg(target).args(["-X", "stream", "-c", "fast", "--no-sync", "--no-manifest"]);
-        base.stdout(Stdio::null());
+        base.args(["-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "--no-manifest"]);
+        base.stdout(File::create(file).expect("the endpoint's folder is writable"));
         expect_success(Account::run_as_server(&mut base));
     }
 
@@ -166,7 +165,7 @@ impl Engine {
 
 impl Backup {
     fn base(&self) -> PathBuf {
-        self.directory.join("base")
+        self.directory.join("base.tar")
     }
 
     fn archive(&self) -> PathBuf {
@@ -199,6 +198,7 @@ fn settings() -> Vec<String> {
         "listen_addresses = ''",
         "min_wal_size = 4MB",
         "max_wal_size = 64MB",
+        "wal_keep_size = 64MB",
         "rds.extensions = 'pg_trgm, pgcrypto, plpgsql'",
     ]
     .map(str::to_owned)

@@ -102,7 +102,7 @@ pub(super) fn backups_arn(resource: &str) -> String {
     format!("arn:aws:rds:{ACCOUNT}:auto-backup:ab-{}", resource.trim_start_matches("db-").to_ascii_lowercase())
 }
 
-/// A snapshot: a copy of a data directory.
+/// A snapshot: a packed data directory.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) identifier: String,
@@ -116,7 +116,7 @@ pub(super) struct Snapshot {
     pub(super) shape: Shape,
     pub(super) port: u16,
     pub(super) major: u32,
-    pub(super) directory: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 impl Snapshot {

@@ -60,10 +60,10 @@ impl State {
         }
         let mut shape = snapshot.shape.restored();
         shape.name_in_restore(query)?;
-        let (major, directory, port) = (snapshot.major, snapshot.directory.clone(), snapshot.port);
+        let (major, file, port) = (snapshot.major, snapshot.file.clone(), snapshot.port);
         self.check_named(query, &shape)?;
         let engine = self.failing_restore().map_or_else(
-            || Engine::of_snapshot(&self.common, major, &directory).map_err(|_| "incompatible-restore".to_owned()),
+            || Engine::of_snapshot(&self.common, major, &file).map_err(|_| "incompatible-restore".to_owned()),
             Err,
         );
         let port = port_of(query)?.unwrap_or(port);

@@ -1,4 +1,4 @@
-//! Snapshots: copies of data directories.
+//! Snapshots: packed data directories.
 
 use std::fs;
 
@@ -9,8 +9,6 @@ use super::query::Query;
 use super::standing::{Standing, Then};
 use super::state::State;
 use super::xml::element;
-use crate::account::Account;
-use crate::template::copy_directory;
 
 impl State {
     pub(super) fn create_snapshot(&mut self, query: &Query) -> Result<String, RdsError> {
@@ -49,8 +47,8 @@ impl State {
         let Some(engine) = &instance.engine else {
             return Err(RdsError::instance_state(format!("Instance {} has no data.", instance.identifier)));
         };
-        let directory = self.snapshot_directory();
-        engine.copy_to(&directory);
+        let file = self.snapshot_file();
+        engine.pack_to(&file);
         let mut shape = instance.shape.clone();
         shape.tags = tags;
         let snapshot = Snapshot {
@@ -64,7 +62,7 @@ impl State {
             shape,
             port: instance.port,
             major: engine.backup.major,
-            directory,
+            file,
         };
         Ok(self.add_snapshot(snapshot))
     }
@@ -81,8 +79,8 @@ impl State {
             return Err(RdsError::new(400, "InvalidDBSnapshotState", message));
         }
         self.check_new_snapshot(&identifier)?;
-        let directory = self.snapshot_directory();
-        copy_directory(&known.directory, &directory);
+        let file = self.snapshot_file();
+        fs::copy(&known.file, &file).expect("a snapshot can be copied");
         let mut shape = known.shape.clone();
         if !query.flag("CopyTags") {
             shape.tags.clear();
@@ -102,7 +100,7 @@ impl State {
             shape,
             port: known.port,
             major: known.major,
-            directory,
+            file,
         };
         Ok(self.add_snapshot(copy))
     }
@@ -117,7 +115,7 @@ impl State {
             return Err(RdsError::new(400, "InvalidDBSnapshotState", message));
         }
         let mut snapshot = self.snapshots.remove(place);
-        fs::remove_dir_all(&snapshot.directory).expect("a snapshot can be removed");
+        fs::remove_file(&snapshot.file).expect("a snapshot can be removed");
         self.event_of("db-snapshot", &identifier, "deletion", "Deleted manual snapshot");
         snapshot.standing.rest = "deleted".into();
         Ok(element("DBSnapshot", &snapshot.xml()))
@@ -134,12 +132,9 @@ impl State {
         Ok(())
     }
 
-    /// Returns the place of a new snapshot's files, which is not made yet.
-    fn snapshot_directory(&self) -> std::path::PathBuf {
-        let home = tempfile::Builder::new().prefix("snapshot-").tempdir_in(&self.common.home);
-        let home = home.expect("a folder for a snapshot").keep();
-        Account::give_to_server(&home);
-        home.join("data")
+    /// Returns a new file for a snapshot; no other has its name.
+    fn snapshot_file(&self) -> std::path::PathBuf {
+        self.common.home.join(format!("{}.tar", Self::resource("snapshot")))
     }
 
     fn add_snapshot(&mut self, snapshot: Snapshot) -> String {
