@@ -53,7 +53,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn write_private(&self, name: &str, text: &str) {
+    pub(crate) fn write_private(&self, name: &str, text: &str) {
         let path = self.data_directory().join(name);
         fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
         set_mode(&path, 0o600);

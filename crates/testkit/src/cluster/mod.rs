@@ -68,6 +68,15 @@ impl Cluster {
         cluster
     }
 
+    /// Makes a cluster that has a folder only.
+    fn bare(options: ClusterOptions) -> Self {
+        let directory = short_directory("hp-");
+        Account::give_to_server(&directory);
+        let keeper = Keeper::watch(&directory, "QUIT");
+        let (port, server, lines) = (Mutex::new(SOCKET_PORT), Mutex::new(None), Mutex::default());
+        Self { options, directory, port, server, keeper, lines }
+    }
+
     /// Makes a cluster that is not started yet, with the data directory that is packed in `from` when there is one.
     pub(crate) fn prepare(mut options: ClusterOptions, from: Option<&Path>) -> Self {
         assert!(MAJORS.contains(&options.major), "PostgreSQL {} is not one of {MAJORS:?}", options.major);
@@ -75,11 +84,7 @@ impl Cluster {
         if options.tcp && options.password.is_none() {
             options.password = Some(made_up_password());
         }
-        let directory = short_directory("hp-");
-        Account::give_to_server(&directory);
-        let keeper = Keeper::watch(&directory, "QUIT");
-        let (port, server, lines) = (Mutex::new(SOCKET_PORT), Mutex::new(None), Mutex::default());
-        let cluster = Self { options, directory, port, server, keeper, lines };
+        let cluster = Self::bare(options);
         match from {
             Some(packed) => unpack_data_directory(packed, &cluster.data_directory()),
             None => copy_data_directory(&cluster.options, &cluster.data_directory()),

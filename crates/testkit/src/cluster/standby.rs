@@ -1,12 +1,9 @@
 //! A server that follows another one.
 
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
-use super::{Cluster, SOCKET_PORT};
+use super::Cluster;
 use crate::account::Account;
-use crate::keeper::Keeper;
-use crate::place::short_directory;
 
 impl Cluster {
     /// Starts a hot standby that streams from this server, known to it as `standby`; it says every second how far it is.
@@ -23,10 +20,7 @@ impl Cluster {
             format!("primary_conninfo = 'host={host} port={port} user={} application_name=standby'", self.superuser()),
             "wal_receiver_status_interval = 1s".to_owned(),
         ]);
-        let directory = short_directory("hp-");
-        Account::give_to_server(&directory);
-        let keeper = Keeper::watch(&directory, "QUIT");
-        let standby = Self { options, directory, port: Mutex::new(SOCKET_PORT), server: Mutex::new(None), keeper };
+        let standby = Self::bare(options);
         let mut copy = Command::new(self.bin_directory().join("pg_basebackup"));
         copy.arg("-D").arg(standby.data_directory()).arg("-h").arg(self.socket_directory());
         copy.args(["-p", &port.to_string(), "-U", self.superuser(), "-X", "stream", "-c", "fast", "--no-sync"]);

@@ -69,9 +69,7 @@ impl Engine {
     /// Recovers a new server to an instant, or to the end of the archive; it is not started again afterwards.
     pub(super) fn recovered(common: &Common, backup: &Backup, target: Option<Seconds>) -> Result<Self, String> {
         let cluster = Cluster::prepare(options(common, backup.major), Some(&backup.base()));
-        let signal = cluster.data_directory().join("recovery.signal");
-        fs::write(&signal, "").expect("the data directory is writable");
-        Account::give_to_server(&signal);
+        cluster.write_private("recovery.signal", "");
         let mut lines = settings();
         lines.push(format!("restore_command = 'cp \"{}/%f\" \"%p\"'", backup.archive().display()));
         lines.push("recovery_target_action = 'promote'".into());
