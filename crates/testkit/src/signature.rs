@@ -82,7 +82,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn timestamp(now: SystemTime) -> String {
+/// Writes `20261121T031747Z`.
+pub(crate) fn timestamp(now: SystemTime) -> String {
     let seconds = now.duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Days to a date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.

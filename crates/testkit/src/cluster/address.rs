@@ -1,6 +1,7 @@
 //! How a private server is reached.
 
 use super::Cluster;
+use crate::signature::encode;
 
 impl Cluster {
     /// Returns the URL of a database for the superuser, by the unix socket.
@@ -38,11 +39,6 @@ impl Cluster {
     }
 }
 
-pub(crate) fn percent(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+fn percent(text: &str) -> String {
+    encode(text, false)
 }

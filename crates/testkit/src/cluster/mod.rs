@@ -4,8 +4,6 @@ mod address;
 mod configuration;
 mod standby;
 
-pub(crate) use address::percent;
-
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::signature::timestamp;
+
 /// Seconds since 1970, UTC.
 pub(super) type Seconds = i64;
 
@@ -13,17 +15,11 @@ pub(super) fn now() -> Seconds {
 
 /// Writes `2026-11-21T03:17:47Z`.
 pub(super) fn written(seconds: Seconds) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Howard Hinnant's `civil_from_days`, years beginning in March.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    // `20261121T031747Z`
+    let plain = timestamp(UNIX_EPOCH + since);
+    let part = |from, to| plain.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}:{}:{}", part(0, 4), part(4, 6), part(6, 11), part(11, 13), part(13, 16))
 }
 
 /// Reads `2026-11-21T03:17:47Z`; a fraction is cut off, as the service works in seconds. Other zones are none.
@@ -34,6 +30,7 @@ pub(super) fn read(text: &str) -> Option<Seconds> {
     let [year, month, day] = numbers(date, '-')?.try_into().ok()?;
     let [hour, minute, second] = numbers(time, ':')?.try_into().ok()?;
     let valid = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
+    // Howard Hinnant's `days_from_civil`, years beginning in March.
     let year = year - i64::from(month <= 2);
     let shifted = if month > 2 { month - 3 } else { month + 9 };
     let year_of_era = year.rem_euclid(400);

@@ -36,6 +36,7 @@ use crate::http::{Response, exchange};
 use crate::keeper::Keeper;
 use crate::place::short_directory;
 use crate::s3_server::Identity;
+use crate::signature::encode;
 pub use faults::RdsFault;
 use server::lock;
 pub use source::RdsInstance;
@@ -203,8 +204,7 @@ impl RdsServer {
     pub fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Response {
         let given = [("Action", action), ("Version", "2014-10-31")];
         let pairs = given.iter().chain(parameters);
-        let form: Vec<String> =
-            pairs.map(|(name, value)| format!("{name}={}", crate::cluster::percent(value))).collect();
+        let form: Vec<String> = pairs.map(|(name, value)| format!("{name}={}", encode(value, false))).collect();
         let headers = [("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
         exchange(self.address, "POST", "/", &headers, form.join("&").as_bytes()).expect("the endpoint answers")
     }

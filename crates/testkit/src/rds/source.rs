@@ -10,7 +10,7 @@ use super::standing::Standing;
 use super::state::ParameterGroup;
 use super::{RDS_MASTER, RDS_MASTER_PASSWORD, RdsServer};
 use crate::client::with_input;
-use crate::cluster::percent;
+use crate::signature::encode;
 
 /// What an instance that a test begins with is like.
 ///
@@ -190,8 +190,8 @@ impl RdsServer {
     #[must_use]
     pub fn url(&self, identifier: &str, database: &str) -> String {
         let (address, port) = self.address_of(identifier);
-        let (user, password) = (percent(RDS_MASTER), percent(RDS_MASTER_PASSWORD));
-        format!("postgresql://{user}:{password}@{address}:{port}/{}", percent(database))
+        let (user, password) = (encode(RDS_MASTER, false), encode(RDS_MASTER_PASSWORD, false));
+        format!("postgresql://{user}:{password}@{address}:{port}/{}", encode(database, false))
     }
 
     /// Runs SQL text by psql as the master user, by the network.
