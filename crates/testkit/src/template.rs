@@ -1,8 +1,10 @@
 //! Freshly initialised data directories, made once for each kind and copied after that.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use sha2::{Digest, Sha256};
 
 use crate::account::Account;
 use crate::cache::{bin_directory, cache_directory};
@@ -20,7 +22,8 @@ pub(crate) fn copy_data_directory(options: &ClusterOptions, target: &Path) {
 /// Packs the data directory of a server that does not run into one file: many small files are slow to make.
 pub(crate) fn pack_data_directory(data: &Path, file: &Path) {
     let mut pack = Command::new("tar");
-    pack.arg("-C").arg(data).arg("-cf").arg(file).arg(".").stdin(Stdio::null());
+    pack.arg("-C").arg(data).args(["-cf", "-", "."]).stdin(Stdio::null());
+    pack.stdout(File::create(file).expect("the folder of packed data directories is writable"));
     run(Account::run_as_server(&mut pack));
 }
 
@@ -29,12 +32,30 @@ pub(crate) fn unpack_data_directory(file: &Path, target: &Path) {
     fs::create_dir(target).expect("the server's folder is writable");
     Account::give_to_server(target);
     let mut unpack = Command::new("tar");
-    unpack.arg("-C").arg(target).arg("-xpf").arg(file).stdin(Stdio::null());
+    unpack.arg("-C").arg(target).args(["-xpf", "-"]);
+    unpack.stdin(File::open(file).expect("a packed data directory"));
     run(Account::run_as_server(&mut unpack));
     set_mode(target, 0o700);
 }
 
-fn template(options: &ClusterOptions) -> PathBuf {
+/// Returns a packed data directory that is made once, by `make`, for each `content`, and never changed.
+pub(crate) fn packed_template(options: &ClusterOptions, content: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let digest: String = Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let home = home();
+    let file = home.join(format!("{}-{digest}.tar", name(options)));
+    if !file.exists() {
+        let unfinished = tempfile::Builder::new().prefix("unfinished.").tempfile_in(&home).expect("a new template");
+        make(unfinished.path());
+        set_mode(unfinished.path(), 0o644);
+        // The first one stays: servers may have begun with it.
+        let kept = unfinished.persist_noclobber(&file);
+        assert!(kept.is_ok() || file.exists(), "no packed data directory at {}", file.display());
+    }
+    file
+}
+
+/// The name of a kind of template.
+fn name(options: &ClusterOptions) -> String {
     let uid = Account::for_servers().map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
     let version = Command::new(bin_directory(options.major).join("postgres")).arg("--version").output();
     let version = version.expect("postgres runs").stdout;
@@ -46,7 +67,7 @@ fn template(options: &ClusterOptions) -> PathBuf {
         .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
         .collect();
     let ClusterOptions { superuser, encoding, locale, .. } = options;
-    let name: String = format!("{version}-{superuser}-{encoding}-{locale}-{uid}")
+    format!("{version}-{superuser}-{encoding}-{locale}-{uid}")
         .bytes()
         .map(|b| {
             if b.is_ascii_alphanumeric() || b"-_.".contains(&b) {
@@ -55,9 +76,13 @@ fn template(options: &ClusterOptions) -> PathBuf {
                 format!("%{b:02x}")
             }
         })
-        .collect();
+        .collect()
+}
+
+fn template(options: &ClusterOptions) -> PathBuf {
+    let ClusterOptions { superuser, encoding, locale, .. } = options;
     let home = home();
-    let template = home.join(name);
+    let template = home.join(name(options));
     if template.is_dir() {
         return template.join("data");
     }

@@ -25,6 +25,12 @@ fn one(answer: &Response, element: &str) -> String {
     answer.elements(element).into_iter().next().unwrap_or_else(|| panic!("no {element} in {}", answer.text()))
 }
 
+/// Asks for an instance and returns its state, or the error's code.
+fn ask_for(rds: &RdsServer, identifier: &str) -> String {
+    let answer = rds.call("DescribeDBInstances", &[("DBInstanceIdentifier", identifier)]);
+    one(&answer, if answer.status == 200 { "DBInstanceStatus" } else { "Code" })
+}
+
 /// Polls an instance until its state comes again and returns the states.
 fn states(rds: &RdsServer, identifier: &str) -> Vec<String> {
     let mut states: Vec<String> = Vec::new();
@@ -156,11 +162,19 @@ fn a_snapshot_is_restored_and_a_rename_moves_the_endpoint() {
         .collect();
     assert_eq!(seen, [["shop", "modifying"], ["shop", "renaming"], ["shop-old", "available"]]);
     assert_eq!(refusal(&rds, "DescribeDBInstances", &[("DBInstanceIdentifier", "shop")]).0, "DBInstanceNotFound");
+    rds.hide_while_renaming();
     rename("copy", "shop");
+    let code = || ask_for(&rds, "copy");
+    assert_eq!([code(), code(), code()], ["modifying", "DBInstanceNotFound", "DBInstanceNotFound"]);
     rds.settle();
     assert_eq!(rds.url("shop", "shop"), url, "a name keeps its endpoint");
     assert_eq!(rds.psql("shop", "SELECT array_agg(n) FROM t"), "{1}");
     assert_eq!(rds.psql("shop-old", "SELECT array_agg(n) FROM t"), "{1,2}");
+    let other = [("DBInstanceIdentifier", "shop"), ("MasterUserPassword", "another one")];
+    ask(&rds, "ModifyDBInstance", &other);
+    rds.settle();
+    assert!(rds.try_psql("shop", "shop", "SELECT 1").unwrap_err().contains("password authentication failed"));
+    let url = url.replace("p%40ss%3A%2Frds%25word", "another%20one");
     let verified = format!("{url}?sslmode=verify-full&sslrootcert={}", rds.ca_bundle().display());
     assert_eq!(rds.psql_at(&verified, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").unwrap(), "t");
 

@@ -55,9 +55,13 @@ impl State {
         let members = self.instances.iter().filter(|member| member.cluster.as_deref() == Some(identifier));
         let mut addresses: Vec<Ipv4Addr> =
             members.filter(|member| member.reachable).map(|member| member.address).collect();
-        let cluster = &self.clusters[place];
+        let cluster = &mut self.clusters[place];
         addresses.insert(0, cluster.address);
-        cluster.engine.listen(&addresses, cluster.port, &[]);
+        cluster.port = cluster.engine.listen(&addresses, cluster.port, &[]);
+        let port = cluster.port;
+        for member in self.instances.iter_mut().filter(|member| member.cluster.as_deref() == Some(identifier)) {
+            member.port = port;
+        }
     }
 
     /// A cluster without instances cannot be entered.

@@ -35,7 +35,12 @@ impl State {
         let filters = query.filters(&known)?;
         let one = query.text("DBInstanceIdentifier").map(plain_name);
         if let Some(identifier) = &one {
-            self.place(identifier)?;
+            let hidden = self.hides_renamed;
+            let instance = self.instance(identifier)?;
+            if hidden && instance.standing.status() == "renaming" {
+                instance.standing.show();
+                return Err(RdsError::instance_not_found(identifier));
+            }
         }
         let fits = |instance: &&mut Instance| {
             one.as_ref().is_none_or(|identifier| *identifier == instance.identifier)

@@ -13,7 +13,8 @@ use crate::certificate::Certificates;
 use crate::client::expect_success;
 use crate::cluster::Cluster;
 use crate::cluster_options::ClusterOptions;
-use crate::template::pack_data_directory;
+use crate::place::set_mode;
+use crate::template::{pack_data_directory, packed_template};
 
 const ARCHIVED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -29,6 +30,8 @@ pub(super) struct Common {
 #[derive(Debug, Clone)]
 pub(super) struct Backup {
     directory: PathBuf,
+    /// A packed data directory.
+    base: PathBuf,
     pub(super) major: u32,
     /// The end of the base backup.
     pub(super) earliest: Seconds,
@@ -44,17 +47,25 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Makes a new, empty database server; it is not started.
-    pub(super) fn new(common: &Common, major: u32, master: &str, password: &str, database: Option<&str>) -> Self {
-        let cluster = Cluster::prepare(options(common, major), None);
-        let mut resize = cluster.program("pg_resetwal");
-        resize.arg("--wal-segsize=1").arg("-D").arg(cluster.data_directory());
-        expect_success(Account::run_as_server(&mut resize));
-        cluster.configure(5432, settings());
-        cluster.resume();
-        roles::set_up(&cluster, master, password, database);
-        cluster.stop();
-        Self::with_base(common, cluster)
+    /// Makes a new database server with an empty database `shop`; it is not started.
+    pub(super) fn new(common: &Common, major: u32) -> Self {
+        let content = roles::set_up(major);
+        let plain = ClusterOptions { certificates: None, ..options(common, major) };
+        let packed = packed_template(&plain.clone(), &content, |file| {
+            let cluster = Cluster::prepare(plain, None);
+            let mut resize = cluster.program("pg_resetwal");
+            // The log is archived often, and all of a piece is copied.
+            resize.arg("--wal-segsize=1").arg("-D").arg(cluster.data_directory());
+            expect_success(Account::run_as_server(&mut resize));
+            cluster.configure(5432, settings());
+            cluster.resume();
+            cluster.psql("postgres", &content);
+            cluster.stop();
+            pack_data_directory(&cluster.data_directory(), file);
+        });
+        let cluster = Cluster::prepare(options(common, major), Some(&packed));
+        let backup = Backup::beginning(common, major, Some(packed));
+        Self { cluster, backup }
     }
 
     /// Makes a server of a snapshot; it is not started.
@@ -68,7 +79,7 @@ impl Engine {
 
     /// Recovers a new server to an instant, or to the end of the archive; it is not started again afterwards.
     pub(super) fn recovered(common: &Common, backup: &Backup, target: Option<Seconds>) -> Result<Self, String> {
-        let cluster = Cluster::prepare(options(common, backup.major), Some(&backup.base()));
+        let cluster = Cluster::prepare(options(common, backup.major), Some(&backup.base));
         cluster.write_private("recovery.signal", "");
         let mut lines = settings();
         lines.push(format!("restore_command = 'cp \"{}/%f\" \"%p\"'", backup.archive().display()));
@@ -83,20 +94,16 @@ impl Engine {
         Ok(Self::with_base(common, cluster))
     }
 
-    /// The base backup is a copy of the stopped server's files.
+    /// The base backup is what the stopped server has.
     fn with_base(common: &Common, cluster: Cluster) -> Self {
-        let directory = tempfile::Builder::new().prefix("backup-").tempdir_in(&common.home);
-        let directory = directory.expect("a folder for a backup").keep();
-        Account::give_to_server(&directory);
-        let backup = Backup { directory, major: cluster.major(), earliest: now(), latest: None };
-        pack_data_directory(&cluster.data_directory(), &backup.base());
-        fs::create_dir(backup.archive()).expect("a folder for an archive");
-        Account::give_to_server(&backup.archive());
+        let backup = Backup::beginning(common, cluster.major(), None);
+        pack_data_directory(&cluster.data_directory(), &backup.base);
         Self { cluster, backup }
     }
 
     /// Starts the server, or starts it again, at these addresses; sessions that there were have ended.
-    pub(super) fn listen(&self, addresses: &[Ipv4Addr], port: u16, parameters: &[String]) {
+    /// Returns the port, which is another when somebody took this one.
+    pub(super) fn listen(&self, addresses: &[Ipv4Addr], port: u16, parameters: &[String]) -> u16 {
         self.cluster.stop();
         let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
         let archive = self.backup.archive();
@@ -111,6 +118,7 @@ impl Engine {
         lines.extend(parameters.iter().cloned());
         self.cluster.configure(port, lines);
         self.cluster.resume();
+        self.cluster.port()
     }
 
     /// Stops the server in an orderly way.
@@ -162,8 +170,16 @@ impl Engine {
 }
 
 impl Backup {
-    fn base(&self) -> PathBuf {
-        self.directory.join("base.tar")
+    /// Makes an empty archive; the base backup is `base`, or is still to be made.
+    fn beginning(common: &Common, major: u32, base: Option<PathBuf>) -> Self {
+        let directory = tempfile::Builder::new().prefix("backup-").tempdir_in(&common.home);
+        let directory = directory.expect("a folder for a backup").keep();
+        set_mode(&directory, 0o711);
+        let base = base.unwrap_or_else(|| directory.join("base.tar"));
+        let backup = Self { directory, base, major, earliest: now(), latest: None };
+        fs::create_dir(backup.archive()).expect("a folder for an archive");
+        Account::give_to_server(&backup.archive());
+        backup
     }
 
     fn archive(&self) -> PathBuf {

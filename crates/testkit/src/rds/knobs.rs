@@ -57,6 +57,11 @@ impl RdsServer {
         lock(&self.state).relapses = statuses.iter().map(|&status| status.into()).collect();
     }
 
+    /// Lets neither name be found while an instance is `renaming`; a filter by `dbi-resource-id` finds it.
+    pub fn hide_while_renaming(&self) {
+        lock(&self.state).hides_renamed = true;
+    }
+
     /// Puts an instance into a state and leaves it there, such as `storage-full`; its server is as it was.
     ///
     /// # Panics

@@ -139,6 +139,7 @@ impl RdsServer {
             calls: Vec::new(),
             ends: VecDeque::new(),
             relapses: Vec::new(),
+            hides_renamed: false,
         };
         for (engine, major) in
             ["postgres", "aurora-postgresql"].iter().flat_map(|engine| MAJORS.map(|major| (*engine, major)))

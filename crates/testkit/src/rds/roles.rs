@@ -1,5 +1,6 @@
 //! The roles and databases that an instance of the service begins with.
 
+use super::{RDS_MASTER, RDS_MASTER_PASSWORD};
 use crate::cluster::{Cluster, quote_identifier, quote_literal};
 
 /// The superuser and the database that nobody but the service may use.
@@ -12,17 +13,16 @@ pub(super) fn access() -> Vec<String> {
         .to_vec()
 }
 
-/// Makes what every instance has: `rdsadmin`, `rds_superuser` with its memberships, and the master user, who is no
-/// superuser but owns the databases.
-pub(super) fn set_up(cluster: &Cluster, master: &str, password: &str, database: Option<&str>) {
-    let major = cluster.major();
+/// Returns the SQL that makes what every instance has: `rdsadmin`, `rds_superuser` with its memberships, and the master
+/// user, who is no superuser but owns the databases.
+pub(super) fn set_up(major: u32) -> String {
     let mut granted = vec!["pg_monitor", "pg_signal_backend", "rds_password", "rds_replication"];
     granted.extend((major >= 15).then_some("pg_checkpoint"));
     if major >= 16 {
         granted.extend(["pg_use_reserved_connections", "pg_create_subscription"]);
     }
     granted.extend((major >= 17).then_some("pg_maintain"));
-    let name = quote_identifier(master);
+    let name = quote_identifier(RDS_MASTER);
     let mut sql: String = ["rds_superuser", "rds_password", "rds_replication", "rds_iam", "rds_ad", "rdstopmgr"]
         .map(|role| format!("CREATE ROLE {role} NOLOGIN;\n"))
         .concat();
@@ -36,15 +36,12 @@ pub(super) fn set_up(cluster: &Cluster, master: &str, password: &str, database: 
          ALTER DATABASE postgres OWNER TO {name};\n\
          ALTER DATABASE template1 OWNER TO {name};\n",
         granted = granted.join(", "),
-        password = quote_literal(password),
+        password = quote_literal(RDS_MASTER_PASSWORD),
     );
     if major < 15 {
         sql += &format!("ALTER SCHEMA public OWNER TO {name};\n");
     }
-    if let Some(database) = database {
-        sql += &format!("CREATE DATABASE {} OWNER {name};\n", quote_identifier(database));
-    }
-    cluster.psql("postgres", &sql);
+    sql + &format!("CREATE DATABASE shop OWNER {name};\n")
 }
 
 /// Gives the master user another password.

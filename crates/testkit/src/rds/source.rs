@@ -20,7 +20,6 @@ pub struct RdsInstance {
     identifier: String,
     major: u32,
     engine: String,
-    database: String,
     properties: Vec<(String, String)>,
     security_groups: Vec<String>,
     parameter_group: Option<(String, Vec<String>)>,
@@ -38,7 +37,6 @@ impl RdsInstance {
             identifier: identifier.into(),
             major,
             engine: "postgres".into(),
-            database: "shop".into(),
             properties: Vec::new(),
             security_groups: vec!["sg-default".into()],
             parameter_group: None,
@@ -114,13 +112,10 @@ impl RdsServer {
     pub fn create(&self, instance: &RdsInstance) {
         let postgres = instance.engine == "postgres";
         let mut state = lock(&self.state);
-        let engine = postgres.then(|| {
-            let database = Some(instance.database.as_str());
-            Engine::new(&state.common, instance.major, RDS_MASTER, RDS_MASTER_PASSWORD, database)
-        });
+        let engine = postgres.then(|| Engine::new(&state.common, instance.major));
         let version = engine.as_ref().map_or_else(|| "8.0.40".to_owned(), Engine::version);
         let mut shape = Shape::new(&instance.engine, &version, RDS_MASTER);
-        shape.properties.insert("DBName".into(), instance.database.clone());
+        shape.properties.insert("DBName".into(), "shop".into());
         shape.properties.extend(instance.properties.iter().cloned());
         shape.security_groups.clone_from(&instance.security_groups);
         state.security_groups.extend(instance.security_groups.iter().cloned());
@@ -152,7 +147,7 @@ impl RdsServer {
     /// When its server cannot be made.
     pub fn create_aurora(&self, cluster: &str, instance: &str, major: u32) {
         let mut state = lock(&self.state);
-        let engine = Engine::new(&state.common, major, RDS_MASTER, RDS_MASTER_PASSWORD, Some("shop"));
+        let engine = Engine::new(&state.common, major);
         let shape = Shape::new("aurora-postgresql", &engine.version(), RDS_MASTER);
         let (group, port) = (shape.parameter_group.clone(), state.port);
         state.add_cluster(cluster, shape.clone(), &group, port, engine, Standing::resting("available"));

@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) ends: VecDeque<String>,
     /// States through which restored instances pass once after they were `available`.
     pub(super) relapses: Vec<String>,
+    /// While an instance is `renaming`, nothing has its name.
+    pub(super) hides_renamed: bool,
 }
 
 impl State {
@@ -171,7 +173,7 @@ impl State {
         instance.reachable = true;
         instance.parameters_apply = "in-sync";
         match (&instance.engine, instance.cluster.clone()) {
-            (Some(engine), _) => engine.listen(&[instance.address], instance.port, &lines),
+            (Some(engine), _) => instance.port = engine.listen(&[instance.address], instance.port, &lines),
             (None, Some(cluster)) => self.start_cluster(&cluster),
             (None, None) => {}
         }
