@@ -111,10 +111,9 @@ impl Engine {
         let mut lines = settings();
         lines.push(format!("listen_addresses = '{}'", addresses.join(",")));
         lines.push("archive_mode = on".into());
-        lines.push(format!(
-            "archive_command = 'test ! -f \"{archive}/%f\" && cp \"%p\" \"{archive}/.%f\" && mv \"{archive}/.%f\" \
-             \"{archive}/%f\"'"
-        ));
+        // Under another name first, so that what is there is whole; after a restart a piece may come again.
+        let (unfinished, whole) = (format!("\"{archive}/.%f\""), format!("\"{archive}/%f\""));
+        lines.push(format!("archive_command = 'cp \"%p\" {unfinished} && mv {unfinished} {whole}'"));
         lines.extend(parameters.iter().cloned());
         self.cluster.configure(port, lines);
         self.cluster.resume();
