@@ -204,6 +204,7 @@ impl Place {
                 // Objects are read-only; a rotten disk does not ask.
                 std::fs::remove_file(&path).expect("the object is there");
                 std::fs::write(&path, bytes).expect("the repository is writable");
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode can be set");
             }
         }
     }

@@ -74,6 +74,24 @@ fn what_is_gone_unreadable_or_open_to_others_is_found() {
     assert_eq!(kinds(&report), ["unreadable", "missing", "permissions"], "{report:#}");
     let text = scene.place.holdpoint(&["check"]).ended_with(15).stdout;
     assert!(text.contains("chmod 700") && text.contains("3 findings") && text.contains("nothing is proven"), "{text}");
+    // Below the directory, too: one that is open, and one that is somebody else's.
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(path(&first["index"]["key"]), std::fs::Permissions::from_mode(0o604)).unwrap();
+    std::os::unix::fs::chown(path(&first["globals"]["key"]), Some(4_242), None).unwrap();
+    let report = scene.place.holdpoint(&ASK).ended_with(15).json();
+    assert_eq!(kinds(&report), ["unreadable", "missing", "permissions", "permissions"], "{report:#}");
+    let said = |at: usize| report["findings"][at]["reason"].as_str().unwrap().to_owned();
+    assert!(said(2).contains("604") && said(3).contains("user 4242"), "{report:#}");
+
+    // Every database of the repository, or a share of them, by one call; the worst decides.
+    let all = scene.place.holdpoint(&["check", "--all", "--json"]).ended_with(15).json();
+    assert_eq!((all["databases"].as_array().unwrap().len(), &all["failed"]), (1, &json!([])), "{all:#}");
+    assert_eq!(all["databases"][0]["findings"], report["findings"]);
+    let shares = ["0/2", "1/2"].map(|share| {
+        let outcome = scene.place.holdpoint(&["check", "--all", "--json", "--shard", share]);
+        outcome.json()["databases"].as_array().unwrap().len()
+    });
+    assert_eq!(shares.iter().sum::<usize>(), 1);
 }
 
 #[test]
@@ -101,6 +119,9 @@ fn a_repair_removes_what_is_dead_and_nothing_else() {
     let hidden = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
     std::fs::create_dir(folder(&hidden).join("withdrawn")).unwrap();
     let mark = std::fs::File::create(folder(&hidden).join("withdrawn/01.json")).unwrap();
+    for (path, mode) in [("withdrawn", 0o700), ("withdrawn/01.json", 0o600)] {
+        std::fs::set_permissions(folder(&hidden).join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
     mark.set_modified(mark.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(20 * 60)).unwrap();
     std::fs::remove_file(folder(&gone).join("manifest.json")).unwrap();
 

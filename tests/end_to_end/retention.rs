@@ -273,6 +273,18 @@ fn every_database_of_the_repository_is_pruned_by_one_call() {
     assert_eq!((databases.len(), &report["failed"]), (2, &json!([])), "{report:#}");
     let gone: Vec<&Value> = databases.iter().map(|one| &one["dropped"][0]["point"]).collect();
     assert!(gone.contains(&&json!(made[0])) && gone.contains(&&json!(others[0])), "{report:#}");
+
+    // One folder belongs to another database, of another nobody says where its database is: each is told for itself, and
+    // the worst decides.
+    let own = scene.cluster.url(&scene.database);
+    scene.place.unset("HOLDPOINT_DATABASE").unset("DATABASE_URL").set("SHOP_URL", &own);
+    scene.place.write_config("[database.shop]\n[database.second]\nurl = \"env:SHOP_URL\"\n[database.empty]\n");
+    let report = scene.place.holdpoint(&all).ended_with(3).json();
+    let failed = report["failed"].as_array().unwrap();
+    let kinds: Vec<(&Value, &Value)> = failed.iter().map(|one| (&one["database"], &one["kind"])).collect();
+    assert_eq!(kinds, [(&json!("empty"), &json!("not_found")), (&json!("second"), &json!("refused"))], "{report:#}");
+    let warning = &report["databases"][0]["warnings"];
+    assert_eq!(warning, &json!(["no URL is given: whose folder shop is was not asked"]), "{report:#}");
     scene.cluster.drop_database(&second);
 }
 

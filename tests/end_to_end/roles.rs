@@ -106,12 +106,20 @@ fn each_does_its_own_work_and_no_more() {
 
     // What runs unattended does all of it.
     scene.place.use_identity(&identity("cron"));
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    scene.place.write_config(&format!(
+        "{config}[retention]\nkeep_last = 1\nminimum_age = \"0\"\n[cron]\nverify = \"stored\"\n"
+    ));
+    let pinned = scene.place.points();
     for _ in 0..2 {
-        scene.place.backup();
-        scene.place.holdpoint(&["verify", "latest", "--level", "stored"]).ended_with(0);
+        let report = scene.place.holdpoint(&["cron", "--json"]).ended_with(0).json();
+        let one = &report["databases"][0];
+        let ends: Vec<&str> = one["steps"].as_array().unwrap().iter().map(|one| one["end"].as_str().unwrap()).collect();
+        assert_eq!(ends, ["done"; 4], "{report:#}");
+        // Others have proven restore points of it before.
+        assert_eq!((&one["events"], &one["warnings"]), (&serde_json::json!([]), &serde_json::json!([])), "{report:#}");
     }
-    let report = scene.place.holdpoint(&prune).ended_with(0).json();
-    assert_eq!(report["dropped"][0]["outcome"], "gone", "{report:#}");
+    assert_eq!(scene.place.points().len(), pinned.len() + 1, "the first night's goes in the second");
     assert_eq!(answer(server, "cron", "DELETE", "backups/holdpoint.json"), 403);
 }
 

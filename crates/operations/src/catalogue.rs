@@ -144,5 +144,6 @@ impl ShowReport {
 
 /// Bytes that a restore point stores, as lists tell them.
 pub(crate) fn stored_bytes(manifest: &Manifest) -> u64 {
-    manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes
+    let contents = manifest.contents.as_ref().map_or(0, |one| one.bytes);
+    manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes + contents
 }

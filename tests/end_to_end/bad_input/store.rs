@@ -137,3 +137,40 @@ fn aborting_refused_too() {
     scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0s"]).ended_with(0);
     assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
 }
+
+#[test]
+fn bytes_that_are_spoiled_on_the_way_are_told_from_those_that_rotted() {
+    let (scene, proxy) = behind_proxy();
+    // Long enough to be read in ranges, of which the store keeps no checksum.
+    scene.sql(
+        "CREATE TABLE shop.noise AS SELECT i, repeat(md5(i::text), 64) AS text FROM generate_series(1, 6000) AS i",
+    );
+    scene.place.holdpoint(&["backup", "--compress", "none"]).ended_with(0);
+    let spoiled = |times: Option<usize>| {
+        let fits = |request: &holdpoint_testkit::SeenRequest| {
+            request.target.contains("archive.dump")
+                && request.header("range").is_some_and(|range| range == "bytes=0-8388607")
+        };
+        let rule = holdpoint_testkit::Rule::new(Fault::FlipResponseByte(3_000_000)).when(fits);
+        proxy.rule(match times {
+            Some(times) => rule.times(times),
+            None => rule.always(),
+        });
+    };
+    let verify = ["verify", "--level", "stored", "--json"];
+    spoiled(Some(1));
+    let made = scene.place.holdpoint(&verify).ended_with(0).json()["verification"].clone();
+    assert_eq!(proxy.pending(), 0, "nothing was spoiled: {made:#}");
+    let note =
+        |made: &serde_json::Value| made["notes"].as_array().unwrap().last().unwrap().as_str().unwrap().to_owned();
+    assert!(made["verdict"] == "proved" && note(&made).contains("arrived damaged once"), "{made:#}");
+    spoiled(Some(1));
+    let report = scene.place.holdpoint(&["check", "--read-data", "--json"]).ended_with(0).json();
+    assert_eq!((&report["findings"], proxy.pending()), (&serde_json::json!([]), 0), "{report:#}");
+    assert!(note(&report).contains("arrived damaged once"), "{report:#}");
+    // Every time: nobody can tell that from a disk that rotted.
+    spoiled(None);
+    let made = scene.place.holdpoint(&verify).ended_with(4).json()["verification"].clone();
+    assert!(made["verdict"] == "disproved" && note(&made).contains("read twice"), "{made:#}");
+    proxy.clear();
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use holdpoint_core::Shard;
 
 use super::Jobs;
 use crate::quantity::parse_duration;
@@ -13,8 +14,15 @@ use crate::quantity::parse_duration;
   holdpoint check
   holdpoint check --read-data
   holdpoint check --read-data=10 --max-proof-age 7d --json
+  holdpoint check --all --shard 3/16
   holdpoint check --repair")]
 pub(crate) struct CheckArguments {
+    /// Every database of the configuration, or of the repository where none is configured.
+    #[arg(long, conflicts_with = "database")]
+    pub(crate) all: bool,
+    /// Of those only the share I of N, with I from 0 to N - 1, as of `cron`.
+    #[arg(long, value_name = "I/N", requires = "all")]
+    pub(crate) shard: Option<Shard>,
     /// Read stored bytes again and compare their hashes: all, or so many percent, restore points of a random choice.
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100",
           value_parser = clap::value_parser!(u8).range(1..=100))]

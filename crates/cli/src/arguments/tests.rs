@@ -146,6 +146,7 @@ fn what_makes_no_sense_together_is_refused() {
         &["cron", "--all", "--parallel", "0"],
         &["cron", "--verify", "instance"],
         &["prune", "--shard", "0/2"],
+        &["check", "--shard", "0/2"],
     ] {
         assert!(parse(words).is_err(), "{words:?}");
     }

@@ -1,8 +1,9 @@
 //! `holdpoint check`.
 
 use chrono::TimeDelta;
-use holdpoint_operations::check::{CheckOptions, check};
+use holdpoint_operations::check::{CheckOptions, CheckReport, check};
 
+use super::every::every;
 use super::printed;
 use crate::arguments::{CheckArguments, Jobs};
 use crate::failure::Failure;
@@ -11,6 +12,18 @@ use crate::output;
 use holdpoint::exit_code;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> Result<u8, Failure> {
+    if arguments.all {
+        let work = async |own: &Invocation, _known: bool| one(own, arguments).await;
+        let (report, code) = every(invocation, arguments.shard, work).await?;
+        printed(invocation.output.report(&report, |report| output::checked_all(report, now())))?;
+        return Ok(code);
+    }
+    let (report, code) = one(invocation, arguments).await?;
+    printed(invocation.output.report(&report, |report| output::check(report, now())))?;
+    Ok(code)
+}
+
+async fn one(invocation: &Invocation, arguments: &CheckArguments) -> Result<(CheckReport, u8), Failure> {
     let context = invocation.context(arguments.repair).await?;
     let span = |span| TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
     let options = CheckOptions {
@@ -21,7 +34,6 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> 
         repair: arguments.repair,
     };
     let report = check(&context, &options).await?;
-    printed(invocation.output.report(&report, |report| output::check(report, now())))?;
     let sound = report.findings.is_empty() && report.repaired.iter().all(|one| one.problem.is_none());
-    Ok(if sound { exit_code::DONE } else { exit_code::FINDINGS })
+    Ok((report, if sound { exit_code::DONE } else { exit_code::FINDINGS }))
 }

@@ -5,6 +5,7 @@ mod metrics_file;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::cron::CronEvent;
 use holdpoint_core::progress::Silent;
 use holdpoint_core::{DatabaseName, Mask, PointId, Secret};
 use holdpoint_operations::cron::{CronOptions, CronReport, Failed, PingSign, Telling, cron, ping, tell};
@@ -220,18 +221,22 @@ async fn every(
 /// Works on one database, until its time and the grace are over.
 async fn one(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
     let Some(deadline) = common.deadline else { return work(invocation, common, database).await };
-    let cut = invocation.cancel.clone();
+    let (cut, tells) = (invocation.cancel.clone(), common.clone());
     match timeout_at(deadline + GRACE, work(invocation, common, database.clone())).await {
         Ok(report) => report,
         Err(_) if cut.is_cancelled() => CronReport::refused(database, now(), Failed::from(&Error::Interrupted)),
-        Err(_) => {
-            let mut report = CronReport::refused(database, now(), Failed::from(&Error::TimeOver));
-            let left =
-                "it did not end in time and was given up, and nobody was told; holdpoint leftovers finds what it left";
-            report.warnings.push(left.to_owned());
-            report
-        }
+        Err(_) => given_up(&tells.repository, &tells.clock, &tells.telling, database).await,
     }
+}
+
+/// What did not even end within the grace: nobody knows what became of it, and it tells nobody any more.
+async fn given_up(repository: &str, clock: &Clock, telling: &Telling, database: DatabaseName) -> CronReport {
+    let mut report = CronReport::refused(database, now(), Failed::from(&Error::TimeOver));
+    let left = "it did not end in time and was given up; holdpoint leftovers finds what it left";
+    report.warnings.push(left.to_owned());
+    report.events.push(CronEvent::Failed);
+    tell(repository, clock, telling, &mut report).await;
+    report
 }
 
 async fn work(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
@@ -245,7 +250,7 @@ async fn work(invocation: Invocation, common: Common, database: DatabaseName) ->
             let told = failure.told(&common.telling.mask, invocation.cancel.is_cancelled());
             let mut report = refused(Failed { kind: told.kind, message: told.line(), hint: told.hint });
             if told.kind != ErrorKind::Interrupted {
-                report.events.push(holdpoint_core::cron::CronEvent::Failed);
+                report.events.push(CronEvent::Failed);
                 tell(&common.repository, &common.clock, &common.telling, &mut report).await;
             }
             report
@@ -290,7 +295,33 @@ async fn prepared(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_did_not_end_within_the_grace_is_told_by_whoever_gave_it_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = format!("http://{}/hook", listener.local_addr().unwrap()).into();
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut text, mut piece) = (String::new(), [0; 4096]);
+            while !text.contains("was given up") && !text.ends_with("}") {
+                let read = stream.read(&mut piece).unwrap();
+                text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            text
+        });
+        let clock: Clock = Arc::new(now);
+        let webhook = Delivery { to, secret: None, clock: Arc::clone(&clock), seed: 1, cancel: Default::default() };
+        let telling =
+            Telling { owner: "here:1".to_owned(), webhook: Some(webhook), mask: Mask::new(Vec::<Secret>::new()) };
+        let report = given_up("s3://b/p", &clock, &telling, "shop".parse().unwrap()).await;
+        let text = heard.join().unwrap();
+        assert!(text.contains("\"event\":\"failed\"") && text.contains("\"kind\":\"could_not_run\""), "{text}");
+        assert_eq!((report.events, report.warnings.len()), (vec![CronEvent::Failed], 1));
+    }
 
     #[test]
     fn whoever_went_longest_without_a_restore_point_comes_first() {

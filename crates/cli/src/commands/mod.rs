@@ -11,6 +11,7 @@ mod confirm;
 mod cron;
 mod demo;
 mod doctor;
+mod every;
 mod guard;
 mod init;
 mod leftovers;
@@ -29,7 +30,7 @@ mod verify;
 mod watch;
 
 pub(crate) use cron::CronAll;
-pub(crate) use prune::PrunedAll;
+pub(crate) use every::Every;
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;
 pub(crate) use swap::Preview;

@@ -1,11 +1,10 @@
 //! `holdpoint prune`.
 
 use chrono::TimeDelta;
-use holdpoint_core::{DatabaseName, Mask};
+use holdpoint_operations::Source;
 use holdpoint_operations::retention::{PruneOptions, PruneReport, prune};
-use holdpoint_operations::{ErrorKind, Source};
-use serde::Serialize;
 
+use super::every::every;
 use super::printed;
 use crate::arguments::PruneArguments;
 use crate::failure::Failure;
@@ -13,26 +12,6 @@ use crate::invocation::{Invocation, now};
 use crate::output;
 use crate::settings::Purpose;
 use holdpoint::exit_code;
-
-/// What `--all` did.
-#[derive(Debug, Serialize)]
-pub(crate) struct PrunedAll {
-    /// The databases that were looked at.
-    pub(crate) databases: Vec<PruneReport>,
-    /// Those that were not, each with the reason.
-    pub(crate) failed: Vec<NotPruned>,
-}
-
-/// A database of which nothing was dropped.
-#[derive(Debug, Serialize)]
-pub(crate) struct NotPruned {
-    /// Which.
-    pub(crate) database: DatabaseName,
-    /// What kind of failure it is: one exit code each.
-    pub(crate) kind: ErrorKind,
-    /// Why, with its causes.
-    pub(crate) reason: String,
-}
 
 pub(super) async fn run(invocation: &Invocation, arguments: &PruneArguments) -> Result<u8, Failure> {
     let options = PruneOptions {
@@ -43,7 +22,15 @@ pub(super) async fn run(invocation: &Invocation, arguments: &PruneArguments) -> 
     // Before anything is asked: an empty policy is wrong whatever is there.
     options.policy.check().map_err(holdpoint_operations::Error::from)?;
     if arguments.all {
-        return all(invocation, arguments, &options).await;
+        let work = async |own: &Invocation, known: bool| {
+            // Of a folder that is not configured nobody knows the database: DATABASE_URL names another.
+            let report = one(own, arguments.offline || !known, &options).await?;
+            let code = code(&report);
+            Ok((report, code))
+        };
+        let (report, code) = every(invocation, arguments.shard, work).await?;
+        printed(invocation.output.report(&report, |report| output::pruned_all(report, now())))?;
+        return Ok(code);
     }
     let report = one(invocation, arguments.offline, &options).await?;
     printed(invocation.output.report(&report, |report| output::prune(report, now())))?;
@@ -67,39 +54,6 @@ fn source(invocation: &Invocation, offline: bool) -> Result<Option<Source>, Fail
         return Ok(None);
     }
     invocation.source().map(Some)
-}
-
-async fn all(invocation: &Invocation, arguments: &PruneArguments, options: &PruneOptions) -> Result<u8, Failure> {
-    let names = match invocation.settings.config.database.is_empty() {
-        false => invocation.settings.production("--all")?,
-        true => invocation.open(&invocation.settings.repository()?, false).await?.databases().await?,
-    };
-    let mut mask = Mask::new(crate::secrets::known(&invocation.settings.variables));
-    let (mut exit_code, mut report) = (exit_code::DONE, PrunedAll { databases: Vec::new(), failed: Vec::new() });
-    let share = |name: &DatabaseName| arguments.shard.is_none_or(|shard| shard.holds(name));
-    for database in names.into_iter().filter(share) {
-        if invocation.cancel.is_cancelled() {
-            return Err(holdpoint_operations::Error::Interrupted.into());
-        }
-        let known = invocation.settings.config.database.contains_key(&database);
-        // Of a folder that is not configured nobody knows the database: DATABASE_URL names another.
-        let own = invocation.of_database(&database);
-        match one(&own, arguments.offline || !known, options).await {
-            Ok(one) => {
-                exit_code = exit_code::worst(exit_code, code(&one));
-                report.databases.push(one);
-            }
-            Err(failure) => {
-                mask.learn(own.settings.passwords());
-                let told = failure.told(&mask, invocation.cancel.is_cancelled());
-                let reason = told.line();
-                exit_code = exit_code::worst(exit_code, told.exit_code);
-                report.failed.push(NotPruned { database, kind: told.kind, reason });
-            }
-        }
-    }
-    printed(invocation.output.report(&report, |report| output::pruned_all(report, now())))?;
-    Ok(exit_code)
 }
 
 fn code(report: &PruneReport) -> u8 {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_operations::check::{CheckReport, Finding, Repaired};
 
 use super::table::{bullets, columns};
+use crate::commands::Every;
 use crate::quantity::{age, bytes, counted};
 
 /// The findings, one a line with what to do, and how long ago something was proven.
@@ -18,6 +19,7 @@ pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
         None => format!("{}: removed", one.what),
         Some(problem) => format!("{}: NOT REMOVED: {problem}", one.what),
     };
+    text.push_str(&bullets("noted", &report.notes));
     text.push_str(&bullets("repaired", &report.repaired.iter().map(repaired).collect::<Vec<_>>()));
     let stored = report.points.iter().map(|one| one.stored_bytes).sum();
     let read = report.points.iter().filter(|one| one.read).count() as u64;
@@ -35,5 +37,16 @@ pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
         Some(proof) => format!("last proven {} ago: {} ({})\n", age(proof.at, now), proof.point, proof.level),
         None => "nothing is proven: holdpoint verify latest\n".to_owned(),
     });
+    text
+}
+
+/// The same for each database, and what could not be looked at.
+pub(crate) fn checked_all(report: &Every<CheckReport>, now: DateTime<Utc>) -> String {
+    let mut text = String::new();
+    for one in &report.databases {
+        text.push_str(&format!("{}\n{}\n", one.database, check(one, now)));
+    }
+    let failed: Vec<String> = report.failed.iter().map(|one| format!("{}: {}", one.database, one.reason)).collect();
+    text.push_str(&bullets("not checked", &failed));
     text
 }

@@ -36,7 +36,7 @@ use serde::Serialize;
 pub(crate) use backfill::{backfill, backfill_plan};
 pub(crate) use backup::backup;
 pub(crate) use catalogue::{list, show};
-pub(crate) use check::check;
+pub(crate) use check::{check, checked_all};
 pub(crate) use compare::compare;
 pub(crate) use compare_rows::compare_rows;
 pub(crate) use cron::cron;

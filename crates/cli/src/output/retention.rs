@@ -6,7 +6,7 @@ use holdpoint_operations::retention::{Dropped, Hidden, Outcome, PinReport, Prune
 
 use super::catalogue::standing;
 use super::table::{bullets, columns};
-use crate::commands::PrunedAll;
+use crate::commands::Every;
 use crate::quantity::{age, bytes, counted, instant};
 
 /// One line a restore point, the newest first, then what became of those that went.
@@ -44,7 +44,7 @@ fn hidden(one: &Hidden) -> String {
 }
 
 /// The same for each database, and what could not be looked at.
-pub(crate) fn pruned_all(report: &PrunedAll, now: DateTime<Utc>) -> String {
+pub(crate) fn pruned_all(report: &Every<PruneReport>, now: DateTime<Utc>) -> String {
     let mut text = String::new();
     for one in &report.databases {
         text.push_str(&format!("{}\n{}\n", one.database, prune(one, now)));

@@ -46,6 +46,8 @@ pub struct Ended<'a> {
     pub proved: bool,
     /// A restore point is proven, by whomever.
     pub proven: bool,
+    /// One was proven already when the run began, by whomever.
+    pub proven_before: bool,
     /// It checked the repository.
     pub checked: bool,
 }
@@ -79,7 +81,7 @@ impl CronHistory {
         }
         if self.first_proven_at.is_none() && (run.proved || run.proven) {
             self.first_proven_at = Some(run.at);
-            if run.proved {
+            if run.proved && !run.proven_before {
                 events.push(CronEvent::FirstProof);
             }
         }
@@ -99,7 +101,7 @@ mod tests {
     }
 
     fn run(hour: u32, failure: Option<&str>, proved: bool) -> Ended<'_> {
-        Ended { at: at(hour), failure, proved, proven: proved, checked: failure.is_none() }
+        Ended { at: at(hour), failure, proved, proven: proved, proven_before: false, checked: failure.is_none() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod findings;
 mod objects;
+mod permissions;
 mod run;
 
 pub use findings::{Finding, FindingKind};

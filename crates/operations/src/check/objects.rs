@@ -8,6 +8,7 @@ use holdpoint_repository::{ChecksumAlgorithm, Error as Store, ObjectInfo, Stored
 use super::findings::{Finding, FindingKind};
 use crate::expected::Expected;
 use crate::restored::read_archive;
+use crate::verify::{perhaps_on_the_way, read_twice};
 use crate::{Context, Error};
 
 /// An object that a manifest names.
@@ -25,11 +26,6 @@ fn named(manifest: &Manifest) -> Vec<Named<'_>> {
     let small = [Some(&manifest.index), Some(&manifest.globals), manifest.contents.as_ref()];
     let small = small.into_iter().flatten().map(|one| Named { key: &one.key, bytes: one.bytes, crc64nvme: None });
     small.chain([Named { key: &archive.key, bytes: archive.bytes, crc64nvme }]).collect()
-}
-
-/// The size of everything that a restore point stores, in bytes.
-pub(super) fn stored_bytes(manifest: &Manifest) -> u64 {
-    named(manifest).iter().map(|one| one.bytes).sum()
 }
 
 /// Asks the store for each object; a request each.
@@ -62,20 +58,27 @@ fn differs(one: &Named<'_>, found: &ObjectInfo) -> Option<Finding> {
     Some(Finding::new(FindingKind::WrongChecksum, one.key, reason, cure))
 }
 
-/// Reads every stored byte of a restore point again and compares every hash; gives the bytes that were read.
+/// Reads every stored byte of a restore point again and compares every hash; gives the bytes that were read. What is
+/// damaged is read twice, and noted.
 pub(super) async fn read(
     context: &Context,
     stored: StoredManifest,
     jobs: usize,
+    notes: &mut Vec<String>,
 ) -> Result<Result<u64, Finding>, Error> {
     let (manifest, id) = (stored.manifest.clone(), stored.manifest.id.to_string());
-    let work = async {
-        let expected = Expected::of(context, stored).await?;
+    let work = async || {
+        let expected = Expected::of(context, stored.clone()).await?;
         expected.check_globals(context).await?;
         // The index is hashed when its records are opened.
         read_archive(context, &expected, None, jobs).await
     };
-    match work.await {
+    let mut outcome = work().await;
+    if let Some(first) = perhaps_on_the_way(context, &outcome) {
+        outcome = work().await;
+        notes.push(format!("{id}: {}", read_twice(&first, &outcome)));
+    }
+    match outcome {
         Ok(read) => Ok(Ok(read.bytes + manifest.index.bytes + manifest.globals.bytes)),
         Err(Error::Engine(error)) if error.is_damage() => {
             let reason = Error::Engine(error).line();

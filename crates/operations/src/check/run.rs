@@ -1,7 +1,5 @@
 //! The check itself: every restore point, the folder around them, and what a repair may remove.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Level, Standing};
@@ -11,8 +9,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
-use super::objects;
-use crate::catalogue::{ShowReport, survey};
+use super::{objects, permissions};
+use crate::catalogue::{ShowReport, stored_bytes, survey};
 use crate::retention::dead;
 use crate::{Context, Error, expected};
 
@@ -83,6 +81,8 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// What a repair did.
     pub repaired: Vec<Repaired>,
+    /// What is worth knowing although it is no finding.
+    pub notes: Vec<String>,
 }
 
 /// Looks at every restore point of a database and at its folder. Nothing is changed but by [`CheckOptions::repair`].
@@ -99,6 +99,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
         read_bytes: 0,
         findings: Vec::new(),
         repaired: Vec::new(),
+        notes: Vec::new(),
     };
     for one in unreadable {
         let cure = "bring the manifest back from a version or copy of the bucket";
@@ -106,7 +107,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     }
     let chosen = options.read_data.map(|percent| choose(context, &points, percent)).unwrap_or_default();
     let total = points.iter().filter(|one| chosen.contains(&one.manifest.id));
-    context.progress.phase(Phase::Checking, Some(total.map(|one| objects::stored_bytes(&one.manifest)).sum()));
+    context.progress.phase(Phase::Checking, Some(total.map(|one| stored_bytes(&one.manifest)).sum()));
     for point in &points {
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
@@ -115,7 +116,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
         one_point(context, point, read, options, &mut report).await?;
     }
     proof_age(options, now, &mut report);
-    permissions(context, &mut report);
+    report.findings.extend(permissions::look(context)?);
     folder(context, options, now, &mut report).await?;
     Ok(report)
 }
@@ -142,7 +143,7 @@ async fn one_point(
     }
     if read && found.is_empty() {
         match expected::manifest(context, &manifest.id).await {
-            Ok(stored) => match objects::read(context, stored, options.jobs).await? {
+            Ok(stored) => match objects::read(context, stored, options.jobs, &mut report.notes).await? {
                 Ok(bytes) => report.read_bytes += bytes,
                 Err(finding) => found.push(finding),
             },
@@ -156,7 +157,7 @@ async fn one_point(
     report.points.push(PointChecked {
         point: manifest.id.clone(),
         standing: point.standing,
-        stored_bytes: objects::stored_bytes(manifest),
+        stored_bytes: stored_bytes(manifest),
         read,
         findings: found.len(),
     });
@@ -166,7 +167,7 @@ async fn one_point(
 
 /// Chooses whole restore points, in an order that the seed decides, until so many percent of all bytes are reached.
 fn choose(context: &Context, points: &[ShowReport], percent: u8) -> Vec<PointId> {
-    let total: u128 = points.iter().map(|one| u128::from(objects::stored_bytes(&one.manifest))).sum();
+    let total: u128 = points.iter().map(|one| u128::from(stored_bytes(&one.manifest))).sum();
     let place =
         |id: &PointId| Sha256::digest([&context.seed.to_be_bytes()[..], id.as_str().as_bytes()].concat()).to_vec();
     let mut order: Vec<&ShowReport> = points.iter().collect();
@@ -174,7 +175,7 @@ fn choose(context: &Context, points: &[ShowReport], percent: u8) -> Vec<PointId>
     let mut sum = 0_u128;
     let chosen = order.into_iter().take_while(|one| {
         let more = sum == 0 || sum * 100 < total * u128::from(percent);
-        sum += u128::from(objects::stored_bytes(&one.manifest));
+        sum += u128::from(stored_bytes(&one.manifest));
         more
     });
     chosen.map(|one| one.manifest.id.clone()).collect()
@@ -201,18 +202,6 @@ fn proof_age(options: &CheckOptions, now: DateTime<Utc>, report: &mut CheckRepor
     };
     let place = report.database.to_string();
     report.findings.push(Finding::new(FindingKind::ProofTooOld, &place, reason, "holdpoint verify latest"));
-}
-
-/// A dump holds everything that the database holds: nobody else may read it.
-fn permissions(context: &Context, report: &mut CheckReport) {
-    let Some(directory) = context.repository.url().directory() else { return };
-    let place = directory.display().to_string();
-    let Ok(found) = directory.metadata() else { return };
-    let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let reason = format!("its mode is {mode:03o}: others than its owner may look into it");
-        report.findings.push(Finding::new(FindingKind::Permissions, &place, reason, format!("chmod 700 {place}")));
-    }
 }
 
 /// What lies beside the restore points.

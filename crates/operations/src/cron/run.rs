@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::steps::Steps;
 use super::{CronOptions, CronReport, Facts, Failed, tell};
+use crate::catalogue::list;
 use crate::retention::outlook;
 use crate::{Context, Error, ErrorKind, Source};
 
@@ -85,6 +86,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         history = history.after_a_kill(began_at);
     }
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
+    let proven_before = history.first_proven_at.is_none() && proven(context).await;
     let mut steps = Steps::new(context, source, options, &history);
     let left_out = options.deadline.is_some_and(|deadline| deadline <= Instant::now());
     let cut = {
@@ -124,8 +126,14 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     if !interrupted && !left_out && !matches!(cut, Some(Error::LeaseLost)) {
         look(context, options, &mut report).await;
     }
-    remember(context, lease, history, &mut report).await;
+    remember(context, lease, history, proven_before, &mut report).await;
     report
+}
+
+/// Whether a restore point is proven; what the repository does not tell is left to the steps.
+async fn proven(context: &Context) -> bool {
+    let listed = list(context).await;
+    listed.is_ok_and(|listed| listed.points.iter().any(|one| one.standing.level().is_some()))
 }
 
 /// Renews the lease, and ends when it is lost or must be taken for lost.
@@ -158,7 +166,7 @@ async fn look(context: &Context, options: &CronOptions, report: &mut CronReport)
     }
 }
 
-async fn remember(context: &Context, lease: Lease, history: CronHistory, report: &mut CronReport) {
+async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_before: bool, report: &mut CronReport) {
     let proved = |facts: &Option<Facts>| matches!(facts, Some(Facts::Verify { verdict: Verdict::Proved, .. }));
     let checked = |step: Step, end: StepEnd, facts: bool| step == Step::Check && (end == StepEnd::Done || facts);
     let (history, events) = history.after(Ended {
@@ -166,6 +174,7 @@ async fn remember(context: &Context, lease: Lease, history: CronHistory, report:
         failure: report.failure.as_ref().map(|failure| failure.kind.word()),
         proved: report.steps.iter().any(|one| proved(&one.facts)),
         proven: report.outlook.as_ref().is_some_and(|outlook| outlook.proven > 0),
+        proven_before,
         checked: report.steps.iter().any(|one| checked(one.step, one.end, one.facts.is_some())),
     });
     report.events = events;

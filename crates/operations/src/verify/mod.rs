@@ -8,6 +8,7 @@ mod plan;
 mod run;
 mod sample;
 mod scratch;
+mod twice;
 mod unproven;
 mod unproven_run;
 
@@ -24,6 +25,7 @@ pub(crate) use lesser::refused;
 pub use plan::plan;
 pub use run::{verify, verify_and_keep};
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
+pub(crate) use twice::{perhaps_on_the_way, read_twice};
 pub use unproven::{
     FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenPlan, UnprovenReport, plan_unproven,
 };

@@ -14,6 +14,7 @@ use super::full::{self, Findings, Programs};
 use super::kept::{KeptCopy, KeptVerification};
 use super::plan::plan_for;
 use super::scratch::{Scratch, could_not_run};
+use super::twice::{perhaps_on_the_way, read_twice};
 use super::{VerifyOptions, VerifyPlan, VerifyReport};
 use crate::error::chain;
 use crate::expected::{Expected, manifest};
@@ -57,7 +58,12 @@ async fn recorded(
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;
     // Boxed, as it is large: whoever awaits it may have little stack.
-    let (outcome, scratch) = Box::pin(attempt(context, stored, options, &plan, afterwards)).await;
+    let (mut outcome, mut scratch) = Box::pin(attempt(context, stored.clone(), options, &plan, afterwards)).await;
+    let mut notes = Vec::new();
+    if let Some(first) = perhaps_on_the_way(context, &outcome) {
+        (outcome, scratch) = Box::pin(attempt(context, stored, options, &plan, afterwards)).await;
+        notes.push(read_twice(&first, &outcome));
+    }
     let copy = scratch.map(|scratch| KeptCopy::new(scratch, point.clone(), plan.scratch.clone()));
     let mut verification = Verification {
         format: FORMAT,
@@ -84,6 +90,7 @@ async fn recorded(
     };
     let partial = !manifest.options.is_empty();
     judge(&mut verification, outcome, partial)?;
+    verification.notes.extend(notes);
     verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.progress.phase(Phase::RecordingVerification, None);
     let written = context.repository.record_verification(&context.database, &verification).await;
