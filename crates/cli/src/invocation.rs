@@ -12,7 +12,7 @@ use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::{RestoreAs, SampleOptions, VerifyOptions};
 use holdpoint_operations::{Clock, Context, Source};
 use holdpoint_postgres::programs::DumpSelection;
-use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store, Timing};
+use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -62,7 +62,8 @@ impl Invocation {
             RepositoryUrl::Directory(path) => Arc::new(LocalDirectory::new(path)?),
             RepositoryUrl::Bucket { .. } => {
                 let options = self.settings.config.repository.s3.clone();
-                Arc::new(S3Store::connect(url, options, CredentialSource::Chain, Timing::default()).await?)
+                let timing = self.settings.config.repository.timeouts.timing();
+                Arc::new(S3Store::connect(url, options, CredentialSource::Chain, timing).await?)
             }
         })
     }

@@ -4,6 +4,7 @@
 mod find;
 mod problem;
 mod read;
+mod timeouts;
 mod value;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::arguments::{Jobs, OnFailure, Proof};
 
 pub(crate) use find::find;
 pub(crate) use problem::ConfigError;
+pub(crate) use timeouts::TimeoutsSection;
 pub(crate) use value::Value;
 
 /// The file's name.
@@ -119,6 +121,8 @@ pub(crate) struct RepositorySection {
     pub(crate) url: Option<Value>,
     /// How a bucket is reached and written.
     pub(crate) s3: S3Options,
+    /// How long a bucket may take.
+    pub(crate) timeouts: TimeoutsSection,
 }
 
 /// What a backup may ask of the server.

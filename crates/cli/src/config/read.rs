@@ -58,6 +58,7 @@ impl Config {
                 }
             }
         }
+        self.repository.timeouts.check()?;
         self.repository.s3.check().map_err(|error| match error {
             holdpoint_repository::Error::Configuration { setting, reason } => {
                 format!("repository.s3.{setting} {reason}")

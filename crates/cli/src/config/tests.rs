@@ -44,10 +44,13 @@ fn the_sample_has_every_key() {
         "[target.x]",
         "[repository]",
         "[repository.s3]",
+        "[repository.timeouts]",
         "[backup]",
         "[scratch]",
         "[gate]",
         "[guard]",
+        "[retention]",
+        "[cron]",
     ] {
         let Err(ConfigError::UnknownKey { known, .. }) = parse(&format!("{probe}\nno_such_key = 1")) else {
             panic!("{probe} takes anything")

@@ -1,14 +1,10 @@
 //! Faults while writing, made by a proxy before the real engine.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use bytes::Bytes;
-use holdpoint_repository::{CredentialSource, Error, ObjectStore, PutOptions, S3Store, Timing, UploadOptions};
-use holdpoint_testkit::{ADMIN, Fault, FaultProxy, S3Server};
+use holdpoint_repository::{Error, ObjectStore, PutOptions, Timing, UploadOptions};
+use holdpoint_testkit::{ADMIN, Fault, S3Server};
 
 use crate::engine::{connect, impatient, new_url, options, spoiled, spoiled_with, timing};
 use crate::suite::{keys, noise, put, read_all, upload};
@@ -255,45 +251,6 @@ async fn a_server_that_is_killed_fails_the_upload_and_the_leftover_is_found() {
     assert_eq!(keys(&store, "").await, [""; 0]);
     store.abort_upload(&left[0]).await.unwrap();
     assert_eq!(store.list_uploads("").await.unwrap(), []);
-}
-
-/// Counts how often credentials are asked for.
-#[derive(Debug)]
-struct Renewing(Arc<AtomicU32>);
-
-impl ProvideCredentials for Renewing {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        future::ProvideCredentials::ready(Ok(Credentials::new(ADMIN.access_key, ADMIN.secret_key, None, None, "test")))
-    }
-}
-
-#[tokio::test]
-async fn expired_credentials_are_fetched_anew() {
-    let server = S3Server::shared();
-    let proxy = FaultProxy::http(server.address());
-    let count = Arc::new(AtomicU32::new(0));
-    let source = CredentialSource::Provider(SharedCredentialsProvider::new(Renewing(Arc::clone(&count))));
-    let store = S3Store::connect(&new_url(), options(proxy.endpoint()), source, timing()).await.unwrap();
-    let fetched = || count.load(Ordering::SeqCst);
-    put(&store, "a", "x").await;
-    assert_eq!(fetched(), 1, "they are kept while they hold");
-    put(&store, "b", "x").await;
-    assert_eq!(fetched(), 1);
-    proxy.push_for("PutObject", Fault::s3_error(400, "ExpiredToken"));
-    put(&store, "c", "x").await;
-    assert_eq!(fetched(), 2);
-    // The answer to HEAD has no code.
-    proxy.push_for("HeadObject", Fault::answer(400, ""));
-    store.head("c").await.unwrap();
-    assert_eq!(fetched(), 3);
-    // What does not help is said, not repeated for ever.
-    proxy.push_times(9, &Fault::s3_error(400, "ExpiredToken"));
-    let error = store.put_new("d", Bytes::new(), PutOptions::default()).await.unwrap_err();
-    assert!(matches!(error, Error::Credentials { .. }), "{error:?}");
 }
 
 #[tokio::test]

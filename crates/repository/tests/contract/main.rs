@@ -4,6 +4,7 @@
 
 mod canned;
 mod engine;
+mod faults_credentials;
 mod faults_reading;
 mod faults_writing;
 mod lease;
