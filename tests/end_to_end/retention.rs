@@ -360,5 +360,11 @@ fn what_the_store_locks_stays_and_is_told_and_a_pin_extends_the_lock() {
     assert_eq!(header(&scene, &made[0], "archive.dump", UNTIL), None);
     pin(&[&made[0]]);
     assert!(header(&scene, &made[0], "archive.dump", UNTIL).is_some(), "for the configured time");
+    // A run that relies on an older restore point locks it anew from then on.
+    let before = header(&scene, &locked[1], "archive.dump", UNTIL).unwrap();
+    let guard = ["guard", "--json", "--no-plan", "--level", "stored", "--max-age", "1d", "--", "true"];
+    let run = scene.place.holdpoint(&guard).ended_with(0).json();
+    assert_eq!(run["point"], json!(locked[1]), "{run:#}");
+    assert!(header(&scene, &locked[1], "archive.dump", UNTIL).unwrap() > before, "{run:#}");
     hold("OFF");
 }

@@ -12,6 +12,7 @@ mod delete;
 mod encryption;
 mod failure;
 mod list;
+mod lock;
 mod multipart;
 mod options;
 mod parts;
@@ -30,10 +31,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::types::{
-    ChecksumMode as HeadChecksum, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
-    ObjectLockRetentionMode,
-};
+use aws_sdk_s3::types::{ChecksumMode as HeadChecksum, ObjectLockLegalHoldStatus};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -142,15 +140,6 @@ impl Bucket {
         self.options.expected_bucket_owner.clone()
     }
 
-    fn lock_mode(&self, retain_until: Option<DateTime<Utc>>) -> Option<ObjectLockMode> {
-        let mode = self.options.object_lock_mode?;
-        retain_until?;
-        Some(match mode {
-            LockMode::Governance => ObjectLockMode::Governance,
-            LockMode::Compliance => ObjectLockMode::Compliance,
-        })
-    }
-
     fn checksum_mode(&self) -> Option<ChecksumMode> {
         match (self.options.checksum, self.checksum.load(Ordering::Relaxed)) {
             (ChecksumMode::Auto, 0) => None,
@@ -256,25 +245,6 @@ impl Bucket {
             key: format!("bucket {}", self.name),
             detail: "its answers carry no date".to_owned(),
         })
-    }
-
-    async fn extend_retention(&self, key: &str, until: DateTime<Utc>) -> Result<()> {
-        let full = self.checked_key(key)?;
-        let Some(mode) = self.options.object_lock_mode else {
-            let detail = "object_lock_mode is not configured".to_owned();
-            return Err(Error::Unsupported { action: "lock", key: key.to_owned(), detail });
-        };
-        let mode = match mode {
-            LockMode::Governance => ObjectLockRetentionMode::Governance,
-            LockMode::Compliance => ObjectLockRetentionMode::Compliance,
-        };
-        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(smithy_time(until)).build();
-        self.call("lock", key, |client| {
-            let request = client.put_object_retention().bucket(&self.name).key(&full).retention(retention.clone());
-            request.set_expected_bucket_owner(self.owner()).send()
-        })
-        .await
-        .map(drop)
     }
 }
 
