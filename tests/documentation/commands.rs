@@ -26,7 +26,15 @@ fn help_of(verb: &str) -> Option<&'static str> {
         let all = text(&holdpoint(&["--help"]));
         let help = verbs(&all)
             .filter(|verb| *verb != "help")
-            .map(|verb| (verb.to_owned(), text(&holdpoint(&[verb, "--help"]))));
+            .map(|verb| (verb.to_owned(), text(&holdpoint(&[verb, "--help"]))))
+            .map(|(verb, help)| {
+                // The flags of its own verbs are its own.
+                let below: String = verbs(&help)
+                    .filter(|below| *below != "help")
+                    .map(|below| text(&holdpoint(&[&verb, below, "--help"])))
+                    .collect();
+                (verb, help.clone() + &below)
+            });
         help.chain([(String::new(), all.clone())]).collect()
     });
     known.get(verb).map(String::as_str)

@@ -17,6 +17,7 @@ mod phases;
 mod plan;
 mod plan_runbooks;
 mod prepare;
+mod rds;
 mod recover_table;
 mod rehearse;
 mod retention;

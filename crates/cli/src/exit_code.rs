@@ -86,6 +86,7 @@ pub fn of(kind: ErrorKind) -> u8 {
         ErrorKind::Postgres => POSTGRES,
         ErrorKind::Repository => REPOSITORY,
         ErrorKind::Busy => BUSY,
+        ErrorKind::ControlPlane => CONTROL_PLANE,
         ErrorKind::Differences => FINDINGS,
         ErrorKind::WayBackFailed => WAY_BACK_FAILED,
         ErrorKind::ConfirmationNeeded => CONFIRMATION_NEEDED,

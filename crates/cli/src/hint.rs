@@ -26,6 +26,7 @@ pub(crate) fn of_kind(kind: ErrorKind) -> Option<String> {
         ErrorKind::CouldNotRun => "see what is missing here: holdpoint doctor",
         ErrorKind::NotFound => "see what there is: holdpoint list",
         ErrorKind::Postgres | ErrorKind::Repository => "see what would fail: holdpoint doctor",
+        ErrorKind::ControlPlane => "nothing was taken back; see what is there: holdpoint rds list",
         ErrorKind::Busy => "wait for the other one to end, then try again",
         ErrorKind::Differences => "the report lists what differs",
         ErrorKind::ConfirmationNeeded => "say --yes where nobody can be asked",

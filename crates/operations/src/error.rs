@@ -23,6 +23,9 @@ pub enum Error {
     /// Moving bytes failed.
     #[error(transparent)]
     Engine(#[from] holdpoint_engine::Error),
+    /// The control plane of AWS refused or failed.
+    #[error(transparent)]
+    Rds(Box<holdpoint_rds::Error>),
     /// Tables could not be recovered.
     #[error(transparent)]
     Recover(#[from] crate::recover::RecoverError),
@@ -329,6 +332,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+impl From<holdpoint_rds::Error> for Error {
+    fn from(error: holdpoint_rds::Error) -> Self {
+        Self::Rds(Box::new(error))
+    }
 }
 
 impl Error {

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Busy,
     /// Differences were found where there must be none.
     Differences,
+    /// The control plane of AWS.
+    ControlPlane,
     /// A person has to confirm.
     ConfirmationNeeded,
     /// A way back failed, or a rehearsal escaped: production may have been changed.
@@ -48,6 +50,7 @@ impl ErrorKind {
             Self::Repository => "repository",
             Self::Busy => "busy",
             Self::Differences => "differences",
+            Self::ControlPlane => "control_plane",
             Self::ConfirmationNeeded => "confirmation_needed",
             Self::WayBackFailed => "way_back_failed",
             Self::Interrupted => "interrupted",
@@ -68,6 +71,7 @@ impl Error {
             Self::Repository(_) => ErrorKind::Repository,
             Self::Engine(error) => engine_kind(error),
             Self::Recover(error) => error.kind(),
+            Self::Rds(error) => rds_kind(error),
             Self::Postgres(_) | Self::Program { .. } | Self::SourceChanged(_) | Self::TooManyProperties { .. } => {
                 ErrorKind::Postgres
             }
@@ -100,6 +104,24 @@ impl Error {
             Self::SessionsRemain { .. } => ErrorKind::Busy,
             Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } => failure.kind(),
         }
+    }
+}
+
+fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
+    use holdpoint_rds::Error as Rds;
+    match error {
+        Rds::InvalidName { .. } | Rds::Configuration { .. } | Rds::InTheFuture { .. } => ErrorKind::Usage,
+        Rds::NotFound { .. } => ErrorKind::NotFound,
+        Rds::NotOurs { .. }
+        | Rds::IsSource { .. }
+        | Rds::InService { .. }
+        | Rds::Protected { .. }
+        | Rds::Unready { .. }
+        | Rds::NotCutOver { .. }
+        | Rds::NameTaken { .. }
+        | Rds::NotPossible { .. } => ErrorKind::Refused,
+        Rds::GaveUp { .. } | Rds::WrongState { .. } | Rds::Throttled { .. } => ErrorKind::Busy,
+        _ => ErrorKind::ControlPlane,
     }
 }
 

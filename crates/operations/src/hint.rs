@@ -15,6 +15,7 @@ impl Error {
                  else name another folder with --database"
                     .to_owned(),
             ),
+            Self::Rds(error) => error.hint(),
             Self::Pooler { instead, .. } => Some(format!("{instead}; or set DIRECT_URL")),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk, or name another directory for temporary files in TMPDIR".to_owned())

@@ -20,6 +20,7 @@ mod expected;
 pub mod hint;
 pub mod init;
 pub mod leftovers;
+pub mod rds;
 pub mod recover;
 pub mod restore;
 mod restored;

@@ -247,6 +247,12 @@ fn request_text(id: Option<&str>) -> String {
     id.map(|id| format!(" (request {id})")).unwrap_or_default()
 }
 
+impl From<holdpoint_aws::Error> for Error {
+    fn from(error: holdpoint_aws::Error) -> Self {
+        Self::Configuration { setting: error.setting, reason: error.reason }
+    }
+}
+
 impl Error {
     /// Tells whether the same call may succeed later without anything being changed.
     #[must_use]

@@ -11,6 +11,7 @@ mod init;
 mod leftovers;
 mod limits;
 mod plan;
+mod rds;
 mod recover_table;
 mod rehearse;
 mod restore;
@@ -38,6 +39,7 @@ pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
 pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
+pub(crate) use rds::{NewArguments as NewInstanceArguments, RdsArguments, RdsVerb, SnapshotVerb};
 pub(crate) use recover_table::RecoverTableArguments;
 pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;
@@ -157,6 +159,8 @@ pub(crate) enum Verb {
     Adopt(AdoptArguments),
     /// List what holdpoint made and did not remove.
     Leftovers(LeftoversArguments),
+    /// Restore Amazon RDS instances to an instant, wait for them, and drop them again.
+    Rds(Box<RdsArguments>),
     /// Tell what the pending migrations will do: locks, rewrites, tables at risk, and what is asked for them.
     Plan(PlanArguments),
     /// Run a migration command on a verified copy, and tell what it does there and what undoing it leaves.

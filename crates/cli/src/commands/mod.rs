@@ -19,6 +19,7 @@ mod pins;
 mod plan;
 mod prepare;
 mod prune;
+mod rds;
 mod recover_table;
 mod rehearse;
 mod restore;
@@ -62,6 +63,7 @@ pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Fail
         Verb::Cron(arguments) => cron::run(invocation, arguments).await,
         Verb::Adopt(arguments) => adopt::run(invocation, arguments).await,
         Verb::Leftovers(arguments) => leftovers::run(invocation, arguments).await,
+        Verb::Rds(arguments) => rds::run(invocation, arguments).await,
         Verb::Plan(arguments) => plan::run(invocation, arguments).await,
         Verb::Rehearse(arguments) => rehearse::run(invocation, arguments).await,
         Verb::Prepare(arguments) => prepare::run(invocation, arguments).await,

@@ -13,6 +13,7 @@ mod guard_markdown;
 mod leftovers;
 mod live_screen;
 mod plan;
+mod rds;
 mod recover_table;
 mod rehearse;
 mod restore;
@@ -46,6 +47,10 @@ pub(crate) use guard_markdown::{guard_markdown, not_guarded_markdown};
 pub(crate) use leftovers::leftovers;
 pub(crate) use live_screen::LiveScreen;
 pub(crate) use plan::migration_plan;
+pub(crate) use rds::{
+    rds_cut_over, rds_drop, rds_list, rds_plan, rds_restored, rds_snapshot, rds_snapshot_dropped, rds_snapshots,
+    rds_window,
+};
 pub(crate) use recover_table::{recover_table, recovery_plan};
 pub(crate) use rehearse::{rehearsal, rehearse};
 pub(crate) use restore::restore;

@@ -1,28 +1,21 @@
-//! The client: credentials, TLS, proxy, time-outs and retries.
+//! The client: time-outs and retries; credentials, TLS and proxy are those of every client of AWS.
 
-use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex};
 
-use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::interceptors::{BeforeDeserializationInterceptorContextMut, InterceptorContext};
-use aws_sdk_s3::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextMut;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    Builder, ConfigBag, IdentityCache, Intercept, Region, RequestChecksumCalculation, RuntimeComponents,
-    SharedHttpClient, StalledStreamProtectionConfig,
+    Builder, ConfigBag, IdentityCache, Intercept, RequestChecksumCalculation, RuntimeComponents, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
+use holdpoint_aws::{CredentialSource, TooManyRequests};
 
 use super::attempts::CountAttempts;
-use super::options::{CredentialSource, S3Options, SseMode, Timing};
-use crate::error::{BoxError, Error, Result};
-
-/// Whether the machine has roots that TLS can trust; looked at once, as the TLS library does.
-static MACHINE_HAS_ROOTS: LazyLock<bool> = LazyLock::new(|| !rustls_native_certs::load_native_certs().certs.is_empty());
+use super::options::{S3Options, SseMode, Timing};
+use crate::error::{BoxError, Result};
 
 /// A client that can be made anew with fresh credentials.
 #[derive(Debug)]
@@ -38,7 +31,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(options: &S3Options, credentials: CredentialSource, timing: &Timing) -> Result<Self> {
-        let http = http_client(options).await?;
+        let http = holdpoint_aws::http_client(&options.address()).await?;
         let client = client(options, &credentials, timing, &http).await?;
         Ok(Self {
             options: options.clone(),
@@ -89,24 +82,7 @@ async fn client(
     timing: &Timing,
     http: &SharedHttpClient,
 ) -> Result<Client> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
-    if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(provider) = credentials.provider() {
-        loader = loader.credentials_provider(provider);
-    }
-    match (&options.region, &options.endpoint) {
-        (Some(region), _) => loader = loader.region(Region::new(region.clone())),
-        // Other stores mostly ignore the region, but the signature needs one.
-        (None, Some(_)) => loader = loader.region(Region::new("us-east-1")),
-        (None, None) => {}
-    }
-    let shared = loader.load().await;
-    if shared.region().is_none() {
-        let reason = "is not set here, in the profile, in AWS_REGION or on the instance".to_owned();
-        return Err(Error::Configuration { setting: "region", reason });
-    }
+    let shared = holdpoint_aws::shared_config(&options.address(), credentials, http).await?;
     let retries = RetryConfig::standard()
         .with_max_attempts(timing.attempts)
         .with_initial_backoff(timing.first_pause)
@@ -135,81 +111,6 @@ async fn client(
     Ok(Client::from_conf(config.build()))
 }
 
-/// One TLS provider in the whole program, ring, named explicitly.
-async fn http_client(options: &S3Options) -> Result<SharedHttpClient> {
-    let own = match &options.ca_bundle {
-        Some(path) => Some(read_certificates(path).await?),
-        None => None,
-    };
-    let trust = trust(*MACHINE_HAS_ROOTS, own, options.endpoint.as_deref())?;
-    let fail = |reason: String| Error::Configuration { setting: "ca_bundle", reason };
-    let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|e| fail(e.to_string()))?;
-    let proxy =
-        if is_loopback(options.endpoint.as_deref()) { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
-    Ok(HttpBuilder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder().proxy_config(proxy.clone());
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
-        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
-    }))
-}
-
-/// Whom TLS trusts: the machine's roots where it has any, and those of the configured file.
-fn trust(machine_has_roots: bool, own: Option<Vec<u8>>, endpoint: Option<&str>) -> Result<TrustStore> {
-    let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
-    if !machine_has_roots && own.is_none() && !plain {
-        let reason =
-            "is not set, and this machine has no root certificates, without which TLS trusts nobody: install the \
-                      package ca-certificates"
-                .to_owned();
-        return Err(Error::Configuration { setting: "ca_bundle", reason });
-    }
-    // The TLS library would end the program where it is to use the machine's roots and finds none.
-    let trust = if machine_has_roots { TrustStore::default() } else { TrustStore::empty() };
-    Ok(match own {
-        Some(pem) => trust.with_pem_certificate(pem),
-        None => trust,
-    })
-}
-
-async fn read_certificates(path: &Path) -> Result<Vec<u8>> {
-    let fail = |reason: String| Error::Configuration { setting: "ca_bundle", reason };
-    let pem = tokio::fs::read(path).await.map_err(|e| fail(format!("{}: {e}", path.display())))?;
-    // The TLS library would end the program on a file without certificates.
-    if !pem.windows(27).any(|w| w == b"-----BEGIN CERTIFICATE-----") {
-        return Err(fail(format!("{} has no PEM certificate", path.display())));
-    }
-    Ok(pem)
-}
-
-/// A proxy of the environment cannot reach this machine's own loopback.
-fn is_loopback(endpoint: Option<&str>) -> bool {
-    let Some(url) = endpoint.and_then(|e| url::Url::parse(e).ok()) else { return false };
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
-}
-
-/// Some stores throttle with 429, which the SDK does not retry by itself.
-#[derive(Debug)]
-struct TooManyRequests;
-
-impl ClassifyRetry for TooManyRequests {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        match context.response().map(|r| r.status().as_u16()) {
-            Some(429) => RetryAction::throttling_error(),
-            _ => RetryAction::NoActionIndicated,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "429 is transient"
-    }
-}
-
 /// SeaweedFS 4.48 repeats a header in its answers, which the SDK takes for a broken answer.
 #[derive(Debug)]
 struct OneKeyHeader;
@@ -233,25 +134,5 @@ impl Intercept for OneKeyHeader {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_without_roots_is_told_unless_none_are_needed() {
-        let pem = || Some(b"-----BEGIN CERTIFICATE-----".to_vec());
-        for endpoint in [None, Some("https://s3.example.com")] {
-            let refused = trust(false, None, endpoint).unwrap_err().to_string();
-            assert!(refused.contains("ca-certificates"), "{refused}");
-            assert!(trust(true, None, endpoint).is_ok() && trust(true, pem(), endpoint).is_ok());
-            assert!(trust(false, pem(), endpoint).is_ok());
-        }
-        assert!(trust(false, None, Some("http://127.0.0.1:8333")).is_ok());
-        // With the machine's empty roots the library would panic; those of the file alone count.
-        let alone = trust(false, pem(), None).unwrap();
-        assert_eq!(format!("{alone:?}"), format!("{:?}", TrustStore::empty().with_pem_certificate(pem().unwrap())));
     }
 }

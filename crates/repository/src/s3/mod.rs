@@ -51,7 +51,8 @@ use attempts::counted;
 use connect::Connection;
 use encryption::{Encryption, with_customer_key};
 use failure::Failure;
-pub use options::{CredentialSource, LockMode, S3Options, SseMode, Timing};
+pub use holdpoint_aws::CredentialSource;
+pub use options::{LockMode, S3Options, SseMode, Timing};
 use parts::PartPlan;
 
 /// User metadata by which a writer knows its own object again.

@@ -1,12 +1,10 @@
 //! How a bucket is reached and how objects are written to it.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use chrono::{DateTime, TimeDelta, Utc};
+use holdpoint_aws::Address;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::ChecksumMode;
@@ -109,6 +107,16 @@ impl S3Options {
         now.checked_add_signed(TimeDelta::days(i64::from(self.object_lock_days?)))
     }
 
+    /// Where the store is reached, for the HTTP client and the credentials.
+    pub(super) fn address(&self) -> Address {
+        Address {
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            profile: self.profile.clone(),
+            ca_bundle: self.ca_bundle.clone(),
+        }
+    }
+
     /// Finds settings that contradict each other.
     ///
     /// # Errors
@@ -149,46 +157,6 @@ impl S3Options {
 pub(super) const MIN_PART_BYTES: u64 = 5 << 20;
 /// The greatest size of a part, and of an object in a single request.
 pub(super) const MAX_PART_BYTES: u64 = 5 << 30;
-
-/// Where the credentials come from.
-#[derive(Clone, Default)]
-pub enum CredentialSource {
-    /// The default chain: environment, profile, SSO, web identity, container, instance.
-    #[default]
-    Chain,
-    /// A pair of keys.
-    Keys {
-        /// The access key's id.
-        access_key_id: String,
-        /// The secret.
-        secret_access_key: String,
-    },
-    /// Any provider of the SDK.
-    Provider(SharedCredentialsProvider),
-}
-
-impl CredentialSource {
-    pub(super) fn provider(&self) -> Option<SharedCredentialsProvider> {
-        match self {
-            Self::Chain => None,
-            Self::Keys { access_key_id, secret_access_key } => {
-                let keys = Credentials::new(access_key_id, secret_access_key, None, None, "given");
-                Some(SharedCredentialsProvider::new(keys))
-            }
-            Self::Provider(provider) => Some(provider.clone()),
-        }
-    }
-}
-
-impl fmt::Debug for CredentialSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chain => "Chain",
-            Self::Keys { .. } => "Keys(…)",
-            Self::Provider(_) => "Provider(…)",
-        })
-    }
-}
 
 /// How long things may take, and how often they are tried. Tests make all of it small.
 #[derive(Debug, Clone)]
@@ -314,11 +282,5 @@ mod tests {
         let timing = Timing::default();
         assert_eq!(timing.request_for(timing.answer_for), Duration::from_secs(300));
         assert_eq!(timing.request_for(timing.send_for(64 << 20)), Duration::from_secs(3 * 512));
-    }
-
-    #[test]
-    fn keys_are_never_shown() {
-        let keys = CredentialSource::Keys { access_key_id: "AKIA".into(), secret_access_key: "hush".into() };
-        assert!(!format!("{keys:?}").contains("hush"));
     }
 }

@@ -1,0 +1,175 @@
+//! `holdpoint rds`.
+
+use std::sync::Arc;
+
+use holdpoint::exit_code;
+use holdpoint_operations::rds::{
+    self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsOptions, RestoreOptions, RestorePlan,
+    SnapshotDropReport, Waiting, When,
+};
+
+use super::confirm::{confirm, somebody_is_there};
+use super::printed;
+use crate::arguments::{NewInstanceArguments, RdsArguments, RdsVerb, SnapshotVerb};
+use crate::failure::Failure;
+use crate::invocation::{Invocation, now};
+use crate::output;
+
+pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Result<u8, Failure> {
+    let plane = plane(invocation, arguments).await?;
+    match &arguments.verb {
+        RdsVerb::Window(wanted) => {
+            let window = rds::window(&plane, &wanted.source).await?;
+            printed(invocation.output.report(&window, |window| output::rds_window(window, now())))?;
+            Ok(if window.is_open() { exit_code::DONE } else { exit_code::FINDINGS })
+        }
+        RdsVerb::Plan(wanted) => {
+            let options = at_an_instant(invocation, &wanted.source, &wanted.at, &wanted.new).await?;
+            show(invocation, &rds::plan(&plane, &options).await?)
+        }
+        RdsVerb::Restore(wanted) => {
+            let options = at_an_instant(invocation, &wanted.source, &wanted.at, &wanted.new).await?;
+            restore(invocation, &plane, &options, &wanted.new).await
+        }
+        RdsVerb::Snapshot(wanted) => snapshot(invocation, &plane, &wanted.verb).await,
+        RdsVerb::Wait(wanted) => {
+            let report = rds::wait(&plane, &wanted.name).await?;
+            printed(invocation.output.report(&report, output::rds_restored))?;
+            Ok(exit_code::DONE)
+        }
+        RdsVerb::CutOver(wanted) => {
+            let plan = rds::plan_cut_over(&plane, &wanted.name, wanted.aside.as_deref(), wanted.back).await?;
+            let report = if wanted.dry_run {
+                CutOverOutcome { plan, done: None }
+            } else {
+                let what = output::rds_cut_over(&CutOverOutcome { plan: plan.clone(), done: None });
+                confirm(invocation, wanted.yes, what.trim_end())?;
+                rds::cut_over(&plane, plan).await?
+            };
+            printed(invocation.output.report(&report, output::rds_cut_over))?;
+            Ok(exit_code::DONE)
+        }
+        RdsVerb::List => {
+            let report = rds::list(&plane).await?;
+            printed(invocation.output.report(&report, |report| output::rds_list(report, now())))?;
+            Ok(exit_code::DONE)
+        }
+        RdsVerb::Drop(wanted) => {
+            let options = DropOptions {
+                name: wanted.name.clone(),
+                final_snapshot: wanted.final_snapshot.clone(),
+                lift_protection: wanted.lift_protection,
+            };
+            let plan = rds::plan_drop(&plane, &options).await?;
+            let report = if wanted.dry_run {
+                DropReport { plan, dropped: false }
+            } else {
+                let what = output::rds_drop(&DropReport { plan: plan.clone(), dropped: false });
+                somebody_is_there(invocation, wanted.yes, what.trim_end())?;
+                confirm(invocation, wanted.yes, what.trim_end())?;
+                rds::drop_instance(&plane, plan).await?
+            };
+            printed(invocation.output.report(&report, output::rds_drop))?;
+            Ok(exit_code::DONE)
+        }
+    }
+}
+
+async fn plane(invocation: &Invocation, arguments: &RdsArguments) -> Result<ControlPlane, Failure> {
+    let reach = &arguments.reach;
+    let options = RdsOptions {
+        region: reach.region.clone(),
+        endpoint: reach.endpoint_url.clone(),
+        profile: reach.profile.clone(),
+        ca_bundle: reach.ca_bundle.clone(),
+    };
+    let waiting = Waiting { poll_every: reach.poll, give_up_after: reach.wait_for, ..Waiting::default() };
+    let (cancel, progress) = (invocation.cancel.clone(), Arc::clone(&invocation.progress));
+    Ok(ControlPlane::connect(&options, waiting, Arc::new(now), cancel, progress).await?)
+}
+
+fn show(invocation: &Invocation, plan: &RestorePlan) -> Result<u8, Failure> {
+    printed(invocation.output.report(plan, output::rds_plan))?;
+    Ok(if plan.is_possible() { exit_code::DONE } else { exit_code::FINDINGS })
+}
+
+async fn restore(
+    invocation: &Invocation,
+    plane: &ControlPlane,
+    options: &RestoreOptions,
+    wanted: &NewInstanceArguments,
+) -> Result<u8, Failure> {
+    let plan = rds::plan(plane, options).await?;
+    if wanted.dry_run {
+        return show(invocation, &plan);
+    }
+    if plan.is_possible() {
+        invocation.output.aside(&output::rds_plan(&plan));
+    }
+    let outcome = rds::restore(plane, &plan, !wanted.no_wait).await?;
+    printed(invocation.output.report(&outcome, |report| match &report.finished {
+        Some(finished) => output::rds_restored(finished),
+        None => format!("{0} is being made; go on with: holdpoint rds wait {0}\n", report.begun.name),
+    }))?;
+    Ok(exit_code::DONE)
+}
+
+async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &SnapshotVerb) -> Result<u8, Failure> {
+    match verb {
+        SnapshotVerb::Create { instance, name, no_wait } => {
+            let name = name.clone().unwrap_or_else(|| format!("{instance}-{}", now().format("%Y%m%dt%H%M%Sz")));
+            let made = rds::create_snapshot(plane, instance, &name, !no_wait).await?;
+            printed(invocation.output.report(&made, output::rds_snapshot))?;
+        }
+        SnapshotVerb::Copy { from, name, kms_key, no_wait } => {
+            let made = rds::copy_snapshot(plane, from, name, kms_key.as_deref(), !no_wait).await?;
+            printed(invocation.output.report(&made, output::rds_snapshot))?;
+        }
+        SnapshotVerb::List { instance } => {
+            let report = rds::list_snapshots(plane, instance.as_deref()).await?;
+            printed(invocation.output.report(&report, |report| output::rds_snapshots(report, now())))?;
+        }
+        SnapshotVerb::Restore { snapshot, new } => {
+            let source = rds::source_of_snapshot(plane, snapshot).await?;
+            let options = RestoreOptions { snapshot: Some(snapshot.clone()), ..like(&source, When::Latest, new) };
+            return restore(invocation, plane, &options, new).await;
+        }
+        SnapshotVerb::Drop { name, dry_run, yes } => {
+            let snapshot = rds::plan_drop_snapshot(plane, name).await?;
+            if !dry_run {
+                confirm(invocation, *yes, &format!("to be dropped for ever: the snapshot {name}"))?;
+                rds::drop_snapshot(plane, &snapshot).await?;
+            }
+            let report = SnapshotDropReport { snapshot, dropped: !dry_run };
+            printed(invocation.output.report(&report, output::rds_snapshot_dropped))?;
+        }
+    }
+    Ok(exit_code::DONE)
+}
+
+/// What was typed as what RDS is asked; only `before:RUN` opens the repository.
+async fn at_an_instant(
+    invocation: &Invocation,
+    source: &str,
+    at: &Moment,
+    wanted: &NewInstanceArguments,
+) -> Result<RestoreOptions, Failure> {
+    let context = match at {
+        Moment::BeforeRun(_) => Some(invocation.context(false).await?),
+        Moment::Latest | Moment::At(_) => None,
+    };
+    Ok(like(source, rds::resolve(context.as_ref(), at).await?, wanted))
+}
+
+fn like(source: &str, to: When, wanted: &NewInstanceArguments) -> RestoreOptions {
+    let target = wanted.into.clone().unwrap_or_else(|| format!("{source}-restored"));
+    let mut options = RestoreOptions::new(source, target, to);
+    if wanted.temporary {
+        options = options.temporary();
+    }
+    if wanted.single_az {
+        options.multi_az = Some(false);
+    }
+    options.class.clone_from(&wanted.class);
+    options
+}

@@ -1,0 +1,81 @@
+//! To which instant: said, the latest, or the one noted right before a guarded command.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::RunId;
+use holdpoint_rds::When;
+
+use crate::{Context, Error};
+
+/// How a person names an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moment {
+    /// The latest that RDS can restore.
+    Latest,
+    /// This one.
+    At(DateTime<Utc>),
+    /// Right before the command of a guarded run.
+    BeforeRun(RunId),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let instant = |text: &str| DateTime::parse_from_rfc3339(text).map(|at| Self::At(at.with_timezone(&Utc)));
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if let Some(run) = text.strip_prefix("before:").or_else(|| text.strip_prefix("run:")) {
+            return run
+                .parse()
+                .map(Self::BeforeRun)
+                .map_err(|_| format!("\"{run}\" is no run: holdpoint runs lists them"));
+        }
+        instant(text.strip_prefix("rds:").unwrap_or(text)).map_err(|_| {
+            format!(
+                "\"{text}\" is no instant: write it with its time zone, such as 2026-11-21T02:43:00Z, or latest, or \
+                 before:RUN"
+            )
+        })
+    }
+}
+
+/// Turns what a person said into what RDS is asked; only `before:RUN` needs the repository.
+///
+/// # Errors
+/// [`Error::Usage`] for a run that is not there or whose command never ran.
+pub async fn resolve(context: Option<&Context>, moment: &Moment) -> Result<When, Error> {
+    let run = match moment {
+        Moment::Latest => return Ok(When::Latest),
+        Moment::At(at) => return Ok(When::At(*at)),
+        Moment::BeforeRun(run) => run,
+    };
+    let context = context.ok_or_else(|| Error::Internal("a run needs a repository".to_owned()))?;
+    let steps = context.repository.steps(&context.database, run).await?;
+    let noted = steps.iter().find_map(|step| step.instant);
+    noted.map(When::At).ok_or_else(|| {
+        Error::Usage(format!("no instant is noted for run {run}: there is no such run, or its command never ran"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_have_time_zones() {
+        let at = |text: &str| text.parse::<Moment>();
+        assert_eq!(at("latest"), Ok(Moment::Latest));
+        let expected = Moment::At("2026-11-21T01:43:00Z".parse().unwrap());
+        for text in ["2026-11-21T02:43:00+01:00", "rds:2026-11-21T01:43:00Z"] {
+            assert_eq!(at(text).as_ref(), Ok(&expected), "{text}");
+        }
+        assert!(matches!(at("before:20261121T024300Z-k3f9"), Ok(Moment::BeforeRun(_))));
+        for text in ["2026-11-21T02:43:00", "2026-11-21", "yesterday", "", "before:x"] {
+            let told = at(text).unwrap_err();
+            assert!(told.contains("with its time zone") || told.contains("holdpoint runs"), "{text}: {told}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `holdpoint rds`: the control plane's work, ended by the same cancellation as any other verb.
+//!
+//! Nothing is undone by an end: what was asked of RDS goes on there, and `wait` takes it up again.
+
+mod instant;
+mod snapshots;
+mod verbs;
+
+use std::future::Future;
+
+use holdpoint_core::quantity::milliseconds;
+use holdpoint_rds::{Rds, Reading};
+use tokio_util::sync::CancellationToken;
+
+pub use holdpoint_rds::{
+    CutOverPlan, CutOverReport, DropOptions, DropPlan, How, Made, Missing, RdsOptions, RestoreOptions, RestorePlan,
+    RestoreReport, Snapshot, Waiting, When, Window,
+};
+pub use instant::{Moment, resolve};
+pub use snapshots::{
+    SnapshotDropReport, SnapshotsReport, copy_snapshot, create_snapshot, drop_snapshot, list_snapshots,
+    plan_drop_snapshot, source_of_snapshot,
+};
+pub use verbs::{
+    CutOverOutcome, DropReport, ListReport, RestoreOutcome, cut_over, drop_instance, list, plan, plan_cut_over,
+    plan_drop, restore, wait, window,
+};
+
+use crate::{Clock, Error};
+
+/// What every verb of `rds` needs to know.
+#[derive(Clone)]
+pub struct ControlPlane {
+    /// The account and region.
+    pub rds: Rds,
+    /// How patiently instances are waited for.
+    pub waiting: Waiting,
+    /// The clock of this machine.
+    pub clock: Clock,
+    /// Cancelled when the work shall end.
+    pub cancel: CancellationToken,
+    /// Whom to tell about progress.
+    pub progress: std::sync::Arc<dyn holdpoint_core::progress::Progress>,
+}
+
+impl std::fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlPlane").field("rds", &self.rds).finish_non_exhaustive()
+    }
+}
+
+impl ControlPlane {
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// A region or certificate that is missing.
+    pub async fn connect(
+        options: &RdsOptions,
+        waiting: Waiting,
+        clock: Clock,
+        cancel: CancellationToken,
+        progress: std::sync::Arc<dyn holdpoint_core::progress::Progress>,
+    ) -> Result<Self, Error> {
+        let chain = holdpoint_rds::CredentialSource::Chain;
+        let rds = Rds::connect(options, &chain, &holdpoint_rds::Timing::default()).await?;
+        Ok(Self { rds, waiting, clock, cancel, progress })
+    }
+
+    /// Does it unless it is ended.
+    pub(crate) async fn unless_ended<T>(
+        &self,
+        work: impl Future<Output = Result<T, holdpoint_rds::Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            done = work => Ok(done?),
+            () = self.cancel.cancelled() => Err(Error::Interrupted),
+        }
+    }
+
+    /// Tells what a wait reads: each change of the status once, with what RDS says happened.
+    pub(crate) fn listener(&self, expected_seconds: Option<i64>) -> impl FnMut(&Reading) + Send + use<> {
+        let progress = std::sync::Arc::clone(&self.progress);
+        let mut last = String::new();
+        move |reading: &Reading| {
+            if reading.status == last {
+                return;
+            }
+            last.clone_from(&reading.status);
+            let for_so_long = milliseconds(reading.waited_seconds * 1000);
+            let estimate = match expected_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+                Some(seconds) => format!(" (earlier ones took {})", milliseconds(seconds * 1000)),
+                None => String::new(),
+            };
+            progress.note(&format!("{} is {} after {for_so_long}{estimate}", reading.name, reading.status));
+            for event in &reading.events {
+                progress.note(&format!("{}: {}", reading.name, event.message));
+            }
+        }
+    }
+}

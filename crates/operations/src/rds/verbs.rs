@@ -1,0 +1,138 @@
+//! The verbs: one call each.
+
+use holdpoint_rds::{
+    CutOverPlan, CutOverReport, DropOptions, DropPlan, Instance, Made, RestoreOptions, RestorePlan, RestoreReport,
+    Window, estimate_seconds,
+};
+use serde::Serialize;
+
+use super::ControlPlane;
+use crate::Error;
+
+/// What `rds restore` did.
+#[derive(Debug, Serialize)]
+pub struct RestoreOutcome {
+    /// The instance that was begun.
+    pub begun: Instance,
+    /// What it became; `None` when it was not waited for.
+    pub finished: Option<RestoreReport>,
+}
+
+/// What holdpoint made and did not drop.
+#[derive(Debug, Serialize)]
+pub struct ListReport {
+    /// The region.
+    pub region: String,
+    /// The instances, the oldest first.
+    pub instances: Vec<Made>,
+}
+
+/// What `rds drop` did.
+#[derive(Debug, Serialize)]
+pub struct DropReport {
+    /// What was to be done.
+    pub plan: DropPlan,
+    /// Whether it was done; a dry run does not.
+    pub dropped: bool,
+}
+
+/// What `rds cut-over` did.
+#[derive(Debug, Serialize)]
+pub struct CutOverOutcome {
+    /// What was to be done.
+    pub plan: CutOverPlan,
+    /// What was done; a dry run does nothing.
+    pub done: Option<CutOverReport>,
+}
+
+/// Tells what can be restored of an instance or a cluster.
+///
+/// # Errors
+/// What RDS refuses; a source that cannot be restored is no error but says what is missing.
+pub async fn window(plane: &ControlPlane, source: &str) -> Result<Window, Error> {
+    plane.unless_ended(plane.rds.window(source, (plane.clock)())).await
+}
+
+/// Plans a restore.
+///
+/// # Errors
+/// What RDS refuses; what stands against the restore is in the plan.
+pub async fn plan(plane: &ControlPlane, options: &RestoreOptions) -> Result<RestorePlan, Error> {
+    plane.unless_ended(plane.rds.plan_restore(options, (plane.clock)())).await
+}
+
+/// Does what was planned; `waits` for the end.
+///
+/// # Errors
+/// What RDS refuses, and how the new instance ended.
+pub async fn restore(plane: &ControlPlane, plan: &RestorePlan, waits: bool) -> Result<RestoreOutcome, Error> {
+    let begun = plane.unless_ended(plane.rds.begin_restore(plan)).await?;
+    plane.progress.note(&format!("{} is being made: it costs from now on", begun.name));
+    let finished = if waits { Some(wait(plane, &begun.name).await?) } else { None };
+    Ok(RestoreOutcome { begun, finished })
+}
+
+/// Waits for what a restore began, in whatever process, and finishes it.
+///
+/// # Errors
+/// As [`restore`].
+pub async fn wait(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Error> {
+    let made = plane.unless_ended(plane.rds.made()).await?;
+    let source = made.iter().find(|one| one.name.eq_ignore_ascii_case(name)).and_then(|one| one.source.clone());
+    let expected = source.and_then(|source| estimate_seconds(&made, &source));
+    let mut listen = plane.listener(expected);
+    let clock = &*plane.clock;
+    plane.unless_ended(plane.rds.finish_restore(name, &plane.waiting, clock, &mut listen)).await
+}
+
+/// Lists what holdpoint made.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn list(plane: &ControlPlane) -> Result<ListReport, Error> {
+    let instances = plane.unless_ended(plane.rds.made()).await?;
+    Ok(ListReport { region: plane.rds.region().to_owned(), instances })
+}
+
+/// Plans a cut-over, or its way back.
+///
+/// # Errors
+/// An instance that is not ready or not holdpoint's, a name that is taken.
+pub async fn plan_cut_over(
+    plane: &ControlPlane,
+    new: &str,
+    aside: Option<&str>,
+    goes_back: bool,
+) -> Result<CutOverPlan, Error> {
+    plane.unless_ended(plane.rds.plan_cut_over(new, aside, goes_back)).await
+}
+
+/// Makes the renames of a plan; what is left after an end is planned anew.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOverOutcome, Error> {
+    let mut listen = plane.listener(None);
+    let now = (plane.clock)();
+    let done = plane.unless_ended(plane.rds.cut_over(&plan, &plane.waiting, now, &mut listen)).await?;
+    Ok(CutOverOutcome { plan, done: Some(done) })
+}
+
+/// Plans a drop.
+///
+/// # Errors
+/// Whatever holdpoint did not make, a source, what is in service or protected.
+pub async fn plan_drop(plane: &ControlPlane, options: &DropOptions) -> Result<DropPlan, Error> {
+    plane.unless_ended(plane.rds.plan_drop(options)).await
+}
+
+/// Drops what was planned, and waits until it is gone.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn drop_instance(plane: &ControlPlane, plan: DropPlan) -> Result<DropReport, Error> {
+    let mut listen = plane.listener(None);
+    let now = (plane.clock)();
+    plane.unless_ended(plane.rds.drop_made(&plan, &plane.waiting, now, &mut listen)).await?;
+    Ok(DropReport { plan, dropped: true })
+}

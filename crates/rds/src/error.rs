@@ -1,0 +1,273 @@
+//! What can go wrong between the program and RDS.
+
+use std::error::Error as StdError;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// The result of every call of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Says why RDS did not do what was asked.
+///
+/// A variant exists where a person or a caller acts differently. Messages name the instance or the snapshot, never a
+/// credential. What to do next is [`Error::hint`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The identity in use may not do this.
+    #[error("{subject}: access denied: the permission {permission} is missing")]
+    AccessDenied {
+        /// The instance, snapshot or account.
+        subject: String,
+        /// The permission as policies write it, for example `rds:DescribeDBInstances`.
+        permission: String,
+    },
+    /// No credentials were found, they are refused, or they have expired.
+    #[error("{action}: no usable credentials: {detail}")]
+    Credentials {
+        /// The action.
+        action: &'static str,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// What was named does not exist in this account and region.
+    #[error("{subject} does not exist")]
+    NotFound {
+        /// The instance, snapshot or group.
+        subject: String,
+    },
+    /// The name of the new instance or snapshot is in use.
+    #[error("the name {name} is taken")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The name is none that RDS accepts.
+    #[error("{name:?} cannot be a name in RDS: {reason}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// The broken rule.
+        reason: &'static str,
+    },
+    /// The instance is in a state in which RDS does not do this.
+    #[error("{subject}: not in its present state ({message})")]
+    WrongState {
+        /// The instance or snapshot.
+        subject: String,
+        /// What RDS said.
+        message: String,
+    },
+    /// The instance is stopped.
+    #[error("{subject} is stopped")]
+    Stopped {
+        /// The instance.
+        subject: String,
+    },
+    /// A quota of the account is used up, or the zone has no capacity.
+    #[error("{subject}: {code}: {message}")]
+    Quota {
+        /// What was to be made.
+        subject: String,
+        /// RDS's code, for example `InstanceQuotaExceeded`.
+        code: String,
+        /// What RDS said.
+        message: String,
+    },
+    /// RDS asked to slow down, longer than the retries lasted.
+    #[error("{action}: RDS throttles this account's calls")]
+    Throttled {
+        /// The action.
+        action: &'static str,
+    },
+    /// The instant cannot be restored.
+    #[error("{source_name} cannot be restored to {}: {}", told(*.at), window_words(.earliest, .latest))]
+    OutsideWindow {
+        /// The source.
+        source_name: String,
+        /// The instant.
+        at: DateTime<Utc>,
+        /// The earliest restorable instant, where it is known.
+        earliest: Option<DateTime<Utc>>,
+        /// The latest restorable instant, where it is known.
+        latest: Option<DateTime<Utc>>,
+    },
+    /// The instant is later than now.
+    #[error("{} is in the future: it is {}", told(*.at), told(*.now))]
+    InTheFuture {
+        /// The instant.
+        at: DateTime<Utc>,
+        /// The present instant.
+        now: DateTime<Utc>,
+    },
+    /// The source keeps no backups.
+    #[error("{source_name} keeps no automated backups, so it cannot be restored to an instant")]
+    BackupsDisabled {
+        /// The source.
+        source_name: String,
+    },
+    /// The source is a read replica.
+    #[error("{source_name} is a read replica of {primary}")]
+    ReadReplica {
+        /// The source.
+        source_name: String,
+        /// What it replicates.
+        primary: String,
+    },
+    /// The source is a member of a cluster, which is restored as a whole.
+    #[error("{source_name} is a member of the cluster {cluster}")]
+    ClusterMember {
+        /// The source.
+        source_name: String,
+        /// The cluster.
+        cluster: String,
+    },
+    /// The source is a cluster, of which only the window is known to this program yet.
+    #[error("{subject} is a cluster: this program tells its window and does not restore it yet")]
+    ClusterSource {
+        /// The cluster.
+        subject: String,
+    },
+    /// The source is no PostgreSQL.
+    #[error("{source_name} runs {engine}, not PostgreSQL")]
+    WrongEngine {
+        /// The source.
+        source_name: String,
+        /// Its engine.
+        engine: String,
+    },
+    /// The plan has problems, each of which has to be solved first.
+    #[error("{target} cannot be made: {}", problems.join("; "))]
+    NotPossible {
+        /// The new instance.
+        target: String,
+        /// The problems.
+        problems: Vec<String>,
+    },
+    /// The instance ended in a state from which it does not come back.
+    #[error("{subject} ended as {status}{}", .event.as_ref().map(|event| format!(": {event}")).unwrap_or_default())]
+    Ended {
+        /// The instance.
+        subject: String,
+        /// The status.
+        status: String,
+        /// RDS's newest event about it.
+        event: Option<String>,
+    },
+    /// The instance disappeared while it was waited for.
+    #[error("{subject} is gone: somebody deleted or renamed it")]
+    Gone {
+        /// The instance.
+        subject: String,
+    },
+    /// The time to wait is over; nothing was stopped.
+    #[error("{subject} is still {status} after {waited_seconds} s")]
+    GaveUp {
+        /// The instance.
+        subject: String,
+        /// Its status.
+        status: String,
+        /// How long it was waited for.
+        waited_seconds: u64,
+    },
+    /// The instance is there, and is not what was asked for.
+    #[error("{subject} is not as asked: {}", differences.join("; "))]
+    Differs {
+        /// The instance.
+        subject: String,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// Without holdpoint's tags nothing is touched.
+    #[error("{subject} was not made by holdpoint")]
+    NotOurs {
+        /// The instance or snapshot.
+        subject: String,
+    },
+    /// Its restore is not finished, or was not found as asked.
+    #[error("{subject} is not ready: its restore was not finished")]
+    Unready {
+        /// The instance.
+        subject: String,
+    },
+    /// There is no cut-over to take back.
+    #[error("{subject} is in nobody's place: there is no cut-over to take back")]
+    NotCutOver {
+        /// The instance.
+        subject: String,
+    },
+    /// Something was restored from it: a source is never dropped.
+    #[error("{subject} is the source of a restore")]
+    IsSource {
+        /// The instance.
+        subject: String,
+    },
+    /// The instance serves under the name of its source.
+    #[error("{subject} is in service in the place of its source")]
+    InService {
+        /// The instance.
+        subject: String,
+    },
+    /// The instance is protected against deletion.
+    #[error("{subject} is protected against deletion")]
+    Protected {
+        /// The instance.
+        subject: String,
+    },
+    /// A setting is missing or wrong.
+    #[error("setting {setting}: {reason}")]
+    Configuration {
+        /// Its name.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The network failed, or no answer came in time, in any attempt.
+    #[error("{action}: no answer from RDS")]
+    Network {
+        /// The action.
+        action: &'static str,
+        /// What failed.
+        #[source]
+        source: Box<dyn StdError + Send + Sync + 'static>,
+    },
+    /// RDS refused for another reason.
+    #[error("{action} {subject}: {code}: {message}")]
+    Service {
+        /// The action.
+        action: &'static str,
+        /// The instance or snapshot.
+        subject: String,
+        /// RDS's code.
+        code: String,
+        /// What RDS said.
+        message: String,
+    },
+    /// An answer lacks what every answer has.
+    #[error("{action}: an answer without {lacks}")]
+    InvalidAnswer {
+        /// The action.
+        action: &'static str,
+        /// What is missing.
+        lacks: &'static str,
+    },
+}
+
+impl From<holdpoint_aws::Error> for Error {
+    fn from(error: holdpoint_aws::Error) -> Self {
+        Self::Configuration { setting: error.setting, reason: error.reason }
+    }
+}
+
+/// An instant as RDS takes it: UTC, whole seconds.
+pub(crate) fn told(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn window_words(earliest: &Option<DateTime<Utc>>, latest: &Option<DateTime<Utc>>) -> String {
+    match (earliest, latest) {
+        (Some(earliest), Some(latest)) => format!("its window is {} to {}", told(*earliest), told(*latest)),
+        (None, Some(latest)) => format!("its window ends at {}", told(*latest)),
+        _ => "it has no window".to_owned(),
+    }
+}

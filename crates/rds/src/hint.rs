@@ -1,0 +1,92 @@
+//! What to do next after an error.
+
+use crate::error::{Error, told};
+
+impl Error {
+    /// What to do next, where that is known: the next command to type, or what to change.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::AccessDenied { permission, .. } => {
+                format!("add {permission} to the policy of this identity; docs/rds.md has the least one")
+            }
+            Self::Credentials { .. } => "see which identity is in use: aws sts get-caller-identity".to_owned(),
+            Self::NotFound { .. } => {
+                "see whether name, account and --region are right: aws rds describe-db-instances".to_owned()
+            }
+            Self::NameTaken { .. } => {
+                "choose another name with --into; what holdpoint made: holdpoint rds list".to_owned()
+            }
+            Self::InvalidName { .. } => {
+                "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
+            }
+            Self::WrongState { .. } | Self::GaveUp { .. } => {
+                "nothing was stopped; go on waiting with: holdpoint rds wait NAME".to_owned()
+            }
+            Self::Stopped { subject } => {
+                format!("start it first: aws rds start-db-instance --db-instance-identifier {subject}")
+            }
+            Self::Quota { .. } => {
+                "drop what is no longer needed (holdpoint rds list), take a smaller class, or ask AWS \
+                                   for a higher quota"
+                    .to_owned()
+            }
+            Self::Throttled { .. } => "nothing was changed by this call; try again in a minute".to_owned(),
+            Self::OutsideWindow { source_name, earliest, latest, at } => match (earliest, latest) {
+                (_, Some(latest)) if at > latest => format!(
+                    "logs are stored every five minutes: wait until holdpoint rds window {source_name} says that {} is \
+                     restorable, or take {}",
+                    told(*at),
+                    told(*latest)
+                ),
+                (Some(earliest), _) => format!(
+                    "the earliest is {}; for older states: holdpoint rds snapshot list, holdpoint list",
+                    told(*earliest)
+                ),
+                _ => format!("holdpoint rds window {source_name}"),
+            },
+            Self::InTheFuture { .. } => {
+                "instants are UTC unless they say otherwise: 2026-11-21T02:43:00+01:00".to_owned()
+            }
+            Self::BackupsDisabled { source_name } => format!(
+                "automated backups are switched on with: aws rds modify-db-instance --db-instance-identifier \
+                 {source_name} --backup-retention-period 7 (which interrupts it); restorable is what is written after"
+            ),
+            Self::ReadReplica { primary, .. } => format!("name what it replicates: {primary}"),
+            Self::ClusterMember { cluster, .. } => format!("name the cluster: {cluster}"),
+            Self::ClusterSource { .. } => {
+                "docs/rds.md has the two commands of the AWS client that restore a cluster".to_owned()
+            }
+            Self::WrongEngine { .. } => "holdpoint knows the engines postgres and aurora-postgresql".to_owned(),
+            Self::Ended { subject, .. } => {
+                format!("see why in its events, then remove it: holdpoint rds drop {subject}")
+            }
+            Self::Gone { .. } => "see what there is: holdpoint rds list".to_owned(),
+            Self::Differs { subject, .. } => format!("let it be finished once more: holdpoint rds wait {subject}"),
+            Self::NotOurs { .. } => {
+                "only what carries holdpoint's tags is dropped or renamed back: holdpoint rds list".to_owned()
+            }
+            Self::Unready { subject } => format!("finish it: holdpoint rds wait {subject}"),
+            Self::NotCutOver { .. } => "what is in service: holdpoint rds list".to_owned(),
+            Self::IsSource { .. } => "holdpoint never drops a source; AWS's own console does".to_owned(),
+            Self::InService { .. } => "take the cut-over back first: holdpoint rds cut-over --back".to_owned(),
+            Self::Protected { .. } => "say --lift-protection to drop it nevertheless".to_owned(),
+            Self::Configuration { setting: "region", .. } => "name it: --region eu-central-1, or AWS_REGION".to_owned(),
+            Self::Network { .. } => {
+                "see whether the endpoint can be reached from here, and the proxy's settings".to_owned()
+            }
+            Self::NotPossible { .. }
+            | Self::Configuration { .. }
+            | Self::Service { .. }
+            | Self::InvalidAnswer { .. } => {
+                return None;
+            }
+        })
+    }
+
+    /// Whether another attempt later may go well although nothing is changed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Network { .. })
+    }
+}

@@ -1,0 +1,48 @@
+//! Amazon RDS: restorable window, point-in-time restore, wait, cut-over, snapshots and clean-up.
+//!
+//! The crate speaks to the control plane only; it never opens a database. Everything it makes carries tags that begin
+//! with `holdpoint:` ([`marks`]), and nothing without them is ever dropped. What is asked of RDS is first planned as a
+//! value ([`RestorePlan`], [`CutOverPlan`]) that can be shown. Long work is a series of steps of which each can be taken
+//! up by another process: the tags say what was asked, the properties say how far it came.
+//!
+//! No call stands in a tight loop: whoever waits says how long the pauses are ([`Waiting`]).
+
+mod call;
+mod client;
+mod cluster;
+mod cut_over;
+mod error;
+mod failure;
+mod hint;
+mod instance;
+pub mod marks;
+mod name;
+mod options;
+mod plan;
+mod properties;
+mod quota;
+mod restore;
+mod snapshots;
+mod standing;
+mod tidy;
+mod token;
+mod wait;
+mod window;
+
+pub use client::Rds;
+pub use cluster::Cluster;
+pub use cut_over::{CutOverPlan, CutOverReport, Rename};
+pub use error::{Error, Result};
+pub use instance::{Endpoint, Instance};
+pub use name::check_name;
+pub use options::{CredentialSource, RdsOptions, Timing};
+pub use plan::{Problem, RestoreOptions, RestorePlan, When};
+pub use properties::{Difference, How, Properties, PropertyLine};
+pub use quota::Quota;
+pub use restore::RestoreReport;
+pub use snapshots::Snapshot;
+pub use standing::{Standing, standing};
+pub use tidy::{DropOptions, DropPlan, Made, estimate_seconds};
+pub use token::{Token, Tokens};
+pub use wait::{Happened, Reading, Waiting};
+pub use window::{Missing, Window};

@@ -1,0 +1,379 @@
+//! What a point-in-time restore will do, before it does it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::client::Rds;
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::marks::{self, MOST_TAGS, Tags};
+use crate::name::check_name;
+use crate::properties::{How, Properties, PropertyLine};
+use crate::quota::Quota;
+use crate::snapshots::Snapshot;
+use crate::standing::Standing;
+use crate::window::Window;
+
+/// To which instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// The latest that RDS can restore; with a snapshot that instant.
+    Latest,
+    /// This one; parts of a second are cut off.
+    At(DateTime<Utc>),
+}
+
+/// What to restore, and what shall be other than the source's. `None` is as the source has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// The name of the source.
+    pub source: String,
+    /// The name of the new instance.
+    pub target: String,
+    /// To which instant.
+    pub to: When,
+    /// Restore this snapshot of the source instead of an instant.
+    pub snapshot: Option<String>,
+    /// The class.
+    pub class: Option<String>,
+    /// Whether it stands in several zones.
+    pub multi_az: Option<bool>,
+    /// Whether it is protected against deletion.
+    pub deletion_protection: Option<bool>,
+    /// Days that its backups are kept.
+    pub retention_days: Option<u32>,
+}
+
+impl RestoreOptions {
+    /// A restore that takes everything from its source.
+    #[must_use]
+    pub fn new(source: impl Into<String>, target: impl Into<String>, to: When) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            to,
+            snapshot: None,
+            class: None,
+            multi_az: None,
+            deletion_protection: None,
+            retention_days: None,
+        }
+    }
+
+    /// The same for an instance that will soon be dropped: one zone, no protection, no backups of its own.
+    #[must_use]
+    pub fn temporary(self) -> Self {
+        Self { multi_az: Some(false), deletion_protection: Some(false), retention_days: Some(0), ..self }
+    }
+
+    /// What is asked other than the source has it, as a tag's value.
+    pub(crate) fn asked(&self) -> String {
+        let parts = [
+            self.class.as_ref().map(|class| format!("class={class}")),
+            self.multi_az.map(|value| format!("multi-az={value}")),
+            self.deletion_protection.map(|value| format!("deletion-protection={value}")),
+            self.retention_days.map(|days| format!("retention-days={days}")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The properties that a new instance shall have: the source's, and what was asked other.
+pub(crate) fn desired(source: &Properties, asked: &str) -> Properties {
+    let mut wanted = source.clone();
+    for (key, value) in asked.split(' ').filter_map(|part| part.split_once('=')) {
+        match key {
+            "class" => wanted.class = Some(value.to_owned()),
+            "multi-az" => wanted.multi_az = value.parse().ok(),
+            "deletion-protection" => wanted.deletion_protection = value.parse().ok(),
+            "retention-days" => wanted.retention_days = value.parse().ok(),
+            _ => {}
+        }
+    }
+    if wanted.performance_insights != Some(true) {
+        wanted.performance_insights_kms_key = None;
+        wanted.performance_insights_days = None;
+    }
+    if wanted.monitoring_seconds.unwrap_or_default() == 0 {
+        wanted.monitoring_role = None;
+    }
+    if wanted.retention_days == Some(0) {
+        // RDS takes no window for backups that are not made.
+        wanted.backup_window = None;
+    }
+    wanted
+}
+
+/// Something that has to be solved before the restore can begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it is.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    fn of(error: &Error) -> Self {
+        Self { what: error.to_string(), hint: error.hint() }
+    }
+}
+
+/// What a restore will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestorePlan {
+    /// The source as it is now.
+    pub source: Instance,
+    /// The name of the new instance.
+    pub target: String,
+    /// To which instant it was asked.
+    pub to: When,
+    /// The instant that this is now, whole seconds.
+    pub at: Option<DateTime<Utc>>,
+    /// The snapshot that is restored instead of an instant.
+    pub snapshot: Option<Snapshot>,
+    /// What can be restored.
+    pub window: Window,
+    /// The properties of the new instance.
+    pub new: Properties,
+    /// Both side by side.
+    pub lines: Vec<PropertyLine>,
+    /// The tags of the new instance.
+    pub tags: Tags,
+    /// The quotas that count; empty where they may not be read.
+    pub quotas: Vec<Quota>,
+    /// What has to be solved first; empty when the restore can begin.
+    pub problems: Vec<Problem>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+impl RestorePlan {
+    /// Whether the restore can begin.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// What the restore call cannot set.
+    #[must_use]
+    pub fn modified_after(&self) -> Vec<&PropertyLine> {
+        self.lines.iter().filter(|line| line.how == How::ModifiedAfter && line.new != "-").collect()
+    }
+}
+
+/// What a plan is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) source: Instance,
+    pub(crate) window: Window,
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) target_taken: bool,
+    /// `Err` says why they are not known.
+    pub(crate) quotas: std::result::Result<Vec<Quota>, String>,
+}
+
+/// Makes the plan of a restore from facts. Pure.
+#[must_use]
+pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>) -> RestorePlan {
+    let Facts { source, window, snapshot, target_taken, quotas } = facts;
+    let mut problems = Vec::new();
+    let mut warnings = window.warnings.clone();
+    let at = match (&snapshot, options.to) {
+        (Some(snapshot), _) => usable(snapshot, &source).map(|()| snapshot.created_at),
+        (None, When::Latest) => window.check_open().map(|()| window.latest_at),
+        (None, When::At(at)) => window.check(at, now).map(Some),
+    };
+    let at = at.unwrap_or_else(|error| {
+        problems.push(Problem::of(&error));
+        None
+    });
+    if let Err(error) = check_name(&options.target) {
+        problems.push(Problem::of(&error));
+    } else if target_taken {
+        problems.push(Problem::of(&Error::NameTaken { name: options.target.clone() }));
+    }
+    let asked = options.asked();
+    let new = desired(&source.properties, &asked);
+    let (quotas, unknown) = match quotas {
+        Ok(quotas) => (quotas, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    if let Some(why) = unknown {
+        warnings.push(format!("the account's quotas are not known: {why}"));
+    }
+    let storage = i64::from(new.storage_gib.unwrap_or_default());
+    for what in Quota::passed(&quotas, &[("DBInstances", 1), ("AllocatedStorage", storage)]) {
+        let hint = Error::Quota { subject: String::new(), code: String::new(), message: String::new() }.hint();
+        problems.push(Problem { what, hint });
+    }
+    let tags = marks::of_restore(&source.tags, &source.name, &source.resource_id, at, &asked, now);
+    if tags.len() > MOST_TAGS {
+        let what = format!("{} tags are more than the {MOST_TAGS} that RDS takes", tags.len());
+        problems.push(Problem { what, hint: Some("take some tags from the source away".to_owned()) });
+    }
+    if !source.replicas.is_empty() {
+        warnings.push(format!("read replicas stay with the source: {}", source.replicas.join(", ")));
+    }
+    if source.is_pending {
+        warnings
+            .push("modifications of the source wait for its maintenance window: they are not taken over".to_owned());
+    }
+    if !matches!(source.standing(), Standing::Usable | Standing::Stopped) {
+        warnings.push(format!("the source is {}", source.status));
+    }
+    warnings.push("passwords are those of the restored instant; blocks are read from S3 at their first use".to_owned());
+    RestorePlan {
+        lines: source.properties.beside(&new),
+        target: options.target.clone(),
+        to: options.to,
+        at,
+        snapshot,
+        window,
+        new,
+        tags,
+        quotas: quotas.into_iter().filter(|quota| COUNTED.contains(&quota.name.as_str())).collect(),
+        problems,
+        warnings,
+        source,
+    }
+}
+
+/// Whether a snapshot is ready, and one of this source.
+fn usable(snapshot: &Snapshot, source: &Instance) -> Result<()> {
+    let subject = snapshot.name.clone();
+    if snapshot.resource_id != source.resource_id {
+        let message = format!("it is of {}, not of {}", snapshot.instance, source.name);
+        return Err(Error::WrongState { subject, message });
+    }
+    match snapshot.status.as_str() {
+        "available" => Ok(()),
+        status => Err(Error::WrongState { subject, message: format!("it is {status}") }),
+    }
+}
+
+/// The quotas that a restore counts against.
+const COUNTED: [&str; 2] = ["DBInstances", "AllocatedStorage"];
+
+impl Rds {
+    /// Plans a restore. Nothing is changed; what stands against it is told in the plan, all of it at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no such source; [`Error::AccessDenied`] names the permission.
+    pub async fn plan_restore(&self, options: &RestoreOptions, now: DateTime<Utc>) -> Result<RestorePlan> {
+        let Some(source) = self.find(&options.source).await? else {
+            return match self.find_cluster(&options.source).await? {
+                Some(cluster) => Err(Error::ClusterSource { subject: cluster.name }),
+                None => Err(Error::NotFound { subject: options.source.clone() }),
+            };
+        };
+        let window = self.window_of(&source, now).await?;
+        let snapshot = match &options.snapshot {
+            Some(name) => Some(self.snapshot(name).await?),
+            None => None,
+        };
+        let target_taken = check_name(&options.target).is_ok() && self.find(&options.target).await?.is_some();
+        // They only help; a restore that RDS would grant is not kept from it by their lack.
+        let quotas = self.quotas().await.map_err(|error| error.to_string());
+        Ok(plan_of(Facts { source, window, snapshot, target_taken, quotas }, options, now))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    pub(crate) fn shop() -> Instance {
+        Instance {
+            name: "shop".into(),
+            resource_id: "db-SHOP".into(),
+            engine: "postgres".into(),
+            status: "available".into(),
+            latest_restorable_at: Some(at("2026-11-21T03:00:00Z")),
+            tags: [("team".to_owned(), "a".to_owned())].into(),
+            properties: Properties {
+                class: Some("db.m6g.large".into()),
+                storage_gib: Some(100),
+                subnet_group: Some("private".into()),
+                security_groups: vec!["sg-1".into()],
+                parameter_group: Some("shop-pg16".into()),
+                multi_az: Some(true),
+                deletion_protection: Some(true),
+                retention_days: Some(7),
+                backup_window: Some("03:00-03:30".into()),
+                monitoring_seconds: Some(0),
+                monitoring_role: Some("arn:aws:iam::1:role/x".into()),
+                ..Properties::default()
+            },
+            ..Instance::default()
+        }
+    }
+
+    fn facts(source: Instance) -> Facts {
+        let bounds = Some((Some(at("2026-11-14T03:00:00Z")), None));
+        let window = Window::of_instance(&source, bounds, NOW.parse().unwrap());
+        Facts { source, window, snapshot: None, target_taken: false, quotas: Ok(Vec::new()) }
+    }
+
+    const NOW: &str = "2026-11-21T03:04:00Z";
+
+    #[test]
+    fn everything_is_taken_from_the_source_but_what_was_asked_other() {
+        let options = RestoreOptions::new("shop", "shop-r", When::At(at("2026-11-20T10:00:00.7Z")));
+        let plan = plan_of(facts(shop()), &options, at(NOW));
+        assert!(plan.is_possible(), "{:?}", plan.problems);
+        assert_eq!(plan.at, Some(at("2026-11-20T10:00:00Z")));
+        assert_eq!(plan.new, Properties { monitoring_role: None, ..shop().properties });
+        assert_eq!(plan.tags["team"], "a");
+        assert_eq!(plan.tags[marks::SOURCE_RESOURCE], "db-SHOP");
+        assert!(!plan.tags.contains_key(marks::ASKED));
+        assert!(plan.modified_after().iter().any(|line| line.property == "Multi-AZ"));
+
+        let options = RestoreOptions { class: Some("db.t4g.small".into()), ..options }.temporary();
+        let plan = plan_of(facts(shop()), &options, at(NOW));
+        assert_eq!(
+            plan.tags[marks::ASKED],
+            "class=db.t4g.small multi-az=false deletion-protection=false retention-days=0"
+        );
+        assert_eq!(plan.new, desired(&shop().properties, &plan.tags[marks::ASKED]));
+        assert_eq!((plan.new.multi_az, plan.new.deletion_protection), (Some(false), Some(false)));
+        assert_eq!((plan.new.class.as_deref(), plan.new.backup_window), (Some("db.t4g.small"), None));
+    }
+
+    #[test]
+    fn everything_that_stands_against_it_is_told_at_once() {
+        let options = RestoreOptions::new("shop", "shop--r", When::At(at("2026-11-01T00:00:00Z")));
+        let mut facts_of = facts(shop());
+        facts_of.quotas = Ok(vec![
+            Quota { name: "DBInstances".into(), used: 40, most: 40 },
+            Quota { name: "ManualSnapshots".into(), used: 1, most: 100 },
+        ]);
+        let plan = plan_of(facts_of, &options, at(NOW));
+        let told: Vec<&str> = plan.problems.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].contains("its window is") && told[1].contains("hyphens") && told[2].contains("DBInstances"));
+        assert!(plan.problems.iter().all(|problem| problem.hint.is_some()), "{:?}", plan.problems);
+        assert_eq!(plan.quotas.len(), 1);
+
+        let mut facts_of = facts(shop());
+        facts_of.target_taken = true;
+        facts_of.quotas = Err("access denied".into());
+        let plan = plan_of(facts_of, &RestoreOptions::new("shop", "shop-r", When::Latest), at(NOW));
+        assert_eq!(plan.problems[0].what, "the name shop-r is taken");
+        assert_eq!(plan.at, shop().latest_restorable_at);
+        assert!(plan.warnings.iter().any(|line| line.contains("quotas are not known")), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn too_many_tags_are_refused_before_rds_does() {
+        let mut source = shop();
+        source.tags = (0..48).map(|n| (format!("t{n}"), String::new())).collect();
+        let plan = plan_of(facts(source), &RestoreOptions::new("shop", "shop-r", When::Latest), at(NOW));
+        assert!(plan.problems[0].what.contains("tags"), "{:?}", plan.problems);
+    }
+}

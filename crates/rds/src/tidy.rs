@@ -1,0 +1,204 @@
+//! What holdpoint made and did not remove, and its removal.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::client::Rds;
+use crate::error::{Error, Result};
+use crate::failure::classify;
+use crate::instance::Instance;
+use crate::marks;
+use crate::name::check_name;
+use crate::standing::Standing;
+use crate::wait::{Reading, Waiting, Whom};
+
+/// An instance that holdpoint made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// Its name.
+    pub name: String,
+    /// Its resource id.
+    pub resource_id: String,
+    /// Its status.
+    pub status: String,
+    /// Its class, which it is billed by.
+    pub class: Option<String>,
+    /// Its storage in GiB.
+    pub storage_gib: Option<u32>,
+    /// The name that its source had.
+    pub source: Option<String>,
+    /// The instant that it was restored to.
+    pub restored_to: Option<DateTime<Utc>>,
+    /// When it was asked for.
+    pub made_at: Option<DateTime<Utc>>,
+    /// When it was found to be as asked; `None` while that is still open.
+    pub ready_at: Option<DateTime<Utc>>,
+    /// Whether it serves in the place of its source.
+    pub is_in_service: bool,
+    /// Whether it is protected against deletion.
+    pub is_protected: bool,
+}
+
+impl Made {
+    fn of(instance: &Instance) -> Option<Self> {
+        let own = instance.tags.get(marks::RESOURCE).is_none_or(|id| *id == instance.resource_id);
+        (own && marks::is_ours(&instance.tags)).then(|| Self {
+            name: instance.name.clone(),
+            resource_id: instance.resource_id.clone(),
+            status: instance.status.clone(),
+            class: instance.properties.class.clone(),
+            storage_gib: instance.properties.storage_gib,
+            source: instance.tags.get(marks::SOURCE).cloned(),
+            restored_to: marks::instant(&instance.tags, marks::RESTORED_TO),
+            made_at: marks::instant(&instance.tags, marks::MADE_AT),
+            ready_at: marks::instant(&instance.tags, marks::READY_AT),
+            is_in_service: is_in_service(instance),
+            is_protected: instance.properties.deletion_protection == Some(true),
+        })
+    }
+}
+
+/// A cut-over was begun with it and not taken back.
+fn is_in_service(instance: &Instance) -> bool {
+    instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state != marks::TAKEN_BACK)
+}
+
+/// How an instance is dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DropOptions {
+    /// The instance.
+    pub name: String,
+    /// The name of a last snapshot; without it nothing remains.
+    pub final_snapshot: Option<String>,
+    /// Whether its protection against deletion is taken away first.
+    pub lift_protection: bool,
+}
+
+/// What a drop will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DropPlan {
+    /// The instance.
+    pub instance: Made,
+    /// The last snapshot.
+    pub final_snapshot: Option<String>,
+    /// Whether its protection is taken away first.
+    pub lifts_protection: bool,
+    /// Whether it is being deleted already.
+    pub is_going: bool,
+}
+
+/// How long a restore of that source will take, by those that are still there: the middle of theirs.
+#[must_use]
+pub fn estimate_seconds(made: &[Made], source: &str) -> Option<i64> {
+    let of_source = made.iter().filter(|one| one.source.as_deref() == Some(source));
+    let mut seconds: Vec<i64> =
+        of_source.filter_map(|one| Some((one.ready_at? - one.made_at?).num_seconds())).collect();
+    seconds.sort_unstable();
+    seconds.get(seconds.len() / 2).copied()
+}
+
+impl Rds {
+    /// The instances that holdpoint made and that are still there, the oldest first.
+    ///
+    /// # Errors
+    /// Those of [`instances`](Self::instances).
+    pub async fn made(&self) -> Result<Vec<Made>> {
+        let mut made: Vec<Made> = self.instances().await?.iter().filter_map(Made::of).collect();
+        made.sort_by(|one, other| (one.made_at, &one.name).cmp(&(other.made_at, &other.name)));
+        Ok(made)
+    }
+
+    /// Plans a drop. Only what carries holdpoint's tags can be dropped, never a source, and never what serves in the
+    /// place of its source.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::InService`], [`Error::Protected`], [`Error::InvalidName`].
+    pub async fn plan_drop(&self, options: &DropOptions) -> Result<DropPlan> {
+        let instance = self.instance(&options.name).await?;
+        let subject = instance.name.clone();
+        let made = Made::of(&instance).ok_or_else(|| Error::NotOurs { subject: subject.clone() })?;
+        // Tags of an instance can be copied by hand; the source of a restore is never what was restored.
+        let others = self.instances().await?;
+        let is_source = others.iter().any(|other| {
+            other.resource_id != instance.resource_id
+                && other.tags.get(marks::SOURCE_RESOURCE).is_some_and(|id| *id == instance.resource_id)
+        });
+        if is_source || instance.tags.get(marks::SOURCE_RESOURCE).is_some_and(|id| *id == instance.resource_id) {
+            return Err(Error::IsSource { subject });
+        }
+        if made.is_in_service {
+            return Err(Error::InService { subject });
+        }
+        if made.is_protected && !options.lift_protection {
+            return Err(Error::Protected { subject });
+        }
+        if let Some(snapshot) = &options.final_snapshot {
+            check_name(snapshot)?;
+        }
+        Ok(DropPlan {
+            lifts_protection: made.is_protected,
+            final_snapshot: options.final_snapshot.clone(),
+            is_going: instance.standing() == Standing::Going,
+            instance: made,
+        })
+    }
+
+    /// Drops the instance of a plan with its automated backups, and waits until it is gone.
+    ///
+    /// # Errors
+    /// What RDS refuses; [`Error::GaveUp`] when it is still there, which stops nothing.
+    pub async fn drop_made(
+        &self,
+        plan: &DropPlan,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
+        let name = &plan.instance.name;
+        if plan.lifts_protection {
+            const ACTION: &str = "ModifyDBInstance";
+            let call = self.client.modify_db_instance().db_instance_identifier(name).deletion_protection(false);
+            call.apply_immediately(true).send().await.map_err(|failure| classify(failure, ACTION, name))?;
+            let whom = Whom::Resource { id: &plan.instance.resource_id, until_named: name };
+            self.wait_for(whom, waiting, now, report).await?;
+        }
+        if !plan.is_going {
+            const ACTION: &str = "DeleteDBInstance";
+            let mut call = self.client.delete_db_instance().db_instance_identifier(name).delete_automated_backups(true);
+            call = match &plan.final_snapshot {
+                Some(snapshot) => call.final_db_snapshot_identifier(snapshot).skip_final_snapshot(false),
+                None => call.skip_final_snapshot(true),
+            };
+            match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(Error::NameTaken { .. }) => {
+                    return Err(Error::NameTaken { name: plan.final_snapshot.clone().unwrap_or_default() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.wait_gone(&plan.instance, waiting, report).await
+    }
+
+    async fn wait_gone(&self, made: &Made, waiting: &Waiting, report: &mut (dyn FnMut(&Reading) + Send)) -> Result<()> {
+        let mut readings: u128 = 0;
+        loop {
+            let Some(found) = self.find(&made.name).await?.filter(|found| found.resource_id == made.resource_id) else {
+                return Ok(());
+            };
+            let waited = waiting.waited(readings);
+            let reading = Reading {
+                name: made.name.clone(),
+                status: found.status.clone(),
+                waited_seconds: waited,
+                events: Vec::new(),
+            };
+            report(&reading);
+            readings += 1;
+            if readings >= waiting.most_readings() {
+                return Err(Error::GaveUp { subject: made.name.clone(), status: found.status, waited_seconds: waited });
+            }
+            tokio::time::sleep(waiting.pause()).await;
+        }
+    }
+}

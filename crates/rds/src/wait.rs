@@ -1,0 +1,169 @@
+//! Waiting for an instance, by polling at a chosen pace.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::client::Rds;
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::standing::Standing;
+
+/// How patiently something is waited for.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The pause between two readings; never less than a millisecond.
+    pub poll_every: Duration,
+    /// When to give up; nothing is stopped by that.
+    pub give_up_after: Duration,
+    /// So many readings in a row must say `available`: RDS says it early, and then modifies once more.
+    pub readings: u32,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { poll_every: Duration::from_secs(15), give_up_after: Duration::from_secs(6 * 3600), readings: 3 }
+    }
+}
+
+impl Waiting {
+    /// The pause, which is never none.
+    pub(crate) fn pause(&self) -> Duration {
+        self.poll_every.max(Duration::from_millis(1))
+    }
+
+    /// So long it has been waited for after so many readings.
+    pub(crate) fn waited(&self, readings: u128) -> u64 {
+        self.pause().saturating_mul(u32::try_from(readings).unwrap_or(u32::MAX)).as_secs()
+    }
+
+    /// How many readings there may be before it is given up.
+    pub(crate) fn most_readings(&self) -> u128 {
+        self.give_up_after.as_millis() / self.pause().as_millis().max(1) + 1
+    }
+}
+
+/// An event of RDS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What, in RDS's words.
+    pub message: String,
+}
+
+/// One reading of whoever waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    /// The instance's name.
+    pub name: String,
+    /// Its status.
+    pub status: String,
+    /// So long it has been waited for, pauses alone.
+    pub waited_seconds: u64,
+    /// What RDS says happened since the last change of the status.
+    pub events: Vec<Happened>,
+}
+
+/// Whom to wait for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whom<'a> {
+    /// Whoever has the name.
+    Name(&'a str),
+    /// Whatever its name is; while it is renamed it may be gone for some readings.
+    Resource { id: &'a str, until_named: &'a str },
+}
+
+impl Rds {
+    /// Waits until the instance is available, in several readings in a row. `report` hears of every reading.
+    ///
+    /// Dropping the future stops nothing: another process can wait on.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] with RDS's newest event, [`Error::Stopped`], [`Error::Gone`], [`Error::GaveUp`].
+    pub async fn wait_available(
+        &self,
+        name: &str,
+        waiting: &Waiting,
+        since: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<Instance> {
+        self.wait_for(Whom::Name(name), waiting, since, report).await
+    }
+
+    pub(crate) async fn wait_for(
+        &self,
+        whom: Whom<'_>,
+        waiting: &Waiting,
+        since: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<Instance> {
+        let (mut usable, mut seen, mut last) = (0, false, String::new());
+        let mut told = since;
+        let most = waiting.most_readings();
+        let mut readings: u128 = 0;
+        loop {
+            let waited = waiting.waited(readings);
+            let found = match whom {
+                Whom::Name(name) => self.find(name).await?,
+                Whom::Resource { id, .. } => self.find_resource(id).await?,
+            };
+            let subject = match (whom, &found) {
+                (_, Some(instance)) => instance.name.clone(),
+                (Whom::Name(name), None) => name.to_owned(),
+                (Whom::Resource { until_named, .. }, None) => until_named.to_owned(),
+            };
+            let status = found.as_ref().map_or_else(|| "not to be seen".to_owned(), |instance| instance.status.clone());
+            let mut events = Vec::new();
+            if status != last {
+                events = self.news(&subject, told).await;
+                told = events.last().map_or(told, |event| event.at + chrono::TimeDelta::milliseconds(1));
+            }
+            let reading = Reading { name: subject.clone(), status: status.clone(), waited_seconds: waited, events };
+            report(&reading);
+            last.clone_from(&status);
+            match found {
+                Some(instance) => {
+                    seen = true;
+                    let named = match whom {
+                        Whom::Name(_) => true,
+                        Whom::Resource { until_named, .. } => crate::name::same(&instance.name, until_named),
+                    };
+                    match instance.standing() {
+                        Standing::Usable if named => usable += 1,
+                        Standing::Usable | Standing::Working => usable = 0,
+                        Standing::Stopped => return Err(Error::Stopped { subject }),
+                        Standing::Going => return Err(Error::Gone { subject }),
+                        Standing::Broken => {
+                            let event = match reading.events.last() {
+                                Some(event) => Some(event.message.clone()),
+                                None => self.news(&subject, since).await.pop().map(|event| event.message),
+                            };
+                            return Err(Error::Ended { subject, status, event });
+                        }
+                    }
+                    if usable >= waiting.readings.max(1) {
+                        return Ok(instance);
+                    }
+                }
+                None if matches!(whom, Whom::Name(_)) && !seen => return Err(Error::NotFound { subject }),
+                None if matches!(whom, Whom::Name(_)) => return Err(Error::Gone { subject }),
+                None => usable = 0,
+            }
+            readings += 1;
+            if readings >= most {
+                return Err(Error::GaveUp { subject, status, waited_seconds: waited });
+            }
+            tokio::time::sleep(waiting.pause()).await;
+        }
+    }
+
+    /// Events are told where they may be read; without the permission the wait goes on.
+    async fn news(&self, name: &str, since: DateTime<Utc>) -> Vec<Happened> {
+        self.events(name, since).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "events are not told");
+            Vec::new()
+        })
+    }
+}
