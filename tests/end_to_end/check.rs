@@ -77,11 +77,13 @@ fn what_is_gone_unreadable_or_open_to_others_is_found() {
     // Below the directory, too: one that is open, and one that is somebody else's.
     std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
     std::fs::set_permissions(path(&first["index"]["key"]), std::fs::Permissions::from_mode(0o604)).unwrap();
-    std::os::unix::fs::chown(path(&first["globals"]["key"]), Some(4_242), None).unwrap();
+    // Only root can give a file away.
+    let given = std::os::unix::fs::chown(path(&first["globals"]["key"]), Some(4_242), None).is_ok();
     let report = scene.place.holdpoint(&ASK).ended_with(15).json();
-    assert_eq!(kinds(&report), ["unreadable", "missing", "permissions", "permissions"], "{report:#}");
+    let wanted = ["unreadable", "missing", "permissions", "permissions"];
+    assert_eq!(kinds(&report), wanted[..if given { 4 } else { 3 }], "{report:#}");
     let said = |at: usize| report["findings"][at]["reason"].as_str().unwrap().to_owned();
-    assert!(said(2).contains("604") && said(3).contains("user 4242"), "{report:#}");
+    assert!(said(2).contains("604") && (!given || said(3).contains("user 4242")), "{report:#}");
 
     // Every database of the repository, or a share of them, by one call; the worst decides.
     let all = scene.place.holdpoint(&["check", "--all", "--json"]).ended_with(15).json();

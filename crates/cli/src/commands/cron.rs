@@ -308,6 +308,7 @@ mod tests {
             let (mut text, mut piece) = (String::new(), [0; 4096]);
             while !text.contains("was given up") && !text.ends_with("}") {
                 let read = stream.read(&mut piece).unwrap();
+                assert!(read > 0, "the message ends early: {text}");
                 text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
             }
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
