@@ -60,6 +60,7 @@ pub async fn holder(session: &Session, database_oid: u32) -> Result<Option<LockH
 pub struct RunLock {
     session: Session,
     database_oid: u32,
+    pid: i32,
 }
 
 impl RunLock {
@@ -77,10 +78,10 @@ impl RunLock {
         let began = Instant::now();
         let second = i32::from_ne_bytes(database_oid.to_ne_bytes());
         loop {
-            let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
-            let taken: bool = session.query_one("taking the run lock", sql, &[&NAMESPACE, &second]).await?.get(0);
-            if taken {
-                return Ok(Self { session, database_oid });
+            let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2), pg_catalog.pg_backend_pid()";
+            let row = session.query_one("taking the run lock", sql, &[&NAMESPACE, &second]).await?;
+            if row.get(0) {
+                return Ok(Self { session, database_oid, pid: row.get(1) });
             }
             if began.elapsed() >= TRY_FOR
                 && let Some(holder) = holder(&session, database_oid).await?
@@ -100,12 +101,16 @@ impl RunLock {
         &self.session
     }
 
+    /// The server process that has it.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Tells whether this session still has the lock; a connection that does not answer has lost it.
     pub async fn is_held(&self) -> bool {
-        let sql = "SELECT pg_catalog.pg_backend_pid()";
         let asked = async {
-            let own: i32 = self.session.query_one("checking the run lock", sql, &[]).await?.get(0);
-            Ok::<bool, Error>(holder(&self.session, self.database_oid).await?.is_some_and(|holder| holder.pid == own))
+            let holder = holder(&self.session, self.database_oid).await?;
+            Ok::<bool, Error>(holder.is_some_and(|holder| holder.pid == self.pid))
         };
         match timeout(CHECK_WITHIN, asked).await {
             Ok(Ok(held)) => held,

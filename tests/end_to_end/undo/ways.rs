@@ -307,6 +307,23 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
 }
 
 #[test]
+fn a_run_that_fails_is_swapped_away_at_once_where_the_loss_was_accepted() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_masks.sql", "UPDATE shop.customers SET name = 'masked';\nSELECT 1 / 0;\n");
+    project.scene.place.set("FILES", "sql/1_masks.sql");
+    let flags = ["--no-rehearse", "--applied-through", "none", "--on-failure", "restore"];
+    let accepts = ["--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let report = project.guard(&[&flags[..], &accepts].concat(), 12);
+    assert_eq!((&report["undo"]["state"], &report["state"]), (&"undone".into(), &"failed".into()), "{report:#}");
+    assert_eq!(project.shop(), before);
+    assert_eq!(project.stands(), ("undone".to_owned(), false));
+    let kept = report["undo"]["swap"]["kept_as"].as_str().unwrap();
+    let masked = project.scene.cluster.psql(kept, "SELECT count(*) FROM shop.customers WHERE name <> 'masked'");
+    assert_eq!(masked, "0", "what was there is kept");
+}
+
+#[test]
 fn what_cannot_be_undone_is_refused_with_the_reason() {
     let project = Project::drizzle();
     project.undo("20261121T024300Z-k3f9", &[], 6).failure().says(&["no run 20261121T024300Z-k3f9"]);

@@ -59,6 +59,7 @@ async fn restored(
         programs: invocation.settings.programs()?,
         jobs: invocation.settings.jobs(arguments.jobs),
         compare_up_to: (!arguments.skip_compare).then_some(arguments.compare_limit),
+        held_by: None,
     };
     let plan = plan(&context, &options).await?;
     let question = format!("{} will be swapped for {}", plan.live, plan.point);

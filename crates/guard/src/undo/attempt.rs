@@ -39,6 +39,8 @@ pub(super) struct Work<'a> {
     younger: Vec<admission::Run>,
     /// What younger runs left that were settled, in words.
     standing: Vec<String>,
+    /// The server process of the run itself, where it has the run lock and is undone under it.
+    pub(super) held_by: Option<i32>,
 }
 
 /// A way that is ready to be gone.
@@ -52,7 +54,7 @@ impl<'a> Attempt<'a> {
     /// Undoes; `held` is the run lock, where the run that is undone has it.
     pub(super) async fn run(&self, held: Option<RunLock>) -> Result<UndoReport, Error> {
         let began = Instant::now();
-        let work = self.admitted(held.is_some()).await?;
+        let work = self.admitted(held.as_ref().map(RunLock::pid)).await?;
         let (way, todo) = work.chosen().await?;
         let plan = work.plan(way, &todo);
         let took = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -99,8 +101,9 @@ impl<'a> Attempt<'a> {
         Ok(UndoReport { plan, dry_run: false, state: Some(state), undo, failure, swap, took_ms: took(), warnings })
     }
 
-    /// Reads the run, and refuses what cannot be undone; `own`: it is the run itself that undoes.
-    async fn admitted(&self, own: bool) -> Result<Work<'a>, Error> {
+    /// Reads the run, and refuses what cannot be undone; `held_by`: where it is the run itself that undoes, who has its
+    /// lock.
+    async fn admitted(&self, held_by: Option<i32>) -> Result<Work<'a>, Error> {
         let Self { context, options } = self;
         let steps = runs::steps(context, &options.run).await?;
         let Some(step) = newest(&steps).cloned() else {
@@ -110,7 +113,7 @@ impl<'a> Attempt<'a> {
         let younger = younger_than(context, &run).await?;
         admission::check(&run, &steps, &younger)?;
         let alive = Alive::read(&options.place.source).await?;
-        if let Some(what) = if own { alive.command_of(&step) } else { alive.of(&step) } {
+        if let Some(what) = if held_by.is_some() { alive.command_of(&step) } else { alive.of(&step) } {
             return Err(Error::StillAtWork { run: run.to_string(), what });
         }
         let too_old = |why: String| Error::CannotUndo {
@@ -128,7 +131,7 @@ impl<'a> Attempt<'a> {
             Err(error) => return Err(error.into()),
         }
         let standing = admission::settled_since(&younger);
-        Ok(Work { context, options, run, steps, step, point, younger, standing })
+        Ok(Work { context, options, run, steps, step, point, younger, standing, held_by })
     }
 }
 

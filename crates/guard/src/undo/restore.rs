@@ -39,6 +39,7 @@ impl Restoring {
             programs: own.place.source.programs.clone(),
             jobs: own.jobs,
             compare_up_to: own.compare_up_to.or(Some(u64::MAX)),
+            held_by: work.held_by,
         };
         if work.step.state == RunState::Undoing && is_swapped(work).await? {
             return Err(Error::CannotUndo {

@@ -43,6 +43,8 @@ pub struct SwapOptions {
     pub jobs: usize,
     /// Tables with more bytes than this are not compared with the restore point; `None`: none is.
     pub compare_up_to: Option<u64>,
+    /// The server process that has the run lock for this swap already, as that of the run that is undone by it.
+    pub held_by: Option<i32>,
 }
 
 impl SwapOptions {

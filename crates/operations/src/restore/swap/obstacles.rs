@@ -93,7 +93,7 @@ pub async fn plan(context: &Context, options: &SwapOptions) -> Result<SwapPlan, 
     let looking = maintenance::connect(session.settings(), &beside::name(context)).await?;
     match other_swaps(&looking, server.identity.database_oid).await? {
         Some(other) => obstacles.push(other),
-        None => obstacles.extend(guarded_run(&session, server.identity.database_oid).await?),
+        None => obstacles.extend(guarded_run(&session, server.identity.database_oid, options.held_by).await?),
     }
     let keep_as = beside::free_name(&looking, &name, Some(&point)).await?;
     looking.close().await;
@@ -247,8 +247,11 @@ impl Seen<'_> {
 }
 
 /// A guarded command may be changing the database right now, and its way back is the database's own restore point.
-pub(super) async fn guarded_run(live: &Session, live_oid: u32) -> Result<Option<Obstacle>, Error> {
-    Ok(run_lock::holder(live, live_oid).await?.map(|holder| {
+///
+/// `own`: the server process that has the run lock for this very swap.
+pub(super) async fn guarded_run(live: &Session, live_oid: u32, own: Option<i32>) -> Result<Option<Obstacle>, Error> {
+    let holder = run_lock::holder(live, live_oid).await?;
+    Ok(holder.filter(|holder| own != Some(holder.pid)).map(|holder| {
         let held = Error::RunLockHeld { holder };
         Obstacle { reason: held.to_string(), cure: held.hint().unwrap_or_default() }
     }))

@@ -113,7 +113,7 @@ pub async fn plan_in(context: &Context, options: &SwapInOptions) -> Result<SwapI
         let seen = obstacles::Seen { session: &session, server: &server, closed: false };
         stands.extend(seen.obstacles(context, options.source.as_ref()).await?);
         if alone {
-            stands.extend(obstacles::guarded_run(&session, live.oid).await?);
+            stands.extend(obstacles::guarded_run(&session, live.oid, None).await?);
         }
         let sessions = fitness::sessions(&session).await?;
         session.close().await;
