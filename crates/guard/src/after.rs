@@ -54,8 +54,15 @@ impl Guarded<'_> {
         }
     }
 
-    /// Ends what the command left working on the server, then compares the database with what it was.
-    pub(crate) async fn look_again(&self, before: &DatabaseState, end: &mut CommandEnd, run: &RunId) -> Change {
+    /// Ends what the command left working on the server, then compares the database with what it was; `patient`: also
+    /// where that takes some seconds.
+    pub(crate) async fn look_again(
+        &self,
+        before: &DatabaseState,
+        end: &mut CommandEnd,
+        run: &RunId,
+        patient: bool,
+    ) -> Change {
         // The run's own cancellation must not keep it from looking.
         let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
         // What is known stays known where the rest is not read in time.
@@ -80,7 +87,7 @@ impl Guarded<'_> {
             };
             left_schema = Some(schema.sha256());
             let after = DatabaseState::read(&session, schema).await?;
-            let mut change = before.compare(&after, &session).await?;
+            let mut change = before.compare(&after, &session, patient).await?;
             if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
                 change.database = "unknown";
             }
@@ -142,6 +149,7 @@ impl Guarded<'_> {
             database: change.database,
             objects: change.objects.clone(),
             invalid_indexes: change.invalid_indexes.clone(),
+            unmoved: change.unmoved.clone(),
             unreadable: change.unreadable.clone(),
             pending,
             runs_pending: planned.migrations.is_some(),

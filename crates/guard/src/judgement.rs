@@ -2,7 +2,7 @@
 
 use holdpoint_core::ledger::{Health, InForce, JudgementRecord, Verdict};
 use holdpoint_core::quantity::listed;
-use holdpoint_core::rehearsal::{LISTED, ObjectChange, ObjectEffect, Rehearsal};
+use holdpoint_core::rehearsal::{LISTED, ObjectChange, ObjectEffect, Rehearsal, TableEffect};
 
 /// How many names a reason lists.
 const NAMED: usize = 5;
@@ -18,6 +18,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) objects: Vec<ObjectEffect>,
     /// Indexes that were left invalid.
     pub(crate) invalid_indexes: Vec<String>,
+    /// Tables of which nobody wrote a row while the command ran.
+    pub(crate) unmoved: Vec<String>,
     /// What the backup's role may not read since.
     pub(crate) unreadable: Vec<String>,
     /// What was pending; `None` where nobody can tell.
@@ -157,6 +159,11 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
             wrong.push("the rehearsal changed the copy, and the command left the database unchanged".to_owned());
         }
     }
+    let untouched = untouched(evidence);
+    if !untouched.is_empty() && evidence.database != "unchanged" {
+        let names = listed(&untouched, NAMED);
+        wrong.push(format!("the rehearsal wrote rows of {names}, and nobody wrote any of them while the command ran"));
+    }
     if let Some(unlike) = unlike {
         if !unlike.missing.is_empty() {
             wrong.push(format!("the rehearsal did, and this did not: {}", listed(&unlike.missing, NAMED)));
@@ -173,6 +180,17 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
         wrong.push(format!("the backup's role may not read {names}: the next restore point would fail"));
     }
     wrong
+}
+
+/// The tables whose rows the rehearsal wrote, and nobody did now: where no table of a tool's says what ran, what should
+/// have written them did not.
+fn untouched(evidence: &Evidence<'_>) -> Vec<String> {
+    let (Some(rehearsal), true, None) = (evidence.rehearsal, evidence.succeeded, &evidence.still_pending) else {
+        return Vec::new();
+    };
+    let wrote = |one: &&TableEffect| one.rows.is_some_and(|rows| !rows.is_zero());
+    let tables = rehearsal.tables.iter().filter(wrote).map(|one| &one.table);
+    tables.filter(|table| evidence.unmoved.contains(table)).cloned().collect()
 }
 
 /// Compares with the rehearsal; `None` where its list was cut.
@@ -209,6 +227,8 @@ fn words(object: &ObjectEffect) -> String {
 
 #[cfg(test)]
 mod tests {
+    use holdpoint_core::rehearsal::RowEffect;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -297,6 +317,21 @@ mod tests {
         assert!(judge(&Evidence { rehearsal: Some(&fewer), ..all_applied() }).as_planned);
         let dropped = Evidence { objects: vec![object("TABLE public.b", ObjectChange::Gone)], ..all_applied() };
         assert!(!judge(&Evidence { rehearsal: Some(&fewer), ..dropped }).as_planned);
+    }
+
+    #[test]
+    fn rows_that_the_rehearsal_wrote_and_nobody_did_now_were_not_written() {
+        let rows = RowEffect { updated: 50, ..RowEffect::default() };
+        let table = TableEffect { table: "public.a".into(), rows: Some(rows), ..TableEffect::default() };
+        let rehearsed = Rehearsal { tables: vec![table], ..rehearsal(Vec::new()) };
+        let of = |unmoved: &[&str]| {
+            let told_by_runs = Evidence { still_pending: None, told_by_runs: true, ..all_applied() };
+            let found = Evidence { database: "unknown", objects: Vec::new(), ..told_by_runs };
+            judge(&Evidence { unmoved: names(unmoved), rehearsal: Some(&rehearsed), ..found })
+        };
+        assert!(of(&["public.b"]).as_planned && of(&[]).as_planned);
+        let skipped = of(&["public.a", "public.b"]);
+        assert!(!skipped.as_planned && skipped.reasons[0].contains("public.a"), "{skipped:?}");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!    the catalog needs a transaction id, so nothing was kept by anybody. Rolled-back work passes this test;
 //! 2. or, where others were writing in the cluster: no transaction is open that began meanwhile, and neither the
 //!    counters of written rows nor the files of any table of this database moved, nor those of the shared catalogs.
-//!    These counters count rolled-back rows too.
+//!    These counters count rolled-back rows too. They are read when no session can hold any of its own back any more: a
+//!    server keeps those of an idle one for up to ten seconds, and up to 14 until its next transaction.
 //!
 //! Anything else is *unknown*: rows that were written cannot be attributed to the command.
 //!
@@ -15,8 +16,9 @@
 //! *behind* where it was gives out numbers again that rows have already, so it is a change, whatever became of the
 //! transaction that set it.
 
+mod counters;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::manifest::Extension;
@@ -26,18 +28,14 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{Session, preflight};
 
+use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved};
 use crate::Error;
 use crate::rehearse::effects;
 
 /// More transactions than this are not asked about one by one.
 const MOST_TRANSACTIONS: u64 = 100_000;
-/// Up to 14 counters come from a collector that answers up to half a second late.
-const COLLECTOR_DELAY: Duration = Duration::from_millis(1100);
 /// How many names a remark lists.
 const LISTED: usize = 5;
-
-/// A table's counters: rows inserted, updated, deleted, and its file.
-type Counters = (i64, i64, i64, u32);
 
 /// Where a sequence stands; a sequence that begins anew at its end may be anywhere, and is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +95,8 @@ pub(crate) struct Change {
     pub(crate) invalid_indexes: Vec<String>,
     /// What the backup's role may not read now, and could.
     pub(crate) unreadable: Vec<String>,
+    /// Tables of which nobody wrote a row, by the counters, where these tell.
+    pub(crate) unmoved: Vec<String>,
     /// SHA-256 over the schema as it is now, where it could be read.
     pub(crate) left_schema: Option<String>,
 }
@@ -111,6 +111,7 @@ impl Change {
             objects: Vec::new(),
             invalid_indexes: Vec::new(),
             unreadable: Vec::new(),
+            unmoved: Vec::new(),
             left_schema: None,
         }
     }
@@ -150,10 +151,17 @@ impl DatabaseState {
         Ok(())
     }
 
-    /// Compares with the state after the command, as the module's documentation says.
-    pub(crate) async fn compare(&self, after: &Self, session: &Session) -> Result<Change, Error> {
+    /// Compares with the state after the command, as the module's documentation says; `patient`: the answer is worth
+    /// waiting for the counters of others.
+    pub(crate) async fn compare(&self, after: &Self, session: &Session, patient: bool) -> Result<Change, Error> {
         let mut change = self.visible_changes(after);
         let restarted = self.counting.0 != after.counting.0;
+        let counted = self.counting == after.counting && self.counting.2;
+        let mut moved = moved(&self.counters, &after.counters);
+        if counted {
+            let still = |name: &&String| after.counters.get(*name) == self.counters.get(*name);
+            change.unmoved = self.counters.keys().filter(still).cloned().collect();
+        }
         if restarted {
             change.warnings.push("the server was restarted while the command ran".to_owned());
         }
@@ -161,11 +169,26 @@ impl DatabaseState {
             return Ok(change);
         }
         let kept = self.transactions.kept(&after.transactions, session).await?;
-        let moved = self.moved(after);
-        let counted = self.counting == after.counting && self.counting.2;
-        if kept == Kept::Nothing || (kept == Kept::Something && counted && moved.is_empty()) {
+        if kept == Kept::Nothing {
             change.database = "unchanged";
             return Ok(change);
+        }
+        if kept == Kept::Something && counted && moved.is_empty() {
+            match held_back(session, patient).await? {
+                HeldBack::Nothing => {}
+                HeldBack::Passed => moved = counters::moved(&self.counters, &counters(session).await?),
+                HeldBack::Perhaps => {
+                    change
+                        .remarks
+                        .push("somebody else's session may have written rows that are not counted yet".to_owned());
+                    return Ok(change);
+                }
+            }
+            if moved.is_empty() {
+                change.database = "unchanged";
+                return Ok(change);
+            }
+            change.unmoved.retain(|name| !moved.contains(name));
         }
         if !moved.is_empty() {
             let names = listed(&moved, LISTED);
@@ -217,15 +240,6 @@ impl DatabaseState {
         };
         self.sequences.iter().filter_map(behind).collect()
     }
-
-    fn moved(&self, after: &Self) -> Vec<String> {
-        let names = self.counters.keys().chain(after.counters.keys());
-        let mut moved: Vec<String> =
-            names.filter(|name| self.counters.get(*name) != after.counters.get(*name)).cloned().collect();
-        moved.sort();
-        moved.dedup();
-        moved
-    }
 }
 
 fn words(object: &ObjectEffect) -> String {
@@ -244,6 +258,9 @@ pub(crate) async fn unreadable(session: &Session) -> Result<Vec<String>, Error> 
     if let Some(large) = preflight::unreadable_large_objects(session).await? {
         names.extend(large.examples.iter().map(|oid| format!("large object {oid}")));
     }
+    // pg_dump would rather fail than leave rows out.
+    let hidden = preflight::filtered_tables(session).await?;
+    names.extend(hidden.iter().map(|table| format!("{} (row security hides rows)", table.name)));
     Ok(names)
 }
 
@@ -260,21 +277,6 @@ async fn invalid_indexes(session: &Session) -> Result<Vec<String>, Error> {
                                    AND p.index_relid = i.indexrelid) ORDER BY 1";
     let rows = session.query("looking for invalid indexes", sql, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// Counters of every table of the user, of large objects, and of the catalogs that all databases share.
-async fn counters(session: &Session) -> Result<BTreeMap<String, Counters>, Error> {
-    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), COALESCE(s.n_tup_ins, 0), \
-                      COALESCE(s.n_tup_upd, 0), COALESCE(s.n_tup_del, 0), c.relfilenode \
-               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-               LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid \
-               WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' \
-                 AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
-                      OR (n.nspname = 'pg_catalog' AND c.relname IN ('pg_largeobject', 'pg_largeobject_metadata', \
-                          'pg_authid', 'pg_auth_members', 'pg_db_role_setting', 'pg_database', 'pg_tablespace', \
-                          'pg_parameter_acl', 'pg_shdescription', 'pg_shseclabel', 'pg_extension')))";
-    let rows = session.query("reading the counters", sql, &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4)))).collect())
 }
 
 /// Where every sequence stands that the role may read.

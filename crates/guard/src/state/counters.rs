@@ -1,0 +1,77 @@
+//! Counters of written rows: what they say, and when they can be believed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use holdpoint_postgres::{Session, preflight};
+
+use crate::Error;
+
+/// Up to 14 counters come from a collector that answers up to half a second late.
+pub(super) const COLLECTOR_DELAY: Duration = Duration::from_millis(1100);
+/// From 15 on a session that is idle passes its counters on within ten seconds (`PGSTAT_IDLE_INTERVAL` of pgstat.c).
+const HELD_BACK: Duration = Duration::from_secs(11);
+
+/// A table's counters: rows inserted, updated, deleted, and its file.
+pub(super) type Counters = (i64, i64, i64, u32);
+
+/// Counters of every table of the user, of large objects, and of the catalogs that all databases share.
+pub(super) async fn counters(session: &Session) -> Result<BTreeMap<String, Counters>, Error> {
+    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), COALESCE(s.n_tup_ins, 0), \
+                      COALESCE(s.n_tup_upd, 0), COALESCE(s.n_tup_del, 0), c.relfilenode \
+               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid \
+               WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' \
+                 AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
+                      OR (n.nspname = 'pg_catalog' AND c.relname IN ('pg_largeobject', 'pg_largeobject_metadata', \
+                          'pg_authid', 'pg_auth_members', 'pg_db_role_setting', 'pg_database', 'pg_tablespace', \
+                          'pg_parameter_acl', 'pg_shdescription', 'pg_shseclabel', 'pg_extension')))";
+    let rows = session.query("reading the counters", sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4)))).collect())
+}
+
+/// The tables whose counters or files differ.
+pub(super) fn moved(before: &BTreeMap<String, Counters>, after: &BTreeMap<String, Counters>) -> Vec<String> {
+    let mut moved: Vec<String> =
+        before.keys().chain(after.keys()).filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
+    moved.sort();
+    moved.dedup();
+    moved
+}
+
+/// Whether sessions of others keep counters that the server does not show yet.
+pub(super) enum HeldBack {
+    /// There is nobody who could.
+    Nothing,
+    /// There was, and they have passed them on since.
+    Passed,
+    /// There is.
+    Perhaps,
+}
+
+/// Looks for sessions that worked a moment ago, and waits for what they have counted where that is worth it.
+pub(super) async fn held_back(session: &Session, patient: bool) -> Result<HeldBack, Error> {
+    const WHAT: &str = "looking for counters that are held back";
+    // Who is idle for longer has passed everything on, but up to 14; our own sessions write nothing.
+    let lately = if session.server().major <= 14 {
+        "$1::timestamptz IS NOT NULL"
+    } else {
+        "state_change IS NULL OR state_change > $1"
+    };
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
+           AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' \
+           AND application_name NOT LIKE 'holdpoint %' AND ({lately}))"
+    );
+    let clock = preflight::clock(session).await?;
+    let since = clock - HELD_BACK;
+    if !session.query_one(WHAT, &sql, &[&since]).await?.get::<_, bool>(0) {
+        return Ok(HeldBack::Nothing);
+    }
+    if !patient || session.server().major <= 14 {
+        return Ok(HeldBack::Perhaps);
+    }
+    tokio::time::sleep(HELD_BACK).await;
+    session.run(WHAT, "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
+    Ok(HeldBack::Passed)
+}
