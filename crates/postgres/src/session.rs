@@ -85,7 +85,9 @@ impl Session {
         let mut driver = JoinSet::new();
         let (work, end) = (opened.driver, Arc::clone(&ended_by));
         driver.spawn(async move {
-            if let Err(error) = work.await {
+            let mut work = std::pin::pin!(work);
+            // The session counts as closed once the work is dropped: by then its last words are known.
+            if let Err(error) = work.as_mut().await {
                 // Only this task sets it.
                 end.set(error).ok();
             }
