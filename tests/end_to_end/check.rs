@@ -96,6 +96,38 @@ fn what_is_gone_unreadable_or_open_to_others_is_found() {
     assert_eq!(shares.iter().sum::<usize>(), 1);
 }
 
+/// Nobody may take its objects for leftovers while somebody relies on them.
+#[test]
+fn a_lost_manifest_is_found_while_a_pin_names_it() {
+    let scene = private();
+    let kept = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    let lost = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    scene.place.holdpoint(&["verify", &kept, "--level", "stored"]).ended_with(0);
+    scene.place.holdpoint(&["pin", &lost, "--reason", "the audit"]).ended_with(0);
+    let folder = scene.place.repository().join("shop/restore-points").join(&lost);
+    std::fs::remove_file(folder.join("manifest.json")).unwrap();
+    let objects = || std::fs::read_dir(&folder).unwrap().count();
+    let before = objects();
+    let found = scene.place.holdpoint(&["check", "--json", "--min-age", "0", "--repair"]).ended_with(15).json();
+    assert_eq!(kinds(&found), ["manifest_missing"], "{found:#}");
+    let finding = &found["findings"][0];
+    assert_eq!(finding["place"], json!(lost), "{found:#}");
+    assert!(finding["cure"].as_str().unwrap().contains(&format!("holdpoint unpin {lost} --name by-hand")), "{found:#}");
+    let prune = ["prune", "--json", "--keep-last", "1", "--minimum-age", "0", "--sweep-min-age", "0"];
+    let report = scene.place.holdpoint(&prune).ended_with(0).json();
+    assert_eq!(report["swept"], json!([]), "{report:#}");
+    assert!(report["warnings"].to_string().contains("the manifest of"), "{report:#}");
+    let leftovers = scene.place.holdpoint(&["leftovers", "--json", "--remove", "--min-age", "0"]).ended_with(0).json();
+    assert_eq!(leftovers["leftovers"], json!([]), "{leftovers:#}");
+    assert_eq!(objects(), before);
+    // Nobody relies on it any more.
+    scene.place.holdpoint(&["unpin", &lost]).ended_with(0);
+    let report = scene.place.holdpoint(&prune).ended_with(0).json();
+    assert_eq!(report["swept"].as_array().map(Vec::len), Some(1), "{report:#}");
+    assert!(!folder.exists());
+    assert_eq!(scene.place.points(), [kept]);
+}
+
 #[test]
 fn an_old_proof_is_a_finding_where_somebody_says_so() {
     let scene = private();

@@ -207,6 +207,35 @@ fn what_is_pinned_in_the_last_moment_stays_and_a_killed_prune_drops_nothing() {
     assert_eq!(scene.place.points(), [&made[0], &made[2]].map(Clone::clone));
 }
 
+/// A backup that stands still for longer than a sweep leaves young objects alone, as a suspended process does.
+fn what_was_swept_is_not_published(scene: &Scene) {
+    let made = points(scene, &[true]);
+    let mut paused = scene.place.start_paused(&["backup"], "publishing-manifest");
+    paused.wait_for_pause();
+    let sweep = [&LAST[..], &["--sweep-min-age", "0"]].concat();
+    // Ages are in the store's seconds.
+    while scene.place.holdpoint(&sweep).ended_with(0).json()["swept"] == json!([]) {}
+    paused.go_on();
+    let failed = paused.finish().ended_with(8);
+    for said in ["manifest.json is not published", "archive.dump is gone", "--sweep-min-age"] {
+        assert!(failed.stderr.contains(said), "{failed:?}");
+    }
+    assert_eq!(scene.place.points(), made);
+    assert!(scene.place.holdpoint(&["check", "--json"]).json()["points"].as_array().is_some_and(|all| all.len() == 1));
+    let leftovers = scene.place.holdpoint(&["leftovers", "--json"]).ended_with(0).json();
+    assert_eq!(leftovers["leftovers"], json!([]), "{leftovers:#}");
+}
+
+#[test]
+fn what_was_swept_from_a_directory_is_not_published() {
+    what_was_swept_is_not_published(&Scene::local());
+}
+
+#[test]
+fn what_was_swept_from_a_bucket_is_not_published() {
+    what_was_swept_is_not_published(&Scene::on_s3());
+}
+
 #[test]
 fn the_point_of_a_run_stays_for_a_week_and_that_of_a_failed_one_until_it_is_settled() {
     let scene = Scene::local();

@@ -194,6 +194,12 @@ pub fn of_repository(error: &Repository) -> Option<String> {
             "it was changed or damaged after it was written: bring it back from a version or copy of the bucket, or \
              use another restore point: holdpoint list"
         }
+        Repository::NotWhole { stays: None, .. } => {
+            "run it again; if it stood still (a suspended process, a machine asleep) for longer than a prune leaves \
+             young objects alone, let prunes wait longer: --sweep-min-age"
+        }
+        Repository::NotWhole { .. } => "look at what is there: holdpoint check",
+        Repository::ManifestLost { .. } => "what to do: holdpoint check",
         Repository::UploadLeftBehind { .. } => "remove what remains: holdpoint leftovers --remove",
         Repository::Throttled { .. } | Repository::Timeout { .. } => {
             "retry later, or set repository.s3.parallel_uploads lower"

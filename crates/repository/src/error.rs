@@ -227,6 +227,24 @@ pub enum Error {
         /// The newest format that this program reads.
         known: u32,
     },
+    /// A restore point is not published, as not everything that it is made of is there.
+    #[error("{key} is not published: {}{}", faults.join("; "), stays.as_ref().map(|why| format!("; it was written and stays: {why}")).unwrap_or_default())]
+    NotWhole {
+        /// The manifest.
+        key: String,
+        /// What is gone, or is about to be.
+        faults: Vec<String>,
+        /// Why the manifest, which was written by then, could not be taken back; `None` where there is none.
+        stays: Option<String>,
+    },
+    /// A manifest is gone whose restore point somebody relies on: its objects are nobody's to remove.
+    #[error("{key} is gone, and its restore point is pinned: {}", pins.join(", "))]
+    ManifestLost {
+        /// The manifest.
+        key: String,
+        /// The pins' names.
+        pins: Vec<String>,
+    },
     /// A record cannot be read as what it should be.
     #[error("record {key} cannot be read")]
     InvalidRecord {

@@ -26,7 +26,8 @@ pub use local::LocalDirectory;
 pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_conditional_writes};
 pub use reader::ObjectReader;
 pub use repository::{
-    Lease, LeaseTaken, Leftover, OrphanFolder, PointFolders, Repository, StoreLock, StoredManifest, Withdrawal,
+    Lease, LeaseTaken, Leftover, LostPoint, OrphanFolder, PointFolders, Repository, StoreLock, StoredManifest,
+    Unpublished, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;
 pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};

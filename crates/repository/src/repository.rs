@@ -1,9 +1,12 @@
 //! The typed repository: what the objects mean, by the keys of `holdpoint_core::layout`.
 
+mod folders;
 mod lease;
 mod leftovers;
 mod lock;
 mod pins;
+mod publish;
+mod sweep;
 mod withdraw;
 
 use std::sync::Arc;
@@ -25,8 +28,9 @@ use crate::nonce::nonce;
 use crate::repository_url::RepositoryUrl;
 use crate::store::{ObjectStore, PutOptions};
 
+pub use folders::{OrphanFolder, PointFolders};
 pub use lease::{Lease, LeaseTaken};
-pub use leftovers::Leftover;
+pub use leftovers::{Leftover, LostPoint, Unpublished};
 pub use lock::StoreLock;
 pub use withdraw::Withdrawal;
 
@@ -120,41 +124,6 @@ impl Repository {
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// The ids of a database's restore points, oldest first: those whose manifest is there and that are not withdrawn.
-    ///
-    /// Costs one list over the database's restore points.
-    pub async fn points(&self, database: &DatabaseName) -> Result<Vec<PointId>> {
-        Ok(self.folders(database).await?.published)
-    }
-
-    /// Tells folders with a manifest from folders without one, and leaves out withdrawn points.
-    pub async fn folders(&self, database: &DatabaseName) -> Result<PointFolders> {
-        let prefix = layout::points(database);
-        let mut found = std::collections::BTreeMap::<PointId, FolderFacts>::new();
-        let mut pages = self.store.list(&prefix);
-        while let Some(page) = pages.try_next().await? {
-            for object in page {
-                let rest = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
-                let Some((folder, name)) = rest.split_once('/') else { continue };
-                let Ok(id) = folder.parse::<PointId>() else { continue };
-                let facts = found.entry(id).or_default();
-                facts.manifest |= name == "manifest.json";
-                facts.withdrawn |= name.starts_with("withdrawn/");
-                facts.bytes += object.size_bytes;
-                facts.newest_at = facts.newest_at.max(Some(object.modified_at));
-            }
-        }
-        let mut folders = PointFolders::default();
-        for (id, facts) in found {
-            match (facts.manifest, facts.withdrawn) {
-                (true, false) => folders.published.push(id),
-                (true, true) => folders.withdrawn.push(id),
-                (false, _) => folders.orphans.push(OrphanFolder { id, bytes: facts.bytes, newest_at: facts.newest_at }),
-            }
-        }
-        Ok(folders)
-    }
-
     /// Reads a manifest; a withdrawn point counts as absent.
     ///
     /// # Errors
@@ -187,18 +156,6 @@ impl Repository {
             return Err(Error::InvalidRecord { key, source: text.into() });
         }
         Ok(StoredManifest { manifest, sha256: hex::encode(Sha256::digest(&object.bytes)) })
-    }
-
-    /// Publishes a manifest: from now on the restore point exists.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] when another writer made a point of the same id.
-    pub async fn publish(&self, manifest: &Manifest, retain_until: Option<DateTime<Utc>>) -> Result<StoredManifest> {
-        let key = layout::manifest(&manifest.database, &manifest.id);
-        let bytes = Bytes::from(manifest.to_json().map_err(|error| refused(&key, error))?);
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        self.store.put_new(&key, bytes, PutOptions { retain_until }).await?;
-        Ok(StoredManifest { manifest: manifest.clone(), sha256 })
     }
 
     /// Reads a restore point's verifications, oldest first.
@@ -285,36 +242,6 @@ impl Repository {
         keys.sort();
         Ok(keys)
     }
-}
-
-/// The folders of a database's restore points.
-#[derive(Clone, Debug, Default)]
-pub struct PointFolders {
-    /// Restore points, oldest first.
-    pub published: Vec<PointId>,
-    /// Those that a withdrawal marked and that are still there: one is at work, or was killed.
-    pub withdrawn: Vec<PointId>,
-    /// Folders without a manifest: being written, or left over.
-    pub orphans: Vec<OrphanFolder>,
-}
-
-/// A folder without a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrphanFolder {
-    /// The id that its restore point would have had.
-    pub id: PointId,
-    /// Bytes of its objects.
-    pub bytes: u64,
-    /// When the newest of its objects was written, by the store's clock.
-    pub newest_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Default)]
-struct FolderFacts {
-    manifest: bool,
-    withdrawn: bool,
-    bytes: u64,
-    newest_at: Option<DateTime<Utc>>,
 }
 
 fn json(key: &str, value: &impl Serialize) -> Result<Bytes> {

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum FindingKind {
     /// A manifest or another record cannot be read, or was written by a newer program.
     Unreadable,
+    /// A restore point that somebody relies on has no manifest any more.
+    ManifestMissing,
     /// An object of a restore point is not there.
     Missing,
     /// An object has another size than was recorded.
@@ -35,6 +37,7 @@ impl FindingKind {
     pub fn words(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::ManifestMissing => "manifest missing",
             Self::Missing => "missing",
             Self::WrongSize => "wrong size",
             Self::WrongChecksum => "wrong checksum",

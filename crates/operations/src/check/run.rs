@@ -222,7 +222,18 @@ async fn folder(
             report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, "holdpoint prune goes on"));
         }
     }
-    for leftover in dead::leftovers(context, options.min_age, now).await? {
+    let dead = dead::look(context, options.min_age, now).await?;
+    for one in dead.lost {
+        let (id, pins) = (one.id.as_str(), one.pins.join(", "));
+        let reason = format!("its manifest is gone, and it is pinned: {pins}");
+        let cure = format!(
+            "bring manifest.json back from a version or copy of the bucket; to give it up: holdpoint unpin {id} --name \
+             {}, and the next prune removes its objects",
+            one.pins.first().map(String::as_str).unwrap_or_default()
+        );
+        report.findings.push(Finding::new(FindingKind::ManifestMissing, id, reason, cure));
+    }
+    for leftover in dead.leftovers {
         let (place, what) = match &leftover {
             Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),
             Leftover::Orphan { id, .. } => (id.to_string(), "objects without a manifest"),

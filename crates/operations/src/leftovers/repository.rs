@@ -23,11 +23,9 @@ pub(super) async fn find(context: &Context, min_age: TimeDelta, unseen: &mut Vec
         Ok(uploads) => found.extend(uploads.into_iter().map(|upload| of_store(Stored::Upload(upload), now, min_age))),
         Err(error) => not_seen("unfinished uploads", error),
     }
-    match context.repository.folders(database).await {
-        Ok(folders) => found.extend(folders.orphans.into_iter().map(|orphan| {
-            let (id, size_bytes, newest_at) = (orphan.id, orphan.bytes, orphan.newest_at);
-            of_store(Stored::Orphan { database: database.clone(), id, size_bytes, newest_at }, now, min_age)
-        })),
+    // What lost its manifest and is pinned is no leftover: `check` tells of it.
+    match context.repository.unpublished(database).await {
+        Ok(unpublished) => found.extend(unpublished.orphans.into_iter().map(|orphan| of_store(orphan, now, min_age))),
         Err(error) => not_seen("objects", error),
     }
     let tried: Result<Vec<Vec<ObjectInfo>>, _> = store.list(&doctor_prefix(database)).try_collect().await;

@@ -1,8 +1,8 @@
 //! What is no restore point, or is to be none, and how it is removed: for `prune`, and for `check --repair`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdpoint_core::PointId;
-use holdpoint_repository::{Leftover, Withdrawal};
+use holdpoint_core::{PointId, layout};
+use holdpoint_repository::{Leftover, LostPoint, Unpublished, Withdrawal};
 use serde::Serialize;
 
 use crate::{Context, Error};
@@ -64,15 +64,23 @@ pub(crate) async fn show_again(context: &Context, point: &PointId) -> Option<Str
     }
 }
 
-/// Lists what belongs to no restore point and is older, by the store's clock; whose age nobody knows may belong to work
-/// that runs now.
-pub(crate) async fn leftovers(
-    context: &Context,
-    min_age: TimeDelta,
-    now: DateTime<Utc>,
-) -> Result<Vec<Leftover>, Error> {
+/// What lies in a database's folder and is no restore point.
+pub(crate) struct Dead {
+    /// What is older than work that runs now.
+    pub(crate) leftovers: Vec<Leftover>,
+    /// Restore points whose manifest is lost, and that somebody relies on: nobody's to remove.
+    pub(crate) lost: Vec<LostPoint>,
+}
+
+/// Lists what is no restore point; leftovers that are older, by the store's clock. Whose age nobody knows may belong to
+/// work that runs now.
+pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Utc>) -> Result<Dead, Error> {
+    let (repository, database) = (&context.repository, &context.database);
     let old = |one: &Leftover| one.at().is_some_and(|at| now.signed_duration_since(at) > min_age);
-    Ok(context.repository.leftovers(&context.database).await?.into_iter().filter(old).collect())
+    let uploads = repository.store().list_uploads(&layout::database(database)).await?;
+    let Unpublished { orphans, lost } = repository.unpublished(database).await?;
+    let leftovers = uploads.into_iter().map(Leftover::Upload).chain(orphans).filter(old).collect();
+    Ok(Dead { leftovers, lost })
 }
 
 /// Removes it, or tells why it is still there.

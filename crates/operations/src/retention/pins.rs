@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::pin::{FORMAT, PinRecord};
+use holdpoint_repository::Error as Repository;
 use serde::Serialize;
 
 use crate::{Context, Error};
@@ -65,15 +66,16 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
         return Err(Error::Usage(format!("a pin until {until} would be over already")));
     }
     let shown = crate::catalogue::show(context, point).await?;
-    if shown.pins.contains(&options.name) {
-        return Err(Error::Usage(format!(
-            "{point} has a pin {} already: choose another name, or remove it first: holdpoint unpin {point} --name {}",
-            options.name, options.name
-        )));
-    }
     let PinOptions { name, reason, until, operator, lock_until } = options.clone();
     let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
-    context.repository.pin(&context.database, point, &name, &pin).await?;
+    // Whoever pins under the same name at the same time is told.
+    context.repository.pin_new(&context.database, point, &name, &pin).await.map_err(|error| match error {
+        Repository::AlreadyExists { .. } => Error::Usage(format!(
+            "{point} has a pin {name} already: choose another name, or remove it first: holdpoint unpin {point} --name \
+             {name}"
+        )),
+        error => gone_or(error, context, point),
+    })?;
     let (mut locked_until, mut warnings) = (None, Vec::new());
     if let Some(until) = lock_until.filter(|_| context.repository.url().directory().is_none()) {
         match context.repository.extend_lock(&shown.manifest, until).await {
@@ -86,7 +88,19 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
     Ok(PinReport { point: point.clone(), name, pin, locked_until, warnings })
 }
 
-/// Removes a pin.
+/// What pinning a restore point failed with, which may have been dropped since it was looked at.
+fn gone_or(error: Repository, context: &Context, point: &PointId) -> Error {
+    match error {
+        Repository::NotFound { .. } => Error::NoSuchPoint {
+            selector: point.to_string(),
+            database: context.database.to_string(),
+            why: "it was dropped meanwhile".to_owned(),
+        },
+        error => error.into(),
+    }
+}
+
+/// Removes a pin, also of a restore point whose manifest is lost.
 ///
 /// # Errors
 /// [`Error::NoSuchPoint`]; [`Error::NoSuchPin`]; [`Error::Usage`] for the pin of a run, which ends by itself.
@@ -96,9 +110,16 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
             "{name} is the pin of a guarded run: it ends seven days after the run did; one that failed is settled first"
         )));
     }
-    let shown = crate::catalogue::show(context, point).await?;
-    if !shown.pins.iter().any(|one| one == name) {
-        return Err(Error::NoSuchPin { point: point.to_string(), name: name.to_owned(), pins: shown.pins });
+    let pins = match crate::catalogue::show(context, point).await {
+        Ok(shown) => shown.pins,
+        Err(error @ Error::NoSuchPoint { .. }) => {
+            let lost = context.repository.unpublished(&context.database).await?.lost;
+            lost.into_iter().find(|one| one.id == *point).ok_or(error)?.pins
+        }
+        Err(error) => return Err(error),
+    };
+    if !pins.iter().any(|one| one == name) {
+        return Err(Error::NoSuchPin { point: point.to_string(), name: name.to_owned(), pins });
     }
     context.repository.unpin(&context.database, point, name).await?;
     let remaining = context.repository.pins(&context.database, point).await?;

@@ -122,7 +122,15 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
     if !options.dry_run {
         apply(context, &mut report, &mut holds, now).await?;
     }
-    report.swept = sweep(context, options, now).await?;
+    let dead = dead::look(context, options.sweep_min_age, now).await?;
+    report.warnings.extend(dead.lost.iter().map(|one| {
+        format!(
+            "the manifest of {} is gone, and it is pinned ({}): it is left as it is; holdpoint check",
+            one.id,
+            one.pins.join(", ")
+        )
+    }));
+    report.swept = sweep(context, options, dead.leftovers).await;
     Ok(report)
 }
 
@@ -204,9 +212,9 @@ async fn over(holds: &mut Holds<'_>, point: &PointId, now: DateTime<Utc>) -> Res
     Ok(holds.of(point).await?.into_iter().filter_map(over).collect())
 }
 
-async fn sweep(context: &Context, options: &PruneOptions, now: DateTime<Utc>) -> Result<Vec<Swept>, Error> {
+async fn sweep(context: &Context, options: &PruneOptions, leftovers: Vec<Leftover>) -> Vec<Swept> {
     let mut swept = Vec::new();
-    for leftover in dead::leftovers(context, options.sweep_min_age, now).await? {
+    for leftover in leftovers {
         let (what, bytes) = match &leftover {
             Leftover::Upload(upload) => (format!("unfinished upload of {}", upload.key), None),
             Leftover::Orphan { id, size_bytes, .. } => {
@@ -220,5 +228,5 @@ async fn sweep(context: &Context, options: &PruneOptions, now: DateTime<Utc>) ->
         };
         swept.push(Swept { what, at, bytes, problem });
     }
-    Ok(swept)
+    swept
 }

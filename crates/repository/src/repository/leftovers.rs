@@ -5,7 +5,7 @@ use holdpoint_core::{DatabaseName, PointId, layout};
 use serde::Serialize;
 
 use super::Repository;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::UnfinishedUpload;
 
 /// Something in the repository that belongs to no restore point.
@@ -40,6 +40,26 @@ impl Leftover {
     }
 }
 
+/// A restore point whose manifest is lost, and that somebody relies on: no leftover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostPoint {
+    /// Which.
+    pub id: PointId,
+    /// The pins that hold.
+    pub pins: Vec<String>,
+    /// Bytes of its objects.
+    pub size_bytes: u64,
+}
+
+/// What lies in folders without a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unpublished {
+    /// What interrupted work left, or running work makes.
+    pub orphans: Vec<Leftover>,
+    /// What lost its manifest.
+    pub lost: Vec<LostPoint>,
+}
+
 impl Repository {
     /// Finds what interrupted work left in a database's folder.
     ///
@@ -47,32 +67,41 @@ impl Repository {
     /// What the store gives.
     pub async fn leftovers(&self, database: &DatabaseName) -> Result<Vec<Leftover>> {
         let uploads = self.store.list_uploads(&layout::database(database)).await?;
-        let orphans = self.folders(database).await?.orphans.into_iter().map(|orphan| Leftover::Orphan {
-            database: database.clone(),
-            id: orphan.id,
-            size_bytes: orphan.bytes,
-            newest_at: orphan.newest_at,
-        });
+        let orphans = self.unpublished(database).await?.orphans;
         Ok(uploads.into_iter().map(Leftover::Upload).chain(orphans).collect())
+    }
+
+    /// Tells what is left over from what a pin still names.
+    ///
+    /// # Errors
+    /// What the store gives.
+    pub async fn unpublished(&self, database: &DatabaseName) -> Result<Unpublished> {
+        let mut found = Unpublished::default();
+        for orphan in self.folders(database).await?.orphans {
+            let (id, size_bytes, newest_at) = (orphan.id, orphan.bytes, orphan.newest_at);
+            match self.holding(database, &id, &orphan.pins).await? {
+                pins if pins.is_empty() => {
+                    found.orphans.push(Leftover::Orphan { database: database.clone(), id, size_bytes, newest_at });
+                }
+                pins => found.lost.push(LostPoint { id, pins, size_bytes }),
+            }
+        }
+        Ok(found)
     }
 
     /// Removes a leftover.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] when the restore point was published meanwhile: nothing is removed then. Else the
-    /// first error of an object that could not be removed; the others are removed all the same.
+    /// [`Error::AlreadyExists`] when the restore point was published meanwhile, [`Error::ManifestLost`] when somebody
+    /// relies on it: nothing is removed then. Else the first error of an object that could not be removed; the others
+    /// are removed all the same.
+    ///
+    /// [`Error::AlreadyExists`]: crate::Error::AlreadyExists
+    /// [`Error::ManifestLost`]: crate::Error::ManifestLost
     pub async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         match leftover {
             Leftover::Upload(upload) => self.store.abort_upload(upload).await,
-            Leftover::Orphan { database, id, .. } => {
-                let keys = self.keys(&layout::point(database, id)).await?;
-                let manifest = layout::manifest(database, id);
-                if keys.contains(&manifest) {
-                    return Err(Error::AlreadyExists { key: manifest });
-                }
-                let results = self.store.delete_many(&keys).await;
-                results.into_iter().try_for_each(|(_, result)| result)
-            }
+            Leftover::Orphan { database, id, .. } => self.sweep(database, id).await,
         }
     }
 }

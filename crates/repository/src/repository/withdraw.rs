@@ -102,13 +102,19 @@ impl Repository {
     /// Shows a restore point again that killed withdrawals hid; `false` where one may still be at work on it.
     ///
     /// # Errors
-    /// Those of the store; it stays hidden then.
+    /// Those of the store, and [`Error::NotWhole`] where its objects are gone, as a sweep had begun with them; it stays
+    /// hidden then.
     pub async fn show_again(&self, database: &DatabaseName, id: &PointId) -> Result<bool> {
         let now = self.store.server_time().await?;
         let pages: Vec<_> = self.store.list(&layout::withdrawn(database, id)).try_collect().await?;
         let marks: Vec<ObjectInfo> = pages.into_iter().flatten().collect();
         if !marks.iter().all(|mark| is_dead(mark, now)) {
             return Ok(false);
+        }
+        let faults = self.objects_faults(&self.hidden_manifest(database, id).await?.manifest).await?;
+        if !faults.is_empty() {
+            let stays = Some("a killed sweep hides it".to_owned());
+            return Err(Error::NotWhole { key: layout::manifest(database, id), faults, stays });
         }
         let keys = marks.into_iter().map(|mark| mark.key).collect();
         self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))?;
@@ -125,23 +131,34 @@ impl Repository {
         began: DateTime<Utc>,
     ) -> Result<Vec<String>> {
         let pins = self.pins(database, id).await?.into_iter().filter(|name| !over.contains(name)).collect();
-        // Whoever was stopped in between may have been taken for dead.
+        self.still_at_work(database, id, mark, began).await?;
+        Ok(pins)
+    }
+
+    /// Fails where whoever wrote a mark was stopped since, and may have been taken for dead.
+    pub(super) async fn still_at_work(
+        &self,
+        database: &DatabaseName,
+        id: &PointId,
+        mark: &str,
+        began: DateTime<Utc>,
+    ) -> Result<()> {
         self.store.head(mark).await?;
         if self.store.server_time().await?.signed_duration_since(began) > DECIDES_WITHIN {
             return Err(Error::Timeout { action: "withdraw", key: layout::point(database, id), attempts: 0 });
         }
-        Ok(pins)
+        Ok(())
     }
 
     /// Removes the own mark, and those of withdrawals that were killed.
-    async fn unmark(&self, mark: &str, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<()> {
+    pub(super) async fn unmark(&self, mark: &str, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<()> {
         let dead = objects.iter().filter(|one| one.key.contains("/withdrawn/") && is_dead(one, now));
         let keys = dead.map(|one| one.key.clone()).chain([mark.to_owned()]).collect();
         self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))
     }
 
     /// Deletes objects, those that could not be deleted again; gives what remains.
-    async fn delete_all(&self, mut keys: Vec<String>) -> Vec<(String, Error)> {
+    pub(super) async fn delete_all(&self, mut keys: Vec<String>) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         for attempt in 1..=ATTEMPTS {
             if keys.is_empty() {

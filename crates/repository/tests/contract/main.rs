@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where anything is wrong")]
 
+mod between;
 mod canned;
 mod engine;
 mod faults_credentials;
@@ -12,6 +13,7 @@ mod local;
 mod memory;
 mod on_both;
 mod probes;
+mod publishing;
 mod repository;
 mod rights;
 mod s3;

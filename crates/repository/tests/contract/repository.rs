@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::engine::direct;
 use crate::on_both::on_both;
-use crate::sample::{NOW, identity, manifest, point, shop};
+use crate::sample::{NOW, identity, manifest, objects, point, shop};
 use crate::suite::{noise, put};
 
 on_both!(
@@ -29,6 +29,13 @@ on_both!(
 
 async fn opened(store: &Arc<dyn ObjectStore>) -> Repository {
     Repository::init(Arc::clone(store), NOW.parse().unwrap()).await.unwrap().0
+}
+
+/// Stores what a restore point is made of.
+async fn stored(store: &Arc<dyn ObjectStore>, n: u64) {
+    for (key, text) in objects(&point(n)) {
+        put(&**store, &key, text).await;
+    }
 }
 
 async fn a_repository_is_made_once(store: Arc<dyn ObjectStore>) {
@@ -74,7 +81,7 @@ async fn points_exist_when_their_manifest_does(store: Arc<dyn ObjectStore>) {
     let repository = opened(&store).await;
     assert_eq!(repository.points(&shop()).await.unwrap(), []);
     for n in [3, 1, 2] {
-        put(&*store, &layout::globals(&shop(), &point(n)), "g").await;
+        stored(&store, n).await;
         let published = repository.publish(&manifest(&point(n)), None).await.unwrap();
         let read = repository.manifest(&shop(), &point(n)).await.unwrap();
         assert_eq!((read.manifest, &read.sha256), (manifest(&point(n)), &published.sha256));
@@ -173,6 +180,7 @@ async fn verifications_steps_and_identities_are_kept(store: Arc<dyn ObjectStore>
 
 async fn relying_and_withdrawing_see_each_other(store: Arc<dyn ObjectStore>) {
     let repository = opened(&store).await;
+    stored(&store, 1).await;
     repository.publish(&manifest(&point(1)), None).await.unwrap();
     repository.pin(&shop(), &point(1), "run-1", &json!({"reason": "r"})).await.unwrap();
     repository.pin(&shop(), &point(1), "run-1", &json!({"reason": "again"})).await.unwrap();
@@ -192,8 +200,8 @@ async fn relying_and_withdrawing_see_each_other(store: Arc<dyn ObjectStore>) {
 async fn a_point_that_nobody_relies_on_is_withdrawn(store: Arc<dyn ObjectStore>) {
     let repository = opened(&store).await;
     for n in [1, 2] {
+        stored(&store, n).await;
         repository.publish(&manifest(&point(n)), None).await.unwrap();
-        put(&*store, &layout::archive(&shop(), &point(n)), "rows").await;
     }
     let withdraw = async |over: &[String]| repository.withdraw(&shop(), &point(1), over).await.unwrap();
     repository.pin(&shop(), &point(1), "audit", &json!({})).await.unwrap();
@@ -212,18 +220,17 @@ async fn a_point_that_nobody_relies_on_is_withdrawn(store: Arc<dyn ObjectStore>)
 
 async fn leftovers_are_found_and_removed(store: Arc<dyn ObjectStore>) {
     let repository = opened(&store).await;
+    stored(&store, 1).await;
     repository.publish(&manifest(&point(1)), None).await.unwrap();
-    put(&*store, &layout::globals(&shop(), &point(1)), "g").await;
     assert_eq!(repository.leftovers(&shop()).await.unwrap(), []);
-    put(&*store, &layout::globals(&shop(), &point(2)), "12345").await;
-    put(&*store, &layout::index(&shop(), &point(2)), "678").await;
+    stored(&store, 2).await;
     let mut running = store.begin_upload(&layout::archive(&shop(), &point(3)), UploadOptions::default()).await.unwrap();
     running.write(noise(11 << 20, 1)).await.unwrap();
     let found = repository.leftovers(&shop()).await.unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|l| l.at().is_some()));
     assert!(found.iter().any(|l| matches!(l, Leftover::Upload(u) if u.key == layout::archive(&shop(), &point(3)))));
-    let orphan = found.iter().find(|l| matches!(l, Leftover::Orphan { id, size_bytes: 8, .. } if *id == point(2)));
+    let orphan = found.iter().find(|l| matches!(l, Leftover::Orphan { id, size_bytes: 10, .. } if *id == point(2)));
     // Published after it was looked at: not a leftover anymore.
     repository.publish(&manifest(&point(2)), None).await.unwrap();
     let error = repository.remove_leftover(orphan.unwrap()).await.unwrap_err();

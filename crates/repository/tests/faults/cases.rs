@@ -113,7 +113,12 @@ pub(crate) fn phases() -> Vec<Phase> {
         at(Flow::Abort, "ListParts", "", 1),
         at(Flow::Small, "PutObject", "globals.sql", 1),
         at(Flow::Small, "HeadObject", "globals.sql", 1),
+        // What it is made of is looked at before and after.
+        at(Flow::Publish, "ListObjects", "withdrawn", 1),
+        at(Flow::Publish, "HeadObject", "archive.dump", 1),
         at(Flow::Publish, "PutObject", "manifest.json", 1),
+        at(Flow::Publish, "ListObjects", "withdrawn", 2),
+        at(Flow::Publish, "HeadObject", "archive.dump", 2),
         at(Flow::Head, "HeadObject", "", 1),
         at(Flow::Whole, "GetObject", "", 1),
         at(Flow::Range, "GetObject", "", 1),
@@ -131,7 +136,11 @@ pub(crate) fn phases() -> Vec<Phase> {
         at(Flow::Withdraw, "DeleteObjects", "", 2),
         at(Flow::Sweep, "ListMultipartUploads", "", 1),
         at(Flow::Sweep, "AbortMultipartUpload", "", 1),
+        at(Flow::Sweep, "PutObject", "withdrawn", 1),
+        at(Flow::Sweep, "HeadObject", "withdrawn", 1),
+        // The data, and then the mark.
         at(Flow::Sweep, "DeleteObjects", "", 1),
+        at(Flow::Sweep, "DeleteObjects", "", 2),
     ]
 }
 

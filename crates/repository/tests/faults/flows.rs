@@ -10,7 +10,7 @@ use holdpoint_testkit::{ADMIN, S3Server};
 
 use crate::cases::Flow;
 use crate::engine::Spoiled;
-use crate::sample::{NOW, manifest, point, shop};
+use crate::sample::{NOW, manifest, objects, point, shop};
 use crate::suite::{keys, noise, put, read_all};
 
 /// Two parts, the first of the least size that there is.
@@ -37,21 +37,29 @@ async fn repository(store: &S3Store) -> Repository {
     Repository::init(Arc::new(store.clone()), NOW.parse().unwrap()).await.unwrap().0
 }
 
+/// Stores what the restore point is made of.
+async fn stored(s: &Spoiled) {
+    for (key, text) in objects(&point(1)) {
+        put(&s.straight, &key, text).await;
+    }
+}
+
 /// Makes what the work needs, past the proxy.
 pub(crate) async fn prepare(flow: Flow, s: &Spoiled) {
     let repository = repository(&s.straight).await;
     match flow {
-        Flow::Archive | Flow::Abort | Flow::Small | Flow::Publish => {}
+        Flow::Archive | Flow::Abort | Flow::Small => {}
+        Flow::Publish => stored(s).await,
         Flow::Head | Flow::Whole | Flow::Range | Flow::List => {
             let mut upload = s.straight.begin_upload(&archive(), UploadOptions::default()).await.unwrap();
             upload.write(noise(SMALL, 1)).await.unwrap();
             upload.finish(Bytes::new()).await.unwrap();
         }
         Flow::Withdraw => {
-            put(&s.straight, &archive(), "rows").await;
-            put(&s.straight, &globals(), "roles").await;
+            stored(s).await;
             repository.publish(&manifest(&point(1)), None).await.unwrap();
-            repository.pin(&shop(), &point(1), OVER, &serde_json::json!({})).await.unwrap();
+            let over = serde_json::json!({"format": 1, "reason": "r", "at": NOW, "until": NOW});
+            repository.pin(&shop(), &point(1), OVER, &over).await.unwrap();
         }
         Flow::Sweep => {
             put(&s.straight, &globals(), "roles").await;

@@ -1,4 +1,4 @@
-//! Two that prune, two that back up and one that checks, on one repository at once, as processes that are killed at
+//! Two that prune, two that back up, one that sweeps and one that checks, on one repository at once, as processes that are killed at
 //! named phases: nothing published is lost, nothing half deleted is listed, and every orphan is found.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where anything is wrong")]

@@ -99,10 +99,10 @@ pub(crate) async fn run(place: &Place, seed: u64) -> Ended {
     repository.pin(&shop(), &point(0, 0), PIN, &serde_json::json!({})).await.unwrap();
 
     let mut dice = Dice(seed);
-    let roles = [Role::Backup(1), Role::Backup(2), Role::Prune, Role::Prune, Role::Check];
+    let roles = [Role::Backup(1), Role::Backup(2), Role::Prune, Role::Prune, Role::Sweep, Role::Check];
     let tasks = roles.map(|role| {
         // As many operations as a process of this kind makes, and some more: those end by themselves.
-        let operations = if matches!(role, Role::Backup(_)) { 20 } else { 90 };
+        let operations = if matches!(role, Role::Backup(_)) { 45 } else { 90 };
         Task {
             role,
             place: place.clone(),
@@ -146,9 +146,14 @@ async fn after(
     let folders = repository.folders(&shop()).await.unwrap();
     let mut sums = Sums { published: published.len(), hidden: folders.withdrawn.len(), ..Sums::default() };
 
-    // What is listed is whole; what was published and nobody withdrew is listed.
+    // What is listed is whole; what was published and nobody withdrew is listed. A backup that is killed between its
+    // manifest and its second look, while a sweep takes its objects, told nobody that it published.
     for id in &folders.published {
-        assert!(is_whole(repository, id).await, "seed {seed}: {id} is listed, and half of it is gone");
+        if !is_whole(repository, id).await {
+            let nobody_knows = !published.contains(id) && withdrawing.contains(id);
+            assert!(nobody_knows, "seed {seed}: {id} is listed, and half of it is gone");
+            repository.withdraw(&shop(), id, &[]).await.unwrap();
+        }
     }
     for id in before.union(published).filter(|id| !withdrawing.contains(id)) {
         assert!(folders.published.contains(id), "seed {seed}: {id} was published, and is lost");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
-use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{Error, ObjectStore, PutOptions, Repository, Result, UploadOptions};
+use holdpoint_core::{Manifest, PointId, layout};
+use holdpoint_repository::{Error, Leftover, ObjectStore, PutOptions, Repository, Result, UploadOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -24,6 +24,7 @@ const MADE: u64 = 3;
 pub(crate) enum Role {
     Backup(u64),
     Prune,
+    Sweep,
     Check,
 }
 
@@ -50,12 +51,21 @@ pub(crate) fn objects(id: &PointId) -> [String; 3] {
     [layout::globals(&shop(), id), layout::archive(&shop(), id), layout::index(&shop(), id)]
 }
 
+/// The manifest of a restore point whose archive has so many bytes.
+fn made(id: &PointId, archive_bytes: usize) -> Manifest {
+    let mut manifest = manifest(id);
+    manifest.archive.bytes = archive_bytes as u64;
+    (manifest.index.bytes, manifest.globals.bytes) = (1, 1);
+    manifest
+}
+
 /// Makes a restore point in the order of a backup.
 pub(crate) async fn back_up(repository: &Repository, told: Option<&Told>, id: &PointId, large: bool) -> Result<()> {
     let store = repository.store();
     let [globals, archive, index] = objects(id);
     let mut upload = store.begin_upload(&archive, UploadOptions::default()).await?;
     let written = if large { Bytes::from(vec![7; (5 << 20) + 9]) } else { Bytes::from_static(b"rows") };
+    let bytes = written.len();
     upload.write(written).await?;
     if let Some(told) = told {
         told.phase("finish", &archive).await;
@@ -64,7 +74,7 @@ pub(crate) async fn back_up(repository: &Repository, told: Option<&Told>, id: &P
     for key in [&index, &globals] {
         store.put_new(key, Bytes::from_static(b"x"), PutOptions::default()).await?;
     }
-    repository.publish(&manifest(id), None).await.map(drop)
+    repository.publish(&made(id, bytes), None).await.map(drop)
 }
 
 /// Does what it is told until the end, or until it is killed.
@@ -77,11 +87,16 @@ pub(crate) async fn run(task: Task) {
         Role::Backup(process) => {
             for n in 0..MADE {
                 let id = point(process, 10 + n);
-                back_up(&repository, Some(&told), &id, task.large).await.unwrap();
-                say(&format!("published {id}"));
+                match back_up(&repository, Some(&told), &id, task.large).await {
+                    Ok(()) => say(&format!("published {id}")),
+                    // The sweep took what it was about to publish, or its upload.
+                    Err(Error::NotWhole { .. } | Error::NotFound { .. } | Error::Service { status: 404, .. }) => {}
+                    Err(error) => panic!("{id}: {error:?}"),
+                }
             }
         }
         Role::Prune => prune(&repository).await,
+        Role::Sweep => sweep(&repository).await,
         Role::Check => check(&repository).await,
     }
 }
@@ -97,6 +112,21 @@ async fn prune(repository: &Repository) {
                 // Another prune finished it between two steps of this one.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => say(&format!("violation: withdraw {id}: {error:?}")),
+            }
+        }
+    }
+}
+
+/// Takes for a leftover whatever has no manifest, however young it is: as if every backup had stood still for days.
+async fn sweep(repository: &Repository) {
+    for _ in 0..3 {
+        for leftover in repository.leftovers(&shop()).await.unwrap() {
+            if let Leftover::Orphan { id, .. } = &leftover {
+                say(&format!("withdrawing {id}"));
+            }
+            match repository.remove_leftover(&leftover).await {
+                Ok(()) | Err(Error::AlreadyExists { .. } | Error::NotFound { .. }) => {}
+                Err(error) => say(&format!("violation: sweep {leftover:?}: {error:?}")),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A database, its restore points and their manifests, for every test binary of this crate.
 
-use holdpoint_core::{DatabaseName, Manifest, PointId};
+use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
 use serde_json::json;
 
 /// When everything here happens.
@@ -19,9 +19,15 @@ pub(crate) fn identity() -> serde_json::Value {
     json!({"system_identifier": "1", "database_oid": 5, "database": "shop", "timeline": 1, "endpoint": "h:5432", "resource_id": null})
 }
 
+/// What a restore point is made of beside its manifest, as [`manifest`] tells it.
+pub(crate) fn objects(id: &PointId) -> [(String, &'static str); 3] {
+    [(layout::archive(&shop(), id), "rows"), (layout::index(&shop(), id), "x"), (layout::globals(&shop(), id), "roles")]
+}
+
 /// The manifest of an empty database.
 pub(crate) fn manifest(id: &PointId) -> Manifest {
-    let stored = json!({"key": "k", "bytes": 1, "sha256": "00"});
+    let [archive, index, globals] = objects(id);
+    let stored = |(key, text): (String, &str)| json!({"key": key, "bytes": text.len(), "sha256": "00"});
     let value = json!({
         "format": 1, "id": id, "database": "shop", "repository_id": "r", "holdpoint_version": "0", "stored_as": "archive",
         "identity": identity(),
@@ -32,9 +38,9 @@ pub(crate) fn manifest(id: &PointId) -> Manifest {
         "database_properties": {"owner": "o", "grants": null, "comment": null, "settings": [], "connection_limit": -1},
         "totals": {"tables": 0, "rows": 0, "data_bytes": 0, "large_objects": 0, "large_object_bytes": 0, "sequences": 0,
             "objects": 0, "database_bytes": 0},
-        "archive": {"key": "k", "bytes": 1, "head_bytes": 0, "head_sha256": "", "root_sha256": "", "crc64nvme": null,
+        "archive": {"key": archive.0, "bytes": archive.1.len(), "head_bytes": 0, "head_sha256": "", "root_sha256": "", "crc64nvme": null,
             "archive_version": null},
-        "index": stored, "globals": stored, "recipe": []
+        "index": stored(index), "globals": stored(globals), "recipe": []
     });
     serde_json::from_value(value).unwrap()
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where anything is wrong")]
 
+mod publishing;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod schedule;
@@ -16,7 +17,7 @@ use holdpoint_core::{PointId, layout};
 use holdpoint_repository::{ObjectStore, Repository, Withdrawal};
 use serde_json::json;
 
-use sample::{NOW, manifest, shop};
+use sample::{NOW, manifest, objects, shop};
 use schedule::{Outcome, every_order};
 use stepped::Memory;
 
@@ -25,12 +26,19 @@ fn point() -> PointId {
     sample::point(1)
 }
 
+/// Stores what the restore point is made of.
+fn store(memory: &Memory) {
+    for (key, text) in objects(&point()) {
+        memory.write(&key, text);
+    }
+}
+
 /// A repository with one restore point.
 async fn with_a_point() -> Memory {
     let memory = Memory::default();
     let repository = Repository::init(Arc::new(memory.clone()), NOW.parse().unwrap()).await.unwrap().0;
+    store(&memory);
     repository.publish(&manifest(&point()), None).await.unwrap();
-    memory.write(&layout::archive(&shop(), &point()), "rows");
     memory
 }
 

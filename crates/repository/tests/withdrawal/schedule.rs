@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 use crate::stepped::{Memory, Step, Stepped};
 
 /// Which of the two goes next at each step; the rest is filled up by the first that can.
-#[derive(Default)]
 pub(crate) struct Order {
     /// The choices, and how many there were.
     choices: Vec<(usize, usize)>,
     at: usize,
+    /// So often, at most, is the one interrupted by the other that could go on.
+    interrupted: usize,
 }
 
 impl Order {
@@ -42,8 +43,13 @@ impl Order {
 }
 
 /// Calls for every order; gives their number.
-pub(crate) async fn every_order(mut each: impl AsyncFnMut(&mut Order)) -> usize {
-    let (mut order, mut count) = (Order::default(), 0);
+pub(crate) async fn every_order(each: impl AsyncFnMut(&mut Order)) -> usize {
+    orders_interrupted(usize::MAX, each).await
+}
+
+/// Calls for every order in which the two interrupt each other so often at most: of long work there are millions else.
+pub(crate) async fn orders_interrupted(interrupted: usize, mut each: impl AsyncFnMut(&mut Order)) -> usize {
+    let (mut order, mut count) = (Order { choices: Vec::new(), at: 0, interrupted }, 0);
     loop {
         each(&mut order).await;
         count += 1;
@@ -93,6 +99,7 @@ pub(crate) async fn run<A, B>(
     let (mut waiting_first, mut waiting_second) = (None, None);
     let mut operations = 0;
     let mut killed = false;
+    let (mut last, mut interrupted) = (None, 0);
     loop {
         // Each is driven until it asks for an operation or ends.
         if outcome.first.is_none() && waiting_first.is_none() {
@@ -115,8 +122,16 @@ pub(crate) async fn run<A, B>(
             (None, None) => return outcome,
             (Some(_), None) => false,
             (None, Some(_)) => true,
-            (Some(_), Some(_)) => order.choose(2) == 1,
+            (Some(_), Some(_)) => match last {
+                Some(last) if interrupted >= order.interrupted => last,
+                last => {
+                    let second = order.choose(2) == 1;
+                    interrupted += usize::from(last.is_some_and(|last| last != second));
+                    second
+                }
+            },
         };
+        last = Some(go_second);
         let step = if go_second { waiting_second.take() } else { waiting_first.take() };
         operations += usize::from(go_second);
         let step = step.expect("one of them waits");

@@ -1,0 +1,111 @@
+//! What the folders of a database's restore points hold, by one list.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+use holdpoint_core::{DatabaseName, PointId, layout};
+
+use super::Repository;
+use crate::error::Result;
+use crate::store::ObjectInfo;
+
+/// The folders of a database's restore points.
+#[derive(Clone, Debug, Default)]
+pub struct PointFolders {
+    /// Restore points, oldest first.
+    pub published: Vec<PointId>,
+    /// Those that a withdrawal marked and that are still there: one is at work, or was killed.
+    pub withdrawn: Vec<PointId>,
+    /// Folders without a manifest: being written, left over, or of a restore point whose manifest is lost.
+    pub orphans: Vec<OrphanFolder>,
+}
+
+/// A folder without a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrphanFolder {
+    /// The id that its restore point would have had.
+    pub id: PointId,
+    /// Bytes of its objects.
+    pub bytes: u64,
+    /// When the newest of its objects was written, by the store's clock.
+    pub newest_at: Option<DateTime<Utc>>,
+    /// Pins from a time when it was a restore point and nobody was withdrawing it: whoever wrote them saw its manifest.
+    /// Whether they hold still, their records say.
+    pub pins: Vec<String>,
+}
+
+impl Repository {
+    /// The ids of a database's restore points, oldest first: those whose manifest is there and that are not withdrawn.
+    ///
+    /// Costs one list over the database's restore points.
+    pub async fn points(&self, database: &DatabaseName) -> Result<Vec<PointId>> {
+        Ok(self.folders(database).await?.published)
+    }
+
+    /// Tells folders with a manifest from folders without one, and leaves out withdrawn points.
+    pub async fn folders(&self, database: &DatabaseName) -> Result<PointFolders> {
+        let prefix = layout::points(database);
+        let mut found = BTreeMap::<PointId, Facts>::new();
+        let mut pages = self.store.list(&prefix);
+        while let Some(page) = pages.try_next().await? {
+            for object in page {
+                let rest = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
+                let Some((folder, name)) = rest.split_once('/') else { continue };
+                let Ok(id) = folder.parse::<PointId>() else { continue };
+                found.entry(id).or_default().add(name, &object);
+            }
+        }
+        let mut folders = PointFolders::default();
+        for (id, facts) in found {
+            match (facts.manifest, facts.marked_at.is_some()) {
+                (true, false) => folders.published.push(id),
+                (true, true) => folders.withdrawn.push(id),
+                (false, _) => folders.orphans.push(facts.orphan(id)),
+            }
+        }
+        Ok(folders)
+    }
+}
+
+/// What a list shows of one folder.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) manifest: bool,
+    /// Something is there that a backup stores.
+    data: bool,
+    /// When the oldest mark of a withdrawal was written.
+    marked_at: Option<DateTime<Utc>>,
+    pins: Vec<(String, DateTime<Utc>)>,
+    bytes: u64,
+    newest_at: Option<DateTime<Utc>>,
+}
+
+impl Facts {
+    /// Adds an object by its name within the folder.
+    pub(super) fn add(&mut self, name: &str, object: &ObjectInfo) {
+        self.bytes += object.size_bytes;
+        self.newest_at = self.newest_at.max(Some(object.modified_at));
+        if name == "manifest.json" {
+            self.manifest = true;
+        } else if name.starts_with("withdrawn/") {
+            self.marked_at = Some(self.marked_at.map_or(object.modified_at, |at| at.min(object.modified_at)));
+        } else if let Some(pin) = name.strip_prefix("pins/").and_then(|name| name.strip_suffix(".json")) {
+            self.pins.push((pin.to_owned(), object.modified_at));
+        } else if !name.contains('/') {
+            self.data = true;
+        }
+    }
+
+    /// The pins of a folder without a manifest that tell of a lost one. A pin that is younger than a mark was refused,
+    /// and one beside which nothing is stored outlived a withdrawal: whoever may not delete leaves it.
+    pub(super) fn pins(&self) -> Vec<String> {
+        let seen = |at: &DateTime<Utc>| self.marked_at.is_none_or(|marked| *at < marked);
+        let pins = self.pins.iter().filter(|(_, at)| self.data && seen(at));
+        pins.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn orphan(&self, id: PointId) -> OrphanFolder {
+        OrphanFolder { id, bytes: self.bytes, newest_at: self.newest_at, pins: self.pins() }
+    }
+}
