@@ -129,6 +129,54 @@ fn a_lost_manifest_is_found_while_a_pin_names_it() {
 }
 
 #[test]
+fn what_belongs_to_nothing_and_what_nobody_looks_after_is_found() {
+    for scene in [private(), Scene::on_s3()] {
+        let manifest = scene.place.backup()["manifest"].clone();
+        scene.place.holdpoint(&ASK).ended_with(0);
+        let archive = manifest["archive"]["key"].as_str().unwrap();
+        let put = |key: &str| {
+            if scene.place.bucket().is_none() {
+                let path = scene.place.repository().join(key);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, b"12345").unwrap();
+            } else {
+                scene.place.put_object(key, b"12345");
+            }
+        };
+        put("shop/notes.txt");
+        put(&format!("{archive}.bak"));
+        let stray = scene.place.holdpoint(&ASK).ended_with(15).json();
+        assert!(kinds(&stray).contains(&"stray".to_owned()), "{stray:#}");
+        let finding = stray["findings"].as_array().unwrap().iter().find(|one| one["kind"] == "stray").unwrap();
+        assert_eq!(finding["place"], json!("shop/notes.txt"), "{stray:#}");
+        assert!(finding["reason"].as_str().unwrap().contains("1 more like it; 10 "), "{stray:#}");
+
+        // Beside the databases: only a look at all of them sees it.
+        put("readme.txt");
+        put("photos/cat.jpeg");
+        put("bank/identities/20261121T024300000000Z.json");
+        let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap_or_default();
+        let section = "[database.shop]\nurl = \"env:DATABASE_URL\"\n";
+        let whole = if config.contains("[database.shop]") { config.clone() } else { format!("{config}{section}") };
+        scene.place.write_config(&whole);
+        let all = scene.place.holdpoint(&["check", "--all", "--json"]).ended_with(15).json();
+        let beside = all["findings"].as_array().unwrap();
+        let of = |at: usize| (beside[at]["kind"].as_str().unwrap(), beside[at]["place"].as_str().unwrap());
+        assert_eq!((of(0), of(1)), (("stray", "photos/cat.jpeg"), ("not_configured", "bank/")), "{all:#}");
+        assert!(beside[0]["reason"].as_str().unwrap().contains("1 more like it"), "{all:#}");
+        assert_eq!((beside.len(), all["databases"].as_array().unwrap().len()), (2, 1), "{all:#}");
+        // It is told once, by the first share.
+        let told = ["0/2", "1/2"].map(|share| {
+            let outcome = scene.place.holdpoint(&["check", "--all", "--json", "--shard", share]);
+            outcome.json()["findings"].as_array().unwrap().len()
+        });
+        assert_eq!(told, [2, 0]);
+        let text = scene.place.holdpoint(&["check", "--all"]).ended_with(15).stdout;
+        assert!(text.contains("not configured") && text.contains("[database.bank]"), "{text}");
+    }
+}
+
+#[test]
 fn an_old_proof_is_a_finding_where_somebody_says_so() {
     let scene = private();
     scene.place.backup();

@@ -20,6 +20,11 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// Tells whether it is the share that also does what is to be done once for all.
+    pub fn is_first(self) -> bool {
+        self.index == 0
+    }
+
     /// Tells whether a database belongs to this share: the first eight bytes of the SHA-256 of its name, as a number,
     /// modulo the number of shares.
     pub fn holds(self, database: &DatabaseName) -> bool {

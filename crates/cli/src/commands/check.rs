@@ -1,9 +1,13 @@
 //! `holdpoint check`.
 
-use chrono::TimeDelta;
-use holdpoint_operations::check::{CheckOptions, CheckReport, check};
+use std::collections::BTreeSet;
 
-use super::every::every;
+use chrono::TimeDelta;
+use holdpoint_core::Shard;
+use holdpoint_operations::check::{CheckOptions, CheckReport, Finding, check, surroundings};
+use serde::Serialize;
+
+use super::every::{Every, every};
 use super::printed;
 use crate::arguments::{CheckArguments, Jobs};
 use crate::failure::Failure;
@@ -11,10 +15,31 @@ use crate::invocation::{Invocation, now};
 use crate::output;
 use holdpoint::exit_code;
 
+/// What `--all` saw.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckedAll {
+    /// The databases.
+    #[serde(flatten)]
+    pub(crate) every: Every<CheckReport>,
+    /// What belongs to none of them.
+    pub(crate) findings: Vec<Finding>,
+}
+
 pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> Result<u8, Failure> {
     if arguments.all {
         let work = async |own: &Invocation, _known: bool| one(own, arguments).await;
-        let (report, code) = every(invocation, arguments.shard, work).await?;
+        let (every, mut code) = every(invocation, arguments.shard, work).await?;
+        let mut findings = Vec::new();
+        // What is no database's is in no share.
+        if arguments.shard.is_none_or(Shard::is_first) {
+            let configured: BTreeSet<_> = invocation.settings.config.database.keys().cloned().collect();
+            let repository = invocation.open(&invocation.settings.repository()?, false).await?;
+            findings = surroundings(&repository, (!configured.is_empty()).then_some(&configured)).await?;
+        }
+        if !findings.is_empty() {
+            code = exit_code::worst(code, exit_code::FINDINGS);
+        }
+        let report = CheckedAll { every, findings };
         printed(invocation.output.report(&report, |report| output::checked_all(report, now())))?;
         return Ok(code);
     }

@@ -30,6 +30,7 @@ mod undo;
 mod verify;
 mod watch;
 
+pub(crate) use check::CheckedAll;
 pub(crate) use cron::CronAll;
 pub(crate) use every::Every;
 pub(crate) use rehearse::RehearseReport;

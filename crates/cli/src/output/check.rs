@@ -4,17 +4,12 @@ use chrono::{DateTime, Utc};
 use holdpoint_operations::check::{CheckReport, Finding, Repaired};
 
 use super::table::{bullets, columns};
-use crate::commands::Every;
+use crate::commands::CheckedAll;
 use crate::quantity::{age, bytes, counted};
 
 /// The findings, one a line with what to do, and how long ago something was proven.
 pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
-    let row =
-        |one: &Finding| vec![one.kind.words().to_owned(), one.place.clone(), one.reason.clone(), one.cure.clone()];
-    let mut text = String::new();
-    if !report.findings.is_empty() {
-        text.push_str(&columns(&["FINDING", "WHERE", "WHAT", "DO"], report.findings.iter().map(row)));
-    }
+    let mut text = table(&report.findings);
     let repaired = |one: &Repaired| match &one.problem {
         None => format!("{}: removed", one.what),
         Some(problem) => format!("{}: NOT REMOVED: {problem}", one.what),
@@ -40,9 +35,19 @@ pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
     text
 }
 
-/// The same for each database, and what could not be looked at.
-pub(crate) fn checked_all(report: &Every<CheckReport>, now: DateTime<Utc>) -> String {
-    let mut text = String::new();
+fn table(findings: &[Finding]) -> String {
+    let row =
+        |one: &Finding| vec![one.kind.words().to_owned(), one.place.clone(), one.reason.clone(), one.cure.clone()];
+    if findings.is_empty() {
+        return String::new();
+    }
+    columns(&["FINDING", "WHERE", "WHAT", "DO"], findings.iter().map(row))
+}
+
+/// The same for each database, what belongs to none, and what could not be looked at.
+pub(crate) fn checked_all(report: &CheckedAll, now: DateTime<Utc>) -> String {
+    let mut text = table(&report.findings);
+    let report = &report.every;
     for one in &report.databases {
         text.push_str(&format!("{}\n{}\n", one.database, check(one, now)));
     }

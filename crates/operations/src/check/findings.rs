@@ -28,6 +28,10 @@ pub enum FindingKind {
     Hidden,
     /// Objects or an upload of no restore point, older than work that runs now.
     Leftover,
+    /// Files that belong to nothing.
+    Stray,
+    /// The folder of a database that no configuration names.
+    NotConfigured,
     /// Others than the owner may read or write the repository's directory.
     Permissions,
 }
@@ -47,6 +51,8 @@ impl FindingKind {
             Self::ProofTooOld => "proof",
             Self::Hidden => "hidden",
             Self::Leftover => "leftover",
+            Self::Stray => "stray",
+            Self::NotConfigured => "not configured",
             Self::Permissions => "permissions",
         }
     }

@@ -4,6 +4,8 @@ mod findings;
 mod objects;
 mod permissions;
 mod run;
+mod stray;
 
 pub use findings::{Finding, FindingKind};
 pub use run::{CheckOptions, CheckReport, PointChecked, Proof, Repaired, check};
+pub use stray::surroundings;

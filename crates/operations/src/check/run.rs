@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
-use super::{objects, permissions};
+use super::{objects, permissions, stray};
 use crate::catalogue::{ShowReport, stored_bytes, survey};
 use crate::retention::dead;
 use crate::{Context, Error, expected};
@@ -117,6 +117,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     }
     proof_age(options, now, &mut report);
     report.findings.extend(permissions::look(context)?);
+    report.findings.extend(stray::look(context).await?);
     folder(context, options, now, &mut report).await?;
     Ok(report)
 }

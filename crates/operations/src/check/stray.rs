@@ -1,0 +1,183 @@
+//! What lies below the repository and belongs to nothing: files that holdpoint never wrote, folders that nobody looks after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::TryStreamExt as _;
+use holdpoint_core::quantity::counted;
+use holdpoint_core::{DatabaseName, PointId, RunId, layout};
+use holdpoint_repository::Repository;
+
+use super::findings::{Finding, FindingKind};
+use crate::leftovers::doctor_prefix;
+use crate::{Context, Error};
+
+/// What a restore point is made of.
+const OBJECTS: [&str; 6] =
+    ["manifest.json", "index.jsonl.zst", "archive.dump", "dump.sql.gz", "contents.dump", "globals.sql"];
+/// The parts of a database's folder, by which one is known.
+const PARTS: [&str; 3] = ["restore-points", "runs", "identities"];
+const CURE: &str = "look whose it is, and remove it: holdpoint neither wrote nor reads it";
+
+/// Looks for files in a database's folder that have no place there; costs one list over it.
+pub(super) async fn look(context: &Context) -> Result<Option<Finding>, Error> {
+    let (prefix, doctors) = (layout::database(&context.database), doctor_prefix(&context.database));
+    let mut strays = Strays::default();
+    let mut pages = context.repository.store().list(&prefix);
+    while let Some(page) = pages.try_next().await? {
+        for object in page {
+            let below = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
+            if !belongs(below) && !object.key.starts_with(&doctors) {
+                strays.add(object.key, object.size_bytes);
+            }
+        }
+    }
+    Ok(strays.finding())
+}
+
+/// Looks for files beside the folders of databases, and for folders of databases that are not among the configured ones;
+/// where none is configured, every folder with a database's name is one. Costs one list over the whole repository.
+///
+/// # Errors
+/// Those of the repository.
+pub async fn surroundings(
+    repository: &Repository,
+    configured: Option<&BTreeSet<DatabaseName>>,
+) -> Result<Vec<Finding>, Error> {
+    let mut strays = Strays::default();
+    let mut folders: BTreeMap<DatabaseName, Folder> = BTreeMap::new();
+    let mut pages = repository.store().list("");
+    while let Some(page) = pages.try_next().await? {
+        for object in page {
+            let (first, rest) = object.key.split_once('/').unwrap_or((&object.key, ""));
+            match first.parse::<DatabaseName>() {
+                Ok(name) if !rest.is_empty() => {
+                    let folder = folders.entry(name).or_default();
+                    folder.ours |= PARTS.iter().any(|part| rest.split('/').next() == Some(*part));
+                    folder.strays.add(object.key, object.size_bytes);
+                }
+                _ if object.key == layout::REPOSITORY => {}
+                _ => strays.add(object.key, object.size_bytes),
+            }
+        }
+    }
+    let mut findings = Vec::new();
+    let Some(configured) = configured else { return Ok(strays.finding().into_iter().collect()) };
+    for (name, folder) in folders {
+        if configured.contains(&name) {
+            continue;
+        }
+        if !folder.ours {
+            strays.join(folder.strays);
+            continue;
+        }
+        let reason = format!(
+            "the folder of a database that no configuration names: {} that nobody makes, proves or prunes",
+            counted(folder.strays.count, "object")
+        );
+        let cure = format!(
+            "configure it: [database.{name}] in holdpoint.toml; or look at it with holdpoint list --database {name}, and \
+             remove the folder when nobody wants it"
+        );
+        findings.push(Finding::new(FindingKind::NotConfigured, &layout::database(&name), reason, cure));
+    }
+    Ok(strays.finding().into_iter().chain(findings).collect())
+}
+
+#[derive(Default)]
+struct Folder {
+    /// It has parts that a database's folder has.
+    ours: bool,
+    strays: Strays,
+}
+
+/// Files that belong to nothing; of many the first is named.
+#[derive(Default)]
+struct Strays {
+    first: Option<String>,
+    count: u64,
+    bytes: u64,
+}
+
+impl Strays {
+    fn add(&mut self, key: String, bytes: u64) {
+        self.first = self.first.take().into_iter().chain([key]).min();
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn join(&mut self, other: Self) {
+        self.first = self.first.take().into_iter().chain(other.first).min();
+        self.count += other.count;
+        self.bytes += other.bytes;
+    }
+
+    fn finding(self) -> Option<Finding> {
+        let first = self.first?;
+        let more = match self.count {
+            1 => String::new(),
+            count => format!("; {} more like it", count - 1),
+        };
+        let bytes = holdpoint_core::quantity::bytes(self.bytes);
+        Some(Finding::new(FindingKind::Stray, &first, format!("it belongs to nothing{more}; {bytes} in all"), CURE))
+    }
+}
+
+/// Whether something is written at that place of a database's folder.
+fn belongs(below: &str) -> bool {
+    let json = |name: &str| name.ends_with(".json");
+    match below.split('/').collect::<Vec<_>>()[..] {
+        ["lease"] => true,
+        ["identities", name] => json(name),
+        ["runs", run, name] => run.parse::<RunId>().is_ok() && (json(name) || name == "output.txt"),
+        ["restore-points", id, name] => id.parse::<PointId>().is_ok() && OBJECTS.contains(&name),
+        ["restore-points", id, part, name] => {
+            id.parse::<PointId>().is_ok() && ["verifications", "pins", "withdrawn"].contains(&part) && json(name)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_belongs_and_nothing_else() {
+        let database: DatabaseName = "shop".parse().unwrap();
+        let at = "2026-11-21T02:43:00.125Z".parse().unwrap();
+        let (id, run) = (PointId::new(at, 1), RunId::new(at, 1));
+        let written = [
+            layout::manifest(&database, &id),
+            layout::index(&database, &id),
+            layout::archive(&database, &id),
+            layout::plain(&database, &id),
+            layout::contents(&database, &id),
+            layout::globals(&database, &id),
+            layout::verification(&database, &id, at, "proved"),
+            layout::pin(&database, &id, "audit"),
+            format!("{}01.json", layout::withdrawn(&database, &id)),
+            layout::run_step(&database, &run, 3, "running"),
+            layout::run_output(&database, &run),
+            layout::identity(&database, at),
+            layout::lease(&database),
+        ];
+        for key in written {
+            assert!(belongs(key.strip_prefix("shop/").unwrap()), "{key}");
+        }
+        for stray in [
+            "notes.txt",
+            "lease/x",
+            "identities/x",
+            "runs/x.json",
+            "runs/nobody/0001-started.json",
+            "restore-points/x.json",
+            "restore-points/not-an-id/manifest.json",
+            &format!("restore-points/{id}/archive.dump.bak"),
+            &format!("restore-points/{id}/pins/x"),
+            &format!("restore-points/{id}/other/x.json"),
+            &format!("restore-points/{id}/pins/deep/x.json"),
+        ] {
+            assert!(!belongs(stray), "{stray}");
+        }
+    }
+}
