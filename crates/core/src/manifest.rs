@@ -1,8 +1,9 @@
 //! The manifest: the commit record of a restore point, published last and never changed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::retention::Aside;
 use crate::{DatabaseName, Error, Identity, PointId, RunId};
 
 /// The newest form of the manifest that this program knows.
@@ -132,6 +133,9 @@ pub struct SnapshotFacts {
 pub struct Timings {
     /// Start.
     pub started_at: DateTime<Utc>,
+    /// The same moment by the store's clock; absent from manifests of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at_by_store: Option<DateTime<Utc>>,
     /// Milliseconds from the start until the data were stored.
     pub stored_for_ms: u64,
 }
@@ -259,6 +263,30 @@ impl Manifest {
             return Err(damaged(format!("it names restore point {} but lies in the folder of {id}", manifest.id)));
         }
         Ok(manifest)
+    }
+
+    /// Why the restore point counts for no other one in retention; `None` for a whole one without a label.
+    pub fn aside(&self) -> Option<Aside> {
+        match &self.label {
+            Some(label) => Some(Aside::Labelled { label: label.clone() }),
+            None if self.options.is_empty() => None,
+            None => Some(Aside::Partial { selection: self.options.clone() }),
+        }
+    }
+
+    /// The snapshot's instant by the store's clock: as the manifest records it, else reckoned back from when the manifest
+    /// was written; `None` where neither is known.
+    ///
+    /// What was copied to another place was written there later; what is recorded stays true.
+    pub fn taken_at_by_store(&self, written_at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let Timings { started_at, started_at_by_store, stored_for_ms } = self.timings;
+        let whole = TimeDelta::milliseconds(i64::try_from(stored_for_ms).unwrap_or(i64::MAX));
+        // A clock that was set meanwhile, or a manifest that contradicts itself, says nothing of the time between.
+        let until_snapshot = self.snapshot.at.signed_duration_since(started_at).clamp(TimeDelta::zero(), whole);
+        match started_at_by_store {
+            Some(started_at) => started_at.checked_add_signed(until_snapshot),
+            None => written_at?.checked_sub_signed(whole - until_snapshot),
+        }
     }
 
     /// The source server's major version.

@@ -14,8 +14,10 @@ use crate::{Context, Error};
 pub struct PointSummary {
     /// Which.
     pub id: PointId,
-    /// Its snapshot's instant.
+    /// Its snapshot's instant, by the source server's clock.
     pub snapshot_at: DateTime<Utc>,
+    /// The same by the store's clock, where that is known.
+    pub taken_at_by_store: Option<DateTime<Utc>>,
     /// How the data are stored.
     pub stored_as: PointFormat,
     /// It holds a part of the database only.
@@ -32,6 +34,18 @@ pub struct PointSummary {
     pub reason: Option<String>,
     /// Its mark.
     pub label: Option<String>,
+}
+
+impl PointSummary {
+    /// Whether it is one of the whole database that nobody labelled: only such a one counts for others.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.partial && self.label.is_none()
+    }
+
+    /// By what restore points are put in order of time: one that a wrong clock dated is not newer than those after it.
+    pub(crate) fn taken_at(&self) -> DateTime<Utc> {
+        self.taken_at_by_store.unwrap_or(self.snapshot_at)
+    }
 }
 
 /// The restore points of a database, oldest first.
@@ -59,6 +73,8 @@ pub struct Unreadable {
 pub struct ShowReport {
     /// Its manifest.
     pub manifest: Manifest,
+    /// Its snapshot's instant by the store's clock, where that is known.
+    pub taken_at_by_store: Option<DateTime<Utc>>,
     /// What its verifications say together.
     pub standing: Standing,
     /// Its verifications, oldest first.
@@ -120,7 +136,8 @@ async fn shown(context: &Context, stored: StoredManifest) -> Result<ShowReport, 
     let verifications = repository.verifications(database, point).await?;
     let standing = holdpoint_core::verification::standing(&verifications, &stored.sha256);
     let pins = repository.pins(database, point).await?;
-    Ok(ShowReport { manifest: stored.manifest, standing, verifications, pins })
+    let taken_at_by_store = stored.manifest.taken_at_by_store(stored.written_at);
+    Ok(ShowReport { manifest: stored.manifest, taken_at_by_store, standing, verifications, pins })
 }
 
 impl ShowReport {
@@ -130,6 +147,7 @@ impl ShowReport {
         PointSummary {
             id: manifest.id.clone(),
             snapshot_at: manifest.snapshot.at,
+            taken_at_by_store: self.taken_at_by_store,
             stored_as: manifest.stored_as,
             partial: !manifest.options.is_empty(),
             stored_bytes: stored_bytes(manifest),

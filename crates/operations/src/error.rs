@@ -70,6 +70,19 @@ pub enum Error {
         /// What differs.
         differences: Vec<String>,
     },
+    /// A clock by which restore points are dated is wrong by much.
+    #[error(
+        "{whose} clock shows {}, the store's shows {}: a restore point with such an instant would hide others, or be dropped too early",
+        time.format("%Y-%m-%dT%H:%M:%SZ"), store.format("%Y-%m-%dT%H:%M:%SZ")
+    )]
+    WrongClock {
+        /// Whose it is.
+        whose: &'static str,
+        /// What it shows.
+        time: chrono::DateTime<chrono::Utc>,
+        /// What the store's shows at the same moment.
+        store: chrono::DateTime<chrono::Utc>,
+    },
     /// The connection goes through a transaction pooler.
     #[error("{server} is a transaction pooler, through which no snapshot can be shared")]
     Pooler {

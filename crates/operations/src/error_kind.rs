@@ -83,6 +83,7 @@ impl Error {
             | Self::ReplaceRefused { .. }
             | Self::SwapRefused { .. }
             | Self::AnotherRepository { .. }
+            | Self::WrongClock { .. }
             | Self::NoConditionalWrites { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. }

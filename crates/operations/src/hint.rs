@@ -15,6 +15,9 @@ impl Error {
                  else name another folder with --database"
                     .to_owned(),
             ),
+            Self::WrongClock { .. } => {
+                Some("set the clocks, see: timedatectl; for a directory the store's is that of its file system".to_owned())
+            }
             Self::Rds(error) => error.hint(),
             Self::Pooler { instead, .. } => Some(format!("{instead}; or set DIRECT_URL")),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

@@ -1,6 +1,5 @@
 //! Which restore point a selector names.
 
-use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{RunStep, newest};
 use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::Standing;
@@ -89,8 +88,6 @@ async fn newest_step(context: &Context, run: &RunId) -> Result<Option<RunStep>, 
 
 async fn choose(context: &Context, fits: impl Fn(&PointSummary) -> bool) -> Result<Option<PointId>, Error> {
     let points = list(context).await?.points;
-    let age = |point: &PointSummary| -> DateTime<Utc> { point.snapshot_at };
-    let chosen =
-        points.into_iter().filter(|point| point.label.is_none() && !point.partial && fits(point)).max_by_key(age);
+    let chosen = points.into_iter().filter(|point| point.is_whole() && fits(point)).max_by_key(PointSummary::taken_at);
     Ok(chosen.map(|point| point.id))
 }

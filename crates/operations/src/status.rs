@@ -38,10 +38,10 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     let at = (context.clock)();
     let listed = list(context).await?;
     let unsettled = unsettled_runs(context).await?;
-    let unlabelled = || listed.points.iter().filter(|point| point.label.is_none() && !point.partial);
-    let newest = unlabelled().max_by_key(|point| point.snapshot_at).cloned();
+    let unlabelled = || listed.points.iter().filter(|point| point.is_whole());
+    let newest = unlabelled().max_by_key(|point| point.taken_at()).cloned();
     let proven = |point: &&PointSummary| matches!(point.standing, Standing::Proven { .. });
-    let newest_proven = unlabelled().filter(proven).max_by_key(|point| point.snapshot_at).cloned();
+    let newest_proven = unlabelled().filter(proven).max_by_key(|point| point.taken_at()).cloned();
     let mut warnings: Vec<String> =
         listed.unreadable.iter().map(|point| format!("{} cannot be read: {}", point.id, point.reason)).collect();
     if newest.is_none() {

@@ -58,6 +58,8 @@ pub struct StoredManifest {
     pub manifest: Manifest,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
+    /// When it was written, by the store's clock; `None` where it was just published, and nobody asked.
+    pub written_at: Option<DateTime<Utc>>,
 }
 
 impl Repository {
@@ -155,7 +157,8 @@ impl Repository {
             let text = format!("it names database {} but lies in the folder of {database}", manifest.database);
             return Err(Error::InvalidRecord { key, source: text.into() });
         }
-        Ok(StoredManifest { manifest, sha256: hex::encode(Sha256::digest(&object.bytes)) })
+        let sha256 = hex::encode(Sha256::digest(&object.bytes));
+        Ok(StoredManifest { manifest, sha256, written_at: Some(object.modified_at) })
     }
 
     /// Reads a restore point's verifications, oldest first.

@@ -46,6 +46,21 @@ fn clock_of_this_machine_is_off() {
 }
 
 #[test]
+fn a_store_that_lives_at_another_time() {
+    let (scene, proxy) = behind_proxy();
+    scene.place.backup();
+    let before = scene.place.tree();
+    for date in ["Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"] {
+        let headers = vec![("date".to_owned(), date.to_owned())];
+        proxy.push_for("HeadBucket", Fault::Answer { status: 200, headers, body: String::new() });
+        failed(&scene, &["backup"], 3).says(&["clock shows", "the store's shows"]).hints(&["timedatectl"]);
+        assert_eq!(proxy.pending(), 0, "nobody asked for the time");
+    }
+    assert_eq!((before, scene.place.unfinished_uploads()), (scene.place.tree(), vec![]));
+    scene.place.backup();
+}
+
+#[test]
 fn wrong_region() {
     let (scene, proxy) = behind_proxy();
     let Fault::Answer { status, mut headers, body } = Fault::s3_error(301, "PermanentRedirect") else { panic!() };

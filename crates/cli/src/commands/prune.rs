@@ -57,5 +57,9 @@ fn source(invocation: &Invocation, offline: bool) -> Result<Option<Source>, Fail
 }
 
 fn code(report: &PruneReport) -> u8 {
-    if report.is_complete() { exit_code::DONE } else { exit_code::REPOSITORY }
+    match (report.is_complete(), report.findings.is_empty()) {
+        (false, _) => exit_code::REPOSITORY,
+        (true, false) => exit_code::FINDINGS,
+        (true, true) => exit_code::DONE,
+    }
 }

@@ -1,7 +1,7 @@
 //! `prune`, `pin` and `unpin` for people.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::retention::{DropReason, Entry, Fate, Hold, KeepReason};
+use holdpoint_core::retention::{Aside, DropReason, Entry, Fate, Hold, KeepReason};
 use holdpoint_operations::retention::{Dropped, Hidden, Outcome, PinReport, PruneReport, Swept, UnpinReport};
 
 use super::catalogue::standing;
@@ -16,6 +16,7 @@ pub(crate) fn prune(report: &PruneReport, now: DateTime<Utc>) -> String {
             Fate::Keep(reasons) => ("keep", reasons.iter().map(kept).collect::<Vec<_>>()),
             Fate::Drop(reasons) => ("DROP", reasons.iter().map(dropped_for).collect()),
         };
+        let why = entry.aside.as_ref().and_then(aside).into_iter().chain(why).collect::<Vec<_>>();
         let standing = standing(&entry.standing);
         vec![entry.id.to_string(), age(entry.snapshot_at, now), standing, fate.to_owned(), why.join("; ")]
     };
@@ -26,6 +27,8 @@ pub(crate) fn prune(report: &PruneReport, now: DateTime<Utc>) -> String {
     text.push_str(&bullets("what became of them", &report.dropped.iter().map(outcome).collect::<Vec<_>>()));
     let swept: Vec<String> = report.swept.iter().map(|one| swept(one, report.dry_run, now)).collect();
     text.push_str(&bullets("of no restore point", &swept));
+    let findings = report.findings.iter().map(|one| format!("{}: {}; {}", one.place, one.reason, one.cure));
+    text.push_str(&bullets("missing, so nothing goes because of it", &findings.collect::<Vec<_>>()));
     text.push_str(&bullets("warnings", &report.warnings));
     text.push_str(&summary(report));
     text
@@ -94,12 +97,26 @@ fn summary(report: &PruneReport) -> String {
     format!("{} kept, {} dropped ({}){stayed}\n", those(keeps), those(gone.len() as u64), bytes(gone.iter().sum()))
 }
 
+/// Why a restore point counts for no other one; what lacks objects says so as a reason.
+fn aside(aside: &Aside) -> Option<String> {
+    match aside {
+        Aside::Partial { selection } => Some(format!("part of the database ({})", selection.join(" "))),
+        Aside::Labelled { label } => Some(format!("labelled {label}")),
+        Aside::Incomplete => None,
+    }
+}
+
 fn kept(reason: &KeepReason) -> String {
     let until = |until: &Option<DateTime<Utc>>| until.map(|at| format!(" until {}", instant(at))).unwrap_or_default();
     match reason {
         KeepReason::Newest => "newest".to_owned(),
-        KeepReason::NewestProven => "newest proven".to_owned(),
-        KeepReason::NothingProven => "nothing is proven".to_owned(),
+        KeepReason::NewestProven { level } => format!("newest proven ({level})"),
+        KeepReason::NothingProven => "nothing whole is proven".to_owned(),
+        KeepReason::ClockDoubted { by_store: Some(at) } => {
+            format!("clock doubted: {} by the store's", instant(*at))
+        }
+        KeepReason::ClockDoubted { by_store: None } => "clock doubted: it lies in the future".to_owned(),
+        KeepReason::Incomplete => "NOT ALL THERE, so nothing goes because of it".to_owned(),
         KeepReason::Held { hold: Hold::Pin { name, until: end } } => format!("pinned by {name}{}", until(end)),
         KeepReason::Held { hold: Hold::ObjectLock { until: None } } => "locked by the store (legal hold)".to_owned(),
         KeepReason::Held { hold: Hold::ObjectLock { until: end } } => format!("locked by the store{}", until(end)),
@@ -108,6 +125,7 @@ fn kept(reason: &KeepReason) -> String {
         KeepReason::MinimumCount => "minimum count".to_owned(),
         KeepReason::Slot { unit, slot } => format!("{} {slot}", unit.word()),
         KeepReason::Within => "within the span".to_owned(),
+        KeepReason::NewestOfItsKind { place } => format!("newest of its kind ({place})"),
         KeepReason::AwaitsProof { unit: None } => "not proven yet, among the last".to_owned(),
         KeepReason::AwaitsProof { unit: Some(unit) } => format!("not proven yet, its {} slot is empty", unit.word()),
     }
@@ -118,6 +136,7 @@ fn dropped_for(reason: &DropReason) -> String {
         DropReason::Disproved { at } => format!("disproved {}", instant(*at)),
         DropReason::Superseded { unit, slot, by } => format!("{} {slot} is filled by {by}", unit.word()),
         DropReason::BeyondEveryRule => "beyond every rule".to_owned(),
+        DropReason::BeyondItsKind => "newer ones of its kind are kept".to_owned(),
     }
 }
 
@@ -130,7 +149,7 @@ fn outcome(one: &Dropped) -> String {
         Outcome::Pinned { pins } => format!("stays: pinned meanwhile by {}", pins.join(", ")),
         Outcome::Locked { until: Some(until) } => format!("stays: the store keeps it until {}", instant(*until)),
         Outcome::Locked { until: None } => "stays: the store keeps it (legal hold)".to_owned(),
-        Outcome::Failed { reason } => format!("NOT DROPPED: {reason}"),
+        Outcome::Unjustified { reason } | Outcome::Failed { reason } => format!("NOT DROPPED: {reason}"),
     };
     format!("{}: {what}", one.point)
 }

@@ -2,14 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::plan::Fate;
-use super::{Held, Hold, RetentionPolicy, plan};
+use super::{Fate, Held, Hold, RetentionPolicy, plan};
 use crate::Error;
 
 /// Tells when the next restore point would be dropped if nothing but time passed: `now` where one would be already,
 /// `None` where none ever would.
 ///
-/// Time alone ends only what protects by age: the minimum age, pins, Object Lock. Whatever else drops one, such as a newer
+/// Time alone ends only what protects by age: the minimum age, pins, Object Lock, an instant in the future. Whatever else drops one, such as a newer
 /// proven restore point, is not foreseen here.
 ///
 /// # Errors
@@ -19,12 +18,14 @@ pub fn next_drop(
     policy: &RetentionPolicy,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    let ages = points.iter().filter_map(|point| point.snapshot_at.checked_add_signed(policy.minimum_age));
+    let ages = points.iter().filter_map(|point| point.taken_at().checked_add_signed(policy.minimum_age));
+    // What was stamped in the future is none any more then.
+    let stamped = points.iter().map(|point| point.snapshot_at);
     let holds = points.iter().flat_map(|point| &point.holds);
     let ends = holds.filter_map(|hold| match hold {
         Hold::Pin { until, .. } | Hold::ObjectLock { until } => *until,
     });
-    let mut instants: Vec<DateTime<Utc>> = ages.chain(ends).filter(|at| *at > now).collect();
+    let mut instants: Vec<DateTime<Utc>> = ages.chain(stamped).chain(ends).filter(|at| *at > now).collect();
     instants.push(now);
     instants.sort_unstable();
     instants.dedup();
@@ -50,7 +51,14 @@ mod tests {
 
     fn point(hour: u32, holds: Vec<Hold>) -> Held {
         let standing = Standing::Proven { level: Level::Full, at: at(hour) };
-        Held { id: PointId::new(at(hour), u64::from(hour)), snapshot_at: at(hour), standing, holds }
+        Held {
+            id: PointId::new(at(hour), u64::from(hour)),
+            snapshot_at: at(hour),
+            by_store: None,
+            standing,
+            aside: None,
+            holds,
+        }
     }
 
     #[test]

@@ -3,182 +3,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
 
-use super::{RetentionPolicy, Slot, Unit};
-use crate::verification::Standing;
-use crate::{Error, PointId};
-
-/// A snapshot may be this far ahead of the clock of whoever asks; what is further ahead fills no slot.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
-
-/// A restore point as retention sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Its id.
-    pub id: PointId,
-    /// Its instant, by the source server's clock.
-    pub snapshot_at: DateTime<Utc>,
-    /// How far it is proven.
-    pub standing: Standing,
-    /// What forbids dropping it, whatever the policy says.
-    pub holds: Vec<Hold>,
-}
-
-/// What forbids dropping a restore point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Hold {
-    /// A pin.
-    Pin {
-        /// Its name.
-        name: String,
-        /// Until when; `None` without end.
-        until: Option<DateTime<Utc>>,
-    },
-    /// The store itself refuses to delete it.
-    ObjectLock {
-        /// Until when; `None` without end (a legal hold).
-        until: Option<DateTime<Utc>>,
-    },
-}
-
-impl Hold {
-    /// Whether it still holds.
-    fn holds(&self, now: DateTime<Utc>) -> bool {
-        let (Self::Pin { until, .. } | Self::ObjectLock { until }) = self;
-        until.is_none_or(|until| until > now)
-    }
-}
-
-/// Why a restore point is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum KeepReason {
-    /// No newer one is there.
-    Newest,
-    /// No newer proven one is there.
-    NewestProven,
-    /// Nothing is proven: whatever is there may be the last hope.
-    NothingProven,
-    /// Somebody or something holds it.
-    Held {
-        /// What.
-        hold: Hold,
-    },
-    /// It is younger than the minimum age.
-    Young,
-    /// One of the newest proven ones.
-    Last {
-        /// Its place among them, from 1.
-        place: u32,
-    },
-    /// Without it fewer than the minimum count would remain.
-    MinimumCount,
-    /// The newest proven one of a slot.
-    Slot {
-        /// The rule.
-        unit: Unit,
-        /// The slot.
-        slot: Slot,
-    },
-    /// Not much older than the newest proven one.
-    Within,
-    /// Not proven, and a slot that it could fill has no proven one.
-    AwaitsProof {
-        /// The rule; `None` for the newest ones.
-        unit: Option<Unit>,
-    },
-}
-
-/// Why a restore point may be dropped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum DropReason {
-    /// It was disproved, and others are proven.
-    Disproved {
-        /// When.
-        at: DateTime<Utc>,
-    },
-    /// A slot that it lies in is filled by a newer proven one.
-    Superseded {
-        /// The rule.
-        unit: Unit,
-        /// The slot.
-        slot: Slot,
-        /// What fills it.
-        by: PointId,
-    },
-    /// It is older than everything that the policy asks for.
-    BeyondEveryRule,
-}
-
-/// What becomes of a restore point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "fate", content = "reasons")]
-pub enum Fate {
-    /// It is kept; at least one reason.
-    Keep(Vec<KeepReason>),
-    /// It is dropped; at least one reason.
-    Drop(Vec<DropReason>),
-}
-
-/// One restore point of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// The restore point.
-    pub id: PointId,
-    /// Its instant, by the source server's clock.
-    pub snapshot_at: DateTime<Utc>,
-    /// How far it is proven.
-    pub standing: Standing,
-    /// What becomes of it.
-    #[serde(flatten)]
-    pub fate: Fate,
-}
-
-impl Entry {
-    /// Whether it is kept as the newest proven one.
-    pub fn is_newest_proven(&self) -> bool {
-        matches!(&self.fate, Fate::Keep(reasons) if reasons.contains(&KeepReason::NewestProven))
-    }
-
-    /// What fills the slots that it is dropped from.
-    pub fn superseded_by(&self) -> impl Iterator<Item = &PointId> {
-        let reasons = match &self.fate {
-            Fate::Drop(reasons) => reasons.as_slice(),
-            Fate::Keep(_) => &[],
-        };
-        reasons.iter().filter_map(|reason| match reason {
-            DropReason::Superseded { by, .. } => Some(by),
-            _ => None,
-        })
-    }
-}
-
-/// What becomes of every restore point of a database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RetentionPlan {
-    /// Every restore point, the newest first.
-    pub entries: Vec<Entry>,
-}
-
-impl RetentionPlan {
-    /// What is dropped, the oldest first: whoever is interrupted has dropped what is least missed.
-    pub fn drops(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().rev().filter(|entry| matches!(entry.fate, Fate::Drop(_)))
-    }
-
-    /// What is kept, the newest first.
-    pub fn keeps(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| matches!(entry.fate, Fate::Keep(_)))
-    }
-}
+use super::{Aside, DropReason, Entry, Fate, Held, KeepReason, RetentionPlan, RetentionPolicy, Slot, Unit};
+use crate::Error;
+use crate::verification::{Level, Standing};
 
 /// Decides about every restore point of one database.
 ///
 /// The order of `points` does not matter. What is dropped by a policy is dropped by every policy that asks for less, and
-/// a plan over what a plan kept drops nothing. A point further in the future than a minute is kept and fills no slot.
+/// a plan over what a plan kept drops nothing. What is set aside, or has a doubtful clock, changes the fate of no other.
 ///
 /// # Errors
 /// Those of [`RetentionPolicy::check`].
@@ -186,21 +19,19 @@ pub fn plan(points: &[Held], policy: &RetentionPolicy, now: DateTime<Utc>) -> Re
     policy.check()?;
     let mut points: Vec<&Held> = points.iter().collect();
     points.sort_by(|a, b| (b.snapshot_at, &b.id).cmp(&(a.snapshot_at, &a.id)));
-    let fill = |at: usize| is_proven(points[at]) && points[at].snapshot_at <= now + SKEW;
-    let proven: Vec<usize> = (0..points.len()).filter(|at| fill(*at)).collect();
+    let all = 0..points.len();
+    let proven: Vec<usize> =
+        all.clone().filter(|at| points[*at].counts(now) && points[*at].level().is_some()).collect();
+    let newest = [all.clone().find(|at| !points[*at].is_doubtful(now)), all.clone().find(|at| points[*at].counts(now))];
     let slots = Unit::ALL.map(|unit| (unit, Filled::new(unit, policy, &points, &proven)));
-    let rules = Rules { policy, now, points: &points, proven: &proven, slots: &slots };
+    let rules = Rules { policy, now, points: &points, newest, proven: &proven, slots: &slots };
     let entry = |at: usize| {
         let kept = rules.keep(at);
         let fate = if kept.is_empty() { Fate::Drop(rules.drop(at)) } else { Fate::Keep(kept) };
-        let Held { id, snapshot_at, standing, .. } = points[at];
-        Entry { id: id.clone(), snapshot_at: *snapshot_at, standing: *standing, fate }
+        let Held { id, snapshot_at, standing, aside, .. } = points[at];
+        Entry { id: id.clone(), snapshot_at: *snapshot_at, standing: *standing, aside: aside.clone(), fate }
     };
-    Ok(RetentionPlan { entries: (0..points.len()).map(entry).collect() })
-}
-
-fn is_proven(point: &Held) -> bool {
-    matches!(point.standing, Standing::Proven { .. })
+    Ok(RetentionPlan { entries: all.map(entry).collect() })
 }
 
 /// The slots of one unit that are kept, each with the newest proven point in it.
@@ -237,6 +68,8 @@ struct Rules<'a> {
     now: DateTime<Utc>,
     /// The newest first.
     points: &'a [&'a Held],
+    /// Places of the newest of all, and of the newest that counts.
+    newest: [Option<usize>; 2],
     /// Places of those that fill slots, the newest first.
     proven: &'a [usize],
     slots: &'a [(Unit, Filled)],
@@ -246,19 +79,44 @@ impl Rules<'_> {
     fn keep(&self, at: usize) -> Vec<KeepReason> {
         let point = self.points[at];
         let mut kept = Vec::new();
-        kept.extend((at == 0).then_some(KeepReason::Newest));
-        kept.extend((self.proven.first() == Some(&at)).then_some(KeepReason::NewestProven));
+        kept.extend(self.newest.contains(&Some(at)).then_some(KeepReason::Newest));
+        kept.extend(self.newest_proven(at).map(|level| KeepReason::NewestProven { level }));
         kept.extend(self.proven.is_empty().then_some(KeepReason::NothingProven));
         let holds = point.holds.iter().filter(|hold| hold.holds(self.now));
         kept.extend(holds.map(|hold| KeepReason::Held { hold: hold.clone() }));
-        let age = self.now.signed_duration_since(point.snapshot_at);
-        kept.extend((age < self.policy.minimum_age || age < -SKEW).then_some(KeepReason::Young));
+        if point.is_doubtful(self.now) {
+            kept.push(KeepReason::ClockDoubted { by_store: point.by_store });
+            return kept;
+        }
+        let age = self.now.signed_duration_since(point.taken_at());
+        kept.extend((age < self.policy.minimum_age).then_some(KeepReason::Young));
+        kept.extend((point.aside == Some(Aside::Incomplete)).then_some(KeepReason::Incomplete));
         match point.standing {
             Standing::Disproved { .. } => {}
+            _ if point.aside.is_some() => kept.extend(self.of_its_kind(at)),
             Standing::Unproven => kept.extend(self.awaits(at)),
             Standing::Proven { .. } => kept.extend(self.fills(at)),
         }
         kept
+    }
+
+    /// How far a point is proven, where no newer one is proven as far.
+    fn newest_proven(&self, at: usize) -> Option<Level> {
+        let level = self.points[at].level();
+        let mut newer = self.proven.iter().take_while(|one| **one < at);
+        (self.proven.contains(&at) && newer.all(|one| self.points[*one].level() < level)).then_some(level).flatten()
+    }
+
+    /// The rules for which a point that is set aside is kept: its place among those of its kind, and the span.
+    fn of_its_kind(&self, at: usize) -> Vec<KeepReason> {
+        let disproved = |one: &Held| matches!(one.standing, Standing::Disproved { .. });
+        let newer = self.points[..at]
+            .iter()
+            .filter(|one| one.is_like(self.points[at]) && !disproved(one) && !one.is_doubtful(self.now));
+        let place = u32::try_from(newer.count() + 1).unwrap_or(u32::MAX);
+        let among = place <= self.policy.minimum_count.max(1);
+        let own = among.then_some(KeepReason::NewestOfItsKind { place });
+        own.into_iter().chain(self.within(at).then_some(KeepReason::Within)).collect()
     }
 
     /// The rules for which a proven point is kept.
@@ -304,6 +162,9 @@ impl Rules<'_> {
         let point = self.points[at];
         if let Standing::Disproved { at } = point.standing {
             return vec![DropReason::Disproved { at }];
+        }
+        if point.aside.is_some() {
+            return vec![DropReason::BeyondItsKind];
         }
         let superseded = self.slots.iter().filter_map(|(unit, filled)| {
             let slot = Slot::of(*unit, point.snapshot_at, self.policy.zone);

@@ -20,16 +20,39 @@ fn start() -> DateTime<Utc> {
 fn standing(kind: u8) -> Standing {
     match kind {
         0 | 1 => Standing::Proven { level: Level::Full, at: start() },
-        2 => Standing::Unproven,
+        2 => Standing::Proven { level: Level::Sampled, at: start() },
+        3 | 4 => Standing::Proven { level: Level::Stored, at: start() },
+        5 | 6 => Standing::Unproven,
         _ => Standing::Disproved { at: start() },
     }
 }
 
+/// Most count; some are set aside.
+fn aside(kind: u8) -> Option<Aside> {
+    match kind {
+        0 | 1 => Some(Aside::Partial { selection: vec![format!("--table={kind}")] }),
+        2 => Some(Aside::Labelled { label: "before-undo".to_owned() }),
+        3 => Some(Aside::Incomplete),
+        _ => None,
+    }
+}
+
 prop_compose! {
-    fn some_point()(hours in 0_i64..20_000, minutes in 0_i64..60, kind in 0_u8..4, pinned in prop::bool::weighted(0.1)) -> Held {
+    fn some_point()(hours in 0_i64..20_000, minutes in 0_i64..60, kind in 0_u8..10, pinned in prop::bool::weighted(0.1),
+                    aside_kind in 0_u8..12, store_knows in any::<bool>(), off in prop::sample::select(vec![0_i64, 3, -50, 59, 200, -90_000]),
+                    future in prop::bool::weighted(0.03))
+                    -> Held {
+        let hours = if future { hours + 30_000 } else { hours };
         let snapshot_at = start() + TimeDelta::seconds(hours * HOUR + minutes * 60);
         let holds = if pinned { vec![Hold::Pin { name: "p".to_owned(), until: None }] } else { Vec::new() };
-        Held { id: PointId::new(snapshot_at, hours.unsigned_abs() * 60 + minutes.unsigned_abs()), snapshot_at, standing: standing(kind), holds }
+        Held {
+            id: PointId::new(snapshot_at, hours.unsigned_abs() * 60 + minutes.unsigned_abs()),
+            snapshot_at,
+            by_store: store_knows.then_some(snapshot_at + TimeDelta::minutes(off)),
+            standing: standing(kind),
+            aside: aside(aside_kind),
+            holds,
+        }
     }
 }
 
@@ -101,15 +124,29 @@ proptest! {
     }
 
     #[test]
-    fn pinned_newest_and_newest_proven_stay(points in some_points(), policy in some_policy()) {
+    fn pinned_newest_and_the_newest_proven_of_each_level_stay(points in some_points(), policy in some_policy()) {
         let gone = dropped(&points, &policy);
-        let newest = points.iter().max_by_key(|point| (point.snapshot_at, point.id.clone()));
-        let good = points.iter().filter(|point| matches!(point.standing, Standing::Proven { .. }));
-        let newest_good = good.clone().max_by_key(|point| (point.snapshot_at, point.id.clone()));
-        for point in points.iter().filter(|point| !point.holds.is_empty()).chain(newest).chain(newest_good) {
+        let place = |point: &&Held| (point.snapshot_at, point.id.clone());
+        let trusted = || points.iter().filter(|point| !point.is_doubtful(now()));
+        let counting = || trusted().filter(|point| point.aside.is_none());
+        let good = |level: Level| counting().filter(move |point| point.level() >= Some(level)).max_by_key(place);
+        let best = [Level::Stored, Level::Sampled, Level::Full].into_iter().filter_map(good);
+        let newest = trusted().max_by_key(place).into_iter().chain(counting().max_by_key(place));
+        let doubtful = points.iter().filter(|point| point.is_doubtful(now()));
+        for point in points.iter().filter(|point| !point.holds.is_empty()).chain(newest).chain(best).chain(doubtful) {
             prop_assert!(!gone.contains(&point.id), "{point:?}");
         }
-        prop_assert!(good.count() > 0 || gone.is_empty(), "nothing is proven, and something is dropped");
+        prop_assert!(good(Level::Stored).is_some() || gone.is_empty(), "nothing is proven, and something is dropped");
+    }
+
+    #[test]
+    fn what_does_not_count_changes_the_fate_of_no_other(points in some_points(), policy in some_policy()) {
+        let counting: Vec<Held> = points.iter().filter(|point| point.counts(now())).cloned().collect();
+        let of = |points: &[Held]| -> Vec<Entry> {
+            let entries = plan(points, &policy, now()).unwrap().entries;
+            entries.into_iter().filter(|entry| counting.iter().any(|one| one.id == entry.id)).collect()
+        };
+        prop_assert_eq!(of(&points), of(&counting));
     }
 
     #[test]
@@ -134,7 +171,8 @@ proptest! {
             let Fate::Drop(why) = &entry.fate else { unreachable!() };
             for reason in why {
                 if let DropReason::Superseded { by, .. } = reason {
-                    prop_assert!(kept.contains(by) && *by != entry.id);
+                    let filler = points.iter().find(|point| point.id == *by).unwrap();
+                    prop_assert!(kept.contains(by) && *by != entry.id && filler.counts(now()));
                 }
             }
         }
@@ -170,7 +208,14 @@ fn three_years_of_hourly_backups_never_lose_the_newest_proven_point_or_empty_a_s
         let drought = (hour / (24 * 7)) % 13 == 12;
         if !next(&mut state).is_multiple_of(10) {
             let id = PointId::new(now, next(&mut state));
-            points.push(Held { id, snapshot_at: now, standing: Standing::Unproven, holds: Vec::new() });
+            points.push(Held {
+                id,
+                snapshot_at: now,
+                by_store: None,
+                standing: Standing::Unproven,
+                aside: None,
+                holds: Vec::new(),
+            });
             taken += 1;
         }
         // A proof, a disproof or none, of any recent point.

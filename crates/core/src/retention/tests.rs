@@ -19,7 +19,14 @@ const DISPROVED: Standing = Standing::Disproved { at: DateTime::UNIX_EPOCH };
 
 fn held(text: &str, standing: Standing) -> Held {
     let snapshot_at = at(text);
-    Held { id: crate::PointId::new(snapshot_at, 7), snapshot_at, standing, holds: Vec::new() }
+    Held {
+        id: crate::PointId::new(snapshot_at, 7),
+        snapshot_at,
+        by_store: None,
+        standing,
+        aside: None,
+        holds: Vec::new(),
+    }
 }
 
 fn policy() -> RetentionPolicy {

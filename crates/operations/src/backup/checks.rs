@@ -7,6 +7,7 @@ use holdpoint_postgres::identity::{self, ServerIdentity};
 use holdpoint_postgres::scratch::available_bytes;
 use holdpoint_postgres::{Session, pooler, preflight};
 
+use super::clocks::Clocks;
 use super::{BackupOptions, FolderOwner, folder_owner};
 use crate::{Context, Error, Source};
 
@@ -16,15 +17,14 @@ pub(crate) struct Checked {
     pub(crate) server: ServerIdentity,
     /// The server's clock when the work began.
     pub(crate) started_at: DateTime<Utc>,
+    /// The store's clock at the same moment, where it tells.
+    pub(crate) started_at_by_store: Option<DateTime<Utc>>,
     pub(crate) warnings: Vec<String>,
     /// What the archive will not cover, in words.
     pub(crate) not_covered: Vec<String>,
     /// Nobody has claimed the folder yet.
     pub(crate) unclaimed: bool,
 }
-
-/// Clocks that differ by more are worth a warning.
-const SKEW_SECONDS: i64 = 60;
 
 /// Asks everything that would make the backup fail after an hour, or succeed without being one.
 pub(crate) async fn check(
@@ -36,17 +36,12 @@ pub(crate) async fn check(
     direct(source).await?;
     let server = identity::read(session).await?;
     let started_at = preflight::clock(session).await?;
-    let mut warnings = Vec::new();
+    let clocks = Clocks::read(context, started_at).await?;
+    let mut warnings = clocks.warnings()?;
     let owner = folder_owner(context, &server.identity).await?;
     let unclaimed = owner == FolderOwner::Nobody;
     if let FolderOwner::Ours(warning) = owner {
         warnings.extend(warning);
-    }
-    let skew = (started_at - (context.clock)()).num_seconds();
-    if skew.abs() > SKEW_SECONDS {
-        let where_to = if skew > 0 { "ahead of" } else { "behind" };
-        let seconds = skew.unsigned_abs();
-        warnings.push(format!("the server's clock is {seconds} s {where_to} this machine's; ages follow the server's"));
     }
     readable(session, options, &mut warnings).await?;
     for blocker in preflight::blockers(session).await? {
@@ -59,7 +54,7 @@ pub(crate) async fn check(
     }
     warnings.extend(space(context, session).await?);
     let not_covered = not_covered(session).await?;
-    Ok(Checked { server, started_at, warnings, not_covered, unclaimed })
+    Ok(Checked { server, started_at, started_at_by_store: clocks.store, warnings, not_covered, unclaimed })
 }
 
 /// A warning where a local repository's disk could not hold the archive even if it shrinks to a tenth of the database.

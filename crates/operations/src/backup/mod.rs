@@ -1,6 +1,7 @@
 //! `holdpoint backup`: a restore point of a live database.
 
 mod checks;
+mod clocks;
 mod copy;
 mod globals;
 mod identity;

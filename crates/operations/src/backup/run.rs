@@ -180,7 +180,11 @@ impl Backup<'_> {
             client_version: self.programs.pg_dump.to_string(),
             client_major: self.programs.pg_dump.version.major,
             snapshot: facts.snapshot.clone(),
-            timings: Timings { started_at: self.checked.started_at, stored_for_ms },
+            timings: Timings {
+                started_at: self.checked.started_at,
+                started_at_by_store: self.checked.started_at_by_store,
+                stored_for_ms,
+            },
             codec: stored.codec.to_string(),
             options: selection_words(&self.options.selection),
             not_covered: self.not_covered(),

@@ -29,7 +29,7 @@ fn named(manifest: &Manifest) -> Vec<Named<'_>> {
 }
 
 /// Asks the store for each object; a request each.
-pub(super) async fn ask(context: &Context, manifest: &Manifest) -> Result<Vec<Finding>, Error> {
+pub(crate) async fn ask(context: &Context, manifest: &Manifest) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     for one in named(manifest) {
         match context.repository.store().head(one.key).await {

@@ -44,7 +44,7 @@ pub struct PointChecked {
     pub findings: usize,
 }
 
-/// The newest proof.
+/// The newest proof of a whole restore point.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proof {
     /// Of which restore point.
@@ -73,7 +73,7 @@ pub struct CheckReport {
     pub database: DatabaseName,
     /// Restore points, the oldest first.
     pub points: Vec<PointChecked>,
-    /// The newest proof.
+    /// The newest proof of a whole restore point.
     pub last_proof: Option<Proof>,
     /// Bytes that were read again.
     pub read_bytes: u64,
@@ -183,7 +183,8 @@ fn choose(context: &Context, points: &[ShowReport], percent: u8) -> Vec<PointId>
 }
 
 fn last_proof(points: &[ShowReport], now: DateTime<Utc>) -> Option<Proof> {
-    let proven = points.iter().filter_map(|one| match one.standing {
+    let whole = points.iter().filter(|one| one.manifest.aside().is_none());
+    let proven = whole.filter_map(|one| match one.standing {
         Standing::Proven { level, at } => Some((one, level, at)),
         _ => None,
     });

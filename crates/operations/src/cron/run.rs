@@ -130,10 +130,10 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     report
 }
 
-/// Whether a restore point is proven; what the repository does not tell is left to the steps.
+/// Whether a whole restore point is proven; what the repository does not tell is left to the steps.
 async fn proven(context: &Context) -> bool {
     let listed = list(context).await;
-    listed.is_ok_and(|listed| listed.points.iter().any(|one| one.standing.level().is_some()))
+    listed.is_ok_and(|listed| listed.points.iter().any(|one| one.is_whole() && one.standing.level().is_some()))
 }
 
 /// Renews the lease, and ends when it is lost or must be taken for lost.
@@ -173,7 +173,7 @@ async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_
         at: (context.clock)(),
         failure: report.failure.as_ref().map(|failure| failure.kind.word()),
         proved: report.steps.iter().any(|one| proved(&one.facts)),
-        proven: report.outlook.as_ref().is_some_and(|outlook| outlook.proven > 0),
+        proven: report.outlook.as_ref().is_some_and(|outlook| !outlook.proofs.is_empty()),
         proven_before,
         checked: report.steps.iter().any(|one| checked(one.step, one.end, one.facts.is_some())),
     });

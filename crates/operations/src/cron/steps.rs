@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{CronOptions, Facts, Failed, StepReport};
 use crate::backup::backup;
 use crate::catalogue::{list, stored_bytes};
-use crate::check::check;
+use crate::check::{Finding, check};
 use crate::retention::{Outcome, PruneOptions, prune};
 use crate::verify::verify;
 use crate::{Context, Error, ErrorKind, Source};
@@ -115,10 +115,10 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// When a restore point was last proven at a level, or further.
+    /// When a whole restore point was last proven at a level, or further.
     async fn proven_at(&self, wanted: Level) -> Result<Option<chrono::DateTime<chrono::Utc>>, Error> {
         let listed = list(self.context).await?;
-        let proofs = listed.points.iter().filter_map(|one| match one.standing {
+        let proofs = listed.points.iter().filter(|one| one.is_whole()).filter_map(|one| match one.standing {
             Standing::Proven { level, at } if level >= wanted => Some(at),
             _ => None,
         });
@@ -165,7 +165,8 @@ impl<'a> Steps<'a> {
                     dropped_bytes += bytes;
                 }
                 Outcome::Failed { reason } => problems.push(format!("{}: {reason}", one.point)),
-                Outcome::Pinned { .. } | Outcome::Locked { .. } => {}
+                // What is missing is a finding.
+                Outcome::Unjustified { .. } | Outcome::Pinned { .. } | Outcome::Locked { .. } => {}
             }
             if let Outcome::Remains { objects, .. } = &one.outcome {
                 problems.extend(objects.first().map(|first| format!("{}: {first}", one.point)));
@@ -178,6 +179,7 @@ impl<'a> Steps<'a> {
             message: format!("{} could not be deleted: {first}", counted(problems.len() as u64, "thing")),
             hint: Some("the next prune goes on with it: holdpoint prune".to_owned()),
         });
+        let failure = failure.or_else(|| found(&report.findings));
         let swept = report.swept.iter().filter(|one| one.problem.is_none()).count() as u64;
         Ok((failure, Facts::Prune { kept: report.plan.keeps().count() as u64, dropped, dropped_bytes, swept }))
     }
@@ -186,17 +188,7 @@ impl<'a> Steps<'a> {
         let missing = || Error::Internal("a check that nobody asked for".to_owned());
         let options = self.options.check.as_ref().ok_or_else(missing)?;
         let report = check(self.context, options).await?;
-        let failure = report.findings.first().map(|first| Failed {
-            kind: ErrorKind::Differences,
-            message: format!(
-                "{}: {}, {}: {}",
-                counted(report.findings.len() as u64, "finding"),
-                first.kind.words(),
-                first.place,
-                first.reason
-            ),
-            hint: Some(format!("{}; see all: holdpoint check", first.cure)),
-        });
+        let failure = found(&report.findings);
         let facts = Facts::Check {
             points: report.points.len() as u64,
             read_bytes: report.read_bytes,
@@ -204,6 +196,17 @@ impl<'a> Steps<'a> {
         };
         Ok((failure, facts))
     }
+}
+
+/// What was found, as a failure; `None` where nothing was.
+fn found(findings: &[Finding]) -> Option<Failed> {
+    let first = findings.first()?;
+    let (count, kind) = (counted(findings.len() as u64, "finding"), first.kind.words());
+    Some(Failed {
+        kind: ErrorKind::Differences,
+        message: format!("{count}: {kind}, {}: {}", first.place, first.reason),
+        hint: Some(format!("{}; see all: holdpoint check", first.cure)),
+    })
 }
 
 /// Why a verification is a failure; `None` where it proved the restore point.

@@ -33,6 +33,11 @@ pub enum Outcome {
         /// Until then; `None` for a legal hold, which has no end.
         until: Option<DateTime<Utc>>,
     },
+    /// What was to be kept in its stead is not all there: it stays.
+    Unjustified {
+        /// What is missing.
+        reason: String,
+    },
     /// Dropping it failed.
     Failed {
         /// Why.

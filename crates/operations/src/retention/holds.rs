@@ -27,8 +27,14 @@ impl<'a> Holds<'a> {
         for point in points {
             let manifest = &point.manifest;
             let holds = if point.pins.is_empty() { Vec::new() } else { self.of(&manifest.id).await? };
-            let (id, snapshot_at) = (manifest.id.clone(), manifest.snapshot.at);
-            held.push(Held { id, snapshot_at, standing: point.standing, holds });
+            held.push(Held {
+                id: manifest.id.clone(),
+                snapshot_at: manifest.snapshot.at,
+                by_store: point.taken_at_by_store,
+                standing: point.standing,
+                aside: manifest.aside(),
+                holds,
+            });
         }
         Ok(held)
     }

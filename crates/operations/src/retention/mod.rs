@@ -1,6 +1,7 @@
 //! Retention: what is kept by pins, what is dropped by policy, and how a restore point goes.
 
 pub(crate) mod dead;
+mod fillers;
 mod hidden;
 mod holds;
 mod outlook;

@@ -21,9 +21,9 @@ pub struct Outlook {
     pub unusable: u64,
     /// Bytes of all of them.
     pub stored_bytes: u64,
-    /// The newest one.
+    /// The newest whole one.
     pub newest: Option<NewestPoint>,
-    /// The newest proven one of each level, as far as it is proven.
+    /// The newest whole one that is proven of each level, as far as it is proven.
     pub proofs: Vec<NewestProof>,
     /// When the next one would be dropped if nothing but time passed; `None` where none would, or nothing is ever dropped.
     pub next_drop_at: Option<DateTime<Utc>>,
@@ -61,15 +61,17 @@ pub struct NewestProof {
 /// What the store gives; [`Error::Core`] for a policy without a rule.
 pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Result<Outlook, Error> {
     let (points, unreadable) = survey(context).await?;
+    let now = context.repository.store().server_time().await?;
+    let held = Holds::new(context).held(&points).await?;
     let next_drop_at = match policy {
         None => None,
-        Some(policy) => {
-            let now = context.repository.store().server_time().await?;
-            next_drop(&Holds::new(context).held(&points).await?, policy, now)?
-        }
+        Some(policy) => next_drop(&held, policy, now)?,
     };
+    // What holds a part, or was stamped by a wrong clock, must not look like what the database can be brought back from.
+    let counts = |one: &&ShowReport| held.iter().any(|held| held.id == one.manifest.id && held.counts(now));
+    let counting: Vec<&ShowReport> = points.iter().filter(counts).collect();
     let disproved = points.iter().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
-    let newest = points.iter().max_by_key(|one| one.manifest.snapshot.at).map(ShowReport::summary);
+    let newest = counting.iter().max_by_key(|one| one.manifest.snapshot.at).map(|one| one.summary());
     let summaries = || points.iter().map(ShowReport::summary);
     Ok(Outlook {
         points: points.len() as u64,
@@ -82,12 +84,12 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
             stored_bytes: one.stored_bytes,
             rows: one.rows,
         }),
-        proofs: proofs(&points),
+        proofs: proofs(&counting),
         next_drop_at,
     })
 }
 
-fn proofs(points: &[ShowReport]) -> Vec<NewestProof> {
+fn proofs(points: &[&ShowReport]) -> Vec<NewestProof> {
     let of = |level: Level| {
         let proven = points.iter().filter_map(|one| match one.standing {
             Standing::Proven { level: found, at } if found == level => Some((one, at)),

@@ -1,21 +1,22 @@
 //! `holdpoint prune`: a plan by policy, then restore points withdrawn one by one, the oldest first.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
+use holdpoint_core::quantity::listed;
 use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy};
-use holdpoint_core::verification::Standing;
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 use holdpoint_repository::Leftover;
 use serde::Serialize;
 
 use super::dead::{self, Outcome};
+use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
 use crate::backup::{FolderOwner, folder_owner};
-use crate::catalogue::{ShowReport, Unreadable, show, survey};
+use crate::catalogue::{ShowReport, Unreadable, survey};
+use crate::check::Finding;
+use crate::error::LISTED;
 use crate::{Context, Error, Source};
 
 /// How restore points are dropped.
@@ -70,6 +71,8 @@ pub struct PruneReport {
     pub dropped: Vec<Dropped>,
     /// What belonged to no restore point and was old enough; for a dry run what would be removed.
     pub swept: Vec<Swept>,
+    /// What is missing of restore points because of which others would have gone: nothing goes because of them.
+    pub findings: Vec<Finding>,
     /// What is worth knowing.
     pub warnings: Vec<String>,
 }
@@ -106,9 +109,11 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
     }
     let mut holds = Holds::new(context);
     let mut held = holds.held(&points).await?;
+    let findings = fillers::set_aside(context, &points, &mut held, &options.policy, now).await?;
     let hidden = hidden::judge(context, &mut holds, &held, withdrawn, &options.policy, now).await?;
     // What is hidden may go any moment: nothing else is dropped for its sake.
     let plan = holds.plan(&mut held, &options.policy, now).await?;
+    warnings.extend(doubted(&plan));
     let mut report = PruneReport {
         database: context.database.clone(),
         dry_run: options.dry_run,
@@ -117,6 +122,7 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
         hidden,
         dropped: Vec::new(),
         swept: Vec::new(),
+        findings,
         warnings,
     };
     if !options.dry_run {
@@ -174,8 +180,8 @@ async fn apply(
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        if let Some(reason) = unjustified(context, &report.plan, &entry).await? {
-            report.dropped.push(Dropped { point: entry.id, outcome: Outcome::Failed { reason } });
+        if let Some(outcome) = fillers::unjustified(context, &report.plan, &entry, &mut report.findings).await? {
+            report.dropped.push(Dropped { point: entry.id, outcome });
             continue;
         }
         let over = over(holds, &entry.id, now).await?;
@@ -187,20 +193,16 @@ async fn apply(
     Ok(())
 }
 
-/// Why a restore point is not dropped after all: what the plan keeps in its stead is not proven any more.
-async fn unjustified(context: &Context, plan: &RetentionPlan, entry: &Entry) -> Result<Option<String>, Error> {
-    let newest = plan.keeps().find(|one| one.is_newest_proven()).map(|one| &one.id);
-    for other in newest.into_iter().chain(entry.superseded_by()).collect::<BTreeSet<_>>() {
-        let proven = match show(context, other).await {
-            Ok(point) => matches!(point.standing, Standing::Proven { .. }),
-            Err(Error::NoSuchPoint { .. }) => false,
-            Err(error) => return Err(error),
-        };
-        if !proven {
-            return Ok(Some(format!("it stays: {other}, which was to be kept, is not proven any more")));
-        }
-    }
-    Ok(None)
+/// A warning of those whose clock is not believed: nobody else tells that they are never dropped.
+fn doubted(plan: &RetentionPlan) -> Option<String> {
+    let ids: Vec<String> = plan.keeps().filter(|one| one.has_doubtful_clock()).map(|one| one.id.to_string()).collect();
+    let those = match ids.len() {
+        0 => return None,
+        1 => "this restore point lies",
+        _ => "these restore points lie",
+    };
+    let ids = listed(&ids, LISTED);
+    Some(format!("the instant of {those} in the future, or far from the store's clock; kept, and not counted: {ids}"))
 }
 
 /// The pins of a restore point that are over.

@@ -37,7 +37,7 @@ impl Repository {
             let stays = self.take_back(manifest).await;
             return Err(Error::NotWhole { key, faults, stays });
         }
-        Ok(StoredManifest { manifest: manifest.clone(), sha256 })
+        Ok(StoredManifest { manifest: manifest.clone(), sha256, written_at: None })
     }
 
     /// What speaks against a restore point that is being published.

@@ -1,5 +1,7 @@
 //! What stays and what goes: `prune`, `pin` and `unpin`, on both adapters.
 
+mod set_aside;
+
 use serde_json::{Value, json};
 
 use crate::scene::Scene;

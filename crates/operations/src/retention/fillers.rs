@@ -1,0 +1,90 @@
+//! Whether what lets other restore points go is really there: its objects, as long as recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::retention::{Aside, Entry, Held, RetentionPlan, RetentionPolicy, plan};
+use holdpoint_core::verification::Standing;
+use holdpoint_core::{Manifest, PointId};
+
+use super::dead::Outcome;
+use crate::catalogue::{ShowReport, show};
+use crate::check::Finding;
+use crate::check::objects::ask;
+use crate::{Context, Error};
+
+/// Asks the store for the objects of every restore point because of which another one would go; a request an object.
+///
+/// Where one is missing or short, that restore point is set aside and the plan is made anew, until each that lets another
+/// one go was asked for. One that is withdrawn meanwhile is taken out of `held`.
+pub(super) async fn set_aside(
+    context: &Context,
+    points: &[ShowReport],
+    held: &mut Vec<Held>,
+    policy: &RetentionPolicy,
+    now: DateTime<Utc>,
+) -> Result<Vec<Finding>, Error> {
+    let manifests: BTreeMap<&PointId, &Manifest> = points.iter().map(|one| (&one.manifest.id, &one.manifest)).collect();
+    let (mut asked, mut findings) = (BTreeSet::new(), Vec::new());
+    loop {
+        let plan = plan(held, policy, now)?;
+        let unasked = plan.keeps().filter(|one| one.justifies() && !asked.contains(&one.id));
+        let unasked: Vec<PointId> = unasked.map(|one| one.id.clone()).collect();
+        if unasked.is_empty() {
+            return Ok(findings);
+        }
+        for id in unasked {
+            let Some(manifest) = manifests.get(&id) else {
+                return Err(Error::Internal(format!("{id} is planned for and was never read")));
+            };
+            let found = ask(context, manifest).await?;
+            if !found.is_empty() {
+                if is_gone(context, &id).await? {
+                    held.retain(|one| one.id != id);
+                } else {
+                    held.iter_mut().filter(|one| one.id == id).for_each(|one| one.aside = Some(Aside::Incomplete));
+                    findings.extend(found);
+                }
+            }
+            asked.insert(id);
+        }
+    }
+}
+
+/// Whether a restore point was withdrawn since it was read.
+async fn is_gone(context: &Context, id: &PointId) -> Result<bool, Error> {
+    match context.repository.manifest(&context.database, id).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks once more, right before a restore point goes, at what is kept in its stead: why it stays after all, where that is
+/// not proven any more, or not all there; what is missing is added to the findings.
+pub(super) async fn unjustified(
+    context: &Context,
+    plan: &RetentionPlan,
+    entry: &Entry,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Outcome>, Error> {
+    let newest = plan.keeps().filter(|one| one.is_newest_proven()).map(|one| &one.id);
+    for other in newest.chain(entry.superseded_by()).collect::<BTreeSet<_>>() {
+        let proven = match show(context, other).await {
+            Ok(point) if matches!(point.standing, Standing::Proven { .. }) => Some(point.manifest),
+            Ok(_) | Err(Error::NoSuchPoint { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(manifest) = proven else {
+            let reason = format!("it stays: {other}, which was to be kept, is not proven any more");
+            return Ok(Some(Outcome::Failed { reason }));
+        };
+        let found = ask(context, &manifest).await?;
+        if let Some(first) = found.first() {
+            let reason = format!("it stays: {other}, which was to be kept, is not all there: {}", first.place);
+            findings.extend(found.into_iter().filter(|one| !findings.contains(one)).collect::<Vec<_>>());
+            return Ok(Some(Outcome::Unjustified { reason }));
+        }
+    }
+    Ok(None)
+}
