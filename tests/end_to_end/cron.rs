@@ -152,7 +152,18 @@ fn nights_of_two_databases() {
     let after = samples(&std::fs::read_to_string(&metrics).unwrap());
     assert_eq!((of(&after, success), of(&before, success).is_some()), (of(&before, success), true));
     assert_eq!(of(&after, "holdpoint_cron_last_run_success{database=\"billing\"}"), Some(0.0));
+    let counted = "holdpoint_cron_failures_total{database=\"billing\",kind=\"repository\"}";
+    let unrecorded = "holdpoint_cron_unrecorded_failures{database=\"billing\",kind=\"repository\"}";
+    assert_eq!((of(&after, counted), of(&after, unrecorded)), (Some(1.0), Some(1.0)));
     scene.place.set("HOLDPOINT_REPOSITORY", &repository);
+
+    // The fifth: it is back, which nobody could write down there, and everybody is told.
+    let seen = web.asked().len();
+    let report = scene.place.holdpoint(&["cron", "--all", "--json"]).ended_with(0).json();
+    assert_eq!(told(&web, seen), ["billing recovered", "shop recovered"], "{report:#}");
+    let after = samples(&std::fs::read_to_string(&metrics).unwrap());
+    assert_eq!((of(&after, counted), of(&after, unrecorded)), (Some(1.0), None), "{after:?}");
+    assert_eq!(report["databases"][0]["history"]["failures"]["repository"], json!(1), "{report:#}");
 
     // For people, and what a lack of configuration means.
     let words = ["cron", "--database", "shop", "--verify", "none", "-v", "--log-json"];
@@ -174,6 +185,42 @@ fn nights_of_two_databases() {
     let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
     assert!(refused.stderr.contains("--all finds no database"), "{refused:?}");
     scene.cluster.drop_database(&second);
+}
+
+#[test]
+fn a_check_that_found_something_is_due_again() {
+    let mut scene = Scene::local();
+    let web = Web::answering(&[200]);
+    let metrics = scene.place.path().join("holdpoint.prom");
+    scene.place.set("HOOK", &web.url("/hook")).set("KEY", SECRET);
+    scene.place.write_config(&format!(
+        "[cron]\nverify = \"none\"\ncheck_every = \"30d\"\nmetrics_file = \"{}\"\n\
+         webhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n",
+        metrics.display()
+    ));
+    let open =
+        |mode| std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(mode)).unwrap();
+    let night = |code: i32| {
+        let report = scene.place.holdpoint(&["cron", "--json"]).ended_with(code).json();
+        report["databases"][0]["steps"][3]["end"].as_str().unwrap().to_owned()
+    };
+    open(0o755);
+    assert_eq!([night(15), night(15)], ["failed", "failed"]);
+    open(0o700);
+    assert_eq!([night(0), night(0)], ["done", "not_due"]);
+    assert_eq!(told(&web, 0), ["shop failed", "shop failed", "shop recovered"]);
+
+    // A configuration that names no database fails before the lease is got: the next run is told as a recovery all the same.
+    let seen = web.asked().len();
+    let url = scene.place.environment()["DATABASE_URL"].clone();
+    scene.place.set("DATABASE_URL", "postgresql://nobody:@[");
+    scene.place.holdpoint(&["cron", "--json"]).ended_with(2);
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    assert_eq!(samples(&text)["holdpoint_cron_failures_total{database=\"shop\",kind=\"usage\"}"], 1.0, "{text}");
+    scene.place.set("DATABASE_URL", &url);
+    let report = scene.place.holdpoint(&["cron", "--json"]).ended_with(0).json();
+    assert_eq!(told(&web, seen), ["shop failed", "shop recovered"], "{report:#}");
+    assert_eq!(report["databases"][0]["history"]["failures"], json!({"differences": 2, "usage": 1}), "{report:#}");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 mod metrics_file;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::cron::CronEvent;
+use holdpoint_core::cron::{CronEvent, Unrecorded};
 use holdpoint_core::progress::Silent;
 use holdpoint_core::{DatabaseName, Mask, PointId, Secret};
 use holdpoint_operations::cron::{CronOptions, CronReport, Failed, PingSign, Telling, cron, ping, tell};
@@ -48,6 +49,8 @@ struct Common {
     repository: String,
     deadline: Option<Instant>,
     single_writer: bool,
+    /// Failures of earlier runs that only the metrics file knows of, by database.
+    unrecorded: BTreeMap<DatabaseName, Unrecorded>,
 }
 
 pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> Result<u8, Failure> {
@@ -60,7 +63,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
 
     let began = Instant::now();
     let deadline = settings.max_runtime.map(|time| began + time);
+    let unrecorded = |database: &DatabaseName| metrics_file.as_ref().map(|file| file.unrecorded(database));
     let common = Common {
+        unrecorded: databases.iter().filter_map(|one| Some((one.clone(), unrecorded(one)?))).collect(),
         telling: telling(invocation, &settings),
         clock: Arc::new(now),
         repository: repository.url.to_string(),
@@ -244,7 +249,7 @@ async fn work(invocation: Invocation, common: Common, database: DatabaseName) ->
     if invocation.cancel.is_cancelled() {
         return refused(Failed::from(&Error::Interrupted));
     }
-    match prepared(&invocation, &common).await {
+    match prepared(&invocation, &common, &database).await {
         Ok((context, source, options)) => cron(&context, &source, &options).await,
         Err(failure) => {
             let told = failure.told(&common.telling.mask, invocation.cancel.is_cancelled());
@@ -261,6 +266,7 @@ async fn work(invocation: Invocation, common: Common, database: DatabaseName) ->
 async fn prepared(
     invocation: &Invocation,
     common: &Common,
+    database: &DatabaseName,
 ) -> Result<(holdpoint_operations::Context, holdpoint_operations::Source, CronOptions), Failure> {
     let settings = &common.settings;
     let wanted = settings.level.map(|level| Verification {
@@ -288,6 +294,7 @@ async fn prepared(
         check_every: settings.check_every,
         deadline: common.deadline,
         single_writer: common.single_writer,
+        unrecorded: common.unrecorded.get(database).cloned().unwrap_or_default(),
         telling: common.telling.clone(),
     };
     Ok((context, source, options))

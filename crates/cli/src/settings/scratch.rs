@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holdpoint_core::Mask;
 use holdpoint_core::verification::Level;
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::scratch::{CommandOptions, GivenOptions, LocalOptions, ScratchOptions};
@@ -38,6 +39,7 @@ impl Settings {
                 up_within: COMMAND_WITHIN,
                 down_within: COMMAND_WITHIN,
                 environment: self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                mask: Mask::new([crate::secrets::known(&self.variables), self.passwords()].concat()),
             })),
             ScratchKind::Local => {
                 let own = std::env::current_exe()

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::StepEnd;
+
 /// What is remembered of a database's unattended runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -19,8 +21,19 @@ pub struct CronHistory {
     pub failures: BTreeMap<String, u64>,
     /// When a restore point of the database was proven for the first time by such a run, or was found proven.
     pub first_proven_at: Option<DateTime<Utc>>,
-    /// When the last check ended.
+    /// When the last check ended that found nothing; `None` where the last one failed or found something, and so is due
+    /// again.
     pub checked_at: Option<DateTime<Utc>>,
+}
+
+/// Failures of runs that had no lease to write them down in: their configuration was wrong, or the repository did not
+/// answer. Whoever ran them remembers them elsewhere until a run gets there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unrecorded {
+    /// How many runs failed, by kind of failure.
+    pub failures: BTreeMap<String, u64>,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// What is worth telling somebody who is not there.
@@ -48,8 +61,8 @@ pub struct Ended<'a> {
     pub proven: bool,
     /// One was proven already when the run began, by whomever.
     pub proven_before: bool,
-    /// It checked the repository.
-    pub checked: bool,
+    /// How its check of the repository ended.
+    pub check: StepEnd,
 }
 
 impl CronHistory {
@@ -58,6 +71,19 @@ impl CronHistory {
     pub fn after_a_kill(mut self, began_at: DateTime<Utc>) -> Self {
         *self.failures.entry("killed".to_owned()).or_default() += 1;
         self.failing_since = self.failing_since.or(Some(began_at));
+        self
+    }
+
+    /// What is remembered when earlier runs failed before they could write it down here: how many of each kind, since when.
+    #[must_use]
+    pub fn after_unrecorded(mut self, unrecorded: &Unrecorded) -> Self {
+        for (kind, count) in &unrecorded.failures {
+            *self.failures.entry(kind.clone()).or_default() += count;
+        }
+        self.failing_since = match (self.failing_since, unrecorded.since) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         self
     }
 
@@ -85,8 +111,10 @@ impl CronHistory {
                 events.push(CronEvent::FirstProof);
             }
         }
-        if run.checked {
-            self.checked_at = Some(run.at);
+        match run.check {
+            StepEnd::Done => self.checked_at = Some(run.at),
+            StepEnd::Failed => self.checked_at = None,
+            StepEnd::NotDue | StepEnd::Off | StepEnd::NotRun => {}
         }
         (self, events)
     }
@@ -101,7 +129,8 @@ mod tests {
     }
 
     fn run(hour: u32, failure: Option<&str>, proved: bool) -> Ended<'_> {
-        Ended { at: at(hour), failure, proved, proven: proved, proven_before: false, checked: failure.is_none() }
+        let check = if failure.is_none() { StepEnd::Done } else { StepEnd::NotRun };
+        Ended { at: at(hour), failure, proved, proven: proved, proven_before: false, check }
     }
 
     #[test]
@@ -119,6 +148,35 @@ mod tests {
         assert_eq!((history.failing_since, history.succeeded_at), (None, Some(at(4))));
         let (history, events) = history.after(run(5, None, true));
         assert_eq!((events, history.first_proven_at), (vec![], Some(at(4))));
+    }
+
+    #[test]
+    fn a_check_that_failed_or_found_something_is_due_again() {
+        let after = |history: CronHistory, hour, check| history.after(Ended { check, ..run(hour, None, false) }).0;
+        let sound = after(CronHistory::default(), 1, StepEnd::Done);
+        assert_eq!(sound.checked_at, Some(at(1)));
+        for idle in [StepEnd::NotDue, StepEnd::Off, StepEnd::NotRun] {
+            assert_eq!(after(sound.clone(), 2, idle).checked_at, Some(at(1)), "{idle:?}");
+        }
+        let found = after(sound, 2, StepEnd::Failed);
+        assert_eq!(found.checked_at, None);
+        assert_eq!(after(found, 3, StepEnd::Done).checked_at, Some(at(3)));
+    }
+
+    #[test]
+    fn failures_that_could_not_be_written_down_are_recovered_from() {
+        let unrecorded =
+            Unrecorded { failures: [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into(), since: Some(at(2)) };
+        let (before, _) = CronHistory::default().after(run(1, None, false));
+        let history = before.clone().after_unrecorded(&unrecorded);
+        assert_eq!((history.failures["repository"], history.failures["usage"]), (2, 1));
+        let (history, events) = history.after(run(3, None, false));
+        assert_eq!((events, history.failing_since), (vec![CronEvent::Recovered], None));
+        // What failed before counts on.
+        let (failing, _) = before.after(run(1, Some("repository"), false));
+        let failing = failing.after_unrecorded(&unrecorded);
+        assert_eq!((failing.failures["repository"], failing.failing_since), (3, Some(at(1))));
+        assert_eq!(CronHistory::default().after_unrecorded(&Unrecorded::default()), CronHistory::default());
     }
 
     #[test]

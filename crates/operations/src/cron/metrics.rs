@@ -4,7 +4,11 @@
 //! over from the file as it was: a gap would silence the very alert that is due.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::cron::StepEnd;
+use std::collections::BTreeMap;
+
+use holdpoint_core::cron::{CronEvent, StepEnd, Unrecorded};
+
+use holdpoint_core::DatabaseName;
 
 use super::CronReport;
 use crate::retention::NewestProof;
@@ -27,7 +31,11 @@ pub fn metrics(reports: &[CronReport], previous: &str) -> String {
         let mut lines = Vec::new();
         for report in reports {
             let database = label("database", report.database.as_str());
-            match (family.samples)(report) {
+            let samples = match (family.samples)(report) {
+                None => of_the_file(report, family.name, previous),
+                samples => samples,
+            };
+            match samples {
                 Some(samples) => lines.extend(samples.iter().map(|(labels, value)| {
                     let more: String = labels.iter().map(|(name, value)| format!(",{}", label(name, value))).collect();
                     format!("{}{{{database}{more}}} {}", family.name, number(*value))
@@ -41,6 +49,43 @@ pub fn metrics(reports: &[CronReport], previous: &str) -> String {
         }
     }
     text
+}
+
+const TOTAL: &str = "holdpoint_cron_failures_total";
+const UNRECORDED: &str = "holdpoint_cron_unrecorded_failures";
+const SINCE: &str = "holdpoint_cron_unrecorded_since_timestamp_seconds";
+
+/// What runs of a database left in the file since they could not write it down in the repository.
+pub fn unrecorded(previous: &str, database: &DatabaseName) -> Unrecorded {
+    let failures = kinds(previous, UNRECORDED, database);
+    let since = kept(previous, SINCE, &label("database", database.as_str()));
+    let since = since.first().and_then(|line| line.rsplit_once(' ')?.1.parse().ok());
+    Unrecorded { failures, since: since.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) }
+}
+
+/// Counts by kind of failure, as they stand in the file.
+fn kinds(previous: &str, name: &str, database: &DatabaseName) -> BTreeMap<String, u64> {
+    let kind = |line: &String| {
+        let (head, value) = line.rsplit_once(' ')?;
+        let (_, kind) = head.split_once(",kind=\"")?;
+        Some((kind.strip_suffix("\"}")?.to_owned(), value.parse().ok()?))
+    };
+    kept(previous, name, &label("database", database.as_str())).iter().filter_map(kind).collect()
+}
+
+/// What the file must go on saying, and a little more, where a run failed that could not be written down in the repository.
+fn of_the_file(report: &CronReport, name: &str, previous: &str) -> Option<Vec<Sample>> {
+    let failure = report.failure.as_ref().filter(|_| report.events.contains(&CronEvent::Failed))?;
+    let database = &report.database;
+    match name {
+        TOTAL | UNRECORDED => {
+            let mut failures = kinds(previous, name, database);
+            *failures.entry(failure.kind.word().to_owned()).or_default() += 1;
+            Some(failures.into_iter().map(|(kind, count)| (vec![("kind", kind)], count as f64)).collect())
+        }
+        SINCE => one(seconds(unrecorded(previous, database).since.unwrap_or(report.started_at))),
+        _ => None,
+    }
 }
 
 /// The lines of a database as they stood.
@@ -132,13 +177,25 @@ const FAMILIES: &[Family] = &[
         },
     },
     Family {
-        name: "holdpoint_cron_failures_total",
+        name: TOTAL,
         kind: "counter",
         help: "Unattended runs that failed, by kind of failure.",
         samples: |report| {
             let failures = &report.history.as_ref()?.failures;
             Some(failures.iter().map(|(kind, count)| (vec![("kind", kind.clone())], *count as f64)).collect())
         },
+    },
+    Family {
+        name: UNRECORDED,
+        kind: "gauge",
+        help: "Unattended runs that failed, by kind, and could not write that down in the repository yet.",
+        samples: |report| report.history.as_ref().map(|_| Vec::new()),
+    },
+    Family {
+        name: SINCE,
+        kind: "gauge",
+        help: "When the first of these runs began, in seconds since 1970.",
+        samples: |report| report.history.as_ref().map(|_| Vec::new()),
     },
     Family {
         name: "holdpoint_restore_points",

@@ -9,6 +9,7 @@ mod steps;
 
 use chrono::TimeDelta;
 use holdpoint_core::Mask;
+use holdpoint_core::cron::Unrecorded;
 use holdpoint_core::retention::RetentionPolicy;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::verify::VerifyOptions;
 use crate::webhook::Delivery;
 
 pub use message::tell;
-pub use metrics::metrics;
+pub use metrics::{metrics, unrecorded};
 pub use ping::{PingSign, ping};
 pub use report::{CronReport, Facts, Failed, StepReport};
 pub use run::cron;
@@ -44,6 +45,8 @@ pub struct CronOptions {
     pub deadline: Option<Instant>,
     /// Nobody else ever does this: the store need not keep conditions.
     pub single_writer: bool,
+    /// Failures of earlier runs that could not be written down in the repository.
+    pub unrecorded: Unrecorded,
     /// Who runs it, and who is told.
     pub telling: Telling,
 }

@@ -81,7 +81,7 @@ async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Er
 }
 
 async fn with_lease(context: &Context, source: &Source, options: &CronOptions, mut lease: Lease) -> CronReport {
-    let mut history = lease.history().clone();
+    let mut history = lease.history().clone().after_unrecorded(&options.unrecorded);
     if let Some(began_at) = lease.killed_at() {
         history = history.after_a_kill(began_at);
     }
@@ -168,14 +168,14 @@ async fn look(context: &Context, options: &CronOptions, report: &mut CronReport)
 
 async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_before: bool, report: &mut CronReport) {
     let proved = |facts: &Option<Facts>| matches!(facts, Some(Facts::Verify { verdict: Verdict::Proved, .. }));
-    let checked = |step: Step, end: StepEnd, facts: bool| step == Step::Check && (end == StepEnd::Done || facts);
+    let check = report.steps.iter().find(|one| one.step == Step::Check).map_or(StepEnd::NotRun, |one| one.end);
     let (history, events) = history.after(Ended {
         at: (context.clock)(),
         failure: report.failure.as_ref().map(|failure| failure.kind.word()),
         proved: report.steps.iter().any(|one| proved(&one.facts)),
         proven: report.outlook.as_ref().is_some_and(|outlook| !outlook.proofs.is_empty()),
         proven_before,
-        checked: report.steps.iter().any(|one| checked(one.step, one.end, one.facts.is_some())),
+        check,
     });
     report.events = events;
     match lease.release(history.clone()).await {

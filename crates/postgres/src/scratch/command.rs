@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use holdpoint_core::Mask;
 use holdpoint_process::{Program, Stdout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,8 @@ pub struct CommandOptions {
     pub down_within: Duration,
     /// The environment of both; `HOLDPOINT_SCRATCH_ID` is added.
     pub environment: Vec<(OsString, OsString)>,
+    /// Hides secrets in what the commands write: it stands in errors, and so in reports and records.
+    pub mask: Mask,
 }
 
 /// Shows the commands, and only the names of the variables.
@@ -71,7 +74,7 @@ impl Commanded {
     async fn bring_up(&mut self, cancel: &CancellationToken) -> Result<ConnectionSettings, Error> {
         let limit = self.options.up_within;
         let printed = self.shell(&self.options.up).output(URL_BYTES, limit, cancel).await;
-        let printed = printed.map_err(|error| failed("up", error))?.0;
+        let printed = printed.map_err(|error| self.failed("up", error))?.0;
         let wrong = |reason: &str| Error::ScratchCommand { step: "up", reason: reason.to_owned() };
         let printed = String::from_utf8(printed).map_err(|_| wrong("printed what is not UTF-8"))?;
         let url = printed.lines().rev().map(str::trim).find(|line| !line.is_empty());
@@ -80,7 +83,11 @@ impl Commanded {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(wrong("the last line it printed is not a postgresql:// URL"));
         }
-        ConnectionSettings::resolve(url, &Environment::default())
+        let settings = ConnectionSettings::resolve(url, &Environment::default())?;
+        // Whatever writes it later, in whichever form.
+        let passwords = settings.servers().iter().filter_map(|server| server.password.as_ref());
+        self.options.mask.learn(passwords.map(|secret| secret.expose().to_owned()));
+        Ok(settings)
     }
 
     /// Runs `down`; it cannot be cancelled, only run out of time.
@@ -90,9 +97,17 @@ impl Commanded {
             program = program.variable("HOLDPOINT_SCRATCH_URL", url.expose());
         }
         let never = CancellationToken::new();
-        let mut running = program.start().map_err(|error| failed("down", error))?;
+        let mut running = program.start().map_err(|error| self.failed("down", error))?;
         let ended = running.wait_within(self.options.down_within, &never, Duration::from_secs(5)).await;
-        ended.and_then(|ended| ended.success("sh")).map(drop).map_err(|error| failed("down", error))
+        ended.and_then(|ended| ended.success("sh")).map(drop).map_err(|error| self.failed("down", error))
+    }
+
+    /// An error whose text is what the command wrote last: without secrets.
+    fn failed(&self, step: &'static str, error: holdpoint_process::Error) -> Error {
+        if error.is_cancelled() {
+            return Error::Process(error);
+        }
+        Error::ScratchCommand { step, reason: self.options.mask.script(&error.to_string()) }
     }
 
     fn shell(&self, line: &str) -> Program {
@@ -101,11 +116,4 @@ impl Commanded {
             .environment(self.options.environment.iter().cloned())
             .variable("HOLDPOINT_SCRATCH_ID", &self.id)
     }
-}
-
-fn failed(step: &'static str, error: holdpoint_process::Error) -> Error {
-    if error.is_cancelled() {
-        return Error::Process(error);
-    }
-    Error::ScratchCommand { step, reason: error.to_string() }
 }

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use holdpoint_core::Mask;
 use holdpoint_postgres::programs::{Cause, PgDumpall, ProgramName, ProgramSearch};
 use holdpoint_postgres::scratch::{
     CommandOptions, DatabaseLocale, ExtensionGap, GapReason, GivenOptions, LocalOptions, ScratchOptions, ScratchServer,
@@ -318,6 +319,7 @@ fn command(up: &str, down: &str) -> CommandOptions {
         up_within: Duration::from_secs(20),
         down_within: Duration::from_secs(20),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        mask: Mask::new(["known-to-holdpoint"]),
     }
 }
 
@@ -337,6 +339,26 @@ async fn a_command_brings_it_up_and_down() {
     let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split(' ').collect()).collect();
     assert_eq!(lines.len(), 2, "{log}");
     assert_eq!(lines[1], ["down", lines[0][1], url.as_str()]);
+}
+
+#[tokio::test]
+async fn what_the_commands_write_is_told_without_secrets() {
+    let cluster = Cluster::new(18);
+    let never = CancellationToken::new();
+    let up = "echo trying known-to-holdpoint API_TOKEN=made-by-itself postgresql://x:in-a-url@h/d >&2; exit 4";
+    let error = ScratchServer::start(&ScratchOptions::Command(command(up, "true")), &never).await.unwrap_err();
+    let told = format!("{error} {error:?}");
+    assert!(told.contains("trying ***"), "{told}");
+    for secret in ["known-to-holdpoint", "made-by-itself", "in-a-url"] {
+        assert!(!told.contains(secret), "{secret}: {told}");
+    }
+    // What it printed as the password of its URL is a secret from then on, without its URL, too.
+    let url = cluster.url("postgres").replacen('@', ":p%40inted-once@", 1);
+    let down = "echo cannot remove p@inted-once, $HOLDPOINT_SCRATCH_URL >&2; exit 1";
+    let server =
+        ScratchServer::start(&ScratchOptions::Command(command(&format!("echo '{url}'"), down)), &never).await.unwrap();
+    let told = server.stop().await.unwrap_err().to_string();
+    assert!(told.contains("cannot remove ***") && !told.contains("inted-once"), "{told}");
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use holdpoint_operations::cron::{CronReport, metrics};
+use holdpoint_core::DatabaseName;
+use holdpoint_core::cron::Unrecorded;
+use holdpoint_operations::cron::{CronReport, metrics, unrecorded};
 
 use crate::failure::Failure;
 
@@ -14,6 +16,8 @@ const READABLE: u32 = 0o644;
 /// The file, of which it is known that it can be read.
 pub(super) struct MetricsFile {
     path: PathBuf,
+    /// What stood in it when it was opened.
+    text: String,
 }
 
 impl MetricsFile {
@@ -28,8 +32,13 @@ impl MetricsFile {
             ));
         }
         let reading = |source| Failure::Io { what: format!("reading {}", path.display()), source };
-        previous(&path).map_err(reading)?;
-        Ok(Self { path })
+        let text = previous(&path).map_err(reading)?;
+        Ok(Self { path, text })
+    }
+
+    /// Failures of earlier runs that only the file knows of.
+    pub(super) fn unrecorded(&self, database: &DatabaseName) -> Unrecorded {
+        unrecorded(&self.text, database)
     }
 
     /// Replaces the file; a reader sees the one or the other. What is kept of it is read now: hours may have passed, in which

@@ -43,6 +43,38 @@ fn report() -> CronReport {
     report
 }
 
+/// A run that failed before it had the lease.
+fn refused(hour: u32, kind: ErrorKind) -> CronReport {
+    let failure = Failed { kind, message: String::new(), hint: None };
+    let mut refused = CronReport::refused("shop".parse().unwrap(), at(hour), failure);
+    refused.events.extend((kind != ErrorKind::Busy).then_some(CronEvent::Failed));
+    refused
+}
+
+#[test]
+fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_can() {
+    let shop = "shop".parse().unwrap();
+    let first = metrics(&[report()], "");
+    assert_eq!(unrecorded(&first, &shop), Unrecorded::default());
+    let mut text = first;
+    for (hour, kind) in
+        [(4, ErrorKind::Repository), (5, ErrorKind::Usage), (6, ErrorKind::Repository), (7, ErrorKind::Busy)]
+    {
+        text = metrics(&[refused(hour, kind)], &text);
+    }
+    let left = unrecorded(&text, &shop);
+    let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into();
+    assert_eq!(left, Unrecorded { failures: wanted, since: Some(at(4)) }, "{text}");
+    for line in ["postgres\"} 2", "killed\"} 1", "repository\"} 2", "usage\"} 1"] {
+        let line = format!("holdpoint_cron_failures_total{{database=\"shop\",kind=\"{line}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    assert_eq!(unrecorded(&text, &"shop2".parse().unwrap()), Unrecorded::default());
+    // The next run that gets there writes it down, and the file forgets.
+    let text = metrics(&[report()], &text);
+    assert_eq!(unrecorded(&text, &shop), Unrecorded::default(), "{text}");
+}
+
 #[test]
 fn every_number_has_its_line() {
     let text = metrics(&[report()], "");
