@@ -38,6 +38,10 @@ impl Tree {
                 continue;
             }
             let bytes = std::fs::read(&path).expect("the file can be read");
+            // Room that is kept aside is no object.
+            if path == root.join(".holdpoint-reserve") {
+                continue;
+            }
             let key = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
             self.add(key, &bytes);
         }

@@ -76,7 +76,12 @@ impl Repository {
         }
         let record = RepositoryRecord { format: layout::FORMAT, id: nonce()?, created_at: now };
         match store.put_new(layout::REPOSITORY, json(layout::REPOSITORY, &record)?, PutOptions::default()).await {
-            Ok(_) => Ok((Self { store, record }, true)),
+            Ok(_) => {
+                if let Err(error) = store.keep_reserve().await {
+                    tracing::warn!(%error, "no room could be kept aside in the repository");
+                }
+                Ok((Self { store, record }, true))
+            }
             Err(Error::AlreadyExists { .. }) => Ok((Self::open(store).await?, false)),
             Err(error) => Err(error),
         }

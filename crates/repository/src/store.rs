@@ -98,6 +98,18 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// S3 gives whole seconds (the `Date` header of an answer); a local directory gives its file system's time.
     fn server_time(&self) -> BoxFuture<'_, Result<DateTime<Utc>>>;
 
+    /// From now on a small write that finds the disk full gives up the room that [`Self::keep_reserve`] keeps aside, and is
+    /// tried again: for whoever deletes.
+    fn open_reserve(&self) {}
+
+    /// Keeps a little room aside on a disk, and no longer lets it be given up; where there is no disk, nothing is done.
+    ///
+    /// # Errors
+    /// [`Full`](crate::Error::Full) where there is no room.
+    fn keep_reserve(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Writes a small object that must not exist yet.
     ///
     /// An answer that was lost is recognised: a retry that finds the object of this very call counts as success.

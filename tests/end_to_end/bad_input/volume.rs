@@ -51,6 +51,41 @@ fn noise(scene: &Scene, megabytes: u32) {
 }
 
 #[test]
+fn a_prune_frees_a_repository_that_is_full() {
+    if !is_root() {
+        // The room itself is tested where the store is; a disk can only be filled where one may be mounted.
+        return;
+    }
+    let mut scene = Scene::local();
+    let folder = scene.place.path().join("small");
+    let volume = Volume::mount(&folder, 6);
+    scene.place.use_folder(&folder);
+    scene.place.holdpoint(&["init"]).ended_with(0);
+    let made: Vec<String> =
+        (0..3).map(|_| scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned()).collect();
+    for id in &made {
+        scene.place.holdpoint(&["verify", id, "--level", "stored"]).ended_with(0);
+    }
+    let reserve = folder.join(".holdpoint-reserve");
+    assert_eq!(reserve.metadata().unwrap().len(), 256 << 10);
+    volume.fill();
+    // Nobody else takes the room, and a plan needs none.
+    failed(&scene, &["backup"], 8).says(&["no space"]);
+    let before = scene.before();
+    let prune = ["prune", "--json", "--keep-last", "1", "--minimum-age", "0"];
+    scene.place.holdpoint(&[&prune[..], &["--dry-run"]].concat()).ended_with(0);
+    scene.assert_untouched(&before);
+    assert_eq!(reserve.metadata().unwrap().len(), 256 << 10);
+    let report = scene.place.holdpoint(&prune).ended_with(0).json();
+    let outcomes: Vec<&str> =
+        report["dropped"].as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+    assert_eq!((outcomes, &report["warnings"]), (vec!["gone"; 2], &serde_json::json!([])), "{report:#}");
+    assert_eq!(scene.place.points(), made[2..]);
+    assert_eq!(reserve.metadata().unwrap().len(), 256 << 10, "what was freed is kept aside again");
+    scene.place.holdpoint(&["verify", &made[2], "--level", "stored"]).ended_with(0);
+}
+
+#[test]
 fn local_repository_full() {
     if !is_root() {
         // Without the right to mount, a limit on the size of files stands for the full disk.

@@ -53,6 +53,10 @@ pub(crate) async fn check(
         warnings.push(format!("the collation's version is {version} now, not the recorded one: indexes may be wrong"));
     }
     warnings.extend(space(context, session).await?);
+    if let Err(error) = context.repository.store().keep_reserve().await {
+        // It is for the prune that must free this disk; the backup itself tells what it cannot write.
+        warnings.push(format!("no room could be kept aside in the repository: {}", Error::from(error).line()));
+    }
     let not_covered = not_covered(session).await?;
     Ok(Checked { server, started_at, started_at_by_store: clocks.store, warnings, not_covered, unclaimed })
 }

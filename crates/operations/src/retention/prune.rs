@@ -90,11 +90,31 @@ impl PruneReport {
 /// With a `source` the database must be the one that the folder belongs to. Each restore point goes by itself, the
 /// oldest first, and stays where somebody relies on it by then; an interruption leaves the others as they were.
 ///
+/// In a directory whose disk is full, room that was kept aside is given up for it, and kept aside again afterwards.
+///
 /// # Errors
 /// [`Error::NothingAlive`] when no restore point can be read, [`Error::AnotherDatabase`] and
 /// [`Error::AnotherRepository`]: nothing is dropped then. [`Error::Core`] for an empty policy.
 pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOptions) -> Result<PruneReport, Error> {
     options.policy.check()?;
+    if options.dry_run {
+        return pruned(context, source, options).await;
+    }
+    let store = context.repository.store();
+    store.open_reserve();
+    let report = pruned(context, source, options).await;
+    let kept = store.keep_reserve().await;
+    let mut report = report?;
+    if let Err(error) = kept {
+        let why = Error::from(error).line();
+        report
+            .warnings
+            .push(format!("the next prune may find the disk full, no room could be kept aside for it: {why}"));
+    }
+    Ok(report)
+}
+
+async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptions) -> Result<PruneReport, Error> {
     let mut warnings = Vec::new();
     if let Some(source) = source {
         warnings.extend(same_database(context, source).await?);

@@ -6,6 +6,7 @@
 
 mod publish;
 mod read;
+mod reserve;
 mod upload;
 mod walk;
 
@@ -13,6 +14,7 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -29,6 +31,7 @@ use crate::repository_url::RepositoryUrl;
 use crate::store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};
 use crate::upload::{ObjectUpload, UploadOptions};
 use publish::{Expected, etag_of, object_info};
+use reserve::Reserve;
 use walk::Walk;
 
 /// A repository's objects as files of a directory.
@@ -36,6 +39,7 @@ use walk::Walk;
 pub struct LocalDirectory {
     root: PathBuf,
     url: RepositoryUrl,
+    reserve: Arc<Reserve>,
 }
 
 impl LocalDirectory {
@@ -49,7 +53,7 @@ impl LocalDirectory {
             let url = root.display().to_string();
             return Err(Error::InvalidUrl { url, reason: "the directory must be absolute".to_owned() });
         }
-        Ok(Self { url: RepositoryUrl::Directory(root.clone()), root })
+        Ok(Self { url: RepositoryUrl::Directory(root.clone()), root, reserve: Arc::default() })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
@@ -77,10 +81,11 @@ impl LocalDirectory {
     fn put<'a>(&'a self, key: &'a str, body: Bytes, expected: Expected) -> BoxFuture<'a, Result<Created>> {
         async move {
             let target = self.path(key)?;
-            let (root, key, nonce) = (self.root.clone(), key.to_owned(), nonce()?);
+            let (root, key, nonce, reserve) = (self.root.clone(), key.to_owned(), nonce()?, Arc::clone(&self.reserve));
             blocking(move || {
                 Self::demand_root(&root, "write")?;
-                let etag = publish::write_small(&root, &key, &target, &nonce, &body, &expected)?;
+                let write = || publish::write_small(&root, &key, &target, &nonce, &body, &expected);
+                let etag = reserve.or_without(&root, write)?;
                 Ok(Created { etag })
             })
             .await
@@ -116,10 +121,23 @@ impl ObjectStore for LocalDirectory {
     }
 
     fn server_time(&self) -> BoxFuture<'_, Result<DateTime<Utc>>> {
-        let root = self.root.clone();
+        let (root, reserve) = (self.root.clone(), Arc::clone(&self.reserve));
         blocking(move || {
             Self::demand_root(&root, "read clock of")?;
-            publish::file_system_time(&root)
+            reserve.or_without(&root, || publish::file_system_time(&root))
+        })
+        .boxed()
+    }
+
+    fn open_reserve(&self) {
+        self.reserve.open();
+    }
+
+    fn keep_reserve(&self) -> BoxFuture<'_, Result<()>> {
+        let (root, reserve) = (self.root.clone(), Arc::clone(&self.reserve));
+        blocking(move || {
+            Self::demand_root(&root, "write")?;
+            reserve.keep(&root)
         })
         .boxed()
     }
