@@ -3,12 +3,11 @@
 //! Names carry their unit. What is not known, since the repository could not be reached or another run is at it, is taken
 //! over from the file as it was: a gap would silence the very alert that is due.
 
-use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-use holdpoint_core::cron::{CronEvent, StepEnd, Unrecorded};
-
+use chrono::{DateTime, Utc};
 use holdpoint_core::DatabaseName;
+use holdpoint_core::cron::{CronEvent, StepEnd, Unrecorded};
 
 use super::CronReport;
 use crate::retention::NewestProof;
