@@ -319,7 +319,7 @@ fn command(up: &str, down: &str) -> CommandOptions {
         up_within: Duration::from_secs(20),
         down_within: Duration::from_secs(20),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
-        mask: Mask::new(["known-to-holdpoint"]),
+        mask: Mask::new(["known-to-holdpoint".to_owned()]),
     }
 }
 
