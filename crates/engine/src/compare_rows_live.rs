@@ -76,7 +76,7 @@ impl LiveRows {
             jobs: 1,
             encoding: String::new(),
             lc_monetary: lc_monetary.map(str::to_owned),
-            large_objects: false,
+            large_objects: None,
             quiet: false,
             one_at_a_time: true,
         };

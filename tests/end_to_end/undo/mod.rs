@@ -4,4 +4,5 @@ mod guard_stopped;
 mod killed;
 mod ledger;
 mod project;
+mod proof;
 mod ways;

@@ -35,7 +35,7 @@ pub(crate) struct CompareArguments {
     /// Show the lines in which definitions of schema objects differ.
     #[arg(long)]
     pub(crate) definitions: bool,
-    /// Read no table larger than this, and no large objects; what is left out is not called equal.
+    /// Read no table larger than this, and so many bytes of large objects; what is left out is not called equal.
     #[arg(
         long,
         value_name = "MIB",

@@ -146,5 +146,8 @@ fn large_objects(found: &LargeObjectDifferences) -> String {
         count(found.added)
     );
     let examples = found.examples.iter().take(5).map(|one| one.name.clone()).collect::<Vec<_>>().join(", ");
-    bullets("large objects", &[counts, format!("such as {examples}")])
+    let owners = found.owners_or_grants.then(|| "some belong to another role, or have other grants".to_owned());
+    let such = (!examples.is_empty()).then(|| format!("such as {examples}"));
+    let lines: Vec<String> = [Some(counts), such, owners].into_iter().flatten().collect();
+    bullets("large objects", &lines)
 }

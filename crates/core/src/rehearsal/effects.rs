@@ -147,4 +147,8 @@ pub struct RollbackEffect {
     pub complete: bool,
     /// What it does not bring back, in words: objects, columns, rows.
     pub lost: Vec<String>,
+    /// The tables that were there before the migrations and of which rows went, or were changed by a program that nobody can
+    /// read; `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_from: Option<Vec<String>>,
 }

@@ -177,6 +177,9 @@ impl Rehearsal {
             cut(&mut rollback.scripts, "scripts of the rollback", &mut left_out);
             cut(&mut rollback.missing, "migrations without a rollback", &mut left_out);
             cut(&mut rollback.lost, "things that the rollback does not bring back", &mut left_out);
+            if let Some(took_from) = &mut rollback.took_from {
+                cut(took_from, "tables whose rows the rollback takes or changes", &mut left_out);
+            }
             let texts = rollback.ran.iter_mut().chain(&mut rollback.missing).chain(&mut rollback.lost);
             texts.chain(&mut rollback.failure).for_each(shorten);
         }

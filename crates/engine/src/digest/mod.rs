@@ -29,8 +29,9 @@ pub struct DigestOptions {
     pub encoding: String,
     /// The value of `lc_monetary` that rows were digested under.
     pub lc_monetary: Option<String>,
-    /// Read large objects too.
-    pub large_objects: bool,
+    /// Read large objects too: so many bytes of them in all, the shorter ones first. Of those beyond only the length is
+    /// told, and their digest is empty. `None`: not even that.
+    pub large_objects: Option<u64>,
     /// Nobody writes meanwhile, so that a large table may be read in ranges of pages by several sessions.
     pub quiet: bool,
     /// Others make indexes and constraints meanwhile: each table is then let go before the next is asked for, so that
@@ -87,7 +88,7 @@ pub async fn digest_database(
                 found.groups.entry(group).or_default().merge(&digest);
             }
         }
-        if options.large_objects {
+        if options.large_objects.is_some() {
             found.large_objects = large_objects::digest(settings, options, None, progress).await?;
         }
         Ok(found)

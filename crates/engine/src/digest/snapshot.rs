@@ -106,7 +106,7 @@ pub async fn digest_snapshot(
             found.counts.extend(part.counts);
             found.unread.extend(part.unread);
         }
-        if options.large_objects {
+        if options.large_objects.is_some() {
             found.large_objects = large_objects::digest(settings, options, Some(snapshot), progress).await?;
         }
         Ok(found)

@@ -166,7 +166,7 @@ async fn what_passes_through_reads_back_and_restores() {
             jobs: 2,
             encoding: "UTF8".into(),
             lc_monetary: None,
-            large_objects: true,
+            large_objects: Some(u64::MAX),
             quiet: true,
             one_at_a_time: false,
         };

@@ -6,14 +6,14 @@
 
 use holdpoint_core::undoing::{AtRisk, RollbackScript};
 use holdpoint_review::{
-    Catalog, Dialect, Direction, Finding, Kind, Made, MigrationSql, Review, ReviewOptions, Role, Touch, Transaction,
-    review, review_against,
+    Catalog, Dialect, Direction, Finding, Kind, Made, MigrationSql, ObjectName, Reach, Review, ReviewOptions, Role,
+    Touch, Transaction, review, review_against,
 };
 use serde::Serialize;
 
 use super::{Project, sql};
 use crate::rehearse::rollback::scripts;
-use crate::tools::{Language, Migration, Pending, Rollback};
+use crate::tools::{Language, Migration, Pending, Rollback, TableName};
 
 /// What the scripts that undo the pending migrations put at risk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ impl RollbackReview {
             Some(catalog) => review_against(&files, &options, catalog).review,
             None => review(&files, &options),
         };
-        Self { scripts, ..Self::default() }.judged(&review, migrations, catalog)
+        Self { scripts, ..Self::default() }.judged(&review, migrations, catalog, project.found.table.as_ref())
     }
 
     /// Whether they may take or change data that were there before.
@@ -54,7 +54,14 @@ impl RollbackReview {
         self.everything_at_risk || !self.tables.is_empty()
     }
 
-    fn judged(mut self, review: &Review, migrations: usize, catalog: Option<&Catalog>) -> Self {
+    /// `own` is the tool's table: what scripts do there is what undoing a run does, too.
+    fn judged(
+        mut self,
+        review: &Review,
+        migrations: usize,
+        catalog: Option<&Catalog>,
+        own: Option<&TableName>,
+    ) -> Self {
         // What has another name cannot be told from what is new.
         let renames = review.findings().any(|(_, one)| {
             one.kind == Kind::Rename && one.target.as_ref().is_some_and(|target| target.column.is_some())
@@ -70,9 +77,15 @@ impl RollbackReview {
         }
         self.written.sort();
         self.written.dedup();
+        let parts = made_parts(review, migrations);
         for file in review.files.iter().skip(migrations) {
             for finding in file.statements.iter().flat_map(|one| &one.findings) {
-                let tables = at_risk(finding, catalog, renames);
+                let mut tables = at_risk(finding, catalog, renames);
+                let of_parts =
+                    finding.touches.iter().filter(|one| takes_rows(one)).filter_map(|one| whole(one, &parts));
+                let of_parts = of_parts.flat_map(|whole| there_before(whole, catalog));
+                tables.extend(of_parts.map(|table| AtRisk { table, columns: Vec::new() }));
+                tables.retain(|table| own.is_none_or(|own| own.to_string() != table.table));
                 let unread = finding.puts_everything_at_risk();
                 if !unread && tables.is_empty() {
                     continue;
@@ -85,6 +98,35 @@ impl RollbackReview {
         }
         self
     }
+}
+
+/// The partitions that the migrations made or attached, each with the table that it is one of.
+fn made_parts(review: &Review, migrations: usize) -> Vec<(&ObjectName, &Touch)> {
+    let findings = review.files.iter().take(migrations).flat_map(|file| &file.statements).flat_map(|one| &one.findings);
+    let part = |one: &'_ &Finding| one.kind == Kind::Partition;
+    findings.filter(part).filter_map(part_of).collect()
+}
+
+/// The partition that a finding makes or attaches, and the table that it is one of.
+fn part_of(finding: &Finding) -> Option<(&ObjectName, &Touch)> {
+    let child = &finding.target.as_ref()?.name;
+    Some((child, finding.touches.iter().find(|touch| touch.table != *child)?))
+}
+
+/// Whether all or some rows of what is touched go.
+fn takes_rows(touch: &Touch) -> bool {
+    let goes = matches!(touch.reach, Reach::Delete | Reach::Truncate { .. } | Reach::Drop { .. });
+    goes && touch.role == Role::Write
+}
+
+/// The table that was there before and that what the migrations made is a partition of: others write into it through that.
+fn whole<'a>(touch: &'a Touch, parts: &[(&ObjectName, &'a Touch)]) -> Option<&'a Touch> {
+    let same = |one: &ObjectName, other: &ObjectName| {
+        one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
+    };
+    let above = |touch: &&'a Touch| parts.iter().find(|(child, _)| same(child, &touch.table)).map(|(_, whole)| *whole);
+    let up = std::iter::successors(above(&touch), above).take(parts.len());
+    up.filter(|_| touch.made != Made::No).find(|whole| whole.made != Made::Yes)
 }
 
 /// The tables that a finding puts at risk, without columns that the migrations made.
@@ -182,6 +224,11 @@ mod tests {
             ("CREATE TYPE shop.mood AS ENUM ('a');", "DROP TYPE shop.mood;"),
             ("CREATE SCHEMA more;", "DROP SCHEMA more;"),
             (
+                "CREATE TABLE shop.parts (id integer) PARTITION BY LIST (id);\n\
+                 CREATE TABLE shop.part PARTITION OF shop.parts FOR VALUES IN (1);",
+                "DROP TABLE shop.part; DROP TABLE shop.parts;",
+            ),
+            (
                 "ALTER TABLE shop.orders RENAME COLUMN note TO word;",
                 "ALTER TABLE shop.orders RENAME COLUMN word TO note;",
             ),
@@ -226,6 +273,17 @@ mod tests {
                 "shop.orders",
             ),
             ("ALTER TABLE shop.orders RENAME TO sales;", "DROP TABLE shop.sales;", "shop.orders"),
+            // What others wrote through the table that was there lies in the partition.
+            (
+                "CREATE TABLE shop.orders_9 PARTITION OF shop.orders FOR VALUES IN (9);",
+                "DROP TABLE shop.orders_9;",
+                "shop.orders",
+            ),
+            (
+                "CREATE TABLE shop.more (LIKE shop.orders);\nALTER TABLE shop.orders ATTACH PARTITION shop.more DEFAULT;",
+                "ALTER TABLE shop.orders DETACH PARTITION shop.more; DROP TABLE shop.more;",
+                "shop.orders",
+            ),
         ] {
             let found = reviewed(up, down);
             assert!(found.tables.iter().any(|one| one.table == table), "{down}: {found:?}");

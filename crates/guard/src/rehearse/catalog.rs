@@ -18,6 +18,10 @@ pub(super) struct Relation {
     /// The name as comparisons write it.
     pub(super) name: String,
     pub(super) file: u32,
+    /// It has a file, and there is nothing in it.
+    pub(super) is_empty: bool,
+    /// The tables that it is a partition or a child of.
+    pub(super) parents: Vec<u32>,
     pub(super) columns: Vec<String>,
     pub(super) counted: Option<RowEffect>,
 }
@@ -34,7 +38,8 @@ pub(super) async fn relations(session: &Session) -> Result<Relations, Error> {
     let sql = "SELECT c.oid, n.nspname::text, c.relname::text, c.relfilenode, \
                       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
                             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
-                      s.n_tup_ins, s.n_tup_upd, s.n_tup_del \
+                      s.n_tup_ins, s.n_tup_upd, s.n_tup_del, pg_catalog.pg_relation_size(c.oid) = 0, \
+                      ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid \
                WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND n.nspname <> $1 \
@@ -47,7 +52,14 @@ pub(super) async fn relations(session: &Session) -> Result<Relations, Error> {
             (Some(inserted), Some(updated), Some(deleted)) => Some(RowEffect { inserted, updated, deleted }),
             _ => None,
         };
-        let one = Relation { name: qualified(Some(&schema), &name), file: row.get(3), columns: row.get(4), counted };
+        let one = Relation {
+            name: qualified(Some(&schema), &name),
+            file: row.get(3),
+            is_empty: row.get::<_, Option<bool>>(8).unwrap_or_default(),
+            parents: row.get(9),
+            columns: row.get(4),
+            counted,
+        };
         (row.get(0), one)
     };
     Ok(rows.iter().map(relation).collect())

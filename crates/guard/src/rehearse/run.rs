@@ -132,7 +132,7 @@ pub(super) struct Work<'a> {
 
 /// What the copy was before the command.
 pub(super) struct Before {
-    relations: Relations,
+    pub(super) relations: Relations,
     invalid: Vec<String>,
     pub(super) schema: Schema,
     major: u32,

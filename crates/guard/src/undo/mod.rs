@@ -7,6 +7,7 @@
 
 mod admission;
 mod attempt;
+mod database;
 mod proof;
 mod ran;
 mod record;
@@ -15,6 +16,7 @@ mod restore;
 mod rollback;
 mod rows;
 mod scripts;
+mod since;
 mod stakes;
 
 use std::ffi::OsString;

@@ -1,27 +1,26 @@
-//! What shows that the live database is as before the run: schema objects, the rows of its tables, its sequences.
+//! What shows that the live database is as before the run: schema objects, the rows of its tables, its sequences, its
+//! large objects, and its own settings.
 //!
 //! Others may have written since, and nobody can tell their rows from those that the run or its undo left: see [`judge`].
 
-use holdpoint_core::PointId;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
+use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::{
     Against, CompareOptions, CompareReport, ObjectChange, ObjectDifference, TableChange, TableDifference, compare,
-    compare_rows,
 };
 use holdpoint_operations::schema_check::Schema;
 
 use super::attempt::Work;
+use super::database::{added_by_run, judge_database};
 use super::record::Record;
-use super::rows::{Rows, Stake, Told, judge, judge_sequence};
-use super::stakes::Stakes;
+use super::rows::{Rows, Stake, Told, judge, judge_part, judge_sequence};
+use super::since::{Since, rows};
+use super::stakes::{Relatives, Stakes};
 use crate::Error;
-use crate::rehearse::relation_name;
-use crate::rows_compared::{LOCK_WAIT, rows_of};
+use crate::rows_compared::LOCK_WAIT;
 use crate::tools::TableName;
 
-/// So many changed rows are looked at for the columns in which they differ.
-const LOOKED_AT: usize = 1000;
 const NAMED: usize = 5;
 
 /// Compares, and notes what it shows.
@@ -37,10 +36,12 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     };
     work.context.progress.phase(Phase::ProvingUndo, None);
     let report = compare(work.context, &wanted).await?;
-    let since = since_it_began(work, record, &wanted).await?;
+    let since = Box::pin(Since::read(work, record, &wanted, own)).await?;
+    let since = since.as_ref();
     let mut found = Found::default();
     found.objects(&report, own);
-    let stakes = Stakes::of(&work.step);
+    let fully = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
+    let stakes = Stakes::of(&work.step, fully, relatives(&report, since));
     let not_own = |one: &&TableDifference| own.is_none_or(|own| own.to_string() != one.table);
     for table in report.tables.differences.iter().filter(not_own) {
         if matches!(table.change, TableChange::Added | TableChange::Gone) {
@@ -48,7 +49,21 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
             continue;
         }
         let stake = stakes.in_table(&table.table, record.undo.way);
-        found.table(work, &against, table, &stake, since.as_ref()).await?;
+        found.table(work, &against, table, &stake, since).await?;
+    }
+    let then = Schema::recorded(work.context, &work.point).await?;
+    if let Some(since) = since {
+        let is_equal = |name: &&str| report.tables.equal_names.iter().any(|one| one == name);
+        for name in since.tables().filter(is_equal) {
+            found.equal(name, &stakes.in_table(name, record.undo.way), since);
+        }
+        for (name, rows) in since.gone() {
+            if let Some(of) = stakes.relatives(name).find(|one| then.has_table(one)) {
+                found.told(judge_part(name, of, rows, stakes.inserted(name)));
+            }
+        }
+    } else if !stakes.names().is_empty() {
+        found.open.push("what the undo itself took is not known: the restore point from before it is gone".to_owned());
     }
     for sequence in &report.sequences {
         let Told { proof, open } = judge_sequence(sequence);
@@ -57,7 +72,6 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
             found.proof.extend(proof);
         }
     }
-    let then = Schema::recorded(work.context, &work.point).await?;
     let differ = |name: &str| report.tables.differences.iter().any(|one| one.table == name);
     let (equal, rest): (Vec<&str>, Vec<&str>) =
         stakes.names().into_iter().partition(|name| report.tables.equal_names.iter().any(|one| one == name));
@@ -65,16 +79,13 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
         let names: Vec<String> = equal.into_iter().map(str::to_owned).collect();
         found.proof.push(format!("rows of {} are those of the restore point", listed(&names, NAMED)));
     }
-    // A partition is compared with its root: it is as before where nothing differs at all.
     let unseen = rest.into_iter().filter(|name| then.has_table(name) && !differ(name));
     let unseen: Vec<String> = unseen.map(str::to_owned).collect();
     if !unseen.is_empty() && report.tables.differences.iter().any(|one| not_own(&one)) {
         found.open.push(format!("rows of {} were not compared by themselves", listed(&unseen, NAMED)));
     }
-    let large = &report.large_objects;
-    if large.gone + large.changed > 0 {
-        found.open.push(format!("large objects: {} are gone, {} changed", large.gone, large.changed));
-    }
+    let by_run = added_by_run(&work.step, fully);
+    found.told(judge_database(&report, since.map(|since| &since.report), by_run));
     found.proof.push(format!(
         "{} of {} tables hold exactly the restore point's rows",
         report.tables.equal, report.tables.then
@@ -84,36 +95,14 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     Ok(())
 }
 
-/// How the tables differ from those right before the undo began, the first time where it was tried again; with the
-/// restore point of then. `None` where that is gone.
-async fn since_it_began(
-    work: &Work<'_>,
-    record: &Record<'_>,
-    wanted: &CompareOptions,
-) -> Result<Option<(PointId, Vec<TableDifference>)>, Error> {
-    let first = work.steps.iter().find_map(|step| step.undo.as_ref()?.point.clone());
-    let Some(point) = first.or_else(|| record.undo.point.clone()) else { return Ok(None) };
-    let wanted = CompareOptions { point: point.clone(), definitions: false, ..wanted.clone() };
-    match compare(work.context, &wanted).await {
-        Ok(since) => Ok(Some((point, since.tables.differences))),
-        Err(holdpoint_operations::Error::NoSuchPoint { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+/// Partitions with the tables that they are parts of: before the run, before its undo, or now.
+fn relatives(report: &CompareReport, since: Option<&Since>) -> Relatives {
+    let mut all = report.relatives.clone();
+    for (table, others) in since.map(|since| &since.report.relatives).into_iter().flatten() {
+        let known = all.entry(table.clone()).or_default();
+        known.extend(others.iter().filter(|other| !known.contains(other)).cloned().collect::<Vec<_>>());
     }
-}
-
-/// How a table's rows differ from those of a restore point, by key; `None` where nobody can count that.
-async fn rows(work: &Work<'_>, point: &PointId, against: &Against, table: &str) -> Result<Option<Rows>, Error> {
-    let Some(relation) = relation_name(table) else { return Ok(None) };
-    let wanted = rows_of(point, against, relation, LOOKED_AT, &work.options.temporary, work.options.jobs);
-    let found = match compare_rows(work.context, &wanted).await {
-        Ok(found) => found,
-        Err(holdpoint_operations::Error::Interrupted) => return Err(Error::Interrupted),
-        Err(_) => return Ok(None),
-    };
-    let Some(counts) = found.counts else { return Ok(None) };
-    let columns = || found.rows.iter().flat_map(|row| row.columns.iter().cloned()).collect();
-    let columns = (counts.changed <= LOOKED_AT as u64).then(columns);
-    Ok(Some(Rows { new: counts.new, missing: counts.missing, changed: counts.changed, columns }))
+    all
 }
 
 /// What shows that it worked, and what is open.
@@ -168,7 +157,7 @@ impl Found {
         against: &Against,
         table: &TableDifference,
         stake: &Stake,
-        since: Option<&(PointId, Vec<TableDifference>)>,
+        since: Option<&Since>,
     ) -> Result<(), Error> {
         let name = &table.table;
         let at_stake = stake.at_risk.is_some() || stake.written;
@@ -177,39 +166,52 @@ impl Found {
             if at_stake {
                 self.proof.push(format!("rows of {name} are those of the restore point"));
             }
+            if let Some(since) = since {
+                self.equal(name, stake, since);
+            }
             return Ok(());
         }
         if let Some(why) = &table.why {
             self.open.push(format!("rows of {name} were not compared: {why}"));
             return Ok(());
         }
-        let Some((point, differences)) = since else {
+        let Some(since) = since else {
             self.open.push(format!("{}: the restore point from before the undo is gone", differ(table)));
             return Ok(());
         };
-        let same = |one: &TableDifference| one.change == TableChange::Columns && one.rows_equal == Some(true);
-        let since = match differences.iter().find(|one| one.table == *name && !same(one)) {
-            None => Rows::default(),
-            Some(difference) => match rows(work, point, against, name).await? {
-                Some(rows) => rows,
-                None if !at_stake => {
-                    let what = differ(difference);
-                    self.open.push(format!("{what} since the undo began: by what it ran, or written meanwhile"));
-                    return Ok(());
-                }
-                // Whatever may have been done there counts as done.
-                None => Rows { new: 1, changed: 1, ..Rows::default() },
-            },
-        };
+        if let Some(difference) = since.uncounted(name).filter(|_| !at_stake) {
+            let what = differ(difference);
+            self.open.push(format!("{what} since the undo began: by what it ran, or written meanwhile"));
+            return Ok(());
+        }
         let then = if at_stake { rows(work, &work.point, against, name).await? } else { Some(Rows::default()) };
         let Some(then) = then else {
             self.open.push(format!("{}: written since, or not brought back", differ(table)));
             return Ok(());
         };
-        let Told { proof, open } = judge(name, stake, &then, &since);
-        self.proof.extend(proof);
-        self.open.extend(open);
+        self.told(judge(name, stake, &then, &since.rows(name)));
         Ok(())
+    }
+
+    /// Judges a table that holds what it held before the run, and something else right before the undo.
+    fn equal(&mut self, name: &str, stake: &Stake, since: &Since) {
+        let at_stake = stake.at_risk.is_some() || stake.written;
+        match since.uncounted(name) {
+            Some(difference) if !at_stake || difference.why.is_some() => {
+                let why = difference.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let what = differ(difference);
+                self.open.push(format!("{what} since the undo began{why}: by what it ran, or written meanwhile"));
+            }
+            _ if since.rows(name) != Rows::default() => {
+                self.told(judge(name, stake, &Rows::default(), &since.rows(name)));
+            }
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        self.proof.extend(told.proof);
+        self.open.extend(told.open);
     }
 }
 

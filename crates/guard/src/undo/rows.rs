@@ -36,6 +36,8 @@ pub(super) struct Stake {
     pub(super) at_risk: Option<Vec<String>>,
     /// The migrations add rows, or what undoes them writes.
     pub(super) written: bool,
+    /// How many rows the run is known to have added; what undoes it may take as many away. `None`: nobody knows.
+    pub(super) inserted: Option<u64>,
     /// The way brings rows back from the restore point.
     pub(super) brought_back: bool,
 }
@@ -65,6 +67,7 @@ pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> To
         }
         return told;
     };
+    told.open.extend(taken(table, stake, since));
     if then.new > 0 {
         let what = format!("{} rows of {table} are new", then.new);
         // What a recovery brings back is new against right before the undo, too.
@@ -94,6 +97,27 @@ pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> To
         }
     }
     told
+}
+
+/// Tells rows that went since the undo began, where these are more than the run added.
+fn taken(table: &str, stake: &Stake, since: &Rows) -> Option<String> {
+    if since.missing <= stake.inserted.unwrap_or_default() {
+        return None;
+    }
+    let whose = match stake.inserted {
+        Some(0) => "and the run added none".to_owned(),
+        Some(added) => format!("and the run added {added}"),
+        None => "and nobody knows how many of them the run added".to_owned(),
+    };
+    let what = format!("{} rows of {table} that were there when the undo began are gone, {whose}", since.missing);
+    Some(format!("{what}: taken by what it ran, or deleted meanwhile"))
+}
+
+/// Judges a table that went with the undo, and was a part of one that stays: others wrote into it through that one.
+pub(super) fn judge_part(table: &str, of: &str, rows: u64, inserted: Option<u64>) -> Told {
+    let stake = Stake { inserted, ..Stake::default() };
+    let open = taken(table, &stake, &Rows { missing: rows, ..Rows::default() });
+    Told { proof: Vec::new(), open: open.map(|open| format!("{open}; they are rows of {of}")).into_iter().collect() }
 }
 
 /// Judges a sequence that stands elsewhere than in the restore point. One that came or is gone is told as an object.
@@ -170,6 +194,19 @@ mod tests {
         assert!(is_open(&written, &damaged, &damaged));
         assert!(is_open(&Stake { written: true, ..at_risk(&["note"]) }, &damaged, &Rows::default()));
         assert!(is_open(&at_risk(&[]), &damaged, &Rows::default()), "whole rows are at risk");
+    }
+
+    #[test]
+    fn rows_that_went_are_open_beyond_what_the_run_added() {
+        let stake = |inserted| Stake { written: true, inserted, ..Stake::default() };
+        let gone =
+            |inserted| judge("s.orders", &stake(inserted), &Rows::default(), &rows(0, 3, 0, &[])).open.first().cloned();
+        assert_eq!(gone(Some(3)), None, "its own, and the table holds what it held");
+        assert!(gone(Some(2)).unwrap().starts_with("3 rows of s.orders that were there when the undo began are gone"));
+        assert!(gone(None).unwrap().contains("nobody knows how many"));
+        assert!(gone(Some(0)).unwrap().contains("the run added none"));
+        let went = |rows, inserted| judge_part("s.orders_2027", "s.orders", rows, inserted).open.len();
+        assert_eq!((went(0, None), went(2, Some(2)), went(2, Some(0)), went(2, None)), (0, 0, 1, 1));
     }
 
     #[test]

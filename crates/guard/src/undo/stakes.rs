@@ -1,11 +1,17 @@
 //! What a run put at stake, table by table: as its review says, and as its rehearsal saw.
 
+use std::collections::BTreeMap;
+
 use holdpoint_core::ledger::RunStep;
-use holdpoint_core::rehearsal::LISTED;
+use holdpoint_core::rehearsal::{LISTED, RowEffect};
 use holdpoint_core::undoing::{AtRisk, Way};
 
 use super::recover::taken;
 use super::rows::Stake;
+
+/// Tables with the others under whose names the same rows are known: partitions, those above them, and what is loaded
+/// through one root.
+pub(super) type Relatives = BTreeMap<String, Vec<String>>;
 
 /// What a run put at stake.
 #[derive(Debug, Default)]
@@ -16,45 +22,90 @@ pub(super) struct Stakes {
     anywhere: bool,
     tables: Vec<AtRisk>,
     written: Vec<String>,
+    /// What the run did to the rows of each table, where that is known; what is not listed it left alone.
+    rehearsed: Option<BTreeMap<String, RowEffect>>,
+    relatives: Relatives,
 }
 
 impl Stakes {
-    /// Reads the newest step of a run.
-    pub(super) fn of(step: &RunStep) -> Self {
+    /// Reads the newest step of a run; `fully`: everything that was rehearsed was applied.
+    pub(super) fn of(step: &RunStep, fully: bool, relatives: Relatives) -> Self {
         let risk = step.risk.clone().unwrap_or_default();
         let everything = step.risk.is_none() || risk.everything;
         let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
         let (mut tables, mut written) = (risk.tables, risk.written);
-        for effect in effects.unwrap_or_default().iter().filter(|effect| !effect.added) {
+        let mut rehearsed = BTreeMap::new();
+        for effect in effects.unwrap_or_default() {
+            // Rows without a key are told by the server's counters alone.
+            let rows = effect.rows.filter(|_| !effect.added).or(effect.written);
+            rehearsed.extend(rows.map(|rows| (effect.table.clone(), rows)));
+            if effect.added {
+                continue;
+            }
             if let Some(more) = taken(effect).filter(|more| !tables.iter().any(|one| one.table == more.table)) {
                 tables.push(more);
             }
-            // Rows without a key are told by the server's counters alone.
-            if effect.rows.or(effect.written).is_some_and(|rows| rows.inserted > 0) {
+            if rows.is_some_and(|rows| rows.inserted > 0) {
                 written.push(effect.table.clone());
             }
         }
         let seen = effects.is_some_and(|effects| effects.len() < LISTED);
-        Self { everything, anywhere: everything && !seen, tables, written }
+        let rehearsed = Some(rehearsed).filter(|_| seen && fully);
+        Self { everything, anywhere: everything && !seen, tables, written, rehearsed, relatives }
     }
 
-    /// What is at stake in a table, when a way is gone.
+    /// What is at stake in a table, when a way is gone: under its own name, and for a partition under those of the tables
+    /// that it is a part of.
     pub(super) fn in_table(&self, table: &str, way: Way) -> Stake {
-        let known = self.tables.iter().find(|one| one.table == table).map(|one| one.columns.clone());
+        let names: Vec<&str> = std::iter::once(table).chain(self.relatives(table)).collect();
+        let at_risk = self.tables.iter().filter(|one| names.contains(&one.table.as_str()));
+        let columns = at_risk
+            .map(|one| one.columns.clone())
+            .reduce(|all, more| if all.is_empty() || more.is_empty() { Vec::new() } else { [all, more].concat() });
         Stake {
-            at_risk: known.or(self.everything.then(Vec::new)),
-            written: self.anywhere || self.written.iter().any(|one| one == table),
+            at_risk: columns.or(self.everything.then(Vec::new)),
+            written: self.anywhere || self.written.iter().any(|one| names.contains(&one.as_str())),
+            inserted: self.inserted(table),
             brought_back: way == Way::Recover,
         }
     }
 
-    /// The tables, and sequences, that are known by name.
+    /// How many rows the run added to a table; of partitions that are loaded through one root to all of them.
+    pub(super) fn inserted(&self, table: &str) -> Option<u64> {
+        let rehearsed = self.rehearsed.as_ref()?;
+        let own = rehearsed.get(table).map(|rows| rows.inserted);
+        let parts = || self.relatives(table).filter_map(|part| rehearsed.get(part)).map(|rows| rows.inserted).sum();
+        Some(own.unwrap_or_else(|| if table.ends_with(".*") { parts() } else { 0 }))
+    }
+
+    /// The tables above a partition, the nearest first; of a group of them its parts, too.
+    pub(super) fn relatives(&self, table: &str) -> impl Iterator<Item = &str> {
+        self.relatives.get(table).into_iter().flatten().map(String::as_str)
+    }
+
+    /// The tables, and sequences, that are known by name; for a partitioned table its partitions.
     pub(super) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> =
-            self.tables.iter().map(|one| one.table.as_str()).chain(self.written.iter().map(String::as_str)).collect();
+        let known = self.tables.iter().map(|one| one.table.as_str()).chain(self.written.iter().map(String::as_str));
+        let mut names = Vec::new();
+        for name in known {
+            // Rows lie in partitions that are not divided themselves, or in the group that is loaded through their root.
+            let holds = |one: &&String| !self.is_above(one) && self.relatives(one).any(|other| other == name);
+            let parts: Vec<&str> = self.relatives.keys().filter(holds).map(String::as_str).collect();
+            let groups: Vec<&str> = parts.iter().copied().filter(|one| one.ends_with(".*")).collect();
+            match (parts.is_empty(), groups.is_empty()) {
+                (true, _) => names.push(name),
+                (false, true) => names.extend(parts),
+                (false, false) => names.extend(groups),
+            }
+        }
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Whether a table is divided into partitions.
+    fn is_above(&self, table: &str) -> bool {
+        self.relatives.iter().any(|(one, others)| !one.ends_with(".*") && others.iter().any(|other| other == table))
     }
 }
 
@@ -77,7 +128,7 @@ mod tests {
     fn tables_that_get_rows_are_at_stake_beside_those_at_risk() {
         let risk =
             serde_json::json!({ "tables": [{ "table": "s.orders", "columns": ["note"] }], "written": ["s.tags"] });
-        let stakes = Stakes::of(&step(&risk));
+        let stakes = Stakes::of(&step(&risk), true, Relatives::new());
         assert_eq!(stakes.names(), ["s.orders", "s.tags"]);
         let orders = stakes.in_table("s.orders", Way::Rollback);
         assert_eq!((orders.at_risk, orders.written), (Some(vec!["note".to_owned()]), false));
@@ -89,8 +140,58 @@ mod tests {
     #[test]
     fn where_nothing_was_read_or_seen_everything_is_at_stake() {
         for risk in [serde_json::json!({ "everything": true }), serde_json::Value::Null] {
-            let any = Stakes::of(&step(&risk)).in_table("s.any", Way::Rollback);
+            let any = Stakes::of(&step(&risk), true, Relatives::new()).in_table("s.any", Way::Rollback);
             assert_eq!((any.at_risk, any.written), (Some(Vec::new()), true), "{risk}");
         }
+    }
+
+    #[test]
+    fn a_partition_is_at_stake_with_the_table_that_it_is_a_part_of() {
+        let risk = serde_json::json!({ "tables": [{ "table": "s.events", "columns": ["kind"] }, { "table": "s.log" }],
+            "written": ["s.events", "s.tags"] });
+        let list = |names: &[&str]| names.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        let relatives = Relatives::from([
+            ("s.e_2026".to_owned(), list(&["s.events"])),
+            ("s.e_2027".to_owned(), list(&["s.events"])),
+            ("s.e_2027_a".to_owned(), list(&["s.e_2027", "s.events"])),
+            ("s.log_1".to_owned(), list(&["s.log"])),
+            ("s.log.*".to_owned(), list(&["s.log", "s.log_1"])),
+        ]);
+        let stakes = Stakes::of(&step(&risk), true, relatives);
+        assert_eq!(stakes.names(), ["s.e_2026", "s.e_2027_a", "s.log.*", "s.tags"]);
+        let part = stakes.in_table("s.e_2027_a", Way::Rollback);
+        assert_eq!((part.at_risk, part.written), (Some(list(&["kind"])), true));
+        assert_eq!(stakes.in_table("s.log.*", Way::Rollback).at_risk, Some(Vec::new()));
+        assert_eq!(stakes.in_table("s.other", Way::Rollback), Stake::default());
+    }
+
+    #[test]
+    fn how_many_rows_a_run_added_is_known_where_all_of_it_was_rehearsed_and_ran() {
+        let mut step = step(&serde_json::json!({}));
+        let effects = serde_json::json!([
+            { "table": "s.orders", "rows": { "inserted": 3, "updated": 0, "deleted": 0 } },
+            { "table": "s.log_1", "written": { "inserted": 5, "updated": 0, "deleted": 0 } },
+            { "table": "s.new", "added": true, "written": { "inserted": 7, "updated": 0, "deleted": 0 } },
+        ]);
+        let rehearsal = serde_json::json!({
+            "format": 1, "point": "20261121T024300Z-k3f9", "started_at": "2026-11-21T02:43:00Z", "outcome": "as_planned",
+            "reasons": [], "command": [], "exit_code": 0, "signal": null, "took_ms": 1, "measured_on": "x", "role": "app",
+            "isolation": { "namespace": false, "why_not": null, "rewritten": [], "harmless": [], "held": null,
+                           "watched": false },
+            "tracking": { "table": null, "pending": [], "recorded": [], "exact": null }, "tables": effects,
+            "sampling": { "samples": 0, "every_us": 0, "longest_gap_us": 0, "at_ddl": false }, "objects": [],
+            "invalid_indexes": [], "sequences": [], "large_objects": null, "rollback": null, "not_told": [],
+            "warnings": [], "looked_for_ms": 1
+        });
+        step.rehearsal = Some(serde_json::from_value(rehearsal).unwrap());
+        let relatives = Relatives::from([("s.log.*".to_owned(), vec!["s.log".to_owned(), "s.log_1".to_owned()])]);
+        let stakes = Stakes::of(&step, true, relatives);
+        let inserted = |table: &str| stakes.in_table(table, Way::Rollback).inserted;
+        assert_eq!((inserted("s.orders"), inserted("s.log.*"), inserted("s.other")), (Some(3), Some(5), Some(0)));
+        assert_eq!(stakes.inserted("s.new"), Some(7));
+        assert_eq!(stakes.names(), ["s.log.*", "s.orders"]);
+        assert_eq!(Stakes::of(&step, false, Relatives::new()).inserted("s.orders"), None, "a part of it ran");
+        step.rehearsal = None;
+        assert_eq!(Stakes::of(&step, true, Relatives::new()).inserted("s.orders"), None);
     }
 }

@@ -19,7 +19,7 @@ use holdpoint_review::TableAtRisk;
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
 pub(crate) use rank::real_losses;
-use rank::{loss_of_rollback, ranked};
+use rank::{loss_of_rollback, ranked, taken_from};
 
 use crate::plan::RollbackReview;
 use crate::planned::Planned;
@@ -99,6 +99,13 @@ impl Known<'_> {
             Loss::Nothing => "nothing that was there before, as the rehearsal showed; what was written since into what the migration made goes".to_owned(),
             Loss::NothingAsReviewed => "what was written since into what the migration made".to_owned(),
             Loss::Known => listed(&lost, NAMED),
+            Loss::OfTablesAtRisk => {
+                let names = tried.map(|tried| taken_from(tried, &plan.rollback)).unwrap_or_default();
+                let places = &plan.rollback.places;
+                let places = if places.is_empty() { String::new() } else { format!(" ({})", listed(places, NAMED)) };
+                let names = listed(&names, NAMED);
+                format!("rows that others wrote since into {names}, as far as the scripts take or change them there{places}")
+            }
             _ => Self::not_known(risk, &plan.rollback),
         };
         Some(WayBack {

@@ -24,7 +24,25 @@ pub(crate) fn loss_of_rollback(
     if tried.failure.is_some() || !tried.missing.is_empty() {
         return Loss::Unknown;
     }
-    if real_losses(tried, table).is_empty() { Loss::Nothing } else { Loss::Known }
+    if !real_losses(tried, table).is_empty() {
+        return Loss::Known;
+    }
+    // The copy has nobody else's rows: what takes rows of tables that were there may take others', too.
+    if taken_from(tried, scripts).is_empty() { Loss::Nothing } else { Loss::OfTablesAtRisk }
+}
+
+/// The tables that were there before and of which scripts that were tried take or change rows: as they say themselves, and
+/// as the trial showed.
+pub(crate) fn taken_from(tried: &RollbackEffect, scripts: &RollbackReview) -> Vec<String> {
+    let mut names: Vec<String> = scripts.tables.iter().map(|one| one.table.clone()).collect();
+    match &tried.took_from {
+        Some(took_from) => names.extend(took_from.iter().cloned()),
+        None if scripts.everything_at_risk => names.push("tables that nobody knows".to_owned()),
+        None => {}
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// What a tried rollback does not bring back, without what only the tool's own table still says.
@@ -124,7 +142,6 @@ mod tests {
         let unread = RollbackReview { everything_at_risk: true, ..RollbackReview::default() };
         for scripts in [&takes, &unread] {
             assert_eq!(loss_of_rollback(None, &none, scripts, None), Loss::Unknown);
-            assert_eq!(loss_of_rollback(Some(&tried(&[])), &none, scripts, None), Loss::Nothing, "a trial shows more");
         }
         assert_eq!(loss_of_rollback(None, &none, &harmless(), None), Loss::NothingAsReviewed);
         let adds = RollbackReview { written: vec!["shop.orders".into()], ..RollbackReview::default() };
@@ -135,6 +152,30 @@ mod tests {
             candidate(Way::Restore, Loss::OfEverything, Some(3600.0)),
         ];
         assert_eq!(order(ways), [Way::Restore, Way::Rollback]);
+    }
+
+    #[test]
+    fn a_trial_that_lost_nothing_knows_nothing_of_rows_that_others_write_meanwhile() {
+        let loss = |took_from: Option<&[&str]>, scripts: &RollbackReview| {
+            let names = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
+            let tried = RollbackEffect { took_from: took_from.map(names), ..RollbackEffect::default() };
+            loss_of_rollback(Some(&tried), &at_risk(), scripts, None)
+        };
+        let takes = RollbackReview { tables: at_risk().tables, ..RollbackReview::default() };
+        let unread = RollbackReview { everything_at_risk: true, ..RollbackReview::default() };
+        assert_eq!(loss(Some(&[]), &takes), Loss::OfTablesAtRisk, "the copy may have had no such row");
+        assert_eq!(loss(Some(&["shop.orders"]), &unread), Loss::OfTablesAtRisk);
+        assert_eq!(loss(None, &unread), Loss::OfTablesAtRisk, "an older version did not look");
+        assert_eq!(loss(Some(&[]), &unread), Loss::Nothing, "a program that took nothing");
+        assert_eq!(loss(Some(&["shop.orders"]), &harmless()), Loss::OfTablesAtRisk, "by a partition that goes");
+        assert_eq!(loss(None, &harmless()), Loss::Nothing);
+        assert!(!Loss::OfTablesAtRisk.is_nothing());
+        let ways = vec![
+            candidate(Way::Rollback, Loss::OfTablesAtRisk, Some(9.0)),
+            candidate(Way::Recover, Loss::OfTablesAtRisk, Some(5.0)),
+            candidate(Way::Restore, Loss::OfEverything, Some(1.0)),
+        ];
+        assert_eq!(order(ways), [Way::Recover, Way::Rollback, Way::Restore]);
     }
 
     #[test]

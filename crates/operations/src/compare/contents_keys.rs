@@ -91,11 +91,20 @@ impl ContentsKeys {
         columns.iter().map(|column| known.and_then(|known| known.get(column)).cloned()).collect()
     }
 
+    /// The partitions.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &Table> {
+        self.parents.keys()
+    }
+
+    /// The tables that a table is a partition of, the nearest first.
+    pub(super) fn above<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Table> {
+        // Each step goes up one level; no archive has a cycle, but a damaged one shall not be walked for ever.
+        std::iter::successors(self.parents.get(table), |table| self.parents.get(*table)).take(self.parents.len())
+    }
+
     /// Tells whether a table is another, or a partition of it, or of a partition of it.
     pub(super) fn belongs_to(&self, table: &Table, root: &Table) -> bool {
-        // Each step goes up one level; no archive has a cycle, but a damaged one shall not be walked for ever.
-        let up = std::iter::successors(Some(table), |table| self.parents.get(*table));
-        up.take(self.parents.len() + 1).any(|one| one == root)
+        table == root || self.above(table).any(|one| one == root)
     }
 
     /// The keys of a table: the primary one, then unique ones without NULL, fewer columns first.
@@ -270,6 +279,7 @@ mod tests {
         keys.parents.insert(leaf.clone(), middle.clone());
         assert!(keys.belongs_to(&leaf, &root) && keys.belongs_to(&leaf, &leaf));
         assert!(!keys.belongs_to(&root, &leaf));
+        assert_eq!(keys.above(&leaf).collect::<Vec<_>>(), [&middle, &root]);
         assert_eq!(keys.roots(), [middle.clone(), root.clone()]);
         for one in [&root, &middle, &leaf] {
             keys.not_null.insert(one.clone(), BTreeSet::new());

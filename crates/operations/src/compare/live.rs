@@ -8,7 +8,7 @@ use holdpoint_archive::Head;
 use holdpoint_core::index::LargeObjectRecord;
 use holdpoint_core::manifest::{DatabaseProperties, Extension};
 use holdpoint_engine::{Contents, DigestOptions, HeldSnapshot, digest_snapshot, read_head};
-use holdpoint_postgres::catalog::{database, large_objects};
+use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::identity;
 use holdpoint_postgres::preflight;
 use holdpoint_postgres::programs::{Cause, ClientProgram, PgDump, ProgramName, judge};
@@ -18,7 +18,7 @@ use super::parts::LeftOut;
 use super::read_plan::{self, ReadPlan};
 use super::recorded::Recorded;
 use super::tables::TableNow;
-use super::{CompareError, CompareOptions, Side, SideKind};
+use super::{CompareError, CompareOptions, Side, SideKind, large_objects};
 use crate::backup::folder_owner;
 use crate::{Context, Error, Source};
 
@@ -32,6 +32,8 @@ const PURPOSE: &str = "holdpoint compare";
 pub(super) struct Live {
     pub(super) side: Side,
     pub(super) head: Head,
+    /// The major of the pg_dump that wrote it.
+    pub(super) client_major: u32,
     pub(super) contents: Contents,
     pub(super) tables: BTreeMap<String, TableNow>,
     pub(super) large_objects: Option<Vec<LargeObjectRecord>>,
@@ -140,12 +142,13 @@ async fn read_held(
     let manifest = &then.expected.manifest;
     let mut notes = held.notes.clone();
     let pg_dump = pg_dump(context, source, session.server().major, manifest.client_major, &mut notes).await?;
+    let client_major = pg_dump.version.major;
     let head = contents(context, held, &pg_dump).await?;
     let contents = Contents::read(&head)?;
     let sizes = read_plan::sizes(session).await?;
     let plan = ReadPlan::make(then, &contents, &sizes, options.quick);
     let mut not_read = Vec::new();
-    let large_objects = wants_large_objects(session, then, options, &mut not_read).await?;
+    let large_objects = wanted_large_objects(session, then, options, &mut not_read).await?;
     let digest = DigestOptions {
         jobs: options.jobs,
         encoding: manifest.server.encoding.clone(),
@@ -156,14 +159,17 @@ async fn read_held(
     };
     let progress = Arc::clone(&context.progress);
     let snapshot = held.for_readers();
-    let found =
+    let mut found =
         digest_snapshot(&held.settings, &snapshot, &plan.digested, &plan.counted, &digest, progress, &context.cancel)
             .await?;
+    let mut objects = std::mem::take(&mut found.large_objects);
+    not_read.extend(large_objects::unread_as_recorded(&mut objects, &then.expected.large_objects));
     Ok(Live {
         side: held.side.clone(),
         head,
+        client_major,
         tables: plan.tables(&found, held.lock_wait),
-        large_objects: large_objects.then_some(found.large_objects),
+        large_objects: large_objects.map(|_| objects),
         properties: database::properties(session).await?,
         extensions: database::extensions(session).await?,
         contents,
@@ -188,29 +194,23 @@ async fn must_read_everything(session: &Session, then: &Recorded) -> Result<(), 
     if tables.is_empty() { Ok(()) } else { Err(Error::RowSecurity { role, tables }) }
 }
 
-/// Whether large objects are read; what keeps them from it is told.
-async fn wants_large_objects(
+/// How many bytes of large objects are read, where they are; what keeps from it is told.
+async fn wanted_large_objects(
     session: &Session,
     then: &Recorded,
     options: &CompareOptions,
     not_read: &mut Vec<String>,
-) -> Result<bool, Error> {
+) -> Result<Option<u64>, Error> {
     if LeftOut::of(&then.expected.manifest.options).large_objects {
-        return Ok(false);
-    }
-    if options.quick.is_some() {
-        if large_objects::count(session).await? > 0 || !then.expected.large_objects.is_empty() {
-            not_read.push("large objects: --quick leaves them out".to_owned());
-        }
-        return Ok(false);
+        return Ok(None);
     }
     match preflight::unreadable_large_objects(session).await? {
         Some(hidden) => {
             let owners = hidden.owners.join(", ");
             not_read.push(format!("large objects: {} of {owners} cannot be read by this role", hidden.count));
-            Ok(false)
+            Ok(None)
         }
-        None => Ok(true),
+        None => Ok(Some(options.quick.unwrap_or(u64::MAX))),
     }
 }
 

@@ -7,9 +7,11 @@ mod contents_keys;
 mod definitions;
 mod error;
 mod key;
+mod large_objects;
 mod line_diff;
 mod live;
 mod objects;
+mod partitions;
 mod parts;
 mod read_plan;
 mod recorded;
@@ -46,9 +48,10 @@ pub struct CompareOptions {
     pub against: Against,
     /// How many sessions read at a time.
     pub jobs: usize,
-    /// Tables with more bytes than this are not read, and large objects are not either.
+    /// Tables with more bytes than this are not read. Of large objects so many bytes are read in all, the shorter ones first;
+    /// the others are compared by their length.
     pub quick: Option<u64>,
-    /// Give the lines in which definitions differ.
+    /// Give the lines in which definitions differ, and tell which tables are partitions of which.
     pub definitions: bool,
     /// How long to wait for tables that somebody else has locked, in whole seconds.
     pub lock_wait: Duration,

@@ -1,5 +1,7 @@
 //! What a comparison found.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use holdpoint_core::fingerprint::Difference;
 use serde::Serialize;
@@ -38,6 +40,9 @@ pub struct LargeObjectDifferences {
     pub changed: u64,
     /// How many are on the other side alone.
     pub added: u64,
+    /// They are the same ones, and some belong to another role or have other grants, comments or labels.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub owners_or_grants: bool,
     /// The first of them.
     pub examples: Vec<Difference>,
 }
@@ -63,6 +68,14 @@ pub struct CompareReport {
     pub large_objects: LargeObjectDifferences,
     /// Owner, grants, comment, settings and extensions of the database that differ.
     pub properties: Vec<Difference>,
+    /// The restore point holds the whole database, so that large objects and these properties were compared.
+    #[serde(skip)]
+    pub whole: bool,
+    /// Partitions, and groups of them that are loaded through one root, each with the other tables under whose names the
+    /// same rows are known, on either side: the tables that it is a part of, the nearest first, and those that are parts
+    /// of it. Told where definitions are.
+    #[serde(skip)]
+    pub relatives: BTreeMap<String, Vec<String>>,
     /// What was left out although it might differ; then `equal` is false.
     pub not_read: Vec<String>,
     /// What is never compared, or should be known when reading this.

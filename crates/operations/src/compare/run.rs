@@ -1,22 +1,26 @@
 //! The comparison of everything.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use holdpoint_core::fingerprint::{Difference, compare_large_objects, compare_sequences};
+use holdpoint_core::fingerprint::compare_sequences;
 use holdpoint_core::progress::Phase;
 
+use super::large_objects::LargeObjects;
 use super::live::Live;
 use super::objects::{self, Objects};
 use super::parts::{LeftOut, Parts};
 use super::recorded::Recorded;
-use super::{Against, CompareOptions, CompareReport, LargeObjectDifferences, definitions, live, tables};
+use super::{
+    Against, CompareOptions, CompareReport, LargeObjectDifferences, definitions, large_objects, live, partitions,
+    tables,
+};
+use crate::expected::Expected;
 use crate::{Context, Error, database_properties};
 
 /// What belongs to no table, and is not in a restore point of tables or schemas that were named.
 const NOR: &str =
     "nor were large objects, and the owner, grants, comment, settings and extensions of the database itself";
-/// How many large objects are named.
-const EXAMPLES: usize = 20;
 
 /// Compares a restore point with a database or another restore point: tables, schema objects, sequences, large objects,
 /// and the database's own properties.
@@ -65,8 +69,13 @@ async fn with_live(
     let mut sequences = compare_sequences(&expected.sequences, &now.contents.sequences);
     parts.objects(&mut found);
     parts.sequences(&mut sequences);
-    if options.definitions && !found.is_empty() {
-        notes.extend(definitions::add(&mut found, &then.head(context).await?, &now.head));
+    let mut relatives = BTreeMap::new();
+    if options.definitions {
+        let head = then.head(context).await?;
+        if !found.is_empty() {
+            notes.extend(definitions::add(&mut found, &head, &now.head));
+        }
+        relatives = partitions::relatives(&[&head, &now.head])?;
     }
     let manifest = &expected.manifest;
     let properties = database_properties::compare(
@@ -82,9 +91,14 @@ async fn with_live(
         objects: found,
         sequences,
         large_objects: now.large_objects.as_ref().map_or_else(LargeObjectDifferences::default, |found| {
-            large_objects(compare_large_objects(&expected.large_objects, found))
+            large_objects::compare(
+                large_objects_of(expected),
+                LargeObjects { contents: found, objects: &now.contents.objects, client_major: now.client_major },
+            )
         }),
         properties: if parts.large_objects() { properties } else { Vec::new() },
+        whole: parts.large_objects(),
+        relatives,
         not_read: now.not_read.clone(),
         notes,
         took_ms: 0,
@@ -109,8 +123,13 @@ async fn with_point(
     parts.objects(&mut found);
     parts.sequences(&mut sequences);
     let mut notes = Vec::new();
-    if options.definitions && !found.is_empty() {
-        notes.extend(definitions::add(&mut found, &then.head(context).await?, &now.head(context).await?));
+    let mut relatives = BTreeMap::new();
+    if options.definitions {
+        let (head, other) = (then.head(context).await?, now.head(context).await?);
+        if !found.is_empty() {
+            notes.extend(definitions::add(&mut found, &head, &other));
+        }
+        relatives = partitions::relatives(&[&head, &other])?;
     }
     let left_out = || {
         let part = part_of_the_database(&is.manifest.options);
@@ -132,7 +151,7 @@ async fn with_point(
         objects: found,
         sequences,
         large_objects: if parts.large_objects() {
-            large_objects(compare_large_objects(&was.large_objects, &is.large_objects))
+            large_objects::compare(large_objects_of(was), large_objects_of(is))
         } else {
             LargeObjectDifferences::default()
         },
@@ -144,20 +163,17 @@ async fn with_point(
         } else {
             Vec::new()
         },
+        whole: parts.large_objects(),
+        relatives,
         not_read: parts.now().then(left_out).into_iter().collect(),
         notes,
         took_ms: 0,
     })
 }
 
-fn large_objects(differences: Vec<Difference>) -> LargeObjectDifferences {
-    let count = |is: fn(&Difference) -> bool| differences.iter().filter(|one| is(one)).count() as u64;
-    LargeObjectDifferences {
-        gone: count(|one| one.found.is_none()),
-        added: count(|one| one.expected.is_none()),
-        changed: count(|one| one.expected.is_some() && one.found.is_some()),
-        examples: differences.into_iter().take(EXAMPLES).collect(),
-    }
+fn large_objects_of(expected: &Expected) -> LargeObjects<'_> {
+    let client_major = expected.manifest.client_major;
+    LargeObjects { contents: &expected.large_objects, objects: &expected.objects, client_major }
 }
 
 fn is_equal(report: &CompareReport) -> bool {

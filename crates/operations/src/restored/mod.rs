@@ -197,7 +197,7 @@ fn digest_options(manifest: &Manifest, jobs: usize) -> DigestOptions {
         jobs,
         encoding: manifest.server.encoding.clone(),
         lc_monetary: Some(manifest.server.lc_monetary.clone()),
-        large_objects: true,
+        large_objects: Some(u64::MAX),
         quiet: true,
         one_at_a_time: false,
     }
@@ -255,7 +255,7 @@ pub(crate) async fn compare_some(
     settings: &ConnectionSettings,
     jobs: usize,
 ) -> Result<(u64, Vec<Difference>), Error> {
-    let options = DigestOptions { large_objects: false, ..digest_options(&expected.manifest, jobs) };
+    let options = DigestOptions { large_objects: None, ..digest_options(&expected.manifest, jobs) };
     let progress = Arc::clone(&context.progress);
     let live = digest_database(settings, tables, &options, progress, &context.cancel).await?;
     let rows = live.groups.values().map(|digest| digest.rows).sum();

@@ -99,7 +99,7 @@ pub(super) async fn restore(
     let jobs = u32::try_from(manner.jobs.max(1)).unwrap_or(1);
     let settings = [tuning.session.as_slice(), tuning.indexes.as_slice()].concat();
     let options =
-        DigestOptions { large_objects: false, one_at_a_time: true, ..digest_options(&expected.manifest, manner.jobs) };
+        DigestOptions { large_objects: None, one_at_a_time: true, ..digest_options(&expected.manifest, manner.jobs) };
     let post_data = run(call().section(RestoreSection::PostData).jobs(jobs), &settings);
     // A key is made under a lock that no reader shares: with one table both would only wait for each other. And who
     // waits for a new database is served by its indexes first.

@@ -92,7 +92,7 @@ pub(super) async fn compare(
     let session = target::connect(settings).await?;
     let relations = relations::tables(&session).await?;
     let denied = preflight::unreadable_relations(&session).await?;
-    let large_objects = preflight::unreadable_large_objects(&session).await?.is_none();
+    let large_objects = preflight::unreadable_large_objects(&session).await?.is_none().then_some(u64::MAX);
     session.close().await;
     let denied: BTreeSet<String> = denied.into_iter().map(|relation| relation.name).collect();
     let live: BTreeMap<String, &Relation> = relations
@@ -148,7 +148,7 @@ pub(super) async fn compare(
     let new = live.iter().filter(|(name, relation)| !recorded.contains(*name) && relation.extension.is_none());
     found.tables.extend(new.map(|(name, _)| TableSince { name: name.clone(), rows_then: None, rows: None }));
     found.not_known.extend(left_out.into_iter().map(|(group, why)| NotKnown { name: group.to_owned(), why }));
-    if large_objects {
+    if large_objects.is_some() {
         found.large_objects = compare_large_objects(&expected.large_objects, &now.large_objects).len() as u64;
     } else {
         let why = "this role may not read all of them".to_owned();

@@ -2,7 +2,9 @@
 
 use holdpoint_core::selector::Selector;
 use holdpoint_core::verification::Level;
-use holdpoint_operations::compare::{Against, ObjectChange, TableChange, TableDifference, compare};
+use holdpoint_operations::compare::{
+    Against, LargeObjectDifferences, ObjectChange, TableChange, TableDifference, compare,
+};
 use holdpoint_operations::restore::{RestoreOptions, restore};
 use holdpoint_operations::verify::verify;
 use holdpoint_operations::{Error, ErrorKind};
@@ -195,6 +197,35 @@ async fn what_quick_leaves_out_is_never_called_equal() {
     assert_eq!((large.rows_then, large.rows_now), (Some(1000), Some(1000)));
     quick.quick = Some(10_000_000);
     assert!(compare(&place.context, &quick).await.unwrap().equal);
+}
+
+/// Large objects are read from the shortest on; the others are compared by length, which is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn quick_reads_short_large_objects_and_measures_long_ones() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.create_database("shop");
+    cluster.psql(
+        "shop",
+        "SELECT lo_from_bytea(900001, 'short'), lo_from_bytea(900002, convert_to(repeat('l', 5000), 'UTF8'));
+         CREATE ROLE other",
+    );
+    let place = support::place("shop").await;
+    let made = point(&place.context, &cluster, "shop", 1).await;
+    let mut quick = options(&made, live(&cluster, "shop"));
+    quick.quick = Some(1000);
+    let report = compare(&place.context, &quick).await.unwrap();
+    assert_eq!(report.large_objects, LargeObjectDifferences::default());
+    assert!(!report.equal, "one was not read");
+    assert!(report.not_read[0].contains("contents of 1 large objects"), "{:?}", report.not_read);
+    cluster.psql("shop", "SELECT lo_put(900001, 0, 'S'), lo_put(900002, 0, 'L')");
+    let report = compare(&place.context, &quick).await.unwrap();
+    assert_eq!(report.large_objects.changed, 1, "of the long one the length is the same: {:?}", report.large_objects);
+    cluster.psql("shop", "SELECT lo_put(900002, 5000, 'and more')");
+    assert_eq!(compare(&place.context, &quick).await.unwrap().large_objects.changed, 2);
+    quick.quick = None;
+    cluster.psql("shop", "ALTER LARGE OBJECT 900001 OWNER TO other");
+    let report = compare(&place.context, &quick).await.unwrap();
+    assert!(report.large_objects.owners_or_grants && report.large_objects.changed == 2, "{:?}", report.large_objects);
 }
 
 /// A table that pg_dump would write no rows of, although it is there, is neither gone nor equal.
