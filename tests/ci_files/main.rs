@@ -81,7 +81,8 @@ fn run(place: &Place, script: &str, variables: &[(&str, &str)]) -> (i32, BTreeMa
     command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
     command.envs(variables.iter().copied()).envs(files.iter().map(|(name, path)| (*name, path)));
     let output = command.output().expect("bash starts");
-    let code = output.status.code().expect("it ended by itself");
+    let told = || panic!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    let code = output.status.code().unwrap_or_else(told);
     let mut said: BTreeMap<&str, String> = BTreeMap::new();
     for (name, path) in &files {
         said.insert(name, std::fs::read_to_string(path).unwrap_or_default());

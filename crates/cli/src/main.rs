@@ -70,9 +70,14 @@ fn main() -> ExitCode {
     }))
 }
 
+/// The stack of a worker in bytes: as the first thread has it. Builds without optimisation need more than tokio's 2 MiB
+/// where a verb is run for each of several databases.
+const STACK_BYTES: usize = 8 << 20;
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|source| Failure::Io { what: "starting".to_owned(), source })
 }

@@ -16,6 +16,8 @@ pub enum Way {
     Restore,
     /// The whole restore point in a new database beside the live one, which stays as it is.
     Beside,
+    /// The whole RDS instance as it was right before the command, in the place of the live one.
+    Rds,
 }
 
 impl Way {
@@ -26,6 +28,7 @@ impl Way {
             Self::Recover => "recover",
             Self::Restore => "restore",
             Self::Beside => "beside",
+            Self::Rds => "rds",
         }
     }
 }
@@ -40,7 +43,9 @@ pub enum Loss {
     NothingAsReviewed,
     /// What others wrote since into the tables at risk.
     OfTablesAtRisk,
-    /// What anybody wrote since.
+    /// What anybody wrote since the command began, into any database of the instance.
+    OfInstance,
+    /// What anybody wrote since the restore point.
     OfEverything,
     /// Data that were there before, as the trial showed.
     Known,

@@ -234,6 +234,7 @@ pub(crate) mod tests {
             project_flags: Vec::new(),
             way_back: None,
             on_failure: None,
+            instance: None,
             run: RunOptions::default(),
         }
     }

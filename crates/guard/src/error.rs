@@ -6,6 +6,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome};
+use holdpoint_core::undoing::Way;
 use holdpoint_core::verification::Obstacle;
 
 use crate::running::tool_lock::ToolLockHolder;
@@ -229,11 +230,21 @@ pub enum Error {
         /// What may be lost.
         why: String,
     },
+    /// An instance that RDS restored is not the database as it was before the run.
+    #[error("the restored instance {name} is not the database as it was before the run: {}", differences.join("; "))]
+    InstanceDiffers {
+        /// The instance, which is there until it is dropped.
+        name: String,
+        /// What differs, in words.
+        differences: Vec<String>,
+    },
     /// A restore of the whole database would lose what was written since, and nobody said that it may be lost.
     #[error("{lost} would be lost: written since {}{}", precise(since), accepted.map(|at| format!(", and only what was written since {} may be", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default())]
     DataLossNotAccepted {
         /// The run.
         run: String,
+        /// The way that loses it.
+        way: Way,
         /// The snapshot of its restore point.
         since: chrono::DateTime<chrono::Utc>,
         /// What somebody accepted, which is younger.

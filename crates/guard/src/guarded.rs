@@ -7,10 +7,11 @@ use holdpoint_core::ledger::RunState;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::rds::{RdsSource, Restorable};
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
-use holdpoint_operations::{Context, Source, catalogue};
+use holdpoint_operations::{Context, Error as OperationError, Source, catalogue};
 use holdpoint_postgres::{ConnectionSettings, identity};
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +134,8 @@ impl<'a> Guarded<'a> {
             return Err(Error::Expired { run: run.to_string(), until: *until });
         }
         ledger.stands_at(instant, wal_position);
+        let ways = &mut ready.proven.ways_back;
+        *ways = ways.iter().map(|way| ways_back::with_instant(way, instant)).collect();
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -205,7 +208,10 @@ impl<'a> Guarded<'a> {
         planned.remarks.iter().for_each(|remark| context.progress.note(&self.mask.script(remark)));
         ledger.planned(planned.masked_record(&self.mask));
         self.preparation.at("asking the gate");
-        let mut decision = self.preparation.decide(&planned, identity, self.start.now).await?;
+        let mut doubts = Vec::new();
+        let instance = self.instance(&planned, &mut doubts).await?;
+        let window = instance.as_ref().and_then(|(_, restorable)| restorable.covered());
+        let mut decision = self.preparation.decide(&planned, identity, window, self.start.now).await?;
         let mut prepared_by = None;
         if let (Decision::MakeRestorePoint { policy, .. }, true) = (&decision, self.preparation.takes_prepared) {
             let command = self.mask.command(&options.command);
@@ -227,6 +233,7 @@ impl<'a> Guarded<'a> {
         let prepared_by = prepared_by.map(|(run, until, _)| (run, until));
         relied.warnings.extend(planned.remarks.iter().map(|remark| self.mask.script(remark)));
         let mut known = Vec::new();
+        relied.warnings.append(&mut doubts);
         if let Some(point) = &relied.point {
             let shown = catalogue::show(context, point).await?;
             options.demand_acceptance_of(shown.manifest.snapshot.at)?;
@@ -246,11 +253,42 @@ impl<'a> Guarded<'a> {
                 project_flags: &options.project_flags,
                 planned: &planned,
                 rehearsal,
+                instance: instance.as_ref(),
             };
             known = what.ways_back();
         }
         ledger.goes_back_by(known.clone(), ways_back::risk(&planned));
         Ok(Proven { planned, decision, relied, prepared_by, ways_back: known })
+    }
+
+    /// What the RDS instance that the database is on goes back to; `None` where none is configured, or nothing is pending.
+    ///
+    /// An instance that cannot be asked for is warned of: the gate then takes it that there is no window.
+    async fn instance(
+        &self,
+        planned: &Planned,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<(RdsSource, Restorable)>, Error> {
+        let Some(source) = self.preparation.options.instance.clone() else { return Ok(None) };
+        if planned.migrations == Some(0) {
+            return Ok(None);
+        }
+        match source.restorable().await {
+            Ok(restorable) => {
+                let doubts = ways_back::doubts(&source, &restorable, &self.preparation.source.settings).await;
+                doubts.iter().for_each(|doubt| self.preparation.context.progress.note(doubt));
+                warnings.extend(doubts);
+                Ok(Some((source, restorable)))
+            }
+            Err(OperationError::Interrupted) => Err(Error::Interrupted),
+            Err(error) => {
+                let warning = format!("the RDS instance {} is no way back: {error}", source.instance);
+                let warning = self.mask.script(&warning);
+                self.preparation.context.progress.note(&warning);
+                warnings.push(warning);
+                Ok(None)
+            }
+        }
     }
 
     /// Warns, while there is time to stop, of a way back whose role cannot go it; gives that role.

@@ -10,7 +10,7 @@ use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
-use crate::Error;
+use crate::{Error, ways_back};
 
 /// How many runs, newest first, are looked at for what they left.
 const LOOKED_AT: usize = 20;
@@ -111,6 +111,8 @@ impl<'a> LedgerWriter<'a> {
     /// Notes where the server stood right before the command.
     pub(crate) fn stands_at(&mut self, instant: DateTime<Utc>, wal_position: Option<String>) {
         self.step.instant = Some(instant);
+        let ways = self.step.ways_back.iter();
+        self.step.ways_back = ways.map(|way| ways_back::with_instant(way, instant)).collect();
         self.step.wal_position = wal_position;
     }
 

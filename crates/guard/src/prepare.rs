@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::gate::pending::{Decision, Pending, Point, SchemaSince, decide};
+use holdpoint_core::gate::pending::{Decision, Pending, Point, SchemaSince, Window, decide};
 use holdpoint_core::gate::{Candidate, Policy};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
@@ -92,6 +92,7 @@ impl<'a> Preparation<'a> {
         &self,
         planned: &Planned,
         identity: &Identity,
+        window: Option<Window>,
         now: DateTime<Utc>,
     ) -> Result<Decision, Error> {
         let mut points = match planned.migrations {
@@ -107,7 +108,7 @@ impl<'a> Preparation<'a> {
                 policy: &self.options.policy,
                 window_policy: self.options.window_policy,
                 points: &points,
-                window: None,
+                window,
                 now,
             });
             let Decision::Go { point: Some(id), .. } = &decision else { return Ok(decision) };

@@ -14,6 +14,7 @@ pub use holdpoint_core::undoing::WayBack;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::rds::RdsSource;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
@@ -80,6 +81,8 @@ pub struct GuardOptions {
     pub way_back: Option<ConnectionSettings>,
     /// What is done by itself where the command fails and something of it is there.
     pub on_failure: Option<OnFailure>,
+    /// The RDS instance that the database is on.
+    pub instance: Option<RdsSource>,
     /// How the command runs, and what goes with it.
     pub run: RunOptions,
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks;
-use crate::name::check_name;
+use crate::name::{check_name, same};
 use crate::standing::Standing;
 use crate::wait::{Reading, Waiting, Whom};
 
@@ -98,6 +98,17 @@ pub fn estimate_seconds(made: &[Made], source: &str) -> Option<i64> {
 }
 
 impl Rds {
+    /// The instance that a restore made under this name, whatever a cut-over called it since; `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`instances`](Self::instances).
+    pub async fn made_as(&self, name: &str) -> Result<Option<Instance>> {
+        let all = self.instances().await?;
+        let mut made = all.into_iter().filter(|one| Made::of(one).is_some());
+        let was = |one: &Instance| one.tags.get(marks::CUT_OVER_WAS).is_some_and(|was| same(was, name));
+        Ok(made.find(|one| same(&one.name, name) || was(one)))
+    }
+
     /// The instances that holdpoint made and that are still there, the oldest first.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Rds;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::instance::Instance;
+use crate::instance::{Endpoint, Instance};
 use crate::standing::{Standing, standing};
 
 /// RDS stores logs every five minutes; a window that is this much behind no longer moves (user guide, "Restoring to a
@@ -54,6 +54,8 @@ pub struct Window {
     pub engine: String,
     /// Its status.
     pub status: String,
+    /// Where the instance is reached; `None` for a cluster, and while it cannot be.
+    pub endpoint: Option<Endpoint>,
     /// The earliest restorable instant, where RDS says it.
     pub earliest_at: Option<DateTime<Utc>>,
     /// The latest restorable instant.
@@ -89,6 +91,7 @@ impl Window {
             is_cluster: false,
             engine: instance.engine.clone(),
             status: instance.status.clone(),
+            endpoint: instance.endpoint.clone(),
             earliest_at,
             latest_at: instance.latest_restorable_at.or(latest),
             lag_seconds: None,
@@ -115,6 +118,7 @@ impl Window {
             is_cluster: true,
             engine: cluster.engine.clone(),
             status: cluster.status.clone(),
+            endpoint: None,
             earliest_at: cluster.earliest_restorable_at,
             latest_at: cluster.latest_restorable_at,
             lag_seconds: None,

@@ -31,7 +31,7 @@ pub(crate) struct RdsArguments {
 }
 
 /// How the control plane is reached.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Control plane")]
 pub(crate) struct ReachArguments {
     /// Work in this region, instead of AWS_REGION's, the profile's or the machine's.
@@ -46,12 +46,12 @@ pub(crate) struct ReachArguments {
     /// Trust the certificates of this PEM file, too.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_bundle: Option<PathBuf>,
-    /// Look this often while waiting.
-    #[arg(long, global = true, value_name = "TIME", default_value = "15s", value_parser = parse_short_duration)]
-    pub(crate) poll: Duration,
-    /// Give up waiting after this time; nothing is stopped by that.
-    #[arg(long, global = true, value_name = "TIME", default_value = "6h", value_parser = parse_duration)]
-    pub(crate) wait_for: Duration,
+    /// Look this often while waiting [default: 15s].
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_short_duration)]
+    pub(crate) poll: Option<Duration>,
+    /// Give up waiting after this time; nothing is stopped by that [default: 6h].
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) wait_for: Option<Duration>,
 }
 
 /// What `rds` does.

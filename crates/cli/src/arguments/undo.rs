@@ -17,6 +17,7 @@ gone, the tool's own table put right, and the result compared with the run's res
   rollback   the team's own scripts, or the tool's own way down, newest migration first
   recover    the same as far as there is any; then the tables and columns at risk from the restore point
   restore    the whole restore point, beside and matched, swapped for the live database, which is kept
+  rds        the whole RDS instance at the instant before the command, in the place of the live one (docs/rds.md)
 
 Examples:
   holdpoint undo latest --dry-run
@@ -62,6 +63,8 @@ pub(crate) enum WayBackFlag {
     Recover,
     /// The whole database.
     Restore,
+    /// The whole RDS instance, to the instant before the command.
+    Rds,
 }
 
 impl WayBackFlag {
@@ -71,6 +74,7 @@ impl WayBackFlag {
             Self::Rollback => Way::Rollback,
             Self::Recover => Way::Recover,
             Self::Restore => Way::Restore,
+            Self::Rds => Way::Rds,
         }
     }
 }

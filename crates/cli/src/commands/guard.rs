@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
 use holdpoint_core::verification::Level;
@@ -130,7 +129,7 @@ impl Guarding {
             environment: settings.child_environment(!repository.url.is_local()),
             migrations,
             policy,
-            window_policy: WindowPolicy::default(),
+            window_policy: settings.window_policy(),
             rehearsal: rehearsing(invocation, arguments, command)?,
             deadline: arguments.deadline,
             question: None,
@@ -140,6 +139,7 @@ impl Guarding {
             project_flags: project_flags(&arguments.project),
             way_back: way_back(invocation),
             on_failure: None,
+            instance: super::rds::instance(invocation).await?,
             run: RunOptions { origin: settings.origin(operator(invocation)), ..RunOptions::default() },
         };
         invocation.sweep().await;

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use holdpoint::exit_code;
 use holdpoint_operations::rds::{
-    self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsOptions, RestoreOptions, RestorePlan,
-    SnapshotDropReport, Waiting, When,
+    self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsSource, RestoreOptions, RestorePlan,
+    SnapshotDropReport, When,
 };
 
 use super::confirm::{confirm, somebody_is_there};
 use super::printed;
-use crate::arguments::{NewInstanceArguments, RdsArguments, RdsVerb, SnapshotVerb};
+use crate::arguments::{NewInstanceArguments, RdsArguments, RdsVerb, ReachArguments, SnapshotVerb};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
 use crate::output;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Result<u8, Failure> {
-    let plane = plane(invocation, arguments).await?;
+    let plane = plane(invocation, &arguments.reach).await?;
     match &arguments.verb {
         RdsVerb::Window(wanted) => {
             let window = rds::window(&plane, &wanted.source).await?;
@@ -75,17 +75,17 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
     }
 }
 
-async fn plane(invocation: &Invocation, arguments: &RdsArguments) -> Result<ControlPlane, Failure> {
-    let reach = &arguments.reach;
-    let options = RdsOptions {
-        region: reach.region.clone(),
-        endpoint: reach.endpoint_url.clone(),
-        profile: reach.profile.clone(),
-        ca_bundle: reach.ca_bundle.clone(),
-    };
-    let waiting = Waiting { poll_every: reach.poll, give_up_after: reach.wait_for, ..Waiting::default() };
+async fn plane(invocation: &Invocation, reach: &ReachArguments) -> Result<ControlPlane, Failure> {
+    let (options, waiting) = invocation.settings.rds_reach(reach);
     let (cancel, progress) = (invocation.cancel.clone(), Arc::clone(&invocation.progress));
     Ok(ControlPlane::connect(&options, waiting, Arc::new(now), cancel, progress).await?)
+}
+
+/// The RDS instance that the database is on, where one is configured.
+pub(super) async fn instance(invocation: &Invocation) -> Result<Option<RdsSource>, Failure> {
+    let Some(instance) = invocation.settings.rds_instance() else { return Ok(None) };
+    let plane = Box::pin(plane(invocation, &ReachArguments::default())).await?;
+    Ok(Some(RdsSource { plane, instance }))
 }
 
 fn show(invocation: &Invocation, plan: &RestorePlan) -> Result<u8, Failure> {

@@ -11,7 +11,7 @@ use holdpoint_guard::runs::this_process;
 use holdpoint_guard::undo::{Scripts, UndoEnd, UndoOptions, UndoQuestion, undo};
 use holdpoint_operations::backup::BackupLimits;
 
-use super::{confirm, guard, printed, runs};
+use super::{confirm, guard, printed, rds, runs};
 use crate::arguments::{Jobs, ProjectArguments, UndoArguments};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, whole};
@@ -35,6 +35,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
         jobs: arguments.jobs.and_then(Jobs::number),
     };
     let mut options = options(invocation, &arguments.project, wanted)?;
+    options.instance = rds::instance(invocation).await?;
     options.dry_run = arguments.dry_run;
     if !arguments.yes && !arguments.dry_run {
         let (own, progress) = (invocation.output.clone(), Arc::clone(&invocation.progress));
@@ -89,6 +90,7 @@ pub(super) fn options(
         scripts: wanted.scripts,
         question: None,
         place: runs::place(invocation, project)?,
+        instance: None,
         live: settings.migrating()?.settings,
         backup,
         environment: settings.child_environment(!repository.url.is_local()),

@@ -63,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionSection,
     /// What runs unattended.
     pub(crate) cron: CronSection,
+    /// How the control plane of Amazon RDS is reached.
+    pub(crate) rds: RdsSection,
     /// Where it was read; `None` where there is no file.
     #[serde(skip)]
     pub(crate) path: Option<PathBuf>,
@@ -84,6 +86,8 @@ pub(crate) struct DatabaseSection {
     pub(crate) postgresql_directory: Option<PathBuf>,
     /// What it is used for.
     pub(crate) environment: Environment,
+    /// The name of the RDS instance that it is on.
+    pub(crate) rds_instance: Option<String>,
 }
 
 /// What a database is used for.
@@ -187,6 +191,31 @@ pub(crate) struct GateSection {
     /// The greatest age of its snapshot; zero makes one for every run.
     #[serde(deserialize_with = "read::duration")]
     pub(crate) max_age: Option<Duration>,
+    /// An older restore point is relied on only where a point-in-time window covers now.
+    pub(crate) require_window: bool,
+    /// How far the window's end may lag behind now.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) max_window_lag: Option<Duration>,
+}
+
+/// How the control plane of Amazon RDS is reached; credentials come from AWS's own places.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RdsSection {
+    /// The region of the instances.
+    pub(crate) region: Option<String>,
+    /// A profile of the AWS configuration files.
+    pub(crate) profile: Option<String>,
+    /// The address of an endpoint other than Amazon's.
+    pub(crate) endpoint_url: Option<String>,
+    /// A PEM file with certificates of that endpoint.
+    pub(crate) ca_bundle: Option<PathBuf>,
+    /// How often is looked while waiting.
+    #[serde(deserialize_with = "read::short_duration")]
+    pub(crate) poll: Option<Duration>,
+    /// When waiting is given up.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) wait_for: Option<Duration>,
 }
 
 /// Where migrations are found.

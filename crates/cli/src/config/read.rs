@@ -128,6 +128,12 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     crate::quantity::parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
+/// Reads a duration that may be shorter than a second.
+pub(super) fn short_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::quantity::parse_short_duration(&text).map(Some).map_err(D::Error::custom)
+}
+
 /// Reads a codec such as `zstd:3`.
 pub(super) fn codec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Codec>, D::Error> {
     let text = String::deserialize(deserializer)?;

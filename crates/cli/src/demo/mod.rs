@@ -153,6 +153,7 @@ impl Story<'_> {
             project_flags: Vec::new(),
             way_back: None,
             on_failure: None,
+            instance: None,
             run: RunOptions::default(),
         };
         let backup = whole(

@@ -7,6 +7,7 @@ mod gate;
 mod limits;
 mod programs;
 mod project;
+mod rds;
 mod repository;
 mod retention;
 mod run;

@@ -38,7 +38,7 @@ impl Error {
             | Self::RollbackChanged { .. }
             | Self::RollbackMayLose { .. }
             | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
-            Self::StepFailed { .. } => ErrorKind::WayBackFailed,
+            Self::StepFailed { .. } | Self::InstanceDiffers { .. } => ErrorKind::WayBackFailed,
             Self::StillAtWork { .. } => ErrorKind::Busy,
             Self::CommandLives { .. } => ErrorKind::Busy,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
@@ -115,8 +115,12 @@ impl Error {
             Self::RollbackMayLose { run, .. } => Some(format!(
                 "look at it, then: holdpoint undo {run} --way rollback; other ways: holdpoint show run:{run}"
             )),
-            Self::DataLossNotAccepted { run, since, .. } => Some(format!(
-                "if that may be lost: holdpoint undo {run} --way restore --accept-data-loss-since {}",
+            Self::InstanceDiffers { name, .. } => Some(format!(
+                "the live instance was not touched; look at {name}, then: holdpoint rds drop {name}"
+            )),
+            Self::DataLossNotAccepted { run, way, since, .. } => Some(format!(
+                "if that may be lost: holdpoint undo {run} --way {} --accept-data-loss-since {}",
+                way.word(),
                 precise(since)
             )),
             Self::AcceptanceTooYoung { snapshot, .. } => Some(format!(

@@ -11,6 +11,7 @@ use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::{Context, catalogue};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
+use super::rds::ToAnInstant;
 use super::record::Record;
 use super::recover::Recovering;
 use super::restore::Restoring;
@@ -48,6 +49,7 @@ enum Todo {
     Rollback(RollingBack),
     Recover(Recovering),
     Restore(Box<Restoring>),
+    Rds(Box<ToAnInstant>),
 }
 
 impl<'a> Attempt<'a> {
@@ -177,6 +179,7 @@ impl Work<'_> {
         Ok(match way {
             Way::Rollback => Todo::Rollback(RollingBack::plan(self, way).await?),
             Way::Recover => Todo::Recover(Recovering::plan(self).await?),
+            Way::Rds => Todo::Rds(Box::new(ToAnInstant::plan(self).await?)),
             Way::Restore | Way::Beside => Todo::Restore(Box::new(Restoring::plan(self).await?)),
         })
     }
@@ -186,6 +189,7 @@ impl Work<'_> {
             Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None),
             Todo::Recover(recover) => (recover.words(), recover.warnings(), None),
             Todo::Restore(restore) => (restore.words(), restore.warnings(), restore.written_since.clone()),
+            Todo::Rds(instant) => (instant.words(), instant.warnings(), None),
         };
         let recorded = self.steps.iter().rev().find(|step| !step.ways_back.is_empty());
         let ways = recorded.map(|step| step.ways_back.clone()).unwrap_or_default();
@@ -286,6 +290,12 @@ impl Work<'_> {
                 lock.release().await;
             }
             Todo::Restore(restore) => *swap = Some(Box::new(restore.go(self, record, lock).await?)),
+            Todo::Rds(instant) => {
+                self.while_locked(&lock, instant.make(self, record)).await?;
+                // From here on the lock is on the server that goes aside.
+                instant.cut_over(self, record).await?;
+                lock.release().await;
+            }
         }
         Ok(())
     }

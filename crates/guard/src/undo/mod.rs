@@ -10,6 +10,7 @@ mod attempt;
 mod database;
 mod proof;
 mod ran;
+mod rds;
 mod record;
 mod recover;
 mod restore;
@@ -30,6 +31,7 @@ use holdpoint_core::undoing::{UndoRecord, Way, WayBack};
 use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::Context;
 use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::rds::RdsSource;
 use holdpoint_operations::restore::swap::{SwapReport, WrittenSince};
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::ConnectionSettings;
@@ -68,6 +70,8 @@ pub struct UndoOptions {
     pub question: Option<UndoQuestion>,
     /// The database, and the project.
     pub place: Place,
+    /// The RDS instance that the database is on.
+    pub instance: Option<RdsSource>,
     /// The live database as the role that migrates.
     pub live: ConnectionSettings,
     /// How the restore point before it is made.

@@ -2,6 +2,7 @@
 
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::selector::Selector;
+use holdpoint_core::undoing::Way;
 use holdpoint_operations::restore::swap::{self, SwapOptions, SwapPlan, SwapReport, WrittenSince};
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
@@ -65,6 +66,7 @@ impl Restoring {
             if !own.dry_run {
                 return Err(Error::DataLossNotAccepted {
                     run: work.run.to_string(),
+                    way: Way::Restore,
                     since: plan.snapshot_at,
                     accepted: own.accept_data_loss_since,
                     lost: holdpoint_core::quantity::listed(&lost, NAMED),

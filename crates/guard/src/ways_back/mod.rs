@@ -4,6 +4,7 @@
 //! tables at risk that are known.
 
 mod beside;
+mod instant;
 mod rank;
 
 use std::time::Duration;
@@ -13,11 +14,13 @@ use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, TimeFrom, Way, WayBack};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
+use holdpoint_operations::rds::{RdsSource, Restorable};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_review::TableAtRisk;
 
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
+pub(crate) use instant::{doubts, serves_another, with_instant};
 pub(crate) use rank::real_losses;
 use rank::{loss_of_rollback, ranked, taken_from};
 
@@ -43,6 +46,8 @@ pub(crate) struct Known<'a> {
     pub(crate) project_flags: &'a [String],
     pub(crate) planned: &'a Planned,
     pub(crate) rehearsal: Option<&'a Rehearsal>,
+    /// The RDS instance that the database is on, where one is configured and could be asked for.
+    pub(crate) instance: Option<&'a (RdsSource, Restorable)>,
 }
 
 /// What a run puts at risk, as its plan says; without a plan, and where the command may do something else, everything.
@@ -65,7 +70,7 @@ impl Known<'_> {
     pub(crate) fn ways_back(&self) -> Vec<WayBack> {
         let risk = risk(self.planned);
         let [beside, swap] = self.restores();
-        let ways = [self.rollback(&risk), self.recovery(&risk), Some(beside), Some(swap)];
+        let ways = [self.rollback(&risk), self.recovery(&risk), self.instant(), Some(beside), Some(swap)];
         ranked(ways.into_iter().flatten().collect())
     }
 

@@ -74,6 +74,7 @@ fn trouble(way: Way) -> u8 {
         Way::Recover => 1,
         Way::Beside => 2,
         Way::Restore => 3,
+        Way::Rds => 4,
     }
 }
 

@@ -95,6 +95,7 @@ impl Shop {
             project_flags: Vec::new(),
             way_back: None,
             on_failure: None,
+            instance: None,
             run: RunOptions::default(),
         };
         Self { cluster, scratch: major, directory, context, options }

@@ -4,6 +4,7 @@
 
 mod instant;
 mod snapshots;
+mod source;
 mod verbs;
 
 use std::future::Future;
@@ -13,14 +14,15 @@ use holdpoint_rds::{Rds, Reading};
 use tokio_util::sync::CancellationToken;
 
 pub use holdpoint_rds::{
-    CutOverPlan, CutOverReport, DropOptions, DropPlan, How, Made, Missing, RdsOptions, RestoreOptions, RestorePlan,
-    RestoreReport, Snapshot, Waiting, When, Window,
+    CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Missing, RdsOptions, RestoreOptions,
+    RestorePlan, RestoreReport, Snapshot, Waiting, When, Window,
 };
 pub use instant::{Moment, resolve};
 pub use snapshots::{
     SnapshotDropReport, SnapshotsReport, copy_snapshot, create_snapshot, drop_snapshot, list_snapshots,
     plan_drop_snapshot, source_of_snapshot,
 };
+pub use source::{PlaceTaken, RdsSource, Restorable};
 pub use verbs::{
     CutOverOutcome, DropReport, ListReport, RestoreOutcome, cut_over, drop_instance, list, plan, plan_cut_over,
     plan_drop, restore, wait, window,
@@ -62,7 +64,7 @@ impl ControlPlane {
         progress: std::sync::Arc<dyn holdpoint_core::progress::Progress>,
     ) -> Result<Self, Error> {
         let chain = holdpoint_rds::CredentialSource::Chain;
-        let rds = Rds::connect(options, &chain, &holdpoint_rds::Timing::default()).await?;
+        let rds = Box::pin(Rds::connect(options, &chain, &holdpoint_rds::Timing::default())).await?;
         Ok(Self { rds, waiting, clock, cancel, progress })
     }
 

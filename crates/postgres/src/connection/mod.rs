@@ -222,6 +222,14 @@ impl ConnectionSettings {
         Self { options: Some(joined), ..self.clone() }
     }
 
+    /// Gives the same settings for another server, with the password of the first.
+    #[must_use]
+    pub fn with_server(&self, host: impl Into<String>, port: u16) -> Self {
+        let password = self.servers.first().and_then(|server| server.password.clone());
+        let server = Server { host: Host::Tcp(host.into()), address: None, port, password };
+        Self { servers: vec![server], configured_endpoint: None, ..self.clone() }
+    }
+
     /// Gives the same settings for the first server only, at this address.
     ///
     /// Every session and child made from them talks to one machine, whatever the resolver says later.

@@ -1,0 +1,352 @@
+//! The whole RDS instance as it was right before the command: restored as a new instance, held against the run's restore
+//! point, and put in the live one's place, which is kept.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use holdpoint_core::Identity;
+use holdpoint_core::progress::Phase;
+use holdpoint_core::quantity::listed;
+use holdpoint_core::undoing::Way;
+use holdpoint_operations::adopt::adopt;
+use holdpoint_operations::compare::{Against, CompareOptions, CompareReport, compare};
+use holdpoint_operations::rds::{PlaceTaken, RdsSource};
+use holdpoint_operations::{Error as OperationError, Source};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
+
+use super::attempt::Work;
+use super::record::Record;
+use super::rollback::no_way;
+use crate::Error;
+use crate::rows_compared::LOCK_WAIT;
+use crate::ways_back;
+
+/// The step as the ledger names it, once nothing of the cut-over is left to do.
+const CUT_OVER: &str = "the restored instance is in the live one's place";
+/// How many names a line holds.
+const NAMED: usize = 5;
+/// How often, and how long, the live address is tried until it leads to the new instance: names are cached for a while.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A restore to the instant before the command, which nothing stands against.
+pub(super) struct ToAnInstant {
+    source: RdsSource,
+    /// The instant, by whole seconds as RDS takes it.
+    at: DateTime<Utc>,
+    /// The name of the new instance.
+    target: String,
+    warnings: Vec<String>,
+}
+
+impl ToAnInstant {
+    /// Looks at what stands in the way; what is lost has to be accepted.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchWay`] with every obstacle; [`Error::DataLossNotAccepted`].
+    pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
+        let own = &work.options;
+        let Some(source) = own.instance.clone() else {
+            let why = "no RDS instance is configured for this database: rds_instance in holdpoint.toml";
+            return Err(no_way(work, Way::Rds.word(), why.to_owned()));
+        };
+        let Some(noted) = work.steps.iter().find_map(|step| step.instant) else {
+            return Err(no_way(work, Way::Rds.word(), "no instant was noted before its command".to_owned()));
+        };
+        let at = noted.trunc_subsecs(0);
+        let target = name(&source.instance, work.run.as_str());
+        let mut warnings = vec![format!("the new instance costs what {} costs, until one is dropped", source.instance)];
+        let begun = source.made_as(&target).await?;
+        let in_place = begun.as_ref().is_some_and(|begun| begun.name == source.instance);
+        if !in_place {
+            let restorable = source.restorable().await?;
+            let window = &restorable.window;
+            // An instant that is too young is waited for; one that is too old never comes back.
+            let early = window.earliest_at.is_some_and(|earliest| at < earliest.trunc_subsecs(0));
+            if let Err(error) = window.check_open() {
+                return Err(no_way(work, Way::Rds.word(), error.to_string()));
+            }
+            if let Some(why) = ways_back::serves_another(window.endpoint.as_ref(), &own.live).await? {
+                return Err(no_way(work, Way::Rds.word(), format!("{}: {why}", source.instance)));
+            }
+            if early {
+                let why = format!("{} is before what {} can be restored to", told(at), source.instance);
+                return Err(no_way(work, Way::Rds.word(), why));
+            }
+            warnings.extend(window.warnings.iter().cloned());
+        }
+        let others = other_databases(&own.live).await?;
+        if !others.is_empty() {
+            let names = listed(&others, NAMED);
+            warnings.push(format!("other databases of {} go back with it: {names}", source.instance));
+        }
+        let accepted = own.accept_data_loss_since;
+        if accepted.is_none_or(|since| since > at) {
+            let lost = format!("everything in {}", source.instance);
+            if !own.dry_run {
+                let run = work.run.to_string();
+                return Err(Error::DataLossNotAccepted { run, way: Way::Rds, since: at, accepted, lost });
+            }
+            warnings.push(format!("--accept-data-loss-since {} is needed: {lost} since then is lost", told(at)));
+        }
+        Ok(Self { source, at, target, warnings })
+    }
+
+    pub(super) fn words(&self) -> Vec<String> {
+        let Self { source, at, target, .. } = self;
+        vec![
+            format!("wait until {} can be restored to {}, and restore it as {target}", source.instance, told(*at)),
+            format!("hold {target} against the run's restore point, and read its tables to their ends"),
+            format!("rename {} aside and {target} to {}", source.instance, source.instance),
+        ]
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// Makes the new instance and holds it against the restore point. The live one is as it was, whatever happens.
+    ///
+    /// # Errors
+    /// What RDS refuses, and [`Error::InstanceDiffers`]: the new instance is there until it is dropped.
+    pub(super) async fn make(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
+        if record.has_done(CUT_OVER) {
+            return Ok(());
+        }
+        let made = format!("{} is restored to {} as {}", self.source.instance, told(self.at), self.target);
+        if !record.has_done(&made) {
+            if self.source.made_as(&self.target).await?.is_none() {
+                self.source.wait_until_restorable(self.at).await?;
+            }
+            self.source.restored(self.at, &self.target).await?;
+            record.done(&made).await?;
+        }
+        let held = format!("{} is as the run's restore point says", self.target);
+        if record.has_done(&held) {
+            return Ok(());
+        }
+        let proof = self.held_against(work).await?;
+        record.undo.proof = proof;
+        record.done(&held).await
+    }
+
+    /// Compares the new instance with the run's restore point; what shows that it is the database of then.
+    async fn held_against(&self, work: &Work<'_>) -> Result<Vec<String>, Error> {
+        let made = self.source.made_as(&self.target).await?;
+        let differs = |differences: Vec<String>| Error::InstanceDiffers { name: self.target.clone(), differences };
+        let Some(at) = made.and_then(|made| made.endpoint) else {
+            return Err(differs(vec!["RDS does not say where it is reached".to_owned()]));
+        };
+        let place = &work.options.place.source;
+        let settings = place.settings.with_server(at.host, at.port);
+        let found = identity_of(&settings).await?;
+        let differences = unlike(&work.step.identity, &found);
+        if !differences.is_empty() {
+            return Err(differs(differences));
+        }
+        let source = Source { settings, ..place.clone() };
+        let wanted = CompareOptions {
+            point: work.point.clone(),
+            against: Against::Database { source: Box::new(source), own: false },
+            jobs: work.options.jobs,
+            quick: work.options.compare_up_to,
+            definitions: true,
+            lock_wait: LOCK_WAIT,
+        };
+        work.context.progress.phase(Phase::ProvingUndo, None);
+        let report = compare(work.context, &wanted).await?;
+        // A restore point that is older than the run may be older than others that recorded something, too.
+        let own_point = work.point.at() > work.run.at();
+        let tracking = work.options.place.project.as_ref().and_then(|(project, _)| project.found.table.as_ref());
+        let tracking = tracking.filter(|_| own_point);
+        let tracking = tracking.map(ToString::to_string);
+        let differences = not_of_then(&report, tracking.as_deref());
+        if !differences.is_empty() {
+            return Err(differs(differences));
+        }
+        Ok(proof(&report, self.at))
+    }
+
+    /// Puts the new instance in the live one's place, ends what is still connected to the one that goes aside, and
+    /// records that the folder belongs to the new one.
+    ///
+    /// # Errors
+    /// What RDS refuses: the undo goes on from there when it is called again.
+    pub(super) async fn cut_over(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
+        let taken = self.source.take_the_place(&self.target).await?;
+        if !record.has_done(CUT_OVER) {
+            record.done(CUT_OVER).await?;
+        }
+        let live = &work.options.live;
+        let ended = end_sessions(live, &taken).await;
+        match leads_there(live, &work.step.identity).await {
+            Some(open) => record.undo.not_as_before.push(open),
+            None => {
+                let reason = format!("run {} was undone by a restore of {} to {}", work.run, taken.name, told(self.at));
+                adopt(work.context, &work.options.place.source, &reason).await?;
+            }
+        }
+        let PlaceTaken { name, aside, way_back, .. } = &taken;
+        let proof = &mut record.undo.proof;
+        proof.push(format!(
+            "{name} is the restored instance; the one before is kept as {aside}; back again: {way_back}"
+        ));
+        proof.push(ended);
+        Ok(())
+    }
+}
+
+/// The name of the instance that undoes a run: one that RDS takes, the same each time.
+fn name(source: &str, run: &str) -> String {
+    const LONGEST: usize = 63;
+    let tail = format!("-undo-{}", run.to_ascii_lowercase());
+    let mut kept = source.to_owned();
+    kept.truncate(LONGEST - tail.len());
+    format!("{}{tail}", kept.trim_end_matches('-'))
+}
+
+fn told(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+async fn identity_of(settings: &ConnectionSettings) -> Result<Identity, Error> {
+    let session = Session::connect(settings, &SessionPurpose::new("holdpoint undo")).await?;
+    let read = identity::read(&session).await;
+    session.close().await;
+    Ok(read?.identity)
+}
+
+/// Why a server is not the run's restored to an instant: it keeps its system identifier and its databases, and begins a
+/// timeline of its own.
+fn unlike(recorded: &Identity, found: &Identity) -> Vec<String> {
+    let mut differences = Vec::new();
+    if let (Some(was), Some(is)) = (&recorded.system_identifier, &found.system_identifier)
+        && was != is
+    {
+        differences
+            .push(format!("its system identifier is {is}, the live server's was {was}: rds_instance names another"));
+    }
+    if recorded.database_oid != found.database_oid {
+        let (was, is) = (recorded.database_oid, found.database_oid);
+        differences.push(format!("the OID of database {} is {is} there, and was {was}", found.database));
+    }
+    differences
+}
+
+/// What in a restored instance is not as the restore point from before the run has it, rows of the application apart.
+fn not_of_then(report: &CompareReport, tracking: Option<&str>) -> Vec<String> {
+    let mut differences: Vec<String> =
+        report.objects.iter().map(|one| format!("{} is not as in the restore point", one.object)).collect();
+    let own = |name: &str| tracking == Some(name);
+    differences.extend(
+        report.tables.differences.iter().filter(|one| own(&one.table)).map(|one| {
+            format!("{} has other rows than the restore point: migrations ran before the instant", one.table)
+        }),
+    );
+    differences.extend(
+        report.tables.differences.iter().filter_map(|one| Some(format!("{}: {}", one.table, one.why.as_ref()?))),
+    );
+    differences
+}
+
+/// What the comparison showed, in words.
+fn proof(report: &CompareReport, at: DateTime<Utc>) -> Vec<String> {
+    let mut proof = vec![format!("all of {} schema objects are as in the restore point", report.objects_compared)];
+    let differing: Vec<String> = report.tables.differences.iter().map(|one| one.table.clone()).collect();
+    let (equal, all) = (report.tables.equal, report.tables.then);
+    proof.push(format!("{equal} of {all} tables hold exactly the restore point's rows"));
+    if !differing.is_empty() {
+        let (names, since) = (listed(&differing, NAMED), told(report.then.at));
+        proof.push(format!("rows of {names} are those of {}: written after {since}", told(at)));
+    }
+    if !report.not_read.is_empty() {
+        proof.push(format!("not read there: {}", listed(&report.not_read, NAMED)));
+    }
+    proof
+}
+
+/// The other databases of the server, without the provider's own.
+async fn other_databases(live: &ConnectionSettings) -> Result<Vec<String>, Error> {
+    const SQL: &str = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
+                       AND datname <> pg_catalog.current_database() AND datname NOT IN ('postgres', 'rdsadmin') ORDER BY 1";
+    let session = Session::connect(live, &SessionPurpose::new("holdpoint undo")).await?;
+    let rows = session.query("reading the names of databases", SQL, &[]).await;
+    session.close().await;
+    Ok(rows?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Waits until the live address leads to the restored instance; what is open where it does not.
+async fn leads_there(live: &ConnectionSettings, before: &Identity) -> Option<String> {
+    let mut why = String::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        match identity_of(live).await {
+            // Each restore begins a timeline of its own; where none is told, RDS's word is all there is.
+            Ok(found) if found.timeline.is_none() || found.timeline != before.timeline => return None,
+            Ok(_) => why = "it still leads to the instance that went aside".to_owned(),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Some(format!("the configured address was not seen to lead to the restored instance: {why}"))
+}
+
+/// Ends what is connected to the database that went aside: pools then connect to the name, and so to the new instance.
+async fn end_sessions(live: &ConnectionSettings, taken: &PlaceTaken) -> String {
+    const SQL: &str = "SELECT pg_catalog.count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid)) \
+                       FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
+                       AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'";
+    let aside = &taken.aside;
+    let Some(at) = &taken.aside_at else {
+        return format!("sessions of {aside} were not ended: RDS does not say where it is reached");
+    };
+    let ended = async {
+        let settings = live.with_server(at.host.clone(), at.port);
+        let session = Session::connect(&settings, &SessionPurpose::new("holdpoint undo")).await?;
+        let row = session.query_one("ending sessions of the database that went aside", SQL, &[]).await;
+        session.close().await;
+        Ok::<i64, OperationError>(row?.get(0))
+    };
+    match ended.await {
+        Ok(count) => format!("{count} sessions of {aside} were ended"),
+        Err(error) => format!("sessions of {aside} could not all be ended: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            system_identifier: Some("74".into()),
+            database_oid: 16384,
+            database: "shop".into(),
+            timeline: Some(1),
+            endpoint: "db.example.com:5432".into(),
+            resource_id: None,
+        }
+    }
+
+    #[test]
+    fn the_name_is_one_that_rds_takes_and_the_same_each_time() {
+        let run = "20261121T024300Z-k3f9";
+        assert_eq!(name("shop-prod", run), "shop-prod-undo-20261121t024300z-k3f9");
+        for source in ["a".repeat(63), format!("{}-b", "a".repeat(35)), format!("{}-bcd", "a".repeat(36))] {
+            let name = name(&source, run);
+            assert!(name.len() <= 63 && !name.contains("--") && name.ends_with("k3f9"), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_server_is_told_from_the_restored_one() {
+        let restored = Identity { timeline: Some(2), endpoint: "new:5432".into(), ..identity() };
+        assert_eq!(unlike(&identity(), &restored), [""; 0]);
+        let other = Identity { system_identifier: Some("75".into()), database_oid: 5, ..restored.clone() };
+        let told = unlike(&identity(), &other);
+        assert!(told[0].contains("names another") && told[1].contains("16384"), "{told:?}");
+        let silent = Identity { system_identifier: None, ..restored };
+        assert_eq!(unlike(&identity(), &silent), [""; 0], "what the role may not read is no difference");
+    }
+}

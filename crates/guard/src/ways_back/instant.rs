@@ -1,0 +1,95 @@
+//! The RDS instance as it was right before the command.
+
+use chrono::SecondsFormat;
+use holdpoint_core::undoing::{Loss, TimeFrom, Way, WayBack};
+use holdpoint_operations::rds::{Endpoint, RdsSource, Restorable};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
+
+use super::Known;
+use crate::Error;
+
+impl Known<'_> {
+    /// The instance of the database to the instant before the command; `None` where none is configured, or where
+    /// something keeps it from being restored.
+    pub(super) fn instant(&self) -> Option<WayBack> {
+        let (source, restorable) = self.instance.as_ref()?;
+        if !restorable.window.is_open() {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let seconds = restorable.seconds.map(|seconds| seconds as f64);
+        Some(WayBack {
+            way: Way::Rds,
+            title: format!(
+                "restore the RDS instance {} to the instant before the command, and put that in its place",
+                source.instance
+            ),
+            command: format!("{} --accept-data-loss-since INSTANT", self.undo(Way::Rds)),
+            seconds,
+            time_from: seconds.map(|_| TimeFrom::Estimated),
+            data_lost: format!(
+                "everything written since the command began, into every database of {}; what it had last stays in the \
+                 instance that goes aside",
+                source.instance
+            ),
+            loss: Some(Loss::OfInstance),
+            conditions: vec![
+                "RDS stores its log every five minutes: the instant can be restored some minutes after the command"
+                    .to_owned(),
+                "the new instance costs what the old one costs, until one of them is dropped".to_owned(),
+            ],
+        })
+    }
+}
+
+/// What keeps a configured instance from being a way back, or makes it a doubtful one; in words, to be warned of.
+pub(crate) async fn doubts(source: &RdsSource, restorable: &Restorable, live: &ConnectionSettings) -> Vec<String> {
+    let name = &source.instance;
+    if let Err(error) = restorable.window.check_open() {
+        return vec![format!("the RDS instance {name} is no way back: {error}")];
+    }
+    let mut doubts = restorable.window.warnings.clone();
+    match serves_another(restorable.window.endpoint.as_ref(), live).await {
+        Ok(None) => {}
+        Ok(Some(why)) => doubts.push(why),
+        Err(error) => doubts.push(format!("whether the database is on it could not be read: {error}")),
+    }
+    doubts.into_iter().map(|doubt| format!("the RDS instance {name}: {doubt}")).collect()
+}
+
+/// Why the server at an instance's endpoint is not the one that the database is reached at; `None` where it is.
+///
+/// A copy has the same system identifier and OIDs, but was not started in the same microsecond.
+///
+/// # Errors
+/// Either server cannot be asked.
+pub(crate) async fn serves_another(
+    endpoint: Option<&Endpoint>,
+    live: &ConnectionSettings,
+) -> Result<Option<String>, Error> {
+    let Some(at) = endpoint else { return Ok(Some("RDS does not say where it is reached".to_owned())) };
+    let started = async |settings: &ConnectionSettings| {
+        let session = Session::connect(settings, &SessionPurpose::new("holdpoint guard way back")).await?;
+        let read = identity::read(&session).await;
+        session.close().await;
+        Ok::<_, Error>(read?)
+    };
+    let (own, there) = (started(live).await?, started(&live.with_server(at.host.clone(), at.port)).await?);
+    let same = own.started_at == there.started_at
+        && own.identity.system_identifier == there.identity.system_identifier
+        && own.identity.database_oid == there.identity.database_oid;
+    Ok((!same).then(|| {
+        format!(
+            "the server at its endpoint {}:{} is another than the one that the database is reached at, {}",
+            at.host,
+            at.port,
+            live.endpoint()
+        )
+    }))
+}
+
+/// The command of a way back once the instant is known.
+pub(crate) fn with_instant(way: &WayBack, at: chrono::DateTime<chrono::Utc>) -> WayBack {
+    let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    WayBack { command: way.command.replace("INSTANT", &at), ..way.clone() }
+}

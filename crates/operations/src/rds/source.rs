@@ -1,0 +1,146 @@
+//! The instance that a database is on: to which instants it goes back, and a new instance that is as it was then.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use holdpoint_core::gate::pending::Window as Covered;
+use holdpoint_core::quantity::milliseconds;
+use holdpoint_rds::{Endpoint, Instance, RestoreOptions, RestoreReport, When, Window, estimate_seconds};
+
+use super::ControlPlane;
+use crate::Error;
+
+/// An instance of RDS that somebody says a database is on.
+#[derive(Clone, Debug)]
+pub struct RdsSource {
+    /// Where it is asked for.
+    pub plane: ControlPlane,
+    /// Its name.
+    pub instance: String,
+}
+
+/// An instance that took its source's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceTaken {
+    /// The name by which it is reached.
+    pub name: String,
+    /// The name that its source has now.
+    pub aside: String,
+    /// Where its source is reached now; `None` where RDS does not say.
+    pub aside_at: Option<Endpoint>,
+    /// The command that takes it back.
+    pub way_back: String,
+}
+
+/// What an instance goes back to, and how long that takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restorable {
+    /// To which instants.
+    pub window: Window,
+    /// How long earlier restores of it took, where some of them are still there.
+    pub seconds: Option<i64>,
+}
+
+impl Restorable {
+    /// The window as the gate looks at it; `None` where something keeps the instance from being restored.
+    ///
+    /// Where RDS does not say the earliest instant, only the latest is counted on.
+    #[must_use]
+    pub fn covered(&self) -> Option<Covered> {
+        let latest = self.window.latest_at.filter(|_| self.window.is_open())?;
+        Some(Covered { earliest: self.window.earliest_at.unwrap_or(latest), latest })
+    }
+}
+
+impl RdsSource {
+    /// Reads what the instance goes back to.
+    ///
+    /// # Errors
+    /// What RDS refuses; an instance that cannot be restored is no error but says what is missing.
+    pub async fn restorable(&self) -> Result<Restorable, Error> {
+        let window = super::window(&self.plane, &self.instance).await?;
+        let made = self.plane.unless_ended(self.plane.rds.made()).await?;
+        Ok(Restorable { seconds: estimate_seconds(&made, &self.instance), window })
+    }
+
+    /// Waits until the instance can be restored to `at`: RDS stores its log every five minutes.
+    ///
+    /// # Errors
+    /// What keeps it from being restored; an instant before the window; [`holdpoint_rds::Error::GaveUp`] with the latest
+    /// restorable instant as the status.
+    pub async fn wait_until_restorable(&self, at: DateTime<Utc>) -> Result<(), Error> {
+        let at = at.trunc_subsecs(0);
+        let pause = self.plane.waiting.poll_every.max(std::time::Duration::from_millis(1));
+        let most = self.plane.waiting.give_up_after.as_millis() / pause.as_millis().max(1) + 1;
+        let mut told = None;
+        for reading in 0..most {
+            let window = super::window(&self.plane, &self.instance).await?;
+            window.check_open()?;
+            let waited = pause.saturating_mul(u32::try_from(reading).unwrap_or(u32::MAX)).as_secs();
+            if window.latest_at.is_some_and(|latest| latest >= at) {
+                window.check(at, (self.plane.clock)().max(at))?;
+                return Ok(());
+            }
+            let latest = window.latest_at.map_or_else(|| "none".to_owned(), |latest| latest.to_rfc3339());
+            if told != window.latest_at {
+                let after = milliseconds(waited.saturating_mul(1000));
+                let name = &self.instance;
+                self.plane
+                    .progress
+                    .note(&format!("{name} can be restored until {latest} after {after}; {at} is awaited"));
+                told = window.latest_at;
+            }
+            if reading + 1 == most {
+                let status = format!("restorable until {latest} only");
+                let gave_up =
+                    holdpoint_rds::Error::GaveUp { subject: self.instance.clone(), status, waited_seconds: waited };
+                return Err(gave_up.into());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.plane.cancel.cancelled() => return Err(Error::Interrupted),
+            }
+        }
+        Err(Error::Internal("a wait without a reading".to_owned()))
+    }
+
+    /// What a restore to `at` as `target` asks for: everything as the source has it.
+    #[must_use]
+    pub fn wanted(&self, at: DateTime<Utc>, target: &str) -> RestoreOptions {
+        RestoreOptions::new(&self.instance, target, When::At(at))
+    }
+
+    /// The instance that was made as `target`, whatever its name is at present.
+    ///
+    /// # Errors
+    /// What RDS refuses.
+    pub async fn made_as(&self, target: &str) -> Result<Option<Instance>, Error> {
+        self.plane.unless_ended(self.plane.rds.made_as(target)).await
+    }
+
+    /// A new instance as the source was at `at`: begun now, or by a process that is gone; waited for and held against
+    /// what was asked.
+    ///
+    /// # Errors
+    /// What RDS refuses, and how the new instance ended: it is there until it is dropped.
+    pub async fn restored(&self, at: DateTime<Utc>, target: &str) -> Result<RestoreReport, Error> {
+        if let Some(begun) = self.made_as(target).await? {
+            return super::wait(&self.plane, &begun.name).await;
+        }
+        let plan = super::plan(&self.plane, &self.wanted(at, target)).await?;
+        let outcome = super::restore(&self.plane, &plan, true).await?;
+        outcome.finished.ok_or_else(|| Error::Internal("a restore that nobody waited for".to_owned()))
+    }
+
+    /// Puts the instance that was made as `target` in its source's place, or goes on where a process that is gone began.
+    ///
+    /// # Errors
+    /// What RDS refuses; what is left of the renames is done by calling it again.
+    pub async fn take_the_place(&self, target: &str) -> Result<PlaceTaken, Error> {
+        let plan = super::plan_cut_over(&self.plane, target, None, false).await?;
+        let outcome = super::cut_over(&self.plane, plan).await?;
+        let plan = outcome.plan;
+        let source = self.plane.unless_ended(self.plane.rds.find_resource(&plan.source_resource)).await?;
+        let way_back = outcome.done.and_then(|done| done.way_back).unwrap_or_default();
+        let aside_at = source.and_then(|source| source.endpoint);
+        Ok(PlaceTaken { name: plan.name, aside: plan.aside, aside_at, way_back })
+    }
+}

@@ -1,0 +1,165 @@
+//! A guarded run of a database on RDS, and its undo by the instance's own past.
+
+use std::time::Duration;
+
+use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, Shipping, bin_directory};
+use holdpoint_tests::{Outcome, Place};
+use serde_json::{Value, json};
+
+const WITHIN: Duration = Duration::from_secs(300);
+const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);
+    INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n;
+    CREATE TABLE events (id int PRIMARY KEY)";
+
+/// A shop on an instance, and a project of plain SQL files whose only migration drops its table.
+struct Shop {
+    server: RdsServer,
+    place: Place,
+}
+
+impl Shop {
+    fn new(major: u32) -> Self {
+        let server = RdsServer::start();
+        server.create(&RdsInstance::new("shop", major));
+        server.psql("shop", TABLES);
+        let mut place = Place::local();
+        for (name, value) in server.environment(&ADMIN) {
+            place.set(name, &value);
+        }
+        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(NEWEST).display()));
+        place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
+        place.write_config(
+            "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
+             wait_for = \"2m\"\n[gate]\nrequire_window = true\n",
+        );
+        std::fs::create_dir(place.work().join("sql")).unwrap();
+        std::fs::write(place.work().join("sql/0001_drops.sql"), "DROP TABLE orders;\n").unwrap();
+        Self { server, place }
+    }
+
+    fn guard(&self) -> Value {
+        let script = "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/0001_drops.sql";
+        let own = [
+            "--tool",
+            "plain-sql",
+            "--migrations",
+            "sql",
+            "--level",
+            "stored",
+            "--applied-through",
+            "none",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ];
+        self.place.holdpoint(&[&["guard", "--json", "--yes"], &own[..]].concat()).ended_with(0).json()
+    }
+
+    fn undo(&self, flags: &[&str]) -> Outcome {
+        let own = ["undo", "latest", "--way", "rds", "--json", "--tool", "plain-sql", "--migrations", "sql"];
+        self.place.holdpoint(&[&own[..], flags].concat())
+    }
+
+    fn orders(&self, identifier: &str) -> String {
+        self.server.psql(identifier, "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'")
+    }
+}
+
+fn way<'a>(report: &'a Value, way: &str) -> &'a Value {
+    let ways = report["ways_back"].as_array().unwrap();
+    ways.iter().find(|one| one["way"] == way).unwrap_or_else(|| panic!("no way {way} in {ways:#?}"))
+}
+
+#[test]
+fn a_run_is_undone_by_the_instance_as_it_was_right_before_the_command() {
+    let shop = Shop::new(NEWEST);
+    let report = shop.guard();
+    let by_rds = way(&report, "rds");
+    let command = by_rds["command"].as_str().unwrap();
+    let (_, since) = command.split_once(" --accept-data-loss-since ").unwrap();
+    assert!(since.len() == "2026-11-21T02:43:00Z".len() && since.ends_with('Z'), "{command}");
+    assert_eq!(by_rds["loss"], "of_instance");
+    let shown = shop.place.holdpoint(&["show", "run:latest", "--json"]).ended_with(0).json().to_string();
+    assert!(shown.contains(since), "{shown}");
+    assert_eq!(shop.orders("shop"), "0", "the migration dropped it");
+    shop.server.psql("shop", "INSERT INTO events VALUES (1)");
+
+    shop.undo(&["--yes"])
+        .ended_with(3)
+        .failure()
+        .says(&["everything in shop would be lost"])
+        .hints(&["--way rds", since.trim_end_matches('Z')]);
+    let planned = shop.undo(&["--dry-run"]).ended_with(0).json();
+    let warnings = planned["plan"]["warnings"].to_string();
+    assert!(warnings.contains("--accept-data-loss-since"), "{warnings}");
+    assert_eq!(shop.server.identifiers(), ["shop"]);
+    assert_eq!(shop.server.count("RestoreDBInstanceToPointInTime"), 0);
+
+    // Killed while the new instance is made: the same command goes on.
+    shop.server.set_pace("creating", Pace::Held);
+    let accepts = ["--yes", "--accept-data-loss-since", since];
+    let own = ["undo", "latest", "--way", "rds", "--tool", "plain-sql", "--migrations", "sql"];
+    let mut running = shop.place.start(&[&own[..], &accepts].concat());
+    running.wait_until("the instance is made", WITHIN, || shop.server.identifiers().len() == 2);
+    running.kill();
+    running.finish().ended_with(137);
+    shop.server.set_pace("creating", Pace::Polls(1));
+    let stands = shop.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+    assert!(stands.to_string().contains("undoing"), "{stands:#}");
+
+    let undone = shop.undo(&accepts).ended_with(0).json();
+    assert_eq!((&undone["state"], &undone["plan"]["way"]), (&json!("undone"), &json!("rds")), "{undone:#}");
+    assert_eq!(shop.server.count("RestoreDBInstanceToPointInTime"), 1, "the killed one's instance is gone on with");
+    let proof = undone["undo"]["proof"].to_string();
+    assert!(proof.contains("schema objects are as in the restore point"), "{proof}");
+    assert!(proof.contains("shop-old") && proof.contains("holdpoint rds cut-over shop --back"), "{proof}");
+    assert_eq!(shop.server.psql("shop", "SELECT count(*), min(note) FROM orders"), "500|note 1");
+    assert_eq!(shop.server.psql("shop", "SELECT count(*) FROM events"), "0", "written after the instant");
+    assert_eq!(shop.server.psql("shop-old", "SELECT count(*) FROM events"), "1", "and kept aside");
+    let polls = shop.server.count("DescribeDBInstances");
+    assert!(polls < 300, "{polls} calls: a tight loop");
+
+    // The folder belongs to the new instance: it is backed up, and the migration can run again.
+    shop.guard();
+    assert_eq!(shop.orders("shop"), "0");
+    shop.undo(&["--dry-run"]).ended_with(0);
+}
+
+#[test]
+fn an_instance_that_is_not_the_databases_never_takes_its_place() {
+    let shop = Shop::new(NEWEST);
+    shop.server.create(&RdsInstance::new("other", NEWEST));
+    shop.server.psql("other", TABLES);
+    shop.server.ship("other");
+    shop.place.write_config(
+        "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"other\"\n[rds]\npoll = \"20ms\"\nwait_for = \"30s\"\n",
+    );
+    let report = shop.guard();
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("the RDS instance other: the server at its endpoint"), "{warnings}");
+    shop.server.set_shipping(Shipping::Asked(1));
+    let accepts = ["--yes", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    shop.undo(&accepts).ended_with(3).failure().says(&["no way back by rds", "is another than the one"]);
+    assert_eq!(shop.server.identifiers().len(), 2, "nothing was made");
+    assert_eq!(shop.orders("shop"), "0", "the live one is as it was");
+}
+
+#[test]
+fn without_an_instance_or_a_window_there_is_no_such_way_and_the_gate_says_so() {
+    let shop = Shop::new(NEWEST);
+    shop.server.set("shop", "BackupRetentionPeriod", "0");
+    let report = shop.guard();
+    let warnings = report["warnings"].to_string();
+    assert!(
+        warnings.contains("the RDS instance shop is no way back") && warnings.contains("automated backups"),
+        "{warnings}"
+    );
+    assert!(report["ways_back"].as_array().unwrap().iter().all(|one| one["way"] != "rds"), "{report:#}");
+    shop.undo(&["--yes"]).ended_with(3).failure().says(&["no way back by rds", "automated backups"]);
+    shop.server.deny("DescribeDBInstances");
+    let denied = shop.undo(&["--yes"]).ended_with(9).failure();
+    denied.says(&["rds:DescribeDBInstances"]);
+    shop.place.write_config("[database.shop]\nurl = \"env:DATABASE_URL\"\n");
+    shop.undo(&["--yes"]).ended_with(3).failure().says(&["no RDS instance is configured"]);
+}
