@@ -103,6 +103,9 @@ pub struct RunStep {
     pub wal_position: Option<String>,
     /// The server's instant right before the command, from `Running` on.
     pub instant: Option<DateTime<Utc>>,
+    /// Which transactions the server had seen right before and after the command; `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<SeenTransactions>,
     /// Exit code of the command.
     pub exit_code: Option<i32>,
     /// Signal that ended the command.
@@ -154,6 +157,17 @@ pub struct RunStep {
     /// Reasons, warnings, and what a person said, in order.
     #[serde(default)]
     pub remarks: Vec<String>,
+}
+
+/// The server's transactions around a command, as `pg_current_snapshot()` writes them: of a row's last writer they tell
+/// whether that was before, during or after the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenTransactions {
+    /// Right before the command.
+    pub before: String,
+    /// After it had ended; `None` where that was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// What was pending when a run began.

@@ -90,6 +90,9 @@ pub struct AtRisk {
     /// The columns; empty means whole rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// By the review, rows go and none that stays is changed: those that differ otherwise are others'.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rows_only_go: bool,
 }
 
 /// What a run puts at risk.

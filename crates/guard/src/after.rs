@@ -66,7 +66,7 @@ impl Guarded<'_> {
         // The run's own cancellation must not keep it from looking.
         let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
         // What is known stays known where the rest is not read in time.
-        let mut left_schema = None;
+        let (mut left_schema, mut transactions) = (None, None);
         let read = async {
             let purpose = SessionPurpose::new("holdpoint guard check");
             let session = Session::connect(&self.start.settings, &purpose).await?;
@@ -87,6 +87,7 @@ impl Guarded<'_> {
             };
             left_schema = Some(schema.sha256());
             let after = DatabaseState::read(&session, schema).await?;
+            transactions = Some(after.seen_transactions().to_owned());
             let mut change = before.compare(&after, &session, patient).await?;
             if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
                 change.database = "unknown";
@@ -99,7 +100,7 @@ impl Guarded<'_> {
             Ok(Err(error)) => Change::unseen(&error.to_string()),
             Err(_) => Change::unseen(&format!("not within {} s", READ_WITHIN.as_secs())),
         };
-        Change { left_schema, ..change }
+        Change { left_schema, transactions, ..change }
     }
 
     /// Judges by what is found.

@@ -238,7 +238,8 @@ pub enum Error {
         /// What differs, in words.
         differences: Vec<String>,
     },
-    /// A restore of the whole database would lose what was written since, and nobody said that it may be lost.
+    /// A restore of the whole database would lose what was written since, or a recovery what others did to its rows, and
+    /// nobody said that it may be lost.
     #[error("{lost} would be lost: written since {}{}", precise(since), accepted.map(|at| format!(", and only what was written since {} may be", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default())]
     DataLossNotAccepted {
         /// The run.

@@ -160,6 +160,7 @@ impl<'a> Guarded<'a> {
             remarks.push(told);
         }
         ready.before.note_transactions(ready.lock.session()).await?;
+        ledger.saw_before(ready.before.seen_transactions());
         ledger.write(RunState::Running, remarks).await?;
         Ok(ready)
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{
     FORMAT, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord, Prepared, Process, RunState, RunStep,
-    newest,
+    SeenTransactions, newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
@@ -44,6 +44,7 @@ impl<'a> LedgerWriter<'a> {
             point: None,
             wal_position: None,
             instant: None,
+            transactions: None,
             exit_code: None,
             signal: None,
             schema_sha256: None,
@@ -114,6 +115,18 @@ impl<'a> LedgerWriter<'a> {
         let ways = self.step.ways_back.iter();
         self.step.ways_back = ways.map(|way| ways_back::with_instant(way, instant)).collect();
         self.step.wal_position = wal_position;
+    }
+
+    /// Notes which transactions the server had seen right before the command.
+    pub(crate) fn saw_before(&mut self, before: &str) {
+        self.step.transactions = Some(SeenTransactions { before: before.to_owned(), after: None });
+    }
+
+    /// Notes which it had seen once the command had ended, where that could be read.
+    pub(crate) fn saw_after(&mut self, after: Option<String>) {
+        if let Some(seen) = &mut self.step.transactions {
+            seen.after = after;
+        }
     }
 
     /// Notes where the run came from.

@@ -27,8 +27,10 @@ pub(crate) fn rows_of(
         against: against.clone(),
         table,
         now_named: None,
+        now_where: None,
         how: HowRows {
             key: None,
+            columns: None,
             renamed: Vec::new(),
             limit: listed,
             values: false,

@@ -78,6 +78,8 @@ pub(crate) struct DatabaseState {
 struct Transactions {
     next: u64,
     open: Vec<u64>,
+    /// As the server wrote them.
+    text: String,
 }
 
 /// What became of the database between two moments.
@@ -99,6 +101,8 @@ pub(crate) struct Change {
     pub(crate) unmoved: Vec<String>,
     /// SHA-256 over the schema as it is now, where it could be read.
     pub(crate) left_schema: Option<String>,
+    /// Which transactions the server had seen by then, where that could be read.
+    pub(crate) transactions: Option<String>,
 }
 
 impl Change {
@@ -113,6 +117,7 @@ impl Change {
             unreadable: Vec::new(),
             unmoved: Vec::new(),
             left_schema: None,
+            transactions: None,
         }
     }
 
@@ -149,6 +154,11 @@ impl DatabaseState {
     pub(crate) async fn note_transactions(&mut self, session: &Session) -> Result<(), Error> {
         self.transactions = Transactions::read(session).await?;
         Ok(())
+    }
+
+    /// Which transactions the server had seen, as it writes them.
+    pub(crate) fn seen_transactions(&self) -> &str {
+        &self.transactions.text
     }
 
     /// Compares with the state after the command, as the module's documentation says; `patient`: the answer is worth
@@ -319,7 +329,7 @@ impl Transactions {
         let next = parts.next()?.parse().ok()?;
         let open =
             parts.next()?.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { next, open })
+        Some(Self { next, open, text: text.to_owned() })
     }
 
     /// Asks what became of every transaction that was open before, or began since.
@@ -367,8 +377,11 @@ mod tests {
     #[test]
     fn a_snapshot_reads_back() {
         let parse = Transactions::parse;
-        assert_eq!(parse("10:20:10,14"), Some(Transactions { next: 20, open: vec![10, 14] }));
-        assert_eq!(parse("742:742:"), Some(Transactions { next: 742, open: vec![] }));
+        assert_eq!(
+            parse("10:20:10,14"),
+            Some(Transactions { next: 20, open: vec![10, 14], text: "10:20:10,14".to_owned() })
+        );
+        assert_eq!(parse("742:742:"), Some(Transactions { next: 742, open: vec![], text: "742:742:".to_owned() }));
         for text in ["", "1", "1:2", "1:2:x", "a:2:"] {
             assert_eq!(parse(text), None, "{text}");
         }

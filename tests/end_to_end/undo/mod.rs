@@ -5,4 +5,5 @@ mod killed;
 mod ledger;
 mod project;
 mod proof;
+mod recover;
 mod ways;

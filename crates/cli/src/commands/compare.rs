@@ -57,6 +57,7 @@ async fn rows(invocation: &Invocation, arguments: &CompareArguments) -> Result<b
     let asked = &arguments.how;
     let how = HowRows {
         key: asked.key.clone().map(|columns| columns.0),
+        columns: None,
         renamed: asked.renamed.clone(),
         limit: asked.limit,
         values: asked.show_values,
@@ -81,7 +82,7 @@ async fn rows(invocation: &Invocation, arguments: &CompareArguments) -> Result<b
             let point = selection::resolve(&context, &arguments.point).await?;
             let against = against(invocation, &context, named).await?;
             let now_named = arguments.now_named.clone();
-            let options = CompareRowsOptions { point, against, table: table.clone(), now_named, how };
+            let options = CompareRowsOptions { point, against, table: table.clone(), now_named, now_where: None, how };
             compare_rows(&context, &options).await?
         }
         _ => return Err(Failure::Internal("no table was named".to_owned())),

@@ -108,6 +108,7 @@ async fn options(invocation: &Invocation, arguments: &RecoverTableArguments) -> 
         into,
         target,
         mode: arguments.mode.into(),
+        only_missing: Vec::new(),
         condition: arguments.condition.clone(),
         columns: arguments.columns.clone(),
         renamed: arguments.renamed.clone(),

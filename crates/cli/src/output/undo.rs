@@ -1,7 +1,7 @@
 //! `undo` for people.
 
 use holdpoint_core::ledger::RunState;
-use holdpoint_guard::undo::{UndoPlan, UndoReport};
+use holdpoint_guard::undo::{Share, TakenRows, UndoPlan, UndoReport};
 
 use super::runs::undoing;
 use super::table::{bullets, facts};
@@ -26,10 +26,27 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
             .collect();
         text.push_str(&bullets("differs from the restore point now, at least", &lines));
     }
+    text.push_str(&bullets("written into tables that are there", &plan.taken.iter().map(taken).collect::<Vec<_>>()));
     let others: Vec<String> = plan.other_ways.iter().map(|one| format!("{}: {}", one.way.word(), one.title)).collect();
     text.push_str(&bullets("other ways", &others));
     text.push_str(&bullets("look at", &plan.warnings));
     text
+}
+
+/// How many rows of a table come back and are set back, and how many of them are others'.
+fn taken(one: &TakenRows) -> String {
+    let share = |share: Share| match (share.others, share.may_be_others) {
+        (0, 0) => share.rows.to_string(),
+        (others, 0) => format!("{} ({others} by others)", share.rows),
+        (0, perhaps) => format!("{} ({perhaps} may be by others)", share.rows),
+        (others, perhaps) => format!("{} ({others} by others, {perhaps} may be)", share.rows),
+    };
+    let columns = if one.columns.is_empty() { String::new() } else { format!(" ({})", one.columns.join(", ")) };
+    let (gone, changed) = (share(one.come_back), share(one.set_back));
+    format!(
+        "{}{columns}: rows deleted since that come back: {gone}; rows changed since that are set back: {changed}",
+        one.table
+    )
 }
 
 /// Tells what was done, and what shows that it worked.
@@ -74,6 +91,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_taken_of_others_is_told() {
+        let of = |rows, others, may_be_others| Share { rows, others, may_be_others };
+        let one =
+            TakenRows { table: "s.t".into(), columns: vec!["a".into()], come_back: of(3, 0, 0), set_back: of(6, 1, 2) };
+        assert_eq!(
+            taken(&one),
+            "s.t (a): rows deleted since that come back: 3; rows changed since that are set back: 6 (1 by others, 2 may be)"
+        );
+    }
+
+    #[test]
     fn what_to_do_after_an_undo_that_failed_is_told_as_commands_with_their_flags() {
         let way = |way: Way, flags: &str| WayBack {
             way,
@@ -93,6 +121,7 @@ mod tests {
             done: Vec::new(),
             data_lost: String::new(),
             written_since: None,
+            taken: Vec::new(),
             command: Some(way(Way::Rollback, " --database shop").command),
             other_ways: vec![way(Way::Recover, " --database shop")],
             warnings: Vec::new(),

@@ -235,6 +235,8 @@ pub(super) fn named(effect: &Effect) -> impl Iterator<Item = TableAtRisk> {
         table: touch.before.clone().unwrap_or_else(|| touch.table.clone()),
         loss: effect.loses,
         columns: touch.columns.clone(),
+        // Without a catalog nobody knows which triggers and rules change rows along.
+        rows_only_go: false,
         through: None,
         bytes: None,
         rows: None,

@@ -133,7 +133,9 @@ fn whole<'a>(touch: &'a Touch, parts: &[(&ObjectName, &'a Touch)]) -> Option<&'a
 fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<AtRisk> {
     let Some(catalog) = catalog else {
         let tables = super::report::named(finding).filter(|one| one.loss.is_data());
-        return tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns }).collect();
+        return tables
+            .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns, rows_only_go: false })
+            .collect();
     };
     let was_there = |one: &&holdpoint_review::TableAtRisk| {
         let before = catalog.relations.iter().find(|relation| relation.name == one.table);
@@ -141,7 +143,9 @@ fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<A
         one.loss.is_data() && (renames || one.columns.is_empty() || one.columns.iter().any(has))
     };
     let tables = finding.at_risk.iter().filter(was_there);
-    tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() }).collect()
+    tables
+        .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone(), rows_only_go: false })
+        .collect()
 }
 
 /// The tables that a touch means, of those that were there before; as the statement names it where no catalog tells.

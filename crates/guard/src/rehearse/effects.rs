@@ -184,8 +184,10 @@ async fn by_key(
         against: against.clone(),
         table,
         now_named: effect.renamed_to.as_deref().and_then(named),
+        now_where: None,
         how: HowRows {
             key: None,
+            columns: None,
             renamed: Vec::new(),
             limit: 0,
             values: false,

@@ -12,7 +12,7 @@ use holdpoint_operations::{Context, catalogue};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::rds::ToAnInstant;
-use super::record::Record;
+use super::record::{self, Record};
 use super::recover::Recovering;
 use super::restore::Restoring;
 use super::rollback::RollingBack;
@@ -77,8 +77,10 @@ impl<'a> Attempt<'a> {
         let mut record = Record::after(self.context, &work.step, way, self.options);
         let lock = work.lock(held).await?;
         work.as_shown().await?;
-        if let Todo::Restore(restore) = &todo {
-            restore.as_shown(&work).await?;
+        match &todo {
+            Todo::Rollback(_) => {}
+            Todo::Recover(recover) => recover.as_shown(&work).await?,
+            Todo::Restore(restore) => restore.as_shown(&work).await?,
         }
         if record.undo.point.is_none() {
             record.made(work.restore_point().await?);
@@ -185,11 +187,11 @@ impl Work<'_> {
     }
 
     fn plan(&self, way: Way, todo: &Todo) -> UndoPlan {
-        let (steps, warnings, written_since) = match todo {
-            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None),
-            Todo::Recover(recover) => (recover.words(), recover.warnings(), None),
-            Todo::Restore(restore) => (restore.words(), restore.warnings(), restore.written_since.clone()),
-            Todo::Rds(instant) => (instant.words(), instant.warnings(), None),
+        let (steps, warnings, written_since, taken) = match todo {
+            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None, Vec::new()),
+            Todo::Recover(recover) => (recover.words(), recover.warnings(), None, recover.taken.clone()),
+            Todo::Restore(restore) => (restore.words(), restore.warnings(), restore.written_since.clone(), Vec::new()),
+            Todo::Rds(instant) => (instant.words(), instant.warnings(), None, Vec::new()),
         };
         let recorded = self.steps.iter().rev().find(|step| !step.ways_back.is_empty());
         let ways = recorded.map(|step| step.ways_back.clone()).unwrap_or_default();
@@ -198,7 +200,6 @@ impl Work<'_> {
             || format!("everything written since {}", self.point.at().format("%Y-%m-%dT%H:%M:%SZ")),
             |one| one.data_lost.clone(),
         );
-        let kept = self.step.undo.as_ref().filter(|undo| undo.way == way);
         let warnings =
             warnings.into_iter().chain(self.standing.clone()).chain(runs::not_told_from_here(&self.step)).collect();
         UndoPlan {
@@ -206,13 +207,19 @@ impl Work<'_> {
             way,
             point: self.point.clone(),
             steps,
-            done: kept.map(|undo| undo.done.clone()).unwrap_or_default(),
+            done: record::kept(&self.step, way),
             data_lost,
             written_since,
+            taken,
             command: own.into_iter().next().map(|one| one.command),
             other_ways,
             warnings,
         }
+    }
+
+    /// The restore point from before the first undo that was tried.
+    pub(super) fn first_undo_point(&self) -> Option<PointId> {
+        self.steps.iter().find_map(|step| step.undo.as_ref()?.point.clone())
     }
 
     async fn ask(&self, plan: &UndoPlan) -> Result<(), Error> {

@@ -7,7 +7,10 @@
 
 mod admission;
 mod attempt;
+mod columns;
+mod comeback;
 mod database;
+mod others;
 mod proof;
 mod ran;
 mod rds;
@@ -41,6 +44,7 @@ use crate::Error;
 use crate::running::Tee;
 use crate::runs::Place;
 use attempt::Attempt;
+pub use others::{Share, TakenRows};
 pub use scripts::Scripts;
 
 /// Asks a person whether the way may be gone.
@@ -62,7 +66,8 @@ pub struct UndoOptions {
     pub way: Option<Way>,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// What was written since this instant may be lost; a restore of the whole database needs that to be said.
+    /// What was written since this instant may be lost; a restore of the whole database needs that to be said, and a
+    /// recovery that would set back or bring back rows of others.
     pub accept_data_loss_since: Option<DateTime<Utc>>,
     /// Which scripts a rollback may run.
     pub scripts: Scripts,
@@ -115,6 +120,9 @@ pub struct UndoPlan {
     pub data_lost: String,
     /// For a restore: what was written since, as far as it can be known.
     pub written_since: Option<WrittenSince>,
+    /// For a recovery: what it would write into tables that are there, and how much of that is others'.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<TakenRows>,
     /// The command of this way, as the run recorded it, with the flags that it needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,

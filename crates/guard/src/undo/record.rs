@@ -6,7 +6,15 @@ use holdpoint_core::undoing::{UndoRecord, Way};
 use holdpoint_operations::Context;
 
 use super::UndoOptions;
+use super::comeback::brings_back;
 use crate::Error;
+
+/// What an undo that broke off did, and is not done again. By another way a script that ran counts, too; what came back
+/// from the restore point does not, for that way may have taken it again.
+pub(super) fn kept(step: &RunStep, way: Way) -> Vec<String> {
+    let Some(undo) = step.undo.as_ref().filter(|_| step.state != RunState::Undone) else { return Vec::new() };
+    undo.done.iter().filter(|done| undo.way == way || !brings_back(done)).cloned().collect()
+}
 
 /// The ledger of a run that is being undone.
 pub(super) struct Record<'a> {
@@ -16,18 +24,18 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Goes on after the run's newest step; what an undo that broke off did by the same way is kept.
+    /// Goes on after the run's newest step; what an undo that broke off did is kept, see [`kept`].
     pub(super) fn after(context: &'a Context, step: &RunStep, way: Way, options: &UndoOptions) -> Self {
-        let kept = step.undo.clone().filter(|undo| undo.way == way && step.state != RunState::Undone);
+        let same = step.undo.clone().filter(|undo| undo.way == way && step.state != RunState::Undone);
         let fresh = UndoRecord {
             way,
             point: None,
             copy_oid: None,
-            done: Vec::new(),
+            done: kept(step, way),
             proof: Vec::new(),
             not_as_before: Vec::new(),
         };
-        let mut undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..kept.unwrap_or(fresh) };
+        let mut undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..same.unwrap_or(fresh) };
         if step.state == RunState::UndoFailed {
             // It ended, and others may have written since: what is there now is in no restore point.
             undo.point = None;
@@ -77,5 +85,31 @@ impl<'a> Record<'a> {
         self.context.repository.record_step(&self.context.database, &step).await?;
         self.step.n = step.n;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_ran_by_another_way_is_not_run_again() {
+        let step = |way: &str, state: &str| -> RunStep {
+            serde_json::from_value(serde_json::json!({
+                "format": 1, "run": "20261121T024300Z-k3f9", "n": 5, "state": state, "at": "2026-11-21T02:43:00Z",
+                "identity": { "system_identifier": "7", "database_oid": 5, "database": "shop", "timeline": 1,
+                              "endpoint": "db:5432", "resource_id": null },
+                "command": ["x"], "point": null, "wal_position": null, "instant": null, "exit_code": 1, "signal": null,
+                "operator": null,
+                "undo": { "way": way, "point": null, "done": ["sql/rollback/2.sql (2.sql)",
+                          "found that note of s.t is gone", "rows of s.t from the restore point"] }
+            }))
+            .unwrap()
+        };
+        assert_eq!(kept(&step("recover", "undoing"), Way::Recover).len(), 3);
+        for (by, way) in [("rollback", Way::Recover), ("recover", Way::Rollback), ("recover", Way::Restore)] {
+            assert_eq!(kept(&step(by, "undo_failed"), way).len(), 2, "{by}");
+        }
+        assert_eq!(kept(&step("rollback", "undone"), Way::Rollback), [""; 0]);
     }
 }

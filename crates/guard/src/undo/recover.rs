@@ -1,9 +1,13 @@
 //! Bringing back what a run took: after whatever undoes the migrations, the tables and columns at risk.
 
+use holdpoint_core::RelationName;
 use holdpoint_core::name::quote_identifier;
+use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::TableEffect;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::undoing::AtRisk;
+use holdpoint_operations::catalogue;
+use holdpoint_operations::compare::stored_form;
 use holdpoint_operations::recover::{
     ColumnPair, RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare,
 };
@@ -11,148 +15,247 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::attempt::Work;
+use super::columns::of_then;
+use super::comeback::{Bearing, Comeback, Now, What};
+use super::others::{TakenRows, count};
 use super::record::Record;
 use super::rollback::{RollingBack, no_way};
+use super::stakes::Stakes;
+use crate::rehearse::relation_name;
 use crate::{Error, sessions};
+
+/// How many things a refusal names.
+const NAMED: usize = 5;
 
 /// What is brought back.
 pub(super) struct Recovering {
     pub(super) rollback: RollingBack,
-    tables: Vec<AtRisk>,
-}
-
-/// A column as the restore point has it.
-struct Column {
-    name: String,
-    kind: String,
-    default: Option<String>,
-    not_null: bool,
-    generated: bool,
+    tables: Vec<Comeback>,
+    /// What it would write over or beside, table by table.
+    pub(super) taken: Vec<TakenRows>,
+    warnings: Vec<String>,
 }
 
 impl Recovering {
-    /// Finds what was at risk.
+    /// Finds what was at risk, what of it can come back, and what that takes of others.
     ///
     /// # Errors
-    /// [`Error::NoSuchWay`] where it is not known which tables are.
+    /// [`Error::NoSuchWay`] where it is not known which tables are at risk, or their rows cannot be found again;
+    /// [`Error::DataLossNotAccepted`] where others' rows would be set back or come back, and nobody said that they may.
     pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
-        let step = &work.step;
-        let mut tables = step.risk.as_ref().map(|risk| risk.tables.clone()).unwrap_or_default();
-        let everything = step.risk.as_ref().is_none_or(|risk| risk.everything);
-        let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
-        match (everything, effects) {
-            (true, None) => {
-                let why =
-                    "which tables are at risk is not known: the command was not read, and not rehearsed".to_owned();
-                return Err(no_way(work, "recover", why));
-            }
-            (true, Some(effects)) => tables = effects.iter().filter_map(taken).collect(),
-            (false, effects) => {
-                let known = |one: &AtRisk| !tables.iter().any(|table| table.table == one.table);
-                let more: Vec<AtRisk> = effects.unwrap_or_default().iter().filter_map(taken).filter(known).collect();
-                tables.extend(more);
-            }
-        }
+        let at_risk = at_risk(work)?;
         let rollback = RollingBack::as_far_as_there_is(work).await?;
-        let own = rollback.tracking().map(ToString::to_string);
+        let mut recovering =
+            Self { tables: Vec::new(), taken: Vec::new(), warnings: rollback.warnings.clone(), rollback };
+        recovering.decide(work, at_risk).await?;
+        if recovering.tables.is_empty() {
+            let left_out = recovering.warnings.iter().filter(|one| one.contains(" is left out: ")).cloned();
+            let left_out: Vec<String> = left_out.collect();
+            let but = if left_out.is_empty() { String::new() } else { format!(" ({})", listed(&left_out, NAMED)) };
+            return Err(no_way(work, "recover", format!("the run puts no data at risk that could come back{but}")));
+        }
+        recovering.taken = recovering.count(work).await?;
+        let lost: Vec<String> = recovering.taken.iter().flat_map(TakenRows::lost).collect();
+        if let Err(refused) = accepted(work, &lost).await? {
+            if !work.options.dry_run {
+                return Err(refused);
+            }
+            let needed = format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", "));
+            recovering.warnings.push(needed);
+        }
+        Ok(recovering)
+    }
+
+    /// Decides for each table what comes back.
+    async fn decide(&mut self, work: &Work<'_>, at_risk: Vec<AtRisk>) -> Result<(), Error> {
+        let own = self.rollback.tracking().map(ToString::to_string);
         let then = Schema::recorded(work.context, &work.point).await?;
-        tables.retain(|one| Some(&one.table) != own.as_ref() && then.has_table(&one.table));
-        if tables.is_empty() {
-            return Err(no_way(work, "recover", "the run puts no table's data at risk".to_owned()));
-        }
-        Ok(Self { rollback, tables })
-    }
-
-    pub(super) fn words(&self) -> Vec<String> {
-        self.rollback.words().into_iter().chain(self.tables.iter().map(label)).collect()
-    }
-
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.rollback.warnings.clone()
-    }
-
-    pub(super) async fn go(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
-        self.rollback.go(work, record).await?;
-        let (mut whole, mut columns) = (Vec::new(), Vec::new());
-        for one in self.tables.iter().filter(|one| !record.has_done(&label(one))) {
-            let there = live_columns(work, &one.table).await?;
-            if one.columns.is_empty() || there.is_empty() { whole.push(one) } else { columns.push((one, there)) }
-        }
-        if !whole.is_empty() {
-            let names = whole.iter().map(|one| name(&one.table)).collect();
-            recover(work, Wanted::Tables(names), Vec::new()).await?;
-            for one in whole {
-                record.done(&label(one)).await?;
+        let stakes = Stakes::of(&work.step);
+        let scripts = self.rollback.runs_something();
+        for one in at_risk.iter().filter(|one| Some(&one.table) != own.as_ref() && then.has_table(&one.table)) {
+            let now = Now::read(work, &one.table).await?;
+            let form = match relation_name(&one.table) {
+                Some(relation) => stored_form(work.context, &work.point, &relation).await,
+                None => return Err(no_way(work, "recover", format!("{} has no name that can be read", one.table))),
+            };
+            let form = match form {
+                Ok(form) => form,
+                Err(holdpoint_operations::Error::Compare(why)) => return Err(no_way(work, "recover", why.to_string())),
+                Err(error) => return Err(error.into()),
+            };
+            let rows_only_go = stakes.rows_only_go(&one.table);
+            let run = Bearing { scripts, rows_only_go, keys_move: keys_move(work, &one.table) };
+            let decided = Comeback::decide(one, &form, now.as_ref(), run);
+            let (mut comeback, left_out) = decided.map_err(|why| no_way(work, "recover", why))?;
+            if let (Some(comeback), Some(relation)) = (&mut comeback, relation_name(&one.table)) {
+                made_anew(work, comeback, &relation).await?;
             }
-        }
-        for (one, there) in columns {
-            for column in one.columns.iter().filter(|column| !there.contains(column)) {
-                let gone = gone(column, &one.table);
-                if !record.has_done(&gone) {
-                    record.done(&gone).await?;
-                }
-            }
-            // Also those that an undo added before it was killed: they have no default and no bound yet.
-            let found_gone = |column: &&String| record.has_done(&gone(column, &one.table));
-            let wanted: Vec<&String> = one.columns.iter().filter(found_gone).collect();
-            let added = self.add(work, one, &wanted, &there).await?;
-            let pair = |column: &String| ColumnPair { then: column.clone(), now: column.clone() };
-            let pairs = one.columns.iter().map(pair).collect();
-            recover(work, Wanted::Tables(vec![name(&one.table)]), pairs).await?;
-            finish(work, &one.table, &added).await?;
-            record.done(&label(one)).await?;
+            self.tables.extend(comeback);
+            self.warnings.extend(left_out);
         }
         Ok(())
     }
 
-    /// Adds those of the columns that are not there, as the restore point has them; without their defaults and bounds,
-    /// which come last. Gives all of them.
-    async fn add(
+    /// Counts what of others it takes, in what is not done yet.
+    async fn count(&self, work: &Work<'_>) -> Result<Vec<TakenRows>, Error> {
+        let done = |one: &&Comeback| work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label()));
+        let mut taken = Vec::new();
+        for one in self.tables.iter().filter(|one| !done(one)) {
+            taken.push(count(work, one).await?);
+        }
+        Ok(taken)
+    }
+
+    /// Under the run lock: nothing else of others would be lost than was shown, whatever was accepted.
+    pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
+        let now = self.count(work).await?;
+        let lost: Vec<String> = now.iter().flat_map(TakenRows::lost).collect();
+        accepted(work, &lost).await??;
+        let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
+        let more: Vec<String> = now.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)).collect();
+        if more.is_empty() {
+            return Ok(());
+        }
+        Err(Error::CannotUndo {
+            run: work.run.to_string(),
+            why: format!("more would be lost than was shown: {}", listed(&more, NAMED)),
+            advice: format!("nothing was changed; look again: holdpoint undo {} --way recover --dry-run", work.run),
+            first: Vec::new(),
+        })
+    }
+
+    pub(super) fn words(&self) -> Vec<String> {
+        self.rollback.words().into_iter().chain(self.tables.iter().map(Comeback::label)).collect()
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    pub(super) async fn go(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
+        self.rollback.go(work, record).await?;
+        let (mut rows, mut only_gone, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+        for one in self.tables.iter().filter(|one| !record.has_done(&one.label())) {
+            let there = Now::read(work, &one.table).await?;
+            match (&one.what, there) {
+                (What::Columns { filled, computed }, Some(there)) => columns.push((one, filled, computed, there)),
+                (What::Rows { only_gone: true }, Some(_)) => {
+                    only_gone.push(name(&one.table));
+                    rows.push(one);
+                }
+                _ => rows.push(one),
+            }
+        }
+        if !rows.is_empty() {
+            let wanted = Wanted::Tables(rows.iter().map(|one| name(&one.table)).collect());
+            recover(work, RecoverOptions { wanted, only_missing: only_gone, ..options(work, "") }).await?;
+            for one in rows {
+                record.done(&one.label()).await?;
+            }
+        }
+        for (one, filled, computed, there) in columns {
+            self.fill(work, record, (&one.table, filled, computed), &there).await?;
+            record.done(&one.label()).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds those of the columns that are not there, fills what holds values, and last adds what makes its own.
+    async fn fill(
         &self,
         work: &Work<'_>,
-        table: &AtRisk,
-        wanted: &[&String],
-        there: &[String],
-    ) -> Result<Vec<Column>, Error> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let options = RecoverOptions { mode: RecoverMode::Side, ..options(work, &table.table) };
-        let recovery = prepare(work.context, &options).await?;
-        let side = recovery.plan().tables.first().and_then(|one| one.side.clone());
-        let columns = match &side {
-            Some(side) => described(work, side).await,
-            None => Ok(Vec::new()),
-        };
-        recovery.abandon().await?;
-        let mut added = Vec::new();
-        for column in columns?.into_iter().filter(|column| wanted.contains(&&column.name)) {
-            if column.generated {
-                let why = format!("{} of {} makes its values itself: add it by hand", column.name, table.table);
-                return Err(no_way(work, "recover", why));
+        record: &mut Record<'_>,
+        (table, filled, computed): (&str, &[String], &[String]),
+        there: &Now,
+    ) -> Result<(), Error> {
+        let is_there = |column: &str| there.columns.iter().any(|one| one.name == column);
+        for column in filled.iter().chain(computed).filter(|column| !is_there(column)) {
+            let gone = gone(column, table);
+            if !record.has_done(&gone) {
+                record.done(&gone).await?;
             }
-            if !there.contains(&column.name) {
-                let add = format!("ADD COLUMN {} {}", quote_identifier(&column.name), column.kind);
-                alter(work, &table.table, &add).await?;
-            }
-            added.push(column);
         }
-        Ok(added)
+        // Also those that an undo added before it was killed: they have no default and no bound yet.
+        let mut then = Vec::new();
+        if filled.iter().chain(computed).any(|column| record.has_done(&gone(column, table))) {
+            then = of_then(work, table).await?;
+            then.retain(|column| record.has_done(&gone(&column.name, table)));
+        }
+        for column in then.iter().filter(|one| !one.is_generated() && !is_there(&one.name)) {
+            column.add(work, table).await?;
+        }
+        let generated = |column: &&String| there.columns.iter().any(|one| one.name == **column && one.generated);
+        let pair = |column: &String| ColumnPair { then: column.clone(), now: column.clone() };
+        let columns: Vec<ColumnPair> = filled.iter().filter(|column| !generated(column)).map(pair).collect();
+        if !columns.is_empty() {
+            recover(work, RecoverOptions { columns, ..options(work, table) }).await?;
+        }
+        for column in &then {
+            if column.is_generated() && !is_there(&column.name) {
+                column.add(work, table).await?;
+            }
+            column.finish(work, table).await?;
+        }
+        Ok(())
     }
 }
 
-/// Gives columns their defaults and bounds back, once they are filled.
-async fn finish(work: &Work<'_>, table: &str, columns: &[Column]) -> Result<(), Error> {
-    for column in columns {
-        let quoted = quote_identifier(&column.name);
-        if let Some(default) = &column.default {
-            alter(work, table, &format!("ALTER COLUMN {quoted} SET DEFAULT {default}")).await?;
-        }
-        if column.not_null {
-            alter(work, table, &format!("ALTER COLUMN {quoted} SET NOT NULL")).await?;
-        }
+/// Finds which columns an undo that broke off made again: those that were not there right before it.
+async fn made_anew(work: &Work<'_>, comeback: &mut Comeback, table: &RelationName) -> Result<(), Error> {
+    let Some(meets) = &mut comeback.meets else { return Ok(()) };
+    let (Some(columns), Some(first)) = (&meets.columns, work.first_undo_point()) else { return Ok(()) };
+    match stored_form(work.context, &first, table).await {
+        Ok(form) => meets.anew = columns.iter().any(|column| !form.columns.contains(column)),
+        Err(holdpoint_operations::Error::Compare(_)) => meets.anew = true,
+        // Nobody can tell any more.
+        Err(holdpoint_operations::Error::NoSuchPoint { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// The tables that the run puts at risk: as its review says, and as its rehearsal saw.
+fn at_risk(work: &Work<'_>) -> Result<Vec<AtRisk>, Error> {
+    let step = &work.step;
+    let mut tables = step.risk.as_ref().map(|risk| risk.tables.clone()).unwrap_or_default();
+    let everything = step.risk.as_ref().is_none_or(|risk| risk.everything);
+    let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
+    match (everything, effects) {
+        (true, None) => {
+            let why = "which tables are at risk is not known: the command was not read, and not rehearsed".to_owned();
+            return Err(no_way(work, "recover", why));
+        }
+        (true, Some(effects)) => tables = effects.iter().filter_map(taken).collect(),
+        (false, effects) => {
+            let known = |one: &AtRisk| !tables.iter().any(|table| table.table == one.table);
+            let more: Vec<AtRisk> = effects.unwrap_or_default().iter().filter_map(taken).filter(known).collect();
+            tables.extend(more);
+        }
+    }
+    Ok(tables)
+}
+
+/// Whether the rehearsal shows that rows got other keys: more are new by key than were inserted.
+fn keys_move(work: &Work<'_>, table: &str) -> bool {
+    let effects = work.step.rehearsal.iter().flat_map(|one| &one.tables);
+    effects.filter(|one| one.table == table).any(|effect| match (effect.rows, effect.written) {
+        (Some(rows), Some(written)) => written.updated > 0 && rows.deleted > 0 && rows.inserted > written.inserted,
+        _ => false,
+    })
+}
+
+/// Whether what would be lost of others may be, as somebody said; the refusal where not.
+async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>, Error> {
+    if lost.is_empty() {
+        return Ok(Ok(()));
+    }
+    let since = catalogue::show(work.context, &work.point).await?.manifest.snapshot.at;
+    let accepted = work.options.accept_data_loss_since;
+    if accepted.is_some_and(|accepted| accepted <= since) {
+        return Ok(Ok(()));
+    }
+    let (run, lost) = (work.run.to_string(), listed(lost, NAMED));
+    Ok(Err(Error::DataLossNotAccepted { run, way: "recover", since, accepted, lost }))
 }
 
 /// What a table's effect on the copy says that is gone or changed.
@@ -163,14 +266,7 @@ pub(super) fn taken(effect: &TableEffect) -> Option<AtRisk> {
         return None;
     }
     let columns = if effect.dropped || rows || fewer { Vec::new() } else { effect.columns_gone.clone() };
-    Some(AtRisk { table: effect.table.clone(), columns })
-}
-
-fn label(one: &AtRisk) -> String {
-    match one.columns.as_slice() {
-        [] => format!("rows of {} from the restore point", one.table),
-        columns => format!("{} of {} from the restore point", columns.join(", "), one.table),
-    }
+    Some(AtRisk { table: effect.table.clone(), columns, rows_only_go: false })
 }
 
 /// What is written into the ledger before a column is added: whoever goes on knows that it is not whole yet.
@@ -178,21 +274,20 @@ fn gone(column: &str, table: &str) -> String {
     format!("found that {column} of {table} is gone")
 }
 
-fn name(text: &str) -> TableName {
+pub(super) fn name(text: &str) -> TableName {
     match text.parse() {
         Ok(name) => name,
         Err(never) => match never {},
     }
 }
 
-fn quoted(table: &str) -> String {
+pub(super) fn quoted(table: &str) -> String {
     let TableName { schema, name } = name(table);
     let schema = schema.map(|schema| format!("{}.", quote_identifier(&schema))).unwrap_or_default();
     format!("{schema}{}", quote_identifier(&name))
 }
 
-async fn recover(work: &Work<'_>, wanted: Wanted, columns: Vec<ColumnPair>) -> Result<(), Error> {
-    let options = RecoverOptions { wanted, columns, ..options(work, "") };
+async fn recover(work: &Work<'_>, options: RecoverOptions) -> Result<(), Error> {
     let recovery = prepare(work.context, &options).await?;
     if recovery.plan().refusals().is_empty() && !recovery.plan().changes_anything() {
         recovery.abandon().await?;
@@ -202,13 +297,14 @@ async fn recover(work: &Work<'_>, wanted: Wanted, columns: Vec<ColumnPair>) -> R
     Ok(())
 }
 
-fn options(work: &Work<'_>, table: &str) -> RecoverOptions {
+pub(super) fn options(work: &Work<'_>, table: &str) -> RecoverOptions {
     RecoverOptions {
         from: RecoverFrom::Point(Selector::Id(work.point.clone())),
         wanted: Wanted::Tables(vec![name(table)]),
         into: work.options.live.clone(),
         target: Target::SameDatabase,
         mode: RecoverMode::Upsert,
+        only_missing: Vec::new(),
         condition: None,
         columns: Vec::new(),
         renamed: Vec::new(),
@@ -222,53 +318,9 @@ fn options(work: &Work<'_>, table: &str) -> RecoverOptions {
     }
 }
 
-async fn connected(work: &Work<'_>) -> Result<Session, Error> {
+pub(super) async fn connected(work: &Work<'_>) -> Result<Session, Error> {
     let settings = work.options.live.with_application_name(sessions::token(&work.run));
     Ok(Session::connect(&settings, &SessionPurpose::new("holdpoint undo")).await?)
-}
-
-/// The columns that a live table has; none where there is no such table.
-async fn live_columns(work: &Work<'_>, table: &str) -> Result<Vec<String>, Error> {
-    let session = connected(work).await?;
-    let sql = "SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
-               WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
-    let rows = session.query("looking for the tables at risk", sql, &[&quoted(table)]).await;
-    session.close().await;
-    Ok(rows?.iter().map(|row| row.get(0)).collect())
-}
-
-/// The columns of a side table.
-async fn described(work: &Work<'_>, side: &str) -> Result<Vec<Column>, Error> {
-    let session = connected(work).await?;
-    let sql = "SELECT a.attname::pg_catalog.text, pg_catalog.format_type(a.atttypid, a.atttypmod) \
-                      || CASE WHEN a.attcollation <> t.typcollation \
-                              THEN pg_catalog.format(' COLLATE %I.%I', n.nspname, c.collname) ELSE '' END, \
-                      pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attnotnull, \
-                      a.attgenerated <> '' OR a.attidentity <> '' \
-               FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-               LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-               LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation \
-               LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace \
-               WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
-    let rows = session.query("reading the columns of then", sql, &[&quoted(side)]).await;
-    session.close().await;
-    let column = |row: &holdpoint_postgres::Row| Column {
-        name: row.get(0),
-        kind: row.get(1),
-        default: row.get(2),
-        not_null: row.get(3),
-        generated: row.get(4),
-    };
-    Ok(rows?.iter().map(column).collect())
-}
-
-async fn alter(work: &Work<'_>, table: &str, action: &str) -> Result<(), Error> {
-    let session = connected(work).await?;
-    let sql =
-        format!("SET lock_timeout = '{}s'; ALTER TABLE {} {action}", work.options.lock_wait_seconds, quoted(table));
-    let altered = session.run("bringing a column back", &sql).await;
-    session.close().await;
-    Ok(altered?)
 }
 
 #[cfg(test)]

@@ -149,8 +149,8 @@ impl RollingBack {
             let script = scripts(project, &[migration]).into_iter().next();
             all.push(Undo { label, step, repair, script, perhaps });
         }
-        let kept = work.step.undo.as_ref().filter(|undo| undo.way == way);
-        let is_done = |one: &&Undo| kept.is_some_and(|undo| undo.done.contains(&one.label));
+        // Whichever way it was done by.
+        let is_done = |one: &&Undo| work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label));
         let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
         warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
@@ -183,6 +183,11 @@ impl RollingBack {
         let perhaps = |one: &Undo| if one.perhaps { " (as far as it is there)" } else { "" };
         let steps = self.steps.iter().map(|one| format!("{}{}", one.label, perhaps(one)));
         steps.chain(self.repairs.iter().map(|(words, _)| words.clone())).collect()
+    }
+
+    /// Whether anything undoes the migrations.
+    pub(super) fn runs_something(&self) -> bool {
+        !self.steps.is_empty()
     }
 
     /// The tool's own table.

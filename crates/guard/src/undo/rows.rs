@@ -40,6 +40,8 @@ pub(super) struct Stake {
     pub(super) inserted: Option<u64>,
     /// The way brings rows back from the restore point.
     pub(super) brought_back: bool,
+    /// Rows go, and none that stays is changed.
+    pub(super) rows_only_go: bool,
 }
 
 /// What is shown, in words.
@@ -86,7 +88,8 @@ pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> To
             .as_ref()
             .is_some_and(|columns| !columns.is_empty() && columns.iter().all(|column| !at_risk.contains(column)));
         let own = since.columns.as_ref().is_some_and(|columns| columns.iter().all(|column| at_risk.contains(column)));
-        let harmless = !stake.written && !at_risk.is_empty() && others && (own || since.changed == 0);
+        let others = stake.rows_only_go || (!at_risk.is_empty() && others);
+        let harmless = !stake.written && others && (own || since.changed == 0);
         let names: Vec<String> = then.columns.iter().flatten().cloned().collect();
         let columns = if names.is_empty() { String::new() } else { format!(" in {}", listed(&names, NAMED)) };
         let what = format!("{} rows of {table} have other values{columns}", then.changed);
@@ -185,6 +188,15 @@ mod tests {
         assert!(is_open(&at_risk(&["note"]), &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
         let recovery = Stake { brought_back: true, ..at_risk(&["note"]) };
         assert!(!is_open(&recovery, &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
+    }
+
+    #[test]
+    fn where_rows_only_go_what_has_other_values_is_others() {
+        let changed = rows(0, 0, 2, &["total"]);
+        let deletes = Stake { rows_only_go: true, ..at_risk(&[]) };
+        assert!(!is_open(&deletes, &changed, &Rows::default()));
+        assert!(is_open(&deletes, &changed, &changed), "the undo wrote them");
+        assert!(is_open(&Stake { written: true, ..deletes }, &changed, &Rows::default()));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Stakes {
     /// What the run did to the rows of each table, where that is known; what is not listed it left alone.
     rehearsed: Option<BTreeMap<String, RowEffect>>,
     relatives: Relatives,
+    /// Tables of which the rehearsal shows that rows which stayed were changed.
+    changed: Vec<String>,
 }
 
 impl Stakes {
@@ -33,7 +35,7 @@ impl Stakes {
         let risk = step.risk.clone().unwrap_or_default();
         let everything = step.risk.is_none() || risk.everything;
         let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
-        let (mut tables, mut written) = (risk.tables, risk.written);
+        let (mut tables, mut written, mut changed) = (risk.tables, risk.written, Vec::new());
         let mut rehearsed = BTreeMap::new();
         for effect in effects.unwrap_or_default() {
             // Rows without a key are told by the server's counters alone.
@@ -45,13 +47,16 @@ impl Stakes {
             if let Some(more) = taken(effect).filter(|more| !tables.iter().any(|one| one.table == more.table)) {
                 tables.push(more);
             }
+            if rows.is_some_and(|rows| rows.updated > 0) {
+                changed.push(effect.table.clone());
+            }
             if rows.is_some_and(|rows| rows.inserted > 0) {
                 written.push(effect.table.clone());
             }
         }
         let seen = effects.is_some_and(|effects| effects.len() < LISTED);
         let rehearsed = Some(rehearsed).filter(|_| seen && fully);
-        Self { everything, anywhere: everything && !seen, tables, written, rehearsed, relatives }
+        Self { everything, anywhere: everything && !seen, tables, written, changed, rehearsed, relatives }
     }
 
     /// What is at stake in a table, when a way is gone: under its own name, and for a partition under those of the tables
@@ -67,6 +72,7 @@ impl Stakes {
             written: self.anywhere || self.written.iter().any(|one| names.contains(&one.as_str())),
             inserted: self.inserted(table),
             brought_back: way == Way::Recover,
+            rows_only_go: self.rows_only_go(table),
         }
     }
 
@@ -81,6 +87,13 @@ impl Stakes {
     /// The tables above a partition, the nearest first; of a group of them its parts, too.
     pub(super) fn relatives(&self, table: &str) -> impl Iterator<Item = &str> {
         self.relatives.get(table).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether the run deletes rows of a table and changes none that stays: what has other values is others'.
+    pub(super) fn rows_only_go(&self, table: &str) -> bool {
+        let reviewed = self.tables.iter().any(|one| one.table == table && one.rows_only_go);
+        let is = |names: &[String]| names.iter().any(|name| name == table);
+        reviewed && !self.everything && !is(&self.written) && !is(&self.changed)
     }
 
     /// The tables, and sequences, that are known by name; for a partitioned table its partitions.
@@ -135,6 +148,18 @@ mod tests {
         let tags = stakes.in_table("s.tags", Way::Recover);
         assert_eq!((tags.at_risk, tags.written, tags.brought_back), (None, true, true));
         assert_eq!(stakes.in_table("s.other", Way::Rollback), Stake::default());
+    }
+
+    #[test]
+    fn rows_only_go_where_review_and_rehearsal_agree() {
+        let only_go = |more: &serde_json::Value| {
+            let mut risk = serde_json::json!({ "tables": [{ "table": "s.orders", "rows_only_go": true }] });
+            risk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            Stakes::of(&step(&risk)).in_table("s.orders", Way::Recover).rows_only_go
+        };
+        assert!(only_go(&serde_json::json!({})));
+        assert!(!only_go(&serde_json::json!({ "written": ["s.orders"] })), "it may be filled again with other rows");
+        assert!(!only_go(&serde_json::json!({ "everything": true })));
     }
 
     #[test]

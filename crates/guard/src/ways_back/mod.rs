@@ -57,7 +57,11 @@ pub(crate) fn risk(planned: &Planned) -> RiskRecord {
         _ => return RiskRecord { everything: true, ..RiskRecord::default() },
     };
     let tables = plan.review.tables.iter();
-    let tables = tables.map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone() });
+    let tables = tables.map(|one| AtRisk {
+        table: one.table.to_string(),
+        columns: one.columns.clone(),
+        rows_only_go: one.rows_only_go,
+    });
     RiskRecord {
         everything: plan.review.everything_at_risk,
         tables: tables.collect(),
@@ -258,13 +262,14 @@ mod tests {
             table: ObjectName::typed(name).unwrap(),
             loss,
             columns: Vec::new(),
+            rows_only_go: false,
             through: None,
             bytes: None,
             rows: None,
         };
         let tables = [reviewed("s.orders", Lost::SomeRows), reviewed("s.orders_id_seq", Lost::Position)];
         let at_risk = |names: &[&str]| RiskRecord {
-            tables: names.iter().map(|one| AtRisk { table: (*one).to_owned(), columns: Vec::new() }).collect(),
+            tables: names.iter().map(|one| AtRisk { table: (*one).to_owned(), ..AtRisk::default() }).collect(),
             ..RiskRecord::default()
         };
         let both = at_risk(&["s.orders", "s.orders_id_seq"]);

@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn at_risk() -> RiskRecord {
-        let table = AtRisk { table: "shop.orders".into(), columns: vec!["note".into()] };
+        let table = AtRisk { table: "shop.orders".into(), columns: vec!["note".into()], ..AtRisk::default() };
         RiskRecord { tables: vec![table], ..RiskRecord::default() }
     }
 

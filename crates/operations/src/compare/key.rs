@@ -49,6 +49,16 @@ impl Common {
         Ok(Self { columns, added, gone, types })
     }
 
+    /// Leaves only the key, of which it gives the places anew, and these columns.
+    pub(super) fn only(mut self, key: &[usize], wanted: &[String]) -> (Self, Vec<usize>) {
+        let kept: Vec<usize> = (0..self.columns.len())
+            .filter(|place| key.contains(place) || self.columns.get(*place).is_some_and(|name| wanted.contains(name)))
+            .collect();
+        self.columns = kept.iter().filter_map(|place| self.columns.get(*place).cloned()).collect();
+        let key = key.iter().filter_map(|place| kept.iter().position(|one| one == place)).collect();
+        (self, key)
+    }
+
     /// Chooses the key, as places among the common columns: the one that was named, else the first key of either side
     /// whose columns both sides have.
     pub(super) fn key(
@@ -139,6 +149,13 @@ mod tests {
         );
         assert_eq!(key(&then, &form("a b c", &[]), Some("b c")).unwrap(), [1, 2]);
         assert_eq!(key(&then, &form("a b c", &[]), Some("B c b C")).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn the_key_and_what_is_asked_for_are_left() {
+        let common = Common::of("t", &form("a b c d", &[]), &form("a b c d", &[])).unwrap();
+        let (only, key) = common.only(&[3, 1], &list("c x"));
+        assert_eq!((only.columns, key), (list("b c d"), vec![2, 0]));
     }
 
     #[test]

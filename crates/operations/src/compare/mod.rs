@@ -36,6 +36,7 @@ pub use rows::{
     TypeDifference,
 };
 pub use rows_run::{compare_rows, compare_tables};
+pub use rows_side::{StoredForm, stored_form};
 pub use run::compare;
 pub use tables::{TableChange, TableDifference, TablesReport};
 

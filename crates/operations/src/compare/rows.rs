@@ -21,6 +21,9 @@ pub struct CompareRowsOptions {
     pub table: RelationName,
     /// What it is called on the other side, where it was renamed.
     pub now_named: Option<RelationName>,
+    /// Of a live table only the rows of which this condition in SQL is true; the others look missing. It must hold
+    /// nothing that a person typed.
+    pub now_where: Option<String>,
     /// How rows are compared.
     pub how: HowRows,
 }
@@ -43,6 +46,8 @@ pub struct CompareTablesOptions {
 pub struct HowRows {
     /// The columns that tell rows apart; by default a key of the table.
     pub key: Option<Vec<String>>,
+    /// Only these columns are compared, beside the key; by default all that both sides have.
+    pub columns: Option<Vec<String>>,
     /// Columns that have another name on the second side.
     pub renamed: Vec<ColumnPair>,
     /// How many rows are listed of each kind.

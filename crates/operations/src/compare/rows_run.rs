@@ -43,8 +43,8 @@ pub async fn compare_rows(context: &Context, options: &CompareRowsOptions) -> Re
             let held = hold(source, own.then_some(context), options.how.lock_wait).await?;
             let lc_monetary = then.text().and_then(|text| text.lc_monetary);
             let compared = async {
-                let now =
-                    TableSide::live(&held, options.other(&then), lc_monetary.as_deref(), then.filter.clone()).await?;
+                let filter = both(then.filter.as_deref(), options.now_where.as_deref());
+                let now = TableSide::live(&held, options.other(&then), lc_monetary.as_deref(), filter).await?;
                 work.compare(then, now, Without::Refused).await
             };
             held.during(compared).await.map(|report| report.with_notes(&held))
@@ -139,6 +139,10 @@ impl<'a> Work<'a> {
             }
             Err(error) => return Err(error.into()),
         };
+        let (common, key) = match &how.columns {
+            Some(wanted) => common.only(&key, wanted),
+            None => (common, key),
+        };
         room(how, &then, &now)?;
         let (side_then, side_now) = (then.side.clone(), now.side.clone());
         let by = if key.is_empty() { (0..common.columns.len()).collect() } else { key.clone() };
@@ -178,6 +182,18 @@ impl<'a> Work<'a> {
             notes,
             took_ms: 0,
         })
+    }
+}
+
+/// A table's own condition, which has its `WHERE`, and another one.
+fn both(own: Option<&str>, other: Option<&str>) -> Option<String> {
+    match (own, other) {
+        (Some(own), Some(other)) => {
+            let own = own.trim_start().get("WHERE".len()..).unwrap_or_default();
+            Some(format!("WHERE ({own}\n) AND ({other})"))
+        }
+        (None, Some(other)) => Some(format!("WHERE {other}")),
+        (own, None) => own.map(str::to_owned),
     }
 }
 

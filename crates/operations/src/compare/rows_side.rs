@@ -48,6 +48,24 @@ enum Place {
     Live { session: Box<Session>, from: Vec<String> },
 }
 
+/// A restore point's table as far as its rows can be compared and brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredForm {
+    /// The columns of which it holds values; a generated one is not among them.
+    pub columns: Vec<String>,
+    /// Its keys, the primary one first.
+    pub keys: Vec<Vec<String>>,
+}
+
+/// Reads which columns and keys a table of a restore point has.
+///
+/// # Errors
+/// [`CompareError`] where there is no such table or its rows were left out, and those of the repository.
+pub async fn stored_form(context: &Context, point: &PointId, table: &RelationName) -> Result<StoredForm, Error> {
+    let form = TableSide::stored(context, point, Meant::Named(table)).await?.form;
+    Ok(StoredForm { columns: form.columns, keys: form.keys })
+}
+
 /// How the values of both sides are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TextForm {

@@ -202,7 +202,7 @@ impl Recovery {
             columns: &options.columns,
             renamed: &options.renamed,
             key: key.as_ref().map(|key| key.columns.as_slice()).unwrap_or_default(),
-            mode: options.mode,
+            mode: options.mode_of(&table.known),
             as_text: self.as_text,
         };
         let mapping = Mapping::decide(&then, &live.columns, &said);
@@ -231,7 +231,7 @@ impl Recovery {
             key,
             unique,
             part: !options.columns.is_empty(),
-            mode: options.mode,
+            mode: options.mode_of(&table.known),
             source_leaves: SourceLeaves::of(table, place, options.now_named.is_some()),
         };
         self.index_key(side, nth, &change, entry).await?;

@@ -108,6 +108,8 @@ pub struct RecoverOptions {
     pub target: Target,
     /// What is done with the rows.
     pub mode: RecoverMode,
+    /// Tables of which only rows that are gone come back, where `mode` is [`RecoverMode::Upsert`].
+    pub only_missing: Vec<TableName>,
     /// Which rows, as a condition in SQL over the table as it was.
     pub condition: Option<String>,
     /// Only these columns, of rows that are there; empty means whole rows.
@@ -131,6 +133,15 @@ pub struct RecoverOptions {
 }
 
 impl RecoverOptions {
+    /// What is done with the rows of one table.
+    fn mode_of(&self, (schema, name): &(String, String)) -> RecoverMode {
+        let is = |one: &TableName| one.name == *name && one.schema.as_ref().is_none_or(|own| own == schema);
+        match self.mode {
+            RecoverMode::Upsert if self.only_missing.iter().any(is) => RecoverMode::Missing,
+            mode => mode,
+        }
+    }
+
     /// Whether rows can be left out by a condition.
     fn selects(&self) -> bool {
         let one = matches!(&self.wanted, Wanted::Tables(names) if names.len() == 1);

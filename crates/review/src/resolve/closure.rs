@@ -33,7 +33,9 @@ pub(crate) fn at_risk(relation: &Relation, loss: Loss, columns: Vec<String>, thr
     // A count of rows is whole and far below the point where this loses digits.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, and not negative")]
     let rows = rows.map(|rows| rows as u64);
-    TableAtRisk { table: relation.name.clone(), loss, columns, through, bytes: relation.bytes, rows }
+    // A table that is dropped may be made again by the same run, with other rows under the same keys.
+    let rows_only_go = loss == Loss::AllRows;
+    TableAtRisk { table: relation.name.clone(), loss, columns, rows_only_go, through, bytes: relation.bytes, rows }
 }
 
 impl<'a> Closure<'a> {
@@ -46,6 +48,14 @@ impl<'a> Closure<'a> {
     pub(super) fn risk(&mut self, relation: &Relation, loss: Loss, columns: &[String], through: Option<Through>) {
         if relation.kind != RelationKind::View && relation.kind != RelationKind::MaterializedView {
             put(&mut self.tables, at_risk(relation, loss, columns.to_vec(), through));
+        }
+    }
+
+    /// As [`Self::risk`], for rows that are deleted.
+    fn risk_of_rows(&mut self, relation: &Relation, loss: Loss, through: Option<Through>) {
+        if relation.kind != RelationKind::View && relation.kind != RelationKind::MaterializedView {
+            let rows_only_go = loss == Loss::SomeRows || loss == Loss::AllRows;
+            put(&mut self.tables, TableAtRisk { rows_only_go, ..at_risk(relation, loss, Vec::new(), through) });
         }
     }
 
@@ -147,7 +157,9 @@ impl<'a> Closure<'a> {
         // Columns that are computed change along, and rows move between partitions as wholes.
         let moves = !relation.parents.is_empty() || relation.kind == RelationKind::PartitionedTable;
         let all = if moves { Vec::new() } else { self.catalog.with_generated(&relation.name, columns) };
-        if event != Event::Insert && loss != Loss::Nothing {
+        if event == Event::Delete && loss != Loss::Nothing {
+            self.risk_of_rows(relation, loss, through);
+        } else if event != Event::Insert && loss != Loss::Nothing {
             self.risk(relation, loss, &all, through);
         }
         if before {

@@ -29,6 +29,9 @@ pub struct TableAtRisk {
     /// The columns, where only some are meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// Rows go, and none that stays is changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rows_only_go: bool,
     /// Through what the statement reaches it; none where it names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Through>,
@@ -136,6 +139,7 @@ pub(crate) fn put(tables: &mut Vec<TableAtRisk>, table: TableAtRisk) {
     match tables.iter_mut().find(|one| one.table == table.table) {
         None => tables.push(table),
         Some(there) => {
+            there.rows_only_go &= table.rows_only_go;
             if table.columns.is_empty() || there.columns.is_empty() {
                 there.columns.clear();
             } else {

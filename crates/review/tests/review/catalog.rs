@@ -77,6 +77,18 @@ fn cascades_are_followed_to_their_end() {
 }
 
 #[test]
+fn rows_that_go_are_told_from_rows_that_change() {
+    let only_go = |sql: &str| -> Vec<(String, bool)> {
+        against(sql).tables.iter().map(|table| (table.table.name.clone(), table.rows_only_go)).collect()
+    };
+    let deleted = only_go("delete from b where a = 'x'");
+    assert!(deleted.contains(&("b".into(), true)) && deleted.contains(&("c".into(), false)), "SET NULL: {deleted:?}");
+    assert_eq!(only_go("truncate s.lonely"), [("lonely".into(), true)]);
+    assert_eq!(only_go("delete from s.lonely; update s.lonely set a = 'x'"), [("lonely".into(), false)]);
+    assert_eq!(only_go("drop table s.lonely"), [("lonely".into(), false)], "it may be made again");
+}
+
+#[test]
 fn everything_means_everything() {
     let resolved = against("select unknown_function()");
     assert!(resolved.everything_at_risk);

@@ -39,8 +39,10 @@ async fn a_table_that_stays_locked_is_busy() {
         against: live(&cluster, "shop"),
         table: "t".parse().unwrap(),
         now_named: None,
+        now_where: None,
         how: HowRows {
             key: None,
+            columns: None,
             renamed: Vec::new(),
             limit: 10,
             values: false,

@@ -18,6 +18,7 @@ use crate::support;
 fn how() -> HowRows {
     HowRows {
         key: None,
+        columns: None,
         renamed: Vec::new(),
         limit: 100,
         values: true,
@@ -29,7 +30,14 @@ fn how() -> HowRows {
 }
 
 pub(super) fn table(point: &PointId, against: Against, table: &str) -> CompareRowsOptions {
-    CompareRowsOptions { point: point.clone(), against, table: table.parse().unwrap(), now_named: None, how: how() }
+    CompareRowsOptions {
+        point: point.clone(),
+        against,
+        table: table.parse().unwrap(),
+        now_named: None,
+        now_where: None,
+        how: how(),
+    }
 }
 
 async fn pair(cluster: &Cluster, database: &str, one: &str, other: &str) -> RowsReport {
@@ -134,6 +142,17 @@ async fn rows_by_key(major: u32) {
             ],
             "{major}"
         );
+        // Some columns alone, and of the live rows those of a condition.
+        let mut part = table(&before, against.clone(), "public.plain");
+        part.how.columns = Some(vec!["at".to_owned(), "nowhere".to_owned()]);
+        let same = compare_rows(context, &part).await.unwrap();
+        assert_eq!(same.counts, counts(998, 2, 0, 1), "{major}");
+        part.how.columns = Some(vec!["t".to_owned()]);
+        assert_eq!(lines(&compare_rows(context, &part).await.unwrap())[2], "Changed (5) [t] t: row 5 other");
+        part.now_where = Some("t = 'other' OR id = 6".to_owned());
+        let some = compare_rows(context, &part).await.unwrap();
+        let is_live = matches!(against, Against::Database { .. });
+        assert_eq!(some.counts, if is_live { counts(1, 998, 1, 0) } else { counts(997, 2, 1, 1) }, "{major}");
         let odd = found("\"odd schema\".\"a.b\"").await;
         assert_eq!(odd.key, ["k\"2", "k,1"], "the unique constraint's order");
         assert_eq!(

@@ -79,6 +79,7 @@ impl Scene {
             into: support::settings(self.cluster, &self.database),
             target: Target::SameDatabase,
             mode,
+            only_missing: Vec::new(),
             condition: None,
             columns: Vec::new(),
             renamed: Vec::new(),

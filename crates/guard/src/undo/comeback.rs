@@ -1,0 +1,296 @@
+//! What comes back of a table at risk: rows or columns, by which key, and what has to be left out.
+
+use holdpoint_core::undoing::AtRisk;
+use holdpoint_operations::compare::StoredForm;
+use holdpoint_postgres::catalog::table_form::table_form;
+
+use super::attempt::Work;
+use super::recover::{connected, name};
+use crate::Error;
+
+/// What comes back of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Comeback {
+    /// The table, as it was called before.
+    pub(super) table: String,
+    pub(super) what: What,
+    /// What is there already, and would be written over or beside; `None` where nothing is.
+    pub(super) meets: Option<Meets>,
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// Whole rows; only those that are gone, where the run changed none that stayed.
+    Rows { only_gone: bool },
+    /// Some columns: those that are filled, and those that are gone and may make their values themselves.
+    Columns { filled: Vec<String>, computed: Vec<String> },
+}
+
+/// How rows are compared with those that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Meets {
+    pub(super) key: Vec<String>,
+    /// The columns that are set back; all that both have where there is none.
+    pub(super) columns: Option<Vec<String>>,
+    /// One of them was made again by an undo that broke off: rows that nobody wrote since have no values of others.
+    pub(super) anew: bool,
+}
+
+/// A live table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Now {
+    pub(super) columns: Vec<Column>,
+    pub(super) keys: Vec<Vec<String>>,
+    /// It has unique indexes that are no keys to every statement.
+    pub(super) other_keys: bool,
+}
+
+/// A column of a live table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) generated: bool,
+    /// It must not be null, and gets no value by itself.
+    pub(super) needed: bool,
+}
+
+/// What of the run bears on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bearing {
+    /// Something undoes the migrations first, and may alter the table again.
+    pub(super) scripts: bool,
+    /// Rows go, and none that stays is changed.
+    pub(super) rows_only_go: bool,
+    /// The rehearsal shows that rows got other keys.
+    pub(super) keys_move: bool,
+}
+
+impl Now {
+    /// Reads a live table; `None` where there is none.
+    pub(super) async fn read(work: &Work<'_>, table: &str) -> Result<Option<Self>, Error> {
+        let session = connected(work).await?;
+        let read = Self::read_by(&session, table).await;
+        session.close().await;
+        read
+    }
+
+    async fn read_by(session: &holdpoint_postgres::Session, table: &str) -> Result<Option<Self>, Error> {
+        let named = name(table);
+        let schema = named.schema.as_deref().unwrap_or("public");
+        let Some(form) = table_form(session, schema, &named.name).await? else { return Ok(None) };
+        let sql = "SELECT attname::pg_catalog.text, attgenerated <> '', \
+                          attnotnull AND NOT atthasdef AND attidentity = '' \
+                   FROM pg_catalog.pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+        let rows = session.query("reading the columns of a table at risk", sql, &[&form.oid]).await?;
+        let column =
+            |row: &holdpoint_postgres::Row| Column { name: row.get(0), generated: row.get(1), needed: row.get(2) };
+        let columns = rows.iter().map(column).collect();
+        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty() }))
+    }
+
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|one| one.name == name)
+    }
+
+    /// The columns that hold values of their own.
+    fn plain(&self, name: &str) -> bool {
+        self.column(name).is_some_and(|one| !one.generated)
+    }
+}
+
+impl Comeback {
+    /// Decides what comes back, with what is left out in words; `None` where nothing has to.
+    ///
+    /// # Errors
+    /// Why nothing can, in words.
+    pub(super) fn decide(
+        one: &AtRisk,
+        then: &StoredForm,
+        now: Option<&Now>,
+        run: Bearing,
+    ) -> Result<(Option<Self>, Vec<String>), String> {
+        let table = &one.table;
+        let comes = |what, meets| Some(Self { table: table.clone(), what, meets });
+        let Some(now) = now else { return Ok((comes(What::Rows { only_gone: false }, None), Vec::new())) };
+        if one.columns.is_empty() {
+            let key = key(table, then, now, &[], run)?;
+            let new = |column: &&Column| column.needed && !then.columns.contains(&column.name);
+            if let Some(column) = now.columns.iter().find(new).filter(|_| !run.scripts) {
+                return Err(format!(
+                    "{} of {table} came since, must not be null and has no default, so that rows of before do not fit: \
+                     give it one, or drop it",
+                    column.name
+                ));
+            }
+            let meets = Some(Meets { key, columns: None, anew: false });
+            return Ok((comes(What::Rows { only_gone: run.rows_only_go }, meets), Vec::new()));
+        }
+        let (mut filled, mut computed, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        for column in &one.columns {
+            let makes_own = now.column(column).is_some_and(|one| one.generated);
+            match (then.columns.contains(column), now.column(column)) {
+                (true, _) if makes_own && !run.scripts => {
+                    left_out.push(format!("{column} of {table} is left out: it makes its values itself now"));
+                }
+                (true, _) => filled.push(column.clone()),
+                (false, None) => computed.push(column.clone()),
+                (false, Some(_)) if makes_own => {
+                    left_out.push(format!("{column} of {table} is left out: it makes its values itself"));
+                }
+                (false, Some(_)) => left_out.push(format!(
+                    "{column} of {table} is left out: the restore point holds no values of such a column"
+                )),
+            }
+        }
+        if filled.is_empty() && computed.is_empty() {
+            return Ok((None, left_out));
+        }
+        let mut meets = None;
+        if !filled.is_empty() {
+            let key = key(table, then, now, &filled, run)?;
+            let there: Vec<String> = filled.iter().filter(|column| now.plain(column)).cloned().collect();
+            meets = Some(Meets { key, columns: Some(there.clone()), anew: false }).filter(|_| !there.is_empty());
+        }
+        Ok((comes(What::Columns { filled, computed }, meets), left_out))
+    }
+
+    /// The step as the ledger names it.
+    pub(super) fn label(&self) -> String {
+        let table = &self.table;
+        match &self.what {
+            What::Rows { only_gone: true } => format!("rows of {table} that are gone{FROM_POINT}"),
+            What::Rows { only_gone: false } => format!("rows of {table}{FROM_POINT}"),
+            What::Columns { filled, computed } => {
+                format!("{} of {table}{FROM_POINT}", [&filled[..], computed].concat().join(", "))
+            }
+        }
+    }
+}
+
+/// How the steps that bring data back end.
+const FROM_POINT: &str = " from the restore point";
+
+/// Whether a step in the ledger brought data back: what another way does meanwhile may take them again.
+pub(super) fn brings_back(step: &str) -> bool {
+    step.ends_with(FROM_POINT)
+}
+
+/// The key by which rows are found, of columns that stay as they are.
+fn key(table: &str, then: &StoredForm, now: &Now, filled: &[String], run: Bearing) -> Result<Vec<String>, String> {
+    // Without anything that undoes the migrations the live table must have it.
+    let known = if run.scripts || now.other_keys || !now.keys.is_empty() { &then.keys[..] } else { &[] };
+    let both = |key: &&Vec<String>| key.iter().all(|column| then.columns.contains(column) && now.plain(column));
+    let stays = |key: &&Vec<String>| !key.iter().any(|column| filled.contains(column));
+    let found = now.keys.iter().chain(known).filter(both).find(stays);
+    let changed = |columns: &str, how: &str| {
+        Err(format!("{columns} of {table} is what its rows are told apart by, and {how}: they cannot be found again"))
+    };
+    match found {
+        Some(key) if run.keys_move => changed(&key.join(", "), "the rehearsal shows that the run changes it"),
+        Some(key) => Ok(key.clone()),
+        None => match now.keys.iter().chain(&then.keys).find(|key| !stays(key)) {
+            Some(key) => {
+                let moved: Vec<String> = key.iter().filter(|column| filled.contains(column)).cloned().collect();
+                changed(&moved.join(", "), "the run changes or takes it")
+            }
+            None => Err(format!(
+                "rows of {table} cannot be told apart: it has no primary key and no unique index without NULL"
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(words: &str) -> Vec<String> {
+        words.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn now(columns: &str, keys: &[&str]) -> Now {
+        let column = |word: &str| Column {
+            name: word.trim_matches(['=', '!']).to_owned(),
+            generated: word.ends_with('='),
+            needed: word.ends_with('!'),
+        };
+        Now {
+            columns: columns.split_whitespace().map(column).collect(),
+            keys: keys.iter().map(|key| list(key)).collect(),
+            other_keys: false,
+        }
+    }
+
+    fn then(columns: &str, keys: &[&str]) -> StoredForm {
+        StoredForm { columns: list(columns), keys: keys.iter().map(|key| list(key)).collect() }
+    }
+
+    fn at_risk(columns: &str) -> AtRisk {
+        AtRisk { table: "s.t".to_owned(), columns: list(columns), rows_only_go: false }
+    }
+
+    #[test]
+    fn columns_that_the_restore_point_lacks_or_that_are_computed_are_left_out() {
+        let (then, live) = (then("id note", &["id"]), now("id note weight gross=", &["id"]));
+        let decided = |columns: &str| Comeback::decide(&at_risk(columns), &then, Some(&live), Bearing::default());
+        let (comeback, left_out) = decided("note weight gross").unwrap();
+        let comeback = comeback.unwrap();
+        assert_eq!(comeback.what, What::Columns { filled: list("note"), computed: Vec::new() });
+        assert_eq!(comeback.meets, Some(Meets { key: list("id"), columns: Some(list("note")), anew: false }));
+        assert!(left_out[0].contains("weight of s.t is left out: the restore point holds no values"), "{left_out:?}");
+        assert!(left_out[1].contains("gross of s.t is left out: it makes its values itself"), "{left_out:?}");
+        let (comeback, left_out) = decided("weight gross").unwrap();
+        assert_eq!((comeback, left_out.len()), (None, 2), "nothing of it comes back");
+    }
+
+    #[test]
+    fn a_column_that_is_gone_meets_nothing() {
+        let (then, live) = (then("id note", &["id"]), now("id", &["id"]));
+        let (comeback, _) = Comeback::decide(&at_risk("note gross"), &then, Some(&live), Bearing::default()).unwrap();
+        let comeback = comeback.unwrap();
+        assert_eq!(comeback.what, What::Columns { filled: list("note"), computed: list("gross") });
+        assert_eq!(
+            (comeback.meets.as_ref(), comeback.label().as_str()),
+            (None, "note, gross of s.t from the restore point")
+        );
+        let (gone, _) = Comeback::decide(&at_risk(""), &then, None, Bearing::default()).unwrap();
+        assert_eq!(gone.unwrap().meets, None, "nor does a table that is gone");
+    }
+
+    #[test]
+    fn a_key_that_the_run_changes_is_refused_by_its_column() {
+        let then = then("id mail note", &["id"]);
+        let told = |columns: &str, keys: &[&str], run| {
+            Comeback::decide(&at_risk(columns), &then, Some(&now("id mail note", keys)), run).unwrap_err()
+        };
+        let why = told("id note", &["id"], Bearing::default());
+        assert!(why.starts_with("id of s.t is what its rows are told apart by, and the run changes"), "{why}");
+        let moved = Bearing { keys_move: true, ..Bearing::default() };
+        assert!(told("", &["id"], moved).contains("the rehearsal shows"), "whole rows");
+        assert!(told("note", &[], Bearing::default()).contains("cannot be told apart"));
+        let other = now("id mail note", &["id", "mail"]);
+        let (found, _) = Comeback::decide(&at_risk("id"), &then, Some(&other), Bearing::default()).unwrap();
+        assert_eq!(found.unwrap().meets.unwrap().key, list("mail"), "another key stays as it is");
+        let scripts = Bearing { scripts: true, ..Bearing::default() };
+        let dropped = Comeback::decide(&at_risk("note"), &then, Some(&now("id mail note", &[])), scripts);
+        assert_eq!(dropped.unwrap().0.unwrap().meets.unwrap().key, list("id"), "a script makes the key again");
+    }
+
+    #[test]
+    fn rows_of_before_have_to_fit() {
+        let (then, live) = (then("id", &["id"]), now("id weight!", &["id"]));
+        let decided = |run| Comeback::decide(&at_risk(""), &then, Some(&live), run);
+        let why = decided(Bearing::default()).unwrap_err();
+        assert!(why.starts_with("weight of s.t came since, must not be null"), "{why}");
+        let run = Bearing { scripts: true, rows_only_go: true, keys_move: false };
+        assert_eq!(decided(run).unwrap().0.unwrap().what, What::Rows { only_gone: true });
+    }
+
+    #[test]
+    fn what_brought_data_back_is_told_from_scripts() {
+        let one = Comeback { table: "s.t".into(), what: What::Rows { only_gone: true }, meets: None };
+        assert!(brings_back(&one.label()) && !brings_back("sql/rollback/1.sql (1)"));
+        assert!(!brings_back("found that note of s.t is gone"));
+    }
+}

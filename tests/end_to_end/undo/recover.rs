@@ -1,0 +1,178 @@
+//! `undo --way recover`: what others did since is not taken back unasked, and what cannot come back is known before.
+
+use serde_json::{Value, json};
+
+use super::project::Project;
+
+fn run(report: &Value) -> &str {
+    report["run"].as_str().unwrap()
+}
+
+/// A folder of files, each applied in its turn, with this one.
+fn guarded(sql: &str) -> (Project, Value, String) {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_first.sql", sql);
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    (project, report, before)
+}
+
+/// The instant that the restore of the same run asks for.
+fn since(report: &Value) -> String {
+    let restore = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "restore").unwrap();
+    restore["command"].as_str().unwrap().split("--accept-data-loss-since ").nth(1).unwrap().to_owned()
+}
+
+fn points(project: &Project) -> usize {
+    project.scene.place.tree().ending_with("manifest.json").count()
+}
+
+#[test]
+fn rows_that_others_deleted_come_back_only_where_somebody_accepts_that() {
+    let (project, report, _) = guarded("DELETE FROM shop.events WHERE id <= 5;\n");
+    let dry = || project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json()["plan"].clone();
+    let none = json!({ "rows": 0, "others": 0, "may_be_others": 0 });
+    let own = json!({ "rows": 5, "others": 0, "may_be_others": 0 });
+    let planned = dry();
+    assert_eq!(
+        planned["taken"],
+        json!([{ "table": "shop.events", "come_back": own, "set_back": none }]),
+        "{planned:#}"
+    );
+    assert_eq!(planned["steps"], json!(["rows of shop.events that are gone from the restore point"]));
+    assert!(!planned["warnings"].to_string().contains("--accept-data-loss-since"), "{planned:#}");
+
+    project.scene.sql("DELETE FROM shop.events WHERE id = 7; UPDATE shop.events SET kind = 'theirs' WHERE id = 8");
+    let planned = dry();
+    let theirs = json!({ "rows": 6, "others": 1, "may_be_others": 0 });
+    assert_eq!(planned["taken"], json!([{ "table": "shop.events", "come_back": theirs, "set_back": none }]));
+    let told = "--accept-data-loss-since is needed: others' deletion of 1 rows of shop.events would be lost";
+    assert!(planned["warnings"].to_string().contains(told), "{planned:#}");
+    let had = points(&project);
+    let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+    failure
+        .says(&["others' deletion of 1 rows of shop.events would be lost: written since"])
+        .hints(&[&format!("--way recover --accept-data-loss-since {}", since(&report))]);
+    let late = ["--way", "recover", "--accept-data-loss-since", "2099-01-01T00:00:00Z"];
+    project.undo(run(&report), &late, 3).failure().says(&["only what was written since 2099"]);
+    assert_eq!((project.stands(), points(&project)), (("succeeded".to_owned(), false), had), "nothing was done");
+
+    let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+    let undone = project.undo(run(&report), &accepts, 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    let found =
+        project.scene.sql("SELECT count(*), count(*) FILTER (WHERE kind = 'theirs') FROM shop.events WHERE id <= 8");
+    assert_eq!(found, "8|1", "the run changes no row, so what others wrote is left");
+    assert!(
+        undone["undo"]["proof"].to_string().contains("1 rows of shop.events have other values in kind: written since")
+    );
+}
+
+#[test]
+fn rows_that_others_changed_are_set_back_only_where_somebody_accepts_that() {
+    let (project, report, before) = guarded("UPDATE shop.customers SET name = upper(name);\n");
+    let rows: u64 = project.scene.sql("SELECT count(*) FROM shop.customers").parse().unwrap();
+    let dry = || project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json()["plan"]["taken"][0].clone();
+    let of = |others: u64| json!({ "rows": rows, "others": 0, "may_be_others": others });
+    assert_eq!((&dry()["columns"], &dry()["set_back"]), (&json!(["name"]), &of(0)));
+    // Every row is one that the run changed: only its last writer tells that it was not the run.
+    project.scene.sql("UPDATE shop.customers SET name = 'Theirs' WHERE id IN (3, 4)");
+    assert_eq!(dry()["set_back"], of(2));
+    let told = "what others may have written into 2 rows of shop.customers (name) would be lost";
+    project.undo(run(&report), &[], 3).failure().says(&[told]).hints(&["--way recover --accept-data-loss-since"]);
+    assert_eq!(project.scene.sql("SELECT name FROM shop.customers WHERE id = 3"), "Theirs");
+    let accepts = ["--accept-data-loss-since", &since(&report)];
+    let undone = project.undo(run(&report), &accepts, 0).json();
+    assert_eq!((&undone["plan"]["way"], &undone["state"]), (&json!("recover"), &json!("undone")), "{undone:#}");
+    assert_eq!(project.shop(), before);
+}
+
+#[test]
+fn without_a_rehearsal_what_the_run_did_may_be_others() {
+    let mut project = Project::plain();
+    project.write("sql/1_first.sql", "UPDATE shop.orders SET note = 'x' WHERE id <= 3;\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let before = project.shop();
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    let told = "what others may have written into 3 rows of shop.orders (note) would be lost";
+    project.undo(run(&report), &["--way", "recover"], 3).failure().says(&[told]);
+    let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+    project.undo(run(&report), &accepts, 0);
+    assert_eq!(project.shop(), before);
+}
+
+#[test]
+fn columns_that_came_with_the_run_are_left_out_and_computed_ones_are_computed() {
+    let mut project = Project::plain();
+    project.scene.sql(
+        "ALTER TABLE shop.products ADD COLUMN gross numeric GENERATED ALWAYS AS (price * 2) STORED, \
+         ADD COLUMN shout text GENERATED ALWAYS AS (upper(title)) STORED",
+    );
+    let before = project.shop();
+    let sql = "UPDATE shop.products SET price = price + 1;\nALTER TABLE shop.products ADD COLUMN weight integer;\n\
+               UPDATE shop.products SET weight = 5;\nALTER TABLE shop.products DROP COLUMN shout;\n";
+    project.write("sql/1_first.sql", sql);
+    project.write("sql/rollback/1_first.sql", "ALTER TABLE shop.products DROP COLUMN weight;\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.shop(), before);
+    let told = undone["plan"]["warnings"].to_string();
+    assert!(told.contains("weight of shop.products is left out: the restore point holds no values"), "{told}");
+    assert!(told.contains("gross of shop.products is left out: it makes its values itself"), "{told}");
+    let generated = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute \
+                     WHERE attrelid = 'shop.products'::regclass AND attgenerated = 's'";
+    assert_eq!(project.scene.sql(generated), "gross,shout");
+
+    // Where nothing else is at risk, there is nothing to bring back.
+    project.write(
+        "sql/2_second.sql",
+        "ALTER TABLE shop.products ADD COLUMN height integer;\nUPDATE shop.products SET height = 1;\n",
+    );
+    project.scene.place.set("FILES", "sql/1_first.sql sql/2_second.sql");
+    std::fs::remove_file(project.scene.place.work().join("sql/1_first.sql")).unwrap();
+    project.scene.place.set("FILES", "sql/2_second.sql");
+    let report = project.guard(&[], 0);
+    let why = "puts no data at risk that could come back (height of shop.products is left out";
+    project.undo(run(&report), &["--way", "recover"], 3).failure().says(&[why]);
+}
+
+#[test]
+fn a_key_that_the_run_changes_is_refused_before_anything_is_done() {
+    let mut project = Project::plain();
+    project.scene.sql("CREATE TABLE shop.tags (name text PRIMARY KEY, word text)");
+    project.scene.sql("INSERT INTO shop.tags VALUES ('a', 'x'), ('b', 'y')");
+    project.write("sql/1_first.sql", "UPDATE shop.tags SET name = upper(name);\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let had = points(&project);
+    let why = "no way back by recover: name of shop.tags is what its rows are told apart by, and the run changes";
+    project.undo(run(&report), &["--way", "recover"], 3).failure().says(&[why]);
+    assert_eq!((project.stands(), points(&project)), (("succeeded".to_owned(), false), had), "nothing was done");
+    let next = project.undo(run(&report), &["--dry-run"], 0).json();
+    assert_eq!(next["plan"]["way"], "restore", "{next:#}");
+}
+
+#[test]
+fn scripts_that_ran_by_another_way_are_not_run_again() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_drops.sql", "ALTER TABLE shop.orders DROP COLUMN note;\n");
+    project.write("sql/2_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    project.write("sql/rollback/1_drops.sql", "SELECT 1 / 0;\n");
+    // Run twice, it would fail.
+    project.write("sql/rollback/2_adds.sql", "DROP TABLE shop.tags;\n");
+    project.scene.place.set("FILES", "sql/1_drops.sql sql/2_adds.sql");
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    project.undo(run(&report), &["--way", "rollback"], 13);
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NULL"), "t");
+    project.write("sql/rollback/1_drops.sql", "ALTER TABLE shop.orders ADD COLUMN note text;\n");
+    let flags = ["--way", "recover", "--accept-changed-rollback"];
+    let planned = project.undo(run(&report), &[&flags[..], &["--dry-run"]].concat(), 0).json();
+    assert_eq!(planned["plan"]["done"], json!(["sql/rollback/2_adds.sql (2_adds.sql)"]), "{planned:#}");
+    let undone = project.undo(run(&report), &flags, 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!(project.shop(), before);
+}
