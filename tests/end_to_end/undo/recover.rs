@@ -103,6 +103,35 @@ fn without_a_rehearsal_what_the_run_did_may_be_others() {
 }
 
 #[test]
+fn rows_of_partitions_are_counted_once() {
+    let mut project = Project::plain();
+    project.scene.sql(
+        "CREATE TABLE shop.log (id integer, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at); \
+         CREATE TABLE shop.log_1 PARTITION OF shop.log FOR VALUES FROM ('2026-01-01') TO ('2026-02-01'); \
+         CREATE TABLE shop.log_2 PARTITION OF shop.log FOR VALUES FROM ('2026-02-01') TO ('2026-03-01'); \
+         INSERT INTO shop.log SELECT n, date '2026-01-20' + n FROM generate_series(1, 20) n",
+    );
+    let before = project.shop();
+    project.write("sql/1_first.sql", "DELETE FROM shop.log WHERE id BETWEEN 9 AND 14;\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    project.scene.sql("DELETE FROM shop.log WHERE id = 1");
+    let planned = project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json();
+    // The rehearsal tells of partitions, and not of the whole: nobody says whose these rows are.
+    let theirs = json!({ "rows": 7, "others": 0, "may_be_others": 7 });
+    let taken = planned["plan"]["taken"].as_array().unwrap();
+    assert_eq!(
+        (taken.len(), &taken[0]["table"], &taken[0]["come_back"]),
+        (1, &json!("shop.log"), &theirs),
+        "{planned:#}"
+    );
+    project.scene.sql("INSERT INTO shop.log VALUES (1, '2026-01-21')");
+    let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+    let undone = project.undo(run(&report), &accepts, 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+}
+
+#[test]
 fn columns_that_came_with_the_run_are_left_out_and_computed_ones_are_computed() {
     let mut project = Project::plain();
     project.scene.sql(

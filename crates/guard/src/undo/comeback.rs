@@ -1,5 +1,6 @@
 //! What comes back of a table at risk: rows or columns, by which key, and what has to be left out.
 
+use holdpoint_core::fingerprint::qualified;
 use holdpoint_core::undoing::AtRisk;
 use holdpoint_operations::compare::StoredForm;
 use holdpoint_postgres::catalog::table_form::table_form;
@@ -16,6 +17,8 @@ pub(super) struct Comeback {
     pub(super) what: What,
     /// What is there already, and would be written over or beside; `None` where nothing is.
     pub(super) meets: Option<Meets>,
+    /// The partitioned table that it is, or belongs to.
+    pub(super) root: Option<String>,
 }
 
 /// What comes back.
@@ -44,6 +47,8 @@ pub(super) struct Now {
     pub(super) keys: Vec<Vec<String>>,
     /// It has unique indexes that are no keys to every statement.
     pub(super) other_keys: bool,
+    /// The partitioned table that it is, or belongs to.
+    pub(super) root: Option<String>,
 }
 
 /// A column of a live table.
@@ -86,7 +91,12 @@ impl Now {
         let column =
             |row: &holdpoint_postgres::Row| Column { name: row.get(0), generated: row.get(1), needed: row.get(2) };
         let columns = rows.iter().map(column).collect();
-        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty() }))
+        let sql = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text FROM pg_catalog.pg_class c \
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE c.oid = pg_catalog.pg_partition_root($1::pg_catalog.oid::pg_catalog.regclass)";
+        let roots = session.query("reading the root of a table at risk", sql, &[&form.oid]).await?;
+        let root = roots.first().map(|row| qualified(Some(row.get(0)), row.get(1)));
+        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty(), root }))
     }
 
     fn column(&self, name: &str) -> Option<&Column> {
@@ -111,7 +121,8 @@ impl Comeback {
         run: Bearing,
     ) -> Result<(Option<Self>, Vec<String>), String> {
         let table = &one.table;
-        let comes = |what, meets| Some(Self { table: table.clone(), what, meets });
+        let root = now.and_then(|now| now.root.clone());
+        let comes = |what, meets| Some(Self { table: table.clone(), what, meets, root: root.clone() });
         let Some(now) = now else { return Ok((comes(What::Rows { only_gone: false }, None), Vec::new())) };
         if one.columns.is_empty() {
             let key = key(table, then, now, &[], run)?;
@@ -219,6 +230,7 @@ mod tests {
             columns: columns.split_whitespace().map(column).collect(),
             keys: keys.iter().map(|key| list(key)).collect(),
             other_keys: false,
+            root: None,
         }
     }
 
@@ -289,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_brought_data_back_is_told_from_scripts() {
-        let one = Comeback { table: "s.t".into(), what: What::Rows { only_gone: true }, meets: None };
+        let one = Comeback { table: "s.t".into(), what: What::Rows { only_gone: true }, meets: None, root: None };
         assert!(brings_back(&one.label()) && !brings_back("sql/rollback/1.sql (1)"));
         assert!(!brings_back("found that note of s.t is gone"));
     }

@@ -8,7 +8,7 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::name::quote_literal;
 use holdpoint_core::rehearsal::{LISTED, RehearsalOutcome, RowEffect};
 use holdpoint_core::undoing::Applied;
-use holdpoint_operations::compare::{Against, CompareRowsOptions, RowCounts, compare_rows};
+use holdpoint_operations::compare::{Against, CompareError, CompareRowsOptions, RowCounts, compare_rows};
 use serde::Serialize;
 
 use super::attempt::Work;
@@ -156,7 +156,7 @@ pub(super) async fn count(work: &Work<'_>, one: &Comeback) -> Result<TakenRows, 
     let against = Against::Database { source: Box::new(work.options.place.source.clone()), own: true };
     let wanted = rows_of(&work.point, &against, relation, 0, &work.options.temporary, work.options.jobs);
     let own = Own {
-        seen: seen(&work.step, &one.table),
+        seen: seen(&work.step, one),
         fully: work.steps.iter().any(|step| step.left() == Some(Applied::Fully)),
         again: work.steps.iter().any(|step| step.undo.as_ref().is_some_and(|undo| !undo.done.is_empty())),
         part: meets.columns.is_some(),
@@ -199,8 +199,18 @@ async fn by_key(
     wanted.how.columns.clone_from(&meets.columns);
     match compare_rows(work.context, &wanted).await {
         Ok(found) => Ok(found.counts.unwrap_or_default()),
-        Err(holdpoint_operations::Error::Compare(why)) => Err(no_way(work, "recover", why.to_string())),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(not_compared(work, error)),
+    }
+}
+
+/// Tells rows that cannot be compared at all, which is no way, from a comparison that failed this time.
+pub(super) fn not_compared(work: &Work<'_>, error: holdpoint_operations::Error) -> Error {
+    use CompareError::{Busy, Locked, NoRoom};
+    match error {
+        holdpoint_operations::Error::Compare(why) if !matches!(why, Busy { .. } | Locked { .. } | NoRoom { .. }) => {
+            no_way(work, "recover", why.to_string())
+        }
+        error => error.into(),
     }
 }
 
@@ -216,11 +226,13 @@ fn written_since(snapshot: &str) -> String {
 }
 
 /// What the rehearsal did to the rows of a table; `None` where it does not tell.
-fn seen(step: &RunStep, table: &str) -> Option<RowEffect> {
+fn seen(step: &RunStep, table: &Comeback) -> Option<RowEffect> {
     let rehearsal = step.rehearsal.as_ref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned)?;
-    match rehearsal.tables.iter().find(|one| one.table == table) {
+    match rehearsal.tables.iter().find(|one| one.table == table.table) {
         Some(effect) if effect.why.is_none() => effect.rows,
         Some(_) => None,
+        // A partition's rows may be told with its root's, and these with the partitions'.
+        None if table.root.is_some() => None,
         None => (rehearsal.tables.len() < LISTED && rehearsal.not_told.is_empty()).then(RowEffect::default),
     }
 }

@@ -3,21 +3,21 @@
 use holdpoint_core::RelationName;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::rehearsal::TableEffect;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::undoing::AtRisk;
 use holdpoint_operations::catalogue;
-use holdpoint_operations::compare::stored_form;
+use holdpoint_operations::compare::{StoredForm, stored_form};
 use holdpoint_operations::recover::{
     ColumnPair, RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare,
 };
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
 
+use super::at_risk::{at_risk, keys_move};
 use super::attempt::Work;
 use super::columns::of_then;
 use super::comeback::{Bearing, Comeback, Now, What};
-use super::others::{TakenRows, count};
+use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
 use super::rollback::{RollingBack, no_way};
 use super::stakes::Stakes;
@@ -74,20 +74,20 @@ impl Recovering {
         let scripts = self.rollback.runs_something();
         for one in at_risk.iter().filter(|one| Some(&one.table) != own.as_ref() && then.has_table(&one.table)) {
             let now = Now::read(work, &one.table).await?;
-            let form = match relation_name(&one.table) {
-                Some(relation) => stored_form(work.context, &work.point, &relation).await,
-                None => return Err(no_way(work, "recover", format!("{} has no name that can be read", one.table))),
+            let Some(relation) = relation_name(&one.table) else {
+                return Err(no_way(work, "recover", format!("{} has no name that can be read", one.table)));
             };
-            let form = match form {
-                Ok(form) => form,
-                Err(holdpoint_operations::Error::Compare(why)) => return Err(no_way(work, "recover", why.to_string())),
-                Err(error) => return Err(error.into()),
+            // A table that is gone comes back whole, whatever it was like.
+            let form = match &now {
+                Some(_) => stored_form(work.context, &work.point, &relation).await,
+                None => Ok(StoredForm::default()),
             };
+            let form = form.map_err(|error| not_compared(work, error))?;
             let rows_only_go = stakes.rows_only_go(&one.table);
             let run = Bearing { scripts, rows_only_go, keys_move: keys_move(work, &one.table) };
             let decided = Comeback::decide(one, &form, now.as_ref(), run);
             let (mut comeback, left_out) = decided.map_err(|why| no_way(work, "recover", why))?;
-            if let (Some(comeback), Some(relation)) = (&mut comeback, relation_name(&one.table)) {
+            if let Some(comeback) = &mut comeback {
                 made_anew(work, comeback, &relation).await?;
             }
             self.tables.extend(comeback);
@@ -100,7 +100,12 @@ impl Recovering {
     async fn count(&self, work: &Work<'_>) -> Result<Vec<TakenRows>, Error> {
         let done = |one: &&Comeback| work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label()));
         let mut taken = Vec::new();
-        for one in self.tables.iter().filter(|one| !done(one)) {
+        // What is at risk of a partitioned table is counted once.
+        let with_root = |one: &&Comeback| {
+            let root = one.root.as_ref().filter(|root| **root != one.table);
+            root.is_some_and(|root| self.tables.iter().any(|other| other.table == *root))
+        };
+        for one in self.tables.iter().filter(|one| !done(one) && !with_root(one)) {
             taken.push(count(work, one).await?);
         }
         Ok(taken)
@@ -214,36 +219,6 @@ async fn made_anew(work: &Work<'_>, comeback: &mut Comeback, table: &RelationNam
     Ok(())
 }
 
-/// The tables that the run puts at risk: as its review says, and as its rehearsal saw.
-fn at_risk(work: &Work<'_>) -> Result<Vec<AtRisk>, Error> {
-    let step = &work.step;
-    let mut tables = step.risk.as_ref().map(|risk| risk.tables.clone()).unwrap_or_default();
-    let everything = step.risk.as_ref().is_none_or(|risk| risk.everything);
-    let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
-    match (everything, effects) {
-        (true, None) => {
-            let why = "which tables are at risk is not known: the command was not read, and not rehearsed".to_owned();
-            return Err(no_way(work, "recover", why));
-        }
-        (true, Some(effects)) => tables = effects.iter().filter_map(taken).collect(),
-        (false, effects) => {
-            let known = |one: &AtRisk| !tables.iter().any(|table| table.table == one.table);
-            let more: Vec<AtRisk> = effects.unwrap_or_default().iter().filter_map(taken).filter(known).collect();
-            tables.extend(more);
-        }
-    }
-    Ok(tables)
-}
-
-/// Whether the rehearsal shows that rows got other keys: more are new by key than were inserted.
-fn keys_move(work: &Work<'_>, table: &str) -> bool {
-    let effects = work.step.rehearsal.iter().flat_map(|one| &one.tables);
-    effects.filter(|one| one.table == table).any(|effect| match (effect.rows, effect.written) {
-        (Some(rows), Some(written)) => written.updated > 0 && rows.deleted > 0 && rows.inserted > written.inserted,
-        _ => false,
-    })
-}
-
 /// Whether what would be lost of others may be, as somebody said; the refusal where not.
 async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>, Error> {
     if lost.is_empty() {
@@ -256,17 +231,6 @@ async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>,
     }
     let (run, lost) = (work.run.to_string(), listed(lost, NAMED));
     Ok(Err(Error::DataLossNotAccepted { run, way: "recover", since, accepted, lost }))
-}
-
-/// What a table's effect on the copy says that is gone or changed.
-pub(super) fn taken(effect: &TableEffect) -> Option<AtRisk> {
-    let rows = effect.rows.is_some_and(|rows| rows.updated + rows.deleted > 0);
-    let fewer = effect.rows_after < effect.rows_before;
-    if effect.added || !(effect.dropped || rows || fewer || !effect.columns_gone.is_empty()) {
-        return None;
-    }
-    let columns = if effect.dropped || rows || fewer { Vec::new() } else { effect.columns_gone.clone() };
-    Some(AtRisk { table: effect.table.clone(), columns, rows_only_go: false })
 }
 
 /// What is written into the ledger before a column is added: whoever goes on knows that it is not whole yet.
@@ -325,27 +289,7 @@ pub(super) async fn connected(work: &Work<'_>) -> Result<Session, Error> {
 
 #[cfg(test)]
 mod tests {
-    use holdpoint_core::rehearsal::RowEffect;
-
     use super::*;
-
-    #[test]
-    fn what_a_copy_lost_is_what_comes_back() {
-        let effect = |change: &dyn Fn(&mut TableEffect)| {
-            let mut effect = TableEffect { table: "a.b".into(), ..TableEffect::default() };
-            change(&mut effect);
-            taken(&effect).map(|one| one.columns)
-        };
-        let none: Vec<String> = Vec::new();
-        assert_eq!(effect(&|_| {}), None);
-        assert_eq!(effect(&|one| one.added = true), None);
-        assert_eq!(effect(&|one| one.columns_added = vec!["c".into()]), None);
-        assert_eq!(effect(&|one| one.dropped = true), Some(none.clone()));
-        assert_eq!(effect(&|one| one.columns_gone = vec!["c".into()]), Some(vec!["c".to_owned()]));
-        let rows = RowEffect { updated: 1, ..RowEffect::default() };
-        assert_eq!(effect(&|one| one.rows = Some(rows)), Some(none.clone()));
-        assert_eq!(effect(&|one| (one.rows_before, one.rows_after) = (Some(5), Some(0))), Some(none));
-    }
 
     #[test]
     fn names_are_quoted_for_sql() {

@@ -6,7 +6,7 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::{LISTED, RowEffect};
 use holdpoint_core::undoing::{AtRisk, Way};
 
-use super::recover::taken;
+use super::at_risk::taken;
 use super::rows::Stake;
 
 /// Tables with the others under whose names the same rows are known: partitions, those above them, and what is loaded

@@ -49,7 +49,7 @@ enum Place {
 }
 
 /// A restore point's table as far as its rows can be compared and brought back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredForm {
     /// The columns of which it holds values; a generated one is not among them.
     pub columns: Vec<String>,

@@ -1,0 +1,74 @@
+//! Which tables a run puts at risk: as its review says, and as its rehearsal saw.
+
+use holdpoint_core::rehearsal::TableEffect;
+use holdpoint_core::undoing::AtRisk;
+
+use super::attempt::Work;
+use super::rollback::no_way;
+use crate::Error;
+
+/// The tables that the run puts at risk: as its review says, and as its rehearsal saw.
+pub(super) fn at_risk(work: &Work<'_>) -> Result<Vec<AtRisk>, Error> {
+    let step = &work.step;
+    let mut tables = step.risk.as_ref().map(|risk| risk.tables.clone()).unwrap_or_default();
+    let everything = step.risk.as_ref().is_none_or(|risk| risk.everything);
+    let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
+    match (everything, effects) {
+        (true, None) => {
+            let why = "which tables are at risk is not known: the command was not read, and not rehearsed".to_owned();
+            return Err(no_way(work, "recover", why));
+        }
+        (true, Some(effects)) => tables = effects.iter().filter_map(taken).collect(),
+        (false, effects) => {
+            let known = |one: &AtRisk| !tables.iter().any(|table| table.table == one.table);
+            let more: Vec<AtRisk> = effects.unwrap_or_default().iter().filter_map(taken).filter(known).collect();
+            tables.extend(more);
+        }
+    }
+    Ok(tables)
+}
+
+/// Whether the rehearsal shows that rows got other keys: more are new by key than were inserted.
+pub(super) fn keys_move(work: &Work<'_>, table: &str) -> bool {
+    let effects = work.step.rehearsal.iter().flat_map(|one| &one.tables);
+    effects.filter(|one| one.table == table).any(|effect| match (effect.rows, effect.written) {
+        (Some(rows), Some(written)) => written.updated > 0 && rows.deleted > 0 && rows.inserted > written.inserted,
+        _ => false,
+    })
+}
+
+/// What a table's effect on the copy says that is gone or changed.
+pub(super) fn taken(effect: &TableEffect) -> Option<AtRisk> {
+    let rows = effect.rows.is_some_and(|rows| rows.updated + rows.deleted > 0);
+    let fewer = effect.rows_after < effect.rows_before;
+    if effect.added || !(effect.dropped || rows || fewer || !effect.columns_gone.is_empty()) {
+        return None;
+    }
+    let columns = if effect.dropped || rows || fewer { Vec::new() } else { effect.columns_gone.clone() };
+    Some(AtRisk { table: effect.table.clone(), columns, rows_only_go: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_core::rehearsal::RowEffect;
+
+    use super::*;
+
+    #[test]
+    fn what_a_copy_lost_is_what_comes_back() {
+        let effect = |change: &dyn Fn(&mut TableEffect)| {
+            let mut effect = TableEffect { table: "a.b".into(), ..TableEffect::default() };
+            change(&mut effect);
+            taken(&effect).map(|one| one.columns)
+        };
+        let none: Vec<String> = Vec::new();
+        assert_eq!(effect(&|_| {}), None);
+        assert_eq!(effect(&|one| one.added = true), None);
+        assert_eq!(effect(&|one| one.columns_added = vec!["c".into()]), None);
+        assert_eq!(effect(&|one| one.dropped = true), Some(none.clone()));
+        assert_eq!(effect(&|one| one.columns_gone = vec!["c".into()]), Some(vec!["c".to_owned()]));
+        let rows = RowEffect { updated: 1, ..RowEffect::default() };
+        assert_eq!(effect(&|one| one.rows = Some(rows)), Some(none.clone()));
+        assert_eq!(effect(&|one| (one.rows_before, one.rows_after) = (Some(5), Some(0))), Some(none));
+    }
+}
