@@ -84,7 +84,7 @@ impl RollbackReview {
                 let of_parts =
                     finding.touches.iter().filter(|one| takes_rows(one)).filter_map(|one| whole(one, &parts));
                 let of_parts = of_parts.flat_map(|whole| there_before(whole, catalog));
-                tables.extend(of_parts.map(|table| AtRisk { table, columns: Vec::new() }));
+                tables.extend(of_parts.map(|table| AtRisk { table, ..AtRisk::default() }));
                 tables.retain(|table| own.is_none_or(|own| own.to_string() != table.table));
                 let unread = finding.puts_everything_at_risk();
                 if !unread && tables.is_empty() {

@@ -20,7 +20,7 @@ use super::comeback::{Bearing, Comeback, Now, What};
 use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
 use super::rollback::{RollingBack, no_way};
-use super::stakes::Stakes;
+use super::stakes::{Relatives, Stakes};
 use crate::rehearse::relation_name;
 use crate::{Error, sessions};
 
@@ -70,7 +70,7 @@ impl Recovering {
     async fn decide(&mut self, work: &Work<'_>, at_risk: Vec<AtRisk>) -> Result<(), Error> {
         let own = self.rollback.tracking().map(ToString::to_string);
         let then = Schema::recorded(work.context, &work.point).await?;
-        let stakes = Stakes::of(&work.step);
+        let stakes = Stakes::of(&work.step, false, Relatives::new());
         let scripts = self.rollback.runs_something();
         for one in at_risk.iter().filter(|one| Some(&one.table) != own.as_ref() && then.has_table(&one.table)) {
             let now = Now::read(work, &one.table).await?;

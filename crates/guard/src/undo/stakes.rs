@@ -155,7 +155,7 @@ mod tests {
         let only_go = |more: &serde_json::Value| {
             let mut risk = serde_json::json!({ "tables": [{ "table": "s.orders", "rows_only_go": true }] });
             risk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            Stakes::of(&step(&risk)).in_table("s.orders", Way::Recover).rows_only_go
+            Stakes::of(&step(&risk), true, Relatives::new()).in_table("s.orders", Way::Recover).rows_only_go
         };
         assert!(only_go(&serde_json::json!({})));
         assert!(!only_go(&serde_json::json!({ "written": ["s.orders"] })), "it may be filled again with other rows");
