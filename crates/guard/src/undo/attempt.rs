@@ -78,7 +78,7 @@ impl<'a> Attempt<'a> {
         let lock = work.lock(held).await?;
         work.as_shown().await?;
         match &todo {
-            Todo::Rollback(_) => {}
+            Todo::Rollback(_) | Todo::Rds(_) => {}
             Todo::Recover(recover) => recover.as_shown(&work).await?,
             Todo::Restore(restore) => restore.as_shown(&work).await?,
         }

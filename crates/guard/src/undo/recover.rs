@@ -4,7 +4,7 @@ use holdpoint_core::RelationName;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::selector::Selector;
-use holdpoint_core::undoing::AtRisk;
+use holdpoint_core::undoing::{AtRisk, Way};
 use holdpoint_operations::catalogue;
 use holdpoint_operations::compare::{StoredForm, stored_form};
 use holdpoint_operations::recover::{
@@ -230,7 +230,7 @@ async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>,
         return Ok(Ok(()));
     }
     let (run, lost) = (work.run.to_string(), listed(lost, NAMED));
-    Ok(Err(Error::DataLossNotAccepted { run, way: "recover", since, accepted, lost }))
+    Ok(Err(Error::DataLossNotAccepted { run, way: Way::Recover, since, accepted, lost }))
 }
 
 /// What is written into the ledger before a column is added: whoever goes on knows that it is not whole yet.
