@@ -101,6 +101,7 @@ impl Invocation {
             cancel: self.cancel.clone(),
             clock,
             seed: seed(),
+            reads_for: holdpoint_operations::READS_FOR,
         })
     }
 

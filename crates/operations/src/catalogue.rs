@@ -7,7 +7,7 @@ use holdpoint_core::{DatabaseName, Manifest, PointId};
 use holdpoint_repository::StoredManifest;
 use serde::Serialize;
 
-use crate::{Context, Error};
+use crate::{Context, Error, reading};
 
 /// A restore point in a list.
 #[derive(Clone, Debug, Serialize)]
@@ -135,7 +135,10 @@ async fn shown(context: &Context, stored: StoredManifest) -> Result<ShowReport, 
     let (repository, database, point) = (&context.repository, &context.database, &stored.manifest.id);
     let verifications = repository.verifications(database, point).await?;
     let standing = holdpoint_core::verification::standing(&verifications, &stored.sha256);
-    let pins = repository.pins(database, point).await?;
+    let mut pins = repository.pins(database, point).await?;
+    // Left by readers that were killed, or may not delete.
+    let now = (context.clock)();
+    pins.retain(|name| !reading::is_over(name, now));
     let taken_at_by_store = stored.manifest.taken_at_by_store(stored.written_at);
     Ok(ShowReport { manifest: stored.manifest, taken_at_by_store, standing, verifications, pins })
 }

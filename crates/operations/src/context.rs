@@ -1,6 +1,7 @@
 //! What every verb needs to know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::DatabaseName;
@@ -28,6 +29,8 @@ pub struct Context {
     pub clock: Clock,
     /// A random seed for ids.
     pub seed: u64,
+    /// How long the pin of a reader holds unless it is renewed: [`READS_FOR`](crate::READS_FOR).
+    pub reads_for: Duration,
 }
 
 impl std::fmt::Debug for Context {

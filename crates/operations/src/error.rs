@@ -117,6 +117,14 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// The restore point was dropped while it was read.
+    #[error("restore point {point} of {database} was dropped while it was read")]
+    Dropped {
+        /// The restore point.
+        point: String,
+        /// The database.
+        database: String,
+    },
     /// The restore point is another database's.
     #[error("restore point {point} is not of {database} but of {folder}")]
     PointElsewhere {

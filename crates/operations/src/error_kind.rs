@@ -87,6 +87,7 @@ impl Error {
             | Self::NoConditionalWrites { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. }
+            | Self::Dropped { .. }
             | Self::NoSuchPin { .. }
             | Self::NothingAlive { .. }
             | Self::PointElsewhere { .. }

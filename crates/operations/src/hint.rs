@@ -34,7 +34,7 @@ impl Error {
                  holdpoint backup --exclude-table-data TABLE"
                     .to_owned(),
             ),
-            Self::NoSuchPoint { .. } => Some("see what there is: holdpoint list".to_owned()),
+            Self::NoSuchPoint { .. } | Self::Dropped { .. } => Some("see what there is: holdpoint list".to_owned()),
             Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
                 Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
             }

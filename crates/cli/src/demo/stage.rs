@@ -103,6 +103,7 @@ impl Stage {
                 cancel: invocation.cancel.clone(),
                 clock,
                 seed: seed(),
+                reads_for: holdpoint_operations::READS_FOR,
             },
             source: Source { settings: settings.clone(), programs: search, client_major: None },
             server,

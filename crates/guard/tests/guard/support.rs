@@ -71,6 +71,7 @@ impl Shop {
             cancel: CancellationToken::new(),
             clock: Arc::new(chrono::Utc::now),
             seed: 1,
+            reads_for: holdpoint_operations::READS_FOR,
         };
         let mut environment: Vec<_> =
             [("PATH", "/usr/bin:/bin"), ("PGUSER", cluster.superuser()), ("PGDATABASE", "shop")]

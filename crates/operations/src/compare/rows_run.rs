@@ -16,7 +16,7 @@ use super::rows::{
 };
 use super::rows_side::{Meant, TableSide, TextForm};
 use super::{Against, CompareError};
-use crate::{Context, Error};
+use crate::{Context, Error, reading};
 
 /// Bytes that a row takes in a temporary file.
 const ROW_BYTES: u64 = 40;
@@ -32,6 +32,26 @@ const ROW_BYTES: u64 = 40;
 /// [`CompareError`], [`Error::CannotRead`], [`Error::RowSecurity`], those of [`compare`](super::compare), and of the
 /// repository and PostgreSQL.
 pub async fn compare_rows(context: &Context, options: &CompareRowsOptions) -> Result<RowsReport, Error> {
+    let compared = Box::pin(rows_of(context, options));
+    let compared = Box::pin(async {
+        match &options.against {
+            Against::Point(other) if *other != options.point => reading::held_if_there(context, other, compared).await,
+            _ => compared.await,
+        }
+    });
+    match reading::held_if_there(context, &options.point, compared).await {
+        Err(failure) => {
+            let failure = reading::or_dropped(context, &options.point, failure).await;
+            Err(match &options.against {
+                Against::Point(other) => reading::or_dropped(context, other, failure).await,
+                Against::Database { .. } => failure,
+            })
+        }
+        report => report,
+    }
+}
+
+async fn rows_of(context: &Context, options: &CompareRowsOptions) -> Result<RowsReport, Error> {
     let work = Work::begin(&context.progress, &context.cancel, &options.how);
     let then = TableSide::stored(context, &options.point, Meant::Named(&options.table)).await?;
     let report = match &options.against {

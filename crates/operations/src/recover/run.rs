@@ -12,7 +12,7 @@ use super::recovery::Recovery;
 use super::side::{SideSchema, connect};
 use super::source::{Facts, Proof, RecoverFrom, Recovered, Source};
 use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail, transaction};
-use crate::{Context, Error};
+use crate::{Context, Error, reading};
 
 /// Fetches the wanted tables into a side schema, proves them, and counts what the mode would change.
 ///
@@ -80,10 +80,19 @@ pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Reco
             false => recovery.fetch_and_count(context, &source, &tables).await,
         }
     };
-    let worked = tokio::select! {
-        biased;
-        () = context.cancel.cancelled() => Err(Error::Interrupted),
-        worked = work => worked,
+    let work = Box::pin(async {
+        tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => Err(Error::Interrupted),
+            worked = work => worked,
+        }
+    });
+    let worked = match &facts.point {
+        Some(point) if !unread => match reading::held(context, point, work).await {
+            Err(failure) => Err(reading::or_dropped(context, point, failure).await),
+            worked => worked,
+        },
+        _ => work.await,
     };
     source.close().await;
     recovery.worked = began.elapsed();

@@ -16,7 +16,7 @@ use super::{RestoreOptions, RestoreReport, alone, emptied, foreign, replace, rol
 use crate::expected::Expected;
 use crate::restored::{self, Manner, Ownership, TargetKind};
 use crate::selection::{refuse_after_unsettled, resolve};
-use crate::{Context, Error, database_properties};
+use crate::{Context, Error, database_properties, reading};
 
 /// Restores what the options name into their target.
 ///
@@ -77,7 +77,10 @@ pub(super) async fn restore_point(
     }
     let settings = session.settings().clone();
     let loading = load(context, options, &expected, &session, &settings, &mut warnings);
-    let restored = Box::pin(loading).await?;
+    let restored = match reading::held(context, &expected.manifest.id, Box::pin(loading)).await {
+        Ok(restored) => restored,
+        Err(failure) => return Err(reading::or_dropped(context, &expected.manifest.id, failure).await),
+    };
     (report.compared, report.differences) = (Some(restored.0), restored.1);
     let of_database = give_properties(options, &expected, &session, properties, &mut warnings).await?;
     report.differences.extend(of_database);

@@ -6,6 +6,7 @@ use holdpoint_core::pin::{FORMAT, PinRecord};
 use holdpoint_repository::Error as Repository;
 use serde::Serialize;
 
+use crate::reading::OF_READERS;
 use crate::{Context, Error};
 
 /// Names of the pins of runs begin so; they end by themselves.
@@ -128,9 +129,15 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
 
 fn check(name: &str) -> Result<(), Error> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if name.is_empty() || name.len() > 60 || !name.bytes().all(plain) || name.starts_with(OF_RUNS) {
+    if name.is_empty()
+        || name.len() > 60
+        || !name.bytes().all(plain)
+        || name.starts_with(OF_RUNS)
+        || name.starts_with(OF_READERS)
+    {
         return Err(Error::Usage(format!(
-            "\"{name}\" names no pin: use lower-case letters, digits and '-', at most 60, not {OF_RUNS} at the beginning"
+            "\"{name}\" names no pin: use lower-case letters, digits and '-', at most 60, not {OF_RUNS} or {OF_READERS} at \
+             the beginning"
         )));
     }
     Ok(())

@@ -6,7 +6,7 @@ use holdpoint_core::quantity::listed;
 use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy};
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
-use holdpoint_repository::Leftover;
+use holdpoint_repository::{Leftover, PointFolders};
 use serde::Serialize;
 
 use super::dead::{self, Outcome};
@@ -17,7 +17,7 @@ use crate::backup::{FolderOwner, folder_owner};
 use crate::catalogue::{ShowReport, Unreadable, survey};
 use crate::check::Finding;
 use crate::error::LISTED;
-use crate::{Context, Error, Source};
+use crate::{Context, Error, Source, reading};
 
 /// How restore points are dropped.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     if let Some(source) = source {
         warnings.extend(same_database(context, source).await?);
     }
-    let withdrawn = context.repository.folders(&context.database).await?.withdrawn;
+    let PointFolders { withdrawn, pins, .. } = context.repository.folders(&context.database).await?;
     let (points, unreadable) = survey(context).await?;
     refuse(context, &points, &unreadable)?;
     let now = context.repository.store().server_time().await?;
@@ -147,6 +147,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     };
     if !options.dry_run {
         apply(context, &mut report, &mut holds, now).await?;
+        readers_pins(context, &pins, now).await;
     }
     let dead = dead::look(context, options.sweep_min_age, now).await?;
     report.warnings.extend(dead.lost.iter().map(|one| {
@@ -232,6 +233,15 @@ async fn over(holds: &mut Holds<'_>, point: &PointId, now: DateTime<Utc>) -> Res
         _ => None,
     };
     Ok(holds.of(point).await?.into_iter().filter_map(over).collect())
+}
+
+/// Removes what readers left that were killed, or may not delete: nobody is held by it.
+async fn readers_pins(context: &Context, pins: &[(PointId, String)], now: DateTime<Utc>) {
+    for (point, name) in pins.iter().filter(|(_, name)| reading::is_over(name, now)) {
+        if let Err(error) = context.repository.unpin(&context.database, point, name).await {
+            tracing::debug!(%error, name, "a pin that is over stays");
+        }
+    }
 }
 
 async fn sweep(context: &Context, options: &PruneOptions, leftovers: Vec<Leftover>) -> Vec<Swept> {

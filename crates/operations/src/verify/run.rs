@@ -18,7 +18,7 @@ use super::twice::{perhaps_on_the_way, read_twice};
 use super::{VerifyOptions, VerifyPlan, VerifyReport};
 use crate::error::chain;
 use crate::expected::{Expected, manifest};
-use crate::{Context, Error};
+use crate::{Context, Error, reading};
 
 /// The most differences that a record keeps.
 const KEPT: usize = 1000;
@@ -58,12 +58,16 @@ async fn recorded(
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;
     // Boxed, as it is large: whoever awaits it may have little stack.
-    let (mut outcome, mut scratch) = Box::pin(attempt(context, stored.clone(), options, &plan, afterwards)).await;
-    let mut notes = Vec::new();
-    if let Some(first) = perhaps_on_the_way(context, &outcome) {
-        (outcome, scratch) = Box::pin(attempt(context, stored, options, &plan, afterwards)).await;
-        notes.push(read_twice(&first, &outcome));
-    }
+    let work = Box::pin(async {
+        let (mut outcome, mut scratch) = Box::pin(attempt(context, stored.clone(), options, &plan, afterwards)).await;
+        let mut note = None;
+        if let Some(first) = perhaps_on_the_way(context, &outcome) {
+            (outcome, scratch) = Box::pin(attempt(context, stored, options, &plan, afterwards)).await;
+            note = Some(read_twice(&first, &outcome));
+        }
+        (outcome, scratch, note)
+    });
+    let (outcome, scratch, note) = Box::pin(reading::held(context, point, work)).await;
     let copy = scratch.map(|scratch| KeptCopy::new(scratch, point.clone(), plan.scratch.clone()));
     let mut verification = Verification {
         format: FORMAT,
@@ -90,7 +94,11 @@ async fn recorded(
     };
     let partial = !manifest.options.is_empty();
     judge(&mut verification, outcome, partial)?;
-    verification.notes.extend(notes);
+    // What goes away while it is read says nothing of what it was.
+    if verification.verdict == Verdict::Disproved && reading::is_dropped(context, point).await? {
+        return Err(reading::dropped(context, point));
+    }
+    verification.notes.extend(note);
     verification.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.progress.phase(Phase::RecordingVerification, None);
     let written = context.repository.record_verification(&context.database, &verification).await;

@@ -129,7 +129,7 @@ async fn next(
         Err(Error::Interrupted) if limit.is_cancelled() && !context.cancel.is_cancelled() => {
             Ok(Outcome::Left(LeftReason::TimeOver))
         }
-        Err(Error::NoSuchPoint { .. }) => Ok(Outcome::Left(LeftReason::Withdrawn)),
+        Err(Error::NoSuchPoint { .. } | Error::Dropped { .. }) => Ok(Outcome::Left(LeftReason::Withdrawn)),
         Err(error) => Err(error),
     }
 }

@@ -170,6 +170,35 @@ async fn stored_bytes_that_changed_are_disproved_and_named() {
     assert_eq!(left.trim(), "0");
 }
 
+/// Drops a restore point when its verification is about to read it, as a prune of another machine that sees no pin.
+struct Drops {
+    folder: std::path::PathBuf,
+}
+
+impl Progress for Drops {
+    fn phase(&self, phase: Phase, _: Option<u64>) {
+        if phase == Phase::StartingScratch {
+            std::fs::remove_file(self.folder.join("manifest.json")).unwrap();
+            std::fs::remove_dir_all(&self.folder).unwrap();
+        }
+    }
+    fn advance(&self, _: u64) {}
+    fn note(&self, _: &str) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_meanwhile_is_not_disproved() {
+    let scene = scene("dropped").await;
+    let folder = scene.place.directory.path().join("dropped/restore-points").join(scene.point.as_str());
+    let drops = Arc::new(Drops { folder: folder.clone() });
+    let context = Context { progress: drops as Arc<dyn Progress>, ..scene.place.context.clone() };
+    let options = support::verify_options(scene.scratch, Level::Full);
+    let error = verify(&context, &scene.point, &options).await.unwrap_err();
+    assert!(matches!(error, holdpoint_operations::Error::Dropped { .. }), "{error:?}");
+    assert_eq!(error.kind(), holdpoint_operations::ErrorKind::NotFound);
+    assert!(!folder.exists(), "nothing is recorded");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_or_missing_object_beside_the_archive_is_disproved_and_recorded() {
     let scene = scene("beside").await;

@@ -34,6 +34,7 @@ pub(crate) async fn place(database: &str) -> Place {
         cancel: CancellationToken::new(),
         clock: Arc::new(chrono::Utc::now),
         seed: 4711,
+        reads_for: holdpoint_operations::READS_FOR,
     };
     Place { directory, context }
 }

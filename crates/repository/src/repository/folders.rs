@@ -17,6 +17,8 @@ pub struct PointFolders {
     pub published: Vec<PointId>,
     /// Those that a withdrawal marked and that are still there: one is at work, or was killed.
     pub withdrawn: Vec<PointId>,
+    /// The pins of both, by their names.
+    pub pins: Vec<(PointId, String)>,
     /// Folders without a manifest: being written, left over, or of a restore point whose manifest is lost.
     pub orphans: Vec<OrphanFolder>,
 }
@@ -58,6 +60,9 @@ impl Repository {
         }
         let mut folders = PointFolders::default();
         for (id, facts) in found {
+            if facts.manifest {
+                folders.pins.extend(facts.pins.iter().map(|(name, _)| (id.clone(), name.clone())));
+            }
             match (facts.manifest, facts.marked_at.is_some()) {
                 (true, false) => folders.published.push(id),
                 (true, true) => folders.withdrawn.push(id),
