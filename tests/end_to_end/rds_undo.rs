@@ -106,24 +106,41 @@ fn a_run_is_undone_by_the_instance_as_it_was_right_before_the_command() {
     running.finish().ended_with(137);
     shop.server.set_pace("creating", Pace::Polls(1));
     let stands = shop.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
-    assert!(stands.to_string().contains("undoing"), "{stands:#}");
+    assert!(stands.to_string().contains("undo"), "{stands:#}");
+
+    // Killed between the renames, when the database's name leads nowhere: the same again.
+    shop.server.set_pace("renaming", Pace::Held);
+    let mut running = shop.place.start(&[&own[..], &accepts].concat());
+    let renames = || shop.server.calls().iter().filter(|call| *call == "ModifyDBInstance").count();
+    let renamed =
+        || shop.server.identifiers().iter().any(|name| shop.server.status(name).as_deref() == Some("renaming"));
+    running.wait_until("the live one is renamed", WITHIN, || renames() > 0 && renamed());
+    running.kill();
+    running.finish().ended_with(137);
+    shop.server.set_pace("renaming", Pace::Polls(1));
+    shop.server.settle();
+    assert!(!shop.server.identifiers().contains(&"shop".to_owned()), "{:?}", shop.server.identifiers());
 
     let undone = shop.undo(&accepts).ended_with(0).json();
     assert_eq!((&undone["state"], &undone["plan"]["way"]), (&json!("undone"), &json!("rds")), "{undone:#}");
     assert_eq!(shop.server.count("RestoreDBInstanceToPointInTime"), 1, "the killed one's instance is gone on with");
     let proof = undone["undo"]["proof"].to_string();
     assert!(proof.contains("schema objects are as in the restore point"), "{proof}");
-    assert!(proof.contains("shop-old") && proof.contains("holdpoint rds cut-over shop --back"), "{proof}");
+    let identifiers = shop.server.identifiers();
+    let aside = identifiers.iter().find(|name| name.starts_with("shop-before-undo-")).unwrap();
+    assert!(proof.contains(aside) && proof.contains("holdpoint rds cut-over shop --back"), "{proof}");
     assert_eq!(shop.server.psql("shop", "SELECT count(*), min(note) FROM orders"), "500|note 1");
     assert_eq!(shop.server.psql("shop", "SELECT count(*) FROM events"), "0", "written after the instant");
-    assert_eq!(shop.server.psql("shop-old", "SELECT count(*) FROM events"), "1", "and kept aside");
+    assert_eq!(shop.server.psql(aside, "SELECT count(*) FROM events"), "1", "and kept aside");
     let polls = shop.server.count("DescribeDBInstances");
     assert!(polls < 300, "{polls} calls: a tight loop");
 
     // The folder belongs to the new instance: it is backed up, and the migration can run again.
-    shop.guard();
+    let report = shop.guard();
     assert_eq!(shop.orders("shop"), "0");
-    shop.undo(&["--dry-run"]).ended_with(0);
+    let since = way(&report, "rds")["command"].as_str().unwrap().rsplit(' ').next().unwrap();
+    shop.undo(&["--yes", "--accept-data-loss-since", since]).ended_with(0);
+    assert_eq!(shop.orders("shop"), "1", "undone once more, beside what the first undo kept");
 }
 
 #[test]
@@ -137,7 +154,9 @@ fn an_instance_that_is_not_the_databases_never_takes_its_place() {
     );
     let report = shop.guard();
     let warnings = report["warnings"].to_string();
-    assert!(warnings.contains("the RDS instance other: the server at its endpoint"), "{warnings}");
+    let told = "the RDS instance other is no way back: the server at its endpoint";
+    assert!(warnings.contains(told), "{warnings}");
+    assert!(report["ways_back"].as_array().unwrap().iter().all(|one| one["way"] != "rds"), "{report:#}");
     shop.server.set_shipping(Shipping::Asked(1));
     let accepts = ["--yes", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
     shop.undo(&accepts).ended_with(3).failure().says(&["no way back by rds", "is another than the one"]);
@@ -147,7 +166,7 @@ fn an_instance_that_is_not_the_databases_never_takes_its_place() {
 
 #[test]
 fn without_an_instance_or_a_window_there_is_no_such_way_and_the_gate_says_so() {
-    let shop = Shop::new(NEWEST);
+    let mut shop = Shop::new(NEWEST);
     shop.server.set("shop", "BackupRetentionPeriod", "0");
     let report = shop.guard();
     let warnings = report["warnings"].to_string();
@@ -157,6 +176,13 @@ fn without_an_instance_or_a_window_there_is_no_such_way_and_the_gate_says_so() {
     );
     assert!(report["ways_back"].as_array().unwrap().iter().all(|one| one["way"] != "rds"), "{report:#}");
     shop.undo(&["--yes"]).ended_with(3).failure().says(&["no way back by rds", "automated backups"]);
+    // What cannot be reached keeps no other way from being gone.
+    let region = shop.place.environment()["AWS_REGION"].clone();
+    shop.place.unset("AWS_REGION");
+    let by_recover = ["undo", "latest", "--way", "recover", "--dry-run", "--tool", "plain-sql", "--migrations", "sql"];
+    shop.place.holdpoint(&by_recover).ended_with(0);
+    shop.undo(&["--yes"]).ended_with(2).failure().says(&["region"]);
+    shop.place.set("AWS_REGION", &region);
     shop.server.deny("DescribeDBInstances");
     let denied = shop.undo(&["--yes"]).ended_with(9).failure();
     denied.says(&["rds:DescribeDBInstances"]);

@@ -62,7 +62,8 @@ impl Guarded<'_> {
             (false, "unchanged") if !succeeded => RunState::RolledBack,
             (false, _) => RunState::Failed,
         };
-        let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed);
+        let left_nothing = change.database == "unchanged" && !judgement.as_planned;
+        let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed && !left_nothing);
         // An undo goes on under the lock: nobody migrates in between.
         let mut held = Some(lock);
         if on_failure.is_none() {
@@ -104,7 +105,7 @@ impl Guarded<'_> {
             None => None,
         };
         let is_undone = matches!(&undone, Some(Ok(report)) if report.end() == UndoEnd::Done);
-        let ways_back = still_open(ways_back, state == RunState::RolledBack || is_undone);
+        let ways_back = still_open(ways_back, left_nothing || is_undone);
         self.tell_end(&ledger, state, undone.as_ref(), &judgement, exit_code, &ways_back, &mut warnings).await;
         let (rehearsal, not_rehearsed) = relied.rehearsal.parts();
         let (undo, undo_failure) = match undone {

@@ -274,22 +274,23 @@ impl<'a> Guarded<'a> {
         if planned.migrations == Some(0) {
             return Ok(None);
         }
-        match source.restorable().await {
-            Ok(restorable) => {
-                let doubts = ways_back::doubts(&source, &restorable, &self.preparation.source.settings).await;
-                doubts.iter().for_each(|doubt| self.preparation.context.progress.note(doubt));
-                warnings.extend(doubts);
-                Ok(Some((source, restorable)))
-            }
-            Err(OperationError::Interrupted) => Err(Error::Interrupted),
-            Err(error) => {
-                let warning = format!("the RDS instance {} is no way back: {error}", source.instance);
-                let warning = self.mask.script(&warning);
-                self.preparation.context.progress.note(&warning);
-                warnings.push(warning);
-                Ok(None)
-            }
-        }
+        let why = match source.restorable().await {
+            Err(OperationError::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => error.to_string(),
+            Ok(restorable) => match ways_back::no_instance(&restorable, &self.preparation.source.settings).await {
+                None => {
+                    let name = &source.instance;
+                    let told = restorable.window.warnings.iter();
+                    warnings.extend(told.map(|warning| format!("the RDS instance {name}: {warning}")));
+                    return Ok(Some((source, restorable)));
+                }
+                Some(why) => why,
+            },
+        };
+        let warning = self.mask.script(&format!("the RDS instance {} is no way back: {why}", source.instance));
+        self.preparation.context.progress.note(&warning);
+        warnings.push(warning);
+        Ok(None)
     }
 
     /// Warns, while there is time to stop, of a way back whose role cannot go it; gives that role.

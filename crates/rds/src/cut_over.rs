@@ -197,6 +197,12 @@ impl Rds {
     }
 }
 
+/// Whether the renames of a cut-over to an instance were begun and not finished.
+#[must_use]
+pub fn is_cut_over_begun(instance: &Instance) -> bool {
+    instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::BEGUN)
+}
+
 /// A name with an ending, cut so that RDS takes it.
 fn shortened(name: &str, ending: &str) -> String {
     let mut kept = name.to_owned();

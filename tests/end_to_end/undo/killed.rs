@@ -80,3 +80,33 @@ fn a_restore_that_is_killed_right_after_its_exchange_exchanges_nothing_again() {
     again.says(&["its undo swapped the databases"]).hints(&["holdpoint settle"]);
     assert_eq!(project.scene.cluster.psql("postgres", &oid), exchanged);
 }
+
+#[test]
+fn a_script_that_ended_after_its_undo_was_killed_counts_as_done() {
+    let project = Project::drizzle();
+    let before = project.shop();
+    project.write("drizzle/0001_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\nSELECT pg_sleep(3);\n");
+    project.journal(&["0000_first", "0001_adds"]);
+    let report = project.guard(&["--level", "stored"], 0);
+    let run = report["run"].as_str().unwrap();
+    let mut undo = project.scene.place.start(&["undo", run, "--json", "--yes", "--way", "rollback"]);
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep(3)%'";
+    let within = std::time::Duration::from_secs(120);
+    undo.wait_until("the script runs", within, || project.scene.sql(sleeps) == "1");
+    undo.kill();
+    undo.finish().ended_with(137);
+    while project.scene.sql("SELECT to_regclass('shop.tags') IS NULL") == "f" || project.scene.sql(sleeps) != "0" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(project.pending(), ["0001_adds.sql"], "the server did all of it");
+    let mut now = project.stands();
+    while now.0 == "undoing" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        now = project.stands();
+    }
+    assert_eq!(now, ("interrupted_in_undo".to_owned(), true));
+    let undone = project.undo(run, &[], 0).json();
+    assert_eq!((&undone["plan"]["way"], &undone["state"]), (&"rollback".into(), &"undone".into()), "{undone:#}");
+    assert_eq!(project.shop(), before);
+}

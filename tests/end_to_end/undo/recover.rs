@@ -205,3 +205,29 @@ fn scripts_that_ran_by_another_way_are_not_run_again() {
     assert_eq!(undone["state"], "undone", "{undone:#}");
     assert_eq!(project.shop(), before);
 }
+
+#[test]
+fn a_table_that_the_run_renamed_is_not_set_back_uncounted() {
+    let mut project = Project::plain();
+    project.write(
+        "sql/1_first.sql",
+        "ALTER TABLE shop.events RENAME TO happenings;\nUPDATE shop.happenings SET kind = upper(kind);\n",
+    );
+    project.write("sql/rollback/1_first.sql", "ALTER TABLE shop.happenings RENAME TO events;\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    project
+        .scene
+        .sql("UPDATE shop.happenings SET kind = 'theirs' WHERE id = 8; DELETE FROM shop.happenings WHERE id = 7");
+    let failed = project.undo(run(&report), &["--way", "recover"], 13).json();
+    let failure = failed["failure"].as_str().unwrap();
+    assert!(failure.contains("shop.events came back with rows by what undoes the migrations"), "{failure}");
+    let theirs = "SELECT count(*) FILTER (WHERE kind = 'theirs'), count(*) FILTER (WHERE id = 7) FROM shop.events";
+    assert_eq!(project.scene.sql(theirs), "1|0", "what others wrote is there");
+    // Now it has its name, and what others did is counted and asked for.
+    let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+    failure.says(&["would be lost"]).hints(&["--accept-data-loss-since"]);
+    let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+    let undone = project.undo(run(&report), &accepts, 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+}

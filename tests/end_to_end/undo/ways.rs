@@ -259,6 +259,18 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
     let shown = shown.json();
     assert_eq!(shown["steps"].as_array().unwrap().last().unwrap()["remarks"], json!(["what --after runs was run"]));
 
+    // What left nothing is not undone: there is nothing to undo.
+    project.scene.place.set("FILES", "");
+    let report = project.guard(&flags[..5], 11);
+    assert_eq!(
+        (&report["verdict"], &report["undo"], &report["undo_failure"]),
+        (&json!("unchanged"), &json!(null), &json!(null))
+    );
+    let open = report["ways_back"].as_array().unwrap().iter().all(|one| one["way"] == "beside");
+    assert!(open, "{report:#}");
+    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql sql/3_never.sql");
+    project.scene.place.holdpoint(&["settle", "latest", "--reason", "it ran nothing"]).ended_with(0);
+
     // A way back that fails is the worst that can be told, and maintenance mode stays on.
     project.write("sql/rollback/1_adds.sql", "SELECT 1 / 0;\n");
     let report = project.guard(&[&flags[..], &maintenance].concat(), 13);

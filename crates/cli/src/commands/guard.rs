@@ -10,6 +10,7 @@ use holdpoint_guard::run::{ExitKind, GuardOptions, GuardReport, guard};
 use holdpoint_guard::undo::Scripts;
 use holdpoint_guard::{OnFailure, Question, Rehearsing, RunOptions};
 use holdpoint_operations::backup::BackupOptions;
+use holdpoint_operations::rds::RdsSource;
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::{ConnectionSettings, pooler};
@@ -139,7 +140,7 @@ impl Guarding {
             project_flags: project_flags(&arguments.project),
             way_back: way_back(invocation),
             on_failure: None,
-            instance: super::rds::instance(invocation).await?,
+            instance: super::rds::instance(invocation).await.unwrap_or_else(|failure| unreached(invocation, &failure)),
             run: RunOptions { origin: settings.origin(operator(invocation)), ..RunOptions::default() },
         };
         invocation.sweep().await;
@@ -149,6 +150,13 @@ impl Guarding {
             .map_err(|source| Failure::Io { what: "keeping stdout for the report".to_owned(), source })?;
         Ok(Self { context, source, verify, backup, options })
     }
+}
+
+/// Warns of an RDS instance that cannot be asked for: then there is no such way back, and no window.
+fn unreached(invocation: &Invocation, failure: &Failure) -> Option<RdsSource> {
+    let told = failure.told(&Mask::default(), false).message;
+    invocation.progress.note(&format!("the RDS instance of the database is no way back: {told}"));
+    None
 }
 
 /// Asks at a terminal; elsewhere nobody could answer, and the policy alone decides.

@@ -35,7 +35,11 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
         jobs: arguments.jobs.and_then(Jobs::number),
     };
     let mut options = options(invocation, &arguments.project, wanted)?;
-    options.instance = rds::instance(invocation).await?;
+    options.instance = match rds::instance(invocation).await {
+        // Other ways need nothing of RDS.
+        Err(_) if options.way.is_some_and(|way| way != Way::Rds) => None,
+        instance => instance?,
+    };
     options.dry_run = arguments.dry_run;
     if !arguments.yes && !arguments.dry_run {
         let (own, progress) = (invocation.output.clone(), Arc::clone(&invocation.progress));

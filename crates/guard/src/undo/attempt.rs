@@ -16,7 +16,7 @@ use super::record::{self, Record};
 use super::recover::Recovering;
 use super::restore::Restoring;
 use super::rollback::RollingBack;
-use super::{UndoOptions, UndoPlan, UndoReport, admission, proof};
+use super::{UndoOptions, UndoPlan, UndoReport, admission, proof, rds};
 use crate::runs::{self, Alive};
 use crate::{Error, leads, sessions};
 
@@ -56,6 +56,7 @@ impl<'a> Attempt<'a> {
     /// Undoes; `held` is the run lock, where the run that is undone has it.
     pub(super) async fn run(&self, held: Option<RunLock>) -> Result<UndoReport, Error> {
         let began = Instant::now();
+        self.finish_begun().await?;
         let work = self.admitted(held.as_ref().map(RunLock::pid)).await?;
         let (way, todo) = work.chosen().await?;
         let plan = work.plan(way, &todo);
@@ -103,6 +104,18 @@ impl<'a> Attempt<'a> {
         }
         let undo = Some(record.undo);
         Ok(UndoReport { plan, dry_run: false, state: Some(state), undo, failure, swap, took_ms: took(), warnings })
+    }
+
+    /// Finishes the renames of a cut-over that an undo of this run began: the live database cannot be asked before.
+    async fn finish_begun(&self) -> Result<(), Error> {
+        let Self { context, options } = self;
+        let by_rds = options.way.is_none_or(|way| way == Way::Rds) && !options.dry_run;
+        let Some(source) = options.instance.as_ref().filter(|_| by_rds) else { return Ok(()) };
+        let steps = runs::steps(context, &options.run).await?;
+        match newest(&steps).filter(|step| rds::is_under_way(step)) {
+            Some(step) => rds::finish_begun(source, step.run.as_str()).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads the run, and refuses what cannot be undone; `held_by`: where it is the run itself that undoes, who has its
@@ -153,6 +166,7 @@ impl Work<'_> {
     /// The way that was asked for; else the one at which an undo broke off; else the best that is there.
     async fn chosen(&self) -> Result<(Way, Todo), Error> {
         let broken_off = self.step.undo.as_ref().filter(|_| self.step.state == RunState::Undoing).map(|undo| undo.way);
+        let broken_off = broken_off.or_else(|| rds::is_under_way(&self.step).then_some(Way::Rds));
         if let Some(way) = self.options.way.or(broken_off) {
             return Ok((way, self.todo(way).await?));
         }

@@ -172,7 +172,12 @@ impl Found {
             return Ok(());
         }
         if let Some(why) = &table.why {
-            self.open.push(format!("rows of {name} were not compared: {why}"));
+            let told = format!("rows of {name} were not compared: {why}");
+            if at_stake {
+                self.open.push(told)
+            } else {
+                self.proof.push(told)
+            }
             return Ok(());
         }
         let Some(since) = since else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use holdpoint_core::Identity;
+use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::Way;
@@ -21,7 +22,9 @@ use crate::Error;
 use crate::rows_compared::LOCK_WAIT;
 use crate::ways_back;
 
-/// The step as the ledger names it, once nothing of the cut-over is left to do.
+/// How the step ends in the ledger by which the new instance is known to be the database of then.
+const HELD: &str = "is as the run's restore point says";
+/// As it is named once nothing of the cut-over is left to do.
 const CUT_OVER: &str = "the restored instance is in the live one's place";
 /// How many names a line holds.
 const NAMED: usize = 5;
@@ -57,7 +60,7 @@ impl ToAnInstant {
         let target = name(&source.instance, work.run.as_str());
         let mut warnings = vec![format!("the new instance costs what {} costs, until one is dropped", source.instance)];
         let begun = source.made_as(&target).await?;
-        let in_place = begun.as_ref().is_some_and(|begun| begun.name == source.instance);
+        let in_place = begun.as_ref().is_some_and(|begun| begun.name.eq_ignore_ascii_case(&source.instance));
         if !in_place {
             let restorable = source.restorable().await?;
             let window = &restorable.window;
@@ -68,6 +71,10 @@ impl ToAnInstant {
             }
             if let Some(why) = ways_back::serves_another(window.endpoint.as_ref(), &own.live).await? {
                 return Err(no_way(work, Way::Rds.word(), format!("{}: {why}", source.instance)));
+            }
+            let aside = aside(&source.instance, work.run.as_str());
+            if source.is_taken(&aside).await? {
+                return Err(no_way(work, Way::Rds.word(), format!("the name {aside} is taken")));
             }
             if early {
                 let why = format!("{} is before what {} can be restored to", told(at), source.instance);
@@ -114,15 +121,16 @@ impl ToAnInstant {
             return Ok(());
         }
         let made = format!("{} is restored to {} as {}", self.source.instance, told(self.at), self.target);
-        if !record.has_done(&made) {
-            if self.source.made_as(&self.target).await?.is_none() {
+        let is_there = self.source.made_as(&self.target).await?.is_some();
+        if !is_there || !record.has_done(&made) {
+            if !is_there {
                 self.source.wait_until_restorable(self.at).await?;
             }
             self.source.restored(self.at, &self.target).await?;
             record.done(&made).await?;
         }
-        let held = format!("{} is as the run's restore point says", self.target);
-        if record.has_done(&held) {
+        let held = held(&self.target);
+        if is_there && record.has_done(&held) {
             return Ok(());
         }
         let proof = self.held_against(work).await?;
@@ -149,7 +157,8 @@ impl ToAnInstant {
             point: work.point.clone(),
             against: Against::Database { source: Box::new(source), own: false },
             jobs: work.options.jobs,
-            quick: work.options.compare_up_to,
+            // The tables are read to their ends, whatever their size: their blocks come from afar.
+            quick: None,
             definitions: true,
             lock_wait: LOCK_WAIT,
         };
@@ -173,7 +182,7 @@ impl ToAnInstant {
     /// # Errors
     /// What RDS refuses: the undo goes on from there when it is called again.
     pub(super) async fn cut_over(&self, work: &Work<'_>, record: &mut Record<'_>) -> Result<(), Error> {
-        let taken = self.source.take_the_place(&self.target).await?;
+        let taken = self.source.take_the_place(&self.target, &aside(&self.source.instance, work.run.as_str())).await?;
         if !record.has_done(CUT_OVER) {
             record.done(CUT_OVER).await?;
         }
@@ -196,10 +205,43 @@ impl ToAnInstant {
     }
 }
 
-/// The name of the instance that undoes a run: one that RDS takes, the same each time.
+/// Makes the renames that an undo of the run began and did not come to the end of: between them the database's name leads
+/// nowhere, and nothing could be asked of it.
+///
+/// # Errors
+/// What RDS refuses.
+pub(super) async fn finish_begun(source: &RdsSource, run: &str) -> Result<(), Error> {
+    Ok(source.finish_begun(&name(&source.instance, run), &aside(&source.instance, run)).await?)
+}
+
+/// Whether an undo by this way came so far that the new instance may be in the live one's place, and did not end.
+pub(super) fn is_under_way(step: &RunStep) -> bool {
+    let open = matches!(step.state, RunState::Undoing | RunState::UndoFailed);
+    let by_rds = step.undo.as_ref().filter(|undo| open && undo.way == Way::Rds);
+    by_rds.is_some_and(|undo| {
+        undo.done.iter().any(|one| one.ends_with(HELD)) && !undo.done.iter().any(|one| one == CUT_OVER)
+    })
+}
+
+/// How the step is called by which the new instance is known to be the database of then.
+fn held(target: &str) -> String {
+    format!("{target} {HELD}")
+}
+
+/// The name of the instance that undoes a run, the same each time.
 fn name(source: &str, run: &str) -> String {
+    named(source, "-undo-", run)
+}
+
+/// The name that the live instance gets by it.
+fn aside(source: &str, run: &str) -> String {
+    named(source, "-before-undo-", run)
+}
+
+/// A name that RDS takes.
+fn named(source: &str, between: &str, run: &str) -> String {
     const LONGEST: usize = 63;
-    let tail = format!("-undo-{}", run.to_ascii_lowercase());
+    let tail = format!("{between}{}", run.to_ascii_lowercase());
     let mut kept = source.to_owned();
     kept.truncate(LONGEST - tail.len());
     format!("{}{tail}", kept.trim_end_matches('-'))
@@ -334,8 +376,9 @@ mod tests {
         let run = "20261121T024300Z-k3f9";
         assert_eq!(name("shop-prod", run), "shop-prod-undo-20261121t024300z-k3f9");
         for source in ["a".repeat(63), format!("{}-b", "a".repeat(35)), format!("{}-bcd", "a".repeat(36))] {
-            let name = name(&source, run);
-            assert!(name.len() <= 63 && !name.contains("--") && name.ends_with("k3f9"), "{name}");
+            for name in [name(&source, run), aside(&source, run)] {
+                assert!(name.len() <= 63 && !name.contains("--") && name.ends_with("k3f9"), "{name}");
+            }
         }
     }
 

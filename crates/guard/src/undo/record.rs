@@ -35,7 +35,11 @@ impl<'a> Record<'a> {
             proof: Vec::new(),
             not_as_before: Vec::new(),
         };
-        let mut undo = UndoRecord { proof: Vec::new(), not_as_before: Vec::new(), ..same.unwrap_or(fresh) };
+        let mut undo = UndoRecord { not_as_before: Vec::new(), ..same.unwrap_or(fresh) };
+        if way != Way::Rds {
+            // What showed that an instance is the database of then is not shown again.
+            undo.proof.clear();
+        }
         if step.state == RunState::UndoFailed {
             // It ended, and others may have written since: what is there now is in no restore point.
             undo.point = None;

@@ -148,6 +148,15 @@ impl Recovering {
                     only_gone.push(name(&one.table));
                     rows.push(one);
                 }
+                (_, Some(_)) if one.meets.is_none() && holds_rows(work, &one.table).await? => {
+                    // What has no name when it is looked for, such as a table that the run renamed, was not counted.
+                    let why = format!(
+                        "{} came back with rows by what undoes the migrations, and nobody counted what of others would be \
+                         set back",
+                        one.table
+                    );
+                    return Err(no_way(work, Way::Recover.word(), why));
+                }
                 _ => rows.push(one),
             }
         }
@@ -203,6 +212,17 @@ impl Recovering {
         }
         Ok(())
     }
+}
+
+/// Whether a table holds any row.
+async fn holds_rows(work: &Work<'_>, table: &str) -> Result<bool, Error> {
+    let session = connected(work).await?;
+    let relation = name(table);
+    let schema = relation.schema.as_deref().unwrap_or("public");
+    let sql = format!("SELECT EXISTS (SELECT FROM {}.{})", quote_identifier(schema), quote_identifier(&relation.name));
+    let row = session.query_one("looking whether a table holds rows", &sql, &[]).await;
+    session.close().await;
+    Ok(row?.get(0))
 }
 
 /// Finds which columns an undo that broke off made again: those that were not there right before it.

@@ -74,7 +74,8 @@ impl RollingBack {
         let (project, plan) = of_run(work, "rollback")?;
         let (there, mut warnings) = there(work, project, plan).await?;
         let succeeded = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
-        let broken_off = work.step.undo.as_ref().is_some_and(|undo| !undo.done.is_empty());
+        // A script goes on after whoever started it was killed: it may be done although nobody wrote so.
+        let broken_off = work.step.undo.as_ref().is_some_and(|undo| undo.way == way || !undo.done.is_empty());
         let mut found = Vec::new();
         let none_recorded = !there.recorded.contains(&Some(true));
         let atomic = matches!(project.found.tool.transactions(), Transactions::Batch | Transactions::Each);

@@ -2,20 +2,19 @@
 
 use chrono::SecondsFormat;
 use holdpoint_core::undoing::{Loss, TimeFrom, Way, WayBack};
-use holdpoint_operations::rds::{Endpoint, RdsSource, Restorable};
+use holdpoint_operations::rds::{Endpoint, Restorable};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use super::Known;
 use crate::Error;
 
+/// What stands for the instant until it is known.
+const INSTANT: &str = "INSTANT";
+
 impl Known<'_> {
-    /// The instance of the database to the instant before the command; `None` where none is configured, or where
-    /// something keeps it from being restored.
+    /// The instance of the database to the instant before the command; `None` where none is known that can be restored.
     pub(super) fn instant(&self) -> Option<WayBack> {
         let (source, restorable) = self.instance.as_ref()?;
-        if !restorable.window.is_open() {
-            return None;
-        }
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let seconds = restorable.seconds.map(|seconds| seconds as f64);
         Some(WayBack {
@@ -24,7 +23,7 @@ impl Known<'_> {
                 "restore the RDS instance {} to the instant before the command, and put that in its place",
                 source.instance
             ),
-            command: format!("{} --accept-data-loss-since INSTANT", self.undo(Way::Rds)),
+            command: format!("{} --accept-data-loss-since {INSTANT}", self.undo(Way::Rds)),
             seconds,
             time_from: seconds.map(|_| TimeFrom::Estimated),
             data_lost: format!(
@@ -42,19 +41,15 @@ impl Known<'_> {
     }
 }
 
-/// What keeps a configured instance from being a way back, or makes it a doubtful one; in words, to be warned of.
-pub(crate) async fn doubts(source: &RdsSource, restorable: &Restorable, live: &ConnectionSettings) -> Vec<String> {
-    let name = &source.instance;
+/// Why a configured instance is no way back of this database, in words.
+pub(crate) async fn no_way(restorable: &Restorable, live: &ConnectionSettings) -> Option<String> {
     if let Err(error) = restorable.window.check_open() {
-        return vec![format!("the RDS instance {name} is no way back: {error}")];
+        return Some(error.to_string());
     }
-    let mut doubts = restorable.window.warnings.clone();
     match serves_another(restorable.window.endpoint.as_ref(), live).await {
-        Ok(None) => {}
-        Ok(Some(why)) => doubts.push(why),
-        Err(error) => doubts.push(format!("whether the database is on it could not be read: {error}")),
+        Ok(other) => other,
+        Err(error) => Some(format!("whether the database is on it could not be read: {error}")),
     }
-    doubts.into_iter().map(|doubt| format!("the RDS instance {name}: {doubt}")).collect()
 }
 
 /// Why the server at an instance's endpoint is not the one that the database is reached at; `None` where it is.
@@ -90,6 +85,9 @@ pub(crate) async fn serves_another(
 
 /// The command of a way back once the instant is known.
 pub(crate) fn with_instant(way: &WayBack, at: chrono::DateTime<chrono::Utc>) -> WayBack {
-    let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    WayBack { command: way.command.replace("INSTANT", &at), ..way.clone() }
+    let command = match way.command.strip_suffix(INSTANT).filter(|_| way.way == Way::Rds) {
+        Some(command) => format!("{command}{}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        None => way.command.clone(),
+    };
+    WayBack { command, ..way.clone() }
 }

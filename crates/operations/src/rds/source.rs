@@ -130,12 +130,32 @@ impl RdsSource {
         outcome.finished.ok_or_else(|| Error::Internal("a restore that nobody waited for".to_owned()))
     }
 
-    /// Puts the instance that was made as `target` in its source's place, or goes on where a process that is gone began.
+    /// Whether an instance has the name.
+    ///
+    /// # Errors
+    /// What RDS refuses.
+    pub async fn is_taken(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.plane.unless_ended(self.plane.rds.find(name)).await?.is_some())
+    }
+
+    /// Makes what is left of the renames by which `target` takes its source's place; nothing where none was begun.
+    ///
+    /// # Errors
+    /// As [`Self::take_the_place`].
+    pub async fn finish_begun(&self, target: &str, aside: &str) -> Result<(), Error> {
+        let begun = self.made_as(target).await?.is_some_and(|made| holdpoint_rds::is_cut_over_begun(&made));
+        if begun {
+            self.take_the_place(target, aside).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the instance that was made as `target` in its source's place, which is called `aside` then, or goes on where a process that is gone began.
     ///
     /// # Errors
     /// What RDS refuses; what is left of the renames is done by calling it again.
-    pub async fn take_the_place(&self, target: &str) -> Result<PlaceTaken, Error> {
-        let plan = super::plan_cut_over(&self.plane, target, None, false).await?;
+    pub async fn take_the_place(&self, target: &str, aside: &str) -> Result<PlaceTaken, Error> {
+        let plan = super::plan_cut_over(&self.plane, target, Some(aside), false).await?;
         let outcome = super::cut_over(&self.plane, plan).await?;
         let plan = outcome.plan;
         let source = self.plane.unless_ended(self.plane.rds.find_resource(&plan.source_resource)).await?;
