@@ -157,8 +157,11 @@ async fn what_is_dropped_meanwhile_is_told_so() {
             &context,
             &id,
             Box::pin(async {
-                let over = repository.pins(&context.database, &id).await.unwrap();
-                repository.withdraw(&context.database, &id, &over).await.unwrap();
+                for name in repository.pins(&context.database, &id).await.unwrap() {
+                    repository.unpin(&context.database, &id, &name).await.unwrap();
+                }
+                let withdrawn = repository.withdraw(&context.database, &id, &[]).await.unwrap();
+                assert!(matches!(withdrawn, Withdrawal::Done { .. }), "{withdrawn:?}");
                 read().await.unwrap_err()
             }),
         )

@@ -49,7 +49,8 @@ pub enum Withdrawal {
 }
 
 impl Repository {
-    /// Deletes a restore point unless somebody relies on it. Pins named in `over` do not count any more.
+    /// Deletes a restore point unless somebody relies on it. Pins named in `over` were over when they were last read: each
+    /// is read again under the mark, and counts where it holds by then, as one that was written anew under its name does.
     ///
     /// # Errors
     /// Those of the store, with the restore point as it was. Where the mark could not be removed again, or nobody knows
@@ -130,7 +131,9 @@ impl Repository {
         mark: &str,
         began: DateTime<Utc>,
     ) -> Result<Vec<String>> {
-        let pins = self.pins(database, id).await?.into_iter().filter(|name| !over.contains(name)).collect();
+        let pins = self.pins(database, id).await?;
+        let (ended, mut pins): (Vec<String>, Vec<String>) = pins.into_iter().partition(|name| over.contains(name));
+        pins.extend(self.holding(database, id, &ended).await?);
         self.still_at_work(database, id, mark, began).await?;
         Ok(pins)
     }

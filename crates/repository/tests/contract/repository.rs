@@ -204,9 +204,16 @@ async fn a_point_that_nobody_relies_on_is_withdrawn(store: Arc<dyn ObjectStore>)
         repository.publish(&manifest(&point(n)), None).await.unwrap();
     }
     let withdraw = async |over: &[String]| repository.withdraw(&shop(), &point(1), over).await.unwrap();
-    repository.pin(&shop(), &point(1), "audit", &json!({})).await.unwrap();
+    let ended = json!({"format": 1, "reason": "r", "at": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00Z"});
+    repository.pin(&shop(), &point(1), "audit", &ended).await.unwrap();
     assert!(matches!(withdraw(&[]).await, Withdrawal::Pinned { pins } if pins == ["audit"]));
     repository.manifest(&shop(), &point(1)).await.expect("it is as it was");
+    // One that holds counts, whatever is said of it.
+    repository.pin(&shop(), &point(1), "late", &json!({})).await.unwrap();
+    let over = ["audit".to_owned(), "late".to_owned()];
+    assert!(matches!(withdraw(&over).await, Withdrawal::Pinned { pins } if pins == ["late"]));
+    repository.manifest(&shop(), &point(1)).await.expect("it is as it was");
+    repository.unpin(&shop(), &point(1), "late").await.unwrap();
     // A mark that somebody left hides it, and the next withdrawal goes on.
     put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(1))), "{}").await;
     let folders = repository.folders(&shop()).await.unwrap();

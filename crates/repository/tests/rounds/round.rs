@@ -164,8 +164,8 @@ async fn after(
 
     // The next prune: what was hidden goes or is shown again, what belongs to nothing is swept.
     for id in &folders.withdrawn {
-        let over = [OF_CHECK.to_owned()];
-        match repository.withdraw(&shop(), id, &over).await.unwrap() {
+        repository.unpin(&shop(), id, OF_CHECK).await.unwrap();
+        match repository.withdraw(&shop(), id, &[]).await.unwrap() {
             Withdrawal::Done { remains, .. } => assert!(remains.is_empty(), "seed {seed}: {remains:?}"),
             Withdrawal::Gone => {}
             // A quarter of an hour later it would take the mark away, too.

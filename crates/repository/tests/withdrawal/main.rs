@@ -18,7 +18,7 @@ use holdpoint_repository::{ObjectStore, Repository, Withdrawal};
 use serde_json::json;
 
 use sample::{NOW, manifest, objects, shop};
-use schedule::{Outcome, every_order};
+use schedule::{Outcome, every_order, orders_interrupted};
 use stepped::Memory;
 
 /// The one restore point.
@@ -136,4 +136,50 @@ async fn a_withdrawal_that_is_killed_leaves_nothing_relied_upon_and_lost() {
         killed_at += 1;
     }
     assert!(killed_at > 8, "{killed_at} operations of a withdrawal");
+}
+
+/// Runs one that removes a pin and writes it anew against a withdrawal that knows it as ended.
+async fn pinned_anew(order: &mut schedule::Order) -> (bool, Withdrawal, Memory) {
+    let memory = with_a_point().await;
+    let (database, id) = (shop(), point());
+    // The memory's clock stands at the beginning of 1970.
+    let ended = json!({"format": 1, "reason": "r", "at": NOW, "until": "1970-01-01T00:00:00Z"});
+    memory.write(&layout::pin(&database, &id, "audit"), &ended.to_string());
+    let relying = async |store: Arc<dyn ObjectStore>| {
+        let repository = Repository::open(store).await.unwrap();
+        repository.unpin(&database, &id, "audit").await.unwrap();
+        let anew = json!({"format": 1, "reason": "r", "at": NOW});
+        repository.pin_new(&database, &id, "audit", &anew).await.is_ok()
+    };
+    let withdrawing = async |store: Arc<dyn ObjectStore>| {
+        let repository = Repository::open(store).await.unwrap();
+        repository.withdraw(&database, &id, &["audit".to_owned()]).await.unwrap()
+    };
+    let Outcome { first, second } = schedule::run(order, &memory, Box::new(relying), Box::new(withdrawing), None).await;
+    (first.expect("nobody kills it"), second.expect("nobody kills it"), memory)
+}
+
+#[tokio::test]
+async fn a_pin_that_is_written_anew_under_the_name_of_an_ended_one_is_seen() {
+    let (mut relied, mut withdrawn) = (0, 0);
+    orders_interrupted(4, async |order| {
+        let (pinned, withdrawal, memory) = pinned_anew(order).await;
+        let there = |key: &str| memory.has(key);
+        let whole = there(&layout::manifest(&shop(), &point())) && there(&layout::archive(&shop(), &point()));
+        match &withdrawal {
+            Withdrawal::Done { .. } => {
+                assert!(!pinned && !whole, "relied upon, and gone: {memory:?}");
+                withdrawn += 1;
+            }
+            Withdrawal::Pinned { pins } => {
+                assert_eq!(pins, &["audit"]);
+                assert!(whole, "it was to be as it was: {memory:?}");
+                assert_eq!(pinned, there(&layout::pin(&shop(), &point(), "audit")));
+                relied += usize::from(pinned);
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    assert!(relied > 0 && withdrawn > 0, "{relied} relied, {withdrawn} withdrawn");
 }
