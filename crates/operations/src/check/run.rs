@@ -12,7 +12,7 @@ use super::findings::{Finding, FindingKind};
 use super::{objects, permissions, stray};
 use crate::catalogue::{ShowReport, stored_bytes, survey};
 use crate::retention::dead;
-use crate::{Context, Error, expected};
+use crate::{Context, Error, expected, reading};
 
 /// How far a check goes.
 #[derive(Clone, Debug)]
@@ -143,16 +143,22 @@ async fn one_point(
         found.push(Finding::new(FindingKind::Disproved, id, reason, cure));
     }
     if read && found.is_empty() {
-        match expected::manifest(context, &manifest.id).await {
-            Ok(stored) => match objects::read(context, stored, options.jobs, &mut report.notes).await? {
-                Ok(bytes) => report.read_bytes += bytes,
-                Err(finding) => found.push(finding),
-            },
-            // Dropped between the list and the read.
-            Err(Error::NoSuchPoint { .. }) => return Ok(()),
-            Err(error) => return Err(error),
+        let outcome = match expected::manifest(context, &manifest.id).await {
+            Ok(stored) => objects::read(context, stored, options.jobs, &mut report.notes).await,
+            Err(error) => Err(error),
+        };
+        // What was dropped since it was listed says nothing.
+        match outcome {
+            Ok(Ok(bytes)) => report.read_bytes += bytes,
+            Err(error @ Error::Interrupted) => return Err(error),
+            outcome => {
+                if reading::is_dropped(context, &manifest.id).await? {
+                    return Ok(());
+                }
+                found.extend(outcome?.err());
+            }
         }
-    } else if !found.is_empty() && context.repository.manifest(&context.database, &manifest.id).await.is_err() {
+    } else if !found.is_empty() && reading::is_dropped(context, &manifest.id).await? {
         return Ok(());
     }
     report.points.push(PointChecked {
@@ -249,3 +255,6 @@ async fn folder(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use holdpoint_core::layout;
+use holdpoint_repository::{LocalDirectory, ObjectStore, PutOptions, Repository};
+
+use super::*;
+
+#[path = "../../../../repository/tests/sample/mod.rs"]
+#[allow(dead_code, reason = "the repository's own tests need more of it")]
+mod sample;
+
+#[expect(clippy::disallowed_methods, reason = "a test has this machine's time")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// A repository with one restore point, whose archive holds no archive.
+async fn with_a_point(folder: &Path) -> Context {
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalDirectory::new(folder).unwrap());
+    let repository = Repository::init(Arc::clone(&store), now()).await.unwrap().0;
+    let id = sample::point(1);
+    for (key, text) in sample::objects(&id) {
+        store.put_new(&key, text.into(), PutOptions::default()).await.unwrap();
+    }
+    repository.publish(&sample::manifest(&id), None).await.unwrap();
+    Context {
+        database: sample::shop(),
+        repository: Arc::new(repository),
+        progress: Arc::new(holdpoint_core::progress::Silent),
+        cancel: tokio_util::sync::CancellationToken::new(),
+        clock: Arc::new(now),
+        seed: 7,
+        reads_for: crate::reading::READS_FOR,
+    }
+}
+
+fn empty(context: &Context) -> CheckReport {
+    CheckReport {
+        database: context.database.clone(),
+        points: Vec::new(),
+        last_proof: None,
+        read_bytes: 0,
+        findings: Vec::new(),
+        repaired: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+const OPTIONS: CheckOptions =
+    CheckOptions { read_data: None, jobs: 1, max_proof_age: None, min_age: TimeDelta::days(3), repair: false };
+
+#[tokio::test]
+async fn what_is_dropped_after_it_was_listed_is_no_finding() {
+    for read in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let context = with_a_point(folder.path()).await;
+        let (points, _) = survey(&context).await.unwrap();
+        let mut report = empty(&context);
+        // It is there, and its index is not what the manifest says.
+        let mut own = points[0].clone();
+        own.manifest.repository_id = context.repository.id().to_owned();
+        one_point(&context, &own, read, &OPTIONS, &mut report).await.unwrap();
+        assert_eq!((report.points.len(), report.findings.len()), (1, usize::from(read)), "{:?}", report.findings);
+        // Gone.
+        context.repository.withdraw(&context.database, &own.manifest.id, &[]).await.unwrap();
+        let mut report = empty(&context);
+        one_point(&context, &own, read, &OPTIONS, &mut report).await.unwrap();
+        assert_eq!((report.points.len(), report.findings.len()), (0, 0), "{:?}", report.findings);
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let (points, _) = survey(&context).await.unwrap();
+    let (store, id) = (context.repository.store(), &points[0].manifest.id);
+    store.delete(&layout::archive(&context.database, id)).await.unwrap();
+    let manifest = layout::manifest(&context.database, id);
+    store.delete(&manifest).await.unwrap();
+    store.put_new(&manifest, "spoiled".into(), PutOptions::default()).await.unwrap();
+    let mut report = empty(&context);
+    one_point(&context, &points[0], false, &OPTIONS, &mut report).await.unwrap();
+    assert!(report.findings.iter().any(|one| one.kind == FindingKind::Missing), "{:?}", report.findings);
+}
