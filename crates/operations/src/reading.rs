@@ -1,6 +1,7 @@
 //! Pins of those who read: a restore point is not dropped under a restore, a verification or a comparison.
 //!
-//! A reader's pin holds for a while and is renewed at half of it; a reader that is killed leaves one that ends by itself.
+//! A reader's pin holds for a while and is renewed at half of it, and where that fails again and again until it succeeds; a
+//! reader that is killed leaves one that ends by itself.
 //! Its name tells its end, so lists need no record to leave out what is over. Every renewal is a pin of its own, as
 //! whoever may write pins may not write over them. Who may not write at all reads without one, and that is told.
 
@@ -98,18 +99,24 @@ struct ReadPin<'a> {
 impl ReadPin<'_> {
     /// Renews the pin for ever.
     async fn kept(&mut self) -> Infallible {
-        let mut told = self.name.is_none();
+        if self.name.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let mut told = false;
+        let (half, soon) = (self.context.reads_for / 2, self.context.reads_for / 15);
+        let mut pause = half;
         loop {
-            tokio::time::sleep(self.context.reads_for / 2).await;
-            if self.name.is_none() {
-                std::future::pending::<()>().await;
-            }
-            // The work notices by itself what is gone; the pin there is holds for the other half.
-            if let Err(error) = self.renew().await
-                && !std::mem::replace(&mut told, true)
-            {
-                self.tell(&error);
-            }
+            tokio::time::sleep(pause).await;
+            pause = match self.renew().await {
+                Ok(()) => half,
+                // The work notices by itself what is gone; the pin there is holds for the other half.
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        self.tell(&error);
+                    }
+                    soon
+                }
+            };
         }
     }
 

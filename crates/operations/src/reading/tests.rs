@@ -112,6 +112,43 @@ async fn what_is_read_stays_and_its_pin_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_failed_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (repository, id) = with_a_point(Arc::new(LocalDirectory::new(directory.path()).unwrap())).await;
+    let notes = Arc::new(Notes::default());
+    let context = context(repository.clone(), &notes, Duration::from_secs(3));
+    let pins = directory.path().join(holdpoint_core::layout::pins(&context.database, &id));
+    let away = directory.path().join("away");
+    held(
+        &context,
+        &id,
+        Box::pin(tokio::time::timeout(Duration::from_secs(120), async {
+            // Where the folder is a file nobody can write a pin.
+            let before = repository.pins(&context.database, &id).await.unwrap();
+            std::fs::rename(&pins, &away).unwrap();
+            std::fs::write(pins.to_str().unwrap().trim_end_matches('/'), "").unwrap();
+            while notes.0.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::fs::remove_file(pins.to_str().unwrap().trim_end_matches('/')).unwrap();
+            std::fs::rename(&away, &pins).unwrap();
+            loop {
+                let now = repository.pins(&context.database, &id).await.unwrap();
+                if now.iter().any(|name| !before.contains(name)) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })),
+    )
+    .await
+    .unwrap();
+    assert_eq!(repository.pins(&context.database, &id).await.unwrap(), [""; 0]);
+    let notes = notes.0.lock().unwrap();
+    assert!(notes.len() == 1 && notes[0].contains("is read without a pin"), "{notes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_reader_leaves_a_pin_that_ends() {
     each_store(async |store| {
         let (repository, id) = with_a_point(store).await;
