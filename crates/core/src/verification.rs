@@ -107,7 +107,7 @@ pub struct Verification {
     pub level: Level,
     /// What it found.
     pub verdict: Verdict,
-    /// When it began, by the verifying machine's clock.
+    /// When it began, by the verifying machine's clock; by the store's where both differ by more than a minute.
     pub started_at: DateTime<Utc>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,

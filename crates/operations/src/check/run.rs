@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
+use holdpoint_core::retention::WRONG_CLOCK;
 use holdpoint_core::verification::{Level, Standing};
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_repository::Leftover;
@@ -191,7 +192,8 @@ fn choose(context: &Context, points: &[ShowReport], percent: u8) -> Vec<PointId>
 fn last_proof(points: &[ShowReport], now: DateTime<Utc>) -> Option<Proof> {
     let whole = points.iter().filter(|one| one.manifest.aside().is_none());
     let proven = whole.filter_map(|one| match one.standing {
-        Standing::Proven { level, at } => Some((one, level, at)),
+        // What was proven in the future was so by a wrong clock: when, nobody knows.
+        Standing::Proven { level, at } if at.signed_duration_since(now) <= WRONG_CLOCK => Some((one, level, at)),
         _ => None,
     });
     let (one, level, at) = proven.max_by_key(|(_, _, at)| *at)?;

@@ -1,5 +1,6 @@
 //! `holdpoint verify`: a restore point is read back, restored, and compared with its fingerprint.
 
+mod began;
 mod feasible;
 mod full;
 mod kept;

@@ -53,7 +53,7 @@ async fn recorded(
     afterwards: Afterwards,
 ) -> Result<KeptVerification, Error> {
     let began = Instant::now();
-    let started_at = (context.clock)();
+    let started_at = super::began::began(context).await;
     let stored = manifest(context, point).await?;
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;

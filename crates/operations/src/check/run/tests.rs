@@ -84,3 +84,22 @@ async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_to
     one_point(&context, &points[0], false, &OPTIONS, &mut report).await.unwrap();
     assert!(report.findings.iter().any(|one| one.kind == FindingKind::Missing), "{:?}", report.findings);
 }
+
+#[tokio::test]
+async fn a_proof_of_the_future_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let (mut points, _) = survey(&context).await.unwrap();
+    let now = "2026-11-21T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
+    let mut proof = |ahead: TimeDelta| {
+        points[0].standing = Standing::Proven { level: Level::Full, at: now + ahead };
+        last_proof(&points, now).map(|proof| proof.age_seconds)
+    };
+    assert_eq!(proof(TimeDelta::hours(-2)), Some(7200));
+    assert_eq!(proof(TimeDelta::hours(1)), Some(-3600));
+    assert_eq!(proof(TimeDelta::seconds(3601)), None);
+    let mut report = empty(&context);
+    let options = CheckOptions { max_proof_age: Some(TimeDelta::days(7)), ..OPTIONS };
+    proof_age(&options, now, &mut report);
+    assert_eq!(report.findings[0].kind, FindingKind::ProofTooOld);
+}

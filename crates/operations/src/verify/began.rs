@@ -1,0 +1,37 @@
+//! When a verification began: of several verdicts the newest decides, whichever machine gave it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::Context;
+
+/// A clock of this machine that differs from the store's by more does not order verdicts.
+const SKEW: TimeDelta = TimeDelta::minutes(1);
+
+/// This moment by this machine's clock; by the store's where that is known and differs from it.
+pub(super) async fn began(context: &Context) -> DateTime<Utc> {
+    let machine = (context.clock)();
+    believed(machine, context.repository.store().server_time().await.ok())
+}
+
+fn believed(machine: DateTime<Utc>, store: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    store.filter(|store| store.signed_duration_since(machine).abs() > SKEW).unwrap_or(machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_verdict_is_newer_however_wrong_the_clock() {
+        let at = |text: &str| format!("2026-11-21T{text}Z").parse::<DateTime<Utc>>().unwrap();
+        // Proved at ten by a machine whose clock is right or an hour ahead; disproved at eleven by one two hours behind.
+        for proved in ["10:00:40", "11:00:00"] {
+            let proved = believed(at(proved), Some(at("10:00:00")));
+            assert!(proved < believed(at("09:00:00"), Some(at("11:00:00"))), "{proved}");
+        }
+        // A minute is nothing, and a store may not tell.
+        assert_eq!(believed(at("10:01:00"), Some(at("10:00:00"))), at("10:01:00"));
+        assert_eq!(believed(at("10:01:01"), Some(at("10:00:00"))), at("10:00:00"));
+        assert_eq!(believed(at("10:00:00"), None), at("10:00:00"));
+    }
+}
