@@ -57,7 +57,7 @@ pub enum KeepReason {
     },
     /// One of the newest that are set aside for the same.
     NewestOfItsKind {
-        /// Its place among them, from 1.
+        /// Its place among them, from 1; of a proven one among those that are proven.
         place: u32,
     },
 }
@@ -65,7 +65,14 @@ pub enum KeepReason {
 impl KeepReason {
     /// Whether others may go because a restore point is kept for this.
     fn justifies(&self) -> bool {
-        matches!(self, Self::NewestProven { .. } | Self::Last { .. } | Self::MinimumCount | Self::Slot { .. })
+        matches!(
+            self,
+            Self::NewestProven { .. }
+                | Self::Last { .. }
+                | Self::MinimumCount
+                | Self::Slot { .. }
+                | Self::NewestOfItsKind { .. }
+        )
     }
 }
 
@@ -137,6 +144,12 @@ impl Entry {
         self.kept_for().iter().any(KeepReason::justifies)
     }
 
+    /// Whether it is kept as one of the newest that are set aside for the same as another one.
+    fn is_newest_of_the_kind_of(&self, other: &Self) -> bool {
+        let like = matches!((&self.aside, &other.aside), (Some(one), Some(other)) if one.is_like(other));
+        like && self.kept_for().iter().any(|reason| matches!(reason, KeepReason::NewestOfItsKind { .. }))
+    }
+
     /// Whether it is kept because its clock is doubted.
     pub fn has_doubtful_clock(&self) -> bool {
         self.kept_for().iter().any(|reason| matches!(reason, KeepReason::ClockDoubted { .. }))
@@ -166,6 +179,14 @@ impl RetentionPlan {
     /// What is dropped, the oldest first: whoever is interrupted has dropped what is least missed.
     pub fn drops(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().rev().filter(|entry| matches!(entry.fate, Fate::Drop(_)))
+    }
+
+    /// What is kept in the stead of one that is dropped as newer ones of its kind are there; of a proven one what is proven.
+    pub fn newer_of_its_kind<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
+        let beyond = matches!(&entry.fate, Fate::Drop(why) if why.contains(&DropReason::BeyondItsKind));
+        let proven = entry.standing.level().is_some();
+        let good_enough = move |one: &Entry| one.standing.level().is_some() || !proven;
+        self.keeps().filter(move |one| beyond && good_enough(one) && one.is_newest_of_the_kind_of(entry))
     }
 
     /// What is kept, the newest first.

@@ -48,7 +48,7 @@ pub enum Aside {
 
 impl Aside {
     /// Whether both are set aside for the same: parts that were selected alike, or any label.
-    fn is_like(&self, other: &Self) -> bool {
+    pub(super) fn is_like(&self, other: &Self) -> bool {
         matches!((self, other), (Self::Labelled { .. }, Self::Labelled { .. })) || self == other
     }
 }

@@ -109,10 +109,14 @@ impl Rules<'_> {
 
     /// The rules for which a point that is set aside is kept: its place among those of its kind, and the span.
     fn of_its_kind(&self, at: usize) -> Vec<KeepReason> {
-        let disproved = |one: &Held| matches!(one.standing, Standing::Disproved { .. });
-        let newer = self.points[..at]
-            .iter()
-            .filter(|one| one.is_like(self.points[at]) && !disproved(one) && !one.is_doubtful(self.now));
+        let point = self.points[at];
+        let takes_a_place = |one: &&&Held| {
+            let disproved = matches!(one.standing, Standing::Disproved { .. });
+            // What nobody proved takes no place from what is proven.
+            let good_enough = one.level().is_some() || point.level().is_none();
+            one.is_like(point) && !disproved && good_enough && !one.is_doubtful(self.now)
+        };
+        let newer = self.points[..at].iter().filter(takes_a_place);
         let place = u32::try_from(newer.count() + 1).unwrap_or(u32::MAX);
         let among = place <= self.policy.minimum_count.max(1);
         let own = among.then_some(KeepReason::NewestOfItsKind { place });

@@ -140,6 +140,17 @@ proptest! {
     }
 
     #[test]
+    fn the_newest_proven_one_of_each_kind_stays(points in some_points(), policy in some_policy()) {
+        let gone = dropped(&points, &policy);
+        let sound = |one: &&Held| one.level().is_some() && !one.is_doubtful(now());
+        for point in points.iter().filter(sound).filter(|one| one.aside.is_some()) {
+            let place = |one: &Held| (one.snapshot_at, one.id.clone());
+            let newer = points.iter().filter(sound).any(|one| one.is_like(point) && place(one) > place(point));
+            prop_assert!(newer || !gone.contains(&point.id), "{point:?}");
+        }
+    }
+
+    #[test]
     fn what_does_not_count_changes_the_fate_of_no_other(points in some_points(), policy in some_policy()) {
         let counting: Vec<Held> = points.iter().filter(|point| point.counts(now())).cloned().collect();
         let of = |points: &[Held]| -> Vec<Entry> {

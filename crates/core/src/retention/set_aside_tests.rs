@@ -102,6 +102,31 @@ fn parts_of_one_selection_and_labels_have_a_minimum_of_their_own() {
 }
 
 #[test]
+fn what_nobody_proved_takes_no_place_from_what_is_proven() {
+    for aside in [part("a"), label("r1")] {
+        let unproven = |day| Held { standing: Standing::Unproven, ..set_aside(day, aside.clone()) };
+        let proven = |day| set_aside(day, aside.clone());
+        let points = [of(1), unproven(2), proven(3), proven(4), unproven(5), unproven(6)];
+        assert_eq!(dropped(&points, &last(1)), ["2", "3", "5"], "{aside:?}");
+        let two = RetentionPolicy { minimum_count: 2, ..last(1) };
+        assert_eq!(dropped(&points, &two), ["2"], "{aside:?}");
+        // What goes, goes because of what is kept: a proven one because of a proven one.
+        let plan = planned(&points, &last(1));
+        let entry = |day: usize| plan.entries.iter().find(|one| one.id == points[day - 1].id).unwrap();
+        let because = |day| plan.newer_of_its_kind(entry(day)).map(|one| one.id.clone()).collect::<Vec<_>>();
+        assert_eq!(because(3), [points[3].id.clone()], "{aside:?}");
+        assert_eq!(because(5), [points[5].id.clone(), points[3].id.clone()], "{aside:?}");
+        assert!(because(4).is_empty(), "it is kept");
+        assert!(entry(4).justifies() && entry(6).justifies(), "{aside:?}");
+    }
+    // Another selection is another kind.
+    let points = [of(1), set_aside(2, part("a")), set_aside(3, part("a")), set_aside(4, part("b"))];
+    let plan = planned(&points, &last(1));
+    let gone = plan.drops().next().unwrap();
+    assert_eq!(plan.newer_of_its_kind(gone).map(|one| &one.id).collect::<Vec<_>>(), [&points[2].id]);
+}
+
+#[test]
 fn age_span_pins_and_locks_keep_what_is_set_aside() {
     let points = |day| vec![of(1), set_aside(day, part("a")), set_aside(20, part("a")), of(21)];
     assert_eq!(dropped(&points(18), &last(9)), ["18"]);

@@ -61,7 +61,8 @@ async fn is_gone(context: &Context, id: &PointId) -> Result<bool, Error> {
 }
 
 /// Looks once more, right before a restore point goes, at what is kept in its stead: why it stays after all, where that is
-/// not proven any more, or not all there; what is missing is added to the findings.
+/// not proven any more, or not all there; what is missing is added to the findings. What stands in the stead of one that
+/// nobody proved, and is of its kind, need not be proven.
 pub(super) async fn unjustified(
     context: &Context,
     plan: &RetentionPlan,
@@ -69,9 +70,21 @@ pub(super) async fn unjustified(
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Outcome>, Error> {
     let newest = plan.keeps().filter(|one| one.is_newest_proven()).map(|one| &one.id);
-    for other in newest.chain(entry.superseded_by()).collect::<BTreeSet<_>>() {
+    let of_its_kind = plan.newer_of_its_kind(entry);
+    let unproven: BTreeSet<&PointId> = plan
+        .newer_of_its_kind(entry)
+        .filter(|one| matches!(one.standing, Standing::Unproven))
+        .map(|one| &one.id)
+        .collect();
+    let others = newest.chain(entry.superseded_by()).chain(of_its_kind.map(|one| &one.id));
+    for other in others.collect::<BTreeSet<_>>() {
+        let good_enough = |standing: &Standing| match standing {
+            Standing::Proven { .. } => true,
+            Standing::Unproven => unproven.contains(other),
+            Standing::Disproved { .. } => false,
+        };
         let proven = match show(context, other).await {
-            Ok(point) if matches!(point.standing, Standing::Proven { .. }) => Some(point.manifest),
+            Ok(point) if good_enough(&point.standing) => Some(point.manifest),
             Ok(_) | Err(Error::NoSuchPoint { .. }) => None,
             Err(error) => return Err(error),
         };
