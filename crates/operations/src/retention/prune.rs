@@ -149,7 +149,16 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         apply(context, &mut report, &mut holds, now).await?;
         readers_pins(context, &pins, now).await;
     }
-    let dead = dead::look(context, options.sweep_min_age, now).await?;
+    let dead = match dead::look(context, options.sweep_min_age, now).await {
+        Ok(dead) => dead,
+        Err(error) if report.dropped.is_empty() || matches!(error, Error::Interrupted) => return Err(error),
+        // What is gone by now is told.
+        Err(error) => {
+            let (what, problem) = ("what belongs to no restore point".to_owned(), Some(error.line()));
+            report.swept.push(Swept { what, at: None, bytes: None, problem });
+            return Ok(report);
+        }
+    };
     report.warnings.extend(dead.lost.iter().map(|one| {
         format!(
             "the manifest of {} is gone, and it is pinned ({}): it is left as it is; holdpoint check",
@@ -201,17 +210,32 @@ async fn apply(
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        if let Some(outcome) = fillers::unjustified(context, &report.plan, &entry, &mut report.findings).await? {
-            report.dropped.push(Dropped { point: entry.id, outcome });
-            continue;
-        }
-        let over = over(holds, &entry.id, now).await?;
-        if let Some(outcome) = dead::withdraw(context, &entry.id, &over).await {
-            report.dropped.push(Dropped { point: entry.id, outcome });
-        }
+        let outcome = match drop_one(context, &report.plan, &entry, &mut report.findings, holds, now).await {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            // The others are none the worse for it, and what is gone by now is told.
+            Err(error) => Some(Outcome::Failed { reason: error.line() }),
+            Ok(outcome) => outcome,
+        };
+        report.dropped.extend(outcome.map(|outcome| Dropped { point: entry.id, outcome }));
     }
     hidden::show(context, &mut report.hidden).await;
     Ok(())
+}
+
+/// Drops one, or says why it stays; nothing where it is gone already.
+async fn drop_one(
+    context: &Context,
+    plan: &RetentionPlan,
+    entry: &Entry,
+    findings: &mut Vec<Finding>,
+    holds: &mut Holds<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<Outcome>, Error> {
+    if let Some(outcome) = fillers::unjustified(context, plan, entry, findings).await? {
+        return Ok(Some(outcome));
+    }
+    let over = over(holds, &entry.id, now).await?;
+    Ok(dead::withdraw(context, &entry.id, &over).await)
 }
 
 /// A warning of those whose clock is not believed: nobody else tells that they are never dropped.
