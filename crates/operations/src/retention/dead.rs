@@ -33,9 +33,9 @@ pub enum Outcome {
         /// Until then; `None` for a legal hold, which has no end.
         until: Option<DateTime<Utc>>,
     },
-    /// What was to be kept in its stead is not all there: it stays.
+    /// What was to be kept in its stead is not all there, or was dropped meanwhile: it stays.
     Unjustified {
-        /// What is missing.
+        /// What is missing, or gone.
         reason: String,
     },
     /// Dropping it failed.

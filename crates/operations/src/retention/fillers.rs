@@ -85,7 +85,12 @@ pub(super) async fn unjustified(
         };
         let proven = match show(context, other).await {
             Ok(point) if good_enough(&point.standing) => Some(point.manifest),
-            Ok(_) | Err(Error::NoSuchPoint { .. }) => None,
+            Ok(_) => None,
+            // Another prune was first: the plan is out of date, and the next one says what goes.
+            Err(Error::NoSuchPoint { .. }) => {
+                let reason = format!("it stays until the next prune: {other}, which was to be kept, was dropped");
+                return Ok(Some(Outcome::Unjustified { reason }));
+            }
             Err(error) => return Err(error),
         };
         let Some(manifest) = proven else {
