@@ -188,13 +188,13 @@ const FAMILIES: &[Family] = &[
         name: UNRECORDED,
         kind: "gauge",
         help: "Unattended runs that failed, by kind, and could not write that down in the repository yet.",
-        samples: |report| report.history.as_ref().map(|_| Vec::new()),
+        samples: |report| report.recorded.then(Vec::new),
     },
     Family {
         name: SINCE,
         kind: "gauge",
         help: "When the first of these runs began, in seconds since 1970.",
-        samples: |report| report.history.as_ref().map(|_| Vec::new()),
+        samples: |report| report.recorded.then(Vec::new),
     },
     Family {
         name: "holdpoint_restore_points",

@@ -28,6 +28,9 @@ pub struct CronReport {
     pub outlook: Option<Outlook>,
     /// What is remembered of runs, this one included; `None` where it could not be read.
     pub history: Option<CronHistory>,
+    /// The history was written down in the repository.
+    #[serde(skip)]
+    pub recorded: bool,
     /// What is worth knowing although it failed nothing.
     pub warnings: Vec<String>,
 }
@@ -44,6 +47,7 @@ impl CronReport {
             events: Vec::new(),
             outlook: None,
             history: None,
+            recorded: false,
             warnings: Vec::new(),
         }
     }

@@ -179,7 +179,7 @@ async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_
     });
     report.events = events;
     match lease.release(history.clone()).await {
-        Ok(true) => {}
+        Ok(true) => report.recorded = true,
         Ok(false) => report.warnings.push("another run has taken the lease: this one is not remembered".to_owned()),
         Err(error) => report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line())),
     }

@@ -40,6 +40,7 @@ fn report() -> CronReport {
         failures: [("postgres".to_owned(), 2), ("killed".to_owned(), 1)].into(),
         ..CronHistory::default()
     });
+    report.recorded = true;
     report
 }
 
@@ -70,6 +71,14 @@ fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_c
         assert!(text.contains(&line), "{line}{text}");
     }
     assert_eq!(unrecorded(&text, &"shop2".parse().unwrap()), Unrecorded::default());
+    // One that had the lease and lost it before it could write that down adds its own failure, and forgets nothing.
+    let unwritten = CronReport { recorded: false, ..report() };
+    assert_eq!(unrecorded(&metrics(&[unwritten.clone()], &text), &shop), left);
+    let failure = refused(8, ErrorKind::Usage).failure;
+    let failed = CronReport { failure, events: vec![CronEvent::Failed], ..unwritten };
+    let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 2)].into();
+    let added = unrecorded(&metrics(&[failed], &text), &shop);
+    assert_eq!(added, Unrecorded { failures: wanted, since: Some(at(4)) });
     // The next run that gets there writes it down, and the file forgets.
     let text = metrics(&[report()], &text);
     assert_eq!(unrecorded(&text, &shop), Unrecorded::default(), "{text}");
