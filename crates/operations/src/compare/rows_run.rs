@@ -25,7 +25,8 @@ const ROW_BYTES: u64 = 40;
 /// with exact counts.
 ///
 /// Reads each side once, and again the few rows that are listed; a live side in one snapshot. Nothing is written to a
-/// database or to the repository; temporary files hold hashes only, have no names, and are gone whatever happens.
+/// database, and to the repository nothing but the pin of a reader, which is removed again; temporary files hold hashes only,
+/// have no names, and are gone whatever happens.
 /// Memory: `memory_bytes` and a little, a piece of the archive for each job, and what is listed.
 ///
 /// # Errors
