@@ -221,14 +221,17 @@ async fn folder(
     now: DateTime<Utc>,
     report: &mut CheckReport,
 ) -> Result<(), Error> {
-    for id in context.repository.folders(&context.database).await?.withdrawn {
+    let folders = context.repository.folders(&context.database).await?;
+    for id in &folders.withdrawn {
         // Whether it goes is the policy's to say, and so a prune's.
         if options.repair {
             let what = format!("restore point {id}, which a prune had hidden, is shown again");
-            let problem = dead::show_again(context, &id).await;
+            let problem = dead::show_again(context, id).await;
             report.repaired.push(Repaired { what, problem });
+        } else if folders.is_at_work(id, now) {
+            report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));
         } else {
-            let reason = "a prune is at work on it, or was killed there";
+            let reason = "a prune was killed at work on it";
             report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, "holdpoint prune goes on"));
         }
     }

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use holdpoint_core::{DatabaseName, PointId, layout};
 
 use super::Repository;
+use super::withdraw::MARK_IS_DEAD;
 use crate::error::Result;
 use crate::store::ObjectInfo;
 
@@ -17,10 +18,20 @@ pub struct PointFolders {
     pub published: Vec<PointId>,
     /// Those that a withdrawal marked and that are still there: one is at work, or was killed.
     pub withdrawn: Vec<PointId>,
+    /// When the newest mark of each of these was written, by the store's clock.
+    pub marked_at: BTreeMap<PointId, DateTime<Utc>>,
     /// The pins of both, by their names.
     pub pins: Vec<(PointId, String)>,
     /// Folders without a manifest: being written, left over, or of a restore point whose manifest is lost.
     pub orphans: Vec<OrphanFolder>,
+}
+
+impl PointFolders {
+    /// Whether a withdrawal may be at work on a restore point still: one that was killed is told apart by its mark's age.
+    #[must_use]
+    pub fn is_at_work(&self, id: &PointId, now: DateTime<Utc>) -> bool {
+        self.marked_at.get(id).is_some_and(|at| now.signed_duration_since(*at) <= MARK_IS_DEAD)
+    }
 }
 
 /// A folder without a manifest.
@@ -65,7 +76,10 @@ impl Repository {
             }
             match (facts.manifest, facts.marked_at.is_some()) {
                 (true, false) => folders.published.push(id),
-                (true, true) => folders.withdrawn.push(id),
+                (true, true) => {
+                    folders.marked_at.extend(facts.newest_mark_at.map(|at| (id.clone(), at)));
+                    folders.withdrawn.push(id);
+                }
                 (false, _) => folders.orphans.push(facts.orphan(id)),
             }
         }
@@ -81,6 +95,7 @@ pub(super) struct Facts {
     data: bool,
     /// When the oldest mark of a withdrawal was written.
     marked_at: Option<DateTime<Utc>>,
+    newest_mark_at: Option<DateTime<Utc>>,
     pins: Vec<(String, DateTime<Utc>)>,
     bytes: u64,
     newest_at: Option<DateTime<Utc>>,
@@ -94,6 +109,7 @@ impl Facts {
         if name == "manifest.json" {
             self.manifest = true;
         } else if name.starts_with("withdrawn/") {
+            self.newest_mark_at = self.newest_mark_at.max(Some(object.modified_at));
             self.marked_at = Some(self.marked_at.map_or(object.modified_at, |at| at.min(object.modified_at)));
         } else if let Some(pin) = name.strip_prefix("pins/").and_then(|name| name.strip_suffix(".json")) {
             self.pins.push((pin.to_owned(), object.modified_at));

@@ -17,7 +17,7 @@ use crate::store::{ObjectInfo, PutOptions};
 
 /// Whoever wrote an older mark than this is not at work any more: a withdrawal that takes longer from its mark to its
 /// first deletion gives up.
-const MARK_IS_DEAD: TimeDelta = TimeDelta::minutes(15);
+pub(super) const MARK_IS_DEAD: TimeDelta = TimeDelta::minutes(15);
 /// How long a withdrawal may take from its mark to its first deletion.
 const DECIDES_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// How often what could not be deleted is tried in all.

@@ -103,3 +103,18 @@ async fn a_proof_of_the_future_is_none() {
     proof_age(&options, now, &mut report);
     assert_eq!(report.findings[0].kind, FindingKind::ProofTooOld);
 }
+
+#[tokio::test]
+async fn what_a_prune_is_at_work_on_is_a_note_and_what_a_killed_one_hid_a_finding() {
+    let folder_of = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder_of.path()).await;
+    let id = sample::point(1);
+    let mark = format!("{}ab.json", layout::withdrawn(&context.database, &id));
+    context.repository.store().put_new(&mark, "{}".into(), PutOptions::default()).await.unwrap();
+    let written = context.repository.store().head(&mark).await.unwrap().modified_at;
+    for (age, notes, findings) in [(14, 1, 0), (16, 0, 1)] {
+        let mut report = empty(&context);
+        folder(&context, &OPTIONS, written + TimeDelta::minutes(age), &mut report).await.unwrap();
+        assert_eq!((report.notes.len(), report.findings.len()), (notes, findings), "{age}: {:?}", report.findings);
+    }
+}
