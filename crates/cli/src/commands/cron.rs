@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use holdpoint_core::cron::{CronEvent, Unrecorded};
 use holdpoint_core::progress::Silent;
-use holdpoint_core::{DatabaseName, Mask, PointId, Secret};
+use holdpoint_core::{DatabaseName, Mask, Secret};
 use holdpoint_operations::cron::{CronOptions, CronReport, Failed, PingSign, Telling, cron, ping, tell};
 use holdpoint_operations::webhook::Delivery;
 use holdpoint_operations::{Clock, Error, ErrorKind};
@@ -79,7 +79,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     if common.settings.level.is_some() {
         invocation.sweep().await;
     }
-    let (databases, unasked) = longest_unbacked_first(invocation, &common, databases).await;
+    let (databases, unasked) = longest_waiting_first(invocation, &common, databases).await;
     warnings.extend(unasked);
     let reports = every(invocation, &common, databases).await?;
     let codes = reports.iter().filter_map(|one| Some(exit_code::of(one.failure.as_ref()?.kind)));
@@ -159,9 +159,9 @@ async fn pinged(checks: Option<&Delivery>, sign: PingSign) -> Option<String> {
     ping(checks?, sign).await.err().map(|why| format!("the ping was not heard: {why}"))
 }
 
-/// Where time may not be enough for all, those come first whose newest restore point is the oldest: else the same would be
-/// left out every night. What the repository does not tell is a warning, and the order that of the names.
-async fn longest_unbacked_first(
+/// Where time may not be enough for all, those come first that had their turn the longest ago: else the same would be left
+/// out every night. What the repository does not tell is a warning, and the order that of the names.
+async fn longest_waiting_first(
     invocation: &Invocation,
     common: &Common,
     databases: Vec<DatabaseName>,
@@ -171,26 +171,25 @@ async fn longest_unbacked_first(
     };
     let asked = async {
         let repository = invocation.open(&invocation.settings.repository()?, true).await?;
-        let mut newest = Vec::new();
+        let mut turns = Vec::new();
         for database in &databases {
-            let points = repository.points(database).await?;
-            newest.push((points.iter().map(PointId::at).max(), database.clone()));
+            turns.push((repository.cron_history(database).await?.begun_at, database.clone()));
         }
-        Ok::<_, Failure>(newest)
+        Ok::<_, Failure>(turns)
     };
     match timeout_at(deadline, asked).await {
-        Ok(Ok(newest)) => (in_order(newest), None),
+        Ok(Ok(turns)) => (in_order(turns), None),
         Ok(Err(failure)) => {
             let why = failure.told(&common.telling.mask, false).message;
-            (databases, Some(format!("which database went longest without a restore point is not known: {why}")))
+            (databases, Some(format!("which database waits the longest for its turn is not known: {why}")))
         }
         Err(_) => (databases, None),
     }
 }
 
-fn in_order(mut newest: Vec<(Option<DateTime<Utc>>, DatabaseName)>) -> Vec<DatabaseName> {
-    newest.sort();
-    newest.into_iter().map(|(_, database)| database).collect()
+fn in_order(mut turns: Vec<(Option<DateTime<Utc>>, DatabaseName)>) -> Vec<DatabaseName> {
+    turns.sort();
+    turns.into_iter().map(|(_, database)| database).collect()
 }
 
 /// Works on all databases, so many at a time; the reports are in the databases' order.
@@ -332,10 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn whoever_went_longest_without_a_restore_point_comes_first() {
+    fn whoever_had_its_turn_the_longest_ago_comes_first() {
         let at = |hour: u32| Some(format!("2026-11-21T{hour:02}:00:00Z").parse().unwrap());
-        let newest = [(at(3), "a"), (at(2), "b"), (None, "d"), (None, "c"), (at(1), "e")];
-        let newest = newest.map(|(at, name)| (at, name.parse().unwrap())).to_vec();
-        assert_eq!(in_order(newest).iter().map(DatabaseName::as_str).collect::<Vec<_>>(), ["c", "d", "e", "b", "a"]);
+        let turns = [(at(3), "a"), (at(2), "b"), (None, "d"), (None, "c"), (at(1), "e")];
+        let turns = turns.map(|(at, name)| (at, name.parse().unwrap())).to_vec();
+        assert_eq!(in_order(turns).iter().map(DatabaseName::as_str).collect::<Vec<_>>(), ["c", "d", "e", "b", "a"]);
     }
 }

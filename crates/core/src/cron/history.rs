@@ -11,6 +11,8 @@ use super::StepEnd;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CronHistory {
+    /// When the last run began that was not left out for want of time.
+    pub begun_at: Option<DateTime<Utc>>,
     /// When the last run ended.
     pub ended_at: Option<DateTime<Utc>>,
     /// When the last run ended in which nothing failed.
@@ -71,6 +73,7 @@ impl CronHistory {
     pub fn after_a_kill(mut self, began_at: DateTime<Utc>) -> Self {
         *self.failures.entry("killed".to_owned()).or_default() += 1;
         self.failing_since = self.failing_since.or(Some(began_at));
+        self.begun_at = self.begun_at.max(Some(began_at));
         self
     }
 
@@ -191,6 +194,7 @@ mod tests {
     fn a_killed_run_is_a_failure_from_which_one_recovers() {
         let history = CronHistory::default().after_a_kill(at(1)).after_a_kill(at(2));
         assert_eq!((history.failures["killed"], history.failing_since), (2, Some(at(1))));
+        assert_eq!(history.begun_at, Some(at(2)), "it had its turn");
         assert_eq!(history.after(run(3, None, false)).1, [CronEvent::Recovered]);
     }
 }

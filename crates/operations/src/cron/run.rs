@@ -89,6 +89,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     let proven_before = history.first_proven_at.is_none() && proven(context).await;
     let mut steps = Steps::new(context, source, options, &history);
     let left_out = options.deadline.is_some_and(|deadline| deadline <= Instant::now());
+    let begun_at = if left_out { history.begun_at } else { Some((context.clock)()) };
     let cut = {
         let mut work = pin!(steps.run());
         let mut renewal = pin!(lost(&mut lease, PACE));
@@ -126,6 +127,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     if !interrupted && !left_out && !matches!(cut, Some(Error::LeaseLost)) {
         look(context, options, &mut report).await;
     }
+    history.begun_at = begun_at;
     remember(context, lease, history, proven_before, &mut report).await;
     report
 }

@@ -123,14 +123,22 @@ impl Repository {
         }
     }
 
-    /// What is remembered of a database's unattended runs; nothing where there was none.
+    /// What is remembered of a database's unattended runs; nothing where there was none. A run that has not ended, or was
+    /// killed, has begun.
     ///
     /// # Errors
     /// As [`Self::take_lease`].
     pub async fn cron_history(&self, database: &DatabaseName) -> Result<CronHistory> {
         let key = layout::lease(database);
         match self.store.get_small(&key, LARGEST_RECORD).await {
-            Ok(object) => Ok(parse::<LeaseRecord>(&key, &object.bytes, LEASE_FORMAT)?.history),
+            Ok(object) => {
+                let record: LeaseRecord = parse(&key, &object.bytes, LEASE_FORMAT)?;
+                let mut history = record.history;
+                if record.holds_for_seconds > 0 {
+                    history.begun_at = history.begun_at.max(Some(record.taken_at));
+                }
+                Ok(history)
+            }
             Err(error) if error.is_not_found() => Ok(CronHistory::default()),
             Err(error) => Err(error),
         }

@@ -48,6 +48,7 @@ async fn one_run_at_a_time(store: Arc<dyn ObjectStore>) {
     let LeaseTaken::Others { owner, until, .. } = take(&repository, "late", LONG).await else { panic!("taken twice") };
     assert!(owner.starts_with("machine-") && until > store.server_time().await.unwrap(), "{owner} {until}");
     let history = CronHistory { failures: [("postgres".to_owned(), 2)].into(), ..CronHistory::default() };
+    assert!(repository.cron_history(&shop()).await.unwrap().begun_at.is_some(), "a run that has not ended has begun");
     assert!(lease.release(history.clone()).await.unwrap());
     assert_eq!(repository.cron_history(&shop()).await.unwrap(), history);
     let next = ours(take(&repository, "next", LONG).await);
