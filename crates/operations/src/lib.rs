@@ -27,6 +27,10 @@ pub mod restore;
 mod restored;
 pub mod retention;
 pub mod run_lock;
+#[cfg(test)]
+#[path = "../../repository/tests/sample/mod.rs"]
+#[allow(dead_code, reason = "the repository's own tests need more of it")]
+mod sample_points;
 pub mod schema_check;
 pub mod selection;
 pub mod status;

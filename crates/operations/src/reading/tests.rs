@@ -8,11 +8,7 @@ use holdpoint_testkit::{ADMIN, S3Server};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::ErrorKind;
-
-#[path = "../../../repository/tests/sample/mod.rs"]
-#[allow(dead_code, reason = "the repository's own tests need more of it")]
-mod sample;
+use crate::{ErrorKind, sample_points as sample};
 
 /// Keeps what is told.
 #[derive(Default)]

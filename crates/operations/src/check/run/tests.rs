@@ -5,10 +5,7 @@ use holdpoint_core::layout;
 use holdpoint_repository::{LocalDirectory, ObjectStore, PutOptions, Repository};
 
 use super::*;
-
-#[path = "../../../../repository/tests/sample/mod.rs"]
-#[allow(dead_code, reason = "the repository's own tests need more of it")]
-mod sample;
+use crate::sample_points as sample;
 
 #[expect(clippy::disallowed_methods, reason = "a test has this machine's time")]
 fn now() -> DateTime<Utc> {

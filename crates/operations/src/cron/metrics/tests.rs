@@ -73,7 +73,7 @@ fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_c
     assert_eq!(unrecorded(&text, &"shop2".parse().unwrap()), Unrecorded::default());
     // One that had the lease and lost it before it could write that down adds its own failure, and forgets nothing.
     let unwritten = CronReport { recorded: false, ..report() };
-    assert_eq!(unrecorded(&metrics(&[unwritten.clone()], &text), &shop), left);
+    assert_eq!(unrecorded(&metrics(std::slice::from_ref(&unwritten), &text), &shop), left);
     let failure = refused(8, ErrorKind::Usage).failure;
     let failed = CronReport { failure, events: vec![CronEvent::Failed], ..unwritten };
     let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 2)].into();
