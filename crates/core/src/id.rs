@@ -1,4 +1,5 @@
-//! Ids that sort by time and can be read aloud: `20261121T024300Z-k3f9`.
+//! Ids that sort by time and can be read aloud: `20261121T024300Z-k3f9`. The first letter of the tail is the thirty-second
+//! of the second, so that two of one second sort in their order; the others are drawn.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,9 +19,9 @@ const MOMENT: TimeDelta = TimeDelta::seconds(30);
 fn form(at: DateTime<Utc>, seed: u64) -> String {
     let mut text = at.format(TIME_FORM).to_string();
     text.push('-');
-    for place in 0..4 {
-        let letter = LETTERS[((seed >> (5 * place)) & 31) as usize];
-        text.push(char::from(letter));
+    let part = u64::from(at.timestamp_subsec_micros().min(999_999)) * 32 / 1_000_000;
+    for number in [part, seed, seed >> 5, seed >> 10] {
+        text.push(char::from(LETTERS[(number & 31) as usize]));
     }
     text
 }
@@ -43,7 +44,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// Makes the id of the instant `at` (whole seconds count) with a tail drawn from 20 bits of `seed`.
+            /// Makes the id of the instant `at`, to a thirty-second of a second, with a tail drawn from 15 bits of `seed`.
             pub fn new(at: DateTime<Utc>, seed: u64) -> Self {
                 Self(form(at, seed))
             }
@@ -119,9 +120,20 @@ mod tests {
         let early = PointId::new("2026-11-21T02:43:00Z".parse().unwrap(), 0xfffff);
         let late = PointId::new("2026-11-21T02:43:01Z".parse().unwrap(), 0);
         assert!(early < late);
-        assert_eq!(early.as_str(), "20261121T024300Z-zzzz");
+        assert_eq!(early.as_str(), "20261121T024300Z-0zzz");
         assert_eq!(early.as_str().parse::<PointId>().unwrap(), early);
         assert_eq!(late.at().to_rfc3339(), "2026-11-21T02:43:01+00:00");
+    }
+
+    #[test]
+    fn two_of_one_second_sort_in_their_order() {
+        let at = |text: &str, seed| PointId::new(text.parse().unwrap(), seed);
+        let parts = ["02:43:00.000", "02:43:00.032", "02:43:00.5", "02:43:00.999999", "02:43:01"];
+        let ids = parts.map(|time| at(&format!("2026-11-21T{time}Z"), 0x7fff - u64::from(time.as_bytes()[7])));
+        assert!(ids.is_sorted() && ids[0] < ids[1], "{ids:?}");
+        assert_eq!(at("2026-11-21T02:43:00.999999Z", 0).as_str(), "20261121T024300Z-z000");
+        let leap = DateTime::from_timestamp(1_483_228_799, 1_500_000_000).unwrap();
+        assert!(PointId::new(leap, 0).as_str().ends_with("-z000"), "a leap second");
     }
 
     #[test]

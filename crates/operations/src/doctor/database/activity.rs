@@ -95,7 +95,8 @@ async fn clock(findings: &mut Findings<'_>, session: &Session, subject: &Subject
         let before = (subject.clock)();
         let there = preflight::clock(session).await?;
         let here = before + ((subject.clock)() - before) / 2;
-        Ok::<_, Error>((there - here).num_seconds())
+        // To the nearest second: the moment of the server's answer is known no better than the way to it.
+        Ok::<_, Error>(((there - here).num_milliseconds() + 500).div_euclid(1000))
     };
     let Some(skew) = findings.tried(NAME, ANSWER_WITHIN, measured).await else { return };
     let side = if skew < 0 { "behind" } else { "ahead of" };
