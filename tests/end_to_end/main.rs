@@ -18,6 +18,7 @@ mod plan;
 mod plan_runbooks;
 mod prepare;
 mod rds;
+mod rds_moto;
 mod rds_undo;
 mod recover_table;
 mod rehearse;

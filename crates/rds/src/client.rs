@@ -164,10 +164,12 @@ impl Rds {
     /// The account's quotas.
     ///
     /// # Errors
-    /// [`Error::AccessDenied`] without `rds:DescribeAccountAttributes`.
+    /// [`Error::AccessDenied`] without `rds:DescribeAccountAttributes`. It is tried twice only: a plan without quotas is
+    /// one that says so.
     pub async fn quotas(&self) -> Result<Vec<Quota>> {
         const ACTION: &str = "DescribeAccountAttributes";
-        let answer = self.client.describe_account_attributes().send().await;
+        let twice = Builder::new().retry_config(RetryConfig::standard().with_max_attempts(2));
+        let answer = self.client.describe_account_attributes().customize().config_override(twice).send().await;
         let answer = answer.map_err(|failure| classify(failure, ACTION, "account"))?;
         let quota = |quota: &aws_sdk_rds::types::AccountQuota| {
             let name = quota.account_quota_name()?.to_owned();

@@ -60,6 +60,17 @@ pub fn weed_program() -> PathBuf {
     program
 }
 
+/// Returns moto's server.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub(crate) fn moto_program() -> PathBuf {
+    let program = cache_directory().join("moto/bin/moto_server");
+    assert!(program.is_file(), "{} is missing: run scripts/setup moto", program.display());
+    program
+}
+
 /// Returns the folder that holds `node_modules` with a migration tool: `drizzle-0`, `drizzle-1`, `node-pg-migrate` or
 /// `prisma`.
 ///

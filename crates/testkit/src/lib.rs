@@ -1,8 +1,9 @@
 //! Development only: private PostgreSQL clusters, the S3 engine, an RDS endpoint, faults, sample databases, fake programs.
 //!
-//! Real parts, never mocks: [`Cluster`] is a PostgreSQL of any supported major, [`S3Server`] a SeaweedFS,
-//! [`RdsServer`] answers as Amazon RDS does with such clusters behind it, [`FaultProxy`] spoils the connection to any. `scripts/setup` installs both; a missing one is a failed test. The
-//! interface is blocking; tokio tests may call it too.
+//! Real parts: [`Cluster`] is a PostgreSQL of any supported major, [`S3Server`] a SeaweedFS, [`RdsServer`] answers as Amazon
+//! RDS does with such clusters behind it, [`FaultProxy`] spoils the connection to any. The one mock is [`MotoServer`], others'
+//! reading of RDS's requests. `scripts/setup` installs them; a missing one is a failed test. The interface is blocking; tokio
+//! tests may call it too.
 //!
 //! Servers listen on unix sockets and loopback addresses only and end with the test process, even on SIGKILL. Never
 //! use this crate outside of tests: it panics where anything is wrong.
@@ -23,6 +24,7 @@ mod fault;
 mod fault_proxy;
 mod http;
 mod keeper;
+mod moto_server;
 mod place;
 mod rds;
 mod s3_client;
@@ -44,6 +46,7 @@ pub use cluster_options::ClusterOptions;
 pub use fault::{Fault, SeenRequest};
 pub use fault_proxy::{FaultProxy, Rule};
 pub use http::Response;
+pub use moto_server::MotoServer;
 pub use rds::{Pace, RDS_MASTER, RDS_MASTER_PASSWORD, RdsFault, RdsInstance, RdsServer, Shipping};
 pub use s3_client::ListedObject;
 pub use s3_server::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};

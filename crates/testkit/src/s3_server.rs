@@ -33,6 +33,20 @@ pub struct Identity {
     pub secret_key: &'static str,
 }
 
+impl Identity {
+    /// The environment of the stock AWS clients; `variable` is what names the endpoint of the service.
+    pub(crate) fn environment(&self, variable: &'static str, endpoint: String) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ACCESS_KEY_ID", self.access_key.into()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_key.into()),
+            ("AWS_REGION", "us-east-1".into()),
+            (variable, endpoint),
+            ("AWS_EC2_METADATA_DISABLED", "true".into()),
+            ("NO_PROXY", "127.0.0.1,localhost".into()),
+        ]
+    }
+}
+
 /// May do everything.
 pub const ADMIN: Identity = Identity { access_key: "testkey", secret_key: "testsecret" };
 /// May read and list every bucket.
@@ -133,14 +147,7 @@ impl S3Server {
     /// Returns the environment that makes the stock AWS clients use this server as `identity`.
     #[must_use]
     pub fn environment(&self, identity: &Identity) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_ACCESS_KEY_ID", identity.access_key.into()),
-            ("AWS_SECRET_ACCESS_KEY", identity.secret_key.into()),
-            ("AWS_REGION", "us-east-1".into()),
-            ("AWS_ENDPOINT_URL", self.endpoint()),
-            ("AWS_EC2_METADATA_DISABLED", "true".into()),
-            ("NO_PROXY", "127.0.0.1,localhost".into()),
-        ]
+        identity.environment("AWS_ENDPOINT_URL", self.endpoint())
     }
 
     /// Returns the process id, `None` after [`S3Server::kill`].

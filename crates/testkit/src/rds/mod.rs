@@ -175,14 +175,7 @@ impl RdsServer {
     /// [`ADMIN`](crate::ADMIN) may do everything, [`READ_ONLY`](crate::READ_ONLY) describe and list, others nothing.
     #[must_use]
     pub fn environment(&self, identity: &Identity) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_ACCESS_KEY_ID", identity.access_key.into()),
-            ("AWS_SECRET_ACCESS_KEY", identity.secret_key.into()),
-            ("AWS_REGION", "us-east-1".into()),
-            ("AWS_ENDPOINT_URL_RDS", self.endpoint()),
-            ("AWS_EC2_METADATA_DISABLED", "true".into()),
-            ("NO_PROXY", "127.0.0.1,localhost".into()),
-        ]
+        identity.environment("AWS_ENDPOINT_URL_RDS", self.endpoint())
     }
 
     /// Returns the file of the authority that signs the servers' certificates, when they have some.
