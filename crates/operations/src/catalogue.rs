@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::{Context, Error, reading};
 
+mod survey;
+
+pub(crate) use survey::{Attempt, RecordedObject, Surveyed, survey};
+
 /// A restore point in a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct PointSummary {
@@ -88,27 +92,8 @@ pub struct ShowReport {
 /// A manifest that cannot be read does not hide the others: it is listed with its reason.
 pub async fn list(context: &Context) -> Result<ListReport, Error> {
     let (points, unreadable) = survey(context).await?;
-    let points = points.iter().map(ShowReport::summary).collect();
+    let points = points.into_iter().map(|one| one.summary).collect();
     Ok(ListReport { database: context.database.clone(), points, unreadable })
-}
-
-/// Reads everything about every restore point, oldest first, and which cannot be read.
-pub(crate) async fn survey(context: &Context) -> Result<(Vec<ShowReport>, Vec<Unreadable>), Error> {
-    let (mut points, mut unreadable) = (Vec::new(), Vec::new());
-    for id in context.repository.points(&context.database).await? {
-        match show(context, &id).await {
-            Ok(point) => points.push(point),
-            // Withdrawn between the list and the read.
-            Err(Error::NoSuchPoint { .. }) => {}
-            Err(Error::Repository(
-                error @ (holdpoint_repository::Error::InvalidRecord { .. }
-                | holdpoint_repository::Error::NewerFormat { .. }
-                | holdpoint_repository::Error::TooLarge { .. }),
-            )) => unreadable.push(Unreadable { id, reason: error.to_string() }),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((points, unreadable))
 }
 
 /// Tells everything about one restore point.

@@ -1,43 +1,27 @@
 //! The objects of one restore point: there, as long as recorded, with the store's checksum; and, if asked for, their
 //! bytes read again.
 
-use holdpoint_core::Manifest;
+use holdpoint_core::PointId;
 use holdpoint_core::quantity::bytes;
 use holdpoint_repository::{ChecksumAlgorithm, Error as Store, ObjectInfo, StoredManifest};
 
 use super::findings::{Finding, FindingKind};
+use crate::catalogue::RecordedObject;
 use crate::expected::Expected;
 use crate::restored::read_archive;
 use crate::verify::{perhaps_on_the_way, read_twice};
 use crate::{Context, Error};
 
-/// An object that a manifest names.
-struct Named<'a> {
-    key: &'a str,
-    bytes: u64,
-    /// The CRC-64/NVME of the whole object, where the store confirmed one.
-    crc64nvme: Option<&'a str>,
-}
-
-/// Every object that a restore point is made of.
-fn named(manifest: &Manifest) -> Vec<Named<'_>> {
-    let archive = &manifest.archive;
-    let crc64nvme = archive.crc64nvme.as_deref();
-    let small = [Some(&manifest.index), Some(&manifest.globals), manifest.contents.as_ref()];
-    let small = small.into_iter().flatten().map(|one| Named { key: &one.key, bytes: one.bytes, crc64nvme: None });
-    small.chain([Named { key: &archive.key, bytes: archive.bytes, crc64nvme }]).collect()
-}
-
 /// Asks the store for each object; a request each.
-pub(crate) async fn ask(context: &Context, manifest: &Manifest) -> Result<Vec<Finding>, Error> {
+pub(crate) async fn ask(context: &Context, point: &PointId, objects: &[RecordedObject]) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
-    for one in named(manifest) {
-        match context.repository.store().head(one.key).await {
-            Ok(found) => findings.extend(differs(&one, &found)),
+    for one in objects {
+        match context.repository.store().head(&one.key).await {
+            Ok(found) => findings.extend(differs(one, &found)),
             Err(Store::NotFound { .. }) => {
-                let reason = format!("an object of restore point {} is gone", manifest.id);
+                let reason = format!("an object of restore point {point} is gone");
                 let cure = "bring it back from a version or copy of the bucket; else use another restore point";
-                findings.push(Finding::new(FindingKind::Missing, one.key, reason, cure));
+                findings.push(Finding::new(FindingKind::Missing, &one.key, reason, cure));
             }
             Err(error) => return Err(error.into()),
         }
@@ -45,17 +29,17 @@ pub(crate) async fn ask(context: &Context, manifest: &Manifest) -> Result<Vec<Fi
     Ok(findings)
 }
 
-fn differs(one: &Named<'_>, found: &ObjectInfo) -> Option<Finding> {
+fn differs(one: &RecordedObject, found: &ObjectInfo) -> Option<Finding> {
     let cure =
         "it was replaced after it was written: bring it back from a version or copy, or use another restore point";
     if found.size_bytes != one.bytes {
         let reason = format!("it has {}, {} were written", bytes(found.size_bytes), bytes(one.bytes));
-        return Some(Finding::new(FindingKind::WrongSize, one.key, reason, cure));
+        return Some(Finding::new(FindingKind::WrongSize, &one.key, reason, cure));
     }
     let checksum = found.checksum.as_ref().filter(|one| one.algorithm == ChecksumAlgorithm::Crc64Nvme)?;
-    let written = one.crc64nvme.filter(|written| *written != checksum.value)?;
+    let written = one.crc64nvme.as_ref().filter(|written| **written != checksum.value)?;
     let reason = format!("its checksum is {}, {written} was written", checksum.value);
-    Some(Finding::new(FindingKind::WrongChecksum, one.key, reason, cure))
+    Some(Finding::new(FindingKind::WrongChecksum, &one.key, reason, cure))
 }
 
 /// Reads every stored byte of a restore point again and compares every hash; gives the bytes that were read. What is

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
 use super::{objects, permissions, stray};
-use crate::catalogue::{ShowReport, stored_bytes, survey};
+use crate::catalogue::{Surveyed, survey};
 use crate::retention::dead;
 use crate::{Context, Error, expected, reading};
 
@@ -107,13 +107,13 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
         report.findings.push(Finding::new(FindingKind::Unreadable, one.id.as_str(), one.reason, cure));
     }
     let chosen = options.read_data.map(|percent| choose(context, &points, percent)).unwrap_or_default();
-    let total = points.iter().filter(|one| chosen.contains(&one.manifest.id));
-    context.progress.phase(Phase::Checking, Some(total.map(|one| stored_bytes(&one.manifest)).sum()));
+    let total = points.iter().filter(|one| chosen.contains(one.id()));
+    context.progress.phase(Phase::Checking, Some(total.map(|one| one.summary.stored_bytes).sum()));
     for point in &points {
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let read = chosen.contains(&point.manifest.id);
+        let read = chosen.contains(point.id());
         one_point(context, point, read, options, &mut report).await?;
     }
     proof_age(options, now, &mut report);
@@ -125,26 +125,26 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
 
 async fn one_point(
     context: &Context,
-    point: &ShowReport,
+    point: &Surveyed,
     read: bool,
     options: &CheckOptions,
     report: &mut CheckReport,
 ) -> Result<(), Error> {
-    let manifest = &point.manifest;
-    let id = manifest.id.as_str();
-    let mut found = objects::ask(context, manifest).await?;
-    if manifest.repository_id != context.repository.id() {
-        let reason = format!("it was made in repository {}", manifest.repository_id);
+    let Surveyed { summary, repository_id, .. } = point;
+    let id = point.id();
+    let mut found = objects::ask(context, id, &point.objects).await?;
+    if repository_id != context.repository.id() {
+        let reason = format!("it was made in repository {repository_id}");
         let cure = "look at the repository's URL, and where its objects came from";
-        found.push(Finding::new(FindingKind::AnotherRepository, id, reason, cure));
+        found.push(Finding::new(FindingKind::AnotherRepository, id.as_str(), reason, cure));
     }
-    if let Standing::Disproved { at } = point.standing {
+    if let Standing::Disproved { at } = summary.standing {
         let reason = format!("a verification of {} disproved it", at.format("%Y-%m-%d"));
         let cure = format!("what differs: holdpoint show {id}; make a new one: holdpoint backup --verify");
-        found.push(Finding::new(FindingKind::Disproved, id, reason, cure));
+        found.push(Finding::new(FindingKind::Disproved, id.as_str(), reason, cure));
     }
     if read && found.is_empty() {
-        let outcome = match expected::manifest(context, &manifest.id).await {
+        let outcome = match expected::manifest(context, id).await {
             Ok(stored) => objects::read(context, stored, options.jobs, &mut report.notes).await,
             Err(error) => Err(error),
         };
@@ -153,19 +153,19 @@ async fn one_point(
             Ok(Ok(bytes)) => report.read_bytes += bytes,
             Err(error @ Error::Interrupted) => return Err(error),
             outcome => {
-                if reading::is_dropped(context, &manifest.id).await? {
+                if reading::is_dropped(context, id).await? {
                     return Ok(());
                 }
                 found.extend(outcome?.err());
             }
         }
-    } else if !found.is_empty() && reading::is_dropped(context, &manifest.id).await? {
+    } else if !found.is_empty() && reading::is_dropped(context, id).await? {
         return Ok(());
     }
     report.points.push(PointChecked {
-        point: manifest.id.clone(),
-        standing: point.standing,
-        stored_bytes: stored_bytes(manifest),
+        point: id.clone(),
+        standing: summary.standing,
+        stored_bytes: summary.stored_bytes,
         read,
         findings: found.len(),
     });
@@ -174,31 +174,31 @@ async fn one_point(
 }
 
 /// Chooses whole restore points, in an order that the seed decides, until so many percent of all bytes are reached.
-fn choose(context: &Context, points: &[ShowReport], percent: u8) -> Vec<PointId> {
-    let total: u128 = points.iter().map(|one| u128::from(stored_bytes(&one.manifest))).sum();
+fn choose(context: &Context, points: &[Surveyed], percent: u8) -> Vec<PointId> {
+    let total: u128 = points.iter().map(|one| u128::from(one.summary.stored_bytes)).sum();
     let place =
         |id: &PointId| Sha256::digest([&context.seed.to_be_bytes()[..], id.as_str().as_bytes()].concat()).to_vec();
-    let mut order: Vec<&ShowReport> = points.iter().collect();
-    order.sort_by_key(|one| place(&one.manifest.id));
+    let mut order: Vec<&Surveyed> = points.iter().collect();
+    order.sort_by_key(|one| place(one.id()));
     let mut sum = 0_u128;
     let chosen = order.into_iter().take_while(|one| {
         let more = sum == 0 || sum * 100 < total * u128::from(percent);
-        sum += u128::from(stored_bytes(&one.manifest));
+        sum += u128::from(one.summary.stored_bytes);
         more
     });
-    chosen.map(|one| one.manifest.id.clone()).collect()
+    chosen.map(|one| one.id().clone()).collect()
 }
 
-fn last_proof(points: &[ShowReport], now: DateTime<Utc>) -> Option<Proof> {
-    let whole = points.iter().filter(|one| one.manifest.aside().is_none());
-    let proven = whole.filter_map(|one| match one.standing {
+fn last_proof(points: &[Surveyed], now: DateTime<Utc>) -> Option<Proof> {
+    let whole = points.iter().filter(|one| one.aside.is_none());
+    let proven = whole.filter_map(|one| match one.summary.standing {
         // What was proven in the future was so by a wrong clock: when, nobody knows.
         Standing::Proven { level, at } if at.signed_duration_since(now) <= WRONG_CLOCK => Some((one, level, at)),
         _ => None,
     });
     let (one, level, at) = proven.max_by_key(|(_, _, at)| *at)?;
     let age_seconds = now.signed_duration_since(at).num_seconds();
-    Some(Proof { point: one.manifest.id.clone(), level, at, age_seconds })
+    Some(Proof { point: one.id().clone(), level, at, age_seconds })
 }
 
 fn proof_age(options: &CheckOptions, now: DateTime<Utc>, report: &mut CheckReport) {

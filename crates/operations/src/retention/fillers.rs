@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::PointId;
 use holdpoint_core::retention::{Aside, Entry, Held, RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::verification::Standing;
-use holdpoint_core::{Manifest, PointId};
 
 use super::dead::Outcome;
-use crate::catalogue::{ShowReport, show};
+use crate::catalogue::{RecordedObject, Surveyed, show};
 use crate::check::Finding;
 use crate::check::objects::ask;
 use crate::{Context, Error};
@@ -19,12 +19,12 @@ use crate::{Context, Error};
 /// one go was asked for. One that is withdrawn meanwhile is taken out of `held`.
 pub(super) async fn set_aside(
     context: &Context,
-    points: &[ShowReport],
+    points: &[Surveyed],
     held: &mut Vec<Held>,
     policy: &RetentionPolicy,
     now: DateTime<Utc>,
 ) -> Result<Vec<Finding>, Error> {
-    let manifests: BTreeMap<&PointId, &Manifest> = points.iter().map(|one| (&one.manifest.id, &one.manifest)).collect();
+    let objects: BTreeMap<&PointId, &[RecordedObject]> = points.iter().map(|one| (one.id(), &*one.objects)).collect();
     let (mut asked, mut findings) = (BTreeSet::new(), Vec::new());
     loop {
         let plan = plan(held, policy, now)?;
@@ -34,10 +34,10 @@ pub(super) async fn set_aside(
             return Ok(findings);
         }
         for id in unasked {
-            let Some(manifest) = manifests.get(&id) else {
+            let Some(objects) = objects.get(&id) else {
                 return Err(Error::Internal(format!("{id} is planned for and was never read")));
             };
-            let found = ask(context, manifest).await?;
+            let found = ask(context, &id, objects).await?;
             if !found.is_empty() {
                 if is_gone(context, &id).await? {
                     held.retain(|one| one.id != id);
@@ -97,7 +97,7 @@ pub(super) async fn unjustified(
             let reason = format!("it stays: {other}, which was to be kept, is not proven any more");
             return Ok(Some(Outcome::Failed { reason }));
         };
-        let found = ask(context, &manifest).await?;
+        let found = ask(context, other, &RecordedObject::all_of(&manifest)).await?;
         if let Some(first) = found.first() {
             let reason = format!("it stays: {other}, which was to be kept, is not all there: {}", first.place);
             findings.extend(found.into_iter().filter(|one| !findings.contains(one)).collect::<Vec<_>>());

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::dead;
 use super::holds::Holds;
-use crate::catalogue::show_hidden;
+use crate::catalogue::{Surveyed, show_hidden};
 use crate::{Context, Error};
 
 /// A hidden restore point.
@@ -44,7 +44,7 @@ pub(super) async fn judge(
     let mut hidden = Vec::new();
     for point in withdrawn {
         let report = match show_hidden(context, &point).await {
-            Ok(report) => report,
+            Ok(report) => Surveyed::from(&report),
             Err(Error::Repository(error)) if error.is_not_found() => continue,
             Err(error) => {
                 let problem = Some(error.line());

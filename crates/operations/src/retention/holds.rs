@@ -7,7 +7,7 @@ use holdpoint_core::pin::{PinRecord, of_run};
 use holdpoint_core::retention::{Held, Hold, RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::{PointId, RunId};
 
-use crate::catalogue::ShowReport;
+use crate::catalogue::Surveyed;
 use crate::{Context, Error};
 
 /// Reads when pins end; a run that pinned several points is read once.
@@ -22,17 +22,16 @@ impl<'a> Holds<'a> {
     }
 
     /// Restore points as retention sees them.
-    pub(super) async fn held(&mut self, points: &[ShowReport]) -> Result<Vec<Held>, Error> {
+    pub(super) async fn held(&mut self, points: &[Surveyed]) -> Result<Vec<Held>, Error> {
         let mut held = Vec::new();
-        for point in points {
-            let manifest = &point.manifest;
-            let holds = if point.pins.is_empty() { Vec::new() } else { self.of(&manifest.id).await? };
+        for Surveyed { summary, aside, .. } in points {
+            let holds = if summary.pins.is_empty() { Vec::new() } else { self.of(&summary.id).await? };
             held.push(Held {
-                id: manifest.id.clone(),
-                snapshot_at: manifest.snapshot.at,
-                by_store: point.taken_at_by_store,
-                standing: point.standing,
-                aside: manifest.aside(),
+                id: summary.id.clone(),
+                snapshot_at: summary.snapshot_at,
+                by_store: summary.taken_at_by_store,
+                standing: summary.standing,
+                aside: aside.clone(),
                 holds,
             });
         }

@@ -7,7 +7,7 @@ use holdpoint_core::verification::{Level, Standing};
 use serde::Serialize;
 
 use super::holds::Holds;
-use crate::catalogue::{ShowReport, survey};
+use crate::catalogue::{PointSummary, Surveyed, survey};
 use crate::{Context, Error};
 
 /// What a database has in the repository.
@@ -68,18 +68,18 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
         Some(policy) => next_drop(&held, policy, now)?,
     };
     // What holds a part, or was stamped by a wrong clock, must not look like what the database can be brought back from.
-    let counts = |one: &&ShowReport| held.iter().any(|held| held.id == one.manifest.id && held.counts(now));
-    let counting: Vec<&ShowReport> = points.iter().filter(counts).collect();
-    let disproved = points.iter().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
-    let newest = counting.iter().max_by_key(|one| one.manifest.snapshot.at).map(|one| one.summary());
-    let summaries = || points.iter().map(ShowReport::summary);
+    let counts = |one: &&Surveyed| held.iter().any(|held| held.id == *one.id() && held.counts(now));
+    let counting: Vec<&PointSummary> = points.iter().filter(counts).map(|one| &one.summary).collect();
+    let summaries = || points.iter().map(|one| &one.summary);
+    let disproved = summaries().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
+    let newest = counting.iter().max_by_key(|one| one.snapshot_at);
     Ok(Outlook {
         points: points.len() as u64,
-        proven: points.iter().filter(|one| one.standing.level().is_some()).count() as u64,
+        proven: summaries().filter(|one| one.standing.level().is_some()).count() as u64,
         unusable: (disproved + unreadable.len()) as u64,
         stored_bytes: summaries().map(|one| one.stored_bytes).sum(),
         newest: newest.map(|one| NewestPoint {
-            point: one.id,
+            point: one.id.clone(),
             snapshot_at: one.snapshot_at,
             stored_bytes: one.stored_bytes,
             rows: one.rows,
@@ -89,16 +89,16 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
     })
 }
 
-fn proofs(points: &[&ShowReport]) -> Vec<NewestProof> {
+fn proofs(points: &[&PointSummary]) -> Vec<NewestProof> {
     let of = |level: Level| {
         let proven = points.iter().filter_map(|one| match one.standing {
             Standing::Proven { level: found, at } if found == level => Some((one, at)),
             _ => None,
         });
-        proven.max_by_key(|(one, _)| one.manifest.snapshot.at).map(|(one, at)| NewestProof {
+        proven.max_by_key(|(one, _)| one.snapshot_at).map(|(one, at)| NewestProof {
             level,
-            point: one.manifest.id.clone(),
-            snapshot_at: one.manifest.snapshot.at,
+            point: one.id.clone(),
+            snapshot_at: one.snapshot_at,
             proven_at: at,
         })
     };

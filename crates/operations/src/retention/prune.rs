@@ -14,7 +14,7 @@ use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
 use crate::backup::{FolderOwner, folder_owner};
-use crate::catalogue::{ShowReport, Unreadable, survey};
+use crate::catalogue::{Surveyed, Unreadable, survey};
 use crate::check::Finding;
 use crate::error::LISTED;
 use crate::{Context, Error, Source, reading};
@@ -181,17 +181,17 @@ async fn same_database(context: &Context, source: &Source) -> Result<Option<Stri
 }
 
 /// A listing that shows nothing alive is more likely wrong than true; so is one of another repository.
-fn refuse(context: &Context, points: &[ShowReport], unreadable: &[Unreadable]) -> Result<(), Error> {
+fn refuse(context: &Context, points: &[Surveyed], unreadable: &[Unreadable]) -> Result<(), Error> {
     if points.is_empty() {
         let unreadable = unreadable.len();
         return Err(Error::NothingAlive { database: context.database.to_string(), unreadable });
     }
-    let elsewhere = |point: &&ShowReport| point.manifest.repository_id != context.repository.id();
+    let elsewhere = |point: &&Surveyed| point.repository_id != context.repository.id();
     match points.iter().find(elsewhere) {
         None => Ok(()),
         Some(point) => Err(Error::AnotherRepository {
-            point: point.manifest.id.to_string(),
-            made_in: point.manifest.repository_id.clone(),
+            point: point.id().to_string(),
+            made_in: point.repository_id.clone(),
             found: context.repository.id().to_owned(),
         }),
     }

@@ -1,10 +1,11 @@
 //! What a verification will take, known before it starts.
 
-use holdpoint_core::verification::{Level, Verdict, Verification};
+use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_core::{Manifest, PointId};
 use holdpoint_postgres::scratch::{LOCAL_WAL_BYTES, ScratchOptions, available_bytes};
 
 use super::{VerifyOptions, VerifyPlan};
+use crate::catalogue::Attempt;
 use crate::expected::manifest;
 use crate::{Context, Error};
 
@@ -71,7 +72,7 @@ async fn estimate_from_records(context: &Context, manifest: &Manifest, level: Le
     for point in std::iter::once(&manifest.id).chain(others.iter().rev()).take(ASKED) {
         // What cannot be read here says nothing of this point.
         let earlier = match repository.verifications(database, point).await {
-            Ok(earlier) => earlier,
+            Ok(earlier) => earlier.iter().map(Attempt::from).collect::<Vec<_>>(),
             Err(error) if *point == manifest.id => return Err(error.into()),
             Err(_) => continue,
         };
@@ -86,7 +87,7 @@ async fn estimate_from_records(context: &Context, manifest: &Manifest, level: Le
 const AT_LEAST_SECONDS: f64 = 5.0;
 
 /// Scales the newest conclusive verification of the level by the bytes it read, but for its first seconds.
-pub(super) fn estimate(earlier: &[Verification], level: Level, read_bytes: u64) -> Option<f64> {
+pub(super) fn estimate(earlier: &[Attempt], level: Level, read_bytes: u64) -> Option<f64> {
     let like = earlier
         .iter()
         .rev()
@@ -98,28 +99,8 @@ pub(super) fn estimate(earlier: &[Verification], level: Level, read_bytes: u64) 
 
 /// A verification that took so long, for tests.
 #[cfg(test)]
-pub(super) fn took(level: Level, verdict: Verdict, took_ms: u64, bytes_read: u64) -> Verification {
-    use holdpoint_core::verification::{Compared, FORMAT};
-    Verification {
-        format: FORMAT,
-        point: "20261121T024300Z-k3f9".parse().unwrap(),
-        level,
-        verdict,
-        started_at: chrono::DateTime::UNIX_EPOCH,
-        took_ms,
-        restore_took_ms: None,
-        measured_on: String::new(),
-        manifest_sha256: String::new(),
-        archive_sha256: None,
-        bytes_read,
-        compared: Compared::default(),
-        differences: vec![],
-        obstacles: vec![],
-        not_compared: vec![],
-        notes: vec![],
-        sample: None,
-        normal: vec![],
-    }
+pub(super) fn took(level: Level, verdict: Verdict, took_ms: u64, bytes_read: u64) -> Attempt {
+    Attempt { level, verdict, started_at: chrono::DateTime::UNIX_EPOCH, took_ms, bytes_read }
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::verification::{Level, Standing, Verdict, Verification};
+use holdpoint_core::verification::{Level, Standing, Verdict};
 use holdpoint_core::{DatabaseName, PointId};
 use serde::Serialize;
 
 use super::plan::estimate;
 use super::{VerifyOptions, VerifyReport};
-use crate::catalogue::{ShowReport, Unreadable, survey};
+use crate::catalogue::{Attempt, Surveyed, Unreadable, survey};
 use crate::{Context, Error, ErrorKind};
 
 /// How the restore points that lack a proof are verified.
@@ -121,17 +121,17 @@ pub(super) struct Candidate {
     snapshot_at: DateTime<Utc>,
     standing: Standing,
     read_bytes: u64,
-    pub(super) verifications: Vec<Verification>,
+    pub(super) attempts: Vec<Attempt>,
 }
 
-impl From<ShowReport> for Candidate {
-    fn from(shown: ShowReport) -> Self {
+impl From<Surveyed> for Candidate {
+    fn from(point: Surveyed) -> Self {
         Self {
-            point: shown.manifest.id.clone(),
-            snapshot_at: shown.manifest.snapshot.at,
-            standing: shown.standing,
-            read_bytes: shown.manifest.archive.bytes,
-            verifications: shown.verifications,
+            snapshot_at: point.summary.snapshot_at,
+            standing: point.summary.standing,
+            point: point.summary.id,
+            read_bytes: point.archive_bytes,
+            attempts: point.attempts,
         }
     }
 }
@@ -153,17 +153,17 @@ pub async fn plan_unproven(context: &Context, options: &UnprovenOptions) -> Resu
 pub(super) async fn survey_unproven(
     context: &Context,
     options: &UnprovenOptions,
-) -> Result<(UnprovenPlan, Vec<Verification>), Error> {
-    let (shown, unreadable) = survey(context).await?;
-    let candidates: Vec<Candidate> = shown.into_iter().map(Candidate::from).collect();
+) -> Result<(UnprovenPlan, Vec<Attempt>), Error> {
+    let (points, unreadable) = survey(context).await?;
+    let candidates: Vec<Candidate> = points.into_iter().map(Candidate::from).collect();
     let mut plan = choose(&context.database, &candidates, options.verify.level, options.max_runtime);
     plan.unreadable = unreadable;
     Ok((plan, history(&candidates)))
 }
 
 /// Every verification of the candidates, oldest first.
-fn history(candidates: &[Candidate]) -> Vec<Verification> {
-    let mut all: Vec<Verification> = candidates.iter().flat_map(|one| one.verifications.clone()).collect();
+fn history(candidates: &[Candidate]) -> Vec<Attempt> {
+    let mut all: Vec<Attempt> = candidates.iter().flat_map(|one| one.attempts.clone()).collect();
     all.sort_by_key(|one| one.started_at);
     all
 }
@@ -175,7 +175,7 @@ fn choose(
     max_runtime: Option<Duration>,
 ) -> UnprovenPlan {
     let history = history(candidates);
-    let in_vain = |one: &&Verification| one.verdict == Verdict::CouldNotRun && one.level == level;
+    let in_vain = |one: &&Attempt| one.verdict == Verdict::CouldNotRun && one.level == level;
     let mut points: Vec<Unproven> = candidates
         .iter()
         .filter(|one| lacks(one.standing, level) == Some(true))
@@ -183,7 +183,7 @@ fn choose(
             point: one.point.clone(),
             snapshot_at: one.snapshot_at,
             standing: one.standing,
-            tried_at: one.verifications.iter().filter(in_vain).map(|tried| tried.started_at).max(),
+            tried_at: one.attempts.iter().filter(in_vain).map(|tried| tried.started_at).max(),
             read_bytes: one.read_bytes,
             estimated_seconds: estimate(&history, level, one.read_bytes),
             in_time: true,
@@ -217,23 +217,25 @@ mod tests {
     use super::super::plan::took;
     use super::*;
 
-    fn candidate(hour: u32, verifications: &[(Level, Verdict, u32)]) -> Candidate {
-        let point: PointId = format!("20261121T{hour:02}0000Z-k3f9").parse().unwrap();
-        let verifications: Vec<Verification> = verifications
-            .iter()
-            .map(|(level, verdict, minute)| Verification {
-                point: point.clone(),
-                manifest_sha256: "aa".into(),
-                started_at: format!("2026-11-22T03:{minute:02}:00Z").parse().unwrap(),
-                ..took(*level, *verdict, 60_000, 1_000)
-            })
-            .collect();
+    fn candidate(hour: u32, tried: &[(Level, Verdict, u32)]) -> Candidate {
+        let attempt = |(level, verdict, minute): &(Level, Verdict, u32)| Attempt {
+            started_at: format!("2026-11-22T03:{minute:02}:00Z").parse().unwrap(),
+            ..took(*level, *verdict, 60_000, 1_000)
+        };
+        let attempts: Vec<Attempt> = tried.iter().map(attempt).collect();
+        let standing = match attempts.last() {
+            Some(Attempt { verdict: Verdict::Proved, level, started_at: at, .. }) => {
+                Standing::Proven { level: *level, at: *at }
+            }
+            Some(Attempt { verdict: Verdict::Disproved, started_at: at, .. }) => Standing::Disproved { at: *at },
+            Some(_) | None => Standing::Unproven,
+        };
         Candidate {
-            standing: holdpoint_core::verification::standing(&verifications, "aa"),
+            standing,
             snapshot_at: format!("2026-11-21T{hour:02}:00:00Z").parse().unwrap(),
-            point,
+            point: format!("20261121T{hour:02}0000Z-k3f9").parse().unwrap(),
             read_bytes: 1_000,
-            verifications,
+            attempts,
         }
     }
 

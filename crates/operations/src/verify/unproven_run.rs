@@ -1,7 +1,6 @@
 //! Verifying the restore points that lack a proof, one after the other.
 
 use holdpoint_core::PointId;
-use holdpoint_core::verification::Verification;
 use holdpoint_repository::Error as Repository;
 use tokio::time::Instant;
 
@@ -11,7 +10,7 @@ use super::run::verify;
 use super::unproven::{
     FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenReport, lacks, survey_unproven,
 };
-use crate::catalogue::show;
+use crate::catalogue::{Attempt, show};
 use crate::error::chain;
 use crate::{Context, Error, ErrorKind};
 
@@ -53,7 +52,7 @@ pub async fn verify_unproven(context: &Context, options: &UnprovenOptions) -> Re
         context.progress.note(&format!("{} of {}: {}: {said}", number + 1, report.plan.points.len(), one.point));
         match outcome {
             Ok(Outcome::Made(made)) => {
-                history.push(measured(&made));
+                history.push(Attempt::from(&made.verification));
                 report.verified.push(*made);
             }
             Ok(Outcome::Left(reason)) => report.left.push(left(reason)),
@@ -132,11 +131,6 @@ async fn next(
         Err(Error::NoSuchPoint { .. } | Error::Dropped { .. }) => Ok(Outcome::Left(LeftReason::Withdrawn)),
         Err(error) => Err(error),
     }
-}
-
-/// What is kept to estimate the next: without what a record holds besides.
-fn measured(made: &VerifyReport) -> Verification {
-    Verification { normal: Vec::new(), differences: Vec::new(), ..made.verification.clone() }
 }
 
 /// Whether the store itself failed, and not one record in it: then the others would fail, too.

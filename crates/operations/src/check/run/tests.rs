@@ -56,11 +56,11 @@ async fn what_is_dropped_after_it_was_listed_is_no_finding() {
         let mut report = empty(&context);
         // It is there, and its index is not what the manifest says.
         let mut own = points[0].clone();
-        own.manifest.repository_id = context.repository.id().to_owned();
+        own.repository_id = context.repository.id().to_owned();
         one_point(&context, &own, read, &OPTIONS, &mut report).await.unwrap();
         assert_eq!((report.points.len(), report.findings.len()), (1, usize::from(read)), "{:?}", report.findings);
         // Gone.
-        context.repository.withdraw(&context.database, &own.manifest.id, &[]).await.unwrap();
+        context.repository.withdraw(&context.database, own.id(), &[]).await.unwrap();
         let mut report = empty(&context);
         one_point(&context, &own, read, &OPTIONS, &mut report).await.unwrap();
         assert_eq!((report.points.len(), report.findings.len()), (0, 0), "{:?}", report.findings);
@@ -72,7 +72,7 @@ async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_to
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
     let (points, _) = survey(&context).await.unwrap();
-    let (store, id) = (context.repository.store(), &points[0].manifest.id);
+    let (store, id) = (context.repository.store(), points[0].id());
     store.delete(&layout::archive(&context.database, id)).await.unwrap();
     let manifest = layout::manifest(&context.database, id);
     store.delete(&manifest).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_proof_of_the_future_is_none() {
     let (mut points, _) = survey(&context).await.unwrap();
     let now = "2026-11-21T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
     let mut proof = |ahead: TimeDelta| {
-        points[0].standing = Standing::Proven { level: Level::Full, at: now + ahead };
+        points[0].summary.standing = Standing::Proven { level: Level::Full, at: now + ahead };
         last_proof(&points, now).map(|proof| proof.age_seconds)
     };
     assert_eq!(proof(TimeDelta::hours(-2)), Some(7200));

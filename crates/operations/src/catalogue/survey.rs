@@ -1,0 +1,176 @@
+//! A survey of a database's restore points: what is kept of each has a fixed size, whatever its tables, settings and
+//! verifications hold.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::retention::Aside;
+use holdpoint_core::verification::{Level, Verdict, Verification};
+use holdpoint_core::{Manifest, PointId};
+
+use super::{PointSummary, ShowReport, Unreadable, show};
+use crate::{Context, Error};
+
+/// What a survey keeps of a restore point.
+#[derive(Clone, Debug)]
+pub(crate) struct Surveyed {
+    /// What lists tell of it.
+    pub(crate) summary: PointSummary,
+    /// The repository that it was made in.
+    pub(crate) repository_id: String,
+    /// Why it counts for no other one.
+    pub(crate) aside: Option<Aside>,
+    /// Bytes of its archive.
+    pub(crate) archive_bytes: u64,
+    /// Its verifications, oldest first.
+    pub(crate) attempts: Vec<Attempt>,
+    /// What its objects are, as recorded.
+    pub(crate) objects: Vec<RecordedObject>,
+}
+
+impl Surveyed {
+    /// Which restore point it is.
+    pub(crate) fn id(&self) -> &PointId {
+        &self.summary.id
+    }
+}
+
+impl From<&ShowReport> for Surveyed {
+    fn from(shown: &ShowReport) -> Self {
+        let manifest = &shown.manifest;
+        Self {
+            summary: shown.summary(),
+            repository_id: manifest.repository_id.clone(),
+            aside: manifest.aside(),
+            archive_bytes: manifest.archive.bytes,
+            attempts: shown.verifications.iter().map(Attempt::from).collect(),
+            objects: RecordedObject::all_of(manifest),
+        }
+    }
+}
+
+/// What a verification found and took, without what it compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// How far it went.
+    pub(crate) level: Level,
+    /// What it found.
+    pub(crate) verdict: Verdict,
+    /// When it began.
+    pub(crate) started_at: DateTime<Utc>,
+    /// How long it took, in milliseconds.
+    pub(crate) took_ms: u64,
+    /// Bytes read from the repository.
+    pub(crate) bytes_read: u64,
+}
+
+impl From<&Verification> for Attempt {
+    fn from(made: &Verification) -> Self {
+        let Verification { level, verdict, started_at, took_ms, bytes_read, .. } = *made;
+        Self { level, verdict, started_at, took_ms, bytes_read }
+    }
+}
+
+/// An object that a manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedObject {
+    /// Its key below the repository's root.
+    pub(crate) key: String,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// The CRC-64/NVME of the whole object, where the store confirmed one.
+    pub(crate) crc64nvme: Option<String>,
+}
+
+impl RecordedObject {
+    /// Every object that a restore point is made of, but its manifest; the archive is the last.
+    pub(crate) fn all_of(manifest: &Manifest) -> Vec<Self> {
+        let archive = &manifest.archive;
+        let small = [Some(&manifest.index), Some(&manifest.globals), manifest.contents.as_ref()];
+        let small = small.into_iter().flatten();
+        let small = small.map(|one| Self { key: one.key.clone(), bytes: one.bytes, crc64nvme: None });
+        let crc64nvme = archive.crc64nvme.clone();
+        small.chain([Self { key: archive.key.clone(), bytes: archive.bytes, crc64nvme }]).collect()
+    }
+}
+
+/// Reads every restore point, oldest first, and tells which cannot be read. Memory: one manifest with its verifications, and
+/// a [`Surveyed`] for each.
+pub(crate) async fn survey(context: &Context) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
+    let (mut points, mut unreadable) = (Vec::new(), Vec::new());
+    for id in context.repository.points(&context.database).await? {
+        match show(context, &id).await {
+            Ok(point) => points.push(Surveyed::from(&point)),
+            // Withdrawn between the list and the read.
+            Err(Error::NoSuchPoint { .. }) => {}
+            Err(Error::Repository(
+                error @ (holdpoint_repository::Error::InvalidRecord { .. }
+                | holdpoint_repository::Error::NewerFormat { .. }
+                | holdpoint_repository::Error::TooLarge { .. }),
+            )) => unreadable.push(Unreadable { id, reason: error.to_string() }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((points, unreadable))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::sample_points as sample;
+
+    /// A restore point whose manifest is as large as one may be, with a verification that kept so many schema objects.
+    fn shown(names: usize) -> ShowReport {
+        let id = sample::point(1);
+        let mut manifest = sample::manifest(&id);
+        manifest.archive.crc64nvme = Some("AAAAAAAAAAA=".to_owned());
+        let setting = |n: usize| json!({"role": format!("role{n}"), "name": "search_path", "value": "a, b"});
+        manifest.database_properties.settings =
+            (0..names / 10).map(|n| serde_json::from_value(setting(n)).unwrap()).collect();
+        manifest.recipe = vec!["aws s3 cp".to_owned(); names / 10];
+        let object = |n: usize| json!({"description": "TABLE", "namespace": "public", "tag": format!("t{n}"), "owner": "o", "sha256": "00"});
+        let verification = json!({
+            "format": 1, "point": id, "level": "full", "verdict": "proved", "started_at": sample::NOW, "took_ms": 60_000,
+            "restore_took_ms": null, "measured_on": "here", "manifest_sha256": "00", "archive_sha256": null,
+            "bytes_read": 1_000, "compared": {"tables": names, "rows": 1, "sequences": 0, "large_objects": 0, "objects": names},
+            "not_compared": vec!["a long word"; names], "notes": vec!["another"; names],
+            "normal": (0..names).map(object).collect::<Vec<_>>(),
+        });
+        let verifications = vec![serde_json::from_value(verification).unwrap()];
+        let standing = holdpoint_core::verification::standing(&verifications, "00");
+        ShowReport { manifest, taken_at_by_store: None, standing, verifications, pins: vec!["audit".to_owned()] }
+    }
+
+    /// What it holds, spelled out.
+    fn length(one: &impl std::fmt::Debug) -> usize {
+        let mut text = String::new();
+        write!(text, "{one:?}").unwrap();
+        text.len()
+    }
+
+    #[test]
+    fn what_is_kept_of_a_restore_point_does_not_grow_with_what_it_holds() {
+        let (small, large) = (shown(0), shown(10_000));
+        assert!(length(&large) > 1000 * length(&Surveyed::from(&large)), "the sample is a large one");
+        assert_eq!(length(&Surveyed::from(&small)), length(&Surveyed::from(&large)));
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_recorded() {
+        let shown = shown(10);
+        let kept = Surveyed::from(&shown);
+        assert_eq!((kept.id(), &*kept.repository_id, kept.aside.as_ref()), (&shown.manifest.id, "r", None));
+        assert_eq!(kept.archive_bytes, shown.manifest.archive.bytes);
+        let [attempt] = &*kept.attempts else { panic!("{:?}", kept.attempts) };
+        assert_eq!((attempt.level, attempt.verdict, attempt.took_ms), (Level::Full, Verdict::Proved, 60_000));
+        assert_eq!((attempt.bytes_read, attempt.started_at), (1_000, sample::NOW.parse().unwrap()));
+        let keys: Vec<_> = kept.objects.iter().map(|one| (one.key.as_str(), one.bytes)).collect();
+        let [archive, index, globals] = sample::objects(kept.id());
+        let of = |(key, text): &(String, &'static str)| (key.clone(), text.len() as u64);
+        let expected = [of(&index), of(&globals), of(&archive)];
+        assert_eq!(keys, expected.iter().map(|(key, bytes)| (key.as_str(), *bytes)).collect::<Vec<_>>());
+        assert_eq!(kept.objects[2].crc64nvme.as_deref(), Some("AAAAAAAAAAA="));
+    }
+}
