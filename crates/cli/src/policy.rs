@@ -26,8 +26,9 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
     let bucket_arn = format!("arn:aws:s3:::{bucket}");
     let root = if prefix.is_empty() { format!("{bucket_arn}/") } else { format!("{bucket_arn}/{prefix}/") };
     let below = |tail: &str| json!(format!("{root}{tail}"));
-    let mut statements = vec![list(&bucket_arn, prefix), allow("Read", &["s3:GetObject"], &[below("*")])];
-    let put = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
+    let mut statements =
+        vec![list(&bucket_arn, prefix), allow("Read", &["s3:GetObject", "s3:ListMultipartUploadParts"], &[below("*")])];
+    let put = ["s3:PutObject", "s3:AbortMultipartUpload"];
     // Retention goes with the first write of an object, is extended with a pin, and needs a right of its own.
     let retention = options.object_lock_mode.is_some().then_some("s3:PutObjectRetention");
     let write: Vec<&str> = put.into_iter().chain(retention).collect();

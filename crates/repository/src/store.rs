@@ -72,8 +72,9 @@ pub struct UnfinishedUpload {
     pub key: String,
     /// The store's name for it: an upload id, or a temporary file relative to the root.
     pub id: String,
-    /// When it began, by the store's own clock.
-    pub started_at: Option<DateTime<Utc>>,
+    /// When it was last worked on, by the store's own clock: when the newest of its bytes came, else when it began; `None`
+    /// where the store does not tell, or not whoever asks.
+    pub worked_on_at: Option<DateTime<Utc>>,
 }
 
 /// A place for objects: a local directory or an S3 bucket.
@@ -155,7 +156,8 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// what was emptied.
     fn list_children<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>>;
 
-    /// Lists the uploads under a prefix that were neither finished nor aborted, running ones included.
+    /// Lists the uploads under a prefix that were neither finished nor aborted, running ones included; asks for the parts of
+    /// each.
     fn list_uploads<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<UnfinishedUpload>>>;
 
     /// Removes what an unfinished upload left; one that is gone counts as removed.

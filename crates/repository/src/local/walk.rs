@@ -93,8 +93,8 @@ impl Walk {
                 continue;
             }
             let Some(key) = key_of_temporary(&prefix, &name) else { continue };
-            let started_at = entry.metadata().and_then(|m| m.created().or_else(|_| m.modified())).ok();
-            found.push(UnfinishedUpload { key, id: format!("{prefix}{name}"), started_at: started_at.map(Into::into) });
+            let worked_on_at = entry.metadata().and_then(|found| found.modified()).ok().map(Into::into);
+            found.push(UnfinishedUpload { key, id: format!("{prefix}{name}"), worked_on_at });
         }
         Ok(found)
     }

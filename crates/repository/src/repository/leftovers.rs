@@ -34,7 +34,7 @@ impl Leftover {
     #[must_use]
     pub fn at(&self) -> Option<DateTime<Utc>> {
         match self {
-            Self::Upload(upload) => upload.started_at,
+            Self::Upload(upload) => upload.worked_on_at,
             Self::Orphan { newest_at, .. } => *newest_at,
         }
     }

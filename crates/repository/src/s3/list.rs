@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
+use super::encryption::with_customer_key;
 use super::{Bucket, instant};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::check_prefix;
 use crate::store::{ObjectInfo, UnfinishedUpload};
 
@@ -123,13 +125,19 @@ impl Bucket {
                         .send()
                 })
                 .await?;
-            found.extend(page.uploads().iter().filter_map(|upload| {
-                Some(UnfinishedUpload {
-                    key: upload.key()?.strip_prefix(&self.prefix)?.to_owned(),
-                    id: upload.upload_id()?.to_owned(),
-                    started_at: upload.initiated().and_then(instant),
-                })
-            }));
+            for upload in page.uploads() {
+                let Some(key) = upload.key().and_then(|full| full.strip_prefix(&self.prefix)) else { continue };
+                let Some(id) = upload.upload_id() else { continue };
+                let worked_on_at = match self.newest_part_at(key, id).await {
+                    Ok(part) => part.max(upload.initiated().and_then(instant)),
+                    // Finished or aborted since it was listed.
+                    Err(error) if error.is_not_found() => continue,
+                    Err(Error::AccessDenied { .. }) => None,
+                    Err(Error::Unsupported { .. }) => upload.initiated().and_then(instant),
+                    Err(error) => return Err(error),
+                };
+                found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), worked_on_at });
+            }
             let following =
                 page.next_key_marker().map(|k| (k.to_owned(), page.next_upload_id_marker().map(str::to_owned)));
             match following {
@@ -141,5 +149,28 @@ impl Bucket {
         }
         found.sort_unstable_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
         Ok(found)
+    }
+
+    /// When the newest part of an upload came; `None` where it has none. Parts come in no order, so all are looked at.
+    async fn newest_part_at(&self, key: &str, id: &str) -> Result<Option<DateTime<Utc>>> {
+        let full = self.full_key(key);
+        let (mut newest, mut marker) = (None, None::<String>);
+        loop {
+            let page = self
+                .call("list parts of", key, |client| {
+                    let request = client.list_parts().bucket(&self.name).key(&full).upload_id(id);
+                    let request = request.max_parts(PAGE).set_part_number_marker(marker.clone());
+                    with_customer_key!(request, self.encryption).set_expected_bucket_owner(self.owner()).send()
+                })
+                .await?;
+            let at = page.parts().iter().filter_map(|part| part.last_modified().and_then(instant)).max();
+            newest = newest.max(at);
+            match page.next_part_number_marker() {
+                Some(next) if page.is_truncated() == Some(true) && marker.as_deref() != Some(next) => {
+                    marker = Some(next.to_owned());
+                }
+                _ => return Ok(newest),
+            }
+        }
     }
 }

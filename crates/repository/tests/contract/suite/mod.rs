@@ -45,6 +45,7 @@ macro_rules! whole_contract {
             a_wrong_head_publishes_nothing,
             an_aborted_upload_leaves_nothing,
             an_unfinished_upload_is_listed_and_can_be_removed,
+            an_upload_is_as_old_as_its_newest_bytes,
             a_dropped_upload_publishes_nothing,
             the_store_has_a_clock,
         );

@@ -82,8 +82,8 @@ pub(crate) async fn an_unfinished_upload_is_listed_and_can_be_removed(store: &dy
     let found = store.list_uploads("shop/").await.unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].key, "shop/p1/archive.dump");
-    let started = found[0].started_at.unwrap();
-    assert!((started - before).num_seconds().abs() < 60, "{started}");
+    let worked_on = found[0].worked_on_at.unwrap();
+    assert!((worked_on - before).num_seconds().abs() < 60, "{worked_on}");
     assert_eq!(store.list_children("").await.unwrap(), [""; 0], "no object is there yet");
     store.abort_upload(&found[0]).await.unwrap();
     store.abort_upload(&found[0]).await.unwrap();
@@ -93,6 +93,33 @@ pub(crate) async fn an_unfinished_upload_is_listed_and_can_be_removed(store: &dy
     assert!(store.head("shop/p1/archive.dump").await.unwrap_err().is_not_found());
     other.abort().await.unwrap();
     assert_eq!(store.list_uploads("").await.unwrap(), []);
+}
+
+/// The archive of a large database is uploaded for longer than leftovers are left alone.
+pub(crate) async fn an_upload_is_as_old_as_its_newest_bytes(store: &dyn ObjectStore) {
+    let listed = async || match &*store.list_uploads("long/").await.unwrap() {
+        [one] => one.worked_on_at.unwrap(),
+        found => panic!("{found:?}"),
+    };
+    let mut running = store.begin_upload("long/p1/archive.dump", UploadOptions::default()).await.unwrap();
+    running.write(noise(6 * MIB, 6)).await.unwrap();
+    let first = listed().await;
+    // Stores tell whole seconds.
+    while (store.server_time().await.unwrap() - first).num_seconds() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    running.write(noise(11 * MIB, 7)).await.unwrap();
+    let mut newest = listed().await;
+    // Parts go up behind the writing.
+    for _ in 0..400 {
+        if newest > first {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        newest = listed().await;
+    }
+    assert!(newest > first, "{newest} is not after {first}");
+    running.abort().await.unwrap();
 }
 
 pub(crate) async fn a_dropped_upload_publishes_nothing(store: &dyn ObjectStore) {
