@@ -179,12 +179,76 @@ fn nights_of_two_databases() {
     );
     let quiet = scene.place.holdpoint(&["cron", "--database", "shop", "--quiet"]).ended_with(0);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "crond would mail it");
-    let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
-    assert!(refused.stderr.contains("[database.billing] names no url"), "{refused:?}");
     scene.place.write_config("[database.trial]\nurl = \"env:X\"\nenvironment = \"staging\"\n");
     let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
     assert!(refused.stderr.contains("--all finds no database"), "{refused:?}");
     scene.cluster.drop_database(&second);
+}
+
+#[test]
+fn a_database_whose_section_is_wrong_keeps_no_other_from_its_night() {
+    let mut scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let web = Web::answering(&[200]);
+    let metrics = scene.place.path().join("holdpoint.prom");
+    let url = scene.place.environment()["DATABASE_URL"].clone();
+    scene.place.set("SHOP_URL", &url).set("HOOK", &web.url("/hook")).set("KEY", SECRET).set("PING", &web.url("/ping"));
+    let rest = format!(
+        "[database.shop]\nurl = \"env:SHOP_URL\"\n\
+         [cron]\nverify = \"none\"\nmetrics_file = \"{}\"\nping = \"env:PING\"\n\
+         webhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n",
+        metrics.display()
+    );
+    // One without a URL of its own, one that cannot be read, and a trial that nobody works on at night anyway.
+    let wrong = "[database.bare]\n[database.crm]\nurll = \"env:CRM_URL\"\n[database.trial]\nurl = 5\nenvironment = \"staging\"\n";
+    scene.place.write_config(&format!("{wrong}{rest}"));
+    let report = scene.place.holdpoint(&["cron", "--all", "--json"]).ended_with(2).json();
+    let named: Vec<_> =
+        report["databases"].as_array().unwrap().iter().map(|one| one["database"].as_str().unwrap()).collect();
+    assert_eq!(named, ["bare", "crm", "shop"], "{report:#}");
+    assert_eq!(ends(&report, "shop"), ["done", "off", "off", "done"], "{report:#}");
+    let failure = |at: usize| report["databases"][at]["failure"].clone();
+    assert_eq!(
+        (&failure(0)["kind"], &failure(1)["kind"], &failure(2)),
+        (&json!("usage"), &json!("usage"), &Value::Null)
+    );
+    let message = |at: usize| failure(at)["message"].as_str().unwrap().to_owned();
+    assert!(message(0).contains("[database.bare] names no url"), "{report:#}");
+    assert!(message(1).contains("holdpoint.toml:3: unknown key \"urll\" (did you mean \"url\"?)"), "{report:#}");
+    assert_eq!(told(&web, 0), ["bare failed", "crm failed"]);
+    assert_eq!(pings(&web, 0), ["/ping/start", "/ping/fail"]);
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    let of = |name: &str| samples(&text).get(name).copied();
+    assert_eq!(of("holdpoint_cron_failures_total{database=\"crm\",kind=\"usage\"}"), Some(1.0), "{text}");
+    assert_eq!(of("holdpoint_cron_last_run_success{database=\"shop\"}"), Some(1.0), "{text}");
+    // A share holds those that are wrong as well, and by itself each is refused before anything is done.
+    let shards =
+        ["0/2", "1/2"].map(|shard| scene.place.holdpoint(&["cron", "--all", "--shard", shard, "--json"]).json());
+    let named = shards.iter().flat_map(|one| one["databases"].as_array().unwrap());
+    let mut named: Vec<_> = named.map(|one| one["database"].as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(named, ["bare", "crm", "shop"], "{shards:#?}");
+    let refused = scene.place.holdpoint(&["cron", "--database", "shop"]).ended_with(2);
+    assert!(refused.stderr.contains("unknown key \"urll\""), "{refused:?}");
+    // What is wrong with the file as a whole is nobody's night.
+    scene.place.write_config(&format!("{wrong}{rest}paralel = 2\n"));
+    let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
+    assert!(refused.stderr.contains("unknown key"), "{refused:?}");
+}
+
+#[test]
+fn a_run_that_waits_its_splay_begins_nothing_and_can_be_ended() {
+    let scene = Scene::local();
+    scene.place.write_config("[cron]\nverify = \"none\"\nsplay = \"3650d\"\n");
+    let mut waiting = scene.place.start(&["cron", "-v"]);
+    waiting.wait_until_said("waiting, so that not everybody begins at once");
+    assert!(!scene.place.repository().join("shop").exists(), "nothing is begun, not even the lease taken");
+    waiting.interrupt();
+    waiting.finish().ended_with(130);
+    assert_eq!(scene.place.points(), [""; 0]);
+    // A flag beats the file.
+    scene.place.holdpoint(&["cron", "--splay", "0", "--quiet"]);
+    assert_eq!(scene.place.points().len(), 1);
 }
 
 #[test]
@@ -238,16 +302,28 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     // run may begin at once. What never had a restore point came first, and what is left out for it counts as failed.
     let two = "[database.later]\nurl = \"env:DATABASE_URL\"\n[database.shop]\nurl = \"env:DATABASE_URL\"\n";
     scene.place.write_config(&format!("{file}[backup]\nmax_rate = \"1K\"\n{two}"));
-    let words = [&CRON[..], &["--all", "--max-runtime", "1s"]].concat();
-    let report = scene.place.holdpoint(&words).ended_with(5).json();
-    scene.place.write_config(&file);
-    for (at, database) in [(0, "later"), (1, "shop")] {
-        assert_eq!(ends(&report, database), ["failed", "not_run", "not_run", "not_run"], "{report:#}");
-        let one = &report["databases"][at];
-        assert_eq!(one["failure"]["kind"], "could_not_run", "{report:#}");
-        assert_eq!((&one["events"], &one["history"]["failures"]), (&json!(["failed"]), &json!({"could_not_run": 1})));
+    let mut cut = 0;
+    for seconds in ["1s", "2s", "4s", "8s", "16s", "32s", "64s"] {
+        let words = [&CRON[..], &["--all", "--max-runtime", seconds]].concat();
+        let report = scene.place.holdpoint(&words).ended_with(5).json();
+        cut += 1;
+        for (at, database) in [(0, "later"), (1, "shop")] {
+            assert_eq!(ends(&report, database), ["failed", "not_run", "not_run", "not_run"], "{report:#}");
+            let one = &report["databases"][at];
+            assert_eq!(one["failure"]["kind"], "could_not_run", "{report:#}");
+            assert_eq!(
+                (&one["events"], &one["history"]["failures"]),
+                (&json!(["failed"]), &json!({"could_not_run": cut}))
+            );
+        }
+        assert_eq!((scene.place.points(), scene.place.unfinished_uploads()), (points.clone(), vec![]));
+        // A busy machine may not even begin in that time.
+        if !report["databases"][0]["history"]["begun_at"].is_null() {
+            break;
+        }
+        assert_ne!(seconds, "64s", "nothing is ever begun: {report:#}");
     }
-    assert_eq!((scene.place.points(), scene.place.unfinished_uploads()), (points.clone(), vec![]));
+    scene.place.write_config(&file);
 
     // Somebody ends it.
     let mut paused = scene.place.start_paused(&CRON, "snapshot-exported");
@@ -279,7 +355,7 @@ fn runs_that_meet_are_killed_or_take_too_long() {
         }
     };
     let history = &report["databases"][0]["history"];
-    assert_eq!(history["failures"], json!({"could_not_run": 1, "interrupted": 1, "killed": 1}), "{report:#}");
+    assert_eq!(history["failures"], json!({"could_not_run": cut, "interrupted": 1, "killed": 1}), "{report:#}");
     assert_eq!(report["databases"][0]["events"], json!(["recovered"]), "{report:#}");
     assert_eq!(scene.place.points().len(), points.len() + 1);
     // A repository that nobody named is gone with the machine.

@@ -31,6 +31,7 @@ use holdpoint_operations::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use arguments::{Arguments, Verb};
+use config::Sections;
 use failure::{ErrorReport, Failure};
 use invocation::Invocation;
 use output::Output;
@@ -95,7 +96,11 @@ async fn work(
     let folder = std::env::current_dir()
         .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?;
     let progress = progress::make(&arguments.common, output::talks_to_a_person(), &screen, &variables, &cancel);
-    let settings = Settings::gather(arguments.common, variables, &folder)?;
+    let sections = match &arguments.verb {
+        Verb::Cron(cron) if cron.all => Sections::OneByOne,
+        _ => Sections::Together,
+    };
+    let settings = Settings::gather(arguments.common, variables, &folder, sections)?;
     mask.learn(settings.passwords());
     let invocation = Invocation { settings, output, progress, cancel };
     commands::run(&invocation, &arguments.verb).await

@@ -4,22 +4,34 @@ use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError, FILE};
 
+/// What becomes of a `[database.NAME]` that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sections {
+    /// The whole file is.
+    Together,
+    /// It is set aside, and the rest of the file counts: for work on all databases that nobody watches.
+    OneByOne,
+}
+
 /// Reads the named file, or the first `holdpoint.toml` upward from `from`, or nothing where there is none.
 ///
 /// # Errors
 /// A named file that is absent, a file that cannot be read, and whatever is wrong inside.
-pub(crate) fn find(named: Option<&Path>, from: &Path) -> Result<Config, ConfigError> {
+pub(crate) fn find(named: Option<&Path>, from: &Path, sections: Sections) -> Result<Config, ConfigError> {
     if let Some(path) = named {
-        return read(&from.join(path));
+        return read(&from.join(path), sections);
     }
     let found = from.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file());
-    found.map_or_else(|| Ok(Config::default()), |path| read(&path))
+    found.map_or_else(|| Ok(Config::default()), |path| read(&path, sections))
 }
 
-fn read(path: &Path) -> Result<Config, ConfigError> {
+fn read(path: &Path, sections: Sections) -> Result<Config, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    let mut config = Config::parse(&text, path)?;
+    let mut config = match (Config::parse(&text, path), sections) {
+        (Err(error), Sections::OneByOne) => Config::parse_readable(&text, path).ok_or(error)?,
+        (parsed, _) => parsed?,
+    };
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     config.anchor(&folder);
     config.path = Some(path.to_owned());

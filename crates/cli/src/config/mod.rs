@@ -22,8 +22,8 @@ use serde::Deserialize;
 
 use crate::arguments::{Jobs, OnFailure, Proof};
 
-pub(crate) use find::find;
-pub(crate) use problem::ConfigError;
+pub(crate) use find::{Sections, find};
+pub(crate) use problem::{ConfigError, WrongSection};
 pub(crate) use timeouts::TimeoutsSection;
 pub(crate) use value::Value;
 
@@ -40,6 +40,9 @@ pub(crate) struct Config {
     pub(crate) postgresql_directory: Option<PathBuf>,
     /// The databases, by their folder's name in the repository.
     pub(crate) database: BTreeMap<DatabaseName, DatabaseSection>,
+    /// Sections of databases that are wrong, where [`Sections::OneByOne`] leaves them to whoever works on the others.
+    #[serde(skip)]
+    pub(crate) unreadable: BTreeMap<DatabaseName, WrongSection>,
     /// Databases to restore into, by a name for `--into`.
     pub(crate) target: BTreeMap<String, TargetSection>,
     /// Where restore points live.

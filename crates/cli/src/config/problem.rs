@@ -56,6 +56,21 @@ pub(crate) enum ConfigError {
     },
 }
 
+/// What is wrong with one database's section, for those who work on the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WrongSection {
+    /// Where and what.
+    pub(crate) message: String,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+}
+
+impl From<ConfigError> for WrongSection {
+    fn from(error: ConfigError) -> Self {
+        Self { message: error.to_string(), hint: error.hint() }
+    }
+}
+
 impl ConfigError {
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {

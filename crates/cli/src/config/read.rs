@@ -5,15 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use holdpoint_archive::Codec;
-use holdpoint_core::Mask;
 use holdpoint_core::gate::Policy;
 use holdpoint_core::risk::{Requirement, RiskClass};
 use holdpoint_core::verification::Level;
+use holdpoint_core::{DatabaseName, Mask};
 use holdpoint_guard::tools::TableName;
 use holdpoint_repository::RepositoryUrl;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
+use serde::de::{Deserializer as Read, Error as _};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-use super::{Config, ConfigError, ScratchKind, Value};
+use super::{Config, ConfigError, DatabaseSection, ScratchKind, Value, WrongSection};
 
 impl Config {
     /// Reads the text of the file at `path`, which is only named in errors.
@@ -23,10 +26,38 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads a file of which sections of databases are wrong, as if they were not there; each is found among the unreadable.
+    /// `None` where anything else is wrong. One of environment "staging" is left out, as nobody works on it unattended.
+    pub(super) fn parse_readable(text: &str, path: &Path) -> Option<Self> {
+        let mut table = DeTable::parse(text).ok()?;
+        let mut unreadable = BTreeMap::new();
+        if let Some(DeValue::Table(databases)) = table.get_mut().get_mut("database").map(Spanned::get_mut) {
+            let mut wrong = Vec::new();
+            for (key, section) in databases.iter() {
+                let key = key.get_ref().to_string();
+                let Ok(name) = key.parse::<DatabaseName>() else { continue };
+                if let Err(error) = DatabaseSection::deserialize(ValueDeserializer::from(section.clone())) {
+                    let environment = section.get_ref().get("environment").and_then(|one| one.get_ref().as_str());
+                    if environment != Some("staging") {
+                        unreadable.insert(name, WrongSection::from(explain(&error, text, path)));
+                    }
+                    wrong.push(key);
+                }
+            }
+            for key in wrong {
+                databases.remove(key.as_str());
+            }
+        }
+        let config = Self::deserialize(Deserializer::from(table)).ok()?;
+        let config = Self { unreadable, ..config };
+        config.check().is_ok().then_some(config)
+    }
+
     /// Finds keys that contradict each other.
     fn check(&self) -> Result<(), String> {
         if let Some(name) = &self.default_database
             && !self.database.contains_key(name)
+            && !self.unreadable.contains_key(name)
         {
             return Err(format!("default_database is \"{name}\", and there is no [database.{name}]"));
         }
@@ -69,7 +100,7 @@ impl Config {
 }
 
 /// Reads a level that the gate can ask for.
-pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Level>, D::Error> {
+pub(super) fn level<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Level>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.parse() {
         Ok(level @ (Level::Stored | Level::Sampled | Level::Full)) => Ok(Some(level)),
@@ -78,7 +109,7 @@ pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 /// Reads where the repository is: what is written out must be a URL, a variable is read when it is needed.
-pub(super) fn repository<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn repository<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     if let Value::Literal(text) = &value {
         text.parse::<RepositoryUrl>().map_err(D::Error::custom)?;
@@ -87,7 +118,7 @@ pub(super) fn repository<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 }
 
 /// Reads what is asked for classes of risk.
-pub(super) fn risk<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<RiskClass, Requirement>, D::Error> {
+pub(super) fn risk<'de, D: Read<'de>>(deserializer: D) -> Result<BTreeMap<RiskClass, Requirement>, D::Error> {
     let texts = BTreeMap::<RiskClass, String>::deserialize(deserializer)?;
     texts
         .into_iter()
@@ -117,37 +148,37 @@ fn requirement(text: &str) -> Result<Requirement, String> {
 }
 
 /// Reads a table's name with its schema.
-pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TableName>, D::Error> {
+pub(super) fn table<'de, D: Read<'de>>(deserializer: D) -> Result<Option<TableName>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a duration such as `2h`.
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::quantity::parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a duration that may be shorter than a second.
-pub(super) fn short_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn short_duration<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::quantity::parse_short_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a codec such as `zstd:3`.
-pub(super) fn codec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Codec>, D::Error> {
+pub(super) fn codec<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Codec>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads the name of a time zone such as `Europe/Vienna`.
-pub(super) fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<chrono_tz::Tz>, D::Error> {
+pub(super) fn zone<'de, D: Read<'de>>(deserializer: D) -> Result<Option<chrono_tz::Tz>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::quantity::parse_zone(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a rate such as `50M`.
-pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn rate<'de, D: Read<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::quantity::parse_rate(&text).map(Some).map_err(D::Error::custom)
 }

@@ -127,12 +127,12 @@ fn it_is_found_upward_and_its_paths_start_at_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let deep = folder.path().join("a/b/c");
     std::fs::create_dir_all(&deep).unwrap();
-    assert!(find(None, &deep).unwrap().path.is_none());
+    assert!(find(None, &deep, Sections::Together).unwrap().path.is_none());
     std::fs::write(folder.path().join("a/holdpoint.toml"), "[scratch]\ndirectory = \"scratch\"").unwrap();
-    let config = find(None, &deep).unwrap();
+    let config = find(None, &deep, Sections::Together).unwrap();
     assert_eq!(config.scratch.directory.unwrap(), folder.path().join("a/scratch"));
     assert_eq!(config.path.unwrap(), folder.path().join("a/holdpoint.toml"));
-    let error = find(Some(Path::new("other.toml")), &deep).unwrap_err();
+    let error = find(Some(Path::new("other.toml")), &deep, Sections::Together).unwrap_err();
     assert!(error.to_string().contains("other.toml"), "{error}");
 }
 
@@ -143,4 +143,35 @@ fn a_variable_must_be_set() {
     assert_eq!(value.get("database.shop.url", &variables).unwrap(), "postgresql:///shop");
     let error = value.get("database.shop.url", &Variables::default()).unwrap_err();
     assert_eq!(error.to_string(), "database.shop.url is env:SHOP_URL, and SHOP_URL is not set");
+}
+
+#[test]
+fn wrong_sections_of_databases_are_set_aside_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    let read = |text: &str, sections| {
+        std::fs::write(&path, text).unwrap();
+        find(Some(&path), folder.path(), sections)
+    };
+    let wrong = "default_database = \"billing\"\n[database.shop]\nurl = \"env:A\"\n[database.billing]\nurll = \"env:B\"\n\
+                 [database.crm]\nurl = 5\n[database.trial]\nurl = 5\nenvironment = \"staging\"\n[cron]\nparallel = 2\n";
+    let error = read(wrong, Sections::Together).unwrap_err().to_string();
+    assert!(error.contains("holdpoint.toml:5: unknown key \"urll\""), "{error}");
+    let config = read(wrong, Sections::OneByOne).unwrap();
+    assert_eq!(
+        (config.database.keys().map(DatabaseName::as_str).collect::<Vec<_>>(), config.cron.parallel),
+        (vec!["shop"], Some(2))
+    );
+    let told: Vec<_> = config.unreadable.iter().map(|(name, one)| (name.as_str(), one.message.as_str())).collect();
+    let [("billing", billing), ("crm", crm)] = &told[..] else { panic!("{told:?}") };
+    assert!(billing.ends_with("holdpoint.toml:5: unknown key \"urll\" (did you mean \"url\"?)"), "{billing}");
+    assert!(crm.contains("holdpoint.toml:7: "), "{crm}");
+    assert!(config.unreadable.values().next().unwrap().hint.as_ref().unwrap().starts_with("known here: url"));
+    // What else is wrong is nobody's alone.
+    for more in ["[cron]\nparalel = 2\n", "[cron]\nparallel = 0\n", "no TOML\n", "[database.\"a b/c\"]\n"] {
+        let text = format!("[database.billing]\nurll = \"env:B\"\n{more}");
+        read(&text, Sections::OneByOne).unwrap_err();
+    }
+    let config = read("[database.shop]\nurl = \"env:A\"\n", Sections::OneByOne).unwrap();
+    assert!(config.unreadable.is_empty() && config.database.len() == 1);
 }

@@ -90,14 +90,15 @@ impl Settings {
         Ok(Some(ChosenConnection { settings, from }))
     }
 
-    /// Gives the databases that `flag` works on: every one that is configured and not of environment "staging", sorted.
+    /// Gives the databases that `flag` works on: every one that is configured and not of environment "staging", sorted; those whose section
+    /// cannot be read are left out.
     ///
     /// # Errors
     /// There is none.
     pub(crate) fn production(&self, flag: &str) -> Result<Vec<DatabaseName>, Failure> {
         let production = self.config.database.iter().filter(|(_, one)| one.environment == Environment::Production);
         let names: Vec<DatabaseName> = production.map(|(name, _)| name.clone()).collect();
-        if names.is_empty() {
+        if names.is_empty() && self.config.unreadable.is_empty() {
             return Err(Failure::usage(
                 format!("{flag} finds no database: none is configured that is not of environment \"staging\""),
                 "write a section [database.NAME] with its url into holdpoint.toml",

@@ -26,7 +26,7 @@ pub(crate) use run::{keep_output, passing_on};
 pub(crate) use target::ChosenTarget;
 
 use crate::arguments::CommonArguments;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Sections};
 use crate::failure::Failure;
 use crate::variables::Variables;
 
@@ -43,12 +43,17 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the file and puts everything together; `folder` is the working directory.
-    pub(crate) fn gather(mut common: CommonArguments, variables: Variables, folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn gather(
+        mut common: CommonArguments,
+        variables: Variables,
+        folder: &Path,
+        sections: Sections,
+    ) -> Result<Self, Failure> {
         // Not by clap: CI systems set variables to nothing, and that shall count as not set.
         common.config = common.config.or_else(|| variables.path("HOLDPOINT_CONFIG"));
         common.database = or_variable(common.database, "HOLDPOINT_DATABASE", &variables)?;
         common.repository = or_variable(common.repository, "HOLDPOINT_REPOSITORY", &variables)?;
-        let config = config::find(common.config.as_deref(), folder)?;
+        let config = config::find(common.config.as_deref(), folder, sections)?;
         Ok(Self { common, variables, config })
     }
 

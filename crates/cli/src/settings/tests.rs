@@ -11,7 +11,7 @@ fn settings(words: &[&str], variables: &[(&str, &str)], file: &str) -> Settings 
     let arguments = Arguments::try_parse_from([&["holdpoint", "list"], words].concat()).unwrap();
     let all = [("USER", "me"), ("HOME", "/home/me")].into_iter().chain(variables.iter().copied());
     let nowhere = Path::new("/nonexistent");
-    let settings = Settings::gather(arguments.common, Variables::new(all), nowhere).unwrap();
+    let settings = Settings::gather(arguments.common, Variables::new(all), nowhere, Sections::Together).unwrap();
     Settings { config: Config::parse(file, Path::new("/x/holdpoint.toml")).unwrap(), ..settings }
 }
 
@@ -25,7 +25,9 @@ fn flags_beat_variables_and_empty_variables_are_not_set() {
     assert!(settings(&[], &empty, "").repository().unwrap().defaulted);
     let arguments = Arguments::try_parse_from(["holdpoint", "list"]).unwrap();
     let wrong = Variables::new([("HOLDPOINT_REPOSITORY", "s3://key:hunter2@bucket")]);
-    let error = Settings::gather(arguments.common, wrong, Path::new("/nonexistent")).unwrap_err().to_string();
+    let error = Settings::gather(arguments.common, wrong, Path::new("/nonexistent"), Sections::Together)
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("HOLDPOINT_REPOSITORY: ") && !error.contains("hunter2"), "{error}");
 }
 
