@@ -75,6 +75,10 @@ impl Repository {
             }
             Err(error) => {
                 self.unmark(&mark, &[], began).await?;
+                // Another withdrawal was done first, and took this one's mark with the rest.
+                if error.is_not_found() && self.objects(database, id).await?.is_empty() {
+                    return Ok(Withdrawal::Gone);
+                }
                 return Err(error);
             }
         }

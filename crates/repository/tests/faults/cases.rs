@@ -99,6 +99,10 @@ pub(crate) enum Flow {
     List,
     Withdraw,
     Sweep,
+    /// A pin of a reader: written, renewed under another name, removed.
+    Pin,
+    /// The lease of an unattended run: taken, proven, renewed, released.
+    Lease,
 }
 
 pub(crate) fn phases() -> Vec<Phase> {
@@ -135,12 +139,27 @@ pub(crate) fn phases() -> Vec<Phase> {
         at(Flow::Withdraw, "DeleteObjects", "", 1),
         at(Flow::Withdraw, "DeleteObjects", "", 2),
         at(Flow::Sweep, "ListMultipartUploads", "", 1),
+        // When its newest part came.
+        at(Flow::Sweep, "ListParts", "", 1),
         at(Flow::Sweep, "AbortMultipartUpload", "", 1),
         at(Flow::Sweep, "PutObject", "withdrawn", 1),
         at(Flow::Sweep, "HeadObject", "withdrawn", 1),
         // The data, and then the mark.
         at(Flow::Sweep, "DeleteObjects", "", 1),
         at(Flow::Sweep, "DeleteObjects", "", 2),
+        at(Flow::Pin, "PutObject", "pins", 1),
+        at(Flow::Pin, "ListObjects", "withdrawn", 1),
+        at(Flow::Pin, "GetObject", "manifest.json", 1),
+        at(Flow::Pin, "PutObject", "pins", 2),
+        at(Flow::Pin, "DeleteObject", "pins", 1),
+        at(Flow::Pin, "ListObjects", "pins", 1),
+        // It is looked for, made, tried in vain, and replaced twice.
+        at(Flow::Lease, "GetObject", "lease", 1),
+        at(Flow::Lease, "PutObject", "lease", 1),
+        at(Flow::Lease, "PutObject", "lease", 2),
+        at(Flow::Lease, "GetObject", "lease", 2),
+        at(Flow::Lease, "PutObject", "lease", 4),
+        at(Flow::Lease, "PutObject", "lease", 5),
     ]
 }
 

@@ -4,8 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use holdpoint_core::cron::CronHistory;
 use holdpoint_core::layout;
-use holdpoint_repository::{Error, ObjectStore, Repository, Result, S3Store, UploadOptions, Withdrawal};
+use holdpoint_repository::{Error, LeaseTaken, ObjectStore, Repository, Result, S3Store, UploadOptions, Withdrawal};
 use holdpoint_testkit::{ADMIN, S3Server};
 
 use crate::cases::Flow;
@@ -48,7 +49,11 @@ async fn stored(s: &Spoiled) {
 pub(crate) async fn prepare(flow: Flow, s: &Spoiled) {
     let repository = repository(&s.straight).await;
     match flow {
-        Flow::Archive | Flow::Abort | Flow::Small => {}
+        Flow::Archive | Flow::Abort | Flow::Small | Flow::Lease => {}
+        Flow::Pin => {
+            stored(s).await;
+            repository.publish(&manifest(&point(1)), None).await.unwrap();
+        }
         Flow::Publish => stored(s).await,
         Flow::Head | Flow::Whole | Flow::Range | Flow::List => {
             let mut upload = s.straight.begin_upload(&archive(), UploadOptions::default()).await.unwrap();
@@ -137,6 +142,37 @@ pub(crate) async fn work(flow: Flow, s: &Spoiled) -> Result<()> {
             }
             assert_eq!(opened().await.leftovers(&shop()).await.unwrap(), []);
         }
+        Flow::Pin => {
+            let repository = spoiled().await;
+            let ends = serde_json::json!({"format": 1, "reason": "it is read", "at": NOW, "until": NOW});
+            for name in ["reading-1", "reading-2"] {
+                repository.pin_new(&shop(), &point(1), name, &ends).await?;
+            }
+            repository.unpin(&shop(), &point(1), "reading-1").await?;
+            assert_eq!(repository.pins(&shop(), &point(1)).await?, ["reading-2"]);
+            repository.unpin(&shop(), &point(1), "reading-2").await?;
+            assert_eq!(opened().await.pins(&shop(), &point(1)).await.unwrap(), [""; 0]);
+        }
+        Flow::Lease => {
+            let (repository, now) = (spoiled().await, NOW.parse().unwrap());
+            let held_for = std::time::Duration::from_secs(3600);
+            let mut lease = match repository.take_lease(&shop(), "us", held_for, now).await? {
+                LeaseTaken::Ours(lease) => lease,
+                LeaseTaken::Others { owner, .. } => panic!("{owner} has it"),
+            };
+            assert!(lease.proves_conditional_writes().await?, "the store keeps conditions");
+            // Whoever cannot renew it, or release it, is told so.
+            let lost = || Error::PreconditionFailed { action: "renew", key: layout::lease(&shop()) };
+            let mut kept = lease.renew().await?;
+            let others = opened().await.take_lease(&shop(), "others", held_for, now).await.unwrap();
+            assert!(matches!(others, LeaseTaken::Others { .. }), "it is held: {others:?}");
+            let begun_at = Some(now);
+            kept &= lease.release(CronHistory { begun_at, ..CronHistory::default() }).await?;
+            if !kept {
+                return Err(lost());
+            }
+            assert_eq!(opened().await.cron_history(&shop()).await.unwrap().begun_at, begun_at);
+        }
     }
     Ok(())
 }
@@ -175,8 +211,15 @@ pub(crate) async fn hold(flow: Flow, s: &Spoiled, ended: &Result<()>) {
     }
     let published: Vec<_> = folders.published.iter().chain(&folders.withdrawn).collect();
     for point in published {
-        let done = repository.withdraw(&shop(), point, &[OVER.to_owned()]).await.unwrap();
+        // A pin that could not be removed ends by itself.
+        let over = repository.pins(&shop(), point).await.unwrap();
+        let done = repository.withdraw(&shop(), point, &over).await.unwrap();
         assert!(matches!(done, Withdrawal::Done { ref remains, .. } if remains.is_empty()), "{done:?}");
+    }
+    if flow == Flow::Lease && there.contains(&layout::lease(&shop())) {
+        // Whole, whatever was cut: the next run can read it.
+        repository.cron_history(&shop()).await.unwrap();
+        s.straight.delete(&layout::lease(&shop())).await.unwrap();
     }
     for leftover in repository.leftovers(&shop()).await.unwrap() {
         match repository.remove_leftover(&leftover).await {
