@@ -53,6 +53,23 @@ impl Running {
         self.wait_until("the phase is reached", REACHED_WITHIN, || marker.exists());
     }
 
+    /// Waits until the phase to pause at is reached; `false` where the program has ended without coming there.
+    ///
+    /// # Panics
+    /// When neither happens within five minutes.
+    #[track_caller]
+    pub fn comes_to_pause(&mut self) -> bool {
+        let deadline = Instant::now() + REACHED_WITHIN;
+        while !self.marker.exists() {
+            if self.child.try_wait().expect("the program can be waited for").is_some() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "neither paused nor ended:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
     /// Waits until something outside of the program holds.
     ///
     /// # Panics
