@@ -1,5 +1,6 @@
 //! What stays and what goes: `prune`, `pin` and `unpin`, on both adapters.
 
+mod refused;
 mod set_aside;
 
 use serde_json::{Value, json};

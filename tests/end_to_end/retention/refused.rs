@@ -1,0 +1,191 @@
+//! What the store refuses, does not answer, or has locked; and plans that another prune made out of date.
+
+use holdpoint_testkit::{ADMIN, Fault, FaultProxy, Rule, S3Server};
+use holdpoint_tests::Place;
+use serde_json::{Value, json};
+
+use super::{FOLDER, LAST, fates, of, points};
+use crate::scene::Scene;
+
+fn outcomes(report: &Value) -> Vec<(&str, &str)> {
+    report["dropped"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["point"].as_str().unwrap(), one["outcome"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn what_the_store_refuses_to_delete_is_told_and_goes_later() {
+    let (scene, proxy) = behind_proxy(8);
+    let (server, bucket) = scene.place.bucket().unwrap();
+    let made = points(&scene, &[false, false, false, true]);
+    let key = |n: usize, object: &str| format!("backups/{FOLDER}/restore-points/{}/{object}", made[n]);
+    // The engine refuses one object of many to nobody, so the answer to all three attempts is canned.
+    let errors = format!(
+        "<DeleteResult><Deleted><Key>{}</Key></Deleted><Deleted><Key>{}</Key></Deleted><Error><Key>{}</Key>\
+         <Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>",
+        key(0, "globals.sql"),
+        key(0, "index.jsonl.zst"),
+        key(0, "archive.dump")
+    );
+    proxy.rule(Rule::new(Fault::answer(200, &errors)).operation("DeleteObjects").times(3));
+    // Who may not delete the manifest is refused by the engine itself.
+    server.set_policy(
+        bucket,
+        &format!(
+            "{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Deny\",\"Principal\":\"*\",\
+             \"Action\":\"s3:DeleteObject\",\"Resource\":\"arn:aws:s3:::{bucket}/{}\"}}]}}",
+            key(1, "manifest.json")
+        ),
+    );
+    let report = scene.place.holdpoint(&LAST).ended_with(8).json();
+    let [first, second, third] = [0, 1, 2].map(|n| made[n].as_str());
+    assert_eq!(outcomes(&report), [(first, "remains"), (second, "failed"), (third, "gone")], "{report:#}");
+    let remains = report["dropped"][0]["objects"].as_array().unwrap();
+    assert!(remains.len() == 1 && remains[0].as_str().unwrap().contains("archive.dump: "), "{report:#}");
+    assert!(report["dropped"][1]["reason"].as_str().unwrap().contains("manifest.json"), "{report:#}");
+    // What lost its manifest is no restore point any more; what kept it is one, and whole.
+    assert_eq!(scene.place.points(), [&made[1], &made[3]].map(Clone::clone));
+    scene.place.holdpoint(&["verify", second, "--level", "stored"]).ended_with(0);
+    let left: Vec<String> = scene.place.tree().objects.into_keys().filter(|key| key.contains(first)).collect();
+    assert!(left.contains(&key(0, "archive.dump")) && !left.contains(&key(0, "manifest.json")), "{left:?}");
+
+    // Once it may be deleted, the next one goes on.
+    let answer = server.request(&ADMIN, "DELETE", &format!("/{bucket}"), &[("policy", "")], &[], b"");
+    assert!(answer.status < 300, "{}", answer.text());
+    let sweep = [&LAST[..], &["--sweep-min-age", "0"]].concat();
+    let mut swept = 0;
+    // Ages are in the store's seconds.
+    while swept == 0 {
+        let report = scene.place.holdpoint(&sweep).ended_with(0).json();
+        swept = report["swept"].as_array().unwrap().len();
+    }
+    assert_eq!(scene.place.points(), made[3..]);
+    let left =
+        scene.place.tree().objects.into_keys().filter(|key| made[..3].iter().any(|id| key.contains(id.as_str())));
+    assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn a_plan_that_another_prune_made_out_of_date_drops_nothing() {
+    let scene = Scene::local();
+    let mut made = points(&scene, &[false, true]);
+    let mut paused = scene.place.start_paused(&LAST, "pruning");
+    paused.wait_for_pause();
+    // There is a newer one by now, because of which another prune dropped the one that was to stay.
+    made.extend(points(&scene, &[true]));
+    scene.place.holdpoint(&["pin", &made[0], "--reason", "for now"]).ended_with(0);
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(outcomes(&report), [(made[1].as_str(), "gone")], "{report:#}");
+    scene.place.holdpoint(&["unpin", &made[0]]).ended_with(0);
+    paused.go_on();
+    let report = paused.finish().ended_with(0).json();
+    assert_eq!(outcomes(&report), [(made[0].as_str(), "unjustified")], "{report:#}");
+    let reason = report["dropped"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("until the next prune") && reason.contains(&made[1]), "{report:#}");
+    assert_eq!(scene.place.points(), [&made[0], &made[2]].map(Clone::clone));
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(outcomes(&report), [(made[0].as_str(), "gone")], "{report:#}");
+}
+
+/// A bucket behind a proxy, and few attempts.
+fn behind_proxy(attempts: u32) -> (Scene, FaultProxy) {
+    let server = S3Server::shared();
+    let bucket = server.new_bucket();
+    let proxy = FaultProxy::http(server.address());
+    let mut place = Place::bare();
+    place.use_bucket(server, &bucket, &proxy.endpoint());
+    let config = std::fs::read_to_string(place.work().join("holdpoint.toml")).unwrap();
+    place.write_config(&format!("{config}[repository.timeouts]\nattempts = {attempts}\n"));
+    place.holdpoint(&["init"]).ended_with(0);
+    (Scene::with(place), proxy)
+}
+
+#[test]
+fn nothing_goes_because_of_one_whose_objects_the_store_does_not_tell() {
+    let (scene, proxy) = behind_proxy(3);
+    let made = points(&scene, &[false, true]);
+    for object in ["archive.dump", "index.jsonl.zst", "globals.sql"] {
+        let asked = format!("{}/{object}", made[1]);
+        let fault = Fault::s3_error(503, "SlowDown");
+        // Before the plan, and again before the first goes.
+        for nth in [1, 2] {
+            proxy.rule(Rule::new(fault.clone()).operation("HeadObject").target(&asked).from_nth(nth).always());
+            let told = scene.place.holdpoint(&LAST).ended_with(8);
+            assert!(told.stdout.contains(object) && told.stdout.contains("given up after 3 attempts"), "{told:?}");
+            assert!(proxy.met() > 0, "{object} was not asked for");
+            proxy.clear();
+            assert_eq!(scene.place.points(), made, "{object}, {nth}");
+        }
+    }
+    // Once is got over.
+    proxy.rule(Rule::new(Fault::ResetAtOnce).operation("HeadObject").target(&made[1]));
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(fates(&report), of(&made, &["keep", "drop"]), "{report:#}");
+}
+
+#[test]
+fn what_is_dropped_while_a_check_reads_its_data_is_no_finding() {
+    let (scene, proxy) = behind_proxy(8);
+    let made = points(&scene, &[false, true]);
+    let asked = format!("{}/archive.dump", made[0]);
+    proxy.rule(Rule::new(Fault::s3_error(503, "SlowDown")).operation("GetObject").target(&asked).always());
+    let mut check = scene.place.start(&["check", "--json", "--read-data"]);
+    check.wait_until("it reads the data", std::time::Duration::from_secs(300), || proxy.met() > 0);
+    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!(outcomes(&report), [(made[0].as_str(), "gone")], "{report:#}");
+    proxy.clear();
+    let report = check.finish().ended_with(0).json();
+    let read: Vec<(&Value, &Value)> =
+        report["points"].as_array().unwrap().iter().map(|one| (&one["point"], &one["read"])).collect();
+    assert_eq!((read, &report["findings"]), (vec![(&json!(made[1]), &json!(true))], &json!([])), "{report:#}");
+}
+
+#[test]
+fn what_is_locked_for_compliance_or_by_the_bucket_itself_stays() {
+    let server = S3Server::shared();
+    let bucket = format!("complied-{}", std::process::id());
+    server.create_bucket_with_lock(&bucket);
+    let mut place = Place::bare();
+    place.use_bucket(server, &bucket, &server.endpoint());
+    let config = std::fs::read_to_string(place.work().join("holdpoint.toml")).unwrap();
+    place.holdpoint(&["init"]).ended_with(0);
+    let scene = Scene::with(place);
+    let free = points(&scene, &[false]);
+    scene.place.write_config(&format!("{config}object_lock_mode = \"compliance\"\nobject_lock_days = 1\n"));
+    let complied = points(&scene, &[false]);
+    // From here on the bucket itself locks whatever is written, and no setting of ours says so.
+    scene.place.write_config(&config);
+    let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
+                <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
+    let path = format!("/{bucket}");
+    let answer = server.request(&ADMIN, "PUT", &path, &[("object-lock", "")], &[], rule.as_bytes());
+    assert!(answer.status < 300, "{}", answer.text());
+    let made = [free, complied, points(&scene, &[false, true])].concat();
+
+    let wanted = of(&made, &["keep", "keep", "keep", "drop"]);
+    let plan = scene.place.holdpoint(&[&LAST[..], &["--dry-run"]].concat()).ended_with(0).json();
+    assert_eq!(fates(&plan), wanted, "{plan:#}");
+    for place in [1, 2] {
+        let hold = &plan["entries"][place]["reasons"][0]["hold"];
+        assert_eq!((&hold["kind"], hold["until"].is_string()), (&json!("object_lock"), true), "{plan:#}");
+    }
+    let done = scene.place.holdpoint(&LAST).ended_with(0).json();
+    assert_eq!((fates(&done), outcomes(&done)), (wanted, vec![(made[0].as_str(), "gone")]), "{done:#}");
+    // Records that come and go do so all the same: what is deleted stays as a version.
+    scene.place.holdpoint(&["pin", &made[3], "--reason", "why", "--until", "2h"]).ended_with(0);
+    scene.place.holdpoint(&["unpin", &made[3]]).ended_with(0);
+    assert_eq!(scene.place.points(), made[1..]);
+    // Nobody can delete what is locked, not even the administrator.
+    for point in &made[1..3] {
+        let key = format!("backups/{FOLDER}/restore-points/{point}/archive.dump");
+        let answer = server.request(&ADMIN, "GET", &path, &[("prefix", &key), ("versions", "")], &[], b"").text();
+        let version = answer.split("<VersionId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+        let object = format!("/{bucket}/{key}");
+        let bypass = [("x-amz-bypass-governance-retention", "true")];
+        let refused = server.request(&ADMIN, "DELETE", &object, &[("versionId", version)], &bypass, b"");
+        assert_eq!(refused.status, 403, "{}", refused.text());
+    }
+}
