@@ -83,13 +83,15 @@ pub enum Phase {
     FillingRows,
     /// A step of a run's undo is about to be done; the ledger says so.
     Undoing,
+    /// What undoes a migration has ended; the ledger is about to say so.
+    RecordingUndo,
     /// Every step of the undo is done; what is there is about to be compared.
     ProvingUndo,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -128,6 +130,7 @@ impl Phase {
         Self::RemovingSide,
         Self::FillingRows,
         Self::Undoing,
+        Self::RecordingUndo,
         Self::ProvingUndo,
     ];
 
@@ -172,6 +175,7 @@ impl Phase {
             Self::RemovingSide => "removing-side",
             Self::FillingRows => "filling-rows",
             Self::Undoing => "undoing",
+            Self::RecordingUndo => "recording-undo",
             Self::ProvingUndo => "proving-undo",
         }
     }

@@ -140,6 +140,21 @@ pub struct WayBack {
     pub conditions: Vec<String>,
 }
 
+/// A script that undoes a migration, from when it is about to begin until the ledger says how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunScript {
+    /// The script with its migration, as [`UndoRecord::done`] will name it.
+    pub script: String,
+    /// The number of the one transaction that it runs in, by which the server knows how it ended; `None` where its SQL
+    /// allows no transaction around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
+    /// The server's timeline then: on another one, such as that of a standby which took over, the same number may be
+    /// somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
+}
+
 /// How far an undo is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UndoRecord {
@@ -154,6 +169,9 @@ pub struct UndoRecord {
     /// What has been done, in order: a killed undo goes on after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub done: Vec<String>,
+    /// The script that was about to begin: it may have been committed although nobody wrote so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<BegunScript>,
     /// What shows that the database is as before, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proof: Vec<String>,
@@ -264,6 +282,7 @@ mod tests {
             point: Some("20261121T024300Z-k3f9".parse().unwrap()),
             copy_oid: None,
             done: vec!["a".into()],
+            begun: None,
             proof: vec![],
             not_as_before: vec![],
         };

@@ -222,6 +222,18 @@ pub enum Error {
         /// What changed.
         what: String,
     },
+    /// A script had begun when an undo broke off, and nobody can tell whether it ended.
+    #[error("{script} had begun when the undo broke off, and whether it ended is not known: {why}")]
+    ScriptUnfinished {
+        /// The run.
+        run: String,
+        /// The way that would run it.
+        way: &'static str,
+        /// The script with its migration.
+        script: String,
+        /// Why it cannot be told.
+        why: String,
+    },
     /// A rollback that nobody looks at may lose data.
     #[error("run {run} is not rolled back by itself, for that may lose {why}")]
     RollbackMayLose {

@@ -113,3 +113,117 @@ fn a_script_that_ran_when_its_undo_was_killed_is_done_once() {
     assert_eq!((&undone["plan"]["way"], &undone["state"]), (&"rollback".into(), &"undone".into()), "{undone:#}");
     assert_eq!(project.shop(), before);
 }
+
+/// Kills an undo where it pauses, and waits until `runs` says so.
+fn killed_at(project: &Project, words: &[&str], phase: &str) {
+    let mut undo = project.scene.place.start_paused(words, phase);
+    undo.wait_for_pause();
+    undo.kill();
+    undo.finish().ended_with(137);
+    interrupted(project);
+}
+
+fn interrupted(project: &Project) {
+    let mut now = project.stands();
+    while now.0 == "undoing" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        now = project.stands();
+    }
+    assert_eq!(now, ("interrupted_in_undo".to_owned(), true));
+}
+
+/// A folder without a tool, whose one script must not run twice; with what is run before it commits.
+fn halves(and: &str) -> (Project, String, String) {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_first.sql", "UPDATE shop.products SET price = price * 2;\n");
+    let back = format!("UPDATE shop.products SET price = price / 2;\n{and}");
+    project.write("sql/rollback/1_first.sql", &back);
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    (project, report["run"].as_str().unwrap().to_owned(), before)
+}
+
+const PLAIN: [&str; 4] = ["--tool", "plain-sql", "--migrations", "sql"];
+
+#[test]
+fn a_script_of_a_folder_that_was_committed_before_the_kill_is_not_run_again() {
+    let (project, run, before) = halves("");
+    let words = [&["undo", &run, "--json", "--yes", "--way", "rollback"][..], &PLAIN].concat();
+    killed_at(&project, &words, "recording-undo");
+    assert_eq!(project.shop(), before, "it was committed");
+    let script = "sql/rollback/1_first.sql (1_first.sql)";
+    let shown = project.scene.place.holdpoint(&["show", &format!("run:{run}"), "--json"]).ended_with(0).json();
+    let undo = &shown["steps"].as_array().unwrap().last().unwrap()["undo"];
+    assert_eq!((&undo["begun"]["script"], &undo["done"]), (&script.into(), &Value::Null), "{undo:#}");
+    let planned = project.undo(&run, &["--dry-run"], 0).json();
+    assert_eq!(planned["plan"]["done"], serde_json::json!([script]), "{planned:#}");
+    let undone = project.undo(&run, &[], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!((&undone["undo"]["done"], &undone["undo"]["begun"]), (&serde_json::json!([script]), &Value::Null));
+    assert_eq!((project.shop(), project.pending()), (before, vec!["1_first.sql".to_owned()]));
+}
+
+#[test]
+fn a_script_of_a_folder_that_was_rolled_back_after_the_kill_runs_again() {
+    let waits = "DO $$ BEGIN IF to_regclass('public.hold') IS NOT NULL THEN PERFORM pg_sleep(600); END IF; END $$;\n";
+    let (project, run, before) = halves(waits);
+    let words = [&["undo", &run, "--json", "--yes", "--way", "rollback"][..], &PLAIN].concat();
+    project.scene.sql("CREATE TABLE public.hold ()");
+    let mut undo = project.scene.place.start(&words);
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%public.hold%' \
+                  AND datname = current_database()";
+    undo.wait_until("the script waits", std::time::Duration::from_secs(120), || project.scene.sql(sleeps) == "1");
+    undo.kill();
+    undo.finish().ended_with(137);
+    // Its client may have outlived holdpoint, and then it is at work.
+    if project.scene.sql(sleeps) == "1" {
+        project.undo(&run, &[], 14).failure().says(&["is still at work"]);
+    }
+    project.scene.sql(&sleeps.replace("count(*)", "count(pg_terminate_backend(pid))"));
+    while project.scene.sql(sleeps) != "0" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    project.scene.sql("DROP TABLE public.hold");
+    interrupted(&project);
+    assert_ne!(project.shop(), before, "it was rolled back");
+    let undone = project.undo(&run, &[], 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
+}
+
+#[test]
+fn of_a_script_without_a_transaction_a_person_says_whether_it_ran() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    for (name, column) in [("1_at", "at"), ("2_kind", "kind")] {
+        project
+            .write(&format!("sql/{name}.sql"), &format!("CREATE INDEX events_{column} ON shop.events ({column});\n"));
+        let back = format!("DROP INDEX CONCURRENTLY shop.events_{column};\n");
+        project.write(&format!("sql/rollback/{name}.sql"), &back);
+    }
+    project.scene.place.set("FILES", "sql/1_at.sql sql/2_kind.sql");
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    let run = report["run"].as_str().unwrap();
+    let words = [&["undo", run, "--json", "--yes", "--way", "rollback"][..], &PLAIN].concat();
+    killed_at(&project, &words, "recording-undo");
+    let told =
+        "sql/rollback/2_kind.sql (2_kind.sql) had begun when the undo broke off, and whether it ended is not known";
+    let failure = project.undo(run, &[], 3).failure();
+    failure.says(&[told]).hints(&["--unfinished-script done", "--unfinished-script again", "holdpoint settle"]);
+    let planned = project.undo(run, &["--dry-run"], 0).json();
+    assert!(planned["plan"]["warnings"].to_string().contains("--unfinished-script is needed"), "{planned:#}");
+
+    // It ran, as a look at the database shows; the next breaks off before it began.
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.events_kind') IS NULL"), "t");
+    killed_at(&project, &[&words[..], &["--unfinished-script", "done"]].concat(), "undoing");
+    let planned = project.undo(run, &["--dry-run"], 0).json();
+    let done = serde_json::json!(["sql/rollback/2_kind.sql (2_kind.sql)"]);
+    assert_eq!(planned["plan"]["done"], done, "what somebody said is kept: {planned:#}");
+    // Of the other one nothing is there, once somebody has made its index again: it may run again.
+    killed_at(&project, &words, "recording-undo");
+    project.scene.sql("CREATE INDEX events_at ON shop.events (at)");
+    let undone = project.undo(run, &["--unfinished-script", "again"], 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
+    let left = "SELECT count(*) FROM pg_indexes WHERE indexname IN ('events_at', 'events_kind')";
+    assert_eq!(project.scene.sql(left), "0");
+}

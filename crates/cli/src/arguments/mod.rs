@@ -45,7 +45,7 @@ pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;
 pub(crate) use retention::{PinArguments, PruneArguments, RetentionArguments, UnpinArguments};
 pub(crate) use runs::{RunsArguments, SettleArguments, ShowArguments, Shown};
-pub(crate) use undo::{OnFailure, UndoArguments, WayBackFlag};
+pub(crate) use undo::{OnFailure, UndoArguments, UnfinishedScript, WayBackFlag};
 pub(crate) use verify::VerifyArguments;
 pub(crate) use watch::WatchArguments;
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
+use holdpoint_guard::undo::Unfinished;
 use serde::Deserialize;
 
 use super::{Jobs, ProjectArguments};
@@ -24,6 +25,7 @@ Examples:
   holdpoint undo 20261121T024300Z-k3f9 --way rollback
   holdpoint undo 20261121T024300Z-k3f9 --way recover --yes
   holdpoint undo latest --way rollback --accept-changed-rollback
+  holdpoint undo latest --way rollback --unfinished-script done
   holdpoint undo latest --way restore --accept-data-loss-since 2026-11-21T02:43:00Z")]
 pub(crate) struct UndoArguments {
     /// Undo this run: its id, or latest.
@@ -45,6 +47,9 @@ pub(crate) struct UndoArguments {
     /// Run scripts that were changed since the run was planned, or were not there: nobody rehearsed them.
     #[arg(long)]
     pub(crate) accept_changed_rollback: bool,
+    /// Take a script that had begun when an undo broke off for done, or run it again, where nobody can tell whether it ended.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) unfinished_script: Option<UnfinishedScript>,
     /// Do not compare rows of tables with more bytes than this.
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = crate::quantity::parse_bytes)]
     pub(crate) compare_limit: u64,
@@ -76,6 +81,24 @@ impl WayBackFlag {
             Self::Recover => Way::Recover,
             Self::Restore => Way::Restore,
             Self::Rds => Way::Rds,
+        }
+    }
+}
+
+/// What becomes of a script of which nobody can tell whether it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnfinishedScript {
+    /// Somebody looked: all of it is there.
+    Done,
+    /// Somebody looked: nothing of it is there, or it may run twice.
+    Again,
+}
+
+impl UnfinishedScript {
+    pub(crate) fn unfinished(self) -> Unfinished {
+        match self {
+            Self::Done => Unfinished::Done,
+            Self::Again => Unfinished::Again,
         }
     }
 }

@@ -41,6 +41,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
         instance => instance?,
     };
     options.dry_run = arguments.dry_run;
+    options.unfinished = arguments.unfinished_script.map(crate::arguments::UnfinishedScript::unfinished);
     if !arguments.yes && !arguments.dry_run {
         let (own, progress) = (invocation.output.clone(), Arc::clone(&invocation.progress));
         options.question = Some(UndoQuestion(Arc::new(move |plan| {
@@ -92,6 +93,7 @@ pub(super) fn options(
         dry_run: false,
         accept_data_loss_since: wanted.accept_data_loss_since,
         scripts: wanted.scripts,
+        unfinished: None,
         question: None,
         place: runs::place(invocation, project)?,
         instance: None,

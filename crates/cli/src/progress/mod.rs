@@ -97,6 +97,7 @@ fn title(phase: Phase) -> &'static str {
         Phase::RemovingSide => "removing the side tables",
         Phase::FillingRows => "filling rows",
         Phase::Undoing => "undoing",
+        Phase::RecordingUndo => "recording what was undone",
         Phase::ProvingUndo => "comparing with the run's restore point",
         other => other.name(),
     }

@@ -36,6 +36,7 @@ impl Error {
             | Self::AcceptanceTooYoung { .. }
             | Self::AcceptanceInTheFuture { .. }
             | Self::RollbackChanged { .. }
+            | Self::ScriptUnfinished { .. }
             | Self::RollbackMayLose { .. }
             | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
             Self::StepFailed { .. } | Self::InstanceDiffers { .. } => ErrorKind::WayBackFailed,
@@ -111,6 +112,11 @@ impl Error {
             Self::RollbackChanged { run, way, .. } => Some(format!(
                 "read it; then, if it may run: holdpoint undo {run} --way {way} --accept-changed-rollback; other ways: \
                  holdpoint show run:{run}"
+            )),
+            Self::ScriptUnfinished { run, way, .. } => Some(format!(
+                "look at what it changes (holdpoint compare before:{run}); where all of it is there: holdpoint undo {run} --way \
+                 {way} --unfinished-script done; where nothing of it is, or it may run twice: --unfinished-script again; by \
+                 hand, and then: holdpoint settle {run} --reason TEXT"
             )),
             Self::RollbackMayLose { run, .. } => Some(format!(
                 "look at it, then: holdpoint undo {run} --way rollback; other ways: holdpoint show run:{run}"

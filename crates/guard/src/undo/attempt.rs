@@ -201,6 +201,13 @@ impl Work<'_> {
     }
 
     fn plan(&self, way: Way, todo: &Todo) -> UndoPlan {
+        let mut done = record::kept(&self.step, way);
+        match todo {
+            Todo::Rollback(rollback) | Todo::Recover(Recovering { rollback, .. }) => {
+                done.extend(rollback.ran.iter().filter(|ran| !done.contains(ran)).cloned().collect::<Vec<_>>());
+            }
+            Todo::Restore(_) | Todo::Rds(_) => {}
+        }
         let (steps, warnings, written_since, taken) = match todo {
             Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None, Vec::new()),
             Todo::Recover(recover) => (recover.words(), recover.warnings(), None, recover.taken.clone()),
@@ -221,7 +228,7 @@ impl Work<'_> {
             way,
             point: self.point.clone(),
             steps,
-            done: record::kept(&self.step, way),
+            done,
             data_lost,
             written_since,
             taken,

@@ -20,6 +20,7 @@ mod recover;
 mod restore;
 mod rollback;
 mod rows;
+mod script;
 mod scripts;
 mod since;
 mod stakes;
@@ -46,7 +47,7 @@ use crate::running::Tee;
 use crate::runs::Place;
 use attempt::Attempt;
 pub use others::{Share, TakenRows};
-pub use scripts::Scripts;
+pub use scripts::{Scripts, Unfinished};
 
 /// Asks a person whether the way may be gone.
 #[derive(Clone)]
@@ -72,6 +73,8 @@ pub struct UndoOptions {
     pub accept_data_loss_since: Option<DateTime<Utc>>,
     /// Which scripts a rollback may run.
     pub scripts: Scripts,
+    /// What becomes of a script that had begun when the undo before broke off, where that cannot be told.
+    pub unfinished: Option<Unfinished>,
     /// Asked before anything is changed; `None` goes on.
     pub question: Option<UndoQuestion>,
     /// The database, and the project.
@@ -180,7 +183,8 @@ impl UndoReport {
 ///
 /// # Errors
 /// While nothing was changed: [`Error::NoSuchRun`]; [`Error::CannotUndo`] where the run never applied anything, is undone or
-/// settled, or is too old; [`Error::StillAtWork`]; [`Error::NoSuchWay`]; [`Error::RollbackChanged`]; [`Error::RollbackMayLose`]; [`Error::DataLossNotAccepted`];
+/// settled, or is too old; [`Error::StillAtWork`]; [`Error::NoSuchWay`]; [`Error::RollbackChanged`]; [`Error::RollbackMayLose`];
+/// [`Error::ScriptUnfinished`]; [`Error::DataLossNotAccepted`];
 /// [`Error::NotConfirmed`]; those of the restore point that is made first. What fails after that is told in the report,
 /// and stands in the ledger.
 pub async fn undo(context: &Context, options: &UndoOptions) -> Result<UndoReport, Error> {

@@ -2,7 +2,7 @@
 
 use holdpoint_core::PointId;
 use holdpoint_core::ledger::{RunState, RunStep};
-use holdpoint_core::undoing::{UndoRecord, Way};
+use holdpoint_core::undoing::{BegunScript, UndoRecord, Way};
 use holdpoint_operations::Context;
 
 use super::UndoOptions;
@@ -32,6 +32,7 @@ impl<'a> Record<'a> {
             point: None,
             copy_oid: None,
             done: kept(step, way),
+            begun: step.undo.as_ref().filter(|_| step.state != RunState::Undone).and_then(|undo| undo.begun.clone()),
             proof: Vec::new(),
             not_as_before: Vec::new(),
         };
@@ -68,9 +69,23 @@ impl<'a> Record<'a> {
         .await
     }
 
+    /// Writes that a script is about to begin.
+    pub(super) async fn begins(&mut self, begun: BegunScript) -> Result<(), Error> {
+        let within = begun.transaction.as_ref().map(|number| format!(" in transaction {number}")).unwrap_or_default();
+        let remark = format!("begins{within}: {}", begun.script);
+        self.undo.begun = Some(begun);
+        self.write(RunState::Undoing, vec![remark]).await
+    }
+
+    /// Notes that a script ended without having done anything that has to be known; the next step says so.
+    pub(super) fn ended(&mut self) {
+        self.undo.begun = None;
+    }
+
     /// Writes that a step is done: from now on it is not done again.
     pub(super) async fn done(&mut self, what: &str) -> Result<(), Error> {
         self.undo.done.push(what.to_owned());
+        self.undo.begun = None;
         self.write(RunState::Undoing, vec![format!("done: {what}")]).await
     }
 

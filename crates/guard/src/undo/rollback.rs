@@ -1,37 +1,28 @@
 //! Undoing the migrations by what the team has for that, newest first.
 //!
-//! A script runs in one transaction with the statement that takes the migration out of the tool's table, wherever its
-//! SQL allows that: so the table says what is undone, whenever it breaks off.
-
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+//! How a script runs, so that nothing is done twice or left out when it breaks off, is told in [`super::script`].
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::ledger::PlanRecord;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::undoing::{Applied, RollbackScript, Way};
+use holdpoint_core::undoing::{Applied, BegunScript, RollbackScript, Way};
 use holdpoint_operations::schema_check::Schema;
-use holdpoint_postgres::programs::{ClientProgram, ProgramName, Psql};
+use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stdin};
-use holdpoint_review::{Dialect, MigrationSql, Note, ReviewOptions, review};
 
-use super::UndoOptions;
 use super::attempt::Work;
 use super::ran::last_shown;
 use super::record::Record;
-use super::scripts::{check, unchanged};
+use super::script::{Came, LOCK_TIMEOUT, Script, came_to, run};
+use super::scripts::{Unfinished, check, unchanged};
 use crate::plan::Project;
 use crate::plan::sql::file;
 use crate::rehearse::rollback::{Step, scripts, steps};
-use crate::running::output::{Recorder, streams};
+use crate::running::output::streams;
 use crate::tools::{Migration, Pending, TableName, ToolName, Tracking, Transactions, read_tracking, repair};
 use crate::{Error, sessions};
-
-/// How long a cancelled program has to end by itself.
-const GRACE: Duration = Duration::from_secs(10);
-const LOCK_TIMEOUT: &str = "-c lock_timeout=5s";
 
 /// What undoes a run, ready to be run.
 pub(super) struct RollingBack {
@@ -41,6 +32,8 @@ pub(super) struct RollingBack {
     table: Option<TableName>,
     /// The way that it is a part of.
     way: Way,
+    /// What was under way when an undo broke off, and was committed.
+    pub(super) ran: Option<String>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -75,7 +68,11 @@ impl RollingBack {
         let (there, mut warnings) = there(work, project, plan).await?;
         let succeeded = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
         // A script goes on after whoever started it was killed: it may be done although nobody wrote so.
-        let broken_off = work.step.undo.as_ref().is_some_and(|undo| undo.way == way || !undo.done.is_empty());
+        let broken_off = work
+            .step
+            .undo
+            .as_ref()
+            .is_some_and(|undo| undo.way == way || !undo.done.is_empty() || undo.begun.is_some());
         let mut found = Vec::new();
         let none_recorded = !there.recorded.contains(&Some(true));
         let atomic = matches!(project.found.tool.transactions(), Transactions::Batch | Transactions::Each);
@@ -150,12 +147,20 @@ impl RollingBack {
             let script = scripts(project, &[migration]).into_iter().next();
             all.push(Undo { label, step, repair, script, perhaps });
         }
+        let begun = begun(work).filter(|begun| all.iter().any(|one| one.label == begun.script));
+        let ran = match begun {
+            Some(begun) if is_committed(work, way, begun, &mut warnings).await? => Some(begun.script.clone()),
+            _ => None,
+        };
         // Whichever way it was done by.
-        let is_done = |one: &&Undo| work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label));
+        let is_done = |one: &&Undo| {
+            let done = work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label));
+            done || ran.as_ref() == Some(&one.label)
+        };
         let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
         warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
-        Ok(Self { steps: all, repairs: Vec::new(), table: project.found.table.clone(), way, warnings })
+        Ok(Self { steps: all, repairs: Vec::new(), table: project.found.table.clone(), way, ran, warnings })
     }
 
     /// As [`Self::plan`], but where nothing undoes a migration only the tool's table is put right.
@@ -176,7 +181,7 @@ impl RollingBack {
         let recorded = there.migrations.iter().zip(&there.recorded).filter(|(_, recorded)| **recorded == Some(true));
         let repairs = recorded.filter_map(|(migration, _)| repair(migration)).collect();
         let table = project.found.table.clone();
-        Ok(Self { steps: Vec::new(), repairs, table, way: Way::Recover, warnings })
+        Ok(Self { steps: Vec::new(), repairs, table, way: Way::Recover, ran: None, warnings })
     }
 
     /// The steps in words.
@@ -202,28 +207,41 @@ impl RollingBack {
         let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
         let major = session.server().major;
         session.close().await;
+        if let Some(ran) = self.ran.as_ref().filter(|ran| !record.has_done(ran)) {
+            record.done(ran).await?;
+        }
         for one in self.steps.iter().filter(|one| !record.has_done(&one.label)).collect::<Vec<_>>() {
             context.progress.phase(Phase::Undoing, None);
             context.progress.note(&format!("undoing: {}", one.label));
             if let (Some(script), Some((project, _))) = (&one.script, &work.options.place.project) {
                 unchanged(&work.run, self.way, &project.found.project, script)?;
             }
-            let program = match &one.step {
-                Step::Tool { words, .. } => tool(work, words),
+            let came = match &one.step {
+                Step::Tool { words, .. } => match run(work, tool(work, words)).await? {
+                    Status::Code(0) => Came::Done,
+                    status => Came::Failed(status.to_string()),
+                },
                 Step::Script(path) => {
                     let psql =
                         work.options.place.source.programs.find(ProgramName::Psql, major, &context.cancel).await?;
-                    script(work, &psql, path, one.repair.as_deref())
+                    let script = Script { label: &one.label, path, repair: one.repair.as_deref() };
+                    script.run(work, &psql, record).await?
                 }
             };
-            let status = run(work, program).await?;
-            match (status, one.perhaps) {
-                (Status::Code(0), _) => record.done(&one.label).await?,
-                (status, true) => {
-                    context.progress.note(&format!("{} ended with {status}: as if it was not there", one.label))
+            context.progress.phase(Phase::RecordingUndo, None);
+            let step = || one.label.clone();
+            match came {
+                Came::Done => record.done(&one.label).await?,
+                Came::Failed(status) => {
+                    record.ended();
+                    if !one.perhaps {
+                        return Err(Error::StepFailed { step: step(), status });
+                    }
+                    context.progress.note(&format!("{} ended with {status}: as if it was not there", one.label));
                 }
-                (status, false) => {
-                    return Err(Error::StepFailed { step: one.label.clone(), status: status.to_string() });
+                Came::Unknown(status) => {
+                    let status = format!("{status}, and what it did is not known");
+                    return Err(Error::StepFailed { step: step(), status });
                 }
             }
         }
@@ -256,6 +274,40 @@ fn of_run<'a>(work: &'a Work<'_>, way: &str) -> Result<(&'a Project, &'a PlanRec
 
 pub(super) fn no_way(work: &Work<'_>, way: &str, why: String) -> Error {
     Error::NoSuchWay { run: work.run.to_string(), way: way.to_owned(), why }
+}
+
+/// The script that had begun when the newest undo broke off.
+fn begun<'a>(work: &'a Work<'_>) -> Option<&'a BegunScript> {
+    let undo = work.step.undo.as_ref()?;
+    undo.begun.as_ref().filter(|begun| !undo.done.contains(&begun.script))
+}
+
+/// Whether a script that had begun was committed: as the server says, else as a person does.
+///
+/// # Errors
+/// [`Error::ScriptUnfinished`] where neither does.
+async fn is_committed(
+    work: &Work<'_>,
+    way: Way,
+    begun: &BegunScript,
+    warnings: &mut Vec<String>,
+) -> Result<bool, Error> {
+    let script = &begun.script;
+    let why = match came_to(work, begun).await? {
+        Ok(committed) => return Ok(committed),
+        Err(why) => why,
+    };
+    let what = format!("{script} had begun when the undo broke off, and whether it ended is not known: {why}");
+    match work.options.unfinished {
+        Some(Unfinished::Done) => warnings.push(format!("{what}; it counts as done")),
+        Some(Unfinished::Again) => warnings.push(format!("{what}; it is run again")),
+        None if work.options.dry_run => warnings.push(format!("--unfinished-script is needed: {what}")),
+        None => {
+            let (run, script) = (work.run.to_string(), script.clone());
+            return Err(Error::ScriptUnfinished { run, way: way.word(), script, why });
+        }
+    }
+    Ok(work.options.unfinished == Some(Unfinished::Done))
 }
 
 /// Finds the run's migrations in the project, and whether the tool has them recorded.
@@ -322,74 +374,4 @@ fn tool(work: &Work<'_>, words: &[String]) -> Program {
         .stdin(Stdin::Null)
         .stdout(stdout)
         .stderr(stderr)
-}
-
-/// psql with the script, and then the statement that puts the tool's table right.
-fn script(work: &Work<'_>, psql: &ClientProgram, path: &Path, repair: Option<&str>) -> Program {
-    let token = sessions::token(&work.run);
-    let settings = work.options.live.with_application_name(token).with_appended_options(LOCK_TIMEOUT);
-    let psql = Psql::new(psql, &settings);
-    let psql = if fits_in_a_transaction(path) { psql.single_transaction() } else { psql };
-    let path: PathBuf = path.to_owned();
-    let (_, stderr) = streams(work.options.tee.as_ref());
-    let program = psql.script(&path).stderr(stderr);
-    match repair {
-        Some(repair) => program.argument("--command").argument(repair),
-        None => program,
-    }
-}
-
-/// Whether a script may run in a transaction around it: it begins none itself, and has nothing that refuses to.
-fn fits_in_a_transaction(path: &Path) -> bool {
-    let Ok(text) = std::fs::read_to_string(path) else { return false };
-    may_be_surrounded(&text)
-}
-
-fn may_be_surrounded(text: &str) -> bool {
-    let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
-    let reviewed = review(&[MigrationSql::new("the script", text, Dialect::Psql)], &options);
-    let mut notes = reviewed.files.iter().flat_map(|file| &file.notes);
-    !notes.any(|note| matches!(note, Note::OwnTransaction { .. } | Note::FailsInTransaction { .. }))
-}
-
-async fn run(work: &Work<'_>, program: Program) -> Result<Status, Error> {
-    let cannot = |error: holdpoint_process::Error| Error::Postgres(holdpoint_postgres::Error::Process(error));
-    let mut running = program.start().map_err(cannot)?;
-    let UndoOptions { tee, mask, .. } = work.options;
-    let recorder = Recorder::of(&mut running, tee.as_ref(), mask);
-    let ended = running.wait_or_cancel(&work.context.cancel, GRACE).await;
-    recorder.finish(mask).await;
-    match ended {
-        Ok(ended) => Ok(ended.status),
-        Err(error) if error.is_cancelled() => Err(Error::Interrupted),
-        Err(error) => Err(cannot(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_script_gets_a_transaction_only_where_it_may_have_one() {
-        for text in [
-            "DROP TABLE a;",
-            "ALTER TABLE a ADD COLUMN b text; -- bring it back: the DATABASE had it; COMMIT;",
-            "DO $$ BEGIN DROP TABLE a; END $$;",
-            "UPDATE a SET b = 'BEGIN; VACUUM';",
-        ] {
-            assert!(may_be_surrounded(text), "{text}");
-        }
-        for text in [
-            "DROP INDEX CONCURRENTLY a;",
-            "begin;\nDROP TABLE a;\ncommit;",
-            "START TRANSACTION; DROP TABLE a; COMMIT;",
-            "BEGIN WORK;\nDROP TABLE a;\nEND;",
-            "DROP TABLE a; END TRANSACTION;",
-            "VACUUM a;",
-            "CREATE DATABASE b;",
-        ] {
-            assert!(!may_be_surrounded(text), "{text}");
-        }
-    }
 }

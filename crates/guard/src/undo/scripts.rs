@@ -24,6 +24,15 @@ pub enum Scripts {
     LosingNothing,
 }
 
+/// What becomes of a script that had begun when an undo broke off, where nobody can tell whether it was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// It counts as done.
+    Done,
+    /// It is run again.
+    Again,
+}
+
 /// Refuses scripts that are not the recorded ones, unless they are accepted; gives what is worth knowing.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! `psql`, for scripts that only it understands.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use holdpoint_process::{Program, Stdin, Stdout};
@@ -43,11 +44,38 @@ impl Psql {
         self.program().argument("--file=-").stdin(Stdin::Piped)
     }
 
+    /// Gives the line that runs a script file, for what is piped into psql.
+    #[must_use]
+    pub fn include(path: &Path) -> Vec<u8> {
+        let mut line = b"\\i '".to_vec();
+        for byte in path.as_os_str().as_bytes() {
+            match byte {
+                b'\n' => line.extend_from_slice(b"\\n"),
+                b'\'' | b'\\' => line.extend_from_slice(&[b'\\', *byte]),
+                byte => line.push(*byte),
+            }
+        }
+        line.extend_from_slice(b"'\n");
+        line
+    }
+
     fn program(&self) -> Program {
         let program = connected(&self.client, &self.settings, "")
             .arguments(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--pset=pager=off"])
             .argument(format!("--dbname={}", database_argument(self.settings.database())))
             .stdout(Stdout::Tail);
         if self.single_transaction { program.argument("--single-transaction") } else { program }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_included_is_named_in_one_line() {
+        let line = |path: &str| String::from_utf8(Psql::include(Path::new(path))).unwrap();
+        assert_eq!(line("/a b/:x/1.sql"), "\\i '/a b/:x/1.sql'\n");
+        assert_eq!(line("/it's\\n\n.sql"), "\\i '/it\\'s\\\\n\\n.sql'\n");
     }
 }

@@ -14,6 +14,13 @@ use crate::Error;
 #[serde(transparent)]
 pub struct TransactionId(String);
 
+impl TransactionId {
+    /// The transaction of a number that the server gave, such as one that a record holds.
+    pub fn numbered(number: impl Into<String>) -> Self {
+        Self(number.into())
+    }
+}
+
 /// How a transaction ended, as far as the server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

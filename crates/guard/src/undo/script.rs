@@ -1,0 +1,302 @@
+//! A script that undoes a migration, by psql: run so that whoever goes on after a kill knows whether it was committed.
+//!
+//! Wherever its SQL allows, it runs in one transaction with the statement that takes the migration out of the tool's table.
+//! The number of that transaction is in the ledger before the script begins, and the server remembers how it ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use holdpoint_core::undoing::BegunScript;
+use holdpoint_postgres::programs::{ClientProgram, Psql};
+use holdpoint_postgres::session::{Fate, TransactionId};
+use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_process::{Program, Running, Status, Stdout};
+use holdpoint_review::{Dialect, MigrationSql, Note, ReviewOptions, review};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{ChildStdin, ChildStdout};
+
+use super::UndoOptions;
+use super::attempt::Work;
+use super::record::Record;
+use crate::running::output::{Recorder, streams};
+use crate::{Error, sessions};
+
+/// How long a cancelled program has to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+pub(super) const LOCK_TIMEOUT: &str = "-c lock_timeout=5s";
+/// How long a transaction may take to end once its client has gone.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
+/// A line with the number of a transaction is not longer.
+const NUMBER_BYTES: u64 = 64;
+/// Begins the transaction, and says its number in a line of its own.
+const BEGIN: &[u8] = b"BEGIN;\nSELECT pg_catalog.pg_current_xact_id() AS holdpoint_transaction \\gset\n\
+                       \\echo :holdpoint_transaction\n\\unset holdpoint_transaction\n";
+
+/// A script, and what psql does with it.
+pub(super) struct Script<'a> {
+    /// The script with its migration, as the ledger names it.
+    pub(super) label: &'a str,
+    pub(super) path: &'a Path,
+    /// What puts the tool's table right.
+    pub(super) repair: Option<&'a str>,
+}
+
+/// How a program came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It did what it was to do.
+    Done,
+    /// It failed: how it ended. What it changed in a transaction is not there.
+    Failed(String),
+    /// Nobody can tell what it did: how it ended.
+    Unknown(String),
+}
+
+impl Script<'_> {
+    /// Runs it. Before it begins the ledger says so; where that fails, nothing runs.
+    ///
+    /// # Errors
+    /// Where psql cannot be started, the ledger cannot be written, or the server cannot be asked how the transaction ended:
+    /// the ledger then says that it had begun.
+    pub(super) async fn run(
+        &self,
+        work: &Work<'_>,
+        psql: &ClientProgram,
+        record: &mut Record<'_>,
+    ) -> Result<Came, Error> {
+        let settings = work.options.live.with_application_name(sessions::token(&work.run));
+        let psql = Psql::new(psql, &settings.with_appended_options(LOCK_TIMEOUT));
+        let psql = match surroundings(self.path) {
+            Surroundings::Noted => return self.in_one_transaction(work, &psql, record).await,
+            Surroundings::Unnoted => psql.single_transaction(),
+            Surroundings::None => psql,
+        };
+        record.begins(BegunScript { script: self.label.to_owned(), transaction: None, timeline: None }).await?;
+        let (_, stderr) = streams(work.options.tee.as_ref());
+        let program = psql.script(self.path).stderr(stderr);
+        let program = match self.repair {
+            Some(repair) => program.argument("--command").argument(repair),
+            None => program,
+        };
+        Ok(match run(work, program).await? {
+            Status::Code(0) => Came::Done,
+            // psql itself says that the script failed, or that there is none.
+            status @ Status::Code(1 | 3) => Came::Failed(status.to_string()),
+            status => Came::Unknown(status.to_string()),
+        })
+    }
+
+    async fn in_one_transaction(&self, work: &Work<'_>, psql: &Psql, record: &mut Record<'_>) -> Result<Came, Error> {
+        let timeline = {
+            let session = connected(work).await?;
+            let read = identity::read(&session).await;
+            session.close().await;
+            read?.identity.timeline
+        };
+        let (_, stderr) = streams(work.options.tee.as_ref());
+        let mut running = started(psql.piped().stdout(Stdout::Piped).stderr(stderr))?;
+        let pipes = (running.take_stdin(), running.take_stdout());
+        let (noted, ended) = tokio::join!(self.speak(record, timeline, pipes), wait(work, running));
+        let (noted, ended) = (noted?, ended?);
+        let how = ended.to_string();
+        let Some(number) = noted else { return Ok(Came::Failed(how)) };
+        Ok(match fate_at_last(work, &number).await? {
+            Fate::Committed => Came::Done,
+            Fate::Aborted if ended == Status::Code(0) => {
+                Came::Failed(format!("{how}, and what it did was rolled back"))
+            }
+            Fate::Aborted => Came::Failed(how),
+            Fate::InProgress | Fate::Forgotten => Came::Unknown(how),
+        })
+    }
+
+    /// Has the transaction begun, writes its number into the ledger, and only then lets the script run. Whatever goes wrong
+    /// before, psql's input ends without a COMMIT. `None`: psql never told a number.
+    async fn speak(
+        &self,
+        record: &mut Record<'_>,
+        timeline: Option<u32>,
+        (stdin, stdout): (Option<ChildStdin>, Option<ChildStdout>),
+    ) -> Result<Option<TransactionId>, Error> {
+        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else { return Ok(None) };
+        let mut stdout = BufReader::new(stdout);
+        // Where psql takes nothing more, its own end says why.
+        if stdin.write_all(BEGIN).await.is_err() {
+            return Ok(None);
+        }
+        let Some(number) = number(&mut stdout).await else { return Ok(None) };
+        let begun = BegunScript { script: self.label.to_owned(), transaction: Some(number.clone()), timeline };
+        record.begins(begun).await?;
+        let repair = self.repair.map(|repair| format!("{repair};\n")).unwrap_or_default();
+        let rest = [&Psql::include(&absolute(self.path)), repair.as_bytes(), b"COMMIT;\n"].concat();
+        if stdin.write_all(&rest).await.is_ok() {
+            stdin.shutdown().await.ok();
+        }
+        drop(stdin);
+        // What the script selects is nobody's concern, and must not stop it.
+        tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await.ok();
+        Ok(Some(TransactionId::numbered(number)))
+    }
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads the number that psql tells first.
+async fn number(stdout: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = String::new();
+    stdout.take(NUMBER_BYTES).read_line(&mut line).await.ok()?;
+    let number = line.strip_suffix('\n')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.to_owned())
+}
+
+/// What became of a script that had begun when an undo broke off; `None` where nobody can tell, with the reason.
+pub(super) async fn came_to(work: &Work<'_>, begun: &BegunScript) -> Result<Result<bool, String>, Error> {
+    let Some(number) = &begun.transaction else {
+        return Ok(Err("it runs in no transaction of its own, so that a part of it may be there".to_owned()));
+    };
+    let session = connected(work).await?;
+    let asked = async {
+        let timeline = identity::read(&session).await?.identity.timeline;
+        if timeline.is_none() || timeline != begun.timeline {
+            return Ok(None);
+        }
+        Ok::<_, Error>(Some(session.fate_of(&TransactionId::numbered(number)).await?))
+    };
+    let asked = asked.await;
+    session.close().await;
+    Ok(match asked? {
+        Some(Fate::Committed) => Ok(true),
+        Some(Fate::Aborted) => Ok(false),
+        Some(Fate::InProgress) => {
+            return Err(Error::StillAtWork {
+                run: work.run.to_string(),
+                what: format!("{} is at work on the server, in transaction {number}", begun.script),
+            });
+        }
+        Some(Fate::Forgotten) => Err(format!("the server does not remember transaction {number} any more")),
+        None => Err(format!("transaction {number} was one of another server, or of another timeline of it")),
+    })
+}
+
+/// How a transaction ended whose client has gone; waits a moment until the server has noticed that.
+async fn fate_at_last(work: &Work<'_>, number: &TransactionId) -> Result<Fate, Error> {
+    let session = connected(work).await?;
+    let asked = async {
+        let began = tokio::time::Instant::now();
+        loop {
+            let fate = session.fate_of(number).await?;
+            if fate != Fate::InProgress || began.elapsed() >= ENDS_WITHIN {
+                return Ok(fate);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let asked = asked.await;
+    session.close().await;
+    asked
+}
+
+async fn connected(work: &Work<'_>) -> Result<Session, Error> {
+    Ok(Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?)
+}
+
+/// Which transaction a script gets around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Surroundings {
+    /// One whose number is asked for first.
+    Noted,
+    /// One in which nothing may be asked first: the script itself says what kind of transaction it is.
+    Unnoted,
+    /// None: it begins its own, has something that refuses to be in one, or leaves its connection.
+    None,
+}
+
+fn surroundings(path: &Path) -> Surroundings {
+    std::fs::read_to_string(path).map_or(Surroundings::None, |text| surroundings_of(&text))
+}
+
+fn surroundings_of(text: &str) -> Surroundings {
+    let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
+    let reviewed = review(&[MigrationSql::new("the script", text, Dialect::Psql)], &options);
+    let mut notes = reviewed.files.iter().flat_map(|file| &file.notes);
+    let connects = text.contains("\\c ") || text.contains("\\connect");
+    if connects || notes.any(|note| matches!(note, Note::OwnTransaction { .. } | Note::FailsInTransaction { .. })) {
+        return Surroundings::None;
+    }
+    let words = text.to_ascii_lowercase();
+    let kind = ["transaction_isolation", "transaction_read_only", "transaction_deferrable"];
+    if kind.iter().any(|one| words.contains(one)) { Surroundings::Unnoted } else { Surroundings::Noted }
+}
+
+/// Runs a program to its end, with its output passed on.
+pub(super) async fn run(work: &Work<'_>, program: Program) -> Result<Status, Error> {
+    wait(work, started(program)?).await
+}
+
+fn started(program: Program) -> Result<Running, Error> {
+    program.start().map_err(failed)
+}
+
+fn failed(error: holdpoint_process::Error) -> Error {
+    Error::Postgres(holdpoint_postgres::Error::Process(error))
+}
+
+async fn wait(work: &Work<'_>, mut running: Running) -> Result<Status, Error> {
+    let UndoOptions { tee, mask, .. } = work.options;
+    let recorder = Recorder::of(&mut running, tee.as_ref(), mask);
+    let ended = running.wait_or_cancel(&work.context.cancel, GRACE).await;
+    recorder.finish(mask).await;
+    match ended {
+        Ok(ended) => Ok(ended.status),
+        Err(error) if error.is_cancelled() => Err(Error::Interrupted),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_gets_a_transaction_only_where_it_may_have_one() {
+        for text in [
+            "DROP TABLE a;",
+            "ALTER TABLE a ADD COLUMN b text; -- bring it back: the DATABASE had it; COMMIT;",
+            "DO $$ BEGIN DROP TABLE a; END $$;",
+            "UPDATE a SET b = 'BEGIN; VACUUM';",
+        ] {
+            assert_eq!(surroundings_of(text), Surroundings::Noted, "{text}");
+        }
+        for text in
+            ["SET LOCAL transaction_isolation = 'serializable';", "set transaction_read_only to off; DROP TABLE a;"]
+        {
+            assert_eq!(surroundings_of(text), Surroundings::Unnoted, "{text}");
+        }
+        for text in [
+            "DROP INDEX CONCURRENTLY a;",
+            "begin;\nDROP TABLE a;\ncommit;",
+            "START TRANSACTION; DROP TABLE a; COMMIT;",
+            "BEGIN WORK;\nDROP TABLE a;\nEND;",
+            "DROP TABLE a; END TRANSACTION;",
+            "VACUUM a;",
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; DELETE FROM a;",
+            "CREATE DATABASE b;",
+            "\\c other\nDROP TABLE a;",
+            "\\connect other\nDROP TABLE a;",
+        ] {
+            assert_eq!(surroundings_of(text), Surroundings::None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_number_is_taken_for_one() {
+        for (text, told) in [("748\nmore", Some("748")), ("", None), ("\n", None), ("7 8\n", None), ("x\n", None)] {
+            let mut stream = text.as_bytes();
+            assert_eq!(number(&mut stream).await.as_deref(), told, "{text:?}");
+        }
+        assert_eq!(number(&mut "9".repeat(1000).as_bytes()).await, None, "psql was cut off, or says something else");
+    }
+}
