@@ -108,6 +108,21 @@ pub struct RiskRecord {
     /// new there afterwards may be the run's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub written: Vec<String>,
+    /// What of that which was there before the scripts take or change that undo the migrations; `None` in records of older
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts_take: Option<ScriptsTake>,
+}
+
+/// What scripts that undo migrations take or change of tables that were there before, as the review says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptsTake {
+    /// Nobody can tell from the scripts: anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anything: bool,
+    /// The tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
 }
 
 impl RiskRecord {

@@ -103,6 +103,34 @@ fn without_a_rehearsal_what_the_run_did_may_be_others() {
 }
 
 #[test]
+fn what_scripts_may_take_of_tables_that_were_there_is_asked_for_before() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write(
+        "sql/1_first.sql",
+        "UPDATE shop.orders SET note = 'x' WHERE id <= 3;\n\
+         INSERT INTO shop.events (at, kind, body) VALUES (now(), 'seed', '{}');\n",
+    );
+    project.write("sql/rollback/1_first.sql", "DELETE FROM shop.events WHERE kind = 'seed';\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let way = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "recover").unwrap();
+    let told = "what undoes the migrations may take or change rows of shop.events that others wrote";
+    assert!(way["conditions"].to_string().contains(told), "{way:#}");
+    let had = points(&project);
+    let lost = "what others wrote into shop.events, as far as the scripts take or change rows there, would be lost";
+    let planned = project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json();
+    assert_eq!(planned["plan"]["scripts_take"], json!(["shop.events"]), "{planned:#}");
+    assert!(planned["plan"]["warnings"].to_string().contains("--accept-data-loss-since is needed"), "{planned:#}");
+    let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+    failure.says(&[lost]).hints(&[&format!("--way recover --accept-data-loss-since {}", since(&report))]);
+    assert_eq!((project.stands(), points(&project)), (("succeeded".to_owned(), false), had), "nothing was done");
+    let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+    let undone = project.undo(run(&report), &accepts, 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+}
+
+#[test]
 fn rows_of_partitions_are_counted_once() {
     let mut project = Project::plain();
     project.scene.sql(

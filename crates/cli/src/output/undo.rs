@@ -27,6 +27,7 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
         text.push_str(&bullets("differs from the restore point now, at least", &lines));
     }
     text.push_str(&bullets("written into tables that are there", &plan.taken.iter().map(taken).collect::<Vec<_>>()));
+    text.push_str(&bullets("rows of others may go or change by the scripts in", &plan.scripts_take));
     let others: Vec<String> = plan.other_ways.iter().map(|one| format!("{}: {}", one.way.word(), one.title)).collect();
     text.push_str(&bullets("other ways", &others));
     text.push_str(&bullets("look at", &plan.warnings));
@@ -118,6 +119,7 @@ mod tests {
             way: Way::Rollback,
             point: "20261121T024200Z-aaaa".parse().unwrap(),
             steps: Vec::new(),
+            scripts_take: Vec::new(),
             done: Vec::new(),
             data_lost: String::new(),
             written_since: None,

@@ -35,7 +35,7 @@ pub struct RollbackReview {
 
 impl RollbackReview {
     /// Reviews what undoes `pending`; what nothing undoes is left out.
-    pub(super) fn of(project: &Project, pending: &Pending, catalog: Option<&Catalog>) -> Self {
+    pub(crate) fn of(project: &Project, pending: &Pending, catalog: Option<&Catalog>) -> Self {
         let undone: Vec<&Migration> = pending.migrations.iter().rev().collect();
         let scripts = scripts(project, &undone);
         let mut files = sql::files(&project.found.tool, pending);

@@ -201,6 +201,10 @@ impl Work<'_> {
     }
 
     fn plan(&self, way: Way, todo: &Todo) -> UndoPlan {
+        let scripts_take = match todo {
+            Todo::Recover(recover) => recover.scripts_take.clone(),
+            Todo::Rollback(_) | Todo::Restore(_) | Todo::Rds(_) => Vec::new(),
+        };
         let mut done = record::kept(&self.step, way);
         match todo {
             Todo::Rollback(rollback) | Todo::Recover(Recovering { rollback, .. }) => {
@@ -232,6 +236,7 @@ impl Work<'_> {
             data_lost,
             written_since,
             taken,
+            scripts_take,
             command: own.into_iter().next().map(|one| one.command),
             other_ways,
             warnings,

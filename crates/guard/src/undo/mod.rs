@@ -24,6 +24,7 @@ mod script;
 mod scripts;
 mod since;
 mod stakes;
+mod taken_by_scripts;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -127,6 +128,9 @@ pub struct UndoPlan {
     /// For a recovery: what it would write into tables that are there, and how much of that is others'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<TakenRows>,
+    /// For a recovery: tables that were there, and of which what undoes the migrations may take or change rows, others' too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scripts_take: Vec<String>,
     /// The command of this way, as the run recorded it, with the flags that it needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,

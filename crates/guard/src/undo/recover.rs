@@ -21,6 +21,7 @@ use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
 use super::rollback::{RollingBack, no_way};
 use super::stakes::{Relatives, Stakes};
+use super::taken_by_scripts::{lost, taken_by_scripts};
 use crate::rehearse::relation_name;
 use crate::{Error, sessions};
 
@@ -33,6 +34,8 @@ pub(super) struct Recovering {
     tables: Vec<Comeback>,
     /// What it would write over or beside, table by table.
     pub(super) taken: Vec<TakenRows>,
+    /// Tables that were there, and of which what undoes the migrations may take or change rows.
+    pub(super) scripts_take: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -45,8 +48,13 @@ impl Recovering {
     pub(super) async fn plan(work: &Work<'_>) -> Result<Self, Error> {
         let at_risk = at_risk(work)?;
         let rollback = RollingBack::as_far_as_there_is(work).await?;
-        let mut recovering =
-            Self { tables: Vec::new(), taken: Vec::new(), warnings: rollback.warnings.clone(), rollback };
+        let mut recovering = Self {
+            tables: Vec::new(),
+            taken: Vec::new(),
+            scripts_take: taken_by_scripts(work, &rollback),
+            warnings: rollback.warnings.clone(),
+            rollback,
+        };
         recovering.decide(work, at_risk).await?;
         if recovering.tables.is_empty() {
             let left_out = recovering.warnings.iter().filter(|one| one.contains(" is left out: ")).cloned();
@@ -55,7 +63,7 @@ impl Recovering {
             return Err(no_way(work, "recover", format!("the run puts no data at risk that could come back{but}")));
         }
         recovering.taken = recovering.count(work).await?;
-        let lost: Vec<String> = recovering.taken.iter().flat_map(TakenRows::lost).collect();
+        let lost = recovering.lost(&recovering.taken);
         if let Err(refused) = accepted(work, &lost).await? {
             if !work.options.dry_run {
                 return Err(refused);
@@ -114,8 +122,7 @@ impl Recovering {
     /// Under the run lock: nothing else of others would be lost than was shown, whatever was accepted.
     pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
         let now = self.count(work).await?;
-        let lost: Vec<String> = now.iter().flat_map(TakenRows::lost).collect();
-        accepted(work, &lost).await??;
+        accepted(work, &self.lost(&now)).await??;
         let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
         let more: Vec<String> = now.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)).collect();
         if more.is_empty() {
@@ -127,6 +134,11 @@ impl Recovering {
             advice: format!("nothing was changed; look again: holdpoint undo {} --way recover --dry-run", work.run),
             first: Vec::new(),
         })
+    }
+
+    /// What would be lost of others' work, in words.
+    fn lost(&self, taken: &[TakenRows]) -> Vec<String> {
+        taken.iter().flat_map(TakenRows::lost).chain(lost(&self.scripts_take)).collect()
     }
 
     pub(super) fn words(&self) -> Vec<String> {

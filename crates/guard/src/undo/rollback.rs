@@ -32,6 +32,10 @@ pub(super) struct RollingBack {
     table: Option<TableName>,
     /// The way that it is a part of.
     way: Way,
+    /// The scripts that are not done yet, as they were looked at.
+    pub(super) to_run: Vec<RollbackScript>,
+    /// The migrations of the run.
+    pub(super) migrations: Vec<Migration>,
     /// What was under way when an undo broke off, and was committed.
     pub(super) ran: Option<String>,
     pub(super) warnings: Vec<String>,
@@ -160,7 +164,16 @@ impl RollingBack {
         let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
         warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
-        Ok(Self { steps: all, repairs: Vec::new(), table: project.found.table.clone(), way, ran, warnings })
+        Ok(Self {
+            steps: all,
+            repairs: Vec::new(),
+            table: project.found.table.clone(),
+            way,
+            to_run,
+            migrations: there.migrations,
+            ran,
+            warnings,
+        })
     }
 
     /// As [`Self::plan`], but where nothing undoes a migration only the tool's table is put right.
@@ -181,7 +194,16 @@ impl RollingBack {
         let recorded = there.migrations.iter().zip(&there.recorded).filter(|(_, recorded)| **recorded == Some(true));
         let repairs = recorded.filter_map(|(migration, _)| repair(migration)).collect();
         let table = project.found.table.clone();
-        Ok(Self { steps: Vec::new(), repairs, table, way: Way::Recover, ran: None, warnings })
+        Ok(Self {
+            steps: Vec::new(),
+            repairs,
+            table,
+            way: Way::Recover,
+            to_run: Vec::new(),
+            migrations: there.migrations,
+            ran: None,
+            warnings,
+        })
     }
 
     /// The steps in words.

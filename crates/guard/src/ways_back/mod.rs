@@ -10,8 +10,8 @@ mod rank;
 use std::time::Duration;
 
 use holdpoint_core::quantity::listed;
-use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, TimeFrom, Way, WayBack};
+use holdpoint_core::rehearsal::{Rehearsal, RollbackEffect};
+use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, ScriptsTake, TimeFrom, Way, WayBack};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_operations::rds::{RdsSource, Restorable};
@@ -21,10 +21,10 @@ use holdpoint_review::TableAtRisk;
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
 pub(crate) use instant::{no_way as no_instance, serves_another, with_instant};
-pub(crate) use rank::real_losses;
+pub(crate) use rank::{UNKNOWN, real_losses, taken_by};
 use rank::{loss_of_rollback, ranked, taken_from};
 
-use crate::plan::RollbackReview;
+use crate::plan::{PlanReport, RollbackReview};
 use crate::planned::Planned;
 use crate::tools::Rollback;
 
@@ -66,7 +66,14 @@ pub(crate) fn risk(planned: &Planned) -> RiskRecord {
         everything: plan.review.everything_at_risk,
         tables: tables.collect(),
         written: plan.rollback.written.clone(),
+        scripts_take: Some(scripts_take(&plan.rollback)),
     }
+}
+
+/// What scripts take or change of tables that were there before, as their review says.
+pub(crate) fn scripts_take(review: &RollbackReview) -> ScriptsTake {
+    let tables = review.tables.iter().map(|one| one.table.clone()).collect();
+    ScriptsTake { anything: review.everything_at_risk, tables }
 }
 
 impl Known<'_> {
@@ -88,8 +95,7 @@ impl Known<'_> {
         };
         let steps: Vec<String> = plan.pending.iter().rev().map(|one| script(&one.rollback)).collect::<Option<_>>()?;
         let rehearsed = self.rehearsal.and_then(|one| one.rollback.as_ref());
-        // A trial of other scripts, such as a prepared run's, says nothing of these.
-        let tried = rehearsed.filter(|tried| tried.scripts == plan.rollback.scripts);
+        let tried = self.tried(plan);
         let table = self.rehearsal.and_then(|one| one.tracking.table.as_deref());
         let loss = loss_of_rollback(tried, risk, &plan.rollback, table);
         let measured = tried.filter(|tried| tried.failure.is_none());
@@ -129,6 +135,12 @@ impl Known<'_> {
         })
     }
 
+    /// The trial of these scripts: one of others, such as a prepared run's, says nothing of them.
+    fn tried(&self, plan: &PlanReport) -> Option<&RollbackEffect> {
+        let rehearsed = self.rehearsal.and_then(|one| one.rollback.as_ref());
+        rehearsed.filter(|tried| tried.scripts == plan.rollback.scripts)
+    }
+
     /// What scripts that nobody tried may lose.
     fn not_known(risk: &RiskRecord, scripts: &RollbackReview) -> String {
         let destroyed = "what the migration destroyed or changed, as far as these scripts do not bring it back";
@@ -161,6 +173,14 @@ impl Known<'_> {
         let seconds = bytes.and_then(|bytes| self.share(bytes));
         let mut conditions = Vec::new();
         let before = if undone {
+            let taken = taken_by(&scripts_take(&plan.rollback), self.tried(plan));
+            if !taken.is_empty() {
+                conditions.push(format!(
+                    "what undoes the migrations may take or change rows of {} that others wrote: \
+                     --accept-data-loss-since says that it may",
+                    listed(&taken, NAMED)
+                ));
+            }
             "undo the migrations, then bring back"
         } else {
             conditions

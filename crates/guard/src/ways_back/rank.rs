@@ -1,9 +1,12 @@
 //! Which way back comes first: the one that loses least, then the one that takes least time.
 
 use holdpoint_core::rehearsal::RollbackEffect;
-use holdpoint_core::undoing::{Loss, RiskRecord, Way, WayBack};
+use holdpoint_core::undoing::{Loss, RiskRecord, ScriptsTake, Way, WayBack};
 
 use crate::plan::RollbackReview;
+
+/// How tables are called that nobody can name.
+pub(crate) const UNKNOWN: &str = "tables that nobody knows";
 
 /// What a rollback loses: as it was tried, else as far as the migrations or its own scripts put data at risk.
 ///
@@ -34,10 +37,16 @@ pub(crate) fn loss_of_rollback(
 /// The tables that were there before and of which scripts that were tried take or change rows: as they say themselves, and
 /// as the trial showed.
 pub(crate) fn taken_from(tried: &RollbackEffect, scripts: &RollbackReview) -> Vec<String> {
-    let mut names: Vec<String> = scripts.tables.iter().map(|one| one.table.clone()).collect();
-    match &tried.took_from {
+    taken_by(&super::scripts_take(scripts), Some(tried))
+}
+
+/// The tables that were there before and of which scripts take or change rows: as their review says, and as a trial of them
+/// showed, where there was one.
+pub(crate) fn taken_by(scripts: &ScriptsTake, tried: Option<&RollbackEffect>) -> Vec<String> {
+    let mut names = scripts.tables.clone();
+    match tried.and_then(|tried| tried.took_from.as_ref()) {
         Some(took_from) => names.extend(took_from.iter().cloned()),
-        None if scripts.everything_at_risk => names.push("tables that nobody knows".to_owned()),
+        None if scripts.anything => names.push(UNKNOWN.to_owned()),
         None => {}
     }
     names.sort();
