@@ -19,6 +19,8 @@ pub(super) struct Comeback {
     pub(super) meets: Option<Meets>,
     /// The partitioned table that it is, or belongs to.
     pub(super) root: Option<String>,
+    /// Where it is partitioned, the partitions that hold its rows.
+    pub(super) parts: Vec<String>,
 }
 
 /// What comes back.
@@ -49,6 +51,8 @@ pub(super) struct Now {
     pub(super) other_keys: bool,
     /// The partitioned table that it is, or belongs to.
     pub(super) root: Option<String>,
+    /// Where it is partitioned, the partitions that hold its rows.
+    pub(super) parts: Vec<String>,
 }
 
 /// A column of a live table.
@@ -96,7 +100,13 @@ impl Now {
                    WHERE c.oid = pg_catalog.pg_partition_root($1::pg_catalog.oid::pg_catalog.regclass)";
         let roots = session.query("reading the root of a table at risk", sql, &[&form.oid]).await?;
         let root = roots.first().map(|row| qualified(Some(row.get(0)), row.get(1)));
-        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty(), root }))
+        let sql = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text \
+                   FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) t \
+                   JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE t.isleaf AND c.oid <> $1";
+        let parts = session.query("reading the partitions of a table at risk", sql, &[&form.oid]).await?;
+        let parts = parts.iter().map(|row| qualified(Some(row.get(0)), row.get(1))).collect();
+        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty(), root, parts }))
     }
 
     fn column(&self, name: &str) -> Option<&Column> {
@@ -122,7 +132,9 @@ impl Comeback {
     ) -> Result<(Option<Self>, Vec<String>), String> {
         let table = &one.table;
         let root = now.and_then(|now| now.root.clone());
-        let comes = |what, meets| Some(Self { table: table.clone(), what, meets, root: root.clone() });
+        let parts = now.map(|now| now.parts.clone()).unwrap_or_default();
+        let comes =
+            |what, meets| Some(Self { table: table.clone(), what, meets, root: root.clone(), parts: parts.clone() });
         let Some(now) = now else { return Ok((comes(What::Rows { only_gone: false }, None), Vec::new())) };
         if one.columns.is_empty() {
             let key = key(table, then, now, &[], run)?;
@@ -231,6 +243,7 @@ mod tests {
             keys: keys.iter().map(|key| list(key)).collect(),
             other_keys: false,
             root: None,
+            parts: Vec::new(),
         }
     }
 
@@ -301,7 +314,8 @@ mod tests {
 
     #[test]
     fn what_brought_data_back_is_told_from_scripts() {
-        let one = Comeback { table: "s.t".into(), what: What::Rows { only_gone: true }, meets: None, root: None };
+        let what = What::Rows { only_gone: true };
+        let one = Comeback { table: "s.t".into(), what, meets: None, root: None, parts: Vec::new() };
         assert!(brings_back(&one.label()) && !brings_back("sql/rollback/1.sql (1)"));
         assert!(!brings_back("found that note of s.t is gone"));
     }

@@ -22,6 +22,7 @@ mod rollback;
 mod rows;
 mod script;
 mod scripts;
+mod seen;
 mod since;
 mod stakes;
 mod taken_by_scripts;

@@ -4,9 +4,8 @@
 //! while the command ran is the run's as far as its rehearsal did as much, and so is what is gone. Everything else may be
 //! others'.
 
-use holdpoint_core::ledger::RunStep;
 use holdpoint_core::name::quote_literal;
-use holdpoint_core::rehearsal::{LISTED, RehearsalOutcome, RowEffect};
+use holdpoint_core::rehearsal::RowEffect;
 use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::{Against, CompareError, CompareRowsOptions, RowCounts, compare_rows};
 use serde::Serialize;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use super::attempt::Work;
 use super::comeback::{Comeback, Meets, What};
 use super::rollback::no_way;
+use super::seen::seen;
 use crate::Error;
 use crate::rehearse::relation_name;
 use crate::rows_compared::rows_of;
@@ -156,7 +156,7 @@ pub(super) async fn count(work: &Work<'_>, one: &Comeback) -> Result<TakenRows, 
     let against = Against::Database { source: Box::new(work.options.place.source.clone()), own: true };
     let wanted = rows_of(&work.point, &against, relation, 0, &work.options.temporary, work.options.jobs);
     let own = Own {
-        seen: seen(&work.step, one),
+        seen: work.step.rehearsal.as_deref().and_then(|rehearsal| seen(rehearsal, one)),
         fully: work.steps.iter().any(|step| step.left() == Some(Applied::Fully)),
         again: work.steps.iter().any(|step| step.undo.as_ref().is_some_and(|undo| !undo.done.is_empty())),
         part: meets.columns.is_some(),
@@ -223,18 +223,6 @@ fn written_since(snapshot: &str) -> String {
          4294967295))::pg_catalog.text::pg_catalog.xid8, {}::pg_catalog.pg_snapshot)",
         quote_literal(snapshot)
     )
-}
-
-/// What the rehearsal did to the rows of a table; `None` where it does not tell.
-fn seen(step: &RunStep, table: &Comeback) -> Option<RowEffect> {
-    let rehearsal = step.rehearsal.as_ref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned)?;
-    match rehearsal.tables.iter().find(|one| one.table == table.table) {
-        Some(effect) if effect.why.is_none() => effect.rows,
-        Some(_) => None,
-        // A partition's rows may be told with its root's, and these with the partitions'.
-        None if table.root.is_some() => None,
-        None => (rehearsal.tables.len() < LISTED && rehearsal.not_told.is_empty()).then(RowEffect::default),
-    }
 }
 
 #[cfg(test)]
