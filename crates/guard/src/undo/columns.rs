@@ -44,7 +44,7 @@ impl Column {
 
 /// Reads the columns of a table of the restore point, from a table beside the live ones that is made for that moment.
 pub(super) async fn of_then(work: &Work<'_>, table: &str) -> Result<Vec<Column>, Error> {
-    let options = RecoverOptions { mode: RecoverMode::Side, ..options(work, table) };
+    let options = RecoverOptions { mode: RecoverMode::Side, defaults: true, ..options(work, table) };
     let recovery = prepare(work.context, &options).await?;
     let columns = match recovery.plan().tables.first().and_then(|one| one.side.clone()) {
         Some(side) => described(work, &side).await,

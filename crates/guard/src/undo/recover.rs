@@ -309,6 +309,7 @@ pub(super) fn options(work: &Work<'_>, table: &str) -> RecoverOptions {
         lock_wait_seconds: work.options.lock_wait_seconds,
         jobs: work.options.jobs,
         keep_side: false,
+        defaults: false,
         dry_run: false,
         programs: work.options.place.source.programs.clone(),
     }

@@ -126,6 +126,8 @@ pub struct RecoverOptions {
     pub jobs: usize,
     /// Keep the side tables after the change.
     pub keep_side: bool,
+    /// Side tables get the defaults of then, too, as far as the definition still holds by itself: for who reads the columns.
+    pub defaults: bool,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Where client programs are looked for.

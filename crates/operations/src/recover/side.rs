@@ -136,9 +136,10 @@ impl SideSchema {
             let defined = format!("{schema}.{AS_DEFINED}");
             let failed = |source: Error| RecoverError::Definition { table: table.name(), source: Box::new(source) };
             let made = as_defined(session, facts, table, &defined).await.map_err(failed)?;
+            let defaults = if options.defaults && made.is_empty() { " INCLUDING DEFAULTS" } else { "" };
             let copy = format!(
                 "CREATE {kind}TABLE {} (LIKE {defined} INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING GENERATED \
-                 INCLUDING STORAGE); DROP TABLE {defined}",
+                 INCLUDING STORAGE{defaults}); DROP TABLE {defined}",
                 self.quoted(nth)
             );
             session.run(WHAT, &copy).await?;
