@@ -19,6 +19,7 @@ mod plan_runbooks;
 mod prepare;
 mod rds;
 mod rds_moto;
+mod rds_recover;
 mod rds_undo;
 mod recover_table;
 mod rehearse;

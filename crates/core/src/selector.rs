@@ -26,6 +26,8 @@ pub enum Selector {
     Foreign(String),
     /// An instant of an RDS instance.
     RdsInstant(DateTime<Utc>),
+    /// The instant of an RDS instance right before the command of a run.
+    RdsBeforeRun(RunId),
 }
 
 impl FromStr for Selector {
@@ -50,7 +52,13 @@ impl FromStr for Selector {
             return value.parse().map(Self::Run).map_err(|_| invalid("expected the id of a run after run:"));
         }
         if let Some(value) = text.strip_prefix("rds:") {
-            return instant(value).map(Self::RdsInstant);
+            return match value.strip_prefix("before:") {
+                Some(run) => run
+                    .parse()
+                    .map(Self::RdsBeforeRun)
+                    .map_err(|_| invalid("expected the id of a run after rds:before:")),
+                None => instant(value).map(Self::RdsInstant),
+            };
         }
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
@@ -75,6 +83,7 @@ impl fmt::Display for Selector {
             Self::Run(run) => write!(f, "run:{run}"),
             Self::Foreign(place) => f.write_str(place),
             Self::RdsInstant(at) => write!(f, "rds:{}", at.to_rfc3339()),
+            Self::RdsBeforeRun(run) => write!(f, "rds:before:{run}"),
         }
     }
 }
@@ -120,7 +129,9 @@ mod tests {
         assert_eq!("latest".parse::<Selector>().unwrap(), Selector::Latest);
         assert_eq!("proven".parse::<Selector>().unwrap(), Selector::Proven);
         assert_eq!("before:20261121T024300Z-k3f9".parse::<Selector>().unwrap(), Selector::BeforeRun(run.clone()));
-        assert_eq!("run:20261121T024300Z-k3f9".parse::<Selector>().unwrap(), Selector::Run(run));
+        assert_eq!("run:20261121T024300Z-k3f9".parse::<Selector>().unwrap(), Selector::Run(run.clone()));
+        assert_eq!("rds:before:20261121T024300Z-k3f9".parse::<Selector>().unwrap(), Selector::RdsBeforeRun(run));
+        assert!(matches!("rds:2026-11-21T02:43:00Z".parse::<Selector>().unwrap(), Selector::RdsInstant(_)));
         assert!(matches!("before:2026-11-21T02:43:00+01:00".parse::<Selector>().unwrap(), Selector::BeforeInstant(_)));
         assert!(matches!("20261121T024300Z-k3f9".parse::<Selector>().unwrap(), Selector::Id(_)));
         assert!(matches!("./dump.sql.gz".parse::<Selector>().unwrap(), Selector::Foreign(_)));
@@ -142,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_no_selector_is_named() {
-        for text in ["", "newest", "before:yesterday", "run:1", "rds:now"] {
+        for text in ["", "newest", "before:yesterday", "run:1", "rds:now", "rds:before:2026-11-21T02:43:00Z"] {
             let error = text.parse::<Selector>().unwrap_err().to_string();
             assert!(error.contains(&format!("\"{text}\"")), "{error}");
         }

@@ -121,6 +121,12 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::Unready { .. }
         | Rds::NotCutOver { .. }
         | Rds::NameTaken { .. }
+        | Rds::OutsideWindow { .. }
+        | Rds::BackupsDisabled { .. }
+        | Rds::ReadReplica { .. }
+        | Rds::ClusterMember { .. }
+        | Rds::ClusterSource { .. }
+        | Rds::WrongEngine { .. }
         | Rds::NotPossible { .. } => ErrorKind::Refused,
         Rds::GaveUp { .. } | Rds::WrongState { .. } | Rds::Throttled { .. } => ErrorKind::Busy,
         _ => ErrorKind::ControlPlane,

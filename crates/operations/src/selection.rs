@@ -44,7 +44,10 @@ pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, 
         Selector::Foreign(_) => {
             Err(Error::Usage(format!("{selector} is a dump, not a restore point of the repository")))
         }
-        Selector::RdsInstant(_) => Err(Error::Usage("RDS instants are not supported by this version".to_owned())),
+        Selector::RdsInstant(_) | Selector::RdsBeforeRun(_) => Err(Error::Usage(format!(
+            "{selector} is the past of an RDS instance, which recover-table reads and holdpoint rds restore makes an \
+             instance of; it is no restore point of the repository"
+        ))),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod waiters;
 
 pub use connection::ConnectionSettings;
 pub use error::Error;
+pub use holdpoint_process::Mark as ProcessMark;
 pub use session::{Session, SessionPurpose, Snapshot};
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::ToSql;

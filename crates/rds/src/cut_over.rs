@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::{Endpoint, Instance};
 use crate::marks::{self, Tags};
-use crate::name::{check_name, same};
+use crate::name::{check_name, same, with_ending};
 use crate::standing::Standing;
 use crate::wait::{Reading, Waiting, Whom};
 
@@ -96,7 +96,7 @@ impl Rds {
         let begun = state.is_some();
         let name = tag(marks::CUT_OVER_NAME).filter(|_| begun).unwrap_or_else(|| source.name.clone());
         let apart = tag(marks::CUT_OVER_WAS).filter(|_| begun).unwrap_or_else(|| instance.name.clone());
-        let planned = aside.map_or_else(|| shortened(&name, "-old"), str::to_owned);
+        let planned = aside.map_or_else(|| with_ending(&name, "-old"), str::to_owned);
         let aside = tag(marks::CUT_OVER_ASIDE).filter(|_| begun).unwrap_or(planned);
         check_name(&aside)?;
         for taken in [&aside, &name, &apart] {
@@ -201,24 +201,4 @@ impl Rds {
 #[must_use]
 pub fn is_cut_over_begun(instance: &Instance) -> bool {
     instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::BEGUN)
-}
-
-/// A name with an ending, cut so that RDS takes it.
-fn shortened(name: &str, ending: &str) -> String {
-    let mut kept = name.to_owned();
-    kept.truncate(63 - ending.len());
-    format!("{}{ending}", kept.trim_end_matches('-'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_aside_is_one_that_rds_takes() {
-        for name in ["shop".to_owned(), "a".repeat(63), format!("{}-bcd", "a".repeat(58))] {
-            let aside = shortened(&name, "-old");
-            assert!(check_name(&aside).is_ok() && aside.ends_with("-old"), "{aside}");
-        }
-    }
 }

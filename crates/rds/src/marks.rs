@@ -24,6 +24,10 @@ pub const MADE_AT: &str = "holdpoint:made-at";
 pub const RESOURCE: &str = "holdpoint:resource";
 /// What was asked for other than the source has it, so that another process can go on.
 pub const ASKED: &str = "holdpoint:asked";
+/// What an instance was made for that its maker drops again, such as `recover-table`.
+pub const NEEDED_FOR: &str = "holdpoint:needed-for";
+/// The process that made such an instance, in words that only its maker's machine understands.
+pub const MAKER: &str = "holdpoint:maker";
 /// When it was found to be as asked.
 pub const READY_AT: &str = "holdpoint:ready-at";
 /// The production name of a cut-over.
@@ -87,6 +91,14 @@ pub fn is_ours(tags: &Tags) -> bool {
     tags.contains_key(KIND)
 }
 
+/// A text as the value of a tag may hold it: other signs become `-`, and what is too long is cut off.
+#[must_use]
+pub fn value(text: &str) -> String {
+    const LONGEST: usize = 256;
+    let allowed = |sign: char| sign.is_ascii_alphanumeric() || " _.:/=+-@".contains(sign);
+    text.chars().take(LONGEST).map(|sign| if allowed(sign) { sign } else { '-' }).collect()
+}
+
 /// An instant out of a tag.
 #[must_use]
 pub fn instant(tags: &Tags, key: &str) -> Option<DateTime<Utc>> {
@@ -116,6 +128,8 @@ mod tests {
         assert_eq!(tags[RESTORED_TO], "2026-11-21T03:00:00Z");
         assert_eq!(instant(&tags, MADE_AT).map(told), Some("2026-11-21T03:00:00Z".to_owned()));
         let allowed = |text: &str| text.chars().all(|sign| sign.is_alphanumeric() || " _.:/=+-@".contains(sign));
+        assert_eq!(value("host 12 pid:[4026]"), "host 12 pid:-4026-");
+        assert!(allowed(&value("a,b%c\n")) && value(&"ä".repeat(300)).len() == 256);
         assert!(tags.iter().all(|(key, value)| allowed(key) && allowed(value)), "{tags:?}");
     }
 }

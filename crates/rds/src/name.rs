@@ -33,6 +33,14 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A name with an ending, cut so that RDS takes it.
+#[must_use]
+pub fn with_ending(name: &str, ending: &str) -> String {
+    let mut kept = name.to_owned();
+    kept.truncate(LONGEST.saturating_sub(ending.len()));
+    format!("{}{ending}", kept.trim_end_matches('-'))
+}
+
 /// RDS stores names in lower case.
 pub(crate) fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
@@ -49,6 +57,14 @@ mod tests {
         }
         for name in ["", "1shop", "-shop", "shop-", "sh--op", "sh_op", "shöp", "sh.op", "sh op", &"a".repeat(64)] {
             assert!(matches!(check_name(name), Err(Error::InvalidName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_an_ending_is_one_that_rds_takes() {
+        for name in ["shop".to_owned(), "a".repeat(63), format!("{}-bcd", "a".repeat(58))] {
+            let aside = with_ending(&name, "-old");
+            assert!(check_name(&aside).is_ok() && aside.ends_with("-old"), "{aside}");
         }
     }
 }

@@ -24,6 +24,15 @@ pub enum When {
     At(DateTime<Utc>),
 }
 
+/// Who makes an instance for some work and drops it again. Both are kept in tags, as [`marks::value`] writes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maker {
+    /// For which work.
+    pub needed_for: String,
+    /// Which process it is.
+    pub process: String,
+}
+
 /// What to restore, and what shall be other than the source's. `None` is as the source has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreOptions {
@@ -43,6 +52,8 @@ pub struct RestoreOptions {
     pub deletion_protection: Option<bool>,
     /// Days that its backups are kept.
     pub retention_days: Option<u32>,
+    /// Who drops it again; `None` where a person does.
+    pub maker: Option<Maker>,
 }
 
 impl RestoreOptions {
@@ -58,6 +69,7 @@ impl RestoreOptions {
             multi_az: None,
             deletion_protection: None,
             retention_days: None,
+            maker: None,
         }
     }
 
@@ -208,7 +220,11 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
         let hint = Error::Quota { subject: String::new(), code: String::new(), message: String::new() }.hint();
         problems.push(Problem { what, hint });
     }
-    let tags = marks::of_restore(&source.tags, &source.name, &source.resource_id, at, &asked, now);
+    let mut tags = marks::of_restore(&source.tags, &source.name, &source.resource_id, at, &asked, now);
+    if let Some(maker) = &options.maker {
+        tags.insert(marks::NEEDED_FOR.to_owned(), marks::value(&maker.needed_for));
+        tags.insert(marks::MAKER.to_owned(), marks::value(&maker.process));
+    }
     if tags.len() > MOST_TAGS {
         let what = format!("{} tags are more than the {MOST_TAGS} that RDS takes", tags.len());
         problems.push(Problem { what, hint: Some("take some tags from the source away".to_owned()) });

@@ -9,6 +9,7 @@ use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks;
 use crate::name::{check_name, same};
+use crate::plan::Maker;
 use crate::standing::Standing;
 use crate::wait::{Reading, Waiting, Whom};
 
@@ -37,6 +38,8 @@ pub struct Made {
     pub is_in_service: bool,
     /// Whether it is protected against deletion.
     pub is_protected: bool,
+    /// Who made it for some work and drops it again; `None` where a person does.
+    pub maker: Option<Maker>,
 }
 
 impl Made {
@@ -54,6 +57,10 @@ impl Made {
             ready_at: marks::instant(&instance.tags, marks::READY_AT),
             is_in_service: is_in_service(instance),
             is_protected: instance.properties.deletion_protection == Some(true),
+            maker: instance.tags.get(marks::NEEDED_FOR).map(|needed_for| Maker {
+                needed_for: needed_for.clone(),
+                process: instance.tags.get(marks::MAKER).cloned().unwrap_or_default(),
+            }),
         })
     }
 }
@@ -165,6 +172,22 @@ impl Rds {
         now: DateTime<Utc>,
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
+        self.begin_drop(plan, waiting, now, report).await?;
+        self.wait_gone(&plan.instance, waiting, report).await
+    }
+
+    /// Drops the instance of a plan as [`drop_made`](Self::drop_made) does, and returns once RDS has taken it on: nothing
+    /// but time is needed then until it is gone.
+    ///
+    /// # Errors
+    /// What RDS refuses; [`Error::WrongState`] where it does not let an instance be dropped in this state yet.
+    pub async fn begin_drop(
+        &self,
+        plan: &DropPlan,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
         let name = &plan.instance.name;
         if plan.lifts_protection {
             const ACTION: &str = "ModifyDBInstance";
@@ -188,7 +211,7 @@ impl Rds {
                 Err(error) => return Err(error),
             }
         }
-        self.wait_gone(&plan.instance, waiting, report).await
+        Ok(())
     }
 
     async fn wait_gone(&self, made: &Made, waiting: &Waiting, report: &mut (dyn FnMut(&Reading) + Send)) -> Result<()> {

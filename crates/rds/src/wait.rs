@@ -29,17 +29,20 @@ impl Default for Waiting {
 
 impl Waiting {
     /// The pause, which is never none.
-    pub(crate) fn pause(&self) -> Duration {
+    #[must_use]
+    pub fn pause(&self) -> Duration {
         self.poll_every.max(Duration::from_millis(1))
     }
 
     /// So long it has been waited for after so many readings.
-    pub(crate) fn waited(&self, readings: u128) -> u64 {
+    #[must_use]
+    pub fn waited(&self, readings: u128) -> u64 {
         self.pause().saturating_mul(u32::try_from(readings).unwrap_or(u32::MAX)).as_secs()
     }
 
     /// How many readings there may be before it is given up.
-    pub(crate) fn most_readings(&self) -> u128 {
+    #[must_use]
+    pub fn most_readings(&self) -> u128 {
         self.give_up_after.as_millis() / self.pause().as_millis().max(1) + 1
     }
 }

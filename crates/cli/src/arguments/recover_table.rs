@@ -14,7 +14,8 @@ use super::restore::from;
 #[command(after_help = "\
 TABLE is schema.table, or table where only one schema has it; quote as in SQL: '\"Odd schema\".\"T\"'.
 POINT is an id, latest, proven, before:RUN, before:INSTANT, run:ID, or the path or s3:// URL of a dump made elsewhere
-(.sql, .sql.gz, pg_dump -Fc, -Fd or -Ft).
+(.sql, .sql.gz, pg_dump -Fc, -Fd or -Ft); or rds:INSTANT or rds:before:RUN, for which a temporary instance is made of the
+configured rds_instance as it was then, read, and dropped again (docs/rds.md).
 TARGET is a [target.NAME] of the configuration, env:VARIABLE, or a URL.
 The rows first land in a schema of their own (holdpoint_ID) and are proven there; only then, and only with another mode
 than side, is the live table changed: in one transaction, after the plan was shown. docs/recover-table.md says what
@@ -28,7 +29,8 @@ Examples:
   holdpoint recover-table users --from proven --mode missing --columns phone
   holdpoint recover-table --schema billing --from proven
   holdpoint recover-table videos --from s3://acme-dumps/nightly.sql.gz
-  holdpoint recover-table videos --from-database env:PITR_URL --mode missing")]
+  holdpoint recover-table videos --from-database env:PITR_URL --mode missing
+  holdpoint recover-table orders --from rds:2026-11-21T02:43:00Z --mode missing")]
 pub(crate) struct RecoverTableArguments {
     /// Bring these tables back.
     #[arg(value_name = "TABLE", required_unless_present = "schema")]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use holdpoint::exit_code;
-use holdpoint_operations::leftovers::{LeftoversOptions, leftovers};
+use holdpoint_operations::leftovers::{LeftoversOptions, Unseen, leftovers};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::scratch::ScratchOptions;
 
-use super::printed;
+use super::{printed, rds};
 use crate::arguments::LeftoversArguments;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
@@ -24,8 +24,16 @@ pub(super) async fn run(invocation: &Invocation, arguments: &LeftoversArguments)
         }
         (name, None) => invocation.context_of(name?, false).await?,
     };
-    let options = options(invocation, arguments.remove && !arguments.dry_run, arguments.min_age, named);
-    let report = leftovers(&context, &options).await?;
+    let mut options = options(invocation, arguments.remove && !arguments.dry_run, arguments.min_age, named);
+    let unseen = match rds::instance(invocation).await {
+        Ok(instance) => {
+            options.instance = instance;
+            None
+        }
+        Err(failure) => Some(Unseen { place: "RDS instances".to_owned(), reason: failure.to_string() }),
+    };
+    let mut report = leftovers(&context, &options).await?;
+    report.unseen.extend(unseen);
     printed(
         invocation
             .output
@@ -47,6 +55,7 @@ pub(super) fn options(
         min_age_seconds: i64::try_from(min_age.as_secs()).unwrap_or(i64::MAX),
         scratch_directory: invocation.settings.scratch_directory(),
         servers: servers(invocation).into_iter().chain(named).collect(),
+        instance: None,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use holdpoint::exit_code;
 use holdpoint_core::selector::Selector;
+use holdpoint_operations::rds::{Moment, When, resolve};
 use holdpoint_operations::recover::{
-    RecoverFrom, RecoverMode, RecoverOptions, RecoverReport, Recovery, Target, Triggers, Wanted, prepare,
+    Past, RecoverFrom, RecoverMode, RecoverOptions, RecoverReport, Recovery, Target, Triggers, Wanted, prepare,
 };
 
 use holdpoint_postgres::ConnectionSettings;
 
-use super::{confirm, printed, restore};
+use super::{confirm, printed, rds, restore};
 use crate::arguments::RecoverTableArguments;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -17,6 +18,12 @@ use crate::settings::Purpose;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &RecoverTableArguments) -> Result<u8, Failure> {
     let options = options(invocation, arguments).await?;
+    if let (RecoverFrom::Rds(past), true) = (&options.from, options.dry_run) {
+        // What would change is only known to an instance that costs, so none is made to say it.
+        let plan = past.plan().await?;
+        printed(invocation.output.report(&plan, output::rds_plan))?;
+        return Ok(if plan.is_possible() { exit_code::DONE } else { exit_code::REFUSED });
+    }
     let changing = options.mode != RecoverMode::Side && !options.dry_run;
     if changing {
         // Nobody wants to wait for the rows to hear then that nobody can be asked.
@@ -83,9 +90,30 @@ async fn from(invocation: &Invocation, arguments: &RecoverTableArguments) -> Res
             let stored = restore::foreign(invocation, place).await?;
             Ok(RecoverFrom::Dump { place: place.clone(), stored })
         }
+        (Some(Selector::RdsInstant(at)), _) => past(invocation, &Moment::At(*at)).await,
+        (Some(Selector::RdsBeforeRun(run)), _) => past(invocation, &Moment::BeforeRun(run.clone())).await,
         (Some(selector), _) => Ok(RecoverFrom::Point(selector.clone())),
         (None, None) => Err(Failure::usage("nothing says where from", "give --from POINT or --from-database TARGET")),
     }
+}
+
+/// The instance that the configured database is on, at an instant; only `before:RUN` opens the repository.
+async fn past(invocation: &Invocation, moment: &Moment) -> Result<RecoverFrom, Failure> {
+    let Some(source) = rds::instance(invocation).await? else {
+        return Err(Failure::usage(
+            "no RDS instance is configured for this database",
+            "name it: rds_instance in the database's section of holdpoint.toml, or HOLDPOINT_RDS_INSTANCE",
+        ));
+    };
+    let context = match moment {
+        Moment::BeforeRun(_) => Some(invocation.context(false).await?),
+        Moment::Latest | Moment::At(_) => None,
+    };
+    let When::At(at) = resolve(context.as_ref(), moment).await? else {
+        return Err(holdpoint_operations::Error::Internal("an instant that is none".to_owned()).into());
+    };
+    let settings = invocation.settings.connection(Purpose::Migrate)?.settings;
+    Ok(RecoverFrom::Rds(Box::new(Past { source, at, settings })))
 }
 
 fn named(invocation: &Invocation, database: &str) -> Result<ConnectionSettings, Failure> {

@@ -53,5 +53,6 @@ fn kind(kind: LeftoverKind) -> &'static str {
         LeftoverKind::ClosedDatabase => "closed database",
         LeftoverKind::StaleIdentity => "stale identity",
         LeftoverKind::SideSchema => "side schema",
+        LeftoverKind::TemporaryInstance => "RDS instance",
     }
 }

@@ -2,11 +2,11 @@
 
 use chrono::SecondsFormat;
 use holdpoint_core::undoing::{Loss, TimeFrom, Way, WayBack};
-use holdpoint_operations::rds::{Endpoint, Restorable};
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
+use holdpoint_operations::rds::Restorable;
+pub(crate) use holdpoint_operations::rds::serves_another;
+use holdpoint_postgres::ConnectionSettings;
 
 use super::Known;
-use crate::Error;
 
 /// What stands for the instant until it is known.
 const INSTANT: &str = "INSTANT";
@@ -50,37 +50,6 @@ pub(crate) async fn no_way(restorable: &Restorable, live: &ConnectionSettings) -
         Ok(other) => other,
         Err(error) => Some(format!("whether the database is on it could not be read: {error}")),
     }
-}
-
-/// Why the server at an instance's endpoint is not the one that the database is reached at; `None` where it is.
-///
-/// A copy has the same system identifier and OIDs, but was not started in the same microsecond.
-///
-/// # Errors
-/// Either server cannot be asked.
-pub(crate) async fn serves_another(
-    endpoint: Option<&Endpoint>,
-    live: &ConnectionSettings,
-) -> Result<Option<String>, Error> {
-    let Some(at) = endpoint else { return Ok(Some("RDS does not say where it is reached".to_owned())) };
-    let started = async |settings: &ConnectionSettings| {
-        let session = Session::connect(settings, &SessionPurpose::new("holdpoint guard way back")).await?;
-        let read = identity::read(&session).await;
-        session.close().await;
-        Ok::<_, Error>(read?)
-    };
-    let (own, there) = (started(live).await?, started(&live.with_server(at.host.clone(), at.port)).await?);
-    let same = own.started_at == there.started_at
-        && own.identity.system_identifier == there.identity.system_identifier
-        && own.identity.database_oid == there.identity.database_oid;
-    Ok((!same).then(|| {
-        format!(
-            "the server at its endpoint {}:{} is another than the one that the database is reached at, {}",
-            at.host,
-            at.port,
-            live.endpoint()
-        )
-    }))
 }
 
 /// The command of a way back once the instant is known.

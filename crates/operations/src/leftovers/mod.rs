@@ -4,6 +4,7 @@
 //! shows the very list. What may belong to work that runs now is listed and never removed.
 
 mod databases;
+mod instances;
 mod repository;
 mod schemas;
 mod scratch;
@@ -16,6 +17,7 @@ use holdpoint_core::DatabaseName;
 use holdpoint_postgres::ConnectionSettings;
 use serde::Serialize;
 
+use crate::rds::{ControlPlane, RdsSource};
 use crate::{Context, Error};
 
 /// What kind of thing was left.
@@ -38,6 +40,8 @@ pub enum LeftoverKind {
     StaleIdentity,
     /// Tables that a recovery put beside the live ones.
     SideSchema,
+    /// An RDS instance that was made for some work and not dropped after it; it costs.
+    TemporaryInstance,
 }
 
 /// Something that was left.
@@ -93,6 +97,8 @@ pub struct LeftoversOptions {
     pub scratch_directory: PathBuf,
     /// Servers to look at for databases of restores and verifications: the source's, a given scratch server.
     pub servers: Vec<ConnectionSettings>,
+    /// The RDS instance that the database is on, where one is configured: what was made of it for a while.
+    pub instance: Option<RdsSource>,
 }
 
 /// A leftover, and how it is removed.
@@ -111,6 +117,7 @@ enum What {
     Closed { server: Box<ConnectionSettings>, name: String },
     Identity { oid: u32, at: DateTime<Utc>, replaced: String },
     Schema { database: Box<ConnectionSettings>, name: String },
+    Instance { plane: Box<ControlPlane>, name: String },
 }
 
 /// Below this a doctor tries the repository out.
@@ -164,6 +171,9 @@ async fn find_and_remove(context: &Context, options: &LeftoversOptions) -> Lefto
             }
         }
     }
+    if let Some(source) = &options.instance {
+        found.extend(instances::find(source, min_age, &mut report.unseen).await);
+    }
     if options.remove {
         remove(context, options, &mut found).await;
     }
@@ -189,6 +199,7 @@ async fn remove(context: &Context, options: &LeftoversOptions, found: &mut [Foun
                 crate::restore::swap::follow(context, *oid, *at, reason).await
             }
             What::Schema { database, name } => schemas::drop_schema(database, name).await,
+            What::Instance { plane, name } => instances::drop_instance(plane, name).await,
             What::Scratch => Ok(()),
         };
         settle(&mut one.leftover, removed);

@@ -3,8 +3,11 @@
 //! Nothing is undone by an end: what was asked of RDS goes on there, and `wait` takes it up again.
 
 mod instant;
+mod maker;
+mod serving;
 mod snapshots;
 mod source;
+mod temporary;
 mod verbs;
 
 use std::future::Future;
@@ -14,15 +17,18 @@ use holdpoint_rds::{Rds, Reading};
 use tokio_util::sync::CancellationToken;
 
 pub use holdpoint_rds::{
-    CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Missing, RdsOptions, RestoreOptions,
+    CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing, RdsOptions, RestoreOptions,
     RestorePlan, RestoreReport, Snapshot, Waiting, When, Window,
 };
 pub use instant::{Moment, resolve};
+pub(crate) use maker::{lives, told};
+pub use serving::{identity_behind, serves_another};
 pub use snapshots::{
     SnapshotDropReport, SnapshotsReport, copy_snapshot, create_snapshot, drop_snapshot, list_snapshots,
     plan_drop_snapshot, source_of_snapshot,
 };
 pub use source::{PlaceTaken, RdsSource, Restorable};
+pub(crate) use temporary::Temporary;
 pub use verbs::{
     CutOverOutcome, DropReport, ListReport, RestoreOutcome, cut_over, drop_instance, list, plan, plan_cut_over,
     plan_drop, restore, wait, window,

@@ -68,13 +68,14 @@ impl RdsSource {
     /// restorable instant as the status.
     pub async fn wait_until_restorable(&self, at: DateTime<Utc>) -> Result<(), Error> {
         let at = at.trunc_subsecs(0);
-        let pause = self.plane.waiting.poll_every.max(std::time::Duration::from_millis(1));
-        let most = self.plane.waiting.give_up_after.as_millis() / pause.as_millis().max(1) + 1;
+        let waiting = &self.plane.waiting;
+        let most = waiting.most_readings();
         let mut told = None;
-        for reading in 0..most {
+        let mut reading = 0;
+        loop {
             let window = super::window(&self.plane, &self.instance).await?;
             window.check_open()?;
-            let waited = pause.saturating_mul(u32::try_from(reading).unwrap_or(u32::MAX)).as_secs();
+            let waited = waiting.waited(reading);
             if window.latest_at.is_some_and(|latest| latest >= at) {
                 window.check(at, (self.plane.clock)().max(at))?;
                 return Ok(());
@@ -88,18 +89,18 @@ impl RdsSource {
                     .note(&format!("{name} can be restored until {latest} after {after}; {at} is awaited"));
                 told = window.latest_at;
             }
-            if reading + 1 == most {
+            reading += 1;
+            if reading >= most {
                 let status = format!("restorable until {latest} only");
                 let gave_up =
                     holdpoint_rds::Error::GaveUp { subject: self.instance.clone(), status, waited_seconds: waited };
                 return Err(gave_up.into());
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(waiting.pause()) => {}
                 () = self.plane.cancel.cancelled() => return Err(Error::Interrupted),
             }
         }
-        Err(Error::Internal("a wait without a reading".to_owned()))
     }
 
     /// What a restore to `at` as `target` asks for: everything as the source has it.

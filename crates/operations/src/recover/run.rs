@@ -11,7 +11,7 @@ use super::plan::{RecoverPlan, TableChange};
 use super::recovery::Recovery;
 use super::side::{SideSchema, connect};
 use super::source::{Facts, Proof, RecoverFrom, Recovered, Source};
-use super::{RecoverError, RecoverMode, RecoverOptions, checks, tail, transaction};
+use super::{RecoverError, RecoverMode, RecoverOptions, checks, past, tail, transaction};
 use crate::{Context, Error, reading};
 
 /// Fetches the wanted tables into a side schema, proves them, and counts what the mode would change.
@@ -22,6 +22,14 @@ use crate::{Context, Error, reading};
 /// # Errors
 /// [`RecoverError`] and those of the repository, the server and the selector.
 pub async fn prepare(context: &Context, options: &RecoverOptions) -> Result<Recovery, Error> {
+    match &options.from {
+        RecoverFrom::Rds(of_then) => Box::pin(past::prepare(context, options, of_then)).await,
+        _ => Box::pin(from_there(context, options)).await,
+    }
+}
+
+/// As [`prepare`], of a source that is there.
+pub(super) async fn from_there(context: &Context, options: &RecoverOptions) -> Result<Recovery, Error> {
     let began = Instant::now();
     checks::contradictions(options)?;
     context.progress.phase(Phase::Preflight, None);

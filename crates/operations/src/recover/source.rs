@@ -16,6 +16,7 @@ use super::RecoverOptions;
 use super::database::OtherDatabase;
 use super::dump::TextDump;
 use super::find::Known;
+use super::past::Past;
 use super::point::PointArchive;
 use super::side::SideSchema;
 use crate::selection::{refuse_after_unsettled, resolve};
@@ -35,6 +36,8 @@ pub enum RecoverFrom {
     },
     /// Another database, such as an instance restored to a point in time.
     Database(Box<ConnectionSettings>),
+    /// An RDS instance as it was at an instant.
+    Rds(Box<Past>),
 }
 
 /// What is known of a source as a whole.
@@ -160,6 +163,10 @@ impl Source {
             }
             RecoverFrom::Database(settings) => {
                 Self::Database(Box::new(OtherDatabase::open(context, options, settings, live).await?))
+            }
+            RecoverFrom::Rds(past) => {
+                let what = format!("{} is not made yet", past.source.instance);
+                return Err(Error::Internal(what));
             }
         })
     }

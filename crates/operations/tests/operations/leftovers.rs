@@ -27,6 +27,7 @@ fn options(scratch_directory: &Path, servers: Vec<ConnectionSettings>) -> Leftov
         min_age_seconds: 24 * HOUR,
         scratch_directory: scratch_directory.to_owned(),
         servers,
+        instance: None,
     }
 }
 

@@ -163,6 +163,7 @@ async fn side_schemas_are_leftovers_and_others_are_not() {
         min_age_seconds,
         scratch_directory: scene.place.directory.path().join("none"),
         servers: vec![crate::support::settings(scene.cluster, &scene.database)],
+        instance: None,
     };
     let found = async |remove, age| {
         let report = leftovers(&scene.place.context, &options(remove, age)).await.unwrap();

@@ -1,0 +1,132 @@
+//! An instance as its source was at an instant, for as long as some work reads it: made, waited for, and dropped again
+//! whatever becomes of the work.
+
+use chrono::{DateTime, Utc};
+use holdpoint_rds::{DropOptions, Error as Rds, Instance, RestorePlan, estimate_seconds, marks, with_ending};
+
+use super::maker::this_process;
+use super::source::RdsSource;
+use crate::Error;
+
+/// A temporary instance: planned, perhaps made.
+#[derive(Debug)]
+pub(crate) struct Temporary<'a> {
+    source: &'a RdsSource,
+    plan: RestorePlan,
+}
+
+impl RdsSource {
+    /// What a temporary instance would be that holds the source as it was at `at`: one zone, no protection, no backups of
+    /// its own, and the tags by which whoever finds it knows that its maker drops it.
+    ///
+    /// # Errors
+    /// What RDS refuses; what stands against the restore is in the plan.
+    pub async fn plan_temporary(&self, at: DateTime<Utc>, needed_for: &str) -> Result<RestorePlan, Error> {
+        let now = (self.plane.clock)();
+        let ending = format!("-{needed_for}-{}", now.format("%Y%m%dt%H%M%S%3fz"));
+        let mut options = self.wanted(at, &with_ending(&self.instance, &ending)).temporary();
+        options.maker = Some(this_process(needed_for));
+        super::plan(&self.plane, &options).await
+    }
+}
+
+impl<'a> Temporary<'a> {
+    /// Plans it, once the instant can be restored.
+    ///
+    /// # Errors
+    /// An instant that is in the future or before the window; what else keeps the source from being restored.
+    pub(crate) async fn plan(source: &'a RdsSource, at: DateTime<Utc>, needed_for: &str) -> Result<Self, Error> {
+        let now = (source.plane.clock)();
+        if at > now {
+            return Err(Rds::InTheFuture { at, now }.into());
+        }
+        source.wait_until_restorable(at).await?;
+        let plan = source.plan_temporary(at, needed_for).await?;
+        Ok(Self { source, plan })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.plan.target
+    }
+
+    /// Makes it and waits until it can be read. It costs from now on, until it is [`dropped`](Self::dropped), which has to
+    /// follow also after an error.
+    ///
+    /// # Errors
+    /// What RDS refuses, and how it ended.
+    pub(crate) async fn made(&self) -> Result<Instance, Error> {
+        let plane = &self.source.plane;
+        if plane.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        // Not ended in the middle: what RDS has heard of is to be known.
+        match plane.rds.begin_restore(&self.plan).await {
+            Ok(_) => {}
+            // An answer that was lost, and asked for again.
+            Err(Rds::NameTaken { .. }) if self.own().await?.is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (name, of) = (self.name(), &self.plan.source.name);
+        plane.progress.note(&format!("{name} is being made of {of}: it costs until it is dropped again"));
+        let made = plane.unless_ended(plane.rds.made()).await?;
+        let mut listen = plane.listener(estimate_seconds(&made, of));
+        let since = (plane.clock)();
+        plane.unless_ended(plane.rds.wait_available(name, &plane.waiting, since, &mut listen)).await
+    }
+
+    /// Drops it, also when the work was ended: RDS has taken the drop on then, and nothing but time is needed. Says in
+    /// words what is left where that fails.
+    pub(crate) async fn dropped(&self) -> Option<String> {
+        let name = self.name();
+        match self.drop_again().await {
+            Ok(true) => {
+                self.source.plane.progress.note(&format!("{name} is dropped again"));
+                None
+            }
+            Ok(false) => None,
+            Err(error) => Some(format!(
+                "the temporary instance {name} may remain and cost ({}): holdpoint rds drop {name}",
+                error.line()
+            )),
+        }
+    }
+
+    /// Whether there was one to drop.
+    async fn drop_again(&self) -> Result<bool, Error> {
+        let plane = &self.source.plane;
+        let most = plane.waiting.most_readings();
+        let options = DropOptions { name: self.name().to_owned(), ..DropOptions::default() };
+        let mut listen = plane.listener(None);
+        for reading in 1.. {
+            if self.own().await?.is_none() {
+                return Ok(reading > 1);
+            }
+            let dropped = async {
+                let plan = plane.rds.plan_drop(&options).await?;
+                plane.rds.begin_drop(&plan, &plane.waiting, (plane.clock)(), &mut listen).await
+            };
+            match dropped.await {
+                Ok(()) => return Ok(true),
+                Err(Rds::WrongState { subject, message }) if reading < most => {
+                    if reading == 1 {
+                        plane.progress.note(&format!("{subject} cannot be dropped yet: {message}"));
+                    }
+                    tokio::time::sleep(plane.waiting.pause()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The instance, where it is there and this process made it.
+    async fn own(&self) -> Result<Option<Instance>, Error> {
+        let found = self.source.plane.rds.find(self.name()).await?;
+        let ours = |one: &Instance| {
+            let same = |key: &str| one.tags.get(key).is_some() && one.tags.get(key) == self.plan.tags.get(key);
+            same(marks::MAKER) && same(marks::NEEDED_FOR)
+        };
+        Ok(found.filter(ours))
+    }
+}
