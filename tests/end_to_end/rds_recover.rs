@@ -155,7 +155,7 @@ fn the_instance_is_dropped_after_every_failure_or_what_is_left_is_said() {
     shop.server.create(&RdsInstance::new("other", NEWEST));
     shop.configure("other");
     shop.server.psql("other", TABLES);
-    recover().ended_with(3).failure().says(&["other is not this database's", "is another than the one"]);
+    recover().ended_with(3).failure().says(&["the RDS instance other is not that of", "is another than the one"]);
     shop.configure("");
     recover().ended_with(2).failure().says(&["no RDS instance is configured"]).hints(&["rds_instance"]);
     shop.configure("shop");

@@ -248,6 +248,24 @@ pub enum Error {
         /// What differs.
         differences: Vec<Difference>,
     },
+    /// The RDS instance is not the one that the database is on.
+    #[error("the RDS instance {instance} is not that of {database}: {why}")]
+    AnotherInstance {
+        /// The instance.
+        instance: String,
+        /// The database, without its password.
+        database: String,
+        /// What shows it.
+        why: String,
+    },
+    /// A restored instance does not hold the database that it should.
+    #[error("{name} is not put into service: {}", listed(differences, LISTED))]
+    InstanceDisproved {
+        /// The instance.
+        name: String,
+        /// What shows it.
+        differences: Vec<String>,
+    },
     /// Rows cannot be compared.
     #[error(transparent)]
     Compare(#[from] crate::compare::CompareError),

@@ -85,6 +85,7 @@ impl Error {
             | Self::AnotherRepository { .. }
             | Self::WrongClock { .. }
             | Self::NoConditionalWrites { .. }
+            | Self::AnotherInstance { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchPoint { .. }
             | Self::Dropped { .. }
@@ -98,7 +99,7 @@ impl Error {
             | Self::RunLockHeld { .. }
             | Self::CronRuns { .. }
             | Self::LeaseLost => ErrorKind::Busy,
-            Self::Differs { .. } | Self::CutDump { .. } => ErrorKind::Disproved,
+            Self::Differs { .. } | Self::CutDump { .. } | Self::InstanceDisproved { .. } => ErrorKind::Disproved,
             Self::Compare(error) => error.kind(),
             Self::Watch(error) => error.kind(),
             Self::Backfill(error) => error.kind(),

@@ -105,6 +105,13 @@ impl Error {
             Self::InTheWay { .. } => Some(
                 "run it again when that is done; to let others wait longer for a backup: --max-lock-wait".to_owned(),
             ),
+            Self::AnotherInstance { .. } => {
+                Some("name the instance that the database is on: rds_instance in holdpoint.toml".to_owned())
+            }
+            Self::InstanceDisproved { name, .. } => Some(format!(
+                "its source serves as before; look at it, restore to another instant, and drop this one: holdpoint rds drop \
+                 {name}"
+            )),
             Self::Recover(error) => error.hint(),
             Self::LeftBehind { failure, .. } => {
                 failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))

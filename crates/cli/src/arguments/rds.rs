@@ -69,7 +69,7 @@ pub(crate) enum RdsVerb {
     /// Go on with a restore that another process began, and wait for it.
     #[command(after_help = "Examples:\n  holdpoint rds wait shop-restored")]
     Wait(WaitArguments),
-    /// Put the new instance in the place of its source by renaming both; or take that back.
+    /// Check the new instance's data and put it in the place of its source by renaming both; or take that back.
     #[command(
         after_help = "Examples:\n  holdpoint rds cut-over shop-restored --dry-run\n  holdpoint rds cut-over shop-prod --back"
     )]
@@ -219,7 +219,7 @@ pub(crate) struct CutOverArguments {
     /// Give the source its name back.
     #[arg(long)]
     pub(crate) back: bool,
-    /// Only show the renames.
+    /// Only check the data and show the renames.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Ask nobody.

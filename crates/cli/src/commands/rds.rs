@@ -5,7 +5,7 @@ use std::sync::Arc;
 use holdpoint::exit_code;
 use holdpoint_operations::rds::{
     self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsSource, RestoreOptions, RestorePlan,
-    SnapshotDropReport, When,
+    ServedDatabase, SnapshotDropReport, When,
 };
 
 use super::confirm::{confirm, somebody_is_there};
@@ -39,15 +39,20 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
         }
         RdsVerb::CutOver(wanted) => {
             let plan = rds::plan_cut_over(&plane, &wanted.name, wanted.aside.as_deref(), wanted.back).await?;
+            let served = served(invocation, &plan.name).await?;
+            if !wanted.dry_run {
+                somebody_is_there(invocation, wanted.yes, &format!("{} would be renamed", plan.name))?;
+            }
+            let checks = rds::check_before_cut_over(&plane, &plan, &served).await?;
+            let planned = CutOverOutcome::planned(plan, checks);
             let report = if wanted.dry_run {
-                CutOverOutcome { plan, done: None }
+                planned
             } else {
-                let what = output::rds_cut_over(&CutOverOutcome { plan: plan.clone(), done: None });
-                confirm(invocation, wanted.yes, what.trim_end())?;
-                rds::cut_over(&plane, plan).await?
+                confirm(invocation, wanted.yes, output::rds_cut_over(&planned).trim_end())?;
+                Box::pin(rds::cut_over_served(&plane, planned.plan, planned.checks, &served)).await?
             };
             printed(invocation.output.report(&report, output::rds_cut_over))?;
-            Ok(exit_code::DONE)
+            Ok(if report.open.is_empty() { exit_code::DONE } else { exit_code::FINDINGS })
         }
         RdsVerb::List => {
             let report = rds::list(&plane).await?;
@@ -86,6 +91,20 @@ pub(super) async fn instance(invocation: &Invocation) -> Result<Option<RdsSource
     let Some(instance) = invocation.settings.rds_instance() else { return Ok(None) };
     let plane = Box::pin(plane(invocation, &ReachArguments::default())).await?;
     Ok(Some(RdsSource { plane, instance }))
+}
+
+/// The databases that are configured to be on an instance, each with its folder where there is one.
+async fn served(invocation: &Invocation, instance: &str) -> Result<Vec<ServedDatabase>, Failure> {
+    let mut served = Vec::new();
+    for name in invocation.settings.databases_on(instance) {
+        let own = invocation.of_database(&name);
+        let context = match own.settings.repository() {
+            Ok(chosen) if !chosen.defaulted => Some(own.context(false).await?),
+            _ => own.context(false).await.ok(),
+        };
+        served.push(ServedDatabase { context, source: own.source()?, jobs: own.settings.jobs(None) });
+    }
+    Ok(served)
 }
 
 fn show(invocation: &Invocation, plan: &RestorePlan) -> Result<u8, Failure> {

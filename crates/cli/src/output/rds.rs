@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_operations::rds::{
-    CutOverOutcome, DropReport, How, ListReport, Made, Missing, RestorePlan, RestoreReport, Snapshot,
+    CutOverOutcome, DataCheck, DropReport, How, ListReport, Made, Missing, RestorePlan, RestoreReport, Snapshot,
     SnapshotDropReport, SnapshotsReport, Window,
 };
 
@@ -125,16 +125,20 @@ pub(crate) fn rds_list(report: &ListReport, now: DateTime<Utc>) -> String {
 pub(crate) fn rds_cut_over(report: &CutOverOutcome) -> String {
     let plan = &report.plan;
     let renames: Vec<String> = plan.renames.iter().map(|one| format!("{} becomes {}", one.from, one.to)).collect();
+    let checks: Vec<String> = report.checks.iter().map(DataCheck::told).collect();
+    let checks = bullets("data", &checks);
     let Some(done) = &report.done else {
         let nothing = if renames.is_empty() { "every rename is made already\n" } else { "" };
-        return bullets("to be renamed, in this order", &renames) + nothing + &bullets("worth knowing", &plan.warnings);
+        let renames = bullets("to be renamed, in this order", &renames);
+        return renames + nothing + &checks + &bullets("worth knowing", &plan.warnings);
     };
     let host = done.serving.endpoint.as_ref().map(|at| format!(" at {}:{}", at.host, at.port)).unwrap_or_default();
     let mut text = format!("{} is in service{host}\n", done.serving.name) + &bullets("renamed", &renames);
     if let Some(way_back) = &done.way_back {
         text.push_str(&format!("the way back: {way_back}\n"));
     }
-    text
+    let followed: Vec<String> = report.followed.iter().map(|one| one.database.clone()).collect();
+    text + &checks + &bullets("folders that follow", &followed) + &bullets("left to do", &report.open)
 }
 
 /// What is, or would be, dropped.

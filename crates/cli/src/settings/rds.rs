@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holdpoint_core::DatabaseName;
 use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_operations::rds::{RdsOptions, Waiting};
 
@@ -17,6 +18,17 @@ impl Settings {
             self.config.database.get(&name)?.rds_instance.clone()
         };
         variable.or_else(of_file).filter(|name| !name.is_empty())
+    }
+
+    /// The databases that are on an instance: those whose sections name it, and the chosen one where the variable does.
+    pub(crate) fn databases_on(&self, instance: &str) -> Vec<DatabaseName> {
+        let is_it = |name: &str| name.eq_ignore_ascii_case(instance);
+        let sections = self.config.database.iter();
+        let named = sections.filter(|(_, section)| section.rds_instance.as_deref().is_some_and(is_it));
+        let mut names: Vec<DatabaseName> = named.map(|(name, _)| name.clone()).collect();
+        let chosen = self.database_name().ok().filter(|_| self.rds_instance().as_deref().is_some_and(is_it));
+        names.extend(chosen.filter(|chosen| !names.contains(chosen)));
+        names
     }
 
     /// How the control plane is reached and how patiently it is waited for: flags, then the file, then the defaults.

@@ -2,8 +2,10 @@
 //!
 //! Nothing is undone by an end: what was asked of RDS goes on there, and `wait` takes it up again.
 
+mod data_check;
 mod instant;
 mod maker;
+mod service;
 mod serving;
 mod snapshots;
 mod source;
@@ -16,12 +18,14 @@ use holdpoint_core::quantity::milliseconds;
 use holdpoint_rds::{Rds, Reading};
 use tokio_util::sync::CancellationToken;
 
+pub use data_check::{DataCheck, ServedDatabase};
 pub use holdpoint_rds::{
     CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing, RdsOptions, RestoreOptions,
     RestorePlan, RestoreReport, Snapshot, Waiting, When, Window,
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
+pub use service::{Followed, check_before_cut_over, cut_over_served};
 pub use serving::{identity_behind, serves_another};
 pub use snapshots::{
     SnapshotDropReport, SnapshotsReport, copy_snapshot, create_snapshot, drop_snapshot, list_snapshots,

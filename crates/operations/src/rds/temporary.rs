@@ -124,7 +124,7 @@ impl<'a> Temporary<'a> {
     async fn own(&self) -> Result<Option<Instance>, Error> {
         let found = self.source.plane.rds.find(self.name()).await?;
         let ours = |one: &Instance| {
-            let same = |key: &str| one.tags.get(key).is_some() && one.tags.get(key) == self.plan.tags.get(key);
+            let same = |key: &str| one.tags.contains_key(key) && one.tags.get(key) == self.plan.tags.get(key);
             same(marks::MAKER) && same(marks::NEEDED_FOR)
         };
         Ok(found.filter(ours))

@@ -7,6 +7,8 @@ use holdpoint_rds::{
 use serde::Serialize;
 
 use super::ControlPlane;
+use super::data_check::DataCheck;
+use super::service::Followed;
 use crate::Error;
 
 /// What `rds restore` did.
@@ -41,8 +43,22 @@ pub struct DropReport {
 pub struct CutOverOutcome {
     /// What was to be done.
     pub plan: CutOverPlan,
+    /// What was found of the data that are put into service, for each configured database of the instance.
+    pub checks: Vec<DataCheck>,
     /// What was done; a dry run does nothing.
     pub done: Option<CutOverReport>,
+    /// The folders that belong to the serving instance now.
+    pub followed: Vec<Followed>,
+    /// What is left to be done.
+    pub open: Vec<String>,
+}
+
+impl CutOverOutcome {
+    /// What is to be done, and was not.
+    #[must_use]
+    pub fn planned(plan: CutOverPlan, checks: Vec<DataCheck>) -> Self {
+        Self { plan, checks, done: None, followed: Vec::new(), open: Vec::new() }
+    }
 }
 
 /// Tells what can be restored of an instance or a cluster.
@@ -115,7 +131,7 @@ pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOver
     let mut listen = plane.listener(None);
     let now = (plane.clock)();
     let done = plane.unless_ended(plane.rds.cut_over(&plan, &plane.waiting, now, &mut listen)).await?;
-    Ok(CutOverOutcome { plan, done: Some(done) })
+    Ok(CutOverOutcome { done: Some(done), ..CutOverOutcome::planned(plan, Vec::new()) })
 }
 
 /// Plans a drop.

@@ -79,14 +79,6 @@ pub enum RecoverError {
         /// What differs.
         differences: Vec<String>,
     },
-    /// The RDS instance is not the one that the database is on.
-    #[error("the RDS instance {instance} is not this database's: {why}")]
-    AnotherInstance {
-        /// The instance.
-        instance: String,
-        /// What shows it.
-        why: String,
-    },
     /// The condition that selects rows is not SQL over that table.
     #[error("the condition cannot be used on {table}: {said}")]
     Condition {
@@ -184,9 +176,7 @@ impl RecoverError {
             | Self::Condition { .. }
             | Self::SeveralDatabases { .. }
             | Self::LineEnds { .. } => ErrorKind::Usage,
-            Self::AnotherDatabase { .. } | Self::AnotherInstance { .. } | Self::Refused { .. } | Self::Value { .. } => {
-                ErrorKind::Refused
-            }
+            Self::AnotherDatabase { .. } | Self::Refused { .. } | Self::Value { .. } => ErrorKind::Refused,
             Self::SideDiffers { .. } => ErrorKind::Disproved,
             Self::Unreadable { .. } => ErrorKind::Postgres,
             Self::Locked { .. } => ErrorKind::Busy,
@@ -219,11 +209,6 @@ impl RecoverError {
             }
             Self::AnotherDatabase { .. } => Some(
                 "name the database to recover into with --into URL, or another folder of restore points with --database"
-                    .to_owned(),
-            ),
-            Self::AnotherInstance { .. } => Some(
-                "name the instance that the database is on: rds_instance in holdpoint.toml; or name the database to \
-                 recover into with --into TARGET"
                     .to_owned(),
             ),
             Self::Condition { .. } => {

@@ -7,7 +7,7 @@ use holdpoint_postgres::ConnectionSettings;
 use super::recovery::Recovery;
 use super::side::connect;
 use super::source::RecoverFrom;
-use super::{RecoverError, RecoverOptions, Target, checks, run};
+use super::{RecoverOptions, Target, checks, run};
 use crate::rds::{Endpoint, RdsSource, RestorePlan, Temporary, identity_behind, serves_another};
 use crate::{Context, Error};
 
@@ -95,5 +95,6 @@ async fn read(
 }
 
 fn another(past: &Past, why: String) -> Error {
-    RecoverError::AnotherInstance { instance: past.source.instance.clone(), why }.into()
+    let database = past.settings.redacted();
+    Error::AnotherInstance { instance: past.source.instance.clone(), database, why }
 }

@@ -1,0 +1,156 @@
+//! Tables of a live database read to their ends, and thrown away: what cannot be read is found.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use holdpoint_core::progress::Progress;
+use holdpoint_postgres::copied_rows::{Copied, copied_rows};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+
+const WHAT: &str = "reading tables to their ends";
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablesRead {
+    /// How many tables were read to their ends.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Bytes of text that they have.
+    pub bytes: u64,
+    /// Tables of which the server cannot read some block or value, with what it said.
+    pub damaged: Vec<(String, String)>,
+    /// Tables that it refused for another reason, such as a right that lacks, with what it said.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Reads every table and materialized view of a database to its end, the largest first, by `jobs` sessions. Memory: a few
+/// hundred KiB a session.
+///
+/// A table that the server refuses, for damaged blocks as for lacking rights, is listed and does not keep the others from
+/// being read.
+///
+/// # Errors
+/// A lost connection; [`Error::Cancelled`].
+pub async fn read_tables(
+    settings: &ConnectionSettings,
+    jobs: usize,
+    progress: Arc<dyn Progress>,
+    cancel: &CancellationToken,
+) -> Result<TablesRead, Error> {
+    let work = async {
+        let session = open(settings).await?;
+        let queue = Arc::new(Mutex::new(statements(&session).await?));
+        session.close().await;
+        let mut sessions = JoinSet::new();
+        for _ in 0..jobs.max(1) {
+            let (settings, queue, progress) = (settings.clone(), Arc::clone(&queue), Arc::clone(&progress));
+            sessions.spawn(async move { read(&settings, &queue, progress.as_ref()).await });
+        }
+        let mut all = TablesRead::default();
+        while let Some(joined) = sessions.join_next().await {
+            let one = joined.map_err(Error::Worker)??;
+            all.tables += one.tables;
+            all.rows += one.rows;
+            all.bytes += one.bytes;
+            all.damaged.extend(one.damaged);
+            all.refused.extend(one.refused);
+        }
+        all.damaged.sort();
+        all.refused.sort();
+        Ok(all)
+    };
+    tokio::select! {
+        all = work => all,
+        () = cancel.cancelled() => Err(Error::Cancelled),
+    }
+}
+
+/// Whether what the server says means that stored bytes are not what they were: class XX is data corrupted and internal
+/// errors, 58 errors of the system below, 22 values that are none (PostgreSQL manual, "PostgreSQL Error Codes").
+#[must_use]
+pub fn is_damage(sqlstate: &str) -> bool {
+    ["XX", "58", "22"].iter().any(|class| sqlstate.starts_with(class))
+}
+
+async fn open(settings: &ConnectionSettings) -> Result<Session, Error> {
+    let session = Session::connect(settings, &SessionPurpose::new("holdpoint read")).await?;
+    // Rows that row security hides would not be read: with this the server says so instead.
+    session.run(WHAT, "SET row_security = off").await?;
+    Ok(session)
+}
+
+/// The name of each table, and the statement that reads it.
+async fn statements(session: &Session) -> Result<VecDeque<(String, String)>, Error> {
+    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind = 'm' \
+               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated) AND c.relpersistence <> 't' \
+               AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' \
+               ORDER BY pg_catalog.pg_table_size(c.oid) DESC, c.oid";
+    let rows = session.query(WHAT, sql, &[]).await?;
+    let statement = |name: &str, is_view: bool| match is_view {
+        true => format!("COPY (TABLE {name}) TO STDOUT"),
+        false => format!("COPY {name} TO STDOUT"),
+    };
+    Ok(rows
+        .iter()
+        .map(|row| (row.get::<_, String>(0), row.get(1)))
+        .map(|(name, is_view)| {
+            let statement = statement(&name, is_view);
+            (name, statement)
+        })
+        .collect())
+}
+
+async fn read(
+    settings: &ConnectionSettings,
+    queue: &Mutex<VecDeque<(String, String)>>,
+    progress: &dyn Progress,
+) -> Result<TablesRead, Error> {
+    let session = open(settings).await?;
+    let mut all = TablesRead::default();
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    while let Some((table, statement)) = next() {
+        match read_one(&session, &table, statement, progress).await {
+            Ok((rows, bytes)) => {
+                all.tables += 1;
+                all.rows += rows;
+                all.bytes += bytes;
+            }
+            // With what the server says the session goes on; a lost one says nothing.
+            Err(error) => {
+                let said = error.said().unwrap_or_else(|| error.to_string());
+                match error.sqlstate() {
+                    Some(state) if is_damage(state) => all.damaged.push((table, said)),
+                    Some(state) if !["08", "57"].iter().any(|class| state.starts_with(class)) => {
+                        all.refused.push((table, said));
+                    }
+                    _ => return Err(error.into()),
+                }
+            }
+        }
+    }
+    session.close().await;
+    Ok(all)
+}
+
+async fn read_one(
+    session: &Session,
+    table: &str,
+    statement: String,
+    progress: &dyn Progress,
+) -> Result<(u64, u64), holdpoint_postgres::Error> {
+    let mut bytes = 0;
+    let mut rows = copied_rows(session, &format!("reading {table}"), statement);
+    while let Some(copied) = rows.next().await? {
+        if let Copied::Rows(batch) = copied {
+            bytes += batch.len() as u64;
+            progress.advance(batch.len() as u64);
+        }
+    }
+    Ok((rows.rows().unwrap_or_default(), bytes))
+}

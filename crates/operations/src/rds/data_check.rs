@@ -1,0 +1,220 @@
+//! Whether a restored instance holds the database that it should, before it serves: held against the restore point that is
+//! the nearest before its instant, or read to its end where there is none.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use holdpoint_core::PointId;
+use holdpoint_core::quantity::listed;
+use holdpoint_core::selector::Selector;
+use holdpoint_engine::{is_damage, read_tables};
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_rds::Instance;
+use serde::Serialize;
+
+use super::serving::{identity_behind, serves_another};
+use crate::compare::{Against, CompareOptions, CompareReport, TableChange, compare};
+use crate::error::LISTED;
+use crate::selection::resolve;
+use crate::{Context, Error, Source};
+
+/// How long somebody else's lock is waited for; on a new instance there is nobody.
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A database whose instance is about to be another one.
+#[derive(Debug)]
+pub struct ServedDatabase {
+    /// Its folder; `None` where no repository is configured, or none is there.
+    pub context: Option<Context>,
+    /// How it is reached at present.
+    pub source: Source,
+    /// How many sessions read at a time.
+    pub jobs: usize,
+}
+
+/// What was found of the data of a restored instance. Rows that differ were written between the restore point and the
+/// instant, or it is not what it should be: only a person can tell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DataCheck {
+    /// The database.
+    pub database: String,
+    /// The restore point that it was held against; `None` where its tables were only read to their ends.
+    pub point: Option<PointId>,
+    /// When that was made, by its server's clock.
+    pub point_at: Option<DateTime<Utc>>,
+    /// How many tables were read.
+    pub tables: u64,
+    /// How many of them hold exactly the restore point's rows.
+    pub equal: Option<u64>,
+    /// The tables whose rows are others.
+    pub differing: Vec<String>,
+    /// Schema objects that are not as in the restore point.
+    pub objects: Vec<String>,
+    /// What was not read.
+    pub not_read: Vec<String>,
+    /// Milliseconds that it took.
+    pub took_ms: u64,
+}
+
+impl ServedDatabase {
+    /// The name for people.
+    pub(super) fn name(&self) -> String {
+        match &self.context {
+            Some(context) => context.database.to_string(),
+            None => self.source.settings.database().to_owned(),
+        }
+    }
+
+    /// Checks the database at a restored instance's endpoint. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::AnotherInstance`]: the database is not on the source. [`Error::InstanceDisproved`]: another server's data, or
+    /// tables that cannot be read. Whatever keeps it from being checked.
+    pub(super) async fn checked(
+        &self,
+        name: &str,
+        there: ConnectionSettings,
+        source: &Instance,
+        restored_to: Option<DateTime<Utc>>,
+        plane: &super::ControlPlane,
+    ) -> Result<DataCheck, Error> {
+        let began = std::time::Instant::now();
+        let disproved = |differences: Vec<String>| Error::InstanceDisproved { name: name.to_owned(), differences };
+        let live = self.on_the_source(source, plane).await?;
+        let found = identity_behind(&there).await?;
+        if let (Some(is), Some(was)) = (&found.identity.system_identifier, &live)
+            && is != was
+        {
+            let why = format!("its system identifier is {is}, the live server's is {was}: it is no copy of it");
+            return Err(disproved(vec![why]));
+        }
+        plane.progress.note(&format!("reading {} on {name} to its end", self.name()));
+        let mut check = match self.nearest(restored_to).await? {
+            Some((context, point)) => {
+                let source = Source { settings: there, ..self.source.clone() };
+                let wanted = CompareOptions {
+                    point: point.clone(),
+                    against: Against::Database { source: Box::new(source), own: false },
+                    jobs: self.jobs,
+                    // The tables are read to their ends, whatever their size: their blocks come from afar.
+                    quick: None,
+                    definitions: false,
+                    lock_wait: LOCK_WAIT,
+                };
+                let report = Box::pin(compare(context, &wanted)).await.map_err(|error| damaged(error, name))?;
+                of_point(point, &report)
+            }
+            None => self.read(there, plane).await.and_then(|read| match read {
+                Ok(check) => Ok(check),
+                Err(differences) => Err(disproved(differences)),
+            })?,
+        };
+        check.database = self.name();
+        check.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(check)
+    }
+
+    /// The system identifier of the server that the database is on, where it is told: that of the source. A source that
+    /// cannot be reached any more may be why another instance shall serve: then the folder's record counts.
+    async fn on_the_source(&self, source: &Instance, plane: &super::ControlPlane) -> Result<Option<String>, Error> {
+        let live = &self.source.settings;
+        let away = match serves_another(source.endpoint.as_ref(), live).await {
+            Ok(None) => return Ok(identity_behind(live).await?.identity.system_identifier),
+            Ok(Some(why)) => {
+                let (instance, database) = (source.name.clone(), live.redacted());
+                return Err(Error::AnotherInstance { instance, database, why });
+            }
+            Err(error) => error.line(),
+        };
+        plane.progress.note(&format!("{} is held against its folder's record alone: {away}", self.name()));
+        let Some(context) = &self.context else { return Ok(None) };
+        let recorded = context.repository.identity(&context.database).await?;
+        Ok(recorded.and_then(|recorded| recorded.identity.system_identifier))
+    }
+
+    /// The restore point that is the nearest before the instant.
+    async fn nearest(&self, restored_to: Option<DateTime<Utc>>) -> Result<Option<(&Context, PointId)>, Error> {
+        let (Some(context), Some(at)) = (&self.context, restored_to) else { return Ok(None) };
+        // What was made within the second is of the same instant, as far as RDS tells them apart.
+        let at = (at + TimeDelta::seconds(1)).min((context.clock)());
+        match resolve(context, &Selector::BeforeInstant(at)).await {
+            Ok(point) => Ok(Some((context, point))),
+            Err(Error::NoSuchPoint { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(
+        &self,
+        there: ConnectionSettings,
+        plane: &super::ControlPlane,
+    ) -> Result<Result<DataCheck, Vec<String>>, Error> {
+        let progress = std::sync::Arc::clone(&plane.progress);
+        let read = read_tables(&there, self.jobs, progress, &plane.cancel).await?;
+        if !read.refused.is_empty() {
+            let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
+            return Err(Error::CannotRead { role: there.user().to_owned(), objects });
+        }
+        if !read.damaged.is_empty() {
+            let damaged = read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}"));
+            return Ok(Err(damaged.collect()));
+        }
+        Ok(Ok(DataCheck { tables: read.tables, ..DataCheck::default() }))
+    }
+}
+
+impl DataCheck {
+    /// What was found, in a line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Some(point) = &self.point else {
+            return format!("{}: all of {} tables were read to their ends", self.database, self.tables);
+        };
+        let mut told = format!(
+            "{}: {} of {} tables hold exactly the rows of {point}",
+            self.database,
+            self.equal.unwrap_or_default(),
+            self.tables
+        );
+        if !self.differing.is_empty() {
+            told += &format!("; {} do not, by what was written after it", listed(&self.differing, LISTED));
+        }
+        if !self.objects.is_empty() {
+            told += &format!("; not as in it: {}", listed(&self.objects, LISTED));
+        }
+        if !self.not_read.is_empty() {
+            told += &format!("; not read: {}", listed(&self.not_read, LISTED));
+        }
+        told
+    }
+}
+
+fn of_point(point: PointId, report: &CompareReport) -> DataCheck {
+    let differences = &report.tables.differences;
+    let not_compared = |one: &&crate::compare::TableDifference| one.change == TableChange::NotCompared;
+    let unread = differences.iter().filter(not_compared);
+    let unread = unread.map(|one| format!("{}: {}", one.table, one.why.as_deref().unwrap_or("not known why")));
+    DataCheck {
+        point: Some(point),
+        point_at: Some(report.then.at),
+        tables: report.tables.then,
+        equal: Some(report.tables.equal),
+        differing: differences.iter().filter(|one| !not_compared(one)).map(|one| one.table.clone()).collect(),
+        objects: report.objects.iter().map(|one| one.object.clone()).collect(),
+        not_read: report.not_read.iter().cloned().chain(unread).collect(),
+        ..DataCheck::default()
+    }
+}
+
+/// A failure to read, where it says that stored bytes are not what they were.
+fn damaged(error: Error, name: &str) -> Error {
+    let of_server = match &error {
+        Error::Postgres(error) | Error::Engine(holdpoint_engine::Error::Postgres(error)) => error,
+        _ => return error,
+    };
+    match of_server.sqlstate() {
+        Some(state) if is_damage(state) => {
+            let said = of_server.said().unwrap_or_else(|| of_server.to_string());
+            Error::InstanceDisproved { name: name.to_owned(), differences: vec![format!("{of_server}: {said}")] }
+        }
+        _ => error,
+    }
+}

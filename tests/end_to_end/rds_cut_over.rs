@@ -1,0 +1,170 @@
+//! `rds cut-over` of an instance whose database is configured: its data are checked before, and its folder follows.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
+
+use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, bin_directory};
+use holdpoint_tests::{Outcome, Place};
+use serde_json::json;
+
+const WITHIN: Duration = Duration::from_secs(300);
+const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);
+    INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n;
+    CREATE TABLE events (id int PRIMARY KEY)";
+
+/// A shop on an instance, with a folder of restore points.
+struct Shop {
+    server: RdsServer,
+    place: Place,
+}
+
+impl Shop {
+    fn new(major: u32) -> Self {
+        let server = RdsServer::start();
+        server.create(&RdsInstance::new("shop", major));
+        server.psql("shop", TABLES);
+        let mut place = Place::local();
+        for (name, value) in server.environment(&ADMIN) {
+            place.set(name, &value);
+        }
+        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
+        place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
+        place.write_config(
+            "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
+             wait_for = \"2m\"\n",
+        );
+        Self { server, place }
+    }
+
+    /// Restores the shop as it is now.
+    fn restored(&self) -> &Self {
+        // RDS restores to full seconds, and has them once something later was written.
+        std::thread::sleep(Duration::from_millis(1100));
+        let at = self.server.instant();
+        std::thread::sleep(Duration::from_millis(1100));
+        self.server.psql("shop", "DROP TABLE orders");
+        self.rds(&["restore", "shop", "--at", &at, "--into", "shop-restored"]).ended_with(0);
+        self
+    }
+
+    fn rds(&self, words: &[&str]) -> Outcome {
+        self.place.holdpoint(&[&["rds"], words, &["--json"]].concat())
+    }
+
+    /// Overwrites the head of the first block of a file on an instance, before anybody has read it there.
+    fn damage(&self, identifier: &str, path: &str) {
+        let (_, data, _) = self.server.server(identifier);
+        let mut file = std::fs::OpenOptions::new().write(true).open(data.join(path)).unwrap();
+        file.seek(SeekFrom::Start(8)).unwrap();
+        file.write_all(&[0xA5; 64]).unwrap();
+        file.sync_all().unwrap();
+    }
+
+    fn orders(&self) -> String {
+        self.server.psql("shop", "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'")
+    }
+}
+
+#[test]
+fn the_data_are_held_against_a_restore_point_and_the_folder_follows_there_and_back() {
+    for major in [16, NEWEST] {
+        let shop = Shop::new(major);
+        let backup = shop.place.backup();
+        shop.server.psql("shop", "INSERT INTO events VALUES (1)");
+        shop.restored();
+        let planned = shop.rds(&["cut-over", "shop-restored", "--dry-run"]).ended_with(0).json();
+        let check = &planned["checks"][0];
+        assert_eq!((&check["point"], &check["database"]), (&backup["manifest"]["id"], &json!("shop")), "{planned:#}");
+        assert_eq!((&check["tables"], &check["equal"]), (&json!(2), &json!(1)), "{planned:#}");
+        assert_eq!((&check["differing"], &check["objects"]), (&json!(["public.events"]), &json!([])), "{planned:#}");
+        assert!(planned["done"].is_null() && shop.orders() == "0", "{planned:#}");
+
+        let report = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(0).json();
+        assert_eq!(report["checks"][0]["equal"], 1, "{report:#}");
+        let reason = report["followed"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("1 of 2 tables hold exactly the rows of") && reason.contains("events"), "{reason}");
+        assert_eq!(shop.orders(), "1", "PostgreSQL {major}");
+        shop.place.backup();
+
+        let back = shop.rds(&["cut-over", "shop", "--back", "--yes"]).ended_with(0).json();
+        assert_eq!((&back["checks"], &back["open"]), (&json!([]), &json!([])), "{back:#}");
+        assert!(back["followed"][0]["reason"].as_str().unwrap().contains("--back"), "{back:#}");
+        assert_eq!(shop.orders(), "0");
+        shop.place.backup();
+    }
+}
+
+#[test]
+fn data_of_another_database_are_never_put_into_service_and_one_that_is_away_is_no_obstacle() {
+    let mut shop = Shop::new(NEWEST);
+    shop.restored();
+    shop.server.create(&RdsInstance::new("other", NEWEST));
+    let names = shop.server.identifiers();
+    shop.rds(&["cut-over", "shop-restored"]).ended_with(16);
+
+    // The configured database is on another server.
+    let url = shop.server.url("other", "shop");
+    shop.place.set("DATABASE_URL", &url);
+    let failure = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(3).failure();
+    failure.says(&["the RDS instance shop is not that of", "is another than the one"]).hints(&["rds_instance"]);
+    assert_eq!(shop.server.identifiers(), names, "nothing is renamed");
+
+    // One that cannot be reached any more keeps nobody from putting another into service.
+    let url = shop.server.url("shop", "shop");
+    let (credentials, _) = url.rsplit_once('@').unwrap();
+    shop.place.set("DATABASE_URL", &format!("{credentials}@127.0.0.1:1/shop"));
+    let away = shop.place.holdpoint(&["rds", "cut-over", "shop-restored", "--dry-run"]).ended_with(0);
+    assert!(away.stderr.contains("held against its folder's record alone"), "{away:?}");
+    assert!(away.stdout.contains("all of 2 tables were read to their ends"), "{away:?}");
+    shop.place.set("DATABASE_URL", &url);
+
+    // Without a restore point every table is read to its end.
+    let read = shop.rds(&["cut-over", "shop-restored", "--dry-run"]).ended_with(0).json();
+    assert_eq!((&read["checks"][0]["point"], &read["checks"][0]["tables"]), (&json!(null), &json!(2)), "{read:#}");
+    assert!(shop.orders() == "0" && shop.server.identifiers() == names, "a dry run renames nothing");
+}
+
+#[test]
+fn a_damaged_block_of_the_restored_instance_is_found_before_it_serves() {
+    for with_a_point in [false, true] {
+        let shop = Shop::new(NEWEST);
+        let path = shop.server.psql("shop", "SELECT pg_relation_filepath('orders')");
+        if with_a_point {
+            shop.place.backup();
+        }
+        shop.restored().damage("shop-restored", &path);
+        let failure = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(4).failure();
+        failure.says(&["shop-restored is not put into service", "orders", "invalid page in block 0"]);
+        assert_eq!(shop.server.identifiers(), ["shop", "shop-restored"], "nothing is renamed");
+        assert_eq!(shop.orders(), "0", "the source serves as before");
+    }
+}
+
+#[test]
+fn a_cut_over_that_was_killed_goes_on_without_a_check_and_says_where_no_folder_follows() {
+    let mut shop = Shop::new(NEWEST);
+    shop.place.backup();
+    shop.restored();
+    shop.server.set_pace("renaming", Pace::Held);
+    let mut running = shop.place.start(&["rds", "cut-over", "shop-restored", "--yes"]);
+    let renaming =
+        || shop.server.identifiers().iter().any(|name| shop.server.status(name).as_deref() == Some("renaming"));
+    running.wait_until("the source is renamed", WITHIN, renaming);
+    running.kill();
+    running.finish().ended_with(137);
+    shop.server.set_pace("renaming", Pace::Polls(1));
+    shop.server.settle();
+    let report = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(0).json();
+    assert_eq!((&report["checks"], &report["followed"][0]["database"]), (&json!([]), &json!("shop")), "{report:#}");
+    assert_eq!(shop.orders(), "1");
+    shop.place.backup();
+
+    // An address that does not lead to what serves: the cut-over is done, and says what is left.
+    let url = shop.server.url("shop-old", "shop");
+    shop.place.set("DATABASE_URL", &url);
+    let report = shop.rds(&["cut-over", "shop", "--back", "--yes"]).ended_with(15).json();
+    assert_eq!((&report["plan"]["goes_back"], &report["followed"]), (&json!(true), &json!([])), "{report:#}");
+    let open = report["open"][0].as_str().unwrap();
+    assert!(open.contains("the folder of shop still belongs") && open.contains("holdpoint adopt"), "{open}");
+    assert_eq!(shop.orders(), "0", "the source serves");
+}
