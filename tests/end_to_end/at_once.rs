@@ -80,6 +80,7 @@ struct Sums {
 }
 
 struct Rounds<'a> {
+    scene: &'a Scene,
     place: &'a Place,
     /// Every restore point of which anybody knows, by its id.
     known: BTreeMap<String, Known>,
@@ -88,10 +89,11 @@ struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    fn new(place: &'a Place) -> Self {
+    fn new(scene: &'a Scene) -> Self {
+        let place = &scene.place;
         let pinned = place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
         place.holdpoint(&["pin", &pinned, "--reason", "the audit"]).ended_with(0);
-        let mut rounds = Self { place, known: BTreeMap::new(), pinned, sums: Sums::default() };
+        let mut rounds = Self { scene, place, known: BTreeMap::new(), pinned, sums: Sums::default() };
         rounds.listed();
         rounds
     }
@@ -115,7 +117,7 @@ impl<'a> Rounds<'a> {
         let place = self.place;
         if n.is_multiple_of(WHOLE_EVERY) {
             place.backup();
-            place.holdpoint(&["verify", "latest", "--level", "stored"]).ended_with(0);
+            self.scene.prove_stored("latest");
         }
         for one in [place.start(&BACKUP), place.start(&BACKUP)] {
             one.finish().ended_with(0);
@@ -238,7 +240,7 @@ fn number(name: &str) -> Option<u64> {
 fn rounds(name: &str, scene: &Scene) {
     let count = number(ROUNDS).unwrap_or(USUAL);
     let first = number(SEED).unwrap_or_else(|| u64::from(std::process::id()) << 8);
-    let mut rounds = Rounds::new(&scene.place);
+    let mut rounds = Rounds::new(scene);
     for n in 0..count {
         println!("{name}: {SEED}={}", first + n);
         rounds.run(n, first + n);

@@ -102,7 +102,7 @@ fn a_lost_manifest_is_found_while_a_pin_names_it() {
     let scene = private();
     let kept = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
     let lost = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
-    scene.place.holdpoint(&["verify", &kept, "--level", "stored"]).ended_with(0);
+    scene.prove_stored(&kept);
     scene.place.holdpoint(&["pin", &lost, "--reason", "the audit"]).ended_with(0);
     let folder = scene.place.repository().join("shop/restore-points").join(&lost);
     std::fs::remove_file(folder.join("manifest.json")).unwrap();
@@ -183,7 +183,7 @@ fn an_old_proof_is_a_finding_where_somebody_says_so() {
     scene.place.holdpoint(&ASK).ended_with(0);
     let none = scene.place.holdpoint(&["check", "--json", "--max-proof-age", "1d"]).ended_with(15).json();
     assert_eq!(kinds(&none), ["proof_too_old"], "{none:#}");
-    scene.place.holdpoint(&["verify", "--level", "stored"]).ended_with(0);
+    scene.prove_stored("latest");
     let young = scene.place.holdpoint(&["check", "--json", "--max-proof-age", "1d"]).ended_with(0).json();
     assert_eq!(young["last_proof"]["level"], "stored", "{young:#}");
     let old = scene.place.holdpoint(&["check", "--json", "--max-proof-age", "0"]).ended_with(15).json();

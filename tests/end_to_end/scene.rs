@@ -64,6 +64,13 @@ impl Scene {
         self.cluster.psql(&self.database, sql)
     }
 
+    /// Proves a restore point as stored, in a database beside the source: to start a server would take most of the time.
+    #[track_caller]
+    pub(crate) fn prove_stored(&self, point: &str) {
+        let beside = self.cluster.url("postgres");
+        self.place.holdpoint(&["verify", point, "--level", "stored", "--scratch-url", &beside]).ended_with(0);
+    }
+
     /// Remembers database and repository.
     pub(crate) fn before(&self) -> Before {
         Before { database: contents(self.cluster, &self.database), tree: self.place.tree() }

@@ -17,7 +17,7 @@ fn points(scene: &Scene, proven: &[bool]) -> Vec<String> {
     let make = |proven: &bool| {
         let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
         if *proven {
-            scene.place.holdpoint(&["verify", &id, "--level", "stored"]).ended_with(0);
+            scene.prove_stored(&id);
         }
         id
     };
@@ -52,7 +52,7 @@ fn what_nobody_keeps_goes(scene: &Scene) {
     let of_gone = |key: &&String| made[1..3].iter().any(|id| key.contains(id.as_str()));
     assert_eq!(objects.keys().filter(of_gone).collect::<Vec<_>>(), [""; 0], "nothing of them is left");
     // Everything that is left can still be restored and matched.
-    scene.place.holdpoint(&["verify", &made[0], "--level", "stored"]).ended_with(0);
+    scene.prove_stored(&made[0]);
     // Again: nothing more goes, until the pin does.
     assert_eq!(scene.place.holdpoint(&LAST).ended_with(0).json()["dropped"], json!([]));
     scene.place.holdpoint(&["unpin", &made[0]]).ended_with(0);
@@ -77,7 +77,7 @@ fn nothing_goes_while_nothing_is_proven_or_everything_is_young() {
     let made = points(&scene, &[false, false]);
     let report = scene.place.holdpoint(&LAST).ended_with(0).json();
     assert_eq!(fates(&report), of(&made, &["keep", "keep"]), "{report:#}");
-    scene.place.holdpoint(&["verify", &made[1], "--level", "stored"]).ended_with(0);
+    scene.prove_stored(&made[1]);
     let young = scene.place.holdpoint(&["prune", "--json", "--keep-last", "1"]).ended_with(0).json();
     assert_eq!(fates(&young), of(&made, &["keep", "keep"]), "{young:#}");
     let text = scene.place.holdpoint(&["prune", "--keep-last", "1"]).ended_with(0).stdout;
@@ -166,7 +166,7 @@ fn what_a_killed_prune_hid_goes_or_comes_back_as_the_policy_says() {
     assert_eq!(scene.place.points(), made);
 
     // The policy drops it: it goes, whoever hid it.
-    scene.place.holdpoint(&["verify", &made[1], "--level", "stored"]).ended_with(0);
+    scene.prove_stored(&made[1]);
     mark(0);
     let report = scene.place.holdpoint(&LAST).ended_with(0).json();
     assert_eq!(report["dropped"][0]["outcome"], "gone", "{report:#}");

@@ -48,7 +48,7 @@ fn what_the_store_refuses_to_delete_is_told_and_goes_later() {
     assert!(report["dropped"][1]["reason"].as_str().unwrap().contains("manifest.json"), "{report:#}");
     // What lost its manifest is no restore point any more; what kept it is one, and whole.
     assert_eq!(scene.place.points(), [&made[1], &made[3]].map(Clone::clone));
-    scene.place.holdpoint(&["verify", second, "--level", "stored"]).ended_with(0);
+    scene.prove_stored(second);
     let left: Vec<String> = scene.place.tree().objects.into_keys().filter(|key| key.contains(first)).collect();
     assert!(left.contains(&key(0, "archive.dump")) && !left.contains(&key(0, "manifest.json")), "{left:?}");
 

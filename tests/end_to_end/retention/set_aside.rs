@@ -25,7 +25,7 @@ fn changed(scene: &Scene, change: impl FnOnce(&mut Value)) -> String {
     let mut manifest: Value = serde_json::from_slice(&scene.place.object(&key)).unwrap();
     change(&mut manifest);
     scene.place.put_object(&key, &serde_json::to_vec(&manifest).unwrap());
-    scene.place.holdpoint(&["verify", &id, "--level", "stored"]).ended_with(0);
+    scene.prove_stored(&id);
     id
 }
 
@@ -36,7 +36,7 @@ fn parts_and_labelled_ones_take_no_place_and_go_by_a_rule_of_their_own() {
         let made =
             scene.place.holdpoint(&["backup", "--json", "--exclude-table-data", "shop.orders"]).ended_with(0).json();
         let id = made["manifest"]["id"].as_str().unwrap().to_owned();
-        scene.place.holdpoint(&["verify", &id, "--level", "stored"]).ended_with(0);
+        scene.prove_stored(&id);
         id
     };
     let made = [points(&scene, &[true]), vec![part()], points(&scene, &[true]), vec![part()]].concat();
@@ -99,7 +99,7 @@ fn a_wrong_clock_neither_hides_others_nor_exposes_its_own() {
     manifest["timings"].as_object_mut().unwrap().remove("started_at_by_store").unwrap();
     scene.place.put_object(&key, &serde_json::to_vec(&manifest).unwrap());
     let file = std::fs::File::options().append(true).open(scene.place.repository().join(&key)).unwrap();
-    scene.place.holdpoint(&["verify", &all[3], "--level", "stored"]).ended_with(0);
+    scene.prove_stored(&all[3]);
     let believed = scene.place.holdpoint(&LAST).ended_with(0).json();
     assert!(kinds(&believed, &all[3]).contains(&"newest_proven".to_owned()), "{believed:#}");
     file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
