@@ -143,6 +143,77 @@ fn a_run_is_undone_by_the_instance_as_it_was_right_before_the_command() {
     assert_eq!(shop.orders("shop"), "1", "undone once more, beside what the first undo kept");
 }
 
+impl Shop {
+    fn stands(&self) -> String {
+        let runs = self.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+        runs["runs"][0]["standing"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Kills between calls of RDS are in the test above: an instance being made, and the two renames.
+#[test]
+fn an_undo_that_is_interrupted_or_killed_at_its_other_steps_goes_on_from_there() {
+    let shop = Shop::new(NEWEST);
+    let report = shop.guard();
+    let since = way(&report, "rds")["command"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
+    let own = ["undo", "latest", "--way", "rds", "--json", "--tool", "plain-sql", "--migrations", "sql"];
+    let words = [&own[..], &["--yes", "--accept-data-loss-since", &since]].concat();
+    let interrupted = |undo: holdpoint_tests::Running| {
+        undo.interrupt();
+        let told = undo.finish().ended_with(130).json();
+        assert_eq!((&told["state"], &told["interrupted"]), (&json!("undoing"), &json!(true)), "{told:#}");
+        assert_eq!(holdpoint_tests::processes_with(shop.place.path()), []);
+    };
+    let paused = |phase: &str| {
+        let mut undo = shop.place.start_paused(&words, phase);
+        undo.wait_for_pause();
+        undo
+    };
+    // Its own restore point is not there yet: nothing of it is recorded.
+    let undo = paused("copying-data");
+    undo.interrupt();
+    undo.finish().ended_with(130);
+    let undo = paused("copying-data");
+    undo.kill();
+    undo.finish().ended_with(137);
+    assert_eq!((shop.stands().as_str(), shop.server.identifiers()), ("succeeded", vec!["shop".to_owned()]));
+
+    shop.server.set_pace("creating", Pace::Held);
+    let mut undo = shop.place.start(&words);
+    undo.wait_until("the instance is made", WITHIN, || shop.server.identifiers().len() == 2);
+    interrupted(undo);
+    assert_eq!(shop.stands(), "interrupted_in_undo");
+    shop.server.set_pace("creating", Pace::Polls(1));
+    interrupted(paused("proving-undo"));
+    assert_eq!(shop.stands(), "interrupted_in_undo");
+    let undo = paused("proving-undo");
+    undo.kill();
+    undo.finish().ended_with(137);
+    while shop.stands() == "undoing" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!((shop.stands().as_str(), shop.orders("shop").as_str()), ("interrupted_in_undo", "0"));
+
+    // Between the renames the database's name leads nowhere: nobody can be asked how it stands.
+    shop.server.set_pace("renaming", Pace::Held);
+    let mut undo = shop.place.start(&words);
+    let renamed =
+        || shop.server.identifiers().iter().any(|name| shop.server.status(name).as_deref() == Some("renaming"));
+    undo.wait_until("the live one is renamed", WITHIN, renamed);
+    interrupted(undo);
+    shop.server.set_pace("renaming", Pace::Polls(1));
+    shop.server.settle();
+    assert_eq!(shop.stands(), "undoing_or_interrupted");
+
+    let undone = shop.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!((&undone["state"], shop.stands().as_str()), (&json!("undone"), "undone"), "{undone:#}");
+    assert_eq!(shop.server.count("RestoreDBInstanceToPointInTime"), 1, "one instance, however often it broke off");
+    assert_eq!(shop.server.psql("shop", "SELECT count(*), min(note) FROM orders"), "500|note 1");
+    let labelled = shop.place.holdpoint(&["list", "--json"]).ended_with(0).json();
+    let labelled = labelled["points"].as_array().unwrap().iter().filter(|one| one["label"].is_string()).count();
+    assert_eq!(labelled, 1, "one restore point before it");
+}
+
 #[test]
 fn an_instance_that_is_not_the_databases_never_takes_its_place() {
     let shop = Shop::new(NEWEST);

@@ -71,7 +71,8 @@ impl Error {
                 Some("wait for it to end; or create another empty database and restore into that".to_owned())
             }
             Self::RunLockHeld { holder } => Some(format!(
-                "retry when it has ended; who it is: SELECT * FROM pg_stat_activity WHERE pid = {}",
+                "retry when it has ended; what it does: holdpoint runs; if it hangs, end it where it runs, or its session: \
+                 psql -c 'SELECT pg_terminate_backend({})'",
                 holder.pid
             )),
             Self::RolesMissing { owners, named, without } => {

@@ -75,6 +75,8 @@ impl RunLock {
         cancel: &CancellationToken,
     ) -> Result<Self, Error> {
         let session = Session::connect(settings, &SessionPurpose::new(name)).await?;
+        // It is idle for as long as a command or a copy takes, and goes with its session.
+        session.run("lifting time limits", "SET idle_session_timeout = 0").await?;
         let began = Instant::now();
         let second = i32::from_ne_bytes(database_oid.to_ne_bytes());
         loop {

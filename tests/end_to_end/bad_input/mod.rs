@@ -78,6 +78,25 @@ fn the_table_is_the_tests() {
     assert!(absent.is_empty(), "no such tests: {absent:?}");
 }
 
+/// The table of guarded runs by tool names tests that exist, and has no empty cell.
+#[test]
+fn the_table_of_tools_names_tests() {
+    let page = include_str!("../../../docs/testing.md").split("## Guarded runs by tool").nth(1).unwrap();
+    let page = page.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(rows.len(), 10, "{rows:#?}");
+    let modules = modules(&workspace_directory().join("tests/end_to_end"), "");
+    let sources: Vec<(&str, &str)> = modules.iter().map(|(name, source)| (name.as_str(), source.as_str())).collect();
+    let there = tests(&sources);
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        assert!(cells.len() == 5 && cells.iter().all(|cell| cell.len() > 2), "{row}");
+        for test in row.split('`').skip(1).step_by(2).filter(|word| word.contains("::")) {
+            assert!(there.contains(test), "no such test: {test}");
+        }
+    }
+}
+
 /// The modules of a folder with their sources.
 fn modules(folder: &Path, within: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();

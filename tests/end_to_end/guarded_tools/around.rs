@@ -77,6 +77,29 @@ fn a_health_check_that_never_turns_green_fails_the_run_after_it_was_applied() {
 }
 
 #[test]
+fn a_health_check_that_never_turns_green_is_undone_where_that_was_asked_for() {
+    let bench = Bench::new();
+    bench.write("sql/1_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    bench.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    let before = bench.scene.before();
+    let web = Web::answering(&[503]);
+    let url = web.url("/health");
+    let script = "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/1_adds.sql && echo migrated >> log";
+    let flags = ["--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
+    let asks = ["--health-url", &url, "--health-retries", "0", "--after", "echo off >> log", "--on-failure"];
+    let accepts = ["restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    for way in [&["rollback"][..], &accepts] {
+        let report = bench.guard(&[&flags, &asks[..], way].concat(), &["sh", "-c", script], 12);
+        assert_eq!((judged(&report).2, &report["judgement"]["health"]), ("failed", &Value::from("never_green")));
+        let undo = &report["undo"];
+        assert_eq!((&undo["state"], &undo["plan"]["way"]), (&"undone".into(), &way[0].into()), "{report:#}");
+        holdpoint_tests::assert_same(way[0], &before.database, &bench.scene.before().database);
+    }
+    assert_eq!(log(&bench), "migrated\noff\nmigrated\noff\n", "maintenance mode is off once it is undone");
+    assert_eq!(web.asked().len(), 2);
+}
+
+#[test]
 fn a_webhook_is_told_of_start_and_end_without_secrets() {
     let mut bench = Bench::new();
     let web = Web::answering(&[200]);

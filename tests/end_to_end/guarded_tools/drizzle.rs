@@ -7,7 +7,7 @@ use super::{Bench, judged, list};
 const UP: [&str; 2] = ["npx", "drizzle-kit"];
 const FIRST: (&str, &str) = ("0000_first", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
 
-fn bench(bench: Bench) -> Bench {
+pub(super) fn bench(bench: Bench) -> Bench {
     let bench = bench.with_tool("drizzle-0");
     bench.write("package.json", &json!({ "scripts": { "db:migrate": "drizzle-kit migrate" } }).to_string());
     bench.write(
@@ -19,7 +19,7 @@ fn bench(bench: Bench) -> Bench {
     bench
 }
 
-fn migrations(bench: &Bench, all: &[(&str, &str)]) {
+pub(super) fn migrations(bench: &Bench, all: &[(&str, &str)]) {
     let entry = |(idx, (tag, sql)): (usize, &(&str, &str))| {
         bench.write(&format!("drizzle/{tag}.sql"), sql);
         json!({ "idx": idx, "version": "7", "when": 1000 * (idx + 1), "tag": tag, "breakpoints": true })

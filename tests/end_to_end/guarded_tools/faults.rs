@@ -94,3 +94,131 @@ fn a_command_whose_time_is_over_ends_with_its_sessions_and_no_others() {
         held.lives() && bench.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bystander'") == "1"
     );
 }
+
+/// Plain files with a script that undoes the first; the second stands still until the server is restarted.
+const FILES: [&str; 6] = ["--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
+
+#[test]
+fn a_run_that_a_restart_of_the_server_broke_is_undone_once_it_is_back() {
+    let bench = Bench::alone();
+    bench.write("sql/1_adds.sql", "CREATE TABLE shop.kept (id integer PRIMARY KEY);\n");
+    bench.write(
+        "sql/2_stands.sql",
+        "ALTER TABLE shop.orders ADD COLUMN half integer;\nSELECT pg_advisory_xact_lock(7);\n",
+    );
+    bench.write("sql/rollback/1_adds.sql", "DROP TABLE shop.kept;\n");
+    bench.write("sql/rollback/2_stands.sql", "ALTER TABLE shop.orders DROP COLUMN IF EXISTS half;\n");
+    let apply = "for file in sql/*.sql; do psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f $file || break; done\n\
+                 touch lost\nwhile [ ! -e back ]; do sleep 0.05; done\nexit 1\n";
+    bench.write("apply.sh", apply);
+    let before = bench.scene.before();
+    let lost = bench.scene.place.work().join("lost");
+    let accepts = ["--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    for (way, flags) in [("rollback", &[][..]), ("restore", &accepts)] {
+        let held = bench.hold("SELECT pg_advisory_lock(7)");
+        let on_failure = ["--lock-timeout", "0", "--after", "echo off >> log", "--on-failure", way];
+        let mut run = bench.start(&[&FILES, &on_failure[..], flags].concat(), &["sh", "apply.sh"]);
+        run.wait_until("the migration stands still", super::LONG, || bench.waits_for_a_lock());
+        bench.scene.cluster.restart();
+        run.wait_until("the migration has noticed", super::LONG, || lost.exists());
+        bench.write("back", "");
+        let report = run.finish().ended_with(12).json();
+        assert_eq!(report["undo"]["state"], "undone", "{way}: {report:#}");
+        let warnings = report["warnings"].to_string();
+        assert!(
+            warnings.contains("the server was restarted") && warnings.contains("the run lock was lost"),
+            "{report:#}"
+        );
+        holdpoint_tests::assert_same(way, &before.database, &bench.scene.before().database);
+        let listed = bench.scene.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+        assert_eq!(
+            (&listed["runs"][0]["standing"], &listed["runs"][0]["unsettled"]),
+            (&"undone".into(), &false.into())
+        );
+        for gone in ["lost", "back"] {
+            std::fs::remove_file(bench.scene.place.work().join(gone)).unwrap();
+        }
+        drop(held);
+    }
+    let log = std::fs::read_to_string(bench.scene.place.work().join("log")).unwrap();
+    assert_eq!(log, "off\noff\n", "maintenance mode is off once it is undone");
+}
+
+/// The run lock's two keys, as a session of somebody else takes them.
+const RUN_LOCK: &str =
+    "SELECT pg_advisory_lock(1752132708, oid::integer) FROM pg_database WHERE datname = current_database()";
+
+#[test]
+fn a_run_lock_that_another_keeps_is_told_with_who_and_since_when_and_what_to_do() {
+    let bench = Bench::new();
+    // Time that passes is nothing to it: its session is idle for as long as its command takes.
+    let database = &bench.scene.database;
+    bench.sql(&format!("ALTER DATABASE \"{database}\" SET idle_session_timeout = '500ms'"));
+    let script = "touch first; while [ ! -e go ]; do sleep 0.05; done";
+    let mut first = bench.start(&[], &["sh", "-c", script]);
+    let marker = bench.scene.place.work().join("first");
+    first.wait_until("the command is at work", super::LONG, || marker.exists());
+    let holder =
+        "FROM pg_stat_activity WHERE application_name LIKE 'holdpoint guard 2%' AND datname = current_database()";
+    let long = format!("SELECT count(*) {holder} AND backend_start < clock_timestamp() - interval '3 s'");
+    first.wait_until("it has had it for long", super::LONG, || bench.sql(&long) == "1");
+    // It hangs: a guard that is stopped keeps its lock for as long as anybody likes.
+    first.freeze();
+    let about =
+        format!("SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') {holder}");
+    let (pid, since) = {
+        let found = bench.sql(&about);
+        let (pid, since) = found.split_once('|').unwrap();
+        (pid.to_owned(), since.to_owned())
+    };
+    let listed = bench.scene.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+    let run = listed["runs"][0]["run"].as_str().unwrap().to_owned();
+    let points = bench.scene.place.points();
+    let end = format!("pg_terminate_backend({pid})");
+    let told = [run.as_str(), &format!("process {pid}"), &format!("since {since}")];
+    for verb in ["guard", "prepare"] {
+        let words = [&[verb, "--json", "--level", "stored", "--", "touch", "beside"][..]].concat();
+        let failure = bench.scene.place.holdpoint(&words).ended_with(14).failure();
+        failure.says(&told).hints(&["retry when it has ended", "holdpoint runs", &end]);
+    }
+    bench.scene.place.holdpoint(&["undo", &run, "--yes", "--json"]).ended_with(14).failure().says(&told);
+    assert_eq!(bench.scene.place.points(), points, "nothing was made");
+    // As the hint says: its session is ended, and its command still lives.
+    bench.sql(&format!("SELECT pg_terminate_backend({pid}, 10000)"));
+    bench.try_guard(&[], &["touch", "beside"]).ended_with(14).failure().says(&["still at work"]);
+    first.thaw();
+    bench.write("go", "");
+    let report = first.finish().ended_with(0).json();
+    assert!(report["warnings"].to_string().contains("the run lock was lost while the command ran"), "{report:#}");
+    assert!(!bench.scene.place.work().join("beside").exists());
+
+    // One that takes it between the first look and the run: it is tried for, and then told.
+    let around = ["--before", "echo on >> log", "--after", "echo off >> log"];
+    let words = [&["guard", "--json"], &super::CHEAP[..], &around, &["--", "touch", "beside"]].concat();
+    let mut run = bench.scene.place.start_paused(&words, "taking-run-lock");
+    run.wait_for_pause();
+    let held = bench.hold(RUN_LOCK);
+    run.go_on();
+    run.finish().ended_with(14).failure().says(&["another guarded run or swap", "bystander"]).hints(&["retry"]);
+    assert!(!bench.scene.place.work().join("beside").exists());
+    assert_eq!(std::fs::read_to_string(bench.scene.place.work().join("log")).unwrap(), "on\noff\n");
+    held.release();
+    bench.guard(&[], &["true"], 0);
+}
+
+#[test]
+fn a_standby_that_falls_behind_is_told_while_the_command_runs() {
+    let bench = Bench::alone();
+    let standby = bench.scene.cluster.standby();
+    let arrived = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    wait("the standby is there", || bench.sql(arrived) == "1");
+    standby.psql("postgres", "SELECT pg_wal_replay_pause()");
+    let script = "psql -X -q \"$DATABASE_URL\" -c 'CREATE TABLE shop.made AS SELECT generate_series(1, 1000) AS id'; \
+                  while [ ! -e go ]; do sleep 0.05; done";
+    let mut run = bench.start(&["--progress", "log"], &["sh", "-c", script]);
+    run.wait_until_said("standby standby is");
+    standby.psql("postgres", "SELECT pg_wal_replay_resume()");
+    bench.write("go", "");
+    let report = run.finish().ended_with(0).json();
+    assert!(report["observed"]["replication_lag_ms"].as_u64().unwrap() >= 1_000, "{report:#}");
+}

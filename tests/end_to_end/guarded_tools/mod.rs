@@ -2,6 +2,7 @@
 
 mod around;
 mod drizzle;
+mod each_tool;
 mod faults;
 mod locks;
 mod node_pg_migrate;

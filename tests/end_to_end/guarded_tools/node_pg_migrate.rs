@@ -3,9 +3,9 @@
 use super::{Bench, judged, list, wait};
 
 const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
-const UP: [&str; 3] = ["node", TOOL, "up"];
+pub(super) const UP: [&str; 3] = ["node", TOOL, "up"];
 
-fn bench(bench: Bench) -> Bench {
+pub(super) fn bench(bench: Bench) -> Bench {
     let bench = bench.with_tool("node-pg-migrate");
     bench.write("package.json", "{\"devDependencies\":{\"node-pg-migrate\":\"9.0.0\"},\"type\":\"module\"}");
     bench.write("holdpoint.toml", &format!("[migrations]\ncommands = [\"node {TOOL} up\"]\n"));
@@ -13,7 +13,7 @@ fn bench(bench: Bench) -> Bench {
     bench
 }
 
-fn migration(bench: &Bench, name: &str, up: &str) {
+pub(super) fn migration(bench: &Bench, name: &str, up: &str) {
     bench.write(&format!("migrations/{name}.sql"), &format!("-- Up Migration\n{up}\n"));
 }
 

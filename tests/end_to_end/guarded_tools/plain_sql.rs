@@ -2,7 +2,7 @@
 
 use super::{Bench, judged};
 
-const FLAGS: [&str; 4] = ["--tool", "plain-sql", "--migrations", "sql"];
+pub(super) const FLAGS: [&str; 4] = ["--tool", "plain-sql", "--migrations", "sql"];
 const SCRIPT: &str =
     "for file in sql/*.sql; do psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f \"$file\" || exit 1; done\n";
 

@@ -22,7 +22,7 @@ pub(crate) fn project(bench: &Bench) {
     bench.write("holdpoint.toml", &format!("[migrations]\ncommands = [\"{}\"]\n", UP.join(" ")));
 }
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let bench = Bench::new().with_tool("prisma");
     project(&bench);
     // It refuses a database with tables that it did not make.
@@ -51,4 +51,41 @@ fn success_and_a_failure_that_leaves_a_part() {
     let points = bench.scene.place.points();
     bench.try_guard(&[], &UP).ended_with(3).failure().says(&["20240102000000_second"]);
     assert_eq!(bench.scene.place.points(), points);
+}
+
+#[test]
+fn what_a_migration_took_comes_back_by_recovery_and_by_a_restore() {
+    let bench = bench();
+    bench.guard(&[], &UP, 0);
+    bench.sql("INSERT INTO first SELECT n FROM generate_series(1, 200) n; ALTER TABLE first ADD COLUMN note text");
+    bench.sql("UPDATE first SET note = 'note ' || id");
+    let rows = || bench.sql("SELECT md5(string_agg(id || coalesce(note, '-'), ',' ORDER BY id)) FROM first");
+    let before = rows();
+    migration(
+        &bench,
+        "20240102000000_drops",
+        "ALTER TABLE first DROP COLUMN note;\nDELETE FROM first WHERE id > 100;\n",
+    );
+    let pending = || {
+        let plan = bench.scene.place.holdpoint(&["plan", "--json"]).json();
+        plan["pending"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["path"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    for way in ["recover", "restore"] {
+        let report = bench.guard(&[], &UP, 0);
+        assert_eq!((judged(&report), pending()), (("fully_applied", true, "succeeded"), vec![]), "{report:#}");
+        let found = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "restore").unwrap();
+        let since = found["command"].as_str().unwrap().split("--accept-data-loss-since ").nth(1).unwrap();
+        let words = ["undo", "latest", "--way", way, "--accept-data-loss-since", since, "--yes", "--json"];
+        let undone = bench.scene.place.holdpoint(&words).ended_with(0).json();
+        assert_eq!((&undone["state"], rows()), (&"undone".into(), before.clone()), "{way}: {undone:#}");
+        // Prisma takes it for pending, too: the next round runs it again.
+        assert_eq!(pending(), ["20240102000000_drops/migration.sql"], "{way}");
+    }
+    bench.bare(&UP.join(" "));
+    assert_eq!(pending(), [""; 0]);
 }

@@ -28,6 +28,10 @@ impl Project {
         // One server for all of them: tools of Node.js come by TCP with a password.
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
         let cluster = CLUSTER.get_or_init(|| Cluster::start(ClusterOptions::major(NEWEST).with_tcp()));
+        Self::on(cluster, tool, command)
+    }
+
+    fn on(cluster: &'static Cluster, tool: Option<&str>, command: &[&str]) -> Self {
         let mut scene = Scene::on(cluster, Place::local());
         scene.place.set("DATABASE_URL", &scene.cluster.tcp_url(&scene.database));
         scene.place.set("PATH", &path(scene.cluster));
@@ -42,7 +46,17 @@ impl Project {
 
     /// drizzle-kit, with scripts in `drizzle/rollbacks`; the first migration is applied.
     pub(super) fn drizzle() -> Self {
-        let project = Self::new(Some("drizzle-0"), MIGRATE);
+        Self::new(Some("drizzle-0"), MIGRATE).with_drizzle()
+    }
+
+    /// As [`Self::drizzle`], on a server of its own: what a kill leaves there is taken for dead, and removed.
+    pub(super) fn drizzle_alone() -> Self {
+        let cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST).with_tcp())));
+        Self::on(cluster, Some("drizzle-0"), MIGRATE).with_drizzle()
+    }
+
+    fn with_drizzle(self) -> Self {
+        let project = self;
         project.write("package.json", "{\"scripts\":{\"db:migrate\":\"drizzle-kit migrate\"}}");
         project.write(
             "drizzle.config.ts",

@@ -107,7 +107,7 @@ fn without_a_script_a_column_is_added_as_it_was_and_filled() {
 }
 
 #[test]
-fn the_tools_own_way_down_and_then_a_table_that_was_dropped() {
+fn the_tools_own_way_down_a_table_that_was_dropped_and_all_of_it() {
     let project = Project::node_pg_migrate();
     let before = project.shop();
     let write = |name: &str, up: &str, down: &str| {
@@ -132,6 +132,13 @@ fn the_tools_own_way_down_and_then_a_table_that_was_dropped() {
     let report = project.guard(&[], 0);
     let undone = project.undo("latest", &["--way", "recover"], 0).json();
     assert_eq!(undone["state"], "undone", "{undone:#}");
+    assert_eq!((project.shop(), project.pending()), (before.clone(), vec!["4_events.sql".to_owned()]));
+
+    // The same once more, and all of it as it was.
+    let again = project.guard(&[], 0);
+    let accepts = ["--way", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let undone = project.undo("latest", &accepts, 0).json();
+    assert_eq!((&undone["state"], &undone["plan"]["run"]), (&json!("undone"), &again["run"]), "{undone:#}");
     assert_eq!((project.shop(), project.pending()), (before, vec!["4_events.sql".to_owned()]));
     project.run_the_tool();
     assert_eq!(project.scene.sql("SELECT to_regclass('shop.events') IS NULL"), "t", "{}", run(&report));

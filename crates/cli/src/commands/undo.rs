@@ -57,6 +57,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
     Ok(match report.end() {
         UndoEnd::Done => exit_code::DONE,
         UndoEnd::NotAsBefore => exit_code::APPLIED_IN_PART,
+        UndoEnd::Interrupted => {
+            tell(invocation, report.failure.as_deref());
+            exit_code::INTERRUPTED
+        }
         UndoEnd::Failed => {
             tell(invocation, report.failure.as_deref());
             exit_code::WAY_BACK_FAILED

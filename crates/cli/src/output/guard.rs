@@ -45,6 +45,7 @@ pub(super) fn guard(report: &GuardReport) -> String {
         ("  verdict", Some(verdict(report))),
         ("  database", Some(report.database.to_owned())),
         ("  time-outs in force", Some(report.judgement.time_outs.words().to_owned())),
+        ("  standbys", report.observed.replication_lag_ms.filter(|ms| *ms >= 1_000).map(behind)),
         ("  health", health(report.judgement.health)),
         ("  proof", report.verification.as_ref().map(proof)),
     ]));
@@ -67,6 +68,10 @@ fn verdict(report: &GuardReport) -> String {
     });
     let planned = if judgement.as_planned || report.exit_code != Some(0) { "" } else { ", not as planned" };
     format!("{}{}{planned}", report.verdict.words(), count.unwrap_or_default())
+}
+
+fn behind(lag_ms: u64) -> String {
+    format!("up to {} behind while the command ran", milliseconds(lag_ms))
 }
 
 fn health(health: Health) -> Option<String> {

@@ -57,6 +57,7 @@ pub(crate) fn undo(report: &UndoReport) -> String {
     }
     let how = match (report.state, &report.failure) {
         (Some(RunState::Undone), _) => "undone",
+        (_, Some(_)) if report.interrupted => "INTERRUPTED in its undo",
         (_, Some(_)) => "UNDO FAILED",
         _ => "the way was gone, and NOT EVERYTHING IS AS BEFORE",
     };
@@ -70,7 +71,7 @@ pub(crate) fn undo(report: &UndoReport) -> String {
         text.push_str(&super::swap(swap));
     }
     text.push_str(&bullets("look at", &report.warnings));
-    if report.state == Some(RunState::UndoFailed) {
+    if report.interrupted || report.state == Some(RunState::UndoFailed) {
         text.push_str(&bullets("what now", &what_now(&report.plan)));
     }
     text

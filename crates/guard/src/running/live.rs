@@ -23,6 +23,8 @@ const FIRST_FOR: Duration = Duration::from_secs(2);
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 /// A wait is told once it has lasted so long.
 const WORTH_TELLING_MS: u64 = 1_000;
+/// A standby that is behind is told each time that it is so many times farther behind.
+const FARTHER: u64 = 10;
 /// How many waits are kept.
 const KEPT: usize = 20;
 /// How long the server may stay away before the command is ended: by then its own statements failed, or nobody would
@@ -67,6 +69,9 @@ pub struct Observed {
     /// Waits that were told already: who, and for what.
     #[serde(skip)]
     told: BTreeSet<(i32, String)>,
+    /// From how far behind on a standby is told again, milliseconds.
+    #[serde(skip)]
+    next_lag_ms: Option<u64>,
 }
 
 /// The server stayed away for too long.
@@ -135,8 +140,16 @@ impl Live<'_> {
         }
         let others = picture.long.iter().chain(&picture.idle_in_transaction).filter(|one| !one.carries_token);
         seen.longest_transaction_ms = seen.longest_transaction_ms.max(others.map(watch::Activity::open_ms).max());
-        let lag = picture.standbys.iter().filter_map(|standby| standby.lag_ms).max();
-        seen.replication_lag_ms = seen.replication_lag_ms.max(lag);
+        if let Some((lag, standby)) =
+            picture.standbys.iter().filter_map(|one| Some((one.lag_ms?, one))).max_by_key(|one| one.0)
+        {
+            seen.replication_lag_ms = seen.replication_lag_ms.max(Some(lag));
+            if lag >= seen.next_lag_ms.unwrap_or(WORTH_TELLING_MS) {
+                seen.next_lag_ms = Some(lag.saturating_mul(FARTHER));
+                let told = format!("standby {} is {} behind", standby.application_name, milliseconds(lag));
+                self.context.progress.note(&told);
+            }
+        }
         for work in picture.work.iter().filter(|work| seen.sessions.contains(&work.pid)) {
             let Some(what) = work.index.as_ref().or(work.relation.as_ref()) else { continue };
             let percent = work.percent().map(|percent| format!(", {percent} %")).unwrap_or_default();

@@ -20,6 +20,9 @@ use super::{UndoOptions, UndoPlan, UndoReport, admission, proof, rds};
 use crate::runs::{self, Alive};
 use crate::{Error, leads, sessions};
 
+/// Why an undo ended that a person ended.
+const INTERRUPTED: &str = "interrupted: what was done is recorded, and the undo goes on from there";
+
 /// An undo that begins.
 pub(super) struct Attempt<'a> {
     pub(super) context: &'a Context,
@@ -69,6 +72,7 @@ impl<'a> Attempt<'a> {
                 state: None,
                 undo: None,
                 failure: None,
+                interrupted: false,
                 swap: None,
                 took_ms: took(),
                 warnings,
@@ -91,9 +95,17 @@ impl<'a> Attempt<'a> {
         let mut swap = None;
         let gone = Box::pin(work.go(todo, lock, &mut record, &mut swap)).await;
         let mut warnings = Vec::new();
+        // Whatever failed once a person ended it failed by that.
+        let interrupted = gone.is_err() && self.context.cancel.is_cancelled();
         let (state, failure, remarks) = match gone {
             Ok(()) if record.undo.not_as_before.is_empty() => (RunState::Undone, None, record.undo.proof.clone()),
             Ok(()) => (RunState::UndoFailed, None, record.undo.not_as_before.clone()),
+            // As where it is killed: it goes on by the same way, and nothing of it lives.
+            Err(error) if interrupted => {
+                record.leaves_no_process();
+                let why = format!("{INTERRUPTED} ({})", self.options.mask.message(&error.to_string()));
+                (RunState::Undoing, Some(why.clone()), vec![why])
+            }
             Err(error) => {
                 let why = self.options.mask.message(&error.to_string());
                 (RunState::UndoFailed, Some(why.clone()), vec![why])
@@ -103,7 +115,8 @@ impl<'a> Attempt<'a> {
             warnings.push(format!("the end of the undo could not be written into the ledger: {error}"));
         }
         let undo = Some(record.undo);
-        Ok(UndoReport { plan, dry_run: false, state: Some(state), undo, failure, swap, took_ms: took(), warnings })
+        let state = Some(state);
+        Ok(UndoReport { plan, dry_run: false, state, undo, failure, interrupted, swap, took_ms: took(), warnings })
     }
 
     /// Finishes the renames of a cut-over that an undo of this run began: the live database cannot be asked before.

@@ -109,6 +109,11 @@ impl Now {
         Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty(), root, parts }))
     }
 
+    /// Whether it is a table of its own, or a whole of which others are parts.
+    pub(super) fn is_whole(&self, table: &str) -> bool {
+        self.root.as_ref().is_none_or(|root| root == table)
+    }
+
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|one| one.name == name)
     }

@@ -154,6 +154,8 @@ pub struct UndoReport {
     pub undo: Option<UndoRecord>,
     /// Why it failed, once it had begun.
     pub failure: Option<String>,
+    /// A person ended it: what was done is recorded, and the same undo goes on from there.
+    pub interrupted: bool,
     /// The swap, for a restore.
     pub swap: Option<Box<SwapReport>>,
     /// Milliseconds.
@@ -171,6 +173,8 @@ pub enum UndoEnd {
     NotAsBefore,
     /// It failed: exit code 13.
     Failed,
+    /// A person ended it, and it goes on from there: exit code 130.
+    Interrupted,
 }
 
 impl UndoReport {
@@ -178,6 +182,7 @@ impl UndoReport {
     pub fn end(&self) -> UndoEnd {
         match (self.dry_run, &self.failure, self.state) {
             (true, ..) | (_, None, Some(RunState::Undone)) => UndoEnd::Done,
+            (_, Some(_), _) if self.interrupted => UndoEnd::Interrupted,
             (_, Some(_), _) => UndoEnd::Failed,
             _ => UndoEnd::NotAsBefore,
         }

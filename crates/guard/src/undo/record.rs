@@ -54,6 +54,11 @@ impl<'a> Record<'a> {
         self.undo.point = Some(point);
     }
 
+    /// Forgets the process that does it: its end is written, and nobody has to look whether it lives.
+    pub(super) fn leaves_no_process(&mut self) {
+        self.step.process = None;
+    }
+
     /// Whether a step was done before.
     pub(super) fn has_done(&self, what: &str) -> bool {
         self.undo.done.iter().any(|one| one == what)

@@ -93,14 +93,35 @@ impl Recovering {
             let form = form.map_err(|error| not_compared(work, error))?;
             let rows_only_go = stakes.rows_only_go(&one.table);
             let run = Bearing { scripts, rows_only_go, keys_move: keys_move(work, &one.table) };
-            let decided = Comeback::decide(one, &form, now.as_ref(), run);
-            let (mut comeback, left_out) = decided.map_err(|why| no_way(work, "recover", why))?;
-            if let Some(comeback) = &mut comeback {
-                made_anew(work, comeback, &relation).await?;
+            self.take_up(work, one, (&form, &relation), (now.as_ref(), run)).await?;
+            // Rows that are whole again have the columns that went with them; those that stayed have to be filled.
+            let of_rows = now.as_ref().filter(|now| one.columns.is_empty() && now.is_whole(&one.table));
+            if let Some(now) = of_rows {
+                let columns = columns_gone(work, &form, now, &relation).await?;
+                if !columns.is_empty() {
+                    let filled = AtRisk { columns, ..one.clone() };
+                    self.take_up(work, &filled, (&form, &relation), (Some(now), run)).await?;
+                }
             }
-            self.tables.extend(comeback);
-            self.warnings.extend(left_out);
         }
+        Ok(())
+    }
+
+    /// Decides what comes back of a table.
+    async fn take_up(
+        &mut self,
+        work: &Work<'_>,
+        one: &AtRisk,
+        (form, relation): (&StoredForm, &RelationName),
+        (now, run): (Option<&Now>, Bearing),
+    ) -> Result<(), Error> {
+        let decided = Comeback::decide(one, form, now, run);
+        let (mut comeback, left_out) = decided.map_err(|why| no_way(work, "recover", why))?;
+        if let Some(comeback) = &mut comeback {
+            made_anew(work, comeback, relation).await?;
+        }
+        self.tables.extend(comeback);
+        self.warnings.extend(left_out);
         Ok(())
     }
 
@@ -235,6 +256,29 @@ async fn holds_rows(work: &Work<'_>, table: &str) -> Result<bool, Error> {
     let row = session.query_one("looking whether a table holds rows", &sql, &[]).await;
     session.close().await;
     Ok(row?.get(0))
+}
+
+/// The columns of a table that were not there when its undo began, whatever an undo that broke off made again.
+async fn columns_gone(
+    work: &Work<'_>,
+    then: &StoredForm,
+    now: &Now,
+    table: &RelationName,
+) -> Result<Vec<String>, Error> {
+    let live = || now.columns.iter().map(|one| one.name.clone()).collect();
+    let there: Vec<String> = match work.first_undo_point() {
+        None => live(),
+        Some(first) => match stored_form(work.context, &first, table).await {
+            Ok(form) => form.columns,
+            // Nobody can tell any more.
+            Err(holdpoint_operations::Error::Compare(_) | holdpoint_operations::Error::NoSuchPoint { .. }) => live(),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let is_gone = |column: &&String| {
+        !there.contains(column) && !now.columns.iter().any(|one| one.name == **column && one.generated)
+    };
+    Ok(then.columns.iter().filter(is_gone).cloned().collect())
 }
 
 /// Finds which columns an undo that broke off made again: those that were not there right before it.

@@ -47,7 +47,8 @@ impl Restoring {
                 run: work.run.to_string(),
                 why: "its undo swapped the databases, and was killed before it could say so".to_owned(),
                 advice: format!(
-                    "look at it: holdpoint compare before:{0}; then: holdpoint settle {0} --reason TEXT",
+                    "let the folder follow the database: holdpoint leftovers --remove; look at it: holdpoint compare \
+                     before:{0}; then: holdpoint settle {0} --reason TEXT",
                     work.run
                 ),
                 first: Vec::new(),
@@ -173,7 +174,7 @@ fn more(shown: &[String], lost: Vec<String>) -> Vec<String> {
 
 /// What would be lost, by name.
 fn lost(written: Option<&WrittenSince>, own: Option<&str>) -> Vec<String> {
-    let Some(written) = written else { return vec!["what was written since, which was not looked at,".to_owned()] };
+    let Some(written) = written else { return vec!["what was written since (it was not looked at)".to_owned()] };
     let mut lost: Vec<String> =
         written.tables.iter().map(|one| &one.name).filter(|name| Some(name.as_str()) != own).cloned().collect();
     lost.extend(written.not_known.iter().map(|one| format!("{} ({})", one.name, one.why)));
