@@ -94,8 +94,10 @@ impl Recovering {
             let rows_only_go = stakes.rows_only_go(&one.table);
             let run = Bearing { scripts, rows_only_go, keys_move: keys_move(work, &one.table) };
             self.take_up(work, one, (&form, &relation), (now.as_ref(), run)).await?;
-            // Rows that are whole again have the columns that went with them; those that stayed have to be filled.
-            let of_rows = now.as_ref().filter(|now| one.columns.is_empty() && now.is_whole(&one.table));
+            // Rows that are whole again have the columns that went with them; those that stayed have to be filled. What a
+            // script brings back has values of its own.
+            let in_rows = |now: &&Now| !scripts && one.columns.is_empty() && now.is_whole(&one.table);
+            let of_rows = now.as_ref().filter(in_rows);
             if let Some(now) = of_rows {
                 let columns = columns_gone(work, &form, now, &relation).await?;
                 if !columns.is_empty() {
