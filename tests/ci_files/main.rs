@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use holdpoint_testkit::{Cluster, NEWEST};
+use holdpoint_testkit::{Cluster, NEWEST, fake};
 use holdpoint_tests::{Outcome, Place, program};
 
 use validators::{config, text, validator};
@@ -120,6 +120,36 @@ fn a_pull_request_is_told_its_plan_without_a_database() {
     let (code, _) = run(&place, &self::step(WORKFLOWS[0], "Judge"), &[("CODE", "15")]);
     assert_eq!(code, 15);
     cluster.drop_database("ci_plan");
+}
+
+#[test]
+fn the_comment_is_the_plans_own_and_nobody_elses_is_overwritten() {
+    let place = Place::bare();
+    std::fs::write(place.work().join("holdpoint-plan.md"), "the plan\n").expect("the folder is writable");
+    let comment = step(WORKFLOWS[0], "Comment");
+    let bin = place.path().join("bin");
+    std::fs::create_dir_all(&bin).expect("a folder");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    // What gh answers a question for comments with, and what is asked of it.
+    let asked = |comments: &str| {
+        let log = place.work().join("asked");
+        drop(std::fs::remove_file(&log));
+        let answer = format!("case \"$*\" in *--jq*) printf '%s' '{comments}';; *) echo \"$*\" >> asked;; esac");
+        fake::write_program(&bin, "gh", &answer);
+        let variables =
+            [("PATH", path.as_str()), ("REPOSITORY", "o/r"), ("PULL_REQUEST", "7"), ("FACTS", "facts.json")];
+        let (code, said) = run(&place, &comment, &variables);
+        assert_eq!(code, 0, "{said:#?}");
+        std::fs::read_to_string(log).expect("something was asked")
+    };
+    let of_others = "11 a linter says\n12 <!-- holdpoint plan other.json -->\n";
+    assert_eq!(asked(of_others), "pr comment 7 --repo o/r --body-file holdpoint-comment.md\n");
+    let own = format!("{of_others}13 <!-- holdpoint plan facts.json -->\n14 <!-- holdpoint plan facts.json -->\n");
+    assert_eq!(asked(&own), "api --method PATCH repos/o/r/issues/comments/13 --field body=@holdpoint-comment.md\n");
+    let written = std::fs::read_to_string(place.work().join("holdpoint-comment.md")).expect("the comment");
+    assert_eq!(written, "<!-- holdpoint plan facts.json -->\nthe plan\n");
+    // A token of a fork's pull request may not write.
+    assert!(text(WORKFLOWS[0]).contains("pull_request.head.repo.full_name == github.repository"));
 }
 
 #[test]
