@@ -79,48 +79,78 @@ fn a_killed_one_goes_on_and_changes_every_row_once() {
     assert_eq!(changed(&scene), "1:4000");
 }
 
+/// Kills it between the note of a batch of ten and the server's word on it; gives how it is gone on with.
+fn killed_at_its_commit(scene: &Scene, commits: bool) -> Vec<&'static str> {
+    table(scene, 50);
+    scene.sql(
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS \
+               'BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL; END';
+             CREATE CONSTRAINT TRIGGER hold AFTER UPDATE ON counted DEFERRABLE INITIALLY DEFERRED \
+               FOR EACH ROW EXECUTE FUNCTION hold()",
+    );
+    let mut holder = Client::running(scene, "holder", "BEGIN; SELECT pg_advisory_xact_lock(77);").idle_in_transaction();
+    let small = [&ONCE[..], &["--batch", "10", "--lock-wait", "10m"]].concat();
+    let mut running = scene.place.start(&small);
+    let committing = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' \
+                          AND application_name LIKE 'holdpoint backfill %' AND wait_event = 'advisory')";
+    wait_until(&mut running, "it commits", scene, committing);
+    running.kill();
+    running.finish().ended_with(137);
+    assert_eq!(changed(scene), "0:50");
+    let resume = [&ONCE[..], &["--resume", "--json"]].concat();
+    let busy = scene.place.holdpoint(&resume).ended_with(14);
+    busy.failure().says(&["another backfill is at public.counted"]).hints(&["holdpoint watch"]);
+    if !commits {
+        scene.sql(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND application_name LIKE 'holdpoint backfill %'",
+        );
+    }
+    holder.say("COMMIT;");
+    let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND application_name LIKE 'holdpoint backfill %'";
+    while scene.sql(gone) != "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(changed(scene), if commits { "0:40 1:10" } else { "0:50" });
+    resume
+}
+
 /// Between the note of the batch and the server's word on it.
 #[test]
 fn a_batch_that_was_being_committed_counts_as_the_server_says() {
     for commits in [true, false] {
         let scene = Scene::local();
-        table(&scene, 50);
-        scene.sql(
-            "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS \
-               'BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL; END';
-             CREATE CONSTRAINT TRIGGER hold AFTER UPDATE ON counted DEFERRABLE INITIALLY DEFERRED \
-               FOR EACH ROW EXECUTE FUNCTION hold()",
-        );
-        let mut holder =
-            Client::running(&scene, "holder", "BEGIN; SELECT pg_advisory_xact_lock(77);").idle_in_transaction();
-        let small = [&ONCE[..], &["--batch", "10", "--lock-wait", "10m"]].concat();
-        let mut running = scene.place.start(&small);
-        let committing = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' \
-                          AND application_name LIKE 'holdpoint backfill %' AND wait_event = 'advisory')";
-        wait_until(&mut running, "it commits", &scene, committing);
-        running.kill();
-        running.finish().ended_with(137);
-        assert_eq!(changed(&scene), "0:50");
-        let resume = [&ONCE[..], &["--resume", "--json"]].concat();
-        let busy = scene.place.holdpoint(&resume).ended_with(14);
-        busy.failure().says(&["another backfill is at public.counted"]).hints(&["holdpoint watch"]);
-        if !commits {
-            scene.sql(
-                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() \
-                 AND application_name LIKE 'holdpoint backfill %'",
-            );
-        }
-        holder.say("COMMIT;");
-        let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                    AND application_name LIKE 'holdpoint backfill %'";
-        while scene.sql(gone) != "0" {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(changed(&scene), if commits { "0:40 1:10" } else { "0:50" });
+        let resume = killed_at_its_commit(&scene, commits);
         let report = scene.place.holdpoint(&resume).ended_with(0).json();
         assert_eq!(changed(&scene), "1:50", "{report:#}");
         assert_eq!(report["rows_updated"], 50, "{report:#}");
         assert_eq!(report["resumed"]["rows_updated"], if commits { 10 } else { 0 }, "{report:#}");
+    }
+}
+
+/// A crash may lose the number of a batch, which another transaction gets then.
+#[test]
+fn where_the_server_was_started_again_rows_of_the_batch_say_whether_it_was_committed() {
+    for commits in [true, false] {
+        let scene = Scene::local();
+        let resume = killed_at_its_commit(&scene, commits);
+        let folder = scene.place.work().join(".holdpoint");
+        let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.find(|file| file.extension().is_some_and(|end| end == "json")).unwrap();
+        let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(state["pending"]["server_began"].is_string(), "{state:#}");
+        state["pending"]["server_began"] = "1".into();
+        if !commits {
+            scene.sql("CREATE TABLE another AS SELECT pg_current_xact_id()::text AS number");
+            state["pending"]["transaction"] = scene.sql("SELECT number FROM another").into();
+        }
+        std::fs::write(&file, state.to_string()).unwrap();
+        let report = scene.place.holdpoint(&resume).ended_with(0).json();
+        assert_eq!(changed(&scene), "1:50", "no row is left out, and none changed twice: {report:#}");
+        assert_eq!(report["resumed"]["rows_updated"], if commits { 10 } else { 0 }, "{report:#}");
+        let told = report["warnings"].to_string().contains("the server was started again");
+        assert_eq!(told, !commits, "{report:#}");
     }
 }
 

@@ -18,6 +18,8 @@ const LONGEST_LINE: usize = 300;
 /// A backfill that was looked at: everything that the server must agree with, it has.
 pub(super) struct Prepared {
     pub(super) session: Session,
+    /// When its server was started.
+    pub(super) server_began: String,
     /// The name of the sessions, by which those who wait for them are found.
     pub(super) name: String,
     pub(super) subject: Subject,
@@ -64,12 +66,13 @@ impl Prepared {
             condition: options.condition.clone(),
         };
         let file = StateFile::of(&options.directory, &what);
+        let server_began = session.server_began().await?;
         let mut warnings = Vec::new();
         if !throttle::sees_lag(&session).await? {
             let role = holdpoint_core::name::quote_identifier(session.settings().user());
             warnings.push(format!("the lag of standbys does not show to this role: GRANT pg_read_all_stats TO {role}"));
         }
-        Ok(Self { session, name, subject, columns, statements, what, file, warnings })
+        Ok(Self { session, server_began, name, subject, columns, statements, what, file, warnings })
     }
 
     /// What an earlier one left; read under the lock, or it may be another one's by the next statement.

@@ -7,8 +7,9 @@ use holdpoint_postgres::{Session, SessionPurpose};
 use tokio::time::Instant;
 
 use super::BackfillError;
-use super::plan::Prepared;
+use super::plan::{Prepared, borrowed, parameters};
 use super::run::{MOST_TRIES, Walk, alone};
+use super::state::Pending;
 use crate::Error;
 
 /// How long a transaction whose session is gone may take to end.
@@ -65,7 +66,13 @@ impl Walk<'_> {
         let began = Instant::now();
         loop {
             match self.prepared.session.fate_of(&pending.transaction).await? {
-                Fate::Committed => self.state.settle(true),
+                Fate::Committed if self.is_there(&pending).await? => self.state.settle(true),
+                Fate::Committed => {
+                    let text = "the server was started again, and no row of the last batch says that it was committed: it \
+                                is done again";
+                    self.prepared.warnings.push(text.to_owned());
+                    self.state.settle(false);
+                }
                 Fate::Aborted => self.state.settle(false),
                 Fate::InProgress if began.elapsed() < SETTLES_WITHIN && !self.interrupted() => {
                     self.rest(Duration::from_millis(200)).await;
@@ -84,5 +91,25 @@ impl Walk<'_> {
             }
             return Ok(());
         }
+    }
+
+    /// Whether a batch that counts as committed is there. The server's word is enough where it was not started again
+    /// since: a crash loses numbers of transactions whose records were not written yet, and gives them out anew.
+    async fn is_there(&self, pending: &Pending) -> Result<bool, Error> {
+        let same = pending.server_began.as_ref().is_none_or(|began| *began == self.prepared.server_began);
+        if same || pending.updated == 0 {
+            return Ok(true);
+        }
+        let Some(number) = pending.transaction.in_rows() else { return Ok(false) };
+        let after = self.state.after.as_ref();
+        let sql = self.prepared.statements.written_by(after.is_some());
+        let mut values = parameters(after, &pending.to);
+        values.push(number);
+        Ok(self
+            .prepared
+            .session
+            .query_one("looking for rows of the last batch", &sql, &borrowed(&values))
+            .await?
+            .get(0))
     }
 }

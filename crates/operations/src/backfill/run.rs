@@ -232,7 +232,8 @@ impl Walk<'_> {
             Ok(updated) => updated,
             Err(error) => return self.rolled_back(error, blocked_by).await.map(Some),
         };
-        self.state.pending = Some(Pending { transaction, to, updated, walked });
+        let server_began = Some(self.prepared.server_began.clone());
+        self.state.pending = Some(Pending { transaction, server_began, to, updated, walked });
         if let Err(error) = self.write_down() {
             self.state.pending = None;
             self.prepared.session.run("taking a batch back", "ROLLBACK").await?;

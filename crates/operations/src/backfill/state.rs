@@ -1,7 +1,8 @@
 //! How far a backfill came, in a file.
 //!
 //! The file is never ahead of what is committed: a batch is written down, with the number of its transaction, before it
-//! is committed, and counts only when the server says that this transaction was. So neither a kill in between nor a
+//! is committed, and counts only when the server says that this transaction was, and, where the server was started again
+//! meanwhile, a row of the batch does, too: after a crash the number may be another transaction's. So neither a kill in between nor a
 //! connection that is lost with the answer makes a batch be left out or done twice.
 
 use std::io::Write as _;
@@ -37,6 +38,9 @@ pub(super) struct What {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) transaction: TransactionId,
+    /// When the server was started on which it was begun; `None` where an older program wrote the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) server_began: Option<String>,
     pub(super) to: Place,
     pub(super) updated: u64,
     pub(super) walked: u64,
@@ -203,7 +207,7 @@ mod tests {
     fn only_a_batch_that_was_committed_counts() {
         let pending = || {
             let transaction = serde_json::from_str("\"4711\"").unwrap();
-            Some(Pending { transaction, to: vec!["5".into()], updated: 3, walked: 4 })
+            Some(Pending { transaction, server_began: None, to: vec!["5".into()], updated: 3, walked: 4 })
         };
         let mut state = Progressed { pending: pending(), ..progressed() };
         state.settle(false);

@@ -97,6 +97,13 @@ impl Statements {
         format!("UPDATE ONLY {} SET {}WHERE {}{condition}", self.table, self.set, self.range(after, true))
     }
 
+    /// Whether a row of a batch was written last by the transaction whose number, as rows have it, comes behind the bounds.
+    pub(super) fn written_by(&self, after: bool) -> String {
+        let (table, range) = (&self.table, self.range(after, true));
+        let number = self.key.len() * (1 + usize::from(after)) + 1;
+        format!("SELECT EXISTS (SELECT FROM ONLY {table} WHERE {range} AND {table}.xmin::text = ${number})")
+    }
+
     fn texts(&self, columns: &[String]) -> String {
         columns.iter().map(|column| format!("{column}::text")).collect::<Vec<_>>().join(", ")
     }
@@ -135,6 +142,8 @@ mod tests {
              (\"public\".\"t\".\"a\", \"public\".\"t\".\"B\") > ($1::text::integer, $2::text::text) AND \
              (\"public\".\"t\".\"a\", \"public\".\"t\".\"B\") <= ($3::text::integer, $4::text::text) AND (\nz OR x -- no\n)"
         );
+        assert!(statements.written_by(true).contains("xmin::text = $5"));
+        assert!(statements.written_by(false).contains("xmin::text = $3"));
         assert!(statements.end_of_batch(false, 7).contains("<= ($1::text::integer, $2::text::text) ORDER BY"));
     }
 }

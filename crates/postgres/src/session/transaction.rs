@@ -14,10 +14,19 @@ use crate::Error;
 #[serde(transparent)]
 pub struct TransactionId(String);
 
+/// What the server says of a number that it has not given out: `invalid_parameter_value`.
+const IN_THE_FUTURE: &str = "22023";
+
 impl TransactionId {
     /// The transaction of a number that the server gave, such as one that a record holds.
     pub fn numbered(number: impl Into<String>) -> Self {
         Self(number.into())
+    }
+
+    /// The number as rows have it in `xmin`: its low 32 bits. `None` for what is no number.
+    pub fn in_rows(&self) -> Option<String> {
+        let number: u64 = self.0.parse().ok()?;
+        Some((number & u64::from(u32::MAX)).to_string())
     }
 }
 
@@ -48,11 +57,24 @@ impl Session {
         number.map(|number| TransactionId(number.to_owned())).ok_or_else(none)
     }
 
+    /// When the server was started that this session is on, as text that only equals itself.
+    pub async fn server_began(&self) -> Result<String, Error> {
+        let sql = "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text";
+        Ok(self.query_one("asking when the server was started", sql, &[]).await?.get(0))
+    }
+
     /// Asks how a transaction of this server, any session's, ended.
+    ///
+    /// After a crash a number whose records were lost is given out anew: where the server was started since, *committed*
+    /// may be another transaction's end. A number that was not given out yet is one that was lost: aborted.
     pub async fn fate_of(&self, transaction: &TransactionId) -> Result<Fate, Error> {
         const WHAT: &str = "asking how a transaction ended";
         let sql = "SELECT pg_catalog.pg_xact_status($1::text::pg_catalog.xid8)";
-        let status: Option<String> = self.query_one(WHAT, sql, &[&transaction.0]).await?.get(0);
+        let status: Option<String> = match self.query_one(WHAT, sql, &[&transaction.0]).await {
+            Ok(row) => row.get(0),
+            Err(error) if error.sqlstate() == Some(IN_THE_FUTURE) => return Ok(Fate::Aborted),
+            Err(error) => return Err(error),
+        };
         match status.as_deref() {
             Some("committed") => Ok(Fate::Committed),
             Some("aborted") => Ok(Fate::Aborted),
