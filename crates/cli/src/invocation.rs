@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::settings::{ChosenRepository, Purpose, Settings};
+use crate::signals::Next;
 
 /// As the default of `backup --lock-wait`.
 const LOCK_WAIT_SECONDS: u64 = 30;
@@ -32,6 +33,8 @@ pub(crate) struct Invocation {
     pub(crate) progress: Arc<dyn Progress>,
     /// Cancelled by the first signal.
     pub(crate) cancel: CancellationToken,
+    /// What the next signal cancels.
+    pub(crate) next_signal: Next,
 }
 
 /// Reads the wall clock: the one place that does.
@@ -53,7 +56,8 @@ impl Invocation {
         let mut settings = self.settings.clone();
         settings.common.database = Some(database.clone());
         let (progress, cancel) = (Arc::clone(&self.progress), self.cancel.clone());
-        Self { settings, output: self.output.clone(), progress, cancel }
+        let next_signal = self.next_signal.clone();
+        Self { settings, output: self.output.clone(), progress, cancel, next_signal }
     }
 
     /// Names the store of a repository; a bucket is not asked yet.

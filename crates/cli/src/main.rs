@@ -91,7 +91,7 @@ async fn work(
     cancel: CancellationToken,
     mask: &mut Mask,
 ) -> Result<u8, Failure> {
-    let _watch =
+    let watch =
         signals::watch(&cancel).map_err(|source| Failure::Io { what: "watching signals".to_owned(), source })?;
     let folder = std::env::current_dir()
         .map_err(|source| Failure::Io { what: "finding the working directory".to_owned(), source })?;
@@ -102,7 +102,7 @@ async fn work(
     };
     let settings = Settings::gather(arguments.common, variables, &folder, sections)?;
     mask.learn(settings.passwords());
-    let invocation = Invocation { settings, output, progress, cancel };
+    let invocation = Invocation { settings, output, progress, cancel, next_signal: watch.next.clone() };
     commands::run(&invocation, &arguments.verb).await
 }
 

@@ -199,7 +199,7 @@ pub struct UndoRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Applied {
-    /// Everything is still pending, and the schema is as before.
+    /// Everything is still pending, the schema is as before, and nothing was kept of any transaction since.
     Unchanged,
     /// A part of it is there.
     Partly,
@@ -238,13 +238,21 @@ pub struct Afresh {
 }
 
 impl Afresh {
-    /// Judges by what is still pending of `pending` migrations, and by the schema.
-    pub fn judge(pending: Option<usize>, still: Option<Vec<String>>, schema: Option<Vec<String>>) -> Self {
+    /// Judges by what is still pending of `pending` migrations, by the schema, and by what became of the transactions
+    /// since the command began: `nothing_kept` says that all of them were aborted.
+    ///
+    /// Neither a list nor a schema tells of rows: *unchanged* is said only where nothing was kept at all.
+    pub fn judge(
+        pending: Option<usize>,
+        still: Option<Vec<String>>,
+        schema: Option<Vec<String>>,
+        nothing_kept: bool,
+    ) -> Self {
         let same = schema.as_ref().map(Vec::is_empty);
         let left = still.as_ref().map(Vec::len);
         let applied = match (pending, left, same) {
-            (Some(0), _, Some(true)) => Applied::Unchanged,
-            (Some(all), Some(left), Some(true)) if left == all => Applied::Unchanged,
+            (Some(0), _, Some(true)) | (_, None, Some(true)) if nothing_kept => Applied::Unchanged,
+            (Some(all), Some(left), Some(true)) if left == all && nothing_kept => Applied::Unchanged,
             (Some(all), Some(0), _) if all > 0 => Applied::Fully,
             (Some(all), Some(left), _) if left < all => Applied::Partly,
             (_, _, Some(false)) => Applied::Partly,
@@ -269,9 +277,13 @@ pub struct Settlement {
 mod tests {
     use super::*;
 
-    fn judge(pending: Option<usize>, still: Option<usize>, changes: Option<usize>) -> Applied {
+    fn judge_with(pending: Option<usize>, still: Option<usize>, changes: Option<usize>, nothing_kept: bool) -> Applied {
         let names = |count| (0..count).map(|n: usize| n.to_string()).collect::<Vec<_>>();
-        Afresh::judge(pending, still.map(names), changes.map(names)).applied
+        Afresh::judge(pending, still.map(names), changes.map(names), nothing_kept).applied
+    }
+
+    fn judge(pending: Option<usize>, still: Option<usize>, changes: Option<usize>) -> Applied {
+        judge_with(pending, still, changes, true)
     }
 
     #[test]
@@ -285,9 +297,18 @@ mod tests {
         assert_eq!(judge(Some(0), Some(0), Some(0)), Applied::Unchanged);
         assert_eq!(judge(Some(0), Some(0), Some(1)), Applied::Partly, "nothing was pending, and something is there");
         assert_eq!(judge(None, None, Some(1)), Applied::Partly);
-        for (pending, still, changes) in [(None, None, Some(0)), (Some(2), Some(2), None), (Some(2), None, Some(0))] {
-            assert_eq!(judge(pending, still, changes), Applied::Unknown, "nobody looked at rows or schema");
+        assert_eq!(judge(Some(2), Some(2), None), Applied::Unknown, "nobody looked at the schema");
+    }
+
+    #[test]
+    fn unchanged_needs_the_evidence_that_no_row_was_kept() {
+        for (pending, still) in [(None, None), (Some(2), None), (Some(2), Some(2)), (Some(0), Some(0)), (Some(0), None)]
+        {
+            assert_eq!(judge_with(pending, still, Some(0), true), Applied::Unchanged, "{pending:?} {still:?}");
+            assert_eq!(judge_with(pending, still, Some(0), false), Applied::Unknown, "{pending:?} {still:?}");
         }
+        assert_eq!(judge_with(Some(2), Some(0), Some(0), false), Applied::Fully);
+        assert_eq!(judge_with(Some(2), Some(1), Some(0), false), Applied::Partly);
     }
 
     #[test]

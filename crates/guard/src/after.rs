@@ -20,7 +20,7 @@ use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
 use crate::rehearsed::Rehearsed;
 use crate::running::environment::{TimeOuts, with_time_outs};
-use crate::running::live::Live;
+use crate::running::live::{LOST_AFTER, Live};
 use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
@@ -28,7 +28,8 @@ use crate::state::{Change, DatabaseState};
 use crate::tools::ToolName;
 use crate::{Error, runs, sessions, state};
 
-/// How long the state after the command may take to be read: a server that hangs must not keep the report.
+/// How long the state after the command may take to be read, besides twice the time that the one before took: a server
+/// that hangs must not keep the report, and a large schema must not go unread.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
 impl Guarded<'_> {
@@ -39,7 +40,8 @@ impl Guarded<'_> {
         let found = options.found().filter(|_| planned.migrations.is_some());
         let pending = planned.report.iter().flat_map(|report| &report.pending);
         let concurrently = pending.into_iter().any(|one| one.sql.to_ascii_uppercase().contains("CONCURRENTLY"));
-        with_time_outs(&options.environment, &options.run, run, found, concurrently)
+        let program = options.command.first().map_or("", String::as_str);
+        with_time_outs(&options.environment, &options.run, run, program, found, concurrently)
     }
 
     /// What is looked at while the command runs.
@@ -51,14 +53,16 @@ impl Guarded<'_> {
             run,
             keys: tool_lock::keys(options.found()),
             cancel_blocked_after: options.run.cancel_blocked_after,
+            lost_after: LOST_AFTER,
         }
     }
 
-    /// Ends what the command left working on the server, then compares the database with what it was; `patient`: also
-    /// where that takes some seconds.
+    /// Ends what the command left working on the server, then compares the database with what it was, for which a look
+    /// took `looked_for`; `patient`: also where that takes some seconds.
     pub(crate) async fn look_again(
         &self,
         before: &DatabaseState,
+        looked_for: Duration,
         end: &mut CommandEnd,
         run: &RunId,
         patient: bool,
@@ -95,10 +99,11 @@ impl Guarded<'_> {
             session.close().await;
             Ok::<_, Error>(change)
         };
-        let change = match tokio::time::timeout(READ_WITHIN, read).await {
+        let within = READ_WITHIN + looked_for * 2;
+        let change = match tokio::time::timeout(within, read).await {
             Ok(Ok(change)) => change,
             Ok(Err(error)) => Change::unseen(&error.to_string()),
-            Err(_) => Change::unseen(&format!("not within {} s", READ_WITHIN.as_secs())),
+            Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
         };
         Change { left_schema, transactions, ..change }
     }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use holdpoint_core::Mask;
@@ -137,14 +138,16 @@ impl Call<'_> {
                 None => std::future::pending().await,
             }
         };
+        // Whether the run lock's session answers: what else asks the server may find no connection.
+        let answers = AtomicBool::new(true);
         tokio::select! {
-            ended = watched(context, &mut running, self.lock, &mut end.warnings) => match ended {
+            ended = watched(context, &mut running, self.lock, &answers, &mut end.warnings) => match ended {
                 Ok(ended) => end.ended = Some(ended),
                 Err(error) => end.warnings.push(with_source(&error)),
             },
             () = context.cancel.cancelled() => end.cut_off = Some(CutOff::Interrupted),
             () = time_is_over => end.cut_off = limit.map(CutOff::TimedOut),
-            _lost = self.live.watch(&mut end.observed) => end.cut_off = Some(CutOff::Lost),
+            _lost = self.live.watch(&mut end.observed, &answers) => end.cut_off = Some(CutOff::Lost),
         }
         if let Some(why) = end.cut_off {
             let told = match why {
@@ -184,6 +187,7 @@ async fn watched(
     context: &Context,
     running: &mut Running,
     lock: &RunLock,
+    answers: &AtomicBool,
     warnings: &mut Vec<String>,
 ) -> Result<Ended, holdpoint_process::Error> {
     let mut held = true;
@@ -200,6 +204,7 @@ async fn watched(
             held = lock.is_held() => held,
         };
         if !held {
+            answers.store(false, Ordering::Relaxed);
             context.progress.note(LOCK_LOST);
             warnings.push(LOCK_LOST.to_owned());
         }

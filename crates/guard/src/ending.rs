@@ -1,5 +1,5 @@
-//! A guarded run from its command on: the command runs, is judged, is undone where that was asked for; what belongs after
-//! a good end is run; the last step is written, and who wants to know is told.
+//! A guarded run from its command on: the command runs and is judged, which is written before the run lock is given back;
+//! it is undone where that was asked for; what belongs after a good end is run, and who wants to know is told.
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, RunState, RunStep, newest};
@@ -20,14 +20,19 @@ use crate::run::{GuardReport, OnFailure, WayBack};
 use crate::undo::{self, UndoEnd, UndoOptions, UndoReport};
 use crate::{Error, runs};
 
+/// What is told where a run counts as failed, and is not undone by itself.
+const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
+/// What the ledger keeps of a good end.
+const AFTER_RAN: &str = "what --after runs was run";
+
 /// How the undo of a run ended, or why it could not begin.
 type Undone = Result<Box<UndoReport>, String>;
 
 impl Guarded<'_> {
-    /// Runs the command, judges, undoes, writes the last step. From here on nothing is an error any more.
+    /// Runs the command, judges, writes that, undoes. From here on nothing is an error any more.
     pub(crate) async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
         let Preparation { context, options, .. } = &self.preparation;
-        let Ready { proven, lock, before } = ready;
+        let Ready { proven, lock, before, looked_for } = ready;
         let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
         let time_outs = self.time_outs(&planned, ledger.run());
         let run = ledger.run().clone();
@@ -44,7 +49,7 @@ impl Guarded<'_> {
         // Where nothing was to be done and nothing failed, nobody waits to know it for certain.
         let ended_well = end.ended.as_ref().is_some_and(|ended| ended.status == Status::Code(0));
         let patient = !(ended_well && planned.migrations == Some(0));
-        let change = self.look_again(&before, &mut end, ledger.run(), patient).await;
+        let change = self.look_again(&before, looked_for, &mut end, ledger.run(), patient).await;
         let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
             Some(Status::Code(code)) => (Some(code), None),
             Some(Status::Signal(number)) => (None, Some(number)),
@@ -64,18 +69,19 @@ impl Guarded<'_> {
         };
         let left_nothing = change.database == "unchanged" && !judgement.as_planned;
         let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed && !left_nothing);
-        // An undo goes on under the lock: nobody migrates in between.
-        let mut held = Some(lock);
-        if on_failure.is_none() {
-            if let Some(lock) = held.take() {
-                lock.release().await;
-            }
-            let good = match (state, judgement.health) {
-                (RunState::Succeeded, Health::Interrupted) => Err("nobody knows whether the application is well"),
-                (RunState::Succeeded, _) => Ok(()),
-                _ => Err("the run did not succeed"),
-            };
-            end.warnings.extend(self.run_after(good, ledger.run()).await);
+        // What nobody looked at may be as it should be: a person decides.
+        let on_failure = on_failure.filter(|_| {
+            let seen = change.objects.is_some();
+            end.warnings.extend((!seen).then(|| NOT_UNDONE.to_owned()));
+            seen
+        });
+        let good = match (state, judgement.health) {
+            (RunState::Succeeded, Health::Interrupted) => Err("nobody knows whether the application is well"),
+            (RunState::Succeeded, _) => Ok(()),
+            _ => Err("the run did not succeed"),
+        };
+        if let (None, Err(why)) = (on_failure, good) {
+            end.warnings.extend(self.run_after(Err(why), ledger.run()).await);
         }
         let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
         ledger.ended(exit_code, signal);
@@ -91,8 +97,9 @@ impl Guarded<'_> {
         let reasons = judgement.reasons.clone();
         written.extend([change.remarks, change.warnings.clone(), reasons.clone(), end.warnings.clone()].concat());
         written.extend([end.observed.waits.clone(), end.observed.cancelled.clone()].concat());
-        written.extend(end.observed.beside.clone());
-        end.warnings.extend(end.observed.cancelled.iter().chain(&end.observed.beside).cloned());
+        written.extend(end.observed.beside.iter().chain(&end.observed.blind).cloned());
+        let seen = end.observed.cancelled.iter().chain(&end.observed.beside).chain(&end.observed.blind);
+        end.warnings.extend(seen.cloned());
         let warned = if judgement.as_planned && !unasked { Vec::new() } else { reasons };
         let started = self.start.warnings.clone();
         let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
@@ -100,9 +107,16 @@ impl Guarded<'_> {
         if let Err(error) = ledger.write(state, written).await {
             warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
         }
+        // Until here nobody else migrates, and who looks finds the run at work. An undo goes on under the lock.
         let undone = match on_failure {
-            Some(on_failure) => Some(self.undo(on_failure, held.take(), &mut ledger, &mut warnings).await),
-            None => None,
+            Some(on_failure) => Some(self.undo(on_failure, lock, &mut ledger, &mut warnings).await),
+            None => {
+                lock.release().await;
+                if good.is_ok() && options.run.after.is_some() {
+                    self.finish(state, &mut ledger, &mut warnings).await;
+                }
+                None
+            }
         };
         let is_undone = matches!(&undone, Some(Ok(report)) if report.end() == UndoEnd::Done);
         let ways_back = still_open(ways_back, left_nothing || is_undone);
@@ -139,22 +153,32 @@ impl Guarded<'_> {
         }
     }
 
+    /// Runs what belongs after a good end, and writes how that went, as a step of its own.
+    async fn finish(&self, state: RunState, ledger: &mut LedgerWriter<'_>, warnings: &mut Vec<String>) {
+        let failed = self.run_after(Ok(()), ledger.run()).await;
+        let told = failed.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
+        warnings.extend(failed);
+        if let Err(error) = ledger.write(state, vec![told]).await {
+            warnings.push(format!("how --after went could not be written into the ledger: {error}"));
+        }
+    }
+
     /// Undoes the run, under the lock that its command ran under where that is still held; then runs what belongs after
     /// a good end, and writes how that went.
     async fn undo(
         &self,
         on_failure: &OnFailure,
-        lock: Option<RunLock>,
+        lock: RunLock,
         ledger: &mut LedgerWriter<'_>,
         warnings: &mut Vec<String>,
     ) -> Undone {
-        // Who interrupted the command did not interrupt its undo; a second signal does.
-        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+        // Who interrupted the command did not interrupt its undo; the next signal does.
+        let mut context = self.preparation.context.clone();
+        if context.cancel.is_cancelled() {
+            context.cancel = on_failure.cancel.as_ref().map_or_else(CancellationToken::new, |next| next());
+        }
         let options = UndoOptions { run: RunSelector::Id(ledger.run().clone()), ..on_failure.undo.clone() };
-        let held = match lock {
-            Some(lock) if lock.is_held().await => Some(lock),
-            _ => None,
-        };
+        let held = if lock.is_held().await { Some(lock) } else { None };
         let undone = undo::undo_held(&context, &options, held).await;
         let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
         let good = match &undone {
@@ -170,7 +194,7 @@ impl Guarded<'_> {
                 ledger.write(RunState::Failed, told).await
             }
             Ok(_) if options.run.after.is_some() => {
-                let told = after.clone().unwrap_or_else(|| "what --after runs was run".to_owned());
+                let told = after.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
                 note(&context, ledger.run(), told).await
             }
             Ok(_) => Ok(()),

@@ -139,6 +139,9 @@ pub enum Error {
         /// How it ended.
         reason: String,
     },
+    /// It was interrupted while that was run.
+    #[error("interrupted while what --before runs was at work")]
+    BeforeInterrupted,
     /// The run lock was lost before the command was started.
     #[error("the run lock was lost before the command was started")]
     LockLost,

@@ -1,5 +1,7 @@
 //! What a guarded run does, step by step, up to its command.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::identity::{Identity, IdentityMatch};
@@ -13,6 +15,7 @@ use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Error as OperationError, Source, catalogue};
 use holdpoint_postgres::{ConnectionSettings, identity};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger_writer::LedgerWriter;
@@ -50,6 +53,8 @@ pub(crate) struct Ready {
     pub(crate) proven: Proven,
     pub(crate) lock: RunLock,
     pub(crate) before: DatabaseState,
+    /// How long it took to read that.
+    pub(crate) looked_for: Duration,
 }
 
 impl<'a> Guarded<'a> {
@@ -103,7 +108,9 @@ impl<'a> Guarded<'a> {
         let Preparation { context, options, .. } = &self.preparation;
         if let Some(line) = &options.run.before {
             let ran = hooks::run(line, options, ledger.run(), &self.mask, &context.cancel).await;
-            ran.map_err(|reason| Error::BeforeFailed { reason })?;
+            ran.map_err(|reason| {
+                if context.cancel.is_cancelled() { Error::BeforeInterrupted } else { Error::BeforeFailed { reason } }
+            })?;
         }
         let ready = Box::pin(self.locked(proven, ledger)).await;
         if let (Err(_), Some(_), Some(line)) = (&ready, &options.run.before, &options.run.after) {
@@ -124,9 +131,11 @@ impl<'a> Guarded<'a> {
         let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
         let point = proven.relied.point.as_ref();
         tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
+        let began = Instant::now();
         let before = self.check_again(point, &lock, ledger.run()).await?;
+        let looked_for = began.elapsed();
         options.migrations.check_again(context, &proven.planned, identity, point).await?;
-        let mut ready = Ready { proven, lock, before };
+        let mut ready = Ready { proven, lock, before, looked_for };
         let session = ready.lock.session();
         sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
         let (instant, wal_position) = position(session).await?;

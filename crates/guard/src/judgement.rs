@@ -14,8 +14,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) succeeded: bool,
     /// `unchanged`, `changed` or `unknown`: the database against right before.
     pub(crate) database: &'static str,
-    /// Schema objects that differ.
-    pub(crate) objects: Vec<ObjectEffect>,
+    /// Schema objects that differ; `None` where the schema was not read.
+    pub(crate) objects: Option<Vec<ObjectEffect>>,
     /// Indexes that were left invalid.
     pub(crate) invalid_indexes: Vec<String>,
     /// Tables of which nobody wrote a row while the command ran.
@@ -51,7 +51,8 @@ struct Unlike {
 
 /// Judges; health and time-outs are filled in by whoever knows them.
 pub(crate) fn judge(evidence: &Evidence<'_>) -> JudgementRecord {
-    let unlike = evidence.rehearsal.and_then(|rehearsal| compared(rehearsal, &evidence.objects, evidence.same_major));
+    let expected = evidence.rehearsal.zip(evidence.objects.as_ref());
+    let unlike = expected.and_then(|(rehearsal, objects)| compared(rehearsal, objects, evidence.same_major));
     let listed_pending = evidence.pending.as_ref().zip(evidence.still_pending.as_ref());
     let recorded = listed_pending
         .map(|(pending, still)| pending.iter().filter(|name| !still.contains(name)).cloned().collect::<Vec<String>>());
@@ -66,6 +67,9 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> JudgementRecord {
     }
     if let Some(new) = unlike.as_ref().map(|unlike| &unlike.new).filter(|new| !new.is_empty()) {
         wrong.push(format!("new, and not seen in the rehearsal: {}", listed(new, NAMED)));
+    }
+    if evidence.objects.is_none() {
+        wrong.push("the schema was not read: nothing of it says what the command did".to_owned());
     }
     wrong.extend(reasons);
     let still_pending = evidence.still_pending.clone().filter(|_| evidence.pending.is_some());
@@ -131,7 +135,8 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
     let mut wrong = Vec::new();
     let nothing_pending = evidence.pending.as_ref().is_some_and(Vec::is_empty);
     if evidence.succeeded && evidence.runs_pending && nothing_pending && evidence.database == "changed" {
-        let what = if evidence.objects.is_empty() { "database" } else { "schema" };
+        let schema = evidence.objects.as_ref().is_some_and(|objects| !objects.is_empty());
+        let what = if schema { "schema" } else { "database" };
         wrong.push(format!("nothing was pending, and yet the {what} changed while the command ran"));
     }
     if evidence.succeeded && nothing_pending && evidence.recorded_all_the_same {
@@ -244,7 +249,7 @@ mod tests {
         Evidence {
             succeeded: true,
             database: "changed",
-            objects: vec![object("TABLE public.a", ObjectChange::Added)],
+            objects: Some(vec![object("TABLE public.a", ObjectChange::Added)]),
             pending: Some(names(&["1", "2"])),
             runs_pending: true,
             still_pending: Some(Vec::new()),
@@ -315,8 +320,26 @@ mod tests {
         // Others may make a table meanwhile, such as a partition; that one is gone needs a reason.
         let fewer = rehearsal(Vec::new());
         assert!(judge(&Evidence { rehearsal: Some(&fewer), ..all_applied() }).as_planned);
-        let dropped = Evidence { objects: vec![object("TABLE public.b", ObjectChange::Gone)], ..all_applied() };
+        let dropped = Evidence { objects: Some(vec![object("TABLE public.b", ObjectChange::Gone)]), ..all_applied() };
         assert!(!judge(&Evidence { rehearsal: Some(&fewer), ..dropped }).as_planned);
+    }
+
+    #[test]
+    fn where_nobody_could_look_nothing_is_missing_of_the_rehearsal() {
+        let expected = rehearsal(vec![object("TABLE public.a", ObjectChange::Added)]);
+        let unseen = || Evidence { objects: None, database: "unknown", rehearsal: Some(&expected), ..all_applied() };
+        let judged = judge(&unseen());
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, true), "{judged:?}");
+        assert_eq!(judged.unlike_rehearsal, None);
+        assert!(judged.reasons[0].contains("the schema was not read"), "{judged:?}");
+        // Without a tool's table there is nothing but the command's word.
+        let judged = judge(&Evidence { pending: None, still_pending: None, ..unseen() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, true), "{judged:?}");
+        // What no backup may read any more is wrong all the same, and nothing else is.
+        let judged = judge(&Evidence { database: "changed", unreadable: names(&["public.s"]), ..unseen() });
+        assert!(!judged.as_planned && !judged.reasons.iter().any(|one| one.contains("rehearsal did")), "{judged:?}");
+        // A schema that was read, and in which nothing changed, does lack it.
+        assert!(!judge(&Evidence { objects: Some(Vec::new()), ..unseen() }).as_planned);
     }
 
     #[test]
@@ -326,7 +349,7 @@ mod tests {
         let rehearsed = Rehearsal { tables: vec![table], ..rehearsal(Vec::new()) };
         let of = |unmoved: &[&str]| {
             let told_by_runs = Evidence { still_pending: None, told_by_runs: true, ..all_applied() };
-            let found = Evidence { database: "unknown", objects: Vec::new(), ..told_by_runs };
+            let found = Evidence { database: "unknown", objects: Some(Vec::new()), ..told_by_runs };
             judge(&Evidence { unmoved: names(unmoved), rehearsal: Some(&rehearsed), ..found })
         };
         assert!(of(&["public.b"]).as_planned && of(&[]).as_planned);
@@ -343,7 +366,8 @@ mod tests {
         };
         let rehearsed = rehearsal(vec![changed("a", "abc")]);
         let of = |found: ObjectEffect, same_major| {
-            let found = Evidence { objects: vec![found], same_major, rehearsal: Some(&rehearsed), ..all_applied() };
+            let found =
+                Evidence { objects: Some(vec![found]), same_major, rehearsal: Some(&rehearsed), ..all_applied() };
             judge(&Evidence { still_pending: None, told_by_runs: true, ..found })
         };
         assert!(of(changed("a", "abc"), true).as_planned);
@@ -359,7 +383,7 @@ mod tests {
     fn a_migration_that_was_skipped_without_a_word_is_not_as_planned() {
         let skipped = Evidence {
             database: "unchanged",
-            objects: Vec::new(),
+            objects: Some(Vec::new()),
             still_pending: None,
             told_by_runs: true,
             ..all_applied()
@@ -374,7 +398,8 @@ mod tests {
         assert!(names_it, "{judged:?}");
         // What had no effect on the copy has none here, and a command that runs no migrations needs none.
         let nothing = rehearsal(Vec::new());
-        let skipped = || Evidence { database: "unchanged", objects: Vec::new(), still_pending: None, ..all_applied() };
+        let skipped =
+            || Evidence { database: "unchanged", objects: Some(Vec::new()), still_pending: None, ..all_applied() };
         assert!(judge(&Evidence { rehearsal: Some(&nothing), told_by_runs: true, ..skipped() }).as_planned);
         assert!(judge(&Evidence { pending: Some(Vec::new()), told_by_runs: true, ..skipped() }).as_planned);
     }
@@ -389,7 +414,8 @@ mod tests {
 
     #[test]
     fn nothing_pending() {
-        let nothing = Evidence { pending: Some(Vec::new()), database: "unknown", objects: Vec::new(), ..all_applied() };
+        let nothing =
+            Evidence { pending: Some(Vec::new()), database: "unknown", objects: Some(Vec::new()), ..all_applied() };
         assert_eq!((judge(&nothing).verdict, judge(&nothing).as_planned), (Verdict::FullyApplied, true));
         let changed = Evidence { database: "changed", ..nothing };
         assert_eq!((judge(&changed).verdict, judge(&changed).as_planned), (Verdict::Unknown, false));

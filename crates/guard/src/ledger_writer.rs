@@ -10,6 +10,7 @@ use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
+use crate::runs::came_to_its_command;
 use crate::{Error, ways_back};
 
 /// How many runs, newest first, are looked at for what they left.
@@ -200,8 +201,9 @@ impl Applied {
     }
 }
 
-/// Reads what is applied of a folder without a tool: by the newest run that succeeded with one; `None` where none did.
-/// A run that left the database unchanged applied nothing, whatever its command said.
+/// Reads what is applied of a folder without a tool: by the newest run whose command was started with one; `None` where
+/// none was. A run that is shown to have left the database unchanged applied nothing, whatever its command said; of one
+/// that failed or broke off otherwise nobody knows which of its own files it applied.
 ///
 /// # Errors
 /// Those of the repository.
@@ -216,9 +218,7 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
                 None => continue,
             }
         }
-        // A run that a person settled is as that person says: its files count only where its own end said so.
-        let ended = steps.into_iter().find_map(|step| Some((step.left()?, step)));
-        let Some((left, RunStep { plan: Some(plan), schema_sha256, .. })) = ended else { continue };
+        let Some((left, RunStep { plan: Some(plan), schema_sha256, .. })) = left_by(steps) else { continue };
         let (files, schema_sha256, in_part) = match left {
             Left::Fully => (plan.applied_afterwards(), schema_sha256, false),
             Left::Partly | Left::Unknown => (plan.applied, None, true),
@@ -229,6 +229,21 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
         }
     }
     Ok(None)
+}
+
+/// What a run left whose command was started, with the step that says so.
+///
+/// A run that a person settled counts as applied only where its own end said so, and as nothing where it was found
+/// unchanged: how it was found otherwise does not say which files ran.
+fn left_by(steps: Vec<RunStep>) -> Option<(Left, RunStep)> {
+    if let Some(ended) = steps.iter().find_map(|step| Some((step.left()?, step.clone()))) {
+        return Some(ended);
+    }
+    let ran = came_to_its_command(&steps);
+    let step = newest(&steps).filter(|_| ran)?.clone();
+    let settled = step.settlement.as_ref().map(|settlement| settlement.found.applied);
+    let nothing = step.state == RunState::RolledBack || settled == Some(Left::Unchanged);
+    Some((if nothing { Left::Unchanged } else { Left::Unknown }, step))
 }
 
 /// What other runs left or did.

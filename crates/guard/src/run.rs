@@ -19,6 +19,7 @@ use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::guarded::Guarded;
 use crate::plan::PlanReport;
@@ -41,6 +42,9 @@ pub struct OnFailure {
     pub undo: UndoOptions,
     /// Says why it could not begin, with the advice that a person gets.
     pub told: Arc<dyn Fn(Error) -> String + Send + Sync>,
+    /// Gives the token that the next signal cancels, where one has cancelled the run's own: who interrupted the command
+    /// may interrupt its undo, too. `None`: nobody can.
+    pub cancel: Option<Arc<dyn Fn() -> CancellationToken + Send + Sync>>,
 }
 
 impl fmt::Debug for OnFailure {
@@ -216,8 +220,8 @@ impl GuardReport {
 ///
 /// In this order: what is pending is read and reviewed; the gate decides; a restore point is made, pinned and verified
 /// where none does, unless a prepared run has done so; the run lock is taken; pending migrations, identity and schema
-/// are looked at again; the ledger says *running*; the command runs; it is judged, and where [`GuardOptions::on_failure`]
-/// says so undone under the same lock; then what belongs after a good end is run, and everybody is told. Where nothing is
+/// are looked at again; the ledger says *running*; the command runs; it is judged, which is written, and where [`GuardOptions::on_failure`]
+/// says so undone, all under the same lock; then what belongs after a good end is run, and everybody is told. Where nothing is
 /// pending the command runs at once. An error means that the command was never started (the ledger then says *refused*); whatever happens to the command is
 /// told in the report, with the ways back. The restore point stays pinned after the command ran.
 ///

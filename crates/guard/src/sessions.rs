@@ -69,12 +69,12 @@ pub(crate) async fn cancel(session: &Session, run: &RunId) -> Result<Vec<String>
     if idle.is_empty() {
         return Ok(remarks);
     }
-    signal(session, "pg_cancel_backend", &idle, &mut remarks).await;
+    signal(session, "pg_cancel_backend", &idle, &token, &mut remarks).await;
     let left = wait(session, &token, CANCEL_WITHIN).await?;
     if left.is_empty() {
         return Ok(remarks);
     }
-    signal(session, "pg_terminate_backend", &left, &mut remarks).await;
+    signal(session, "pg_terminate_backend", &left, &token, &mut remarks).await;
     let left = wait(session, &token, NOTICE_WITHIN).await?;
     if !left.is_empty() {
         remarks.push(still_there(&left));
@@ -82,11 +82,16 @@ pub(crate) async fn cancel(session: &Session, run: &RunId) -> Result<Vec<String>
     Ok(remarks)
 }
 
-async fn signal(session: &Session, function: &str, pids: &[i32], remarks: &mut Vec<String>) {
-    let sql = format!("SELECT pg_catalog.{function}($1)");
+/// Signals those server processes that still carry the token: a number may be another session's by now.
+async fn signal(session: &Session, function: &str, pids: &[i32], token: &str, remarks: &mut Vec<String>) {
+    let sql = format!(
+        "SELECT pg_catalog.{function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = $1 \
+         AND datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, $2) > 0"
+    );
     for pid in pids {
         let word = if function == "pg_cancel_backend" { "cancelled" } else { "ended" };
-        match session.query_one("cancelling the command's sessions", &sql, &[pid]).await {
+        match session.query("cancelling the command's sessions", &sql, &[pid, &token]).await {
+            Ok(rows) if rows.is_empty() => {}
             Ok(_) => remarks.push(format!("{word} the command's session {pid} on the server")),
             Err(error) => {
                 let said = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -112,7 +117,30 @@ pub(crate) fn still_there(pids: &[i32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use holdpoint_postgres::{ConnectionSettings, SessionPurpose};
+    use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_number_that_is_another_sessions_by_now_is_not_signalled() {
+        let cluster = Cluster::start(ClusterOptions::major(NEWEST));
+        cluster.create_database("shop");
+        let settings = ConnectionSettings::resolve(&cluster.url("shop"), &Default::default()).unwrap();
+        let run: RunId = "20261121T024300Z-k3f9".parse().unwrap();
+        let connect = async |name: &str| Session::connect(&settings, &SessionPurpose::new(name)).await.unwrap();
+        let pid = async |session: &Session| -> Result<i32, holdpoint_postgres::Error> {
+            Ok(session.query_one("a test", "SELECT pg_backend_pid()", &[]).await?.get(0))
+        };
+        let (own, other, of_run) = (connect("own").await, connect("pool").await, connect(&token(&run)).await);
+        let pids = [pid(&other).await.unwrap(), pid(&of_run).await.unwrap()];
+        let mut remarks = Vec::new();
+        signal(&own, "pg_terminate_backend", &pids, &token(&run), &mut remarks).await;
+        assert_eq!(remarks, [format!("ended the command's session {} on the server", pids[1])]);
+        assert!(wait(&own, &token(&run), CANCEL_WITHIN).await.unwrap().is_empty());
+        assert_eq!(pid(&other).await.unwrap(), pids[0], "it lives");
+        assert!(pid(&of_run).await.is_err());
+    }
 
     #[test]
     fn a_token_tells_its_run() {

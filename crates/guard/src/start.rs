@@ -57,8 +57,10 @@ impl Start {
         }
         lives_on(context, &tokens).await?;
         let others = OtherRuns::read(context).await?;
-        // Between two of its sessions nothing on the server shows the command of a run that nobody guards any more.
-        if let Some((step, what)) = others.unsettled.iter().find_map(|step| Some((step, runs::group_of(step)?))) {
+        // Between two of its sessions nothing on the server shows the command of a run that nobody guards any more, nor
+        // a guard that lost its connections.
+        let lives = |step: &RunStep| runs::group_of(step).or_else(|| runs::process_of(step));
+        if let Some((step, what)) = others.unsettled.iter().find_map(|step| Some((step, lives(step)?))) {
             return Err(Error::StillAtWork { run: step.run.to_string(), what });
         }
         let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, step.state.word());

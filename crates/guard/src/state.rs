@@ -91,8 +91,8 @@ pub(crate) struct Change {
     pub(crate) remarks: Vec<String>,
     /// What must be looked at even where the command succeeded.
     pub(crate) warnings: Vec<String>,
-    /// Schema objects that differ.
-    pub(crate) objects: Vec<ObjectEffect>,
+    /// Schema objects that differ; `None` where the schema was not read, which is not that none differs.
+    pub(crate) objects: Option<Vec<ObjectEffect>>,
     /// Indexes that are invalid now, and were not.
     pub(crate) invalid_indexes: Vec<String>,
     /// What the backup's role may not read now, and could.
@@ -112,7 +112,7 @@ impl Change {
             database: "unknown",
             remarks: Vec::new(),
             warnings: Vec::new(),
-            objects: Vec::new(),
+            objects: None,
             invalid_indexes: Vec::new(),
             unreadable: Vec::new(),
             unmoved: Vec::new(),
@@ -212,11 +212,13 @@ impl DatabaseState {
 
     /// What shows in the catalog: changed, or not known yet.
     fn visible_changes(&self, after: &Self) -> Change {
-        let mut change = Change { objects: effects::objects(&self.schema, &after.schema), ..Change::unknown() };
-        if !change.objects.is_empty() {
-            let names: Vec<String> = change.objects.iter().map(words).collect();
+        let objects = effects::objects(&self.schema, &after.schema);
+        let mut change = Change::unknown();
+        if !objects.is_empty() {
+            let names: Vec<String> = objects.iter().map(words).collect();
             change.remarks.push(format!("changed in the schema: {}", listed(&names, LISTED)));
         }
+        change.objects = Some(objects);
         if self.extensions != after.extensions {
             change.remarks.push("an extension or its version changed".to_owned());
         }
@@ -299,6 +301,13 @@ async fn sequences(session: &Session) -> Result<BTreeMap<String, Position>, Erro
                  AND CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT,USAGE') END";
     let rows = session.query("reading where sequences stand", sql, &[]).await?;
     Ok(rows.iter().map(|row| (row.get(0), Position { last: row.get(1), down: row.get(2) })).collect())
+}
+
+/// Whether every transaction since `before`, as [`DatabaseState::seen_transactions`] wrote it, was aborted.
+pub(crate) async fn nothing_kept_since(before: &str, session: &Session) -> Result<bool, Error> {
+    let Some(before) = Transactions::parse(before) else { return Ok(false) };
+    let now = Transactions::read(session).await?;
+    Ok(before.kept(&now, session).await? == Kept::Nothing)
 }
 
 /// What the transactions of a span kept.

@@ -87,7 +87,8 @@ fn undo_by(invocation: &Invocation, arguments: &GuardArguments, way: Way) -> Res
         let hint = told.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{}{hint}", told.message)
     };
-    Ok(OnFailure { undo, told: Arc::new(told) })
+    let next = invocation.next_signal.clone();
+    Ok(OnFailure { undo, told: Arc::new(told), cancel: Some(Arc::new(move || next.renew())) })
 }
 
 /// What `guard` and `prepare` work with.

@@ -50,9 +50,9 @@ pub enum Health {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InForce {
-    /// A session with the run's token was seen, and none without it that belongs to the command.
+    /// A session with the run's token was seen, which it got together with the time-outs.
     Yes,
-    /// No session of the command was seen: it was too short, or had none.
+    /// No session of the command was seen, or one of a client of which nobody knows whether it reads the time-outs.
     #[default]
     NotShown,
     /// They could not be given to it, or a session was seen that does not carry the token.

@@ -43,7 +43,7 @@ impl Error {
             Self::StillAtWork { .. } => ErrorKind::Busy,
             Self::CommandLives { .. } => ErrorKind::Busy,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
-            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Interrupted | Self::BeforeInterrupted => ErrorKind::Interrupted,
         }
     }
 
@@ -96,6 +96,11 @@ impl Error {
             Self::ToolLocked { holder } => {
                 Some(format!("wait until it has ended, or look who it is: pg_stat_activity, pid {}", holder.pid))
             }
+            Self::BeforeInterrupted => Some(
+                "the database was not changed; --after has not been run: what --before did may still hold, such as \
+                 maintenance mode"
+                    .to_owned(),
+            ),
             Self::BeforeFailed { .. } => Some("nothing was changed; --after has not been run".to_owned()),
             Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
             Self::Postgres(error) => hint::of_postgres(error),

@@ -23,20 +23,21 @@ pub(crate) struct TimeOuts {
     pub(crate) variables: Vec<(OsString, OsString)>,
     /// Why the command cannot have got them; `None` where it can.
     pub(crate) impossible: Option<String>,
-    /// Why `PGAPPNAME` alone shows nothing: the tool does not read `PGOPTIONS`.
-    by_url_only: bool,
+    /// Whether who reads `PGAPPNAME` reads `PGOPTIONS`, too; `None` where nobody knows what the command's driver reads.
+    reads_pgoptions: Option<bool>,
     /// What is worth knowing.
     pub(crate) warnings: Vec<String>,
 }
 
 /// Adds the run's token and the time-outs to the environment that was given.
 ///
-/// `found` is the tool that the command runs, where that is known; `concurrently` says that a pending migration has
+/// `program` is the command's first word, `found` the tool that it runs, where that is known; `concurrently` says that a pending migration has
 /// such a statement, which no statement time-out may end.
 pub(crate) fn with_time_outs(
     given: &[(OsString, OsString)],
     options: &RunOptions,
     run: &RunId,
+    program: &str,
     found: Option<&Found>,
     concurrently: bool,
 ) -> TimeOuts {
@@ -73,7 +74,8 @@ pub(crate) fn with_time_outs(
             all.variables.push(("PGOPTIONS".into(), value.into()));
         }
     }
-    all.by_url_only = found.is_some_and(reads_no_pgoptions);
+    let psql = Path::new(program).file_name().is_some_and(|name| name == "psql");
+    all.reads_pgoptions = if psql { Some(true) } else { found.and_then(reads_pgoptions) };
     all
 }
 
@@ -84,8 +86,12 @@ impl TimeOuts {
             (Some(_), _) => InForce::No,
             (None, []) => InForce::NotShown,
             (None, names) if names.iter().all(|name| name.contains(BY_URL)) => InForce::Yes,
-            (None, _) if self.by_url_only => InForce::No,
-            (None, _) => InForce::Yes,
+            // The name came by a variable: that the time-outs did, too, only who reads both shows.
+            (None, _) => match self.reads_pgoptions {
+                Some(true) => InForce::Yes,
+                Some(false) => InForce::No,
+                None => InForce::NotShown,
+            },
         }
     }
 }
@@ -117,14 +123,17 @@ fn takes_url_parameters(tool: &Tool) -> bool {
     matches!(tool, Tool::Drizzle(_) | Tool::NodePgMigrate(_) | Tool::Prisma(_) | Tool::Flyway(_))
 }
 
-/// Tools that read no `PGOPTIONS`, some of which read `PGAPPNAME` all the same.
-fn reads_no_pgoptions(found: &Found) -> bool {
+/// Whether a tool reads `PGOPTIONS`; some that do not read `PGAPPNAME` all the same. `None`: what runs is any program.
+fn reads_pgoptions(found: &Found) -> Option<bool> {
     match &found.tool {
-        Tool::Prisma(options) => !options.driver_adapter,
-        Tool::Flyway(_) => true,
+        // A driver adapter is node-postgres mostly, and may be another.
+        Tool::Prisma(options) if options.driver_adapter => has_package(&found.project, "pg").then_some(true),
+        Tool::Prisma(_) | Tool::Flyway(_) => Some(false),
         // drizzle-kit takes node-postgres where it is there, else postgres.js.
-        Tool::Drizzle(_) => has_package(&found.project, "postgres") && !has_package(&found.project, "pg"),
-        Tool::NodePgMigrate(_) | Tool::PlainSql | Tool::Command => false,
+        Tool::Drizzle(_) if has_package(&found.project, "pg") => Some(true),
+        Tool::Drizzle(_) => has_package(&found.project, "postgres").then_some(false),
+        Tool::NodePgMigrate(_) => Some(true),
+        Tool::PlainSql | Tool::Command => None,
     }
 }
 
@@ -151,7 +160,7 @@ mod tests {
     }
 
     fn of(environment: &[(&str, &str)], options: &RunOptions, found: Option<&Found>) -> TimeOuts {
-        with_time_outs(&given(environment), options, &run_id(), found, false)
+        with_time_outs(&given(environment), options, &run_id(), "npm", found, false)
     }
 
     fn text(time_outs: &TimeOuts, name: &str) -> Option<String> {
@@ -195,7 +204,7 @@ mod tests {
         let options = RunOptions { statement_timeout: Some(Duration::from_secs(60)), ..RunOptions::default() };
         let set = of(&[], &options, None);
         assert_eq!(text(&set, "PGOPTIONS").unwrap(), "-c lock_timeout=5s -c statement_timeout=60000ms");
-        let unset = with_time_outs(&[], &options, &run_id(), None, true);
+        let unset = with_time_outs(&[], &options, &run_id(), "npm", None, true);
         assert_eq!(text(&unset, "PGOPTIONS").unwrap(), "-c lock_timeout=5s");
         assert_eq!(unset.warnings.len(), 1);
     }
@@ -225,12 +234,29 @@ mod tests {
     #[test]
     fn the_token_is_evidence_only_where_it_came_with_the_time_outs() {
         let (plain, url) = ("holdpoint:x".to_owned(), "holdpoint:x:url".to_owned());
-        let set = TimeOuts::default();
-        assert_eq!(set.in_force(&[]), InForce::NotShown);
-        assert_eq!(set.in_force(&[plain.clone(), url.clone()]), InForce::Yes);
-        let set = TimeOuts { by_url_only: true, ..TimeOuts::default() };
-        assert_eq!(set.in_force(std::slice::from_ref(&url)), InForce::Yes);
-        assert_eq!(set.in_force(&[url, plain]), InForce::No);
+        let both = [plain.clone(), url.clone()];
+        for (reads_pgoptions, mixed) in
+            [(Some(true), InForce::Yes), (Some(false), InForce::No), (None, InForce::NotShown)]
+        {
+            let set = TimeOuts { reads_pgoptions, ..TimeOuts::default() };
+            assert_eq!(set.in_force(&[]), InForce::NotShown);
+            assert_eq!(set.in_force(std::slice::from_ref(&url)), InForce::Yes);
+            assert_eq!((set.in_force(&both), set.in_force(std::slice::from_ref(&plain))), (mixed, mixed));
+        }
+    }
+
+    #[test]
+    fn of_a_client_that_nobody_knows_the_name_alone_shows_nothing() {
+        let plain = ["holdpoint:x".to_owned()];
+        let shown = |program: &str, found: Option<&Found>| {
+            with_time_outs(&[], &RunOptions::default(), &run_id(), program, found, false).in_force(&plain)
+        };
+        // Such as postgres.js, which takes the name from PGAPPNAME and nothing from PGOPTIONS.
+        assert_eq!(shown("node", None), InForce::NotShown);
+        assert_eq!(shown("./apply.sh", Some(&Found { tool: Tool::PlainSql, ..node_pg_migrate() })), InForce::NotShown);
+        for (program, found) in [("psql", None), ("/usr/bin/psql", None), ("npx", Some(node_pg_migrate()))] {
+            assert_eq!(shown(program, found.as_ref()), InForce::Yes, "{program}");
+        }
     }
 
     #[test]

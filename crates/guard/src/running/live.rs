@@ -1,6 +1,7 @@
 //! What goes on in the database while the command runs, looked at over a connection of its own that holds no snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use holdpoint_core::RunId;
@@ -29,7 +30,7 @@ const FARTHER: u64 = 10;
 const KEPT: usize = 20;
 /// How long the server may stay away before the command is ended: by then its own statements failed, or nobody would
 /// know what they do.
-const LOST_AFTER: Duration = Duration::from_secs(120);
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(120);
 
 /// What is looked at.
 pub(crate) struct Live<'a> {
@@ -40,6 +41,8 @@ pub(crate) struct Live<'a> {
     pub(crate) keys: Vec<(ToolName, i64)>,
     /// Its waiting statements are cancelled once others have waited behind them for so long.
     pub(crate) cancel_blocked_after: Option<Duration>,
+    /// How long nobody can look before the server counts as lost, where the run lock's session does not answer either.
+    pub(crate) lost_after: Duration,
 }
 
 /// What was seen while the command ran.
@@ -63,6 +66,9 @@ pub struct Observed {
     pub index_builds: BTreeMap<String, String>,
     /// Who had the tool's own lock beside the command.
     pub beside: Option<String>,
+    /// Why nobody could look for a while, although the server was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blind: Option<String>,
     /// How the command's sessions called themselves.
     #[serde(skip)]
     pub(crate) names: BTreeSet<String>,
@@ -79,11 +85,15 @@ pub(crate) struct Lost;
 
 impl Live<'_> {
     /// Looks until the server has stayed away for too long; mostly whoever awaits it stops before.
-    pub(crate) async fn watch(&self, seen: &mut Observed) -> Lost {
+    ///
+    /// A look that fails says nothing of the server as long as the run lock's session answers, which `answers` tells:
+    /// there may be no connection left for looking. Then this is blind, and says so once.
+    pub(crate) async fn watch(&self, seen: &mut Observed, answers: &AtomicBool) -> Lost {
         let mut session: Option<Session> = None;
         let began = Instant::now();
         let mut answered = began;
         let mut next = began;
+        let mut why = String::new();
         loop {
             let whole = Instant::now() >= next;
             if whole {
@@ -93,12 +103,26 @@ impl Live<'_> {
                 Ok(Ok(())) => answered = Instant::now(),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "the server could not be looked at");
+                    why = error.to_string();
                     session = None;
                 }
-                Err(_) => session = None,
+                Err(_) => {
+                    why = format!("no answer within {} s", LOOK_WITHIN.as_secs());
+                    session = None;
+                }
             }
-            if answered.elapsed() >= LOST_AFTER {
-                return Lost;
+            if answered.elapsed() >= self.lost_after {
+                if !answers.load(Ordering::Relaxed) {
+                    return Lost;
+                }
+                if seen.blind.is_none() {
+                    let after = self.lost_after.as_secs();
+                    let told = format!(
+                        "for {after} s nobody could look at what the command's sessions do, which goes on all the same: {why}"
+                    );
+                    self.context.progress.note(&told);
+                    seen.blind = Some(told);
+                }
             }
             sleep(if began.elapsed() < FIRST_FOR && session.is_some() { AT_FIRST } else { EVERY }).await;
         }
@@ -205,4 +229,61 @@ fn with_roots(wait: &Wait, picture: &Picture) -> String {
         format!("{} is {does}, its transaction open for {}{query}", root.name(), milliseconds(root.open_ms()))
     });
     std::iter::once(wait.sentence()).chain(roots).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdpoint_core::progress::Silent;
+    use holdpoint_repository::{LocalDirectory, Repository};
+    use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_connection_for_looking_it_is_blind_and_only_a_server_that_is_gone_is_lost() {
+        let cluster = Cluster::start(ClusterOptions::major(NEWEST));
+        cluster.create_database("shop");
+        cluster.psql("shop", "CREATE ROLE watches LOGIN CONNECTION LIMIT 0");
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalDirectory::new(folder.path().join("repository")).unwrap();
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let context = Context {
+            database: "shop".parse().unwrap(),
+            repository: Arc::new(Repository::init(Arc::new(store), now).await.unwrap().0),
+            progress: Arc::new(Silent),
+            cancel: CancellationToken::new(),
+            clock: Arc::new(move || now),
+            seed: 1,
+            reads_for: holdpoint_operations::READS_FOR,
+        };
+        let settings = ConnectionSettings::resolve(&cluster.url_as("watches", "shop"), &Default::default()).unwrap();
+        let run = "20261121T024300Z-k3f9".parse().unwrap();
+        let live = Live {
+            context: &context,
+            settings: &settings,
+            run: &run,
+            keys: Vec::new(),
+            cancel_blocked_after: None,
+            lost_after: Duration::from_secs(1),
+        };
+        let answers = AtomicBool::new(true);
+        let mut seen = Observed::default();
+        // The lock's session answers: the command goes on.
+        let watched = timeout(Duration::from_secs(4), live.watch(&mut seen, &answers)).await;
+        assert!(watched.is_err(), "it was given up");
+        let blind = seen.blind.clone().unwrap_or_default();
+        assert!(blind.contains("nobody could look") && blind.contains("too many connections"), "{seen:?}");
+        // That one is gone, too.
+        answers.store(false, Ordering::Relaxed);
+        let watched = timeout(Duration::from_secs(60), live.watch(&mut seen, &answers)).await;
+        assert!(watched.is_ok(), "it was not given up");
+        // Where looking works, nobody asks the lock.
+        cluster.psql("shop", "ALTER ROLE watches CONNECTION LIMIT 5");
+        let mut seen = Observed::default();
+        assert!(timeout(Duration::from_secs(4), live.watch(&mut seen, &answers)).await.is_err());
+        assert!(seen.looks > 0 && seen.blind.is_none(), "{seen:?}");
+    }
 }

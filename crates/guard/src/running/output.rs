@@ -29,11 +29,15 @@ pub(crate) struct Recorder {
     readers: JoinSet<()>,
 }
 
-/// The first and the last bytes of what was written.
+/// The first and the last bytes of what was written, without secrets: pieces of several streams are mixed in it, and of a
+/// secret whose halves are apart none would be recognised.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     head: Vec<u8>,
     tail: VecDeque<u8>,
+    /// How much was kept, or would have been.
+    pushed: u64,
+    /// How much the command wrote.
     bytes: u64,
 }
 
@@ -73,8 +77,8 @@ impl Recorder {
         mask: &Mask,
     ) {
         let kept = Arc::clone(&self.kept);
-        let tee = tee.map(|tee| Passing { channel, tee, masked: Masked::new(mask.clone()) });
-        self.readers.spawn(pass(stream, tee, kept));
+        let to = Passing { channel, tee, masked: Masked::new(mask.clone()), kept };
+        self.readers.spawn(pass(stream, to));
     }
 
     /// Waits until all was read, not for long, and gives what was kept; `None` where nothing was written.
@@ -91,21 +95,27 @@ impl Recorder {
 /// A stream on its way to whoever reads it.
 struct Passing {
     channel: Channel,
-    tee: Tee,
+    tee: Option<Tee>,
     masked: Masked,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl Passing {
+    /// Keeps a piece without secrets, and passes it on.
     async fn on(&self, piece: Vec<u8>) {
-        let (Tee(hear), channel) = (self.tee.clone(), self.channel);
+        if piece.is_empty() {
+            return;
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(&piece);
+        let (Some(Tee(hear)), channel) = (self.tee.clone(), self.channel) else { return };
         // Whoever reads our output may be slow.
-        if !piece.is_empty() && tokio::task::spawn_blocking(move || hear(channel, &piece)).await.is_err() {
+        if tokio::task::spawn_blocking(move || hear(channel, &piece)).await.is_err() {
             tracing::debug!("a piece of the command's output could not be passed on");
         }
     }
 }
 
-async fn pass(mut stream: impl AsyncRead + Unpin, mut to: Option<Passing>, kept: Arc<Mutex<Kept>>) {
+async fn pass(mut stream: impl AsyncRead + Unpin, mut to: Passing) {
     let mut buffer = vec![0_u8; CHUNK_BYTES];
     // When the beginning of a line that has not ended is shown.
     let mut due: Option<Instant> = None;
@@ -123,34 +133,28 @@ async fn pass(mut stream: impl AsyncRead + Unpin, mut to: Option<Passing>, kept:
             read = read => read,
             paused = paused => paused,
         };
-        let piece = match (&mut to, read) {
-            (_, Some(Ok(0) | Err(_))) => break,
-            (to, Some(Ok(count))) => {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..count]);
-                let Some(to) = to else { continue };
+        let piece = match read {
+            Some(Ok(0) | Err(_)) => break,
+            Some(Ok(count)) => {
+                to.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes += count as u64;
                 let piece = to.masked.take(&buffer[..count]);
                 due = to.masked.waits().then(|| due.unwrap_or_else(|| Instant::now() + SHOWN_WITHIN));
                 piece
             }
-            (None, None) => continue,
-            (Some(to), None) => {
+            None => {
                 due = None;
                 to.masked.pause()
             }
         };
-        if let Some(to) = &to {
-            to.on(piece).await;
-        }
+        to.on(piece).await;
     }
-    if let Some(to) = &mut to {
-        let rest = to.masked.end_line();
-        to.on(rest).await;
-    }
+    let rest = to.masked.end_line();
+    to.on(rest).await;
 }
 
 impl Kept {
     fn push(&mut self, piece: &[u8]) {
-        self.bytes += piece.len() as u64;
+        self.pushed += piece.len() as u64;
         let room = HEAD_BYTES.saturating_sub(self.head.len()).min(piece.len());
         let (first, rest) = piece.split_at(room);
         self.head.extend_from_slice(first);
@@ -166,7 +170,7 @@ impl Kept {
             return None;
         }
         let tail: Vec<u8> = self.tail.into();
-        let left_out = self.bytes - (self.head.len() + tail.len()) as u64;
+        let left_out = self.pushed - (self.head.len() + tail.len()) as u64;
         if left_out == 0 {
             let all = [self.head, tail].concat();
             let text = mask.script(&String::from_utf8_lossy(&all));
@@ -189,15 +193,12 @@ mod tests {
     fn head_and_tail_are_kept_without_secrets_and_without_cut_lines() {
         let mask = Mask::new(["hunter2secret".to_owned()]);
         assert_eq!(Kept::default().stored(&mask), None);
-        let mut small = Kept::default();
-        small.push(b"with hunter2");
-        small.push(b"secret\n");
-        assert_eq!(small.stored(&mask).unwrap().text, "with ***\n");
         let mut large = Kept::default();
         let line = |n: u64| format!("line {n} hunter2secret\n");
         let mut bytes = 0;
         for n in 0..200_000 {
             bytes += line(n).len() as u64;
+            large.bytes += line(n).len() as u64;
             large.push(line(n).as_bytes());
         }
         assert!(large.head.len() + large.tail.len() <= HEAD_BYTES + TAIL_BYTES);
@@ -227,6 +228,35 @@ mod tests {
         let stored = recorder.finish(&Mask::default()).await.unwrap();
         assert_eq!(stored.text, "a\u{fffd}");
         assert_eq!(*heard.lock().unwrap(), b"a\xff");
+    }
+
+    #[tokio::test]
+    async fn no_half_of_a_secret_is_kept_where_two_streams_are_written_at_once() {
+        use tokio::io::AsyncWriteExt as _;
+        let mask = Mask::new(["hunter2secret".to_owned()]);
+        let mut recorder = Recorder::default();
+        let ((mut out, out_read), (mut err, err_read)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+        recorder.read(Channel::Out, out_read, None, &mask);
+        recorder.read(Channel::Err, err_read, None, &mask);
+        let written = |bytes: u64| {
+            let kept = Arc::clone(&recorder.kept);
+            async move {
+                while kept.lock().unwrap().bytes < bytes {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        out.write_all(b"at hunter2").await.unwrap();
+        written(10).await;
+        err.write_all(b"warning: hunter2").await.unwrap();
+        written(26).await;
+        out.write_all(b"secret done\n").await.unwrap();
+        written(38).await;
+        err.write_all(b"secret is old\n").await.unwrap();
+        drop((out, err));
+        let stored = recorder.finish(&mask).await.unwrap();
+        assert!(!stored.text.contains("hunter2") && !stored.text.contains("secret"), "{}", stored.text);
+        assert_eq!((stored.text.matches("***").count(), stored.bytes), (2, 52), "{}", stored.text);
     }
 
     #[tokio::test]

@@ -1,16 +1,17 @@
-//! How much of a run is in the database now: by what is still pending, and by the schema.
+//! How much of a run is in the database now: by what is still pending, by the schema, and by the fate of transactions.
 
 use holdpoint_core::PointId;
+use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{RunStep, newest};
 use holdpoint_core::undoing::Afresh;
 use holdpoint_operations::Context;
 use holdpoint_operations::schema_check::Schema;
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use super::{Place, not_told_from_here};
-use crate::Error;
 use crate::plan::Project;
 use crate::tools::{Pending, ToolName, read_tracking};
+use crate::{Error, state};
 
 /// A look at the database of a run.
 pub(crate) struct Look<'a> {
@@ -21,7 +22,7 @@ pub(crate) struct Look<'a> {
 impl Look<'_> {
     /// Looks at what is there of a run. What cannot be read is said.
     pub(crate) async fn at(&self, steps: &[RunStep]) -> Afresh {
-        let Some(step) = newest(steps) else { return Afresh::judge(None, None, None) };
+        let Some(step) = newest(steps) else { return Afresh::judge(None, None, None, false) };
         let mut not_known = Vec::new();
         let still = match self.still_pending(step).await {
             Ok(still) => still,
@@ -44,11 +45,40 @@ impl Look<'_> {
             },
         };
         let pending = step.plan.as_ref().map(|plan| plan.pending.len());
-        let mut found = Afresh::judge(pending, still, schema);
+        let nothing_kept = match self.nothing_kept(step).await {
+            Ok(nothing) => nothing,
+            Err(why) => {
+                not_known.push(format!("what became of transactions: {why}"));
+                false
+            }
+        };
+        let mut found = Afresh::judge(pending, still, schema, nothing_kept);
         not_known.extend(not_told_from_here(step));
         found.not_known = not_known;
-        found.not_known.push(format!("rows: holdpoint compare before:{}", step.run));
+        if !nothing_kept {
+            found.not_known.push(format!("rows: holdpoint compare before:{}", step.run));
+        }
         found
+    }
+
+    /// Whether every transaction since the run's command began was aborted, by anybody and in any database of the
+    /// server: nothing was kept then, no row either.
+    async fn nothing_kept(&self, step: &RunStep) -> Result<bool, String> {
+        let Some(seen) = &step.transactions else { return Err("the run did not note them".to_owned()) };
+        let settings = &self.place.source.settings;
+        let session = Session::connect(settings, &SessionPurpose::new("holdpoint runs")).await;
+        let session = session.map_err(|error| error.to_string())?;
+        let asked = async {
+            let now = identity::read(&session).await?.identity;
+            // Of another server, or of one that was brought back to an earlier time, the numbers say nothing.
+            if Identity::compare(&step.identity, &now) != IdentityMatch::Same {
+                return Ok(false);
+            }
+            state::nothing_kept_since(&seen.before, &session).await
+        };
+        let asked = asked.await;
+        session.close().await;
+        asked.map_err(|error: Error| error.to_string())
     }
 
     /// Of the run's migrations those that are still pending; `None` where the run had no plan, or holdpoint itself

@@ -24,8 +24,7 @@ pub use settle::{SettleOptions, SettleReport, settle};
 use crate::Error;
 use crate::plan::Project;
 pub(crate) use afresh::Look;
-use alive::process_of;
-pub(crate) use alive::{Alive, group_of, not_told_from_here, recorded};
+pub(crate) use alive::{Alive, group_of, not_told_from_here, process_of, recorded};
 
 /// How long the server may take to say what lives on it.
 const ASK_WITHIN: Duration = Duration::from_secs(20);

@@ -58,9 +58,11 @@ pub(super) async fn held_back(session: &Session, patient: bool) -> Result<HeldBa
     } else {
         "state_change IS NULL OR state_change > $1"
     };
+    // Of another role's session its kind is hidden, unless ours may read all statistics.
     let sql = format!(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
-           AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' \
+           AND pid <> pg_catalog.pg_backend_pid() \
+           AND (backend_type = 'client backend' OR backend_type IS NULL AND usesysid IS NOT NULL) \
            AND application_name NOT LIKE 'holdpoint %' AND ({lately}))"
     );
     let clock = preflight::clock(session).await?;
@@ -74,4 +76,31 @@ pub(super) async fn held_back(session: &Session, patient: bool) -> Result<HeldBa
     tokio::time::sleep(HELD_BACK).await;
     session.run(WHAT, "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
     Ok(HeldBack::Passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_postgres::{ConnectionSettings, SessionPurpose};
+    use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_whose_kind_is_hidden_may_hold_counters_back() {
+        let cluster = Cluster::start(ClusterOptions::major(NEWEST));
+        cluster.create_database("shop");
+        cluster.psql("shop", "CREATE ROLE reads LOGIN; CREATE TABLE t (i int)");
+        let connect = async |url: &str, name: &str| {
+            let settings = ConnectionSettings::resolve(url, &Default::default()).unwrap();
+            Session::connect(&settings, &SessionPurpose::new(name)).await.unwrap()
+        };
+        let reads = connect(&cluster.url_as("reads", "shop"), "holdpoint guard check").await;
+        assert!(matches!(held_back(&reads, false).await.unwrap(), HeldBack::Nothing));
+        let other = connect(&cluster.url("shop"), "application").await;
+        other.run("a test", "INSERT INTO t VALUES (1)").await.unwrap();
+        let kind =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'application' AND backend_type IS NULL";
+        assert_eq!(reads.query_one("a test", kind, &[]).await.unwrap().get::<_, i64>(0), 1);
+        assert!(matches!(held_back(&reads, false).await.unwrap(), HeldBack::Perhaps));
+    }
 }

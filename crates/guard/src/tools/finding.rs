@@ -367,7 +367,10 @@ impl std::fmt::Display for Finding {
                 write!(f, "the schema is not as run {run} left it: something else than a guarded run changed it")
             }
             Self::AppliedInPart { run } => {
-                write!(f, "run {run} ended without doing all that was planned: which of its files ran is not known")
+                write!(
+                    f,
+                    "run {run} failed, broke off or did not do all that was planned: which of its files ran is not known"
+                )
             }
             Self::TableUpgrade { table } => write!(f, "the tool will add columns to {table} first"),
             Self::Unreviewable { migration, .. } => write!(f, "{migration} is a program: what it does cannot be read"),

@@ -338,7 +338,8 @@ async fn leads_there(live: &ConnectionSettings, before: &Identity) -> Option<Str
 async fn end_sessions(live: &ConnectionSettings, taken: &PlaceTaken) -> String {
     const SQL: &str = "SELECT pg_catalog.count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid)) \
                        FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
-                       AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'";
+                       AND pid <> pg_catalog.pg_backend_pid() \
+                       AND (backend_type = 'client backend' OR backend_type IS NULL AND usesysid IS NOT NULL)";
     let aside = &taken.aside;
     let Some(at) = &taken.aside_at else {
         return format!("sessions of {aside} were not ended: RDS does not say where it is reached");

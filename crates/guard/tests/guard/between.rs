@@ -6,9 +6,10 @@ use std::time::Duration;
 use holdpoint_core::RunId;
 use holdpoint_core::gate::Policy;
 use holdpoint_core::gate::pending::Decision;
-use holdpoint_core::ledger::RunState::{Proven, Refused, Running, Settled, Started, Succeeded};
+use holdpoint_core::ledger::RunState::{Failed, Proven, Refused, Running, Settled, Started, Succeeded};
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::risk::{Requirement, RiskClass};
+use holdpoint_core::undoing::{Afresh, Applied, Settlement};
 use holdpoint_core::verification::Level;
 use holdpoint_guard::{Error, ExitKind, GuardReport, Migrations};
 use holdpoint_operations::ErrorKind;
@@ -114,6 +115,61 @@ async fn a_run_does_not_begin_beside_the_command_of_one_that_was_killed() {
     let error = folder.shop.guard("true").await.unwrap_err();
     assert!(matches!(&error, Error::StillAtWork { run, .. } if *run == killed.to_string()), "{error}");
     assert_eq!((error.kind(), error.to_string().contains("process group")), (ErrorKind::Busy, true), "{error}");
+    let (repository, database) = (&folder.shop.context.repository, &folder.shop.context.database);
+    repository.record_step(database, &RunStep { n: 2, state: Settled, ..step.clone() }).await.unwrap();
+
+    // Nor beside a guard that lost its connections and goes on, such as with what belongs after its command.
+    let guarding = RunId::new(chrono::Utc::now(), 4713);
+    let process = holdpoint_guard::runs::this_process();
+    let step = RunStep { run: guarding.clone(), command_process: None, process, ..step };
+    repository.record_step(database, &step).await.unwrap();
+    let error = folder.shop.guard("true").await.unwrap_err();
+    assert!(matches!(&error, Error::StillAtWork { run, .. } if *run == guarding.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn of_a_folder_whose_run_failed_or_broke_off_nobody_knows_which_files_ran() {
+    let mut folder = Folder::open(&[ADDS]).await;
+    let applied = folder.shop.guard(APPLY).await.unwrap();
+    let only = |name: &str| format!("$SQL -f $HERE/sql/{name}");
+    folder.write(&[("2_more.sql", "CREATE TABLE more (id int)")]);
+    folder.read(None, &[]);
+    // It left nothing: its file is pending as before, and there is no question.
+    let told = |report: &GuardReport, run: &RunId| {
+        let Decision::MakeRestorePoint { reasons, .. } = &report.decision else { return false };
+        reasons[0].contains(&format!("run {run} failed, broke off or did not do all that was planned"))
+    };
+    let nothing = folder.shop.guard("exit 3").await.unwrap();
+    let failed = folder.shop.guard(&format!("{}; exit 3", only("2_more.sql"))).await.unwrap();
+    assert!(!told(&failed, &nothing.run) && !told(&failed, &applied.run), "{:?}", failed.decision);
+    assert_eq!((failed.state, failed.plan.unwrap().applied), (Failed, 1));
+
+    let next = folder.shop.guard("true").await.unwrap();
+    assert!(told(&next, &failed.run), "{:?}", next.decision);
+    assert_eq!(next.plan.unwrap().applied, 1);
+
+    // A person says how far it is; then one is killed.
+    folder.read(Some("2_more.sql"), &[]);
+    let known = folder.shop.guard("$SQL -c 'CREATE TABLE z ()'").await.unwrap();
+    assert!(!told(&known, &failed.run), "{:?}", known.decision);
+    folder.read(None, &[]);
+    let running = folder.newest().await.into_iter().find(|step| step.state == Running).unwrap();
+    let killed = RunId::new(chrono::Utc::now() + chrono::TimeDelta::minutes(1), 4711);
+    let step = RunStep { run: killed.clone(), n: 1, process: None, command_process: None, ..running };
+    let (repository, database) = (&folder.shop.context.repository, &folder.shop.context.database);
+    repository.record_step(database, &step).await.unwrap();
+    let found = holdpoint_guard::applied_by_runs(&folder.shop.context).await.unwrap().unwrap();
+    assert_eq!((found.in_part_by(), found.files.len()), (Some(killed.clone()), 2));
+    // Settled as a look found it: only *unchanged* says which files it did not apply.
+    for (n, applied) in [(2, Applied::Partly), (3, Applied::Unchanged)] {
+        let found = Afresh { applied, still_pending: None, schema_changes: None, not_known: Vec::new() };
+        let settlement = Some(Settlement { reason: "looked at it".into(), operator: None, found });
+        let settled = RunStep { n, state: Settled, settlement, ..step.clone() };
+        repository.record_step(database, &settled).await.unwrap();
+        let found = holdpoint_guard::applied_by_runs(&folder.shop.context).await.unwrap().unwrap();
+        let by = (applied == Applied::Partly).then(|| killed.clone());
+        assert_eq!(found.in_part_by(), by, "{applied:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,19 @@
 //! What the database looks like after a command that failed.
 
-use holdpoint_core::ledger::RunState::{Failed, Proven, RolledBack, Running, Started};
-use holdpoint_guard::ExitKind::{AppliedInPart, Done, NothingApplied};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::support::{Shop, states};
+use holdpoint_core::RunId;
+use holdpoint_core::ledger::RunState::{Failed, Proven, RolledBack, Running, Started};
+use holdpoint_core::ledger::{PlanRecord, RunStep};
+use holdpoint_core::selector::RunSelector;
+use holdpoint_core::undoing::{Applied, Way};
+use holdpoint_guard::ExitKind::{AppliedInPart, Done, NothingApplied, WayBackFailed};
+use holdpoint_guard::runs::run;
+use holdpoint_guard::{HealthOptions, OnFailure};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Shop, shell, states};
 
 #[tokio::test]
 async fn what_was_rolled_back_leaves_the_database_unchanged() {
@@ -117,4 +127,75 @@ async fn a_session_that_goes_on_without_its_client_keeps_the_state_unknown() {
     let report = shop.guard("$SQL -c 'SELECT pg_sleep(120)' & sleep 0.7; exit 1").await.unwrap();
     assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{report:?}");
     assert!(report.warnings.iter().any(|text| text.contains("may still be working")), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_could_look_at_is_not_undone_by_itself() {
+    let mut shop = Shop::open(18).await;
+    shop.options.on_failure = Some(shop.on_failure());
+    shop.options.run.health = HealthOptions { command: Some("false".into()), retries: 0, ..HealthOptions::default() };
+    // From then on nobody may connect, as where no connection is free.
+    let closes = "$SQL -c 'CREATE TABLE made ()'; $SQL -d postgres -c 'ALTER DATABASE shop ALLOW_CONNECTIONS false'";
+    let report = shop.guard(closes).await.unwrap();
+    assert_eq!((report.exit_code, report.database, report.state), (Some(0), "unknown", Failed), "{report:?}");
+    assert!(report.undo.is_none() && report.undo_failure.is_none(), "{report:?}");
+    assert_eq!(report.exit_kind(), AppliedInPart);
+    let told = |text: &str| report.warnings.iter().any(|warning| warning.contains(text));
+    assert!(told("it was not undone by itself") && told("the schema was not read"), "{:?}", report.warnings);
+    assert!(!report.ways_back.is_empty(), "a person may");
+}
+
+#[tokio::test]
+async fn of_a_killed_run_unchanged_is_said_only_where_no_transaction_was_kept() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        let ran = shop.guard("true").await.unwrap();
+        // What a guard that was killed right after its command was started leaves; nothing was pending.
+        let step = shop.steps(&ran.run).await.into_iter().find(|step| step.state == Running).unwrap();
+        let killed = RunId::new(chrono::Utc::now(), 4711);
+        let plan = Some(PlanRecord::default());
+        let step = RunStep { run: killed.clone(), n: 1, process: None, command_process: None, plan, ..step };
+        shop.context.repository.record_step(&shop.context.database, &step).await.unwrap();
+        let found = async || {
+            let place = shop.place();
+            let report = run(&shop.context, Some(&place), &RunSelector::Id(killed.clone())).await.unwrap();
+            report.summary.found.unwrap()
+        };
+        assert_eq!(found().await.applied, Applied::Unchanged);
+        shop.cluster.psql("shop", "BEGIN; UPDATE orders SET note = 'x'; ROLLBACK");
+        assert_eq!(found().await.applied, Applied::Unchanged, "rolled back");
+        shop.cluster.psql("shop", "UPDATE orders SET note = 'x' WHERE id = 1");
+        let found = found().await;
+        assert_eq!((found.applied, found.schema_changes), (Applied::Unknown, Some(vec![])), "a row alone");
+        assert!(found.not_known.iter().any(|one| one.contains("holdpoint compare before:")), "{:?}", found.not_known);
+    }
+}
+
+#[tokio::test]
+async fn who_interrupted_the_command_may_interrupt_its_undo() {
+    let mut shop = Shop::open(18).await;
+    // The next signal came already.
+    let next = CancellationToken::new();
+    next.cancel();
+    let mut on_failure = OnFailure { cancel: Some(Arc::new(move || next.clone())), ..shop.on_failure() };
+    (on_failure.undo.way, on_failure.undo.accept_data_loss_since) =
+        (Some(Way::Restore), Some(chrono::DateTime::UNIX_EPOCH));
+    shop.options.on_failure = Some(on_failure);
+    shop.options.command = shell("$SQL -c 'CREATE TABLE half ()'; touch $HERE/half; sleep 60");
+    let interrupt = async {
+        while !shop.file("half").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        shop.context.cancel.cancel();
+    };
+    let (report, ()) = tokio::join!(shop.try_guard(), interrupt);
+    let report = report.unwrap();
+    assert_eq!((report.state, report.interrupted, report.exit_kind()), (Failed, true, WayBackFailed), "{report:?}");
+    let why = report.undo.and_then(|undo| undo.failure.clone()).or(report.undo_failure);
+    assert!(why.as_ref().is_some_and(|why| why.contains("interrupted")), "{why:?}");
+    assert_eq!(
+        shop.cluster.psql("shop", "SELECT to_regclass('half') IS NOT NULL"),
+        "t",
+        "it is as the command left it"
+    );
 }

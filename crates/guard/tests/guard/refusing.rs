@@ -172,3 +172,23 @@ async fn another_database_and_a_missing_program_are_refused_before_anything_is_w
     assert_eq!(states(&shop.only_steps().await).len(), 4);
     assert!(!clone.file("ran").exists());
 }
+
+#[tokio::test]
+async fn interrupted_before_the_command_it_is_told_what_may_still_hold() {
+    let mut shop = Shop::open(18).await;
+    shop.options.run.before = Some("touch $HERE/begun; sleep 60".into());
+    shop.options.run.after = Some("touch $HERE/after".into());
+    shop.options.command = shell(MARK);
+    let interrupt = async {
+        while !shop.file("begun").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        shop.context.cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(shop.try_guard(), interrupt);
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    assert!(error.hint().unwrap().contains("what --before did may still hold"), "{:?}", error.hint());
+    assert!(!shop.file("ran").exists() && !shop.file("after").exists());
+    assert_eq!(states(&shop.only_steps().await).last(), Some(&Refused));
+}

@@ -193,3 +193,32 @@ async fn a_lock_that_is_lost_while_the_command_runs_is_told() {
     assert_eq!(report.state, Succeeded);
     assert!(report.warnings.iter().any(|text| text.starts_with("the run lock was lost")), "{report:?}");
 }
+
+#[tokio::test]
+async fn the_judgement_is_written_before_the_lock_is_given_back_and_what_follows_is_run() {
+    let mut shop = Shop::open(18).await;
+    // It tells the ledger as it is when it runs.
+    let after = "find $HERE/repository -name '*-succeeded.json' | wc -l > $HERE/seen";
+    shop.options.run.after = Some(after.into());
+    let report = shop.guard("$SQL -c 'CREATE TABLE made ()'").await.unwrap();
+    assert_eq!((report.state, report.exit_kind()), (Succeeded, ExitKind::Done));
+    let steps = shop.steps(&report.run).await;
+    assert_eq!(std::fs::read_to_string(shop.file("seen")).unwrap().trim(), "1");
+    assert_eq!(states(&steps), [Started, Proven, Running, Succeeded]);
+    let [.., judged, last] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(last.remarks, ["what --after runs was run"]);
+    assert!(judged.judgement.is_some() && judged.schema_sha256.is_some(), "{judged:?}");
+    assert_eq!((&last.judgement, &last.schema_sha256), (&judged.judgement, &judged.schema_sha256));
+
+    shop.options.run.after = Some("exit 7".into());
+    let report = shop.guard("true").await.unwrap();
+    let told = "what --after runs failed: exit code 7".to_owned();
+    assert!(report.warnings.contains(&told) && report.exit_kind() == ExitKind::Done, "{report:?}");
+    assert_eq!(shop.steps(&report.run).await.pop().unwrap().remarks, [told]);
+
+    // What is not run is told with the judgement.
+    let report = shop.guard("$SQL -c 'CREATE TABLE half ()'; exit 1").await.unwrap();
+    let last = shop.steps(&report.run).await.pop().unwrap();
+    assert!(last.remarks.iter().any(|remark| remark.contains("--after was not run")), "{last:?}");
+    assert!(last.judgement.is_some());
+}

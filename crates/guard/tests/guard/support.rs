@@ -8,9 +8,12 @@ use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::progress::{Phase, Progress};
 use holdpoint_core::risk::RiskPolicy;
+use holdpoint_core::selector::RunSelector;
 use holdpoint_core::verification::Level;
-use holdpoint_core::{DatabaseName, RunId};
-use holdpoint_guard::{Error, GuardOptions, GuardReport, Migrations, RunOptions, guard};
+use holdpoint_core::{DatabaseName, Mask, RunId};
+use holdpoint_guard::runs::Place;
+use holdpoint_guard::undo::{Scripts, UndoOptions};
+use holdpoint_guard::{Error, GuardOptions, GuardReport, Migrations, OnFailure, RunOptions, guard};
 use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source};
@@ -100,6 +103,40 @@ impl Shop {
             run: RunOptions::default(),
         };
         Self { cluster, scratch: major, directory, context, options }
+    }
+
+    /// An undo by the best way, where a run fails.
+    pub(crate) fn on_failure(&self) -> OnFailure {
+        let source = source(&self.cluster);
+        let undo = UndoOptions {
+            run: RunSelector::Latest,
+            way: None,
+            dry_run: false,
+            accept_data_loss_since: None,
+            scripts: Scripts::LosingNothing,
+            unfinished: None,
+            question: None,
+            live: source.settings.clone(),
+            place: self.place(),
+            instance: None,
+            backup: backup_options(),
+            environment: self.options.environment.clone(),
+            folder: self.directory.path().to_owned(),
+            temporary: self.directory.path().to_owned(),
+            jobs: 1,
+            compare_up_to: None,
+            lock_wait_seconds: 10,
+            operator: None,
+            process: None,
+            mask: Mask::default(),
+            tee: None,
+        };
+        OnFailure { undo, told: Arc::new(|error| error.to_string()), cancel: None }
+    }
+
+    /// Where it is looked what became of a run.
+    pub(crate) fn place(&self) -> Place {
+        Place { source: source(&self.cluster), project: None }
     }
 
     /// Guards a script of the shell; `$SQL` in it is psql that stops at the first error.
