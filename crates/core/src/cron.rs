@@ -4,6 +4,6 @@ mod history;
 mod lease;
 mod step;
 
-pub use history::{CronEvent, CronHistory, Ended, Unrecorded};
+pub use history::{CronEvent, CronHistory, Ended, KILLED, Unrecorded};
 pub use lease::{LEASE_FORMAT, LeaseRecord};
 pub use step::{Step, StepEnd, is_due, may_run};

@@ -3,7 +3,7 @@
 //! Keys are plain (`[A-Za-z0-9._/-]`, segments under 255 bytes, none empty, `.` or `..`), because stores differ in what
 //! else they keep; the order of a listing is never relied on.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{DatabaseName, PointId, RunId};
@@ -121,7 +121,20 @@ pub fn identities(database: &DatabaseName) -> String {
 
 /// Key of an identity record: sorts by time; the newest counts.
 pub fn identity(database: &DatabaseName, at: DateTime<Utc>) -> String {
-    format!("{database}/identities/{}.json", at.format("%Y%m%dT%H%M%S%6fZ"))
+    format!("{database}/identities/{}.json", at.format(IDENTITY_INSTANT))
+}
+
+const IDENTITY_INSTANT: &str = "%Y%m%dT%H%M%S%6fZ";
+
+/// Key of the identity record by which a folder is claimed for the first time: it sorts before all others.
+pub fn first_identity(database: &DatabaseName) -> String {
+    format!("{database}/identities/00000000T000000000000Z.json")
+}
+
+/// The instant in an identity record's key; `None` for the first one's, and for what is no such key.
+pub fn identity_instant(database: &DatabaseName, key: &str) -> Option<DateTime<Utc>> {
+    let name = key.strip_prefix(&identities(database))?.strip_suffix(".json")?;
+    NaiveDateTime::parse_from_str(name, IDENTITY_INSTANT).ok().map(|at| at.and_utc())
 }
 
 /// Key of the lease by which one unattended run keeps others off, and of what is remembered of such runs.
@@ -132,6 +145,18 @@ pub fn lease(database: &DatabaseName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_identity_sorts_before_all_others_and_the_instants_of_those_can_be_read() {
+        let database: DatabaseName = "shop".parse().unwrap();
+        for at in ["1970-01-01T00:00:00Z", "2026-11-21T02:43:00.000125Z", "9999-12-31T23:59:59.999999Z"] {
+            let at = at.parse().unwrap();
+            assert!(first_identity(&database) < identity(&database, at));
+            assert_eq!(identity_instant(&database, &identity(&database, at)), Some(at));
+        }
+        assert_eq!(identity_instant(&database, &first_identity(&database)), None);
+        assert_eq!(identity_instant(&database, "shop/lease"), None);
+    }
 
     #[test]
     fn keys_are_plain() {
@@ -146,6 +171,7 @@ mod tests {
             run_step(&database, &run_id, 3, "running"),
             run_output(&database, &run_id),
             identity(&database, at),
+            first_identity(&database),
         ] {
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)), "{key}");
             assert!(key.split('/').all(|part| !part.is_empty() && part.len() < 255), "{key}");

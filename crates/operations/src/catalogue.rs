@@ -99,15 +99,18 @@ pub async fn list(context: &Context) -> Result<ListReport, Error> {
 /// Tells everything about one restore point.
 pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
     let database = &context.database;
-    let stored = context.repository.manifest(database, point).await.map_err(|error| match error {
-        holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
+    let shown = match context.repository.manifest(database, point).await {
+        Ok(stored) => shown(context, stored).await,
+        Err(error) => Err(error.into()),
+    };
+    shown.map_err(|error| match error {
+        Error::Repository(holdpoint_repository::Error::NotFound { .. }) => Error::NoSuchPoint {
             selector: point.to_string(),
             database: database.to_string(),
             why: "it has no manifest, or is withdrawn".to_owned(),
         },
-        error => error.into(),
-    })?;
-    shown(context, stored).await
+        error => error,
+    })
 }
 
 /// Tells everything about a restore point that a prune hid.
@@ -152,4 +155,40 @@ impl ShowReport {
 pub(crate) fn stored_bytes(manifest: &Manifest) -> u64 {
     let contents = manifest.contents.as_ref().map_or(0, |one| one.bytes);
     manifest.archive.bytes + manifest.index.bytes + manifest.globals.bytes + contents
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdpoint_core::layout;
+    use holdpoint_repository::{ObjectStore, Repository};
+
+    use super::*;
+    use crate::sample_context::{self, sample};
+    use crate::{schedule, stepped};
+
+    #[tokio::test]
+    async fn a_list_beside_a_prune_has_a_point_or_has_it_not() {
+        let (mut listed, mut gone) = (0, 0);
+        schedule::orders_interrupted(2, async |order| {
+            let memory = stepped::Memory::default();
+            sample_context::with_a_point(Arc::new(memory.clone())).await;
+            let id = sample::point(1);
+            let at = sample::NOW.parse().unwrap();
+            memory.write(&layout::verification(&sample::shop(), &id, at, "proved"), &sample::proof(&id).to_string());
+            let listing = async |store: Arc<dyn ObjectStore>| {
+                list(&sample_context::of(Repository::open(store).await.unwrap())).await
+            };
+            let pruning = async |store: Arc<dyn ObjectStore>| {
+                Repository::open(store).await.unwrap().withdraw(&sample::shop(), &id, &[]).await.unwrap()
+            };
+            let ended = schedule::run(order, &memory, Box::new(listing), Box::new(pruning), None).await;
+            let list = ended.first.unwrap().expect("a list fails because of a prune");
+            assert_eq!(list.unreadable.len(), 0);
+            if list.points.is_empty() { gone += 1 } else { listed += 1 }
+        })
+        .await;
+        assert!(listed > 0 && gone > 0, "{listed} {gone}");
+    }
 }

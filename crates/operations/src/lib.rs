@@ -28,12 +28,22 @@ mod restored;
 pub mod retention;
 pub mod run_lock;
 #[cfg(test)]
+mod sample_context;
+#[cfg(test)]
 #[path = "../../repository/tests/sample/mod.rs"]
 #[allow(dead_code, reason = "the repository's own tests need more of it")]
 mod sample_points;
+#[cfg(test)]
+#[path = "../../repository/tests/withdrawal/schedule.rs"]
+#[allow(dead_code, reason = "the repository's own tests need more of it")]
+mod schedule;
 pub mod schema_check;
 pub mod selection;
 pub mod status;
+#[cfg(test)]
+#[path = "../../repository/tests/withdrawal/stepped.rs"]
+#[allow(dead_code, reason = "the repository's own tests need more of it")]
+mod stepped;
 pub mod verify;
 pub mod watch;
 pub mod webhook;

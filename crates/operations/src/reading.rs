@@ -1,7 +1,7 @@
 //! Pins of those who read: a restore point is not dropped under a restore, a verification or a comparison.
 //!
-//! A reader's pin holds for a while and is renewed at half of it, and where that fails again and again until it succeeds; a
-//! reader that is killed leaves one that ends by itself.
+//! A reader's pin holds for a while and is renewed at half of it, and where that or the first one fails again and again until
+//! it succeeds; a reader that is killed leaves one that ends by itself.
 //! Its name tells its end, so lists need no record to leave out what is over. Every renewal is a pin of its own, as
 //! whoever may write pins may not write over them. Who may not write at all reads without one, and that is told.
 
@@ -33,14 +33,12 @@ pub(crate) fn is_over(name: &str, now: DateTime<Utc>) -> bool {
 /// point, or to look at it: where it is gone by now there is no pin. It
 /// comes boxed, as it is large: whoever awaits it may have little stack.
 pub(crate) async fn held<T>(context: &Context, point: &PointId, mut work: impl Future<Output = T> + Unpin) -> T {
-    let mut pin = ReadPin { context, point, name: None };
-    if let Err(error) = pin.renew().await {
-        pin.tell(&error);
-    }
+    let mut pin = ReadPin { context, point, name: None, told: false, hidden: 0 };
+    let again = pin.renewed().await;
     let done = tokio::select! {
         biased;
         done = &mut work => done,
-        never = pin.kept() => match never {},
+        never = pin.kept(again) => match never {},
     };
     pin.remove().await;
     done
@@ -94,30 +92,52 @@ struct ReadPin<'a> {
     point: &'a PointId,
     /// `None` where none could be had.
     name: Option<String>,
+    /// It was told that there is none.
+    told: bool,
+    /// How often in a row a prune hid the restore point.
+    hidden: u32,
 }
 
 impl ReadPin<'_> {
-    /// Renews the pin for ever.
-    async fn kept(&mut self) -> Infallible {
-        if self.name.is_none() {
-            std::future::pending::<()>().await;
-        }
-        let mut told = false;
-        let (half, soon) = (self.context.reads_for / 2, self.context.reads_for / 15);
-        let mut pause = half;
+    /// Renews the pin for ever, the first time after this pause.
+    async fn kept(&mut self, mut pause: Option<Duration>) -> Infallible {
         loop {
-            tokio::time::sleep(pause).await;
-            pause = match self.renew().await {
-                Ok(()) => half,
-                // The work notices by itself what is gone; the pin there is holds for the other half.
-                Err(error) => {
-                    if !std::mem::replace(&mut told, true) {
-                        self.tell(&error);
-                    }
-                    soon
-                }
-            };
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+            pause = self.renewed().await;
         }
+    }
+
+    /// Renews the pin, and tells once where that failed; gives when it is to be renewed next, `None` for never.
+    async fn renewed(&mut self) -> Option<Duration> {
+        let (half, soon) = (self.context.reads_for / 2, self.context.reads_for / 15);
+        let error = match self.renew().await {
+            Ok(()) => {
+                self.hidden = 0;
+                return Some(half);
+            }
+            Err(error) => error,
+        };
+        if !error.is_not_found() {
+            self.tell(&crate::error::chain(&error));
+            // Who may not write at all never will; the pin there is holds for the other half.
+            let never = self.name.is_none() && matches!(error, Repository::AccessDenied { .. });
+            return (!never).then_some(soon);
+        }
+        let there = self.context.repository.hidden_manifest(&self.context.database, self.point).await;
+        if there.is_err_and(|error| error.is_not_found()) {
+            // The work looks for the restore point itself, and says that it is gone.
+            return None;
+        }
+        // A prune saw this pin, and lets the restore point be; or it did not, and drops it. Both within moments, but for one
+        // that was killed. It sees the pin before this one in any case.
+        if self.name.is_none() {
+            self.tell("a prune hides it");
+        }
+        self.hidden += 1;
+        Some((self.context.reads_for / 1800 * 2_u32.pow(self.hidden.min(8))).min(soon))
     }
 
     /// Writes a pin from now on, and removes the one before.
@@ -152,10 +172,8 @@ impl ReadPin<'_> {
         }
     }
 
-    fn tell(&self, error: &Repository) {
-        // The work looks for the restore point itself, and says what it is that is not there.
-        if !error.is_not_found() {
-            let why = crate::error::chain(error);
+    fn tell(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.told, true) {
             self.context.progress.note(&format!("{} is read without a pin, so a prune may drop it: {why}", self.point));
         }
     }

@@ -12,7 +12,7 @@ mod withdraw;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout::{self, RepositoryRecord};
@@ -167,11 +167,21 @@ impl Repository {
     }
 
     /// Reads a restore point's verifications, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the restore point was dropped while they were read; else those of the store.
     pub async fn verifications(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<Verification>> {
-        let mut found = Vec::new();
+        let (mut found, mut gone) = (Vec::new(), false);
         for key in self.keys(&layout::verifications(database, id)).await? {
-            let object = self.store.get_small(&key, LARGEST_RECORD).await?;
-            found.push(Verification::from_json(&object.bytes).map_err(|error| refused(&key, error))?);
+            match self.store.get_small(&key, LARGEST_RECORD).await {
+                Ok(object) => found.push(Verification::from_json(&object.bytes).map_err(|error| refused(&key, error))?),
+                Err(error) if error.is_not_found() => gone = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if gone {
+            // Whoever drops a restore point deletes the manifest first.
+            self.store.head(&layout::manifest(database, id)).await?;
         }
         found.sort_by_key(|one| one.started_at);
         Ok(found)
@@ -237,9 +247,24 @@ impl Repository {
         parse(&key, &object.bytes, IDENTITY_FORMAT).map(Some)
     }
 
-    /// Records which database a folder belongs to.
+    /// Records which database a folder belongs to from now on; whatever clock dated the records before, this one counts.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] where another one is recorded at the same moment; else those of the store.
     pub async fn record_identity(&self, database: &DatabaseName, record: &IdentityRecord) -> Result<()> {
-        let key = layout::identity(database, record.recorded_at);
+        let newest = self.keys(&layout::identities(database)).await?.pop();
+        let after =
+            newest.and_then(|key| layout::identity_instant(database, &key)).map(|at| at + TimeDelta::microseconds(1));
+        let key = layout::identity(database, after.map_or(record.recorded_at, |after| after.max(record.recorded_at)));
+        self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await.map(drop)
+    }
+
+    /// Records the first database that a folder belongs to. All who claim it write the same key, so one of them does.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] where another one claimed it first; else those of the store.
+    pub async fn record_first_identity(&self, database: &DatabaseName, record: &IdentityRecord) -> Result<()> {
+        let key = layout::first_identity(database);
         self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await.map(drop)
     }
 

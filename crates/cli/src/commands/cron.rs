@@ -82,7 +82,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     }
     let (databases, unasked) = databases::longest_waiting_first(invocation, &common, databases.works).await;
     warnings.extend(unasked);
-    reports.extend(work::every(invocation, &common, databases).await?);
+    reports.extend(work::every(invocation, &common, databases).await);
     reports.sort_by(|a, b| a.database.cmp(&b.database));
     let codes = reports.iter().filter_map(|one| Some(exit_code::of(one.failure.as_ref()?.kind)));
     let exit_code = codes.fold(exit_code::DONE, exit_code::worst);

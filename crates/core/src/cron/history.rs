@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::StepEnd;
 
+/// The kind of failure of a run that never said how it ended.
+pub const KILLED: &str = "killed";
+
 /// What is remembered of a database's unattended runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -36,6 +39,15 @@ pub struct Unrecorded {
     pub failures: BTreeMap<String, u64>,
     /// Since when.
     pub since: Option<DateTime<Utc>>,
+    /// The last run of which it is known there how it ended: from when to when.
+    pub ended: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+impl Unrecorded {
+    /// Whether the run that began then is known to have ended: it was not killed, but could not give its lease back.
+    pub fn has_ended(&self, began_at: DateTime<Utc>) -> bool {
+        self.ended.is_some_and(|(from, to)| from <= began_at && began_at <= to)
+    }
 }
 
 /// What is worth telling somebody who is not there.
@@ -71,7 +83,7 @@ impl CronHistory {
     /// What is remembered when the run that began then was killed: it never said how it ended.
     #[must_use]
     pub fn after_a_kill(mut self, began_at: DateTime<Utc>) -> Self {
-        *self.failures.entry("killed".to_owned()).or_default() += 1;
+        *self.failures.entry(KILLED.to_owned()).or_default() += 1;
         self.failing_since = self.failing_since.or(Some(began_at));
         self.begun_at = self.begun_at.max(Some(began_at));
         self
@@ -168,8 +180,8 @@ mod tests {
 
     #[test]
     fn failures_that_could_not_be_written_down_are_recovered_from() {
-        let unrecorded =
-            Unrecorded { failures: [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into(), since: Some(at(2)) };
+        let failures = [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into();
+        let unrecorded = Unrecorded { failures, since: Some(at(2)), ended: None };
         let (before, _) = CronHistory::default().after(run(1, None, false));
         let history = before.clone().after_unrecorded(&unrecorded);
         assert_eq!((history.failures["repository"], history.failures["usage"]), (2, 1));
@@ -188,6 +200,13 @@ mod tests {
         let (history, events) = CronHistory::default().after(found);
         assert_eq!((events, history.first_proven_at), (vec![], Some(at(1))));
         assert_eq!(history.after(run(2, None, true)).1, []);
+    }
+
+    #[test]
+    fn a_run_that_said_elsewhere_how_it_ended_was_not_killed() {
+        let left = Unrecorded { ended: Some((at(2), at(4))), ..Unrecorded::default() };
+        assert!(left.has_ended(at(2)) && left.has_ended(at(3)) && left.has_ended(at(4)));
+        assert!(!left.has_ended(at(1)) && !left.has_ended(at(5)) && !Unrecorded::default().has_ended(at(3)));
     }
 
     #[test]

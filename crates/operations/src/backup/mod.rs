@@ -9,6 +9,7 @@ mod limits;
 mod passage;
 mod recipe;
 mod run;
+mod unpublished;
 mod watch;
 
 use chrono::{DateTime, Utc};

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdpoint_core::manifest::{
-    ArchiveObject, FORMAT, LARGEST, Manifest, PointFormat, SnapshotFacts, StoredObject, Timings, Totals,
+    ArchiveObject, FORMAT, LARGEST, Manifest, SnapshotFacts, StoredObject, Timings, Totals,
 };
 use holdpoint_core::progress::Phase;
-use holdpoint_core::{DatabaseName, PointId, layout};
+use holdpoint_core::{PointId, layout};
 use holdpoint_engine::Pace;
 use holdpoint_postgres::catalog::{database, relations, roles};
 use holdpoint_postgres::identity::ServerIdentity;
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::checks::{Checked, check, refuse_known_pooler};
 use super::passage::StoredFacts;
+use super::unpublished::{self, Unpublished};
 use super::watch::{self, Watch};
 use super::{BackupOptions, BackupReport, claim_folder, globals, limits, recipe};
 use crate::{Context, Error, Source};
@@ -121,10 +122,14 @@ impl Backup<'_> {
         // Everything is read: vacuum and whoever waits may go on, whatever the store still takes.
         snapshot.release().await.ok();
         let stored = self.complete(stored).await?;
-        let published = self.publish(&settings, &facts, stored).await;
-        let manifest = match published {
+        let unpublished = Unpublished { context: self.context, format: self.options.format, id: &facts.id };
+        let manifest = match self.described(&settings, &facts, stored).await {
             Ok(manifest) => manifest,
-            Err(failure) => return Err(self.clean(&facts.id, failure).await),
+            Err(failure) => return Err(unpublished.clean(failure).await),
+        };
+        let manifest = match self.context.repository.publish(&manifest, self.options.retain_until).await {
+            Ok(stored) => stored.manifest,
+            Err(failure) => return Err(unpublished.clean_unless_asked(failure).await),
         };
         let took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(BackupReport { manifest, engine, took_ms, warnings: self.checked.warnings })
@@ -150,7 +155,8 @@ impl Backup<'_> {
         })
     }
 
-    async fn publish(
+    /// Stores what belongs to the archive, and describes everything; all that is left is to publish it.
+    async fn described(
         &self,
         settings: &ConnectionSettings,
         facts: &SourceFacts,
@@ -166,7 +172,7 @@ impl Backup<'_> {
             Some(head) => Some(self.put(layout::contents(&context.database, &facts.id), head).await?),
             None => None,
         };
-        let key = data_key(self.options.format, &context.database, &facts.id);
+        let key = unpublished::data_key(self.options.format, &context.database, &facts.id);
         let url = context.repository.store().url();
         let manifest = Manifest {
             format: FORMAT,
@@ -215,7 +221,7 @@ impl Backup<'_> {
         if self.checked.unclaimed {
             claim_folder(context, &self.server().identity, self.checked.started_at).await?;
         }
-        Ok(context.repository.publish(&manifest, self.options.retain_until).await?.manifest)
+        Ok(manifest)
     }
 
     fn not_covered(&self) -> Vec<String> {
@@ -248,37 +254,6 @@ impl Backup<'_> {
             .await?;
         Ok(StoredObject { key, bytes: length, sha256 })
     }
-
-    /// Removes the objects of a restore point that was not published, and says what could not be removed.
-    ///
-    /// A lost answer may hide that the manifest is there: then, or where nobody can tell, everything stays.
-    async fn clean(&self, id: &PointId, failure: Error) -> Error {
-        let database = &self.context.database;
-        match self.context.repository.store().head(&layout::manifest(database, id)).await {
-            Err(holdpoint_repository::Error::NotFound { .. }) => {}
-            Ok(_) => {
-                let remains = format!("restore point {id} was published all the same: holdpoint verify {id}");
-                return Error::LeftBehind { failure: Box::new(failure), remains };
-            }
-            Err(_) => {
-                let remains = format!("whether restore point {id} was published is not known: holdpoint list");
-                return Error::LeftBehind { failure: Box::new(failure), remains };
-            }
-        }
-        let keys = [
-            data_key(self.options.format, database, id),
-            layout::contents(database, id),
-            layout::index(database, id),
-            layout::globals(database, id),
-        ];
-        let removed = self.context.repository.store().delete_many(&keys).await;
-        let remains: Vec<String> = removed.into_iter().filter_map(|(key, gone)| gone.err().map(|_| key)).collect();
-        if remains.is_empty() {
-            return failure;
-        }
-        let remains = format!("these objects could not be removed: {}", remains.join(", "));
-        Error::LeftBehind { failure: Box::new(failure), remains }
-    }
 }
 
 /// Fails now, not after the copy, when what a manifest must hold of the database is more than one may have.
@@ -290,13 +265,6 @@ fn fits_a_manifest(facts: &SourceFacts) -> Result<(), Error> {
         return Err(Error::TooManyProperties { held, limit: LARGEST });
     }
     Ok(())
-}
-
-fn data_key(format: PointFormat, database: &DatabaseName, id: &PointId) -> String {
-    match format {
-        PointFormat::Archive => layout::archive(database, id),
-        PointFormat::Plain => layout::plain(database, id),
-    }
 }
 
 fn selection_words(selection: &holdpoint_postgres::programs::DumpSelection) -> Vec<String> {

@@ -226,7 +226,7 @@ async fn folder(
         // Whether it goes is the policy's to say, and so a prune's.
         if options.repair {
             let what = format!("restore point {id}, which a prune had hidden, is shown again");
-            let problem = dead::show_again(context, id).await;
+            let problem = dead::show_again(context, id).await.err().map(|still| still.reason);
             report.repaired.push(Repaired { what, problem });
         } else if folders.is_at_work(id, now) {
             report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));

@@ -1,12 +1,12 @@
 //! What a webhook is told: that a run failed, that it works again, that there is a first proof.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::cron::{CronEvent, StepEnd};
+use holdpoint_core::cron::{CronEvent, CronHistory, KILLED, StepEnd};
 use serde::Serialize;
 
 use super::{CronReport, Failed, StepReport, Telling};
-use crate::Clock;
-use crate::webhook::{deliver, masked_json};
+use crate::webhook::{Delivery, deliver, masked_json};
+use crate::{Clock, Context};
 
 /// The version of the message's form.
 const FORMAT: u32 = 1;
@@ -23,8 +23,61 @@ struct Message<'a> {
     at: DateTime<Utc>,
     failing_since: Option<DateTime<Utc>>,
     succeeded_at: Option<DateTime<Utc>>,
-    failure: Option<&'a Failed>,
+    failure: Option<Cause<'a>>,
     steps: &'a [StepReport],
+}
+
+/// Why a run failed, as it is told.
+#[derive(Serialize)]
+struct Cause<'a> {
+    kind: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+impl<'a> From<&'a Failed> for Cause<'a> {
+    fn from(failed: &'a Failed) -> Self {
+        Self { kind: failed.kind.word(), message: &failed.message, hint: failed.hint.as_deref() }
+    }
+}
+
+/// Tells the webhook of a run that never said how it ended; gives a warning where that could not be told.
+pub(super) async fn tell_killed(
+    context: &Context,
+    telling: &Telling,
+    history: &CronHistory,
+    began_at: DateTime<Utc>,
+) -> Option<String> {
+    let webhook = telling.webhook.as_ref()?;
+    let database = context.database.as_str();
+    let began = began_at.format("%Y-%m-%dT%H:%M:%SZ");
+    let why = format!("the run that began {began} was killed: it never said how it ended");
+    let message = Message {
+        format: FORMAT,
+        text: format!("holdpoint cron: {database} failed: {why}"),
+        event: CronEvent::Failed,
+        database,
+        repository: &context.repository.url().to_string(),
+        owner: &telling.owner,
+        at: (context.clock)(),
+        failing_since: history.failing_since,
+        succeeded_at: history.succeeded_at,
+        failure: Some(Cause {
+            kind: KILLED,
+            message: &why,
+            hint: Some("what it left: holdpoint leftovers; this run goes on where it can"),
+        }),
+        steps: &[],
+    };
+    sent(webhook, telling, &message).await
+}
+
+async fn sent(webhook: &Delivery, telling: &Telling, message: &Message<'_>) -> Option<String> {
+    let sent = match masked_json(message, &telling.mask) {
+        Ok(json) => deliver(webhook, Some(&json)).await,
+        Err(error) => Err(error.to_string()),
+    };
+    sent.err().map(|why| format!("the webhook was not told: {why}"))
 }
 
 /// Tells the webhook every event of a report; what could not be told is a warning of the report.
@@ -43,14 +96,10 @@ pub async fn tell(repository: &str, clock: &Clock, telling: &Telling, report: &m
             at: clock(),
             failing_since: history.and_then(|one| one.failing_since),
             succeeded_at: history.and_then(|one| one.succeeded_at),
-            failure: report.failure.as_ref(),
+            failure: report.failure.as_ref().map(Cause::from),
             steps: &report.steps,
         };
-        let sent = match masked_json(&message, &telling.mask) {
-            Ok(json) => deliver(webhook, Some(&json)).await,
-            Err(error) => Err(error.to_string()),
-        };
-        problems.extend(sent.err().map(|why| format!("the webhook was not told: {why}")));
+        problems.extend(sent(webhook, telling, &message).await);
     }
     report.warnings.extend(problems);
 }

@@ -53,13 +53,23 @@ pub fn metrics(reports: &[CronReport], previous: &str) -> String {
 const TOTAL: &str = "holdpoint_cron_failures_total";
 const UNRECORDED: &str = "holdpoint_cron_unrecorded_failures";
 const SINCE: &str = "holdpoint_cron_unrecorded_since_timestamp_seconds";
+const LAST_RUN: &str = "holdpoint_cron_last_run_timestamp_seconds";
+const DURATION: &str = "holdpoint_cron_duration_seconds";
 
 /// What runs of a database left in the file since they could not write it down in the repository.
 pub fn unrecorded(previous: &str, database: &DatabaseName) -> Unrecorded {
     let failures = kinds(previous, UNRECORDED, database);
-    let since = kept(previous, SINCE, &label("database", database.as_str()));
-    let since = since.first().and_then(|line| line.rsplit_once(' ')?.1.parse().ok());
-    Unrecorded { failures, since: since.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) }
+    let number = |name| -> Option<f64> {
+        let lines = kept(previous, name, &label("database", database.as_str()));
+        lines.first()?.rsplit_once(' ')?.1.parse().ok()
+    };
+    let instant = |seconds: f64| DateTime::from_timestamp(seconds as i64, 0);
+    let ended = || {
+        let (from, took) = (number(LAST_RUN)?, number(DURATION)?);
+        // The file tells the beginning in whole seconds.
+        Some((instant(from)?, instant((from + took).ceil() + 1.0)?))
+    };
+    Unrecorded { failures, since: number(SINCE).and_then(instant), ended: ended() }
 }
 
 /// Counts by kind of failure, as they stand in the file.
@@ -131,7 +141,7 @@ fn ran(report: &CronReport) -> Option<&CronReport> {
 
 const FAMILIES: &[Family] = &[
     Family {
-        name: "holdpoint_cron_last_run_timestamp_seconds",
+        name: LAST_RUN,
         kind: "gauge",
         help: "When the last unattended run began, in seconds since 1970.",
         samples: |report| one(seconds(ran(report)?.started_at)),
@@ -149,7 +159,7 @@ const FAMILIES: &[Family] = &[
         samples: |report| perhaps(report.history.as_ref()?.succeeded_at.map(seconds)),
     },
     Family {
-        name: "holdpoint_cron_duration_seconds",
+        name: DURATION,
         kind: "gauge",
         help: "How long the last unattended run took.",
         samples: |report| one(ran(report)?.took_ms as f64 / 1000.0),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::cron::{CronEvent, CronHistory, Step, StepEnd};
 use holdpoint_core::verification::{Level, Verdict};
-use holdpoint_core::{DatabaseName, PointId};
+use holdpoint_core::{DatabaseName, Mask, PointId};
 use serde::Serialize;
 
 use crate::retention::Outlook;
@@ -56,6 +56,23 @@ impl CronReport {
     pub fn refused(database: DatabaseName, started_at: DateTime<Utc>, failure: Failed) -> Self {
         Self { failure: Some(failure), ..Self::new(database, started_at) }
     }
+
+    /// Masks everything that is told in words.
+    pub(super) fn mask(&mut self, mask: &Mask) {
+        let failures = self.failure.iter_mut().chain(self.steps.iter_mut().filter_map(|step| step.failure.as_mut()));
+        failures.for_each(|failed| failed.mask(mask));
+        let reasons = self.steps.iter_mut().filter_map(|step| step.reason.as_mut());
+        for text in self.warnings.iter_mut().chain(reasons) {
+            *text = mask.message(text);
+        }
+        for step in &mut self.steps {
+            if let Some(Facts::Check { findings, .. }) = &mut step.facts {
+                for finding in findings {
+                    finding.reason = mask.message(&finding.reason);
+                }
+            }
+        }
+    }
 }
 
 /// Why something failed.
@@ -76,6 +93,12 @@ impl From<&Error> for Failed {
 }
 
 impl Failed {
+    /// Masks what holds secrets, however it came into the message of a program or a server.
+    pub(super) fn mask(&mut self, mask: &Mask) {
+        self.message = mask.message(&self.message);
+        self.hint = self.hint.as_ref().map(|hint| mask.message(hint));
+    }
+
     /// As [`From`], for what ended a step: [`Busy`](ErrorKind::Busy) is said of another run alone, which schedules may take
     /// for a success. A step that somebody was in the way of, or whose lease was lost, could not run.
     pub(super) fn of_step(error: &Error) -> Self {
@@ -151,6 +174,25 @@ pub enum Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_in_words_holds_no_secret() {
+        let said = || "pg_dump: it said hunter22 aloud".to_owned();
+        let failed = || Failed { kind: ErrorKind::Postgres, message: said(), hint: Some(said()) };
+        let mut report = CronReport::refused("shop".parse().unwrap(), DateTime::UNIX_EPOCH, failed());
+        report.steps.push(StepReport {
+            step: Step::Backup,
+            end: StepEnd::Failed,
+            reason: Some(said()),
+            failure: Some(failed()),
+            facts: None,
+            took_ms: 0,
+        });
+        report.warnings.push(said());
+        report.mask(&Mask::new([holdpoint_core::Secret::new("hunter22")]));
+        let text = serde_json::to_string(&report).unwrap();
+        assert!(!text.contains("hunter22") && text.matches("pg_dump").count() == 6, "{text}");
+    }
 
     #[test]
     fn only_another_run_is_told_as_busy() {

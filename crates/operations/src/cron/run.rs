@@ -3,14 +3,19 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use holdpoint_core::PointId;
 use holdpoint_core::cron::{CronEvent, CronHistory, Ended, Step, StepEnd};
 use holdpoint_core::verification::Verdict;
 use holdpoint_repository::{Lease, LeaseTaken};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::message::tell_killed;
 use super::steps::Steps;
 use super::{CronOptions, CronReport, Facts, Failed, tell};
-use crate::catalogue::list;
+use crate::catalogue::show;
 use crate::retention::outlook;
 use crate::{Context, Error, ErrorKind, Source};
 
@@ -21,6 +26,11 @@ const PACE: RenewalPace = RenewalPace {
     again_after: Duration::from_secs(30),
     lost_after: Duration::from_secs(720),
 };
+
+/// After how long a lease that could not be released is tried again.
+const RELEASES_AFTER: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
+/// So many restore points are looked at at a time.
+const AT_ONCE: usize = 8;
 
 /// When a lease is renewed.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +63,14 @@ pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> 
     };
     report.started_at = started_at;
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.mask(&options.telling.mask);
     tell(&context.repository.url().to_string(), &context.clock, &options.telling, &mut report).await;
     report
 }
 
 async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Error> {
     let (repository, database) = (&context.repository, &context.database);
-    let lease = match repository.take_lease(database, &options.telling.owner, HOLDS_FOR, (context.clock)()).await? {
+    let mut lease = match repository.take_lease(database, &options.telling.owner, HOLDS_FOR, (context.clock)()).await? {
         LeaseTaken::Ours(lease) => lease,
         LeaseTaken::Others { owner, since, until } => {
             return Err(Error::CronRuns { database: database.to_string(), owner, since, until });
@@ -68,30 +79,49 @@ async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Er
     if options.single_writer {
         return Ok(lease);
     }
-    let proven = match lease.proves_conditional_writes().await {
-        Err(holdpoint_repository::Error::Unsupported { .. }) => false,
-        proven => proven?,
+    let refusal = match lease.proves_conditional_writes().await {
+        Ok(true) => return Ok(lease),
+        Ok(false) | Err(holdpoint_repository::Error::Unsupported { .. }) => {
+            Error::NoConditionalWrites { repository: repository.url().to_string() }
+        }
+        Err(error) => error.into(),
     };
-    if proven {
-        return Ok(lease);
+    // Whoever comes next need not wait for a run that never began.
+    let history = killed_before(&lease, options).1;
+    if let Err(error) = lease.release(history).await {
+        tracing::warn!(%error, "the lease of a run that was refused could not be released");
     }
+    Err(refusal)
+}
+
+/// When the run before began, where it was killed, and what is remembered then.
+fn killed_before(lease: &Lease, options: &CronOptions) -> (Option<DateTime<Utc>>, CronHistory) {
+    // A run that wrote its end down here is another one than that which did not.
+    let written = |from| lease.history().ended_at.is_some_and(|at| at >= from);
+    let elsewhere = options.unrecorded.ended.is_some_and(|(from, _)| !written(from));
+    let killed_at = lease.killed_at().filter(|began_at| !(elsewhere && options.unrecorded.has_ended(*began_at)));
     let history = lease.history().clone();
-    lease.release(history).await?;
-    Err(Error::NoConditionalWrites { repository: repository.url().to_string() })
+    (killed_at, killed_at.into_iter().fold(history, CronHistory::after_a_kill))
 }
 
 async fn with_lease(context: &Context, source: &Source, options: &CronOptions, mut lease: Lease) -> CronReport {
-    let mut history = lease.history().clone().after_unrecorded(&options.unrecorded);
-    if let Some(began_at) = lease.killed_at() {
-        history = history.after_a_kill(began_at);
-    }
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
-    let proven_before = history.first_proven_at.is_none() && proven(context).await;
+    let (killed_at, history) = killed_before(&lease, options);
+    // At once: this run may be killed, too.
+    let noted = match killed_at {
+        Some(_) => lease.remember(history.clone()).await,
+        None => Ok(true),
+    };
+    let mut history = history.after_unrecorded(&options.unrecorded);
     let mut steps = Steps::new(context, source, options, &history);
+    if let Err(error) = noted {
+        let why = Error::from(error).line();
+        steps.warnings.push(format!("that the run before was killed is written down at the end only: {why}"));
+    }
     let left_out = options.deadline.is_some_and(|deadline| deadline <= Instant::now());
     let begun_at = if left_out { history.begun_at } else { Some((context.clock)()) };
+    let (mut proven_before, mut untold, mut looked) = (false, None, None);
     let cut = {
-        let mut work = pin!(steps.run());
         let mut renewal = pin!(lost(&mut lease, PACE));
         let mut deadline = pin!(async {
             match options.deadline {
@@ -99,7 +129,14 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
                 None => std::future::pending().await,
             }
         });
-        let cut = tokio::select! {
+        let mut work = pin!(async {
+            if let Some(began_at) = killed_at {
+                untold = tell_killed(context, &options.telling, &history, began_at).await;
+            }
+            proven_before = history.first_proven_at.is_none() && proven(context).await;
+            steps.run().await;
+        });
+        let mut cut = tokio::select! {
             // What is over is not begun.
             biased;
             () = &mut deadline => Some(Error::TimeOver),
@@ -109,10 +146,18 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         if cut.is_some() {
             context.cancel.cancel();
             work.await;
+        } else if !context.cancel.is_cancelled() {
+            tokio::select! {
+                biased;
+                () = &mut deadline => looked = Some(Err(Error::TimeOver)),
+                found = outlook(context, options.retention.as_ref()) => looked = Some(found),
+                () = &mut renewal => cut = Some(Error::LeaseLost),
+            }
         }
         cut
     };
-    let Steps { done, warnings, .. } = steps;
+    let Steps { done, mut warnings, .. } = steps;
+    warnings.extend(untold);
     let report = CronReport::new(context.database.clone(), (context.clock)());
     let mut report = CronReport { steps: done, warnings, ..report };
     for step in &mut report.steps {
@@ -123,19 +168,39 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         }
     }
     report.failure = report.steps.iter().find_map(|step| step.failure.clone());
-    let interrupted = report.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Interrupted);
-    if !interrupted && !left_out && !matches!(cut, Some(Error::LeaseLost)) {
-        look(context, options, &mut report).await;
+    match looked {
+        Some(Ok(outlook)) => report.outlook = Some(outlook),
+        Some(Err(error)) => {
+            report.warnings.push(format!("what the repository holds could not be read: {}", error.line()));
+        }
+        None => {}
     }
     history.begun_at = begun_at;
     remember(context, lease, history, proven_before, &mut report).await;
     report
 }
 
-/// Whether a whole restore point is proven; what the repository does not tell is left to the steps.
+/// Whether a whole restore point is proven, the newest first; what the repository does not tell is left to the steps.
 async fn proven(context: &Context) -> bool {
-    let listed = list(context).await;
-    listed.is_ok_and(|listed| listed.points.iter().any(|one| one.is_whole() && one.standing.level().is_some()))
+    let Ok(points) = context.repository.points(&context.database).await else { return false };
+    let (mut waiting, mut running) = (points.into_iter().rev(), FuturesUnordered::new());
+    loop {
+        while running.len() < AT_ONCE
+            && !context.cancel.is_cancelled()
+            && let Some(point) = waiting.next()
+        {
+            running.push(Box::pin(is_proven(context, point)));
+        }
+        match running.next().await {
+            Some(false) => {}
+            found => return found.is_some(),
+        }
+    }
+}
+
+async fn is_proven(context: &Context, point: PointId) -> bool {
+    let shown = show(context, &point).await.map(|shown| shown.summary());
+    shown.is_ok_and(|one| one.is_whole() && one.standing.level().is_some())
 }
 
 /// Renews the lease, and ends when it is lost or must be taken for lost.
@@ -161,14 +226,13 @@ async fn lost(lease: &mut Lease, pace: RenewalPace) {
     }
 }
 
-async fn look(context: &Context, options: &CronOptions, report: &mut CronReport) {
-    match outlook(context, options.retention.as_ref()).await {
-        Ok(outlook) => report.outlook = Some(outlook),
-        Err(error) => report.warnings.push(format!("what the repository holds could not be read: {}", error.line())),
-    }
-}
-
-async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_before: bool, report: &mut CronReport) {
+async fn remember(
+    context: &Context,
+    mut lease: Lease,
+    history: CronHistory,
+    proven_before: bool,
+    report: &mut CronReport,
+) {
     let proved = |facts: &Option<Facts>| matches!(facts, Some(Facts::Verify { verdict: Verdict::Proved, .. }));
     let check = report.steps.iter().find(|one| one.step == Step::Check).map_or(StepEnd::NotRun, |one| one.end);
     let (history, events) = history.after(Ended {
@@ -180,7 +244,7 @@ async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_
         check,
     });
     report.events = events;
-    match lease.release(history.clone()).await {
+    match released(&mut lease, &history, RELEASES_AFTER).await {
         Ok(true) => report.recorded = true,
         Ok(false) => report.warnings.push("another run has taken the lease: this one is not remembered".to_owned()),
         Err(error) => report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line())),
@@ -188,64 +252,17 @@ async fn remember(context: &Context, lease: Lease, history: CronHistory, proven_
     report.history = Some(history);
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use holdpoint_repository::{LocalDirectory, Repository};
-
-    use super::*;
-
-    const SOON: RenewalPace = RenewalPace {
-        every: Duration::from_millis(20),
-        again_after: Duration::from_millis(20),
-        lost_after: Duration::from_millis(200),
-    };
-
-    async fn lease(folder: &std::path::Path) -> Box<Lease> {
-        let at = "2026-11-21T02:43:00Z".parse().unwrap();
-        let store = Arc::new(LocalDirectory::new(folder).unwrap());
-        let repository = Repository::init(store, at).await.unwrap().0;
-        match repository.take_lease(&"shop".parse().unwrap(), "a", HOLDS_FOR, at).await.unwrap() {
-            LeaseTaken::Ours(lease) => lease,
-            LeaseTaken::Others { .. } => panic!("taken"),
+/// Releases the lease, again after each of these pauses: a good run whose lease stays would look killed.
+async fn released(lease: &mut Lease, history: &CronHistory, pauses: &[Duration]) -> holdpoint_repository::Result<bool> {
+    for pause in pauses {
+        match lease.release(history.clone()).await {
+            Err(error) => tracing::warn!(%error, "the lease could not be released; it is tried again"),
+            released => return released,
         }
+        sleep(*pause).await;
     }
-
-    #[test]
-    fn a_lease_is_renewed_and_given_up_long_before_it_ends() {
-        assert!(PACE.every * 2 < PACE.lost_after && PACE.lost_after + Duration::from_secs(60) < HOLDS_FOR);
-    }
-
-    #[tokio::test]
-    async fn a_lease_that_another_took_or_that_cannot_be_renewed_is_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut ours = lease(folder.path()).await;
-        let path = folder.path().join("shop/lease");
-        let written = |path: &std::path::Path| -> serde_json::Value {
-            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-        };
-        let mut others = written(&path);
-        others["nonce"] = "another".into();
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, others.to_string()).unwrap();
-        lost(&mut ours, SOON).await;
-        assert_eq!(written(&path), others, "nothing is taken back");
-
-        let folder = tempfile::tempdir().unwrap();
-        let mut ours = lease(folder.path()).await;
-        let path = folder.path().join("shop/lease");
-        let renewed = async {
-            while written(&path)["written"] != 3 {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::select! {
-            () = lost(&mut ours, SOON) => panic!("it is renewed"),
-            () = renewed => {}
-        }
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, "unreadable").unwrap();
-        lost(&mut ours, SOON).await;
-    }
+    lease.release(history.clone()).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,10 @@ impl<'a> Steps<'a> {
             Ok((failure, facts)) => (failure, Some(facts)),
             Err(error) => (Some(Failed::of_step(&error)), None),
         };
+        let failure = failure.map(|mut failed| {
+            failed.mask(&self.options.telling.mask);
+            failed
+        });
         let end = if failure.is_some() { StepEnd::Failed } else { StepEnd::Done };
         StepReport { step, end, reason: None, failure, facts, took_ms: 0 }
     }
@@ -172,6 +176,8 @@ impl<'a> Steps<'a> {
                 problems.extend(objects.first().map(|first| format!("{}: {first}", one.point)));
             }
         }
+        let hidden = report.hidden.iter().filter(|one| one.failed);
+        problems.extend(hidden.filter_map(|one| Some(format!("{}: {}", one.point, one.problem.as_ref()?))));
         let unswept = report.swept.iter().filter_map(|one| Some(format!("{}: {}", one.what, one.problem.as_ref()?)));
         problems.extend(unswept);
         let failure = problems.first().map(|first| Failed {

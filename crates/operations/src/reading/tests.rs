@@ -2,13 +2,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use holdpoint_core::progress::{Phase, Progress};
-use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, PutOptions, S3Options, S3Store, Timing};
+use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, S3Options, S3Store, Timing};
 use holdpoint_repository::{Repository as Place, Withdrawal};
 use holdpoint_testkit::{ADMIN, S3Server};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{ErrorKind, sample_points as sample};
+use crate::sample_context::{self, now, sample};
+use crate::{ErrorKind, schedule, stepped};
 
 /// Keeps what is told.
 #[derive(Default)]
@@ -22,31 +22,14 @@ impl Progress for Notes {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test has this machine's time")]
-fn now() -> DateTime<Utc> {
-    Utc::now()
-}
-
 fn context(repository: Place, notes: &Arc<Notes>, reads_for: Duration) -> Context {
-    Context {
-        database: sample::shop(),
-        repository: Arc::new(repository),
-        progress: Arc::clone(notes) as Arc<dyn Progress>,
-        cancel: CancellationToken::new(),
-        clock: Arc::new(now),
-        seed: 7,
-        reads_for,
-    }
+    Context { progress: Arc::clone(notes) as Arc<dyn Progress>, reads_for, ..sample_context::of(repository) }
 }
 
 async fn with_a_point(store: Arc<dyn ObjectStore>) -> (Place, PointId) {
-    let repository = Place::init(Arc::clone(&store), now()).await.unwrap().0;
-    let id = sample::point(1);
-    for (key, text) in sample::objects(&id) {
-        store.put_new(&key, text.into(), PutOptions::default()).await.unwrap();
-    }
-    repository.publish(&sample::manifest(&id), None).await.unwrap();
-    (repository, id)
+    let repository = Place::init(store, now()).await.unwrap().0;
+    sample_context::publish(&repository).await;
+    (repository, sample::point(1))
 }
 
 async fn each_store(test: impl AsyncFn(Arc<dyn ObjectStore>)) {
@@ -208,4 +191,87 @@ async fn what_is_dropped_meanwhile_is_told_so() {
         assert_eq!(*notes.0.lock().unwrap(), [""; 0]);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_begins_while_a_prune_hides_the_restore_point_pins_it_as_soon_as_it_is_shown() {
+    each_store(async |store| {
+        let (repository, id) = with_a_point(Arc::clone(&store)).await;
+        let notes = Arc::new(Notes::default());
+        let context = context(repository.clone(), &notes, Duration::from_secs(60));
+        let mark = format!("{}0.json", holdpoint_core::layout::withdrawn(&context.database, &id));
+        store.put_new(&mark, "{}".into(), holdpoint_repository::PutOptions::default()).await.unwrap();
+        held(
+            &context,
+            &id,
+            Box::pin(tokio::time::timeout(Duration::from_secs(120), async {
+                while notes.0.lock().unwrap().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                // The prune saw a pin.
+                store.delete(&mark).await.unwrap();
+                while repository.pins(&context.database, &id).await.unwrap().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })),
+        )
+        .await
+        .unwrap();
+        let notes = notes.0.lock().unwrap();
+        assert!(notes.len() == 1 && notes[0].contains("a prune hides it"), "{notes:?}");
+    })
+    .await;
+}
+
+/// A reader beside a prune: what the reader is to do next, what became of the restore point, and what is left.
+async fn beside_a_prune(order: &mut schedule::Order) -> (bool, Withdrawal, stepped::Memory) {
+    let memory = stepped::Memory::default();
+    with_a_point(Arc::new(memory.clone())).await;
+    let id = sample::point(1);
+    let reading = async |store: Arc<dyn ObjectStore>| {
+        let context = context(Place::open(store).await.unwrap(), &Arc::default(), READS_FOR);
+        let mut pin = ReadPin { context: &context, point: &id, name: None, told: false, hidden: 0 };
+        let mut again = pin.renewed().await;
+        for _ in 0..2 {
+            if again.is_some() && pin.name.is_none() {
+                again = pin.renewed().await;
+            }
+        }
+        again.is_some()
+    };
+    let pruning = async |store: Arc<dyn ObjectStore>| {
+        Place::open(store).await.unwrap().withdraw(&sample::shop(), &id, &[]).await.unwrap()
+    };
+    let ended = schedule::run(order, &memory, Box::new(reading), Box::new(pruning), None).await;
+    (ended.first.unwrap(), ended.second.unwrap(), memory)
+}
+
+#[tokio::test]
+async fn a_reader_that_crosses_a_prune_has_its_pin_in_the_end_or_nothing_to_read() {
+    let (mut pinned, mut crossed, mut dropped) = (0, 0, 0);
+    schedule::orders_interrupted(3, async |order| {
+        let (again, withdrawal, memory) = beside_a_prune(order).await;
+        let id = sample::point(1);
+        let whole = memory.has(&holdpoint_core::layout::manifest(&sample::shop(), &id));
+        let repository = Place::open(Arc::new(memory.clone())).await.unwrap();
+        match withdrawal {
+            Withdrawal::Pinned { .. } => {
+                assert!(again && whole, "it gave up a restore point that is there: {memory:?}");
+                let is_pinned = !repository.pins(&sample::shop(), &id).await.unwrap().is_empty();
+                pinned += usize::from(is_pinned);
+                crossed += usize::from(!is_pinned);
+                // The next time that it tries it has one.
+                let context = context(repository, &Arc::default(), READS_FOR);
+                let mut pin = ReadPin { context: &context, point: &id, name: None, told: false, hidden: 0 };
+                assert_eq!(pin.renewed().await, Some(READS_FOR / 2), "{memory:?}");
+            }
+            Withdrawal::Done { .. } => {
+                assert!(!whole);
+                dropped += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    assert!(pinned > 0 && crossed > 0 && dropped > 0, "{pinned} pinned, {crossed} crossed, {dropped} dropped");
 }

@@ -60,12 +60,23 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
     })
 }
 
+/// A restore point that is not shown again.
+pub(crate) struct StillHidden {
+    /// Why.
+    pub(crate) reason: String,
+    /// It is not for another prune that may be at work on it.
+    pub(crate) failed: bool,
+}
+
 /// Shows a restore point again that a prune hid, or tells why it is still hidden.
-pub(crate) async fn show_again(context: &Context, point: &PointId) -> Option<String> {
+pub(crate) async fn show_again(context: &Context, point: &PointId) -> Result<(), StillHidden> {
     match context.repository.show_again(&context.database, point).await {
-        Ok(true) => None,
-        Ok(false) => Some("a prune may still be at work on it: see in a quarter of an hour".to_owned()),
-        Err(error) => Some(Error::from(error).line()),
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let reason = "a prune may still be at work on it: see in a quarter of an hour".to_owned();
+            Err(StillHidden { reason, failed: false })
+        }
+        Err(error) => Err(StillHidden { reason: Error::from(error).line(), failed: true }),
     }
 }
 

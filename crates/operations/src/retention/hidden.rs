@@ -7,7 +7,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::retention::{Entry, Fate, Held, RetentionPolicy, plan};
 use serde::Serialize;
 
-use super::dead;
+use super::dead::{self, StillHidden};
 use super::holds::Holds;
 use crate::catalogue::{Surveyed, show_hidden};
 use crate::{Context, Error};
@@ -23,6 +23,9 @@ pub struct Hidden {
     pub shown: bool,
     /// Why it is still hidden.
     pub problem: Option<String>,
+    /// It was to be shown again, and that failed.
+    #[serde(skip)]
+    pub failed: bool,
 }
 
 impl Hidden {
@@ -48,7 +51,7 @@ pub(super) async fn judge(
             Err(Error::Repository(error)) if error.is_not_found() => continue,
             Err(error) => {
                 let problem = Some(error.line());
-                hidden.push(Hidden { point, entry: None, shown: false, problem });
+                hidden.push(Hidden { point, entry: None, shown: false, problem, failed: false });
                 continue;
             }
         };
@@ -65,7 +68,7 @@ pub(super) async fn judge(
             own.iter_mut().for_each(|one| one.holds.push(lock.clone()));
             entry = judged(&own)?;
         }
-        hidden.push(Hidden { point, entry, shown: false, problem: None });
+        hidden.push(Hidden { point, entry, shown: false, problem: None, failed: false });
     }
     Ok(hidden)
 }
@@ -76,7 +79,9 @@ pub(super) async fn show(context: &Context, hidden: &mut [Hidden]) {
         if one.entry.is_none() || one.drop().is_some() {
             continue;
         }
-        one.problem = dead::show_again(context, &one.point).await;
-        one.shown = one.problem.is_none();
+        match dead::show_again(context, &one.point).await {
+            Ok(()) => one.shown = true,
+            Err(StillHidden { reason, failed }) => (one.problem, one.failed) = (Some(reason), failed),
+        }
     }
 }

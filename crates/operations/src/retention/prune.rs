@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy};
+use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy, WRONG_CLOCK};
 use holdpoint_core::{DatabaseName, PointId};
-use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_postgres::{Session, SessionPurpose, identity, preflight};
 use holdpoint_repository::{Leftover, PointFolders};
 use serde::Serialize;
 
@@ -18,6 +18,9 @@ use crate::catalogue::{Surveyed, Unreadable, survey};
 use crate::check::Finding;
 use crate::error::LISTED;
 use crate::{Context, Error, Source, reading};
+
+/// A newest restore point that is older is worth a warning where nobody but the store tells the time.
+const FAR_PAST_DAYS: i64 = 14;
 
 /// How restore points are dropped.
 #[derive(Clone, Debug)]
@@ -81,7 +84,8 @@ impl PruneReport {
     /// Whether everything that was to go is gone, or had a reason to stay.
     pub fn is_complete(&self) -> bool {
         let failed = |one: &Dropped| matches!(one.outcome, Outcome::Failed { .. } | Outcome::Remains { .. });
-        !self.dropped.iter().any(failed) && self.swept.iter().all(|one| one.problem.is_none())
+        let hidden = self.hidden.iter().any(|one| one.failed);
+        !hidden && !self.dropped.iter().any(failed) && self.swept.iter().all(|one| one.problem.is_none())
     }
 }
 
@@ -93,8 +97,8 @@ impl PruneReport {
 /// In a directory whose disk is full, room that was kept aside is given up for it, and kept aside again afterwards.
 ///
 /// # Errors
-/// [`Error::NothingAlive`] when no restore point can be read, [`Error::AnotherDatabase`] and
-/// [`Error::AnotherRepository`]: nothing is dropped then. [`Error::Core`] for an empty policy.
+/// [`Error::NothingAlive`] when no restore point can be read, [`Error::AnotherDatabase`],
+/// [`Error::AnotherRepository`], and [`Error::WrongClock`] where the server's clock and the store's differ: nothing is dropped then. [`Error::Core`] for an empty policy.
 pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOptions) -> Result<PruneReport, Error> {
     options.policy.check()?;
     if options.dry_run {
@@ -126,6 +130,9 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     let skew = now.signed_duration_since((context.clock)()).num_seconds();
     if skew.abs() > 60 {
         warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
+    }
+    if source.is_none() {
+        warnings.extend(far_past(&points, now));
     }
     let mut holds = Holds::new(context);
     let mut held = holds.held(&points).await?;
@@ -170,14 +177,36 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     Ok(report)
 }
 
+/// Asks the database whether the folder is its own, and what time it is: what is dropped goes by the store's clock, which in a
+/// directory is this machine's, and one clock alone may be wrong.
 async fn same_database(context: &Context, source: &Source) -> Result<Option<String>, Error> {
     let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint prune")).await?;
     let now = identity::read(&session).await?.identity;
+    let server = preflight::clock(&session).await?;
     session.close().await;
+    clocks_agree(server, context.repository.store().server_time().await?)?;
     Ok(match folder_owner(context, &now).await? {
         FolderOwner::Nobody => None,
         FolderOwner::Ours(warning) => warning,
     })
+}
+
+/// # Errors
+/// [`Error::WrongClock`] where they differ by more than an hour: one of them is wrong, and nobody can tell which.
+fn clocks_agree(server: DateTime<Utc>, store: DateTime<Utc>) -> Result<(), Error> {
+    if server.signed_duration_since(store).abs() > WRONG_CLOCK {
+        return Err(Error::WrongClock { whose: "the server's", time: server, store });
+    }
+    Ok(())
+}
+
+/// A warning where no server was asked for the time, and the store's clock is far past the newest restore point: either the
+/// database was not backed up for long, or the clock is wrong.
+fn far_past(points: &[Surveyed], now: DateTime<Utc>) -> Option<String> {
+    let newest = points.iter().map(|one| one.summary.taken_at()).max()?;
+    let days = now.signed_duration_since(newest).num_days();
+    let why = "if that is not so its clock is wrong, and too much is dropped; without --offline the server's is asked";
+    (days >= FAR_PAST_DAYS).then(|| format!("by the store's clock the newest restore point is {days} days old: {why}"))
 }
 
 /// A listing that shows nothing alive is more likely wrong than true; so is one of another repository.
@@ -286,3 +315,6 @@ async fn sweep(context: &Context, options: &PruneOptions, leftovers: Vec<Leftove
     }
     swept
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,6 +160,16 @@ impl Lease {
         self.killed_at
     }
 
+    /// Writes down what is to be remembered while the run goes on, so that it outlives this one; `false` as for
+    /// [`Self::renew`].
+    ///
+    /// # Errors
+    /// As for [`Self::renew`].
+    pub async fn remember(&mut self, history: CronHistory) -> Result<bool> {
+        let record = LeaseRecord { written: self.record.written + 1, history, ..self.record.clone() };
+        self.write(record).await
+    }
+
     /// Proves that the store keeps conditions, by writes that must be refused: without them two runs could both
     /// believe that they have the lease. Leaves nothing.
     ///
@@ -192,7 +202,7 @@ impl Lease {
     ///
     /// # Errors
     /// As for [`Self::renew`].
-    pub async fn release(mut self, history: CronHistory) -> Result<bool> {
+    pub async fn release(&mut self, history: CronHistory) -> Result<bool> {
         let written = self.record.written + 1;
         let record = LeaseRecord { written, holds_for_seconds: 0, history, ..self.record.clone() };
         self.write(record).await

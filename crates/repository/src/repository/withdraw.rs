@@ -31,7 +31,8 @@ pub enum Withdrawal {
     Done {
         /// Bytes of what was deleted.
         bytes: u64,
-        /// What could not be deleted, with the reason: objects without a manifest, which a later sweep finds.
+        /// What could not be deleted, with the reason: objects without a manifest, which a later sweep finds. The folder
+        /// where not even a list could be had of what is left.
         remains: Vec<(String, Error)>,
     },
     /// Somebody relies on it; it is as it was.
@@ -44,7 +45,7 @@ pub enum Withdrawal {
         /// The end of the longest lock; `None` for a legal hold, which has none.
         until: Option<DateTime<Utc>>,
     },
-    /// It was not there any more.
+    /// It was not there any more: never was, or another withdrawal was done first.
     Gone,
 }
 
@@ -76,10 +77,9 @@ impl Repository {
             Err(error) => {
                 self.unmark(&mark, &[], began).await?;
                 // Another withdrawal was done first, and took this one's mark with the rest.
-                if error.is_not_found() && self.objects(database, id).await?.is_empty() {
-                    return Ok(Withdrawal::Gone);
-                }
-                return Err(error);
+                let gone =
+                    error.is_not_found() && matches!(self.store.head(&manifest).await, Err(e) if e.is_not_found());
+                return if gone { Ok(Withdrawal::Gone) } else { Err(error) };
             }
         }
         if let Err(error) = self.store.delete(&manifest).await {
@@ -91,7 +91,14 @@ impl Repository {
         }
         // From here on there is no restore point: what is left are orphans.
         let prefix = layout::withdrawn(database, id);
-        let objects = self.objects(database, id).await?;
+        let objects = match self.objects(database, id).await {
+            Ok(objects) if objects.is_empty() => return Ok(Withdrawal::Gone),
+            Ok(objects) => objects,
+            Err(error) => {
+                let remains = vec![(layout::point(database, id), error)];
+                return Ok(Withdrawal::Done { bytes: 0, remains });
+            }
+        };
         let (marks, data): (Vec<_>, Vec<_>) = objects.iter().partition(|one| one.key.starts_with(&prefix));
         let keys = |objects: &[&ObjectInfo]| objects.iter().map(|one| one.key.clone()).collect::<Vec<_>>();
         let mut remains = self.delete_all(keys(&data)).await;

@@ -6,8 +6,9 @@ use std::io;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use chrono::{DateTime, Utc};
 
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, Result};
 
 /// What the SDK gives back.
 pub(super) type Failure<E> = SdkError<E, HttpResponse>;
@@ -182,4 +183,26 @@ fn words(error: &(dyn StdError + 'static)) -> String {
         }
     }
     all.join(": ")
+}
+
+/// An answer of which nothing may be concluded.
+pub(super) fn invalid(action: &'static str, key: &str, what: &str) -> Error {
+    Error::Service {
+        action,
+        key: key.to_owned(),
+        status: 200,
+        code: "InvalidAnswer".to_owned(),
+        message: what.to_owned(),
+        request_id: None,
+        attempts: 1,
+    }
+}
+
+/// When an object was written. One whose age is not known could be taken for old, or for young.
+pub(super) fn dated(
+    action: &'static str,
+    key: &str,
+    modified: Option<&aws_smithy_types::DateTime>,
+) -> Result<DateTime<Utc>> {
+    modified.and_then(super::instant).ok_or_else(|| invalid(action, key, "it does not say when the object was written"))
 }

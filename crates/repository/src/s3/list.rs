@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::encryption::with_customer_key;
+use super::failure::{dated, invalid};
 use super::{Bucket, instant};
 use crate::error::{Error, Result};
 use crate::key::check_prefix;
@@ -22,11 +23,19 @@ enum Next {
 }
 
 impl Next {
-    /// A page that is cut off without saying where it goes on ends the list rather than repeating it for ever.
-    fn after(truncated: Option<bool>, token: Option<&str>) -> Self {
-        match token.filter(|_| truncated == Some(true)) {
-            Some(token) => Self::Token(token.to_owned()),
-            None => Self::End,
+    /// # Errors
+    /// [`Error::Service`] of a page that is cut off and does not say where the list goes on, or says where it has been: a list
+    /// that only looks whole would let what it lacks be taken for gone.
+    fn after(self, prefix: &str, truncated: Option<bool>, token: Option<&str>) -> Result<Self> {
+        if truncated != Some(true) {
+            return Ok(Self::End);
+        }
+        match (token, self) {
+            (None, _) => Err(invalid("list", prefix, "it is cut off and does not say where it goes on")),
+            (Some(token), Self::Token(before)) if token == before => {
+                Err(invalid("list", prefix, "it goes on where it has been"))
+            }
+            (Some(token), _) => Ok(Self::Token(token.to_owned())),
         }
     }
 
@@ -49,19 +58,24 @@ impl Bucket {
             let found = page.contents().iter().filter_map(|object| {
                 // Consoles make empty objects that stand for folders.
                 let key = object.key()?.strip_prefix(&self.prefix).filter(|k| !k.ends_with('/'))?;
-                Some(ObjectInfo {
+                let modified_at = match dated("list", key, object.last_modified()) {
+                    Ok(at) => at,
+                    Err(error) => return Some(Err(error)),
+                };
+                Some(Ok(ObjectInfo {
                     key: key.to_owned(),
                     size_bytes: object.size().and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
                     etag: object.e_tag().unwrap_or_default().to_owned(),
-                    modified_at: object.last_modified().and_then(instant).unwrap_or_default(),
+                    modified_at,
                     checksum: None,
                     metadata: std::collections::BTreeMap::new(),
                     retain_until: None,
                     legal_hold: false,
-                })
+                }))
             });
-            let after = Next::after(page.is_truncated(), page.next_continuation_token());
-            Ok(Some((found.collect(), after)))
+            let found = found.collect::<Result<Vec<_>>>()?;
+            let after = next.after(prefix, page.is_truncated(), page.next_continuation_token())?;
+            Ok(Some((found, after)))
         })
         .boxed()
     }
@@ -76,7 +90,7 @@ impl Bucket {
             let below =
                 page.common_prefixes().iter().filter_map(|p| p.prefix()?.strip_prefix(&full)?.strip_suffix('/'));
             names.extend(below.filter(|name| !name.is_empty()).map(str::to_owned));
-            next = Next::after(page.is_truncated(), page.next_continuation_token());
+            next = next.after(prefix, page.is_truncated(), page.next_continuation_token())?;
         }
         Ok(names.into_iter().collect())
     }
@@ -140,12 +154,13 @@ impl Bucket {
             }
             let following =
                 page.next_key_marker().map(|k| (k.to_owned(), page.next_upload_id_marker().map(str::to_owned)));
-            match following {
-                Some(following) if page.is_truncated() == Some(true) && markers.as_ref() != Some(&following) => {
-                    markers = Some(following);
-                }
-                _ => break,
+            if page.is_truncated() != Some(true) {
+                break;
             }
+            if following.is_none() || following == markers {
+                return Err(invalid("list uploads of", prefix, "it is cut off and does not say where it goes on"));
+            }
+            markers = following;
         }
         found.sort_unstable_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
         Ok(found)
@@ -165,11 +180,12 @@ impl Bucket {
                 .await?;
             let at = page.parts().iter().filter_map(|part| part.last_modified().and_then(instant)).max();
             newest = newest.max(at);
+            if page.is_truncated() != Some(true) {
+                return Ok(newest);
+            }
             match page.next_part_number_marker() {
-                Some(next) if page.is_truncated() == Some(true) && marker.as_deref() != Some(next) => {
-                    marker = Some(next.to_owned());
-                }
-                _ => return Ok(newest),
+                Some(next) if marker.as_deref() != Some(next) => marker = Some(next.to_owned()),
+                _ => return Err(invalid("list parts of", key, "it is cut off and does not say where it goes on")),
             }
         }
     }

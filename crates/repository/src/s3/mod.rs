@@ -202,7 +202,7 @@ impl Bucket {
             key: key.to_owned(),
             size_bytes: found.content_length().and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
             etag: found.e_tag().unwrap_or_default().to_owned(),
-            modified_at: found.last_modified().and_then(instant).unwrap_or_default(),
+            modified_at: failure::dated("look at", key, found.last_modified())?,
             checksum: checksum.map(|(algorithm, value)| StoredChecksum { algorithm, value: value.to_owned() }),
             metadata: found.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             retain_until: found.object_lock_retain_until_date().and_then(instant),

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt};
 
+use super::Bucket;
 use super::encryption::with_customer_key;
-use super::failure::chain;
-use super::{Bucket, instant};
+use super::failure::{chain, dated};
 use crate::error::{Error, Result};
 use crate::reader::{FetchCount, ObjectReader};
 use crate::store::SmallObject;
@@ -61,7 +61,7 @@ pub(super) async fn open(
         return Err(Error::Corrupt { action: "read", key: key.to_owned(), detail });
     }
     let etag = answer.e_tag().unwrap_or_default().to_owned();
-    let modified_at = answer.last_modified().and_then(instant).unwrap_or_default();
+    let modified_at = dated("read", key, answer.last_modified())?;
     let fetched = FetchCount::default();
     let download = Download {
         bucket: Arc::clone(bucket),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
+use futures_util::TryStreamExt as _;
 use holdpoint_repository::{ChecksumMode, Error, LockMode, ObjectStore, PutOptions, S3Options, SseMode, UploadOptions};
 use holdpoint_testkit::{Fault, SeenRequest};
 
@@ -229,4 +230,51 @@ async fn each_key_of_a_deletion_has_its_own_verdict() {
     let results = s.store.delete_many(&wanted).await;
     assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
     assert_eq!(keys(&s.straight, "").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_or_tells_no_age_is_refused() {
+    let s = spoiled(timing()).await;
+    put(&s.straight, "a", "x").await;
+    let prefix = s.store.url().to_string();
+    let prefix = prefix.splitn(4, '/').nth(3).unwrap();
+    let answer = |body: &str| {
+        let headers = vec![("content-type".into(), "application/xml".into())];
+        Fault::Answer { status: 200, headers, body: body.to_owned() }
+    };
+    let list = |more: &str, date: &str| {
+        let object =
+            format!("<Contents><Key>{prefix}/a</Key><Size>1</Size><ETag>&quot;e&quot;</ETag>{date}</Contents>");
+        answer(&format!("<ListBucketResult>{object}{more}</ListBucketResult>"))
+    };
+    let date = "<LastModified>2026-11-21T02:43:00.000Z</LastModified>";
+    let cut = "<IsTruncated>true</IsTruncated>";
+    let again = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
+    let listed = async || s.store.list("").try_collect::<Vec<_>>().await;
+    let refused = |error: Error, said: &str| {
+        assert!(matches!(&error, Error::Service { code, .. } if code == "InvalidAnswer"), "{error:?}");
+        assert!(error.to_string().contains(said) && !error.is_transient(), "{error}");
+    };
+    s.proxy.push(list(cut, date));
+    refused(listed().await.unwrap_err(), "does not say where it goes on");
+    s.proxy.push_times(2, &list(again, date));
+    refused(listed().await.unwrap_err(), "goes on where it has been");
+    s.proxy.push(list(cut, date));
+    refused(s.store.list_children("").await.unwrap_err(), "does not say where it goes on");
+    s.proxy.push(answer("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>"));
+    refused(s.store.list_uploads("").await.unwrap_err(), "does not say where it goes on");
+    s.proxy.push(list("", ""));
+    refused(listed().await.unwrap_err(), "when the object was written");
+    let undated = |body: &str| {
+        let headers = vec![("etag".into(), "\"e\"".into())];
+        Fault::Answer { status: 200, headers, body: body.to_owned() }
+    };
+    s.proxy.push(undated("x"));
+    refused(s.store.get_small("a", 9).await.unwrap_err(), "when the object was written");
+    s.proxy.push(undated(""));
+    refused(s.store.head("a").await.unwrap_err(), "when the object was written");
+    // What says everything is taken.
+    s.proxy.push(list("", date));
+    assert_eq!(listed().await.unwrap().concat().len(), 1);
+    assert_eq!(s.proxy.pending(), 0);
 }

@@ -59,8 +59,8 @@ async fn one_run_at_a_time(store: Arc<dyn ObjectStore>) {
 async fn a_killed_run_keeps_others_off_until_its_time_is_over(store: Arc<dyn ObjectStore>) {
     let repository = repository(store).await;
     let mut killed = ours(take(&repository, "killed", Duration::from_secs(1)).await);
-    let next = loop {
-        match take(&repository, "next", LONG).await {
+    let mut next = loop {
+        match take(&repository, "next", Duration::from_secs(1)).await {
             LeaseTaken::Ours(lease) => break lease,
             LeaseTaken::Others { owner, .. } => assert_eq!(owner, "killed"),
         }
@@ -72,6 +72,17 @@ async fn a_killed_run_keeps_others_off_until_its_time_is_over(store: Arc<dyn Obj
     assert!(!killed.release(CronHistory::default()).await.unwrap());
     let LeaseTaken::Others { owner, .. } = take(&repository, "late", LONG).await else { panic!("taken twice") };
     assert_eq!(owner, "next");
+    // What is remembered while it runs outlives it when it is killed, too.
+    let kill = next.history().clone().after_a_kill(next.killed_at().unwrap());
+    assert!(next.remember(kill.clone()).await.unwrap());
+    let third = loop {
+        match take(&repository, "third", LONG).await {
+            LeaseTaken::Ours(lease) => break lease,
+            LeaseTaken::Others { owner, .. } => assert_eq!(owner, "next"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((third.history(), third.killed_at().is_some()), (&kill, true));
 }
 
 on_both!(one_run_at_a_time, a_killed_run_keeps_others_off_until_its_time_is_over);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout;
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::verification::Verification;
@@ -22,6 +23,7 @@ on_both!(
     points_exist_when_their_manifest_does,
     edited_and_newer_manifests_are_refused,
     verifications_steps_and_identities_are_kept,
+    of_many_that_claim_a_folder_one_has_it,
     relying_and_withdrawing_see_each_other,
     a_point_that_nobody_relies_on_is_withdrawn,
     leftovers_are_found_and_removed,
@@ -170,12 +172,36 @@ async fn verifications_steps_and_identities_are_kept(store: Arc<dyn ObjectStore>
     assert!(matches!(error, Error::NewerFormat { found: 2, .. }), "{error:?}");
 
     assert_eq!(repository.identity(&shop()).await.unwrap(), None);
-    for minute in [5, 1] {
-        let record = json!({"format": 1, "identity": identity(), "recorded_at": format!("2026-11-21T03:{minute:02}:00Z"),
-            "reason": format!("at {minute}")});
-        repository.record_identity(&shop(), &serde_json::from_value(record).unwrap()).await.unwrap();
+    let record = |minute: u32| -> IdentityRecord {
+        serde_json::from_value(json!({"format": 1, "identity": identity(), "reason": format!("at {minute}"),
+            "recorded_at": format!("2026-11-21T03:{minute:02}:00Z")}))
+        .unwrap()
+    };
+    // The last one counts, although a clock that was ahead dated the one before.
+    for minute in [5, 1, 1, 6] {
+        repository.record_identity(&shop(), &record(minute)).await.unwrap();
+        assert_eq!(repository.identity(&shop()).await.unwrap().unwrap(), record(minute));
     }
-    assert_eq!(repository.identity(&shop()).await.unwrap().unwrap().reason, "at 5");
+    // Whoever claims a folder that has an owner by now changes nothing.
+    repository.record_first_identity(&shop(), &record(7)).await.unwrap();
+    assert_eq!(repository.identity(&shop()).await.unwrap().unwrap(), record(6));
+}
+
+async fn of_many_that_claim_a_folder_one_has_it(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    let claims = (0..8).map(|n| {
+        let repository = repository.clone();
+        async move {
+            let record =
+                json!({"format": 1, "identity": identity(), "recorded_at": NOW, "reason": format!("claim {n}")});
+            repository.record_first_identity(&shop(), &serde_json::from_value(record).unwrap()).await
+        }
+    });
+    let ended = futures_util::future::join_all(claims).await;
+    let lost = ended.iter().filter(|one| matches!(one, Err(Error::AlreadyExists { .. }))).count();
+    assert_eq!((ended.iter().filter(|one| one.is_ok()).count(), lost), (1, 7), "{ended:?}");
+    let winner = ended.iter().position(Result::is_ok).unwrap();
+    assert_eq!(repository.identity(&shop()).await.unwrap().unwrap().reason, format!("claim {winner}"));
 }
 
 async fn relying_and_withdrawing_see_each_other(store: Arc<dyn ObjectStore>) {

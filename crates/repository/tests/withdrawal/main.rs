@@ -183,3 +183,54 @@ async fn a_pin_that_is_written_anew_under_the_name_of_an_ended_one_is_seen() {
     .await;
     assert!(relied > 0 && withdrawn > 0, "{relied} relied, {withdrawn} withdrawn");
 }
+
+#[tokio::test]
+async fn of_two_withdrawals_at_once_neither_fails_and_nothing_is_left() {
+    let (mut both, mut one) = (0, 0);
+    orders_interrupted(3, async |order| {
+        let memory = with_a_point().await;
+        let withdrawing = async |store: Arc<dyn ObjectStore>| {
+            Repository::open(store).await.unwrap().withdraw(&shop(), &point(), &[]).await
+        };
+        let Outcome { first, second } =
+            schedule::run(order, &memory, Box::new(withdrawing), Box::new(withdrawing), None).await;
+        let ended = [first.unwrap().expect("it failed"), second.unwrap().expect("it failed")];
+        let done = ended.iter().filter(|one| matches!(one, Withdrawal::Done { remains, .. } if remains.is_empty()));
+        let gone = ended.iter().filter(|one| matches!(one, Withdrawal::Gone));
+        match (done.count(), gone.count()) {
+            (2, 0) => both += 1,
+            (1, 1) => one += 1,
+            _ => panic!("{ended:?}"),
+        }
+        assert_eq!(memory.keys(), ["holdpoint.json"]);
+    })
+    .await;
+    assert!(both > 0 && one > 0, "{both} {one}");
+}
+
+#[tokio::test]
+async fn verifications_beside_a_withdrawal_are_those_of_a_point_or_the_point_is_gone() {
+    let (mut read, mut gone) = (0, 0);
+    every_order(async |order| {
+        let memory = with_a_point().await;
+        let at = NOW.parse().unwrap();
+        memory.write(&layout::verification(&shop(), &point(), at, "proved"), &sample::proof(&point()).to_string());
+        let reading = async |store: Arc<dyn ObjectStore>| {
+            Repository::open(store).await.unwrap().verifications(&shop(), &point()).await
+        };
+        let withdrawing = async |store: Arc<dyn ObjectStore>| {
+            Repository::open(store).await.unwrap().withdraw(&shop(), &point(), &[]).await.unwrap()
+        };
+        let Outcome { first, .. } = schedule::run(order, &memory, Box::new(reading), Box::new(withdrawing), None).await;
+        match first.unwrap() {
+            Ok(_) => read += 1,
+            Err(holdpoint_repository::Error::NotFound { key, .. }) => {
+                assert_eq!(key, layout::manifest(&shop(), &point()));
+                gone += 1;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    })
+    .await;
+    assert!(read > 0 && gone > 0, "{read} {gone}");
+}

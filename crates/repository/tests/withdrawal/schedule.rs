@@ -6,7 +6,7 @@ use futures_util::future::LocalBoxFuture;
 use holdpoint_repository::ObjectStore;
 use tokio::sync::mpsc;
 
-use crate::stepped::{Memory, Step, Stepped};
+use super::stepped::{Memory, Step, Stepped};
 
 /// Which of the two goes next at each step; the rest is filled up by the first that can.
 pub(crate) struct Order {

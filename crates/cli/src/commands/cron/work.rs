@@ -1,13 +1,14 @@
 //! The work on each database, so many at a time, and what becomes of one that ends in no time or cannot begin.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use holdpoint_core::DatabaseName;
 use holdpoint_core::cron::CronEvent;
 use holdpoint_core::progress::Silent;
 use holdpoint_operations::cron::{CronOptions, CronReport, Failed, Telling, cron, tell};
-use holdpoint_operations::{Clock, Error, ErrorKind};
-use tokio::task::JoinSet;
+use holdpoint_operations::{Clock, Error};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, timeout_at};
 
 use super::Common;
@@ -18,33 +19,55 @@ use crate::invocation::{Invocation, Verification, now, whole};
 /// For so long after `--max-runtime` what is under way may take to end, and what was left out is remembered and told.
 const GRACE: Duration = Duration::from_secs(300);
 
-/// Works on all databases, so many at a time.
-pub(super) async fn every(
-    invocation: &Invocation,
-    common: &Common,
-    databases: Vec<DatabaseName>,
-) -> Result<Vec<CronReport>, Failure> {
+/// Works on all databases, so many at a time. Where the work on one breaks off it has failed, and the others go on.
+pub(super) async fn every(invocation: &Invocation, common: &Common, databases: Vec<DatabaseName>) -> Vec<CronReport> {
     let quiet = common.settings.parallel > 1 && databases.len() > 1;
-    let (mut waiting, mut running, mut reports) = (databases.into_iter(), JoinSet::new(), Vec::new());
+    let ended = in_turns(databases, common.settings.parallel, |database| {
+        let mut own = invocation.of_database(&database);
+        if quiet {
+            // Bars of several databases would write over each other.
+            own.progress = Arc::new(Silent);
+        }
+        one(own, common.clone(), database)
+    });
+    let mut reports = Vec::new();
+    for (database, ended) in ended.await {
+        reports.push(match ended {
+            Ok(report) => report,
+            Err(error) => {
+                let failure = Failure::Internal(format!("the work on it broke off: {error}"));
+                refused(invocation, common, database, &failure).await
+            }
+        });
+    }
+    reports
+}
+
+/// Begins each in a task of its own, so many at a time; gives how each ended, in the order in which they did.
+async fn in_turns<W>(
+    databases: Vec<DatabaseName>,
+    parallel: usize,
+    begin: impl Fn(DatabaseName) -> W,
+) -> Vec<(DatabaseName, Result<CronReport, JoinError>)>
+where
+    W: Future<Output = CronReport> + Send + 'static,
+{
+    let (mut waiting, mut running, mut ended) = (databases.into_iter(), JoinSet::new(), Vec::new());
+    let mut works_on = HashMap::new();
     loop {
-        while running.len() < common.settings.parallel
+        while running.len() < parallel
             && let Some(database) = waiting.next()
         {
-            let mut own = invocation.of_database(&database);
-            if quiet {
-                // Bars of several databases would write over each other.
-                own.progress = Arc::new(Silent);
-            }
-            let common = common.clone();
-            running.spawn(async move { one(own, common, database).await });
+            let task = running.spawn(begin(database.clone()));
+            works_on.insert(task.id(), database);
         }
-        match running.join_next().await {
-            Some(Ok(report)) => reports.push(report),
-            Some(Err(error)) => return Err(Failure::Internal(format!("the work on a database broke off: {error}"))),
-            None => break,
-        }
+        let (id, report) = match running.join_next_with_id().await {
+            Some(Ok((id, report))) => (id, Ok(report)),
+            Some(Err(error)) => (error.id(), Err(error)),
+            None => return ended,
+        };
+        ended.extend(works_on.remove(&id).map(|database| (database, report)));
     }
-    Ok(reports)
 }
 
 /// Works on one database, until its time and the grace are over.
@@ -53,14 +76,22 @@ async fn one(invocation: Invocation, common: Common, database: DatabaseName) -> 
     let (cut, tells) = (invocation.cancel.clone(), common.clone());
     match timeout_at(deadline + GRACE, work(invocation, common, database.clone())).await {
         Ok(report) => report,
-        Err(_) if cut.is_cancelled() => CronReport::refused(database, now(), Failed::from(&Error::Interrupted)),
-        Err(_) => given_up(&tells.repository, &tells.clock, &tells.telling, database).await,
+        Err(_) => {
+            let why = if cut.is_cancelled() { Error::Interrupted } else { Error::TimeOver };
+            given_up(&tells.repository, &tells.clock, &tells.telling, database, &why).await
+        }
     }
 }
 
 /// What did not even end within the grace: nobody knows what became of it, and it tells nobody any more.
-async fn given_up(repository: &str, clock: &Clock, telling: &Telling, database: DatabaseName) -> CronReport {
-    let mut report = CronReport::refused(database, now(), Failed::from(&Error::TimeOver));
+async fn given_up(
+    repository: &str,
+    clock: &Clock,
+    telling: &Telling,
+    database: DatabaseName,
+    why: &Error,
+) -> CronReport {
+    let mut report = CronReport::refused(database, now(), Failed::from(why));
     let left = "it did not end in time and was given up; holdpoint leftovers finds what it left";
     report.warnings.push(left.to_owned());
     report.events.push(CronEvent::Failed);
@@ -70,7 +101,8 @@ async fn given_up(repository: &str, clock: &Clock, telling: &Telling, database: 
 
 async fn work(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
     if invocation.cancel.is_cancelled() {
-        return CronReport::refused(database, now(), Failed::from(&Error::Interrupted));
+        // It had no turn: that is told and counted like any other failure.
+        return refused(&invocation, &common, database, &Error::Interrupted.into()).await;
     }
     match prepared(&invocation, &common, &database).await {
         Ok((context, source, options)) => cron(&context, &source, &options).await,
@@ -88,10 +120,8 @@ pub(super) async fn refused(
     let told = failure.told(&common.telling.mask, invocation.cancel.is_cancelled());
     let failed = Failed { kind: told.kind, message: told.line(), hint: told.hint };
     let mut report = CronReport::refused(database, now(), failed);
-    if told.kind != ErrorKind::Interrupted {
-        report.events.push(CronEvent::Failed);
-        tell(&common.repository, &common.clock, &common.telling, &mut report).await;
-    }
+    report.events.push(CronEvent::Failed);
+    tell(&common.repository, &common.clock, &common.telling, &mut report).await;
     report
 }
 
@@ -160,9 +190,43 @@ mod tests {
         let webhook = Delivery { to, secret: None, clock: Arc::clone(&clock), seed: 1, cancel: Default::default() };
         let telling =
             Telling { owner: "here:1".to_owned(), webhook: Some(webhook), mask: Mask::new(Vec::<Secret>::new()) };
-        let report = given_up("s3://b/p", &clock, &telling, "shop".parse().unwrap()).await;
+        let report = given_up("s3://b/p", &clock, &telling, "shop".parse().unwrap(), &Error::TimeOver).await;
         let text = heard.join().unwrap();
         assert!(text.contains("\"event\":\"failed\"") && text.contains("\"kind\":\"could_not_run\""), "{text}");
         assert_eq!((report.events, report.warnings.len()), (vec![CronEvent::Failed], 1));
+    }
+
+    #[tokio::test]
+    async fn so_many_at_a_time_and_one_that_breaks_off_takes_no_other_with_it() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let names = || (1..=7).map(|n| format!("db{n}").parse::<DatabaseName>().unwrap()).collect::<Vec<_>>();
+        for parallel in [1, 3] {
+            let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let ended = in_turns(names(), parallel, |database| {
+                let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                async move {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    for _ in 0..50 {
+                        tokio::task::yield_now().await;
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    assert!(database.as_str() != "db2", "it is the second");
+                    CronReport::refused(database, now(), Failed::from(&Error::TimeOver))
+                }
+            })
+            .await;
+            assert_eq!(most.load(Ordering::SeqCst), parallel);
+            let mut databases: Vec<_> = ended.iter().map(|(database, _)| database.clone()).collect();
+            databases.sort();
+            assert_eq!(databases, names());
+            for (database, ended) in &ended {
+                match ended {
+                    Ok(report) => assert_eq!(&report.database, database),
+                    Err(error) => assert!(database.as_str() == "db2" && error.is_panic(), "{database}: {error}"),
+                }
+            }
+            assert_eq!(ended.iter().filter(|(_, ended)| ended.is_err()).count(), 1);
+        }
     }
 }

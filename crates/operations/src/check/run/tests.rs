@@ -2,34 +2,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use holdpoint_core::layout;
-use holdpoint_repository::{LocalDirectory, ObjectStore, PutOptions, Repository};
+use holdpoint_repository::{LocalDirectory, PutOptions};
 
 use super::*;
-use crate::sample_points as sample;
-
-#[expect(clippy::disallowed_methods, reason = "a test has this machine's time")]
-fn now() -> DateTime<Utc> {
-    Utc::now()
-}
+use crate::sample_context::{self, sample};
 
 /// A repository with one restore point, whose archive holds no archive.
 async fn with_a_point(folder: &Path) -> Context {
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalDirectory::new(folder).unwrap());
-    let repository = Repository::init(Arc::clone(&store), now()).await.unwrap().0;
-    let id = sample::point(1);
-    for (key, text) in sample::objects(&id) {
-        store.put_new(&key, text.into(), PutOptions::default()).await.unwrap();
-    }
-    repository.publish(&sample::manifest(&id), None).await.unwrap();
-    Context {
-        database: sample::shop(),
-        repository: Arc::new(repository),
-        progress: Arc::new(holdpoint_core::progress::Silent),
-        cancel: tokio_util::sync::CancellationToken::new(),
-        clock: Arc::new(now),
-        seed: 7,
-        reads_for: crate::reading::READS_FOR,
-    }
+    sample_context::with_a_point(Arc::new(LocalDirectory::new(folder).unwrap())).await
 }
 
 fn empty(context: &Context) -> CheckReport {

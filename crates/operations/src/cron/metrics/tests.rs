@@ -52,11 +52,16 @@ fn refused(hour: u32, kind: ErrorKind) -> CronReport {
     refused
 }
 
+/// With a last run that began at this hour and took so many seconds: the file rounds them up.
+fn ended(left: Unrecorded, hour: u32, took: i64) -> Unrecorded {
+    Unrecorded { ended: Some((at(hour), at(hour) + chrono::TimeDelta::seconds(took + 1))), ..left }
+}
+
 #[test]
 fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_can() {
     let shop = "shop".parse().unwrap();
     let first = metrics(&[report()], "");
-    assert_eq!(unrecorded(&first, &shop), Unrecorded::default());
+    assert_eq!(unrecorded(&first, &shop), ended(Unrecorded::default(), 3, 2));
     let mut text = first;
     for (hour, kind) in
         [(4, ErrorKind::Repository), (5, ErrorKind::Usage), (6, ErrorKind::Repository), (7, ErrorKind::Busy)]
@@ -65,7 +70,7 @@ fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_c
     }
     let left = unrecorded(&text, &shop);
     let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into();
-    assert_eq!(left, Unrecorded { failures: wanted, since: Some(at(4)) }, "{text}");
+    assert_eq!(left, ended(Unrecorded { failures: wanted, since: Some(at(4)), ended: None }, 6, 0), "{text}");
     for line in ["postgres\"} 2", "killed\"} 1", "repository\"} 2", "usage\"} 1"] {
         let line = format!("holdpoint_cron_failures_total{{database=\"shop\",kind=\"{line}\n");
         assert!(text.contains(&line), "{line}{text}");
@@ -73,15 +78,15 @@ fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_c
     assert_eq!(unrecorded(&text, &"shop2".parse().unwrap()), Unrecorded::default());
     // One that had the lease and lost it before it could write that down adds its own failure, and forgets nothing.
     let unwritten = CronReport { recorded: false, ..report() };
-    assert_eq!(unrecorded(&metrics(std::slice::from_ref(&unwritten), &text), &shop), left);
+    assert_eq!(unrecorded(&metrics(std::slice::from_ref(&unwritten), &text), &shop), ended(left, 3, 2));
     let failure = refused(8, ErrorKind::Usage).failure;
     let failed = CronReport { failure, events: vec![CronEvent::Failed], ..unwritten };
     let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 2)].into();
     let added = unrecorded(&metrics(&[failed], &text), &shop);
-    assert_eq!(added, Unrecorded { failures: wanted, since: Some(at(4)) });
+    assert_eq!(added, ended(Unrecorded { failures: wanted, since: Some(at(4)), ended: None }, 3, 2));
     // The next run that gets there writes it down, and the file forgets.
     let text = metrics(&[report()], &text);
-    assert_eq!(unrecorded(&text, &shop), Unrecorded::default(), "{text}");
+    assert_eq!(unrecorded(&text, &shop), ended(Unrecorded::default(), 3, 2), "{text}");
 }
 
 #[test]
@@ -99,9 +104,24 @@ fn every_number_has_its_line() {
         "# TYPE holdpoint_cron_failures_total counter",
         "holdpoint_restore_points_proven{database=\"shop\"} 2",
         "holdpoint_stored_bytes{database=\"shop\"} 3000",
+        &format!("holdpoint_newest_restore_point_timestamp_seconds{{database=\"shop\"}} {three}"),
+        "holdpoint_newest_restore_point_bytes{database=\"shop\"} 1000",
+        &format!(
+            "holdpoint_proven_restore_point_timestamp_seconds{{database=\"shop\",level=\"full\"}} {}",
+            at(2).timestamp()
+        ),
         &format!("holdpoint_last_proof_timestamp_seconds{{database=\"shop\",level=\"full\"}} {three}"),
     ] {
         assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+    }
+    let mut soon = report();
+    soon.outlook.as_mut().unwrap().next_drop_at = Some(at(5));
+    let due = metrics(&[soon], "");
+    for line in [
+        &format!("holdpoint_next_drop_timestamp_seconds{{database=\"shop\"}} {}", at(5).timestamp()),
+        "# TYPE holdpoint_next_drop_timestamp_seconds gauge",
+    ] {
+        assert!(due.lines().any(|one| one == line), "{line} is not in\n{due}");
     }
     assert!(!text.contains("next_drop") && !text.contains("step_duration_seconds{database=\"shop\",step=\"verify\"}"));
     // Every family is told once, with help and type, and is named after its unit.

@@ -1,0 +1,257 @@
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use holdpoint_archive::Codec;
+use holdpoint_core::cron::Unrecorded;
+use holdpoint_core::manifest::PointFormat;
+use holdpoint_core::{Mask, Secret, layout};
+use holdpoint_postgres::ConnectionSettings;
+use holdpoint_postgres::connection::Environment;
+use holdpoint_postgres::programs::{DumpSelection, ProgramSearch};
+use holdpoint_repository::{CredentialSource, LocalDirectory, Repository, S3Options, S3Store, Timing};
+use holdpoint_testkit::{ADMIN, Fault, FaultProxy, S3Server, SeenRequest};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::backup::{BackupLimits, BackupOptions};
+use crate::cron::Telling;
+use crate::sample_context::{self, sample};
+use crate::webhook::Delivery;
+
+const SOON: RenewalPace = RenewalPace {
+    every: Duration::from_millis(20),
+    again_after: Duration::from_millis(20),
+    lost_after: Duration::from_millis(200),
+};
+
+async fn lease(folder: &std::path::Path) -> Box<Lease> {
+    let at = "2026-11-21T02:43:00Z".parse().unwrap();
+    let store = Arc::new(LocalDirectory::new(folder).unwrap());
+    let repository = Repository::init(store, at).await.unwrap().0;
+    match repository.take_lease(&"shop".parse().unwrap(), "a", HOLDS_FOR, at).await.unwrap() {
+        LeaseTaken::Ours(lease) => lease,
+        LeaseTaken::Others { .. } => panic!("taken"),
+    }
+}
+
+#[test]
+fn a_lease_is_renewed_and_given_up_long_before_it_ends() {
+    assert!(PACE.every * 2 < PACE.lost_after && PACE.lost_after + Duration::from_secs(60) < HOLDS_FOR);
+}
+
+#[tokio::test]
+async fn a_lease_that_another_took_or_that_cannot_be_renewed_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ours = lease(folder.path()).await;
+    let path = folder.path().join("shop/lease");
+    let written = |path: &std::path::Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let mut others = written(&path);
+    others["nonce"] = "another".into();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, others.to_string()).unwrap();
+    lost(&mut ours, SOON).await;
+    assert_eq!(written(&path), others, "nothing is taken back");
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut ours = lease(folder.path()).await;
+    let path = folder.path().join("shop/lease");
+    let renewed = async {
+        while written(&path)["written"] != 3 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = lost(&mut ours, SOON) => panic!("it is renewed"),
+        () = renewed => {}
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "unreadable").unwrap();
+    lost(&mut ours, SOON).await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_release_fails_for_a_while_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ours = lease(folder.path()).await;
+    let path = folder.path().join("shop/lease");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "unreadable").unwrap();
+    let history = CronHistory { failures: [("postgres".to_owned(), 1)].into(), ..CronHistory::default() };
+    let pauses = [Duration::from_millis(1); 3];
+    released(&mut ours, &history, &pauses).await.unwrap_err();
+    let back = async {
+        sleep(Duration::from_millis(20)).await;
+        std::fs::write(&path, &whole).unwrap();
+    };
+    let pauses = vec![Duration::from_millis(10); 6000];
+    let (released, ()) = tokio::join!(released(&mut ours, &history, &pauses), back);
+    assert!(released.unwrap());
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((&written["holds_for_seconds"], &written["history"]["failures"]["postgres"]), (&0.into(), &1.into()));
+}
+
+/// Answers with 200, and gives the bodies that came, each with what the lease said by then.
+async fn hear(listener: tokio::net::TcpListener, lease: &std::path::Path) -> Vec<[serde_json::Value; 2]> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut text = Vec::new();
+        let message = loop {
+            assert!(stream.read_buf(&mut text).await.unwrap() > 0);
+            let body = text.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &text[at + 4..]);
+            if let Some(message) = body.and_then(|body| serde_json::from_slice(body).ok()) {
+                break message;
+            }
+        };
+        heard.push([message, serde_json::from_slice(&std::fs::read(lease).unwrap()).unwrap()]);
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+    heard
+}
+
+/// A source where nobody listens, and no more than a webhook.
+fn nowhere(webhook: Option<String>) -> (Source, CronOptions) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgresql://nobody@127.0.0.1:{port}/shop");
+    let settings = ConnectionSettings::resolve(&url, &Environment::default()).unwrap();
+    let source = Source { settings, programs: ProgramSearch::default(), client_major: None };
+    let webhook = webhook.map(|to| Delivery {
+        to: Secret::new(to),
+        secret: None,
+        clock: Arc::new(sample_context::now),
+        seed: 7,
+        cancel: CancellationToken::new(),
+    });
+    let backup = BackupOptions {
+        format: PointFormat::Archive,
+        codec: Codec::None,
+        jobs: 1,
+        limits: BackupLimits::default(),
+        parallel_from_bytes: 0,
+        selection: DumpSelection::default(),
+        lock_wait_seconds: 1,
+        retain_until: None,
+        reason: None,
+        label: None,
+        run: None,
+    };
+    let options = CronOptions {
+        backup,
+        verify: None,
+        verify_every: TimeDelta::zero(),
+        retention: None,
+        sweep_min_age: TimeDelta::days(3),
+        check: None,
+        check_every: TimeDelta::zero(),
+        deadline: None,
+        single_writer: false,
+        unrecorded: Unrecorded::default(),
+        telling: Telling { owner: "b".to_owned(), webhook, mask: Mask::new(Vec::<Secret>::new()) },
+    };
+    (source, options)
+}
+
+/// Writes the lease by hand, as it was an hour ago; gives what it holds.
+fn write(lease: &std::path::Path, change: impl FnOnce(&mut serde_json::Value)) -> serde_json::Value {
+    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(lease).unwrap()).unwrap();
+    change(&mut record);
+    std::fs::remove_file(lease).unwrap();
+    std::fs::write(lease, record.to_string()).unwrap();
+    let file = std::fs::File::open(lease).unwrap();
+    let long_ago = file.metadata().unwrap().modified().unwrap() - Duration::from_secs(3600);
+    file.set_modified(long_ago).unwrap();
+    record
+}
+
+/// Leaves the lease as a run does that was killed long ago; gives when that began.
+fn killed(lease: &std::path::Path) -> DateTime<Utc> {
+    let record = write(lease, |record| {
+        record["holds_for_seconds"] = 1.into();
+        record["history"]["ended_at"] = serde_json::Value::Null;
+    });
+    record["taken_at"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_killed_run_is_counted_and_told_before_the_next_one_does_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(lease(folder.path()).await);
+    let path = folder.path().join("shop/lease");
+    let began_at = killed(&path);
+    let context = sample_context::in_directory(folder.path()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (source, options) = nowhere(Some(format!("http://{}/hook", listener.local_addr().unwrap())));
+    let (report, heard) = tokio::join!(Box::pin(cron(&context, &source, &options)), hear(listener, &path));
+    assert_eq!(report.failure.as_ref().unwrap().kind, ErrorKind::Postgres, "{report:?}");
+    let [[first, lease], [second, _]] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!((&first["event"], &first["failure"]["kind"]), (&"failed".into(), &"killed".into()), "{first}");
+    assert!(first["text"].as_str().unwrap().contains("2026-11-21T02:43:00Z was killed"), "{first}");
+    assert_eq!(lease["history"]["failures"], serde_json::json!({"killed": 1}), "it would outlive another kill");
+    assert!(lease["holds_for_seconds"].as_u64().unwrap() > 0);
+    assert_eq!(second["failure"]["kind"], "postgres", "{second}");
+    let failures = report.history.unwrap().failures;
+    assert_eq!(failures, [("killed".to_owned(), 1), ("postgres".to_owned(), 1)].into());
+    // One that said elsewhere how it ended was not killed.
+    let began_again = killed(&path);
+    let ended = Some((began_again, began_again));
+    let (source, mut options) = nowhere(None);
+    options.unrecorded = Unrecorded { ended, ..Unrecorded::default() };
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!(report.history.unwrap().failures["killed"], 1);
+    // What the file tells may be the end of a run that wrote it down here as well, right before the one that was killed.
+    let third = killed(&path);
+    write(&path, |record| record["history"]["ended_at"] = third.to_rfc3339().into());
+    options.unrecorded.ended = Some((third, third));
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!(report.history.unwrap().failures["killed"], 2);
+    assert_ne!(began_at, began_again);
+}
+
+#[tokio::test]
+async fn a_run_whose_store_cannot_be_asked_for_conditions_leaves_the_lease_free() {
+    let server = S3Server::shared();
+    let proxy = FaultProxy::http(server.address());
+    let url = format!("s3://{}/cron", server.new_bucket()).parse().unwrap();
+    let options = S3Options { endpoint: Some(proxy.endpoint()), path_style: true, ..S3Options::default() };
+    let (access_key_id, secret_access_key) = (ADMIN.access_key.into(), ADMIN.secret_key.into());
+    let keys = CredentialSource::Keys { access_key_id, secret_access_key };
+    let store = S3Store::connect(&url, options, keys, Timing::default()).await.unwrap();
+    let context = sample_context::of(Repository::init(Arc::new(store), sample_context::now()).await.unwrap().0);
+    // Taking the lease where there is none asks for a create-only write, and so does the proof.
+    let creates = |request: &SeenRequest| {
+        request.operation() == "PutObject"
+            && request.header("if-none-match").is_some()
+            && request.target.contains("/lease")
+    };
+    proxy.push_when(creates, Fault::Pass);
+    proxy.push_when(creates, Fault::s3_error(403, "AccessDenied"));
+    let (source, options) = nowhere(None);
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!(report.failure.as_ref().unwrap().kind, ErrorKind::Repository, "{report:?}");
+    assert!(report.steps.is_empty());
+    assert_eq!(proxy.pending(), 0);
+    let written = context.repository.store().get_small(&layout::lease(&context.database), 10_000).await.unwrap();
+    let written: serde_json::Value = serde_json::from_slice(&written.bytes).unwrap();
+    assert_eq!(written["holds_for_seconds"], 0);
+}
+
+#[tokio::test]
+async fn a_proof_is_found_and_nothing_is_asked_once_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = sample_context::with_a_point(Arc::new(LocalDirectory::new(folder.path()).unwrap())).await;
+    assert!(!proven(&context).await);
+    let id = sample::point(1);
+    let sha256 = context.repository.manifest(&context.database, &id).await.unwrap().sha256;
+    let mut made = sample::proof(&id);
+    made["manifest_sha256"] = sha256.into();
+    let made = serde_json::from_value(made).unwrap();
+    context.repository.record_verification(&context.database, &made).await.unwrap();
+    assert!(proven(&context).await);
+    context.cancel.cancel();
+    assert!(!proven(&context).await);
+}

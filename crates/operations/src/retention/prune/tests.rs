@@ -1,0 +1,114 @@
+use std::path::Path;
+
+use holdpoint_core::layout;
+use holdpoint_repository::{PutOptions, UploadOptions};
+
+use super::*;
+use crate::sample_context::{self, sample};
+
+fn keeping_the_last() -> PruneOptions {
+    let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
+    PruneOptions { policy, dry_run: false, sweep_min_age: TimeDelta::seconds(-60) }
+}
+
+/// A repository with one restore point that was made in it.
+async fn with_a_point(folder: &Path) -> Context {
+    let context = sample_context::in_directory(folder).await;
+    let id = sample::point(1);
+    for (key, text) in sample::objects(&id) {
+        context.repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
+    }
+    let mut manifest = sample::manifest(&id);
+    manifest.repository_id = context.repository.id().to_owned();
+    context.repository.publish(&manifest, None).await.unwrap();
+    context
+}
+
+#[tokio::test]
+async fn restore_points_of_another_repository_are_not_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = sample_context::in_directory(folder.path()).await;
+    // The sample was made elsewhere.
+    sample_context::publish(&context.repository).await;
+    let before = context.repository.store().list_children("shop/restore-points/").await.unwrap();
+    let refused = prune(&context, None, &keeping_the_last()).await.unwrap_err();
+    assert!(matches!(&refused, Error::AnotherRepository { made_in, .. } if made_in == "r"), "{refused:?}");
+    assert_eq!(context.repository.store().list_children("shop/restore-points/").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_prune_removes_unfinished_uploads_that_are_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let store = context.repository.store();
+    let key = layout::archive(&context.database, &sample::point(2));
+    let mut upload = store.begin_upload(&key, UploadOptions::default()).await.unwrap();
+    upload.write("rows".into()).await.unwrap();
+    // As a kill leaves it.
+    std::mem::forget(upload);
+    let prefix = layout::database(&context.database);
+    assert_eq!(store.list_uploads(&prefix).await.unwrap().len(), 1);
+    let young = PruneOptions { sweep_min_age: TimeDelta::hours(1), ..keeping_the_last() };
+    assert!(prune(&context, None, &young).await.unwrap().swept.is_empty());
+    assert_eq!(store.list_uploads(&prefix).await.unwrap().len(), 1);
+    let report = prune(&context, None, &keeping_the_last()).await.unwrap();
+    assert!(
+        report.is_complete() && report.swept.iter().any(|one| one.what.contains("unfinished upload")),
+        "{report:?}"
+    );
+    assert_eq!(store.list_uploads(&prefix).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_shown_again_makes_a_prune_fail_unless_another_one_is_at_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let report = prune(&context, None, &keeping_the_last()).await.unwrap();
+    let hidden = |failed| PruneReport {
+        hidden: vec![Hidden {
+            point: sample::point(2),
+            entry: None,
+            shown: false,
+            problem: Some(String::new()),
+            failed,
+        }],
+        ..report.clone()
+    };
+    assert!(report.is_complete() && hidden(false).is_complete() && !hidden(true).is_complete());
+    // A sweep was killed after it had begun with its objects.
+    let id = sample::point(1);
+    let mark = format!("{}0.json", layout::withdrawn(&context.database, &id));
+    context.repository.store().put_new(&mark, "{}".into(), PutOptions::default()).await.unwrap();
+    let young = dead::show_again(&context, &id).await.unwrap_err();
+    assert!(!young.failed && young.reason.contains("quarter of an hour"), "{}", young.reason);
+    let file = std::fs::File::open(folder.path().join(&mark)).unwrap();
+    let long_ago = file.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(3600);
+    file.set_modified(long_ago).unwrap();
+    context.repository.store().delete(&layout::archive(&context.database, &id)).await.unwrap();
+    let failed = dead::show_again(&context, &id).await.unwrap_err();
+    assert!(failed.failed && failed.reason.contains("archive"), "{}", failed.reason);
+}
+
+#[test]
+fn clocks_that_differ_by_more_than_an_hour_are_refused() {
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let store = at("2026-11-21T12:00:00Z");
+    for good in ["2026-11-21T11:00:00Z", "2026-11-21T13:00:00Z"] {
+        clocks_agree(at(good), store).unwrap();
+    }
+    for wrong in ["2026-11-21T10:59:59Z", "2026-11-21T13:00:01Z", "2025-11-21T12:00:00Z"] {
+        let refused = clocks_agree(at(wrong), store).unwrap_err();
+        assert!(matches!(refused, Error::WrongClock { whose: "the server's", .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_nobody_else_vouches_for_is_told_where_it_is_far_past_the_newest_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let (points, _) = survey(&context).await.unwrap();
+    let newest = points[0].summary.taken_at();
+    assert_eq!(far_past(&points, newest + TimeDelta::days(13)), None);
+    let told = far_past(&points, newest + TimeDelta::days(14)).unwrap();
+    assert!(told.contains("14 days old") && told.contains("--offline"), "{told}");
+}

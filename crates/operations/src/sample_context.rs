@@ -1,0 +1,51 @@
+//! What a verb needs to know, for tests: a repository and nobody who listens.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::progress::Silent;
+use holdpoint_repository::{LocalDirectory, ObjectStore, PutOptions, Repository};
+use tokio_util::sync::CancellationToken;
+
+use crate::Context;
+pub(crate) use crate::sample_points as sample;
+
+#[expect(clippy::disallowed_methods, reason = "a test has this machine's time")]
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// With this repository.
+pub(crate) fn of(repository: Repository) -> Context {
+    Context {
+        database: sample::shop(),
+        repository: Arc::new(repository),
+        progress: Arc::new(Silent),
+        cancel: CancellationToken::new(),
+        clock: Arc::new(now),
+        seed: 7,
+        reads_for: crate::READS_FOR,
+    }
+}
+
+/// With a new repository in a directory.
+pub(crate) async fn in_directory(folder: &Path) -> Context {
+    of(Repository::init(Arc::new(LocalDirectory::new(folder).unwrap()), now()).await.unwrap().0)
+}
+
+/// Makes the first restore point in a store; its archive holds no archive.
+pub(crate) async fn publish(repository: &Repository) {
+    let id = sample::point(1);
+    for (key, text) in sample::objects(&id) {
+        repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
+    }
+    repository.publish(&sample::manifest(&id), None).await.unwrap();
+}
+
+/// A new repository in this store, with one restore point.
+pub(crate) async fn with_a_point(store: Arc<dyn ObjectStore>) -> Context {
+    let repository = Repository::init(store, now()).await.unwrap().0;
+    publish(&repository).await;
+    of(repository)
+}
