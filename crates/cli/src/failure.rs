@@ -159,10 +159,7 @@ impl Failure {
     /// Everything that is told about it, with secrets masked. `interrupted`: a signal asked for the end, so what
     /// broke off is told as that.
     pub(crate) fn told(&self, mask: &Mask, interrupted: bool) -> ErrorReport {
-        let kind = self.kind();
-        let consequence =
-            matches!(kind, ErrorKind::Postgres | ErrorKind::Repository | ErrorKind::CouldNotRun | ErrorKind::Internal);
-        let kind = if interrupted && consequence { ErrorKind::Interrupted } else { kind };
+        let kind = self.kind().when(interrupted);
         let message = mask.message(&self.to_string());
         let mut causes: Vec<String> = Vec::new();
         for cause in self.chain().skip(1) {

@@ -37,6 +37,15 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The kind to tell: where a signal or the time had asked for the end, what broke off is of that.
+    #[must_use]
+    pub fn when(self, interrupted: bool) -> Self {
+        match self {
+            Self::Postgres | Self::Repository | Self::CouldNotRun | Self::Internal if interrupted => Self::Interrupted,
+            kind => kind,
+        }
+    }
+
     /// The kind as a word, as reports write it.
     pub fn word(self) -> &'static str {
         match self {

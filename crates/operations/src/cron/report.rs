@@ -101,9 +101,10 @@ impl Failed {
 
     /// As [`From`], for what ended a step: [`Busy`](ErrorKind::Busy) is said of another run alone, which schedules may take
     /// for a success. A step that somebody was in the way of, or whose lease was lost, could not run.
-    pub(super) fn of_step(error: &Error) -> Self {
+    pub(super) fn of_step(error: &Error, interrupted: bool) -> Self {
         let failed = Self::from(error);
-        let kind = if failed.kind == ErrorKind::Busy { ErrorKind::CouldNotRun } else { failed.kind };
+        let kind = failed.kind.when(interrupted);
+        let kind = if kind == ErrorKind::Busy { ErrorKind::CouldNotRun } else { kind };
         Self { kind, ..failed }
     }
 }
@@ -197,10 +198,11 @@ mod tests {
     #[test]
     fn only_another_run_is_told_as_busy() {
         assert_eq!(Failed::from(&Error::LeaseLost).kind, ErrorKind::Busy);
-        assert_eq!(Failed::of_step(&Error::LeaseLost).kind, ErrorKind::CouldNotRun);
+        assert_eq!(Failed::of_step(&Error::LeaseLost, false).kind, ErrorKind::CouldNotRun);
         let in_the_way =
             Error::InTheWay { waiter: "process 4711 (app)".to_owned(), limit: std::time::Duration::from_secs(10) };
-        assert_eq!(Failed::of_step(&in_the_way).kind, ErrorKind::CouldNotRun);
-        assert_eq!(Failed::of_step(&Error::Interrupted).kind, ErrorKind::Interrupted);
+        assert_eq!(Failed::of_step(&in_the_way, false).kind, ErrorKind::CouldNotRun);
+        assert_eq!(Failed::of_step(&Error::LeaseLost, true).kind, ErrorKind::CouldNotRun, "no consequence of an end");
+        assert_eq!(Failed::of_step(&Error::Interrupted, false).kind, ErrorKind::Interrupted);
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Steps<'a> {
         };
         let (failure, facts) = match ran {
             Ok((failure, facts)) => (failure, Some(facts)),
-            Err(error) => (Some(Failed::of_step(&error)), None),
+            Err(error) => (Some(Failed::of_step(&error, self.context.cancel.is_cancelled())), None),
         };
         let failure = failure.map(|mut failed| {
             failed.mask(&self.options.telling.mask);
