@@ -51,5 +51,5 @@ pub mod webhook;
 pub use context::{Clock, Context, Source};
 pub use error::Error;
 pub use error_kind::ErrorKind;
-pub use reading::READS_FOR;
+pub use reading::{READS_FOR, held};
 pub use restored::PARALLEL_ABOVE_BYTES;

@@ -29,10 +29,10 @@ pub(crate) fn is_over(name: &str, now: DateTime<Utc>) -> bool {
     end.and_then(|end| NaiveDateTime::parse_from_str(end, END).ok()).is_some_and(|end| end.and_utc() <= now)
 }
 
-/// Does work that reads a restore point, under a pin that is removed at the end. The work is to have seen the restore
-/// point, or to look at it: where it is gone by now there is no pin. It
-/// comes boxed, as it is large: whoever awaits it may have little stack.
-pub(crate) async fn held<T>(context: &Context, point: &PointId, mut work: impl Future<Output = T> + Unpin) -> T {
+/// Does work that reads a restore point, or relies on it, under a pin that is removed at the end. The work is to have seen
+/// the restore point, or to look at it: where it is gone by now there is no pin. It comes boxed, as it is large: whoever
+/// awaits it may have little stack.
+pub async fn held<T>(context: &Context, point: &PointId, mut work: impl Future<Output = T> + Unpin) -> T {
     let mut pin = ReadPin { context, point, name: None, told: false, hidden: 0 };
     let again = pin.renewed().await;
     let done = tokio::select! {

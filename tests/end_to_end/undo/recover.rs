@@ -70,6 +70,25 @@ fn rows_that_others_deleted_come_back_only_where_somebody_accepts_that() {
 }
 
 #[test]
+fn what_others_write_while_the_undo_makes_its_own_restore_point_is_asked_for() {
+    let (project, report, _) = guarded("UPDATE shop.customers SET name = upper(name) WHERE id <= 5;\n");
+    let words = ["undo", run(&report), "--json", "--yes", "--way", "recover"];
+    let mut undo = project.scene.place.start_paused(&words, "snapshot-exported");
+    undo.wait_for_pause();
+    let point = report["point"].as_str().unwrap();
+    let shown = project.scene.place.holdpoint(&["show", point, "--json"]).ended_with(0).json();
+    assert!(shown["pins"].to_string().contains("\"reading-"), "no prune takes it meanwhile: {shown:#}");
+    project.scene.sql("UPDATE shop.customers SET name = 'Theirs' WHERE id = 3");
+    undo.go_on();
+    undo.finish()
+        .ended_with(3)
+        .failure()
+        .says(&["others may have written into 1 rows of shop.customers (name) would be lost"]);
+    assert_eq!(project.scene.sql("SELECT name FROM shop.customers WHERE id = 3"), "Theirs");
+    assert_eq!(project.stands(), ("succeeded".to_owned(), false), "nothing was done");
+}
+
+#[test]
 fn rows_that_others_changed_are_set_back_only_where_somebody_accepts_that() {
     let (project, report, before) = guarded("UPDATE shop.customers SET name = upper(name);\n");
     let rows: u64 = project.scene.sql("SELECT count(*) FROM shop.customers").parse().unwrap();

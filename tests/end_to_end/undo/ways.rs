@@ -210,7 +210,7 @@ fn what_is_applied_in_part_is_to_be_looked_at_and_undone_as_far_as_it_is_there()
     assert_eq!(project.pending(), ["1_adds.sql", "2_word.sql"], "nobody knows which of them ran");
     let words = ["plan", "--json", "--tool", "plain-sql", "--migrations", "sql"];
     let planned = project.scene.place.holdpoint(&words).json();
-    let told = format!("run {} ended without doing all", run(&report));
+    let told = format!("run {} failed, broke off or did not do all", run(&report));
     assert!(planned["findings"].to_string().contains(&told), "{planned:#}");
     let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
     assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");

@@ -87,11 +87,9 @@ impl<'a> Attempt<'a> {
             Todo::Recover(recover) => recover.as_shown(&work).await?,
             Todo::Restore(restore) => restore.as_shown(&work).await?,
         }
-        if record.undo.point.is_none() {
-            record.made(work.restore_point().await?);
-        }
-        let point = record.undo.point.as_ref().map(ToString::to_string).unwrap_or_default();
-        record.write(RunState::Undoing, vec![format!("{point} holds the database as it was before the undo")]).await?;
+        // The run's own pin may be over by now: no prune is to take what the undo relies on before the ledger says so.
+        let begun = Box::pin(work.begin(&todo, &mut record));
+        holdpoint_operations::held(self.context, &work.point, begun).await?;
         let mut swap = None;
         let gone = Box::pin(work.go(todo, lock, &mut record, &mut swap)).await;
         let mut warnings = Vec::new();
@@ -313,6 +311,19 @@ impl Work<'_> {
         let pin = format!("undo-{run}");
         self.context.repository.pin(&self.context.database, &made, &pin, &record).await?;
         Ok(made)
+    }
+
+    /// Makes the undo's own restore point where there is none yet, and writes into the ledger that the undo begins.
+    async fn begin(&self, todo: &Todo, record: &mut Record<'_>) -> Result<(), Error> {
+        if record.undo.point.is_none() {
+            record.made(self.restore_point().await?);
+            // That took its time: what others wrote meanwhile would be in no restore point.
+            if let Todo::Recover(recover) = todo {
+                recover.as_shown(self).await?;
+            }
+        }
+        let point = record.undo.point.as_ref().map(ToString::to_string).unwrap_or_default();
+        record.write(RunState::Undoing, vec![format!("{point} holds the database as it was before the undo")]).await
     }
 
     /// Goes the way and shows what is there then.
