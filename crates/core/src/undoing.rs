@@ -168,6 +168,10 @@ pub struct BegunScript {
     /// somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<u32>,
+    /// When the server was started, as it says itself: after a crash a number whose records were lost is given out anew, so
+    /// that *committed* may be another transaction's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_began: Option<String>,
 }
 
 /// How far an undo is.

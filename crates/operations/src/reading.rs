@@ -137,7 +137,8 @@ impl ReadPin<'_> {
             self.tell("a prune hides it");
         }
         self.hidden += 1;
-        Some((self.context.reads_for / 1800 * 2_u32.pow(self.hidden.min(8))).min(soon))
+        // No longer than a quarter of a minute: once it is shown again the next prune may come.
+        Some((self.context.reads_for / 1800 * 2_u32.pow(self.hidden.min(3))).min(soon))
     }
 
     /// Writes a pin from now on, and removes the one before.

@@ -55,7 +55,7 @@ pub enum InForce {
     /// No session of the command was seen, or one of a client of which nobody knows whether it reads the time-outs.
     #[default]
     NotShown,
-    /// They could not be given to it, or a session was seen that does not carry the token.
+    /// They could not be given to it, or a session of a client was seen that is known not to read them.
     No,
 }
 

@@ -41,8 +41,11 @@ impl<'a> Record<'a> {
             // What showed that an instance is the database of then is not shown again.
             undo.proof.clear();
         }
-        if step.state == RunState::UndoFailed {
-            // It ended, and others may have written since: what is there now is in no restore point.
+        // The other ways keep what was live aside.
+        let takes = matches!(way, Way::Rollback | Way::Recover);
+        if step.state == RunState::UndoFailed || takes && step.process.is_none() {
+            // It ended, by itself or by a person, and others may have written since: what is there now is in no restore
+            // point.
             undo.point = None;
         }
         let (operator, process) = (options.operator.clone(), options.process.clone());

@@ -42,6 +42,21 @@ pub(super) struct Script<'a> {
     pub(super) repair: Option<&'a str>,
 }
 
+/// What numbers of transactions are told apart by: on another timeline, or after another start, a number may be somebody
+/// else's.
+#[derive(Debug, PartialEq, Eq)]
+struct Server {
+    timeline: Option<u32>,
+    began: String,
+}
+
+impl Server {
+    async fn of(session: &Session) -> Result<Self, Error> {
+        let timeline = identity::read(session).await?.identity.timeline;
+        Ok(Self { timeline, began: session.server_began().await? })
+    }
+}
+
 /// How a program came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Came {
@@ -72,7 +87,14 @@ impl Script<'_> {
             Surroundings::Unnoted => psql.single_transaction(),
             Surroundings::None => psql,
         };
-        record.begins(BegunScript { script: self.label.to_owned(), transaction: None, timeline: None }).await?;
+        record
+            .begins(BegunScript {
+                script: self.label.to_owned(),
+                transaction: None,
+                timeline: None,
+                server_began: None,
+            })
+            .await?;
         let (_, stderr) = streams(work.options.tee.as_ref());
         let program = psql.script(self.path).stderr(stderr);
         let program = match self.repair {
@@ -88,20 +110,20 @@ impl Script<'_> {
     }
 
     async fn in_one_transaction(&self, work: &Work<'_>, psql: &Psql, record: &mut Record<'_>) -> Result<Came, Error> {
-        let timeline = {
+        let server = {
             let session = connected(work).await?;
-            let read = identity::read(&session).await;
+            let read = Server::of(&session).await;
             session.close().await;
-            read?.identity.timeline
+            read?
         };
         let (_, stderr) = streams(work.options.tee.as_ref());
         let mut running = started(psql.piped().stdout(Stdout::Piped).stderr(stderr))?;
         let pipes = (running.take_stdin(), running.take_stdout());
-        let (noted, ended) = tokio::join!(self.speak(record, timeline, pipes), wait(work, running));
+        let (noted, ended) = tokio::join!(self.speak(record, &server, pipes), wait(work, running));
         let (noted, ended) = (noted?, ended?);
         let how = ended.to_string();
         let Some(number) = noted else { return Ok(Came::Failed(how)) };
-        Ok(match fate_at_last(work, &number).await? {
+        Ok(match fate_at_last(work, &number, &server).await? {
             Fate::Committed => Came::Done,
             Fate::Aborted if ended == Status::Code(0) => {
                 Came::Failed(format!("{how}, and what it did was rolled back"))
@@ -116,7 +138,7 @@ impl Script<'_> {
     async fn speak(
         &self,
         record: &mut Record<'_>,
-        timeline: Option<u32>,
+        server: &Server,
         (stdin, stdout): (Option<ChildStdin>, Option<ChildStdout>),
     ) -> Result<Option<TransactionId>, Error> {
         let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else { return Ok(None) };
@@ -126,7 +148,12 @@ impl Script<'_> {
             return Ok(None);
         }
         let Some(number) = number(&mut stdout).await else { return Ok(None) };
-        let begun = BegunScript { script: self.label.to_owned(), transaction: Some(number.clone()), timeline };
+        let begun = BegunScript {
+            script: self.label.to_owned(),
+            transaction: Some(number.clone()),
+            timeline: server.timeline,
+            server_began: Some(server.began.clone()),
+        };
         record.begins(begun).await?;
         let repair = self.repair.map(|repair| format!("{repair};\n")).unwrap_or_default();
         let rest = [&Psql::include(&absolute(self.path)), repair.as_bytes(), b"COMMIT;\n"].concat();
@@ -159,35 +186,43 @@ pub(super) async fn came_to(work: &Work<'_>, begun: &BegunScript) -> Result<Resu
     };
     let session = connected(work).await?;
     let asked = async {
-        let timeline = identity::read(&session).await?.identity.timeline;
-        if timeline.is_none() || timeline != begun.timeline {
+        let server = Server::of(&session).await?;
+        if server.timeline.is_none() || server.timeline != begun.timeline {
             return Ok(None);
         }
-        Ok::<_, Error>(Some(session.fate_of(&TransactionId::numbered(number)).await?))
+        let is_same = begun.server_began.as_ref() == Some(&server.began);
+        Ok::<_, Error>(Some((session.fate_of(&TransactionId::numbered(number)).await?, is_same)))
     };
     let asked = asked.await;
     session.close().await;
     Ok(match asked? {
-        Some(Fate::Committed) => Ok(true),
-        Some(Fate::Aborted) => Ok(false),
-        Some(Fate::InProgress) => {
+        Some((Fate::Committed, true)) => Ok(true),
+        Some((Fate::Committed, false)) => Err(format!(
+            "the server was started again since transaction {number} began, and may have given its number to another one"
+        )),
+        Some((Fate::Aborted, _)) => Ok(false),
+        Some((Fate::InProgress, _)) => {
             return Err(Error::StillAtWork {
                 run: work.run.to_string(),
                 what: format!("{} is at work on the server, in transaction {number}", begun.script),
             });
         }
-        Some(Fate::Forgotten) => Err(format!("the server does not remember transaction {number} any more")),
+        Some((Fate::Forgotten, _)) => Err(format!("the server does not remember transaction {number} any more")),
         None => Err(format!("transaction {number} was one of another server, or of another timeline of it")),
     })
 }
 
-/// How a transaction ended whose client has gone; waits a moment until the server has noticed that.
-async fn fate_at_last(work: &Work<'_>, number: &TransactionId) -> Result<Fate, Error> {
+/// How a transaction ended whose client has gone; waits a moment until the server has noticed that. Where the server was
+/// started again since, *committed* is not known of this very transaction.
+async fn fate_at_last(work: &Work<'_>, number: &TransactionId, server: &Server) -> Result<Fate, Error> {
     let session = connected(work).await?;
     let asked = async {
         let began = tokio::time::Instant::now();
         loop {
             let fate = session.fate_of(number).await?;
+            if fate == Fate::Committed && Server::of(&session).await? != *server {
+                return Ok(Fate::Forgotten);
+            }
             if fate != Fate::InProgress || began.elapsed() >= ENDS_WITHIN {
                 return Ok(fate);
             }

@@ -99,6 +99,15 @@ impl Failed {
         self.hint = self.hint.as_ref().map(|hint| mask.message(hint));
     }
 
+    /// Says why the step was ended, before its own words where it has more to tell than that it was.
+    pub(super) fn cut_off_by(&mut self, cut: &Error) {
+        let why = Self::of_step(cut, false);
+        let own = std::mem::replace(self, why);
+        if own.message != Error::Interrupted.line() {
+            self.message = format!("{}: {}", self.message, own.message);
+        }
+    }
+
     /// As [`From`], for what ended a step: [`Busy`](ErrorKind::Busy) is said of another run alone, which schedules may take
     /// for a success. A step that somebody was in the way of, or whose lease was lost, could not run.
     pub(super) fn of_step(error: &Error, interrupted: bool) -> Self {
@@ -202,6 +211,13 @@ mod tests {
         let in_the_way =
             Error::InTheWay { waiter: "process 4711 (app)".to_owned(), limit: std::time::Duration::from_secs(10) };
         assert_eq!(Failed::of_step(&in_the_way, false).kind, ErrorKind::CouldNotRun);
+        let mut cut = Failed::of_step(&Error::Interrupted, true);
+        cut.cut_off_by(&Error::TimeOver);
+        assert_eq!(cut, Failed::of_step(&Error::TimeOver, false));
+        let own = Failed { message: "its objects stay".to_owned(), ..cut.clone() };
+        let mut told = own.clone();
+        told.cut_off_by(&Error::TimeOver);
+        assert_eq!(told, Failed { message: format!("{}: its objects stay", cut.message), ..cut });
         assert_eq!(Failed::of_step(&Error::LeaseLost, true).kind, ErrorKind::CouldNotRun, "no consequence of an end");
         assert_eq!(Failed::of_step(&Error::Interrupted, false).kind, ErrorKind::Interrupted);
     }

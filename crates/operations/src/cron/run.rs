@@ -164,7 +164,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         if let (Some(failure), Some(cut)) = (&mut step.failure, &cut)
             && failure.kind == ErrorKind::Interrupted
         {
-            *failure = Failed::of_step(cut, false);
+            failure.cut_off_by(cut);
         }
     }
     report.failure = report.steps.iter().find_map(|step| step.failure.clone());

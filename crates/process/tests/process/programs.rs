@@ -78,9 +78,9 @@ async fn refuses_endless_output_and_endless_time() {
     assert!(matches!(&error, Error::TimedOut { stderr_tail, .. } if stderr_tail == "why"), "{error}");
 }
 
-/// Starts a program whose grandchild ignores SIGTERM; returns it and the grandchild's process id.
-async fn with_grandchild(parent: &str) -> (holdpoint_process::Running, u32) {
-    let script = format!("(trap '' TERM; echo up; sleep 300) & echo $!; {parent}");
+/// Starts a program whose grandchild ignores SIGTERM; returns it and the grandchild's process id. `first` has run by then.
+async fn with_grandchild(first: &str, parent: &str) -> (holdpoint_process::Running, u32) {
+    let script = format!("{first} (trap '' TERM; echo up; sleep 300) & echo $!; {parent}");
     let mut running = shell(&script).stdout(Stdout::Piped).start().unwrap();
     let mut stdout = running.take_stdout().unwrap();
     let mut text = String::new();
@@ -97,7 +97,7 @@ async fn with_grandchild(parent: &str) -> (holdpoint_process::Running, u32) {
 
 #[tokio::test]
 async fn cancelling_ends_the_whole_group() {
-    let (mut running, grandchild) = with_grandchild("sleep 300").await;
+    let (mut running, grandchild) = with_grandchild("", "sleep 300").await;
     let cancel = CancellationToken::new();
     cancel.cancel();
     let error = running.wait_or_cancel(&cancel, Duration::from_secs(10)).await.unwrap_err();
@@ -107,7 +107,7 @@ async fn cancelling_ends_the_whole_group() {
 
 #[tokio::test]
 async fn kills_who_ignores_the_request() {
-    let (mut running, grandchild) = with_grandchild("trap '' TERM; while :; do sleep 1; done").await;
+    let (mut running, grandchild) = with_grandchild("trap '' TERM;", "while :; do sleep 1; done").await;
     let started = Instant::now();
     let ended = running.terminate_group(Duration::from_millis(200)).await.unwrap();
     assert_eq!(ended.status, Status::Signal(9));
@@ -117,7 +117,7 @@ async fn kills_who_ignores_the_request() {
 
 #[tokio::test]
 async fn dropping_kills_and_reaps() {
-    let (running, grandchild) = with_grandchild("sleep 300").await;
+    let (running, grandchild) = with_grandchild("", "sleep 300").await;
     let pid = running.pid();
     drop(running);
     wait_until("both are gone", || !is_running(pid) && !is_running(grandchild));
@@ -151,7 +151,7 @@ async fn waiting_again_tells_the_same() {
 
 #[tokio::test]
 async fn a_held_stream_does_not_hold_the_end() {
-    let (mut running, grandchild) = with_grandchild("exec sleep 0.2").await;
+    let (mut running, grandchild) = with_grandchild("", "exec sleep 0.2").await;
     let started = Instant::now();
     assert!(running.wait().await.unwrap().is_success());
     assert!(started.elapsed() < Duration::from_secs(5));

@@ -146,8 +146,8 @@ impl Bucket {
                     Ok(part) => part.max(upload.initiated().and_then(instant)),
                     // Finished or aborted since it was listed.
                     Err(error) if error.is_not_found() => continue,
-                    Err(Error::AccessDenied { .. }) => None,
-                    Err(Error::Unsupported { .. }) => upload.initiated().and_then(instant),
+                    // Nobody knows: it is left alone.
+                    Err(Error::AccessDenied { .. } | Error::Unsupported { .. }) => None,
                     Err(error) => return Err(error),
                 };
                 found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), worked_on_at });
