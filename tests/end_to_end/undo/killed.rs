@@ -111,8 +111,7 @@ fn interrupted(project: &Project) {
 }
 
 /// A folder without a tool, whose one script must not run twice; with what is run before it commits.
-fn halves(and: &str) -> (Project, String, String) {
-    let mut project = Project::plain();
+fn halves(mut project: Project, and: &str) -> (Project, String, String) {
     let before = project.shop();
     project.write("sql/1_first.sql", "UPDATE shop.products SET price = price * 2;\n");
     let back = format!("UPDATE shop.products SET price = price / 2;\n{and}");
@@ -126,7 +125,7 @@ const PLAIN: [&str; 4] = ["--tool", "plain-sql", "--migrations", "sql"];
 
 #[test]
 fn a_script_of_a_folder_that_was_committed_before_the_kill_is_not_run_again() {
-    let (project, run, before) = halves("");
+    let (project, run, before) = halves(Project::plain(), "");
     let words = [&["undo", &run, "--json", "--yes", "--way", "rollback"][..], &PLAIN].concat();
     killed_at(&project, &words, "recording-undo");
     assert_eq!(project.shop(), before, "it was committed");
@@ -143,9 +142,22 @@ fn a_script_of_a_folder_that_was_committed_before_the_kill_is_not_run_again() {
 }
 
 #[test]
+fn after_a_restart_a_number_may_be_another_transactions() {
+    let (project, run, before) = halves(Project::plain_alone(), "");
+    let words = [&["undo", &run, "--json", "--yes", "--way", "rollback"][..], &PLAIN].concat();
+    killed_at(&project, &words, "recording-undo");
+    project.scene.cluster.restart();
+    let failure = project.undo(&run, &[], 3).failure();
+    failure.says(&["the server was started again since transaction"]).hints(&["--unfinished-script done"]);
+    assert_eq!(project.stands(), ("interrupted_in_undo".to_owned(), true));
+    let undone = project.undo(&run, &["--unfinished-script", "done"], 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
+}
+
+#[test]
 fn a_script_of_a_folder_that_was_rolled_back_after_the_kill_runs_again() {
     let waits = "DO $$ BEGIN IF to_regclass('public.hold') IS NOT NULL THEN PERFORM pg_sleep(600); END IF; END $$;\n";
-    let (project, run, before) = halves(waits);
+    let (project, run, before) = halves(Project::plain(), waits);
     let words = [&["undo", &run, "--json", "--yes", "--way", "rollback"][..], &PLAIN].concat();
     project.scene.sql("CREATE TABLE public.hold ()");
     let mut undo = project.scene.place.start(&words);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::scene::Scene;
 
+const APPLY: [&str; 2] = ["sh", "apply.sh"];
 const MIGRATE: &[&str] = &["npm", "run", "--silent", "db:migrate"];
 
 /// A shop, and a project in the working directory.
@@ -21,6 +22,11 @@ pub(super) struct Project {
 #[expect(clippy::disallowed_methods, reason = "Node.js is wherever the machine has it")]
 fn path(cluster: &Cluster) -> String {
     format!("{}:{}", cluster.bin_directory().display(), std::env::var("PATH").unwrap())
+}
+
+/// A server that a test may stop.
+fn alone() -> &'static Cluster {
+    Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST).with_tcp())))
 }
 
 impl Project {
@@ -51,8 +57,7 @@ impl Project {
 
     /// As [`Self::drizzle`], on a server of its own: what a kill leaves there is taken for dead, and removed.
     pub(super) fn drizzle_alone() -> Self {
-        let cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST).with_tcp())));
-        Self::on(cluster, Some("drizzle-0"), MIGRATE).with_drizzle()
+        Self::on(alone(), Some("drizzle-0"), MIGRATE).with_drizzle()
     }
 
     fn with_drizzle(self) -> Self {
@@ -81,13 +86,22 @@ impl Project {
 
     /// SQL files that a script applies, one psql each; holdpoint keeps the list of what is applied.
     pub(super) fn plain() -> Self {
-        let mut project = Self::new(None, &["sh", "apply.sh"]);
+        Self::new(None, &APPLY).with_folder()
+    }
+
+    /// The same, on a server of its own.
+    pub(super) fn plain_alone() -> Self {
+        Self::on(alone(), None, &APPLY).with_folder()
+    }
+
+    fn with_folder(mut self) -> Self {
+        let project = &mut self;
         project.write(
             "apply.sh",
             "set -e\nfor file in $FILES; do psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f $file; done\n",
         );
         project.flags = ["--tool", "plain-sql", "--migrations", "sql"].map(str::to_owned).to_vec();
-        project
+        self
     }
 
     pub(super) fn write(&self, path: &str, text: &str) {
