@@ -86,8 +86,13 @@ async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Er
         }
         Err(error) => error.into(),
     };
-    // Whoever comes next need not wait for a run that never began.
-    let history = killed_before(&lease, options).1;
+    // Whoever comes next need not wait for a run that never began, and does not find the one that was killed.
+    let (killed_at, history) = killed_before(&lease, options);
+    if let Some(began_at) = killed_at
+        && let Some(warning) = tell_killed(context, &options.telling, &history, began_at).await
+    {
+        tracing::warn!("{warning}");
+    }
     if let Err(error) = lease.release(history).await {
         tracing::warn!(%error, "the lease of a run that was refused could not be released");
     }
@@ -112,6 +117,9 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         Some(_) => lease.remember(history.clone()).await,
         None => Ok(true),
     };
+    // Another one has the lease by now, and tells of that kill itself.
+    let gone = matches!(noted, Ok(false));
+    let killed_at = killed_at.filter(|_| !gone);
     let mut history = history.after_unrecorded(&options.unrecorded);
     let mut steps = Steps::new(context, source, options, &history);
     if let Err(error) = noted {
@@ -136,12 +144,15 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
             proven_before = history.first_proven_at.is_none() && proven(context).await;
             steps.run().await;
         });
-        let mut cut = tokio::select! {
-            // What is over is not begun.
-            biased;
-            () = &mut deadline => Some(Error::TimeOver),
-            () = &mut work => None,
-            () = &mut renewal => Some(Error::LeaseLost),
+        let mut cut = match gone {
+            true => Some(Error::LeaseLost),
+            false => tokio::select! {
+                // What is over is not begun.
+                biased;
+                () = &mut deadline => Some(Error::TimeOver),
+                () = &mut work => None,
+                () = &mut renewal => Some(Error::LeaseLost),
+            },
         };
         if cut.is_some() {
             context.cancel.cancel();
