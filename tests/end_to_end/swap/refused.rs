@@ -277,7 +277,7 @@ fn a_guarded_run_at_work() {
     let failure = scene.place.holdpoint(&swap).ended_with(3).failure();
     failure
         .says(&["may not be swapped", "guarded run or swap is at this database"])
-        .hints(&["retry", "holdpoint runs", "pg_terminate_backend("]);
+        .hints(&["retry", "pg_terminate_backend"]);
     assert_eq!(others(scene.cluster, &scene.database), [""; 0]);
     std::fs::write(scene.place.work().join("go"), "").unwrap();
     guarded.finish().ended_with(0);
