@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 
-use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST, free_port, sample};
+use holdpoint_testkit::{Certificates, Cluster, ClusterOptions, NEWEST, free_port, sample};
 
-use super::refused;
+use super::{failed, refused};
 use crate::scene::Scene;
 
 /// A server that asks for passwords.
@@ -57,6 +57,54 @@ fn no_password() {
     let mut scene = Scene::local();
     scene.place.set("DATABASE_URL", &format!("postgresql://postgres@127.0.0.1:{}/shop", asking().port()));
     refused(&scene, &["backup"], 7).says(&["password"]).hints(&["PGPASSWORD", ".pgpass"]);
+}
+
+#[test]
+fn authorities_that_did_not_sign_or_are_none() {
+    let mut options = ClusterOptions::major(NEWEST).with_tcp();
+    let certificates = Certificates::for_names(&["127.0.0.1"]);
+    options.certificates = Some(certificates.clone());
+    options.access = vec!["hostnossl all all all reject".to_owned()];
+    let server = Cluster::start(options);
+    sample::load_shop(&server, "shop", 400);
+    let mut scene = Scene::local();
+    let bundle = scene.place.work().join("rds.pem");
+    scene.place.set("DATABASE_URL", &server.tcp_url("shop"));
+    scene.place.set("HOLDPOINT_RDS_CA_BUNDLE", bundle.to_str().unwrap());
+    refused(&scene, &["backup"], 2)
+        .says(&["HOLDPOINT_RDS_CA_BUNDLE", "rds.pem", "No such file"])
+        .hints(&["truststore"]);
+    std::fs::write(&bundle, "-----BEGIN NOTHING-----\n").unwrap();
+    refused(&scene, &["backup"], 2).says(&["rds.pem", "PEM"]).hints(&["global-bundle.pem"]);
+    // Another authority's is as wrong for the programs as for our own sessions.
+    std::fs::write(&bundle, Certificates::for_names(&["127.0.0.1"]).root).unwrap();
+    refused(&scene, &["backup"], 7).says(&["certificate is not signed by", "rds.pem", "sslrootcert"]);
+    // The URL has the last word, and the file that it takes the place of may be missing then.
+    let own = scene.place.work().join("own.pem");
+    std::fs::write(&own, &certificates.root).unwrap();
+    let url = format!("{}?sslmode=verify-full&sslrootcert={}", server.tcp_url("shop"), own.display());
+    scene.place.set("DATABASE_URL", &url);
+    scene.place.backup();
+
+    // The right one, by the variable and by the file, relative to that, also for what comes back.
+    scene.place.set("DATABASE_URL", &server.tcp_url("shop"));
+    std::fs::write(&bundle, &certificates.root).unwrap();
+    scene.place.backup();
+    scene.place.set("HOLDPOINT_RDS_CA_BUNDLE", "");
+    let config = "[database.shop]\nurl = \"env:DATABASE_URL\"\nca_bundle = \"own.pem\"\n\
+                  [database.copy]\nurl = \"env:COPY_URL\"\nrds_instance = \"copy\"\n\
+                  [rds]\ndatabase_ca_bundle = \"rds.pem\"\n";
+    scene.place.write_config(config);
+    server.psql("postgres", "CREATE DATABASE copy");
+    scene.place.set("COPY_URL", &server.tcp_url("copy")).set("HOLDPOINT_DATABASE", "shop");
+    scene.place.backup();
+    scene.place.holdpoint(&["restore", "--from", "latest", "--into", "copy"]).ended_with(0);
+    let count = "SELECT count(*) FROM shop.orders";
+    assert_eq!(server.psql("copy", count), server.psql("shop", count));
+    // That the file counts shows without it.
+    std::fs::write(&bundle, Certificates::for_names(&["127.0.0.1"]).root).unwrap();
+    let failure = failed(&scene, &["restore", "--from", "latest", "--into", "copy"], 7);
+    failure.says(&["certificate is not signed by", "rds.pem"]);
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl Config {
         anchor(&mut self.migrations.directory);
         anchor(&mut self.repository.s3.customer_key_file);
         anchor(&mut self.repository.s3.ca_bundle);
-        self.database.values_mut().for_each(|database| anchor(&mut database.postgresql_directory));
+        anchor(&mut self.rds.ca_bundle);
+        anchor(&mut self.rds.database_ca_bundle);
+        for database in self.database.values_mut() {
+            anchor(&mut database.postgresql_directory);
+            anchor(&mut database.ca_bundle);
+        }
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct DatabaseSection {
     pub(crate) environment: Environment,
     /// The name of the RDS instance that it is on.
     pub(crate) rds_instance: Option<String>,
+    /// A PEM file of the authorities that sign its server's certificate.
+    pub(crate) ca_bundle: Option<PathBuf>,
 }
 
 /// What a database is used for.
@@ -213,6 +215,8 @@ pub(crate) struct RdsSection {
     pub(crate) endpoint_url: Option<String>,
     /// A PEM file with certificates of that endpoint.
     pub(crate) ca_bundle: Option<PathBuf>,
+    /// A PEM file of the authorities that sign the certificates of databases on RDS.
+    pub(crate) database_ca_bundle: Option<PathBuf>,
     /// How often is looked while waiting.
     #[serde(deserialize_with = "read::short_duration")]
     pub(crate) poll: Option<Duration>,

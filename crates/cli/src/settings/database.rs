@@ -5,6 +5,7 @@ use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::connection::Host;
 
 use super::Settings;
+use super::on_rds::Belonging;
 use crate::config::{DatabaseSection, Environment, Value};
 use crate::failure::Failure;
 
@@ -84,9 +85,9 @@ impl Settings {
     /// # Errors
     /// A URL that is given and cannot be had, such as one in a variable that is not set, is not taken for none.
     pub(crate) fn perhaps_connection(&self, purpose: Purpose) -> Result<Option<ChosenConnection>, Failure> {
-        let Some((text, from)) = self.url(purpose, self.section()?)? else { return Ok(None) };
-        let settings = ConnectionSettings::resolve(&text, &self.libpq())
-            .map_err(|source| Failure::Connection { from: from.clone(), source: Box::new(source) })?;
+        let chosen = self.section()?;
+        let Some((text, from)) = self.url(purpose, chosen)? else { return Ok(None) };
+        let settings = self.settled(&text, &from, Belonging { section: chosen.section, chosen: true })?;
         Ok(Some(ChosenConnection { settings, from }))
     }
 

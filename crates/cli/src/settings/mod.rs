@@ -5,6 +5,7 @@ mod cron;
 mod database;
 mod gate;
 mod limits;
+mod on_rds;
 mod programs;
 mod project;
 mod rds;

@@ -2,8 +2,9 @@
 
 use holdpoint_postgres::ConnectionSettings;
 
+use super::on_rds::Belonging;
 use super::{Purpose, Settings};
-use crate::config::{Environment, Value};
+use crate::config::{DatabaseSection, Environment, Value};
 use crate::failure::Failure;
 
 /// A database to restore into.
@@ -13,6 +14,17 @@ pub(crate) struct ChosenTarget {
     pub(crate) settings: ConnectionSettings,
     /// The configuration says that its rows do not matter.
     pub(crate) replaceable: bool,
+}
+
+/// A database that the file has a name for.
+struct Named<'a> {
+    name: &'a str,
+    value: &'a Value,
+    /// The key of its URL.
+    what: String,
+    replaceable: bool,
+    /// Its section, where it is a `[database.NAME]`.
+    section: Option<&'a DatabaseSection>,
 }
 
 impl Settings {
@@ -25,18 +37,15 @@ impl Settings {
     ///
     /// A URL of a database that the configuration marks as replaceable is one too.
     pub(crate) fn named_database(&self, option: &str, named: &str) -> Result<ChosenTarget, Failure> {
-        for (name, value, what, replaceable) in self.targets() {
-            if name == named {
-                let settings = self.resolve(&value.get(&what, &self.variables)?, &what)?;
-                return Ok(ChosenTarget { settings, replaceable });
-            }
+        if let Some(known) = self.targets().into_iter().find(|known| known.name == named) {
+            return Ok(ChosenTarget { settings: self.of_named(&known)?, replaceable: known.replaceable });
         }
         let value =
             Value::parse(named).map_err(|reason| Failure::usage(format!("{option}: {reason}"), "give a URL"))?;
         let text = value.get(option, &self.variables)?;
         let from = value.variable().unwrap_or(option);
         if !text.contains("://") && !text.contains('=') {
-            let names: Vec<&str> = self.targets().iter().map(|(name, ..)| *name).collect();
+            let names: Vec<&str> = self.targets().iter().map(|known| known.name).collect();
             let known = if names.is_empty() {
                 "none is configured".to_owned()
             } else {
@@ -47,27 +56,25 @@ impl Settings {
                 format!("write postgresql://user@host/database, or a target; {known}"),
             ));
         }
-        let settings = self.resolve(&text, from)?;
+        let settings = self.settled(&text, from, Belonging::default())?;
         let same = |other: &ConnectionSettings| {
             other.endpoint() == settings.endpoint() && other.database() == settings.database()
         };
         // A target whose variable is not set cannot be the one that is meant.
-        let known = self.targets().into_iter().filter_map(|(_, value, what, replaceable)| {
-            let text = value.get(&what, &self.variables).ok()?;
-            self.resolve(&text, &what).ok().filter(same).map(|_| replaceable)
-        });
+        let targets = self.targets();
+        let found = targets.iter().filter_map(|known| Some((self.of_named(known).ok().filter(same)?, known)));
+        let found: Vec<(ConnectionSettings, &Named<'_>)> = found.collect();
         // Named twice with different answers, it stays.
-        let answers: Vec<bool> = known.collect();
-        let replaceable = !answers.is_empty() && answers.iter().all(|yes| *yes);
+        let replaceable = !found.is_empty() && found.iter().all(|(_, known)| known.replaceable);
+        // What the file says of a database on RDS holds for it however it is named.
+        let section = found.iter().find_map(|(_, known)| known.section);
+        let settings = self.settled(&text, from, Belonging { section, chosen: false })?;
         Ok(ChosenTarget { settings, replaceable })
     }
 
     /// Every configured target whose URL can be read.
     pub(crate) fn every_target(&self) -> Vec<ConnectionSettings> {
-        let read = |(_, value, what, _): (&str, &Value, String, bool)| {
-            self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok()
-        };
-        self.targets().into_iter().filter_map(read).collect()
+        self.targets().iter().filter_map(|known| self.of_named(known).ok()).collect()
     }
 
     /// Every connection to a database that is not said to be replaceable, however it is configured; for each purpose
@@ -75,33 +82,37 @@ impl Settings {
     pub(crate) fn every_connection(&self) -> Vec<ConnectionSettings> {
         let chosen = [Purpose::Backup, Purpose::Migrate].map(|purpose| self.connection(purpose).ok());
         let chosen = chosen.into_iter().flatten().map(|chosen| chosen.settings);
-        let listed = self
-            .targets()
-            .into_iter()
-            .filter(|(.., replaceable)| !replaceable)
-            .filter_map(|(_, value, what, _)| self.resolve(&value.get(&what, &self.variables).ok()?, &what).ok());
+        let targets = self.targets();
+        let listed = targets.iter().filter(|known| !known.replaceable).filter_map(|known| self.of_named(known).ok());
         chosen.chain(listed).collect()
     }
 
-    fn targets(&self) -> Vec<(&str, &Value, String, bool)> {
-        let targets = self
-            .config
-            .target
-            .iter()
-            .map(|(name, target)| (name.as_str(), &target.url, format!("target.{name}.url"), !target.production));
-        let databases = self.config.database.iter().flat_map(|(name, database)| {
-            let staging = database.environment == Environment::Staging;
-            let urls = [("direct_url", &database.direct_url), ("url", &database.url)];
+    fn targets(&self) -> Vec<Named<'_>> {
+        let targets = self.config.target.iter().map(|(name, target)| Named {
+            name,
+            value: &target.url,
+            what: format!("target.{name}.url"),
+            replaceable: !target.production,
+            section: None,
+        });
+        let databases = self.config.database.iter().flat_map(|(name, section)| {
+            let urls = [("direct_url", &section.direct_url), ("url", &section.url)];
             urls.into_iter().filter_map(move |(key, value)| {
-                Some((name.as_str(), value.as_ref()?, format!("database.{name}.{key}"), staging))
+                Some(Named {
+                    name: name.as_str(),
+                    value: value.as_ref()?,
+                    what: format!("database.{name}.{key}"),
+                    replaceable: section.environment == Environment::Staging,
+                    section: Some(section),
+                })
             })
         });
         // A target's name comes first, as the more deliberate one.
         targets.chain(databases).collect()
     }
 
-    fn resolve(&self, text: &str, from: &str) -> Result<ConnectionSettings, Failure> {
-        ConnectionSettings::resolve(text, &self.libpq())
-            .map_err(|source| Failure::Connection { from: from.to_owned(), source: Box::new(source) })
+    fn of_named(&self, known: &Named<'_>) -> Result<ConnectionSettings, Failure> {
+        let text = known.value.get(&known.what, &self.variables)?;
+        self.settled(&text, &known.what, Belonging { section: known.section, chosen: false })
     }
 }

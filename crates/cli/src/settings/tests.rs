@@ -7,6 +7,19 @@ use super::*;
 use crate::arguments::{Arguments, Verb};
 use crate::config::Config;
 
+/// A certificate of an authority, whose key nobody has.
+const PEM: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBnTCCAUOgAwIBAgIUHd2p0DojrdvJ/hjM++Nt4uHoBYAwCgYIKoZIzj0EAwIw\n\
+IzEhMB8GA1UEAwwYaG9sZHBvaW50IHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEyMjE1\n\
+NDExMVoYDzIxMjYxMDI5MTU0MTExWjAjMSEwHwYDVQQDDBhob2xkcG9pbnQgdGVz\n\
+dCBhdXRob3JpdHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQj4rqxeyBJh4In\n\
+LWrgYFFDmg/wObW4wjEh1ZLaqEwSw3bs5gO0E1bjMV5cPqog9YyK1Fa7dQ+Cgwwn\n\
+cx+gTR/zo1MwUTAdBgNVHQ4EFgQUwNScbyIwSTHEPSNDKzUQvUwjKBIwHwYDVR0j\n\
+BBgwFoAUwNScbyIwSTHEPSNDKzUQvUwjKBIwDwYDVR0TAQH/BAUwAwEB/zAKBggq\n\
+hkjOPQQDAgNIADBFAiEA70TB55lIbszbvAVkEnsI0rWL06gewiUSyeC7BzRsUUwC\n\
+IGaqydmWagzeVsqK1qS7pfQc1IM1nkcJI1wdft8i/SeG\n\
+-----END CERTIFICATE-----\n";
+
 fn settings(words: &[&str], variables: &[(&str, &str)], file: &str) -> Settings {
     let arguments = Arguments::try_parse_from([&["holdpoint", "list"], words].concat()).unwrap();
     let all = [("USER", "me"), ("HOME", "/home/me")].into_iter().chain(variables.iter().copied());
@@ -110,6 +123,53 @@ fn without_a_database_the_error_says_what_to_set() {
     assert!(error.to_string().contains("other, shop"), "{error}");
     let error = settings(&["--database", "shop"], &[], BOTH).connection(Purpose::Backup).unwrap_err();
     assert!(error.to_string().contains("BACKUP is not set"), "{error}");
+}
+
+#[test]
+fn authorities_are_for_what_is_on_rds() {
+    use holdpoint_postgres::connection::Roots;
+    let folder = tempfile::tempdir().unwrap();
+    let [variable, own, common] = ["variable", "own", "common"].map(|name| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, PEM).unwrap();
+        file
+    });
+    let file = format!(
+        "default_database = \"shop\"\n[database.shop]\nurl = \"postgresql://h/shop\"\nca_bundle = \"{}\"\n\
+         [database.kept]\nurl = \"postgresql://h/kept\"\nrds_instance = \"kept\"\n\
+         [database.far]\nurl = \"postgresql://shop.abc.eu-central-1.RDS.amazonaws.com/far\"\n\
+         [database.home]\nurl = \"postgresql://h/home\"\n[rds]\ndatabase_ca_bundle = \"{}\"\n",
+        own.display(),
+        common.display()
+    );
+    let named = |name: &str, variables: &[(&str, &str)]| {
+        let chosen = settings(&["--database", name], variables, &file).connection(Purpose::Backup).unwrap();
+        chosen.settings.tls().roots.clone()
+    };
+    let of = |file: &PathBuf| Roots::File(file.clone());
+    assert_eq!(named("shop", &[]), of(&own));
+    assert_eq!(named("kept", &[]), of(&common));
+    assert_eq!(named("far", &[]), of(&common));
+    assert_eq!(named("home", &[]), Roots::System, "nothing says that it is on RDS");
+    let chosen = [("HOLDPOINT_RDS_CA_BUNDLE", variable.to_str().unwrap())];
+    for name in ["shop", "kept", "far", "home"] {
+        assert_eq!(named(name, &chosen), of(&variable), "{name}");
+    }
+    // What is named beside the chosen one has its own; the variable is for endpoints of Amazon only.
+    let beside = |named: &str, variables: &[(&str, &str)]| {
+        let target = settings(&[], variables, &file).named_database("--into", named).unwrap();
+        target.settings.tls().roots.clone()
+    };
+    assert_eq!(beside("kept", &chosen), of(&common));
+    assert_eq!(beside("postgresql://h/kept", &chosen), of(&common), "as its section says");
+    assert_eq!(beside("postgresql://laptop/x", &chosen), Roots::System);
+    assert_eq!(beside("postgresql://x.y.eu-central-1.rds.amazonaws.com/x", &chosen), of(&variable));
+    // A file that nothing is checked with may be missing.
+    let gone = [("HOLDPOINT_RDS_CA_BUNDLE", "/nowhere"), ("PGSSLMODE", "prefer")];
+    assert!(settings(&[], &gone, &file).connection(Purpose::Backup).is_ok());
+    let error = settings(&[], &gone[..1], &file).connection(Purpose::Backup).unwrap_err();
+    assert_eq!(error.exit_code(), holdpoint::exit_code::USAGE);
+    assert!(error.to_string().starts_with("HOLDPOINT_RDS_CA_BUNDLE: /nowhere: "), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The environment variables that name a connection, and where the user's files are.
 ///
@@ -11,12 +11,27 @@ use std::path::PathBuf;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    authorities: Option<PathBuf>,
 }
 
 impl Environment {
     /// Collects variables; later ones win.
     pub fn new<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, authorities: None }
+    }
+
+    /// Gives the same environment with a PEM file of authorities for whoever names none: a connection whose text, service
+    /// and variables say nothing of `sslrootcert` trusts these alone, and is checked (`sslmode=verify-full`) also where the
+    /// host is this machine, unless an `sslmode` is said.
+    #[must_use]
+    pub fn trusting(self, authorities: PathBuf) -> Self {
+        Self { authorities: Some(authorities), ..self }
+    }
+
+    /// Gives the authorities for whoever names none.
+    pub(super) fn authorities(&self) -> Option<&Path> {
+        self.authorities.as_deref()
     }
 
     /// Gives a variable's value; an empty one counts as not set.

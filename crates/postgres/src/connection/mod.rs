@@ -26,6 +26,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub use child_environment::ChildEnvironment;
 pub use environment::Environment;
 pub use holdpoint_core::Secret;
+pub use tls::check_authorities;
 pub use tls_settings::{Roots, SslMode, TlsSettings, TlsVersion};
 
 /// Where a server listens.

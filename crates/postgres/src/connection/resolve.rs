@@ -79,8 +79,8 @@ impl ConnectionSettings {
     ///
     /// What the text leaves open is taken from the service it or `PGSERVICE` names, then from the `PG*` variables,
     /// then from defaults (PostgreSQL manual, libpq, "Database Connection Control Functions"). A password comes last
-    /// from the password file. Remote hosts are checked (`sslmode=verify-full`, by the system's authorities) unless
-    /// something else is said anywhere.
+    /// from the password file. Remote hosts are checked (`sslmode=verify-full`, by the system's authorities or those that
+    /// the environment [trusts](Environment::trusting)) unless something else is said anywhere.
     ///
     /// # Errors
     /// A text that cannot be read, a parameter nobody knows or this program cannot honour, a service that no file

@@ -73,6 +73,14 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     if found.is_empty() { Err(bad(file, "holds no certificate in PEM form".to_owned())) } else { Ok(found) }
 }
 
+/// Tells whether a PEM file holds authorities that connections can be checked with.
+///
+/// # Errors
+/// [`Error::BadFile`]: it cannot be read, or no certificate in it can.
+pub fn check_authorities(file: &Path) -> Result<(), Error> {
+    roots(&Roots::File(file.to_owned())).map(drop)
+}
+
 fn in_words(error: &rustls::pki_types::pem::Error) -> String {
     match error {
         rustls::pki_types::pem::Error::Io(error) => error.to_string(),

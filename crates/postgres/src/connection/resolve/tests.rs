@@ -64,6 +64,32 @@ fn remote_hosts_are_checked_unless_something_else_is_said() {
 }
 
 #[test]
+fn given_authorities_are_for_whoever_names_none_and_asks_for_a_check() {
+    let tls = |source: &str, variables: &[(&str, &str)]| {
+        let environment = Environment::new(variables.iter().copied().chain([("USER", "me")]));
+        let tls = ConnectionSettings::resolve(source, &environment.trusting("/rds.pem".into())).unwrap().tls;
+        (tls.mode, tls.roots)
+    };
+    let given = |mode| (mode, Roots::File("/rds.pem".into()));
+    for host in ["db.example.com", "127.0.0.1"] {
+        assert_eq!(tls(&format!("postgresql://{host}/x"), &[]), given(SslMode::VerifyFull));
+        assert_eq!(tls(&format!("postgresql://{host}/x?sslmode=verify-ca"), &[]), given(SslMode::VerifyCa));
+    }
+    assert_eq!(tls("postgresql://h/x", &[("PGSSLMODE", "require")]), given(SslMode::Require));
+    let own = |mode| (mode, Roots::File("/own.pem".into()));
+    assert_eq!(tls("postgresql://h/x?sslrootcert=/own.pem", &[]), own(SslMode::VerifyFull));
+    assert_eq!(tls("postgresql://127.0.0.1/x", &[("PGSSLROOTCERT", "/own.pem")]), own(SslMode::Prefer));
+    assert_eq!(tls("postgresql://h/x?sslrootcert=system", &[]), (SslMode::VerifyFull, Roots::System));
+    for unchecked in ["sslmode=no-verify", "ssl=no-verify", "sslaccept=accept_invalid_certs"] {
+        assert_eq!(
+            tls(&format!("postgresql://h/x?{unchecked}"), &[]),
+            (SslMode::Require, Roots::System),
+            "{unchecked}"
+        );
+    }
+}
+
+#[test]
 fn prismas_parameters_are_understood_and_not_passed_on() {
     let settings = resolve(
         "postgresql://u:p@localhost:6543/db?schema=shop&connection_limit=1&pool_timeout=2&pgbouncer=true\

@@ -22,6 +22,9 @@ pub(super) fn settings(
     // Prisma calls the root certificate sslcert; libpq's sslcert is the client's and comes with a key.
     let prisma_root = values.get("sslcert").filter(|_| prismas && values.get("sslkey").is_none());
     let root = values.get("sslrootcert").or(prisma_root);
+    // A text that asks for no check is not checked by a certificate that it does not know of.
+    let unchecked = strict == Some(false) || [values.get("sslmode"), values.get("ssl")].contains(&Some("no-verify"));
+    let given = environment.authorities().filter(|_| root.is_none() && !unchecked);
 
     let said = match values.get("sslmode") {
         Some(text) => Some(SslMode::parse(text).ok_or_else(|| {
@@ -38,7 +41,7 @@ pub(super) fn settings(
         (Some(SslMode::Require) | None, Some(true)) => SslMode::VerifyFull,
         (None, Some(false)) => SslMode::Require,
         (Some(mode), _) => mode,
-        (None, None) if root == Some("system") => SslMode::VerifyFull,
+        (None, None) if root == Some("system") || given.is_some() => SslMode::VerifyFull,
         (None, None) if servers.iter().all(Server::is_local) => SslMode::Prefer,
         (None, None) => SslMode::VerifyFull,
     };
@@ -48,7 +51,7 @@ pub(super) fn settings(
     let roots = match root {
         Some("system") => Roots::System,
         Some(file) => Roots::File(PathBuf::from(file)),
-        None => home("root.crt").map_or(Roots::System, Roots::File),
+        None => given.map(PathBuf::from).or_else(|| home("root.crt")).map_or(Roots::System, Roots::File),
     };
     let certificate = values.get("sslcert").filter(|_| prisma_root.is_none()).map(PathBuf::from);
     let client = match (certificate.or_else(|| home("postgresql.crt")), values.get("sslkey").map(PathBuf::from)) {
