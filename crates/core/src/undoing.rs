@@ -156,7 +156,7 @@ pub struct WayBack {
 }
 
 /// A script that undoes a migration, from when it is about to begin until the ledger says how it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BegunScript {
     /// The script with its migration, as [`UndoRecord::done`] will name it.
     pub script: String,
@@ -172,6 +172,12 @@ pub struct BegunScript {
     /// that *committed* may be another transaction's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_began: Option<String>,
+    /// It runs in one transaction whose number could not be asked for first, as the script itself says what kind it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unnoted: bool,
+    /// It ended with a failure, in these words, and nobody can tell what of it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// How far an undo is.

@@ -225,8 +225,8 @@ pub enum Error {
         /// What changed.
         what: String,
     },
-    /// A script had begun when an undo broke off, and nobody can tell whether it ended.
-    #[error("{script} had begun when the undo broke off, and whether it ended is not known: {why}")]
+    /// A script had begun when an undo broke off, or failed in no transaction, and nobody can tell what of it is done.
+    #[error("{script} {ended}: {why}")]
     ScriptUnfinished {
         /// The run.
         run: String,
@@ -234,6 +234,8 @@ pub enum Error {
         way: &'static str,
         /// The script with its migration.
         script: String,
+        /// How it ended, as far as that is known.
+        ended: String,
         /// Why it cannot be told.
         why: String,
     },

@@ -7,4 +7,5 @@ mod ledger;
 mod project;
 mod proof;
 mod recover;
+mod scripts;
 mod ways;

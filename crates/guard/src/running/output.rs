@@ -69,7 +69,7 @@ impl Recorder {
     }
 
     /// Reads a stream to its end: every piece is kept, and passed on without secrets.
-    fn read(
+    pub(crate) fn read(
         &mut self,
         channel: Channel,
         stream: impl AsyncRead + Unpin + Send + 'static,

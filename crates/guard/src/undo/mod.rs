@@ -11,6 +11,7 @@ mod attempt;
 mod columns;
 mod comeback;
 mod database;
+mod messages;
 mod others;
 mod proof;
 mod ran;
@@ -105,7 +106,8 @@ pub struct UndoOptions {
     pub process: Option<Process>,
     /// Secrets that are known.
     pub mask: Mask,
-    /// Hears what the tool and the scripts write, without secrets; without it their output is inherited.
+    /// Hears what the tool and the scripts write, without secrets; without it the tool's output is inherited, and nobody hears
+    /// the scripts'.
     pub tee: Option<Tee>,
 }
 

@@ -90,6 +90,13 @@ impl<'a> Record<'a> {
         self.undo.begun = None;
     }
 
+    /// Notes that a script failed, and nobody can tell what of it is done; the next step says so, and a person is asked.
+    pub(super) fn failed(&mut self, how: &str) {
+        if let Some(begun) = &mut self.undo.begun {
+            begun.failed = Some(how.to_owned());
+        }
+    }
+
     /// Writes that a step is done: from now on it is not done again.
     pub(super) async fn done(&mut self, what: &str) -> Result<(), Error> {
         self.undo.done.push(what.to_owned());

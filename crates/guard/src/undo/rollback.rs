@@ -3,7 +3,7 @@
 //! How a script runs, so that nothing is done twice or left out when it breaks off, is told in [`super::script`].
 
 use holdpoint_core::fingerprint::Difference;
-use holdpoint_core::ledger::PlanRecord;
+use holdpoint_core::ledger::{PlanRecord, RunState};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::{Applied, BegunScript, RollbackScript, Way};
@@ -27,7 +27,7 @@ use crate::{Error, sessions};
 /// What undoes a run, ready to be run.
 pub(super) struct RollingBack {
     steps: Vec<Undo>,
-    /// What is done to the tool's table for migrations that no script undoes.
+    /// What is done to the tool's table for migrations that no script undoes, or whose script ran without that.
     repairs: Vec<(String, String)>,
     table: Option<TableName>,
     /// The way that it is a part of.
@@ -161,12 +161,16 @@ impl RollingBack {
             let done = work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label));
             done || ran.as_ref() == Some(&one.label)
         };
+        // Without a transaction around both, a script may be done, and the tool's table not put right.
+        let open = |one: &&Undo| is_done(one) && !one.perhaps;
+        let repairs = all.iter().filter(open).filter_map(|one| Some((pending_again(&one.label), one.repair.clone()?)));
+        let repairs = repairs.collect();
         let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
         warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
         Ok(Self {
             steps: all,
-            repairs: Vec::new(),
+            repairs,
             table: project.found.table.clone(),
             way,
             to_run,
@@ -189,7 +193,7 @@ impl RollingBack {
         let table = there.tracking.table();
         let repair = |migration: &Migration| {
             let statement = repair(&project.found, &project.files, table?, migration)?;
-            Some((format!("{} is pending again ({})", migration.name, plan.tool), statement))
+            Some((pending_again(&migration.name), statement))
         };
         let recorded = there.migrations.iter().zip(&there.recorded).filter(|(_, recorded)| **recorded == Some(true));
         let repairs = recorded.filter_map(|(migration, _)| repair(migration)).collect();
@@ -254,15 +258,21 @@ impl RollingBack {
             let step = || one.label.clone();
             match came {
                 Came::Done => record.done(&one.label).await?,
-                Came::Failed(status) => {
+                Came::NotThere(status) if one.perhaps => {
+                    let told = "what it works on is not there, or is as before already";
+                    let told = format!("{} ended with {status}: {told}", one.label);
+                    context.progress.note(&told);
                     record.ended();
-                    if !one.perhaps {
-                        return Err(Error::StepFailed { step: step(), status });
-                    }
-                    context.progress.note(&format!("{} ended with {status}: as if it was not there", one.label));
+                    record.write(RunState::Undoing, vec![told]).await?;
+                }
+                Came::NotThere(status) | Came::Failed(status) => {
+                    record.ended();
+                    return Err(Error::StepFailed { step: step(), status });
                 }
                 Came::Unknown(status) => {
-                    let status = format!("{status}, and what it did is not known");
+                    record.failed(&status);
+                    let status =
+                        format!("{status}, and what of it is done is not known: --unfinished-script done or again");
                     return Err(Error::StepFailed { step: step(), status });
                 }
             }
@@ -277,6 +287,11 @@ impl RollingBack {
         }
         Ok(())
     }
+}
+
+/// What is written of a migration that is taken out of the tool's table.
+fn pending_again(what: &str) -> String {
+    format!("{what} is pending again")
 }
 
 /// The project and the plan of the run.
@@ -319,14 +334,18 @@ async fn is_committed(
         Ok(committed) => return Ok(committed),
         Err(why) => why,
     };
-    let what = format!("{script} had begun when the undo broke off, and whether it ended is not known: {why}");
+    let ended = begun.failed.as_ref().map_or_else(
+        || "had begun when the undo broke off, and whether it ended is not known".to_owned(),
+        |how| format!("failed ({how}), and what of it is done is not known"),
+    );
+    let what = format!("{script} {ended}: {why}");
     match work.options.unfinished {
         Some(Unfinished::Done) => warnings.push(format!("{what}; it counts as done")),
         Some(Unfinished::Again) => warnings.push(format!("{what}; it is run again")),
         None if work.options.dry_run => warnings.push(format!("--unfinished-script is needed: {what}")),
         None => {
             let (run, script) = (work.run.to_string(), script.clone());
-            return Err(Error::ScriptUnfinished { run, way: way.word(), script, why });
+            return Err(Error::ScriptUnfinished { run, way: way.word(), script, ended, why });
         }
     }
     Ok(work.options.unfinished == Some(Unfinished::Done))

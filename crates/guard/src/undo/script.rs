@@ -10,15 +10,17 @@ use holdpoint_core::undoing::BegunScript;
 use holdpoint_postgres::programs::{ClientProgram, Psql};
 use holdpoint_postgres::session::{Fate, TransactionId};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
-use holdpoint_process::{Program, Running, Status, Stdout};
-use holdpoint_review::{Dialect, MigrationSql, Note, ReviewOptions, review};
+use holdpoint_process::{Program, Running, Status, Stderr, Stdout};
+use holdpoint_review::{Dialect, MigrationSql, Note, ReviewOptions, psql_text, review};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::UndoOptions;
 use super::attempt::Work;
+use super::messages::{LastState, Messages, is_not_there};
 use super::record::Record;
-use crate::running::output::{Recorder, streams};
+use crate::running::Channel;
+use crate::running::output::Recorder;
 use crate::{Error, sessions};
 
 /// How long a cancelled program has to end by itself.
@@ -62,7 +64,9 @@ impl Server {
 pub(super) enum Came {
     /// It did what it was to do.
     Done,
-    /// It failed: how it ended. What it changed in a transaction is not there.
+    /// It failed, since what it works on is not there, or is there already: how it ended. It changed nothing.
+    NotThere(String),
+    /// It failed: how it ended. It changed nothing.
     Failed(String),
     /// Nobody can tell what it did: how it ended.
     Unknown(String),
@@ -81,31 +85,33 @@ impl Script<'_> {
         record: &mut Record<'_>,
     ) -> Result<Came, Error> {
         let settings = work.options.live.with_application_name(sessions::token(&work.run));
-        let psql = Psql::new(psql, &settings.with_appended_options(LOCK_TIMEOUT));
-        let psql = match surroundings(self.path) {
+        let psql = Psql::new(psql, &settings.with_appended_options(LOCK_TIMEOUT)).verbose();
+        let text = std::fs::read_to_string(self.path).ok();
+        let surroundings = text.as_deref().map_or(Surroundings::None, surroundings_of);
+        let psql = match surroundings {
             Surroundings::Noted => return self.in_one_transaction(work, &psql, record).await,
             Surroundings::Unnoted => psql.single_transaction(),
             Surroundings::None => psql,
         };
-        record
-            .begins(BegunScript {
-                script: self.label.to_owned(),
-                transaction: None,
-                timeline: None,
-                server_began: None,
-            })
-            .await?;
-        let (_, stderr) = streams(work.options.tee.as_ref());
-        let program = psql.script(self.path).stderr(stderr);
+        let unnoted = surroundings == Surroundings::Unnoted;
+        record.begins(BegunScript { script: self.label.to_owned(), unnoted, ..BegunScript::default() }).await?;
+        let program = psql.script(self.path).stderr(Stderr::Piped);
         let program = match self.repair {
             Some(repair) => program.argument("--command").argument(repair),
             None => program,
         };
-        Ok(match run(work, program).await? {
+        let (status, state) = wait_for_psql(work, started(program)?).await?;
+        // One statement that never came to work on anything left nothing, whatever is around it.
+        let nothing_done = unnoted || text.is_some_and(|text| is_one_statement(&text));
+        Ok(match status {
             Status::Code(0) => Came::Done,
-            // psql itself says that the script failed, or that there is none.
-            status @ Status::Code(1 | 3) => Came::Failed(status.to_string()),
-            status => Came::Unknown(status.to_string()),
+            // psql itself says that the script failed.
+            Status::Code(3) if nothing_done && state.as_deref().is_some_and(is_not_there) => {
+                Came::NotThere(how(status, state))
+            }
+            // Its transaction ended with it. Without one, what came before the failure stays.
+            Status::Code(1 | 3) if unnoted => Came::Failed(how(status, state)),
+            status => Came::Unknown(how(status, state)),
         })
     }
 
@@ -116,18 +122,23 @@ impl Script<'_> {
             session.close().await;
             read?
         };
-        let (_, stderr) = streams(work.options.tee.as_ref());
-        let mut running = started(psql.piped().stdout(Stdout::Piped).stderr(stderr))?;
+        let mut running = started(psql.piped().stdout(Stdout::Piped).stderr(Stderr::Piped))?;
         let pipes = (running.take_stdin(), running.take_stdout());
-        let (noted, ended) = tokio::join!(self.speak(record, &server, pipes), wait(work, running));
-        let (noted, ended) = (noted?, ended?);
-        let how = ended.to_string();
+        let (noted, ended) = tokio::join!(self.speak(record, &server, pipes), wait_for_psql(work, running));
+        let (noted, (status, state)) = (noted?, ended?);
+        let not_there = status == Status::Code(3) && state.as_deref().is_some_and(is_not_there);
+        let how = how(status, state);
         let Some(number) = noted else { return Ok(Came::Failed(how)) };
         Ok(match fate_at_last(work, &number, &server).await? {
+            // An error after that: it committed by itself, by something that nobody could read.
+            Fate::Committed if status == Status::Code(3) => {
+                Came::Unknown(format!("{how}, after a part of it was committed"))
+            }
             Fate::Committed => Came::Done,
-            Fate::Aborted if ended == Status::Code(0) => {
+            Fate::Aborted if status == Status::Code(0) => {
                 Came::Failed(format!("{how}, and what it did was rolled back"))
             }
+            Fate::Aborted if not_there => Came::NotThere(how),
             Fate::Aborted => Came::Failed(how),
             Fate::InProgress | Fate::Forgotten => Came::Unknown(how),
         })
@@ -153,6 +164,7 @@ impl Script<'_> {
             transaction: Some(number.clone()),
             timeline: server.timeline,
             server_began: Some(server.began.clone()),
+            ..BegunScript::default()
         };
         record.begins(begun).await?;
         let repair = self.repair.map(|repair| format!("{repair};\n")).unwrap_or_default();
@@ -182,7 +194,13 @@ async fn number(stdout: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
 /// What became of a script that had begun when an undo broke off; `None` where nobody can tell, with the reason.
 pub(super) async fn came_to(work: &Work<'_>, begun: &BegunScript) -> Result<Result<bool, String>, Error> {
     let Some(number) = &begun.transaction else {
-        return Ok(Err("it runs in no transaction of its own, so that a part of it may be there".to_owned()));
+        let why = if begun.unnoted {
+            "it runs in one transaction, and says itself what kind it is, so that nobody could ask for its number: all of it may \
+             be there, or nothing"
+        } else {
+            "it runs in no transaction of its own, so that a part of it may be there"
+        };
+        return Ok(Err(why.to_owned()));
     };
     let session = connected(work).await?;
     let asked = async {
@@ -249,21 +267,32 @@ enum Surroundings {
     None,
 }
 
-fn surroundings(path: &Path) -> Surroundings {
-    std::fs::read_to_string(path).map_or(Surroundings::None, |text| surroundings_of(&text))
-}
-
 fn surroundings_of(text: &str) -> Surroundings {
     let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
     let reviewed = review(&[MigrationSql::new("the script", text, Dialect::Psql)], &options);
     let mut notes = reviewed.files.iter().flat_map(|file| &file.notes);
-    let connects = text.contains("\\c ") || text.contains("\\connect");
-    if connects || notes.any(|note| matches!(note, Note::OwnTransaction { .. } | Note::FailsInTransaction { .. })) {
+    let hidden = |name: &String| name.ends_with('\\') || name == ";";
+    let leaves = |name: &String| matches!(name.trim_end_matches('`'), "c" | "connect") || hidden(name);
+    let leaves = psql_text(text).meta_commands.iter().any(leaves);
+    if leaves || notes.any(|note| matches!(note, Note::OwnTransaction { .. } | Note::FailsInTransaction { .. })) {
         return Surroundings::None;
     }
     let words = text.to_ascii_lowercase();
     let kind = ["transaction_isolation", "transaction_read_only", "transaction_deferrable"];
     if kind.iter().any(|one| words.contains(one)) { Surroundings::Unnoted } else { Surroundings::Noted }
+}
+
+/// Whether a text is one statement, which by itself does all or nothing: a procedure, and a block, may commit on its way.
+fn is_one_statement(text: &str) -> bool {
+    let found = psql_text(text);
+    let [statement] = found.statements.as_slice() else { return false };
+    let first = statement.split(|sign: char| !sign.is_ascii_alphabetic()).next().unwrap_or_default();
+    found.meta_commands.is_empty() && !["CALL", "DO"].iter().any(|word| first.eq_ignore_ascii_case(word))
+}
+
+/// How psql ended, in words.
+fn how(status: Status, state: Option<String>) -> String {
+    state.map_or_else(|| status.to_string(), |state| format!("{status}, SQLSTATE {state}"))
 }
 
 /// Runs a program to its end, with its output passed on.
@@ -279,9 +308,27 @@ fn failed(error: holdpoint_process::Error) -> Error {
     Error::Postgres(holdpoint_postgres::Error::Process(error))
 }
 
+/// Waits for psql, with what it says passed on; gives the SQLSTATE of its last message, too.
+async fn wait_for_psql(work: &Work<'_>, mut running: Running) -> Result<(Status, Option<String>), Error> {
+    let UndoOptions { tee, mask, .. } = work.options;
+    let state = LastState::default();
+    let messages = running.take_stderr().map(|stream| Messages::new(stream, state.clone()));
+    let mut recorder = Recorder::of(&mut running, tee.as_ref(), mask);
+    if let Some(messages) = messages {
+        recorder.read(Channel::Err, messages, tee.clone(), mask);
+    }
+    let status = ended(work, running, recorder).await?;
+    Ok((status, state.get()))
+}
+
 async fn wait(work: &Work<'_>, mut running: Running) -> Result<Status, Error> {
     let UndoOptions { tee, mask, .. } = work.options;
     let recorder = Recorder::of(&mut running, tee.as_ref(), mask);
+    ended(work, running, recorder).await
+}
+
+async fn ended(work: &Work<'_>, mut running: Running, recorder: Recorder) -> Result<Status, Error> {
+    let UndoOptions { mask, .. } = work.options;
     let ended = running.wait_or_cancel(&work.context.cancel, GRACE).await;
     recorder.finish(mask).await;
     match ended {
@@ -302,6 +349,10 @@ mod tests {
             "ALTER TABLE a ADD COLUMN b text; -- bring it back: the DATABASE had it; COMMIT;",
             "DO $$ BEGIN DROP TABLE a; END $$;",
             "UPDATE a SET b = 'BEGIN; VACUUM';",
+            "-- as before: \\connect other\nDROP TABLE a; /* \\c other */",
+            "UPDATE a SET b = '\\connect other', c = $$\\c other$$;",
+            "COPY a FROM stdin;\n\\c other\n\\.\nDROP TABLE b;",
+            "\\conninfo\n\\cd /tmp\nDROP TABLE a;",
         ] {
             assert_eq!(surroundings_of(text), Surroundings::Noted, "{text}");
         }
@@ -321,8 +372,27 @@ mod tests {
             "CREATE DATABASE b;",
             "\\c other\nDROP TABLE a;",
             "\\connect other\nDROP TABLE a;",
+            "\\echo done \\\\ COMMIT;",
+            "DROP TABLE a\\; COMMIT;",
         ] {
             assert_eq!(surroundings_of(text), Surroundings::None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_one_statement_is_all_or_nothing() {
+        for text in ["DROP INDEX CONCURRENTLY a;", "-- why\ndrop index concurrently if exists a -- b;"] {
+            assert!(is_one_statement(text), "{text}");
+        }
+        for text in [
+            "",
+            "DROP INDEX CONCURRENTLY a; DROP INDEX CONCURRENTLY b;",
+            "CALL p();",
+            "do $$ BEGIN COMMIT; END $$;",
+            "\\i other.sql\nDROP INDEX CONCURRENTLY a;",
+            "\\c other\nDROP TABLE a;",
+        ] {
+            assert!(!is_one_statement(text), "{text}");
         }
     }
 

@@ -15,19 +15,27 @@ pub struct Psql {
     client: ClientProgram,
     settings: ConnectionSettings,
     single_transaction: bool,
+    verbose: bool,
 }
 
 impl Psql {
     /// Connects to the database of the settings.
     #[must_use]
     pub fn new(client: &ClientProgram, settings: &ConnectionSettings) -> Self {
-        Self { client: client.clone(), settings: settings.clone(), single_transaction: false }
+        Self { client: client.clone(), settings: settings.clone(), single_transaction: false, verbose: false }
     }
 
     /// Runs the whole script in one transaction.
     #[must_use]
     pub fn single_transaction(mut self) -> Self {
         self.single_transaction = true;
+        self
+    }
+
+    /// Tells with each message its SQLSTATE, and in a line of its own where in the server's sources it comes from.
+    #[must_use]
+    pub fn verbose(mut self) -> Self {
+        self.verbose = true;
         self
     }
 
@@ -64,6 +72,7 @@ impl Psql {
             .arguments(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--pset=pager=off"])
             .argument(format!("--dbname={}", database_argument(self.settings.database())))
             .stdout(Stdout::Tail);
+        let program = if self.verbose { program.argument("--set=VERBOSITY=verbose") } else { program };
         if self.single_transaction { program.argument("--single-transaction") } else { program }
     }
 }
