@@ -1,5 +1,6 @@
 //! What the ledger says of runs, and the ways back that `undo` goes.
 
+mod columns;
 mod each_step;
 mod guard_stopped;
 mod killed;

@@ -284,39 +284,3 @@ fn a_table_that_the_run_renamed_is_not_set_back_uncounted() {
     assert!(undone["undo"]["not_as_before"].to_string().contains("1 rows of shop.events are gone"), "{undone:#}");
     assert_eq!(project.scene.sql("SELECT count(*) FROM shop.events WHERE kind = 'theirs'"), "0");
 }
-
-#[test]
-fn a_column_that_is_added_again_is_as_it_was_and_what_went_with_it_is_told() {
-    let mut project = Project::plain();
-    project.scene.sql(
-        "ALTER TABLE shop.orders ADD COLUMN word varchar(20) COLLATE \"C\" NOT NULL DEFAULT 'it''s', \
-         ADD COLUMN day date DEFAULT CURRENT_DATE, ADD COLUMN amount numeric(10,2) NOT NULL DEFAULT 1.5, \
-         ADD COLUMN twice numeric GENERATED ALWAYS AS (amount * 2) STORED",
-    );
-    project.scene.sql("UPDATE shop.orders SET word = 'w' || id, amount = id");
-    project.scene.place.set("FILES", "sql/1_drops.sql");
-    let columns = || {
-        project.scene.sql(
-            "SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attcollation::regcollation, \
-               attnotnull, attgenerated, pg_get_expr(adbin, adrelid)), ', ' ORDER BY attname) \
-             FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum \
-             WHERE attrelid = 'shop.orders'::regclass AND attnum > 0 AND NOT attisdropped",
-        )
-    };
-    let (before, defined) = (project.shop(), columns());
-    let drops = "ALTER TABLE shop.orders DROP COLUMN twice, DROP COLUMN word, DROP COLUMN day, DROP COLUMN amount;\n";
-    project.write("sql/1_drops.sql", drops);
-    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
-    let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
-    assert_eq!((&undone["state"], project.shop(), columns()), (&json!("undone"), before, defined), "{undone:#}");
-
-    // What belonged to a column goes with it, and nothing but the migration's author, or a restore, makes it again.
-    project.scene.sql(
-        "CREATE INDEX orders_word ON shop.orders (word); ALTER TABLE shop.orders ADD CONSTRAINT orders_amount_ok CHECK (amount >= 0); \
-         COMMENT ON COLUMN shop.orders.word IS 'a word'",
-    );
-    let report = project.guard(&["--no-rehearse"], 0);
-    let undone = project.undo(run(&report), &["--way", "recover"], 11).json();
-    let open = undone["undo"]["not_as_before"].to_string();
-    assert!(open.contains("orders_word is gone") && open.contains("COLUMN orders.word is gone"), "{undone:#}");
-}

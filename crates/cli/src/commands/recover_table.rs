@@ -145,7 +145,6 @@ async fn options(invocation: &Invocation, arguments: &RecoverTableArguments) -> 
         lock_wait_seconds: arguments.lock_wait.as_secs().max(1),
         jobs: settings.jobs(arguments.jobs),
         keep_side: arguments.keep_side,
-        defaults: false,
         dry_run: arguments.dry_run,
         programs: settings.programs()?,
     })

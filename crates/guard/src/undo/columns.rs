@@ -1,96 +1,84 @@
-//! Columns that are gone, added again as the restore point has them.
+//! Columns that are gone, added again as the restore point has them, with what went with them.
 
+use holdpoint_core::ledger::RunState;
 use holdpoint_core::name::quote_identifier;
-use holdpoint_operations::recover::{RecoverMode, RecoverOptions, prepare};
+use holdpoint_operations::recover::{ColumnThen, TableThen, make_what_went_with, table_then};
 
 use super::attempt::Work;
+use super::record::Record;
 use super::recover::{connected, options, quoted};
 use crate::Error;
 
-/// A column as the restore point has it.
-pub(super) struct Column {
-    pub(super) name: String,
-    kind: String,
-    default: Option<String>,
-    not_null: bool,
-    /// What makes its values, where it does so itself.
-    generated: Option<String>,
+/// Columns of a table that are gone, as the restore point has them.
+pub(super) struct GoneColumns<'a> {
+    work: &'a Work<'a>,
+    table: &'a str,
+    then: TableThen,
+    pub(super) columns: Vec<ColumnThen>,
 }
 
-impl Column {
-    pub(super) fn is_generated(&self) -> bool {
-        self.generated.is_some()
+impl<'a> GoneColumns<'a> {
+    /// Reads how the restore point has them.
+    pub(super) async fn read(
+        work: &'a Work<'a>,
+        table: &'a str,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Result<GoneColumns<'a>, Error> {
+        let then = table_then(work.context, &options(work, table)).await?;
+        let columns = then.columns.iter().filter(|column| is_gone(&column.name)).cloned().collect();
+        Ok(Self { work, table, then, columns })
     }
 
-    /// Adds it: one that is to be filled without its default and bound, which come last.
-    pub(super) async fn add(&self, work: &Work<'_>, table: &str) -> Result<(), Error> {
-        let generated = self.generated.as_ref().map(|by| format!(" GENERATED ALWAYS AS {by}")).unwrap_or_default();
-        let action = format!("ADD COLUMN {} {}{generated}", quote_identifier(&self.name), self.kind);
-        alter(work, table, &action).await
-    }
-
-    /// Gives it its default and bound back, once it is filled.
-    pub(super) async fn finish(&self, work: &Work<'_>, table: &str) -> Result<(), Error> {
-        let quoted = quote_identifier(&self.name);
-        if let (Some(default), None) = (&self.default, &self.generated) {
-            alter(work, table, &format!("ALTER COLUMN {quoted} SET DEFAULT {default}")).await?;
-        }
-        if self.not_null {
-            alter(work, table, &format!("ALTER COLUMN {quoted} SET NOT NULL")).await?;
+    /// Makes the types and functions that went with them.
+    pub(super) async fn make_needed(&self) -> Result<(), Error> {
+        for make in &self.then.needed {
+            let session = connected(self.work).await?;
+            let made = session.run("making what a column needs", make).await;
+            session.close().await;
+            made?;
         }
         Ok(())
     }
-}
 
-/// Reads the columns of a table of the restore point, from a table beside the live ones that is made for that moment.
-pub(super) async fn of_then(work: &Work<'_>, table: &str) -> Result<Vec<Column>, Error> {
-    let options = RecoverOptions { mode: RecoverMode::Side, defaults: true, ..options(work, table) };
-    let recovery = prepare(work.context, &options).await?;
-    let columns = match recovery.plan().tables.first().and_then(|one| one.side.clone()) {
-        Some(side) => described(work, &side).await,
-        None => Ok(Vec::new()),
-    };
-    recovery.abandon().await?;
-    columns
-}
-
-/// The columns of a side table.
-async fn described(work: &Work<'_>, side: &str) -> Result<Vec<Column>, Error> {
-    let session = connected(work).await?;
-    let sql = "SELECT a.attname::pg_catalog.text, pg_catalog.format_type(a.atttypid, a.atttypmod) \
-                      || CASE WHEN a.attcollation <> t.typcollation \
-                              THEN pg_catalog.format(' COLLATE %I.%I', n.nspname, c.collname) ELSE '' END, \
-                      pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attnotnull, a.attgenerated::pg_catalog.text \
-               FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-               LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-               LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation \
-               LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace \
-               WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
-    let rows = session.query("reading the columns of then", sql, &[&quoted(side)]).await;
-    session.close().await;
-    let column = |row: &holdpoint_postgres::Row| {
-        let expression: Option<String> = row.get(2);
-        let kept = match row.get(4) {
-            "s" => Some("STORED"),
-            "v" => Some("VIRTUAL"),
-            _ => None,
-        };
-        Column {
-            name: row.get(0),
-            kind: row.get(1),
-            generated: kept.and_then(|kept| Some(format!("({}) {kept}", expression.as_deref()?))),
-            default: expression,
-            not_null: row.get(3),
+    /// Adds one: such as is to be filled without its default and bound, which come last.
+    pub(super) async fn add(&self, column: &ColumnThen) -> Result<(), Error> {
+        let generated = column.generated.as_ref().map(|by| format!(" GENERATED ALWAYS AS {by}")).unwrap_or_default();
+        let name = quote_identifier(&column.name);
+        self.alter(&format!("ADD COLUMN {name} {}{generated}", column.kind)).await?;
+        for set in &column.settings {
+            self.alter(&format!("ALTER COLUMN {name} {set}")).await?;
         }
-    };
-    Ok(rows?.iter().map(column).collect())
-}
+        Ok(())
+    }
 
-async fn alter(work: &Work<'_>, table: &str, action: &str) -> Result<(), Error> {
-    let session = connected(work).await?;
-    let sql =
-        format!("SET lock_timeout = '{}s'; ALTER TABLE {} {action}", work.options.lock_wait_seconds, quoted(table));
-    let altered = session.run("bringing a column back", &sql).await;
-    session.close().await;
-    Ok(altered?)
+    /// Gives one its default and bound back, once it is filled.
+    pub(super) async fn finish(&self, column: &ColumnThen) -> Result<(), Error> {
+        let name = quote_identifier(&column.name);
+        if let Some(default) = &column.default {
+            self.alter(&format!("ALTER COLUMN {name} SET DEFAULT {default}")).await?;
+        }
+        if column.not_null {
+            self.alter(&format!("ALTER COLUMN {name} SET NOT NULL")).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes again what went with them; what the server refuses is written into the ledger, and the proof shows it.
+    pub(super) async fn make_what_went(&self, record: &mut Record<'_>) -> Result<(), Error> {
+        let columns: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let went =
+            make_what_went_with(self.work.context, &options(self.work, self.table), &self.then, &columns).await?;
+        let made = went.made.into_iter().map(|one| format!("made again: {one}"));
+        let remarks: Vec<String> = made.chain(went.not_made).collect();
+        if remarks.is_empty() { Ok(()) } else { record.write(RunState::Undoing, remarks).await }
+    }
+
+    async fn alter(&self, action: &str) -> Result<(), Error> {
+        let session = connected(self.work).await?;
+        let (wait, table) = (self.work.options.lock_wait_seconds, quoted(self.table));
+        let sql = format!("SET lock_timeout = '{wait}s'; ALTER TABLE {table} {action}");
+        let altered = session.run("bringing a column back", &sql).await;
+        session.close().await;
+        Ok(altered?)
+    }
 }

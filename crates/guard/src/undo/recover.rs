@@ -15,7 +15,7 @@ use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::at_risk::{at_risk, keys_move};
 use super::attempt::Work;
-use super::columns::of_then;
+use super::columns::GoneColumns;
 use super::comeback::{Bearing, Comeback, Now, What};
 use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
@@ -225,13 +225,17 @@ impl Recovering {
             }
         }
         // Also those that an undo added before it was killed: they have no default and no bound yet.
-        let mut then = Vec::new();
-        if filled.iter().chain(computed).any(|column| record.has_done(&gone(column, table))) {
-            then = of_then(work, table).await?;
-            then.retain(|column| record.has_done(&gone(&column.name, table)));
+        let is_gone = |column: &str| record.has_done(&gone(column, table));
+        let then = match filled.iter().chain(computed).any(|column| is_gone(column)) {
+            true => Some(GoneColumns::read(work, table, is_gone).await?),
+            false => None,
+        };
+        let again = || then.iter().flat_map(|then| then.columns.iter().map(move |column| (then, column)));
+        if let Some(then) = &then {
+            then.make_needed().await?;
         }
-        for column in then.iter().filter(|one| !one.is_generated() && !is_there(&one.name)) {
-            column.add(work, table).await?;
+        for (then, column) in again().filter(|(_, one)| one.generated.is_none() && !is_there(&one.name)) {
+            then.add(column).await?;
         }
         let generated = |column: &&String| there.columns.iter().any(|one| one.name == **column && one.generated);
         let pair = |column: &String| ColumnPair { then: column.clone(), now: column.clone() };
@@ -239,11 +243,14 @@ impl Recovering {
         if !columns.is_empty() {
             recover(work, RecoverOptions { columns, ..options(work, table) }).await?;
         }
-        for column in &then {
-            if column.is_generated() && !is_there(&column.name) {
-                column.add(work, table).await?;
+        for (then, column) in again() {
+            if column.generated.is_some() && !is_there(&column.name) {
+                then.add(column).await?;
             }
-            column.finish(work, table).await?;
+            then.finish(column).await?;
+        }
+        if let Some(then) = &then {
+            then.make_what_went(record).await?;
         }
         Ok(())
     }
@@ -355,7 +362,6 @@ pub(super) fn options(work: &Work<'_>, table: &str) -> RecoverOptions {
         lock_wait_seconds: work.options.lock_wait_seconds,
         jobs: work.options.jobs,
         keep_side: false,
-        defaults: false,
         dry_run: false,
         programs: work.options.place.source.programs.clone(),
     }

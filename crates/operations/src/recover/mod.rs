@@ -10,6 +10,7 @@ mod belongings;
 mod bystanders;
 mod catalogue;
 mod checks;
+mod columns_then;
 mod constraints;
 mod counts;
 mod database;
@@ -37,12 +38,14 @@ mod side;
 mod source;
 mod statements;
 mod transaction;
+mod went_with;
 
 use holdpoint_core::PointId;
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::ProgramSearch;
 use serde::{Deserialize, Serialize};
 
+pub use columns_then::{CheckThen, ColumnThen, TableThen, table_then};
 pub(crate) use dump_end::broken;
 pub use error::RecoverError;
 pub use find::{TableName, Wanted};
@@ -52,6 +55,7 @@ pub use recovery::Recovery;
 pub use run::prepare;
 pub(crate) use side::SIDE_MARK;
 pub use source::RecoverFrom;
+pub use went_with::{WentWith, make_what_went_with};
 
 /// What is done with the rows once they lie in the side schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,8 +132,6 @@ pub struct RecoverOptions {
     pub jobs: usize,
     /// Keep the side tables after the change.
     pub keep_side: bool,
-    /// Side tables get the defaults of then, too, as far as the definition still holds by itself: for who reads the columns.
-    pub defaults: bool,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Where client programs are looked for.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use holdpoint_core::PointId;
 use holdpoint_core::progress::Phase;
 use holdpoint_engine::set_money;
 
@@ -95,13 +96,7 @@ pub(super) async fn from_there(context: &Context, options: &RecoverOptions) -> R
             worked = work => worked,
         }
     });
-    let worked = match &facts.point {
-        Some(point) if !unread => match reading::held(context, point, work).await {
-            Err(failure) => Err(reading::or_dropped(context, point, failure).await),
-            worked => worked,
-        },
-        _ => work.await,
-    };
+    let worked = held(context, facts.point.as_ref().filter(|_| !unread), work).await;
     source.close().await;
     recovery.worked = began.elapsed();
     let names: Vec<String> = tables.iter().map(Recovered::name).collect();
@@ -113,6 +108,19 @@ pub(super) async fn from_there(context: &Context, options: &RecoverOptions) -> R
         (Ok(()), _) => Ok(recovery),
         (Err(error), Some(side)) => Err(side.removed_after(error).await),
         (Err(error), None) => Err(error),
+    }
+}
+
+/// Does what reads a source while the restore point that it is, if it is one, is held.
+pub(super) async fn held<T>(
+    context: &Context,
+    point: Option<&PointId>,
+    work: impl Future<Output = Result<T, Error>> + Unpin,
+) -> Result<T, Error> {
+    let Some(point) = point else { return work.await };
+    match reading::held(context, point, work).await {
+        Err(failure) => Err(reading::or_dropped(context, point, failure).await),
+        worked => worked,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{Context, Error};
 /// What the comment of a side schema begins with; the instant follows, then from what it was made.
 pub(crate) const SIDE_MARK: &str = "holdpoint: side tables made at ";
 /// Table that a recorded definition makes for a moment: it is copied without what ties it to live objects, and dropped.
-const AS_DEFINED: &str = "holdpoint_definition";
+pub(super) const AS_DEFINED: &str = "holdpoint_definition";
 /// Tables of fewer bytes are not worth other sessions.
 const WORTH_SESSIONS: i64 = 32 << 20;
 const REMOVE_WITHIN: Duration = Duration::from_secs(300);
@@ -136,18 +136,17 @@ impl SideSchema {
             let defined = format!("{schema}.{AS_DEFINED}");
             let failed = |source: Error| RecoverError::Definition { table: table.name(), source: Box::new(source) };
             let made = as_defined(session, facts, table, &defined).await.map_err(failed)?;
-            let defaults = if options.defaults && made.is_empty() { " INCLUDING DEFAULTS" } else { "" };
             let copy = format!(
                 "CREATE {kind}TABLE {} (LIKE {defined} INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING GENERATED \
-                 INCLUDING STORAGE{defaults}); DROP TABLE {defined}",
+                 INCLUDING STORAGE); DROP TABLE {defined}",
                 self.quoted(nth)
             );
             session.run(WHAT, &copy).await?;
             if !made.is_empty() {
-                let types: Vec<&str> = made.iter().filter_map(|drop| named_type(drop)).collect();
+                let types: Vec<&str> = made.iter().filter_map(|one| named_type(&one.drop)).collect();
                 self.become_text(session, nth, Some(&types)).await?;
-                for drop in made.iter().rev() {
-                    session.query("dropping what a definition needed", drop, &[]).await?;
+                for one in made.iter().rev() {
+                    session.query("dropping what a definition needed", &one.drop, &[]).await?;
                 }
             }
         }
@@ -326,8 +325,19 @@ fn about(facts: &Facts, definition: &[u8], quoted: &[u8], to: &str) -> Option<St
     facts.sql(&holdpoint_archive::retargeted(definition, quoted, to.as_bytes())?)
 }
 
-/// Makes a table by its recorded definition under another name; gives back how what it needed besides is dropped.
-async fn as_defined(session: &Session, facts: &Facts, table: &Recovered, defined: &str) -> Result<Vec<String>, Error> {
+/// What a definition needed besides.
+pub(super) struct Made {
+    pub(super) make: String,
+    drop: String,
+}
+
+/// Makes a table by its recorded definition under another name, within a transaction; gives back what it needed besides.
+pub(super) async fn as_defined(
+    session: &Session,
+    facts: &Facts,
+    table: &Recovered,
+    defined: &str,
+) -> Result<Vec<Made>, Error> {
     const WHAT: &str = "making the table as it was";
     let statement = about(facts, &table.definition, &table.quoted, defined).ok_or_else(unknown_form)?;
     session.run(WHAT, "SAVEPOINT definition").await?;
@@ -342,7 +352,7 @@ async fn as_defined(session: &Session, facts: &Facts, table: &Recovered, defined
         let (Some(make), Some(drop)) = (facts.sql(make), facts.sql(drop)) else { continue };
         session.run(WHAT, "SAVEPOINT needed").await?;
         match session.query(WHAT, &make, &[]).await {
-            Ok(_) => made.push(drop),
+            Ok(_) => made.push(Made { make, drop }),
             // It is there, or cannot be: then the definition says what is missing.
             Err(error) if error.sqlstate().is_some() => session.run(WHAT, "ROLLBACK TO SAVEPOINT needed").await?,
             Err(error) => return Err(error.into()),

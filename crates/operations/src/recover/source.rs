@@ -41,7 +41,7 @@ pub enum RecoverFrom {
 }
 
 /// What is known of a source as a whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// How it is called in messages.
     pub(super) place: String,

@@ -88,7 +88,6 @@ impl Scene {
             lock_wait_seconds: 5,
             jobs: 2,
             keep_side: false,
-            defaults: false,
             dry_run: false,
             programs: support::programs(self.cluster),
         }
