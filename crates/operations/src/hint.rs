@@ -141,6 +141,18 @@ pub fn of_postgres(error: &Postgres) -> Option<String> {
             "check user and password in the URL (special characters are percent-encoded), PGPASSWORD or ~/.pgpass"
         }
         Postgres::PasswordMissing { .. } => "put the password into PGPASSWORD or ~/.pgpass",
+        Postgres::TokenRefused { user, .. } => {
+            return Some(format!(
+                "GRANT rds_iam TO {}; IAM authentication must be on for the instance, and a policy must allow \
+                 rds-db:connect on arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/{user} to the credentials in use \
+                 (docs/rds.md); the URL must name the instance's own endpoint, and this machine's clock be right",
+                holdpoint_core::name::quote_identifier(user)
+            ));
+        }
+        Postgres::PasswordNotMade { .. } => {
+            "see which credentials AWS's own places give: aws sts get-caller-identity; the region is that of the \
+             endpoint's name, else of [rds] or AWS_REGION"
+        }
         Postgres::NotAllowed { .. } => {
             "let the role in with pg_hba.conf and SELECT pg_reload_conf(), or GRANT CONNECT ON DATABASE … TO …"
         }

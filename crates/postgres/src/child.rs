@@ -23,15 +23,23 @@ pub(crate) fn offline(client: &ClientProgram) -> Program {
 }
 
 /// Prepares a client program that connects. `session_options` are settings in the form of `PGOPTIONS`; they win over
-/// the connection's own.
-pub(crate) fn connected(client: &ClientProgram, settings: &ConnectionSettings, session_options: &str) -> Program {
+/// the connection's own. A password that is made for each login is made now, so the program is to be started at once.
+///
+/// # Errors
+/// [`Error::PasswordNotMade`].
+pub(crate) async fn connected(
+    client: &ClientProgram,
+    settings: &ConnectionSettings,
+    session_options: &str,
+) -> Result<Program, Error> {
+    let settings = settings.with_fresh_passwords().await?;
     let settings = match session_options {
-        "" => settings.clone(),
+        "" => settings,
         options => settings.with_appended_options(options),
     };
     let environment = settings.child_environment();
     let variables = environment.set.iter().map(|(name, value)| (OsString::from(name), OsString::from(value.expose())));
-    offline(client).environment(variables).argument("--no-password")
+    Ok(offline(client).environment(variables).argument("--no-password"))
 }
 
 /// Turns any end of a client program but exit code 0 into an error with its cause.

@@ -107,6 +107,27 @@ pub enum Error {
         /// The role.
         user: String,
     },
+    /// No password could be made for a login.
+    #[error("no IAM token for {user:?} at {server}")]
+    PasswordNotMade {
+        /// `host:port`.
+        server: String,
+        /// The role.
+        user: String,
+        /// Why.
+        #[source]
+        source: crate::connection::NotMade,
+    },
+    /// A password that was made for this login is refused.
+    #[error("{server} refuses the IAM token of {user:?}: {said}")]
+    TokenRefused {
+        /// `host:port`.
+        server: String,
+        /// The role.
+        user: String,
+        /// The server's words.
+        said: String,
+    },
     /// The server does not let this role, from here, to this database.
     #[error("{server} does not let {user:?} into database {database:?}: {said}")]
     NotAllowed {

@@ -12,6 +12,20 @@ const VALID_FOR: TimeDelta = TimeDelta::minutes(15);
 /// A token is made anew when it has less than this to live, so that a connection that is slow to open still has one.
 const RENEWED_BEFORE: TimeDelta = TimeDelta::minutes(5);
 
+/// How names of Amazon's endpoints end.
+const ENDPOINTS: [&str; 2] = [".rds.amazonaws.com", ".rds.amazonaws.com.cn"];
+
+/// The region of an endpoint that Amazon named, such as `shop.c9akciq32.eu-central-1.rds.amazonaws.com`; `None` for other
+/// names.
+#[must_use]
+pub fn region_of(host: &str) -> Option<&str> {
+    let end = host.len().checked_sub(ENDPOINTS.iter().find_map(|ending| {
+        let tail = host.len().checked_sub(ending.len()).and_then(|at| host.get(at..))?;
+        tail.eq_ignore_ascii_case(ending).then_some(ending.len())
+    })?)?;
+    host[..end].rsplit_once('.').map(|(_, region)| region)
+}
+
 /// A password for one user at one endpoint.
 #[derive(Debug, Clone)]
 pub struct Token {
@@ -70,5 +84,21 @@ impl Tokens {
         let token = Token { password: Secret::new(made.as_str()), valid_until: now + VALID_FOR };
         self.last = Some(token.clone());
         Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_tell_their_region() {
+        assert_eq!(region_of("shop.abc.eu-central-1.rds.amazonaws.com"), Some("eu-central-1"));
+        assert_eq!(region_of("shop.cluster-ro-abc.cn-north-1.RDS.amazonaws.com.cn"), Some("cn-north-1"));
+        for other in
+            ["localhost", "rds.amazonaws.com", ".rds.amazonaws.com", "x.rds.amazonaws.com.evil", "\u{fc}.example"]
+        {
+            assert_eq!(region_of(other), None, "{other}");
+        }
     }
 }

@@ -32,6 +32,7 @@ mod s3_server;
 pub mod sample;
 mod signature;
 mod template;
+mod token_front;
 mod trap;
 
 pub use account::Account;
@@ -50,4 +51,5 @@ pub use moto_server::MotoServer;
 pub use rds::{Pace, RDS_MASTER, RDS_MASTER_PASSWORD, RdsFault, RdsInstance, RdsServer, Shipping};
 pub use s3_client::ListedObject;
 pub use s3_server::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};
+pub use token_front::TokenFront;
 pub use trap::Trap;

@@ -56,6 +56,21 @@ pub(crate) fn sign(request: &Request<'_>, identity: &Identity) -> (String, Vec<(
     (query, headers)
 }
 
+/// Returns the signature that a presigned URL of RDS's tokens must have: `GET /`, with the host alone among its headers.
+///
+/// `query` is the URL's, with its values encoded and without the signature.
+pub(crate) fn of_token(query: &[&str], host: &str, scope: &str, instant: &str, identity: &Identity) -> String {
+    let mut query = query.to_vec();
+    query.sort_unstable();
+    let empty = hex(&Sha256::digest(b""));
+    let canonical = format!("GET\n/\n{}\nhost:{host}\n\nhost\n{empty}", query.join("&"));
+    let text = format!("AWS4-HMAC-SHA256\n{instant}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let key = scope
+        .split('/')
+        .fold(format!("AWS4{}", identity.secret_key).into_bytes(), |key, part| hmac(&key, part.as_bytes()).to_vec());
+    hex(&hmac(&key, text.as_bytes()))
+}
+
 /// Percent-encodes as the signature demands it.
 pub(crate) fn encode(text: &str, keep_slash: bool) -> String {
     text.bytes()

@@ -93,6 +93,8 @@ pub(crate) struct DatabaseSection {
     pub(crate) rds_instance: Option<String>,
     /// A PEM file of the authorities that sign its server's certificate.
     pub(crate) ca_bundle: Option<PathBuf>,
+    /// IAM tokens are its passwords.
+    pub(crate) iam_auth: bool,
 }
 
 /// What a database is used for.

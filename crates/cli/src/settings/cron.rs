@@ -124,7 +124,13 @@ mod tests {
         let parsed = Arguments::try_parse_from([&["holdpoint", "cron"], words].concat()).unwrap();
         let Verb::Cron(flags) = parsed.verb else { panic!("another verb") };
         let config = Config::parse(file, Path::new("holdpoint.toml")).unwrap();
-        Settings { common: parsed.common, variables: Variables::new(variables.iter().copied()), config }.cron(&flags)
+        Settings {
+            common: parsed.common,
+            variables: Variables::new(variables.iter().copied()),
+            config,
+            tokens: std::sync::Arc::default(),
+        }
+        .cron(&flags)
     }
 
     #[test]

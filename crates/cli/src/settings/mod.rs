@@ -17,8 +17,9 @@ mod target;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
-use holdpoint_postgres::connection::Environment;
+use holdpoint_postgres::connection::{Environment, Passwords};
 
 pub(crate) use cron::CronSettings;
 pub(crate) use database::{ChosenConnection, Purpose};
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) variables: Variables,
     /// The file.
     pub(crate) config: Config,
+    /// What makes IAM tokens, once it was asked for; clones share it.
+    tokens: Arc<OnceLock<Passwords>>,
 }
 
 impl Settings {
@@ -55,7 +58,7 @@ impl Settings {
         common.database = or_variable(common.database, "HOLDPOINT_DATABASE", &variables)?;
         common.repository = or_variable(common.repository, "HOLDPOINT_REPOSITORY", &variables)?;
         let config = config::find(common.config.as_deref(), folder, sections)?;
-        Ok(Self { common, variables, config })
+        Ok(Self { common, variables, config, tokens: Arc::default() })
     }
 
     /// The variables as libpq's rules read them.

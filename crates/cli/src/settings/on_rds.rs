@@ -1,18 +1,24 @@
-//! What connections to databases on Amazon RDS have in common: the authorities that sign their certificates.
+//! What connections to databases on Amazon RDS have in common: the authorities that sign their certificates, and tokens
+//! instead of passwords.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use holdpoint_postgres::ConnectionSettings;
-use holdpoint_postgres::connection::{Host, Roots, check_authorities};
+use holdpoint_postgres::connection::{Environment, Host, Passwords, Roots, check_authorities};
+
+use holdpoint_operations::rds::{CredentialSource, passwords, region_of};
 
 use super::Settings;
+use crate::arguments::ReachArguments;
 use crate::config::DatabaseSection;
 use crate::failure::Failure;
+use crate::invocation::now;
 
 /// The variable that names a PEM file of authorities.
 const BUNDLE: &str = "HOLDPOINT_RDS_CA_BUNDLE";
-/// How names of Amazon's endpoints end.
-const ENDPOINTS: [&str; 2] = [".rds.amazonaws.com", ".rds.amazonaws.com.cn"];
+/// The variable that switches IAM authentication on.
+const IAM: &str = "HOLDPOINT_IAM_AUTH";
 
 /// Which database a URL is one of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,17 +34,51 @@ impl Settings {
     ///
     /// # Errors
     /// A text that cannot be read; a file of authorities that would be used and holds none.
+    /// A way without TLS where tokens are the passwords.
     pub(super) fn settled(
         &self,
         text: &str,
         from: &str,
         belonging: Belonging<'_>,
     ) -> Result<ConnectionSettings, Failure> {
-        let settle = |environment| {
-            ConnectionSettings::resolve(text, &environment)
-                .map_err(|source| Failure::Connection { from: from.to_owned(), source: Box::new(source) })
+        let wrong = |source| Failure::Connection { from: from.to_owned(), source: Box::new(source) };
+        let settle = |environment| ConnectionSettings::resolve(text, &environment).map_err(wrong);
+        let settled = self.trusting(settle(self.libpq())?, belonging, settle)?;
+        if !self.iam(belonging) {
+            return Ok(settled);
+        }
+        settled.with_passwords(self.tokens()).map_err(|weak| {
+            Failure::usage(
+                format!("the connection from {from} cannot be used: {weak}"),
+                "say sslmode=verify-full in the URL, or take iam_auth (HOLDPOINT_IAM_AUTH) away",
+            )
+        })
+    }
+
+    /// Whether tokens are the passwords of a database: by the variable, then by its section.
+    fn iam(&self, Belonging { section, chosen }: Belonging<'_>) -> bool {
+        match chosen && self.variables.get(IAM).is_some() {
+            true => self.variables.is_true(IAM),
+            false => section.is_some_and(|section| section.iam_auth),
+        }
+    }
+
+    /// What makes tokens; one for all connections, so that they share what is good.
+    fn tokens(&self) -> Passwords {
+        let make = || {
+            let (options, _) = self.rds_reach(&ReachArguments::default());
+            passwords(options, CredentialSource::Chain, Arc::new(now))
         };
-        let plain = settle(self.libpq())?;
+        self.tokens.get_or_init(make).clone()
+    }
+
+    /// Settles once more with the authorities of databases on RDS, where it is one and names none.
+    fn trusting(
+        &self,
+        plain: ConnectionSettings,
+        belonging: Belonging<'_>,
+        settle: impl Fn(Environment) -> Result<ConnectionSettings, Failure>,
+    ) -> Result<ConnectionSettings, Failure> {
         let Some((file, key)) = self.authorities(&plain, belonging) else { return Ok(plain) };
         let settled = settle(self.libpq().trusting(file.clone()))?;
         let over_tcp = settled.servers().iter().any(|server| matches!(server.host, Host::Tcp(_)));
@@ -58,10 +98,10 @@ impl Settings {
     fn authorities(&self, plain: &ConnectionSettings, belonging: Belonging<'_>) -> Option<(PathBuf, &'static str)> {
         let Belonging { section, chosen } = belonging;
         let endpoint = plain.servers().iter().any(|server| match &server.host {
-            Host::Tcp(host) => ENDPOINTS.iter().any(|ending| host.to_ascii_lowercase().ends_with(ending)),
+            Host::Tcp(host) => region_of(host).is_some(),
             Host::Socket(_) => false,
         });
-        let instance = section.is_some_and(|section| section.rds_instance.is_some());
+        let instance = self.iam(belonging) || section.is_some_and(|section| section.rds_instance.is_some());
         let named = chosen && self.variables.get("HOLDPOINT_RDS_INSTANCE").is_some();
         let variable = self.variables.path(BUNDLE).filter(|_| chosen || endpoint);
         let own = section.and_then(|section| section.ca_bundle.clone());

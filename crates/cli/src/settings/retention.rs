@@ -44,7 +44,12 @@ mod tests {
         let parsed = Arguments::try_parse_from([&["holdpoint", "prune"], words].concat()).unwrap();
         let Verb::Prune(arguments) = parsed.verb else { panic!("another verb") };
         let config = crate::config::Config::parse(file, Path::new("holdpoint.toml")).unwrap();
-        let settings = Settings { common: parsed.common, variables: Variables::default(), config };
+        let settings = Settings {
+            common: parsed.common,
+            variables: Variables::default(),
+            config,
+            tokens: std::sync::Arc::default(),
+        };
         settings.retention(&arguments.retention)
     }
 

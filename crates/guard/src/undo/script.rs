@@ -94,8 +94,8 @@ impl Script<'_> {
             Surroundings::None => psql,
         };
         let unnoted = surroundings == Surroundings::Unnoted;
+        let program = psql.script(self.path).await?.stderr(Stderr::Piped);
         record.begins(BegunScript { script: self.label.to_owned(), unnoted, ..BegunScript::default() }).await?;
-        let program = psql.script(self.path).stderr(Stderr::Piped);
         let program = match self.repair {
             Some(repair) => program.argument("--command").argument(repair),
             None => program,
@@ -122,7 +122,7 @@ impl Script<'_> {
             session.close().await;
             read?
         };
-        let mut running = started(psql.piped().stdout(Stdout::Piped).stderr(Stderr::Piped))?;
+        let mut running = started(psql.piped().await?.stdout(Stdout::Piped).stderr(Stderr::Piped))?;
         let pipes = (running.take_stdin(), running.take_stdout());
         let (noted, ended) = tokio::join!(self.speak(record, &server, pipes), wait_for_psql(work, running));
         let (noted, (status, state)) = (noted?, ended?);

@@ -34,7 +34,8 @@ impl Backup<'_> {
             .snapshot(snapshot.id())
             .lock_wait_timeout(Duration::from_secs(self.options.lock_wait_seconds))
             .selection(self.options.selection.clone())
-            .program();
+            .program()
+            .await?;
         let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
         let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
         let stored = watch.over(self.stream(stdout, &mut running, snapshot, facts)).await;

@@ -244,6 +244,7 @@ async fn contents(context: &Context, held: &Held, pg_dump: &ClientProgram) -> Re
         .snapshot(held.snapshot.id())
         .lock_wait_timeout(held.lock_wait)
         .program()
+        .await?
         .start()
         .map_err(holdpoint_postgres::Error::Process)?;
     let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;

@@ -10,6 +10,7 @@ mod serving;
 mod snapshots;
 mod source;
 mod temporary;
+mod tokens;
 mod verbs;
 
 use std::future::Future;
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use data_check::{DataCheck, ServedDatabase};
 pub use holdpoint_rds::{
-    CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing, RdsOptions, RestoreOptions,
-    RestorePlan, RestoreReport, Snapshot, Waiting, When, Window,
+    CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing,
+    RdsOptions, RestoreOptions, RestorePlan, RestoreReport, Snapshot, Waiting, When, Window, region_of,
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
@@ -33,6 +34,7 @@ pub use snapshots::{
 };
 pub use source::{PlaceTaken, RdsSource, Restorable};
 pub(crate) use temporary::Temporary;
+pub use tokens::passwords;
 pub use verbs::{
     CutOverOutcome, DropReport, ListReport, RestoreOutcome, cut_over, drop_instance, list, plan, plan_cut_over,
     plan_drop, restore, wait, window,

@@ -51,7 +51,7 @@ impl OtherDatabase {
             .schema_only()
             .snapshot(snapshot.id())
             .selection(selection);
-        let program = dump.lock_wait_timeout(Duration::from_secs(options.lock_wait_seconds.max(1))).program();
+        let program = dump.lock_wait_timeout(Duration::from_secs(options.lock_wait_seconds.max(1))).program().await?;
         let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
         let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;
         let head = tokio::select! {

@@ -188,13 +188,13 @@ async fn stream(
     let (client, program) = match form {
         ForeignForm::Plain => {
             let psql = find(ProgramName::Psql).await?;
-            let program = Psql::new(&psql, into).single_transaction().piped();
+            let program = Psql::new(&psql, into).single_transaction().piped().await?;
             (psql, program)
         }
         ForeignForm::Custom | ForeignForm::Tar | ForeignForm::Directory => {
             let pg_restore = find(ProgramName::PgRestore).await?;
             let call = ownership(PgRestore::of_stdin(&pg_restore), options).single_transaction();
-            let program = call.into_database(into, "");
+            let program = call.into_database(into, "").await?;
             (pg_restore, program)
         }
     };

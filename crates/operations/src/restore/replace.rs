@@ -188,7 +188,7 @@ async fn after_sql(
     let session = target::connect(settings).await?;
     let psql = options.programs.find(ProgramName::Psql, session.server().major, &context.cancel).await?;
     session.close().await;
-    let program = Psql::new(&psql, settings).single_transaction().script(script);
+    let program = Psql::new(&psql, settings).single_transaction().script(script).await?;
     let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
     let ended = running.wait_or_cancel(&context.cancel, GRACE).await.map_err(holdpoint_postgres::Error::Process)?;
     judge(&psql, ended)?;

@@ -225,6 +225,7 @@ pub(crate) async fn observe(
     let mut running = PgDump::new(pg_dump, settings, pg_options)
         .lock_wait_timeout(Duration::from_secs(30))
         .program()
+        .await?
         .start()
         .map_err(holdpoint_postgres::Error::Process)?;
     let stdout = running.take_stdout().ok_or_else(|| Error::Internal("pg_dump has no stdout".to_owned()))?;

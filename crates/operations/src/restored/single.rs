@@ -31,9 +31,9 @@ pub(super) async fn restore(
 ) -> Result<ReadBack, Error> {
     let plain = expected.manifest.stored_as == PointFormat::Plain;
     let program = if plain {
-        script(client, target, ownership)?.piped()
+        script(client, target, ownership)?.piped().await?
     } else {
-        owned(PgRestore::of_stdin(client), ownership, ownership.one_transaction).into_database(target, "")
+        owned(PgRestore::of_stdin(client), ownership, ownership.one_transaction).into_database(target, "").await?
     };
     let mut running = program.start().map_err(holdpoint_postgres::Error::Process)?;
     let mut stdin =

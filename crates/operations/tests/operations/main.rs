@@ -13,6 +13,7 @@ mod load;
 mod mutated;
 mod recover;
 mod support;
+mod tokens;
 mod unproven;
 mod vertical;
 mod watch;

@@ -4,6 +4,7 @@ mod child_environment;
 mod environment;
 mod parameter;
 mod passfile;
+mod passwords;
 mod refusal;
 mod resolve;
 mod service_file;
@@ -26,6 +27,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub use child_environment::ChildEnvironment;
 pub use environment::Environment;
 pub use holdpoint_core::Secret;
+pub use passwords::{Login, NotMade, Passwords};
 pub use tls::check_authorities;
 pub use tls_settings::{Roots, SslMode, TlsSettings, TlsVersion};
 
@@ -124,6 +126,8 @@ pub struct ConnectionSettings {
     pub(crate) servers: Vec<Server>,
     pub(crate) user: String,
     pub(crate) database: String,
+    /// What makes passwords, where none is given once and for all.
+    pub(crate) passwords: Option<Passwords>,
     pub(crate) tls: TlsSettings,
     pub(crate) channel_binding: ChannelBinding,
     /// None waits for ever.
@@ -183,6 +187,11 @@ impl ConnectionSettings {
         &self.warnings
     }
 
+    /// Tells whether passwords are made for each login, as IAM tokens are.
+    pub fn makes_passwords(&self) -> bool {
+        self.passwords.is_some()
+    }
+
     /// Writes the endpoints as configured, separated by commas, also after one of them was chosen.
     pub fn endpoint(&self) -> String {
         let listed = || self.servers.iter().map(Server::endpoint).collect::<Vec<_>>().join(",");
@@ -204,7 +213,7 @@ impl ConnectionSettings {
     #[must_use]
     pub fn with_role(&self, user: impl Into<String>, password: Secret) -> Self {
         let with = |server: &Server| Server { password: Some(password.clone()), ..server.clone() };
-        Self { user: user.into(), servers: self.servers.iter().map(with).collect(), ..self.clone() }
+        Self { user: user.into(), servers: self.servers.iter().map(with).collect(), passwords: None, ..self.clone() }
     }
 
     /// Gives the same settings with a name for `pg_stat_activity`.

@@ -40,8 +40,10 @@ pub(crate) async fn open(settings: &ConnectionSettings) -> Result<Opened, Error>
     };
     let mut last = None;
     for target in passes {
-        for (index, server) in settings.servers.iter().enumerate() {
-            match open_server(settings, index, server, *target).await {
+        for index in 0..settings.servers.len() {
+            // Asked for at each try: the one of a connection that was opened earlier may have ended.
+            let settings = settings.with_fresh_password(index).await?;
+            match open_server(&settings, index, &settings.servers[index], *target).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) if elsewhere_may_do(&error) => last = Some(error),
                 Err(error) => return Err(error),

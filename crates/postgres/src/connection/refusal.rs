@@ -13,7 +13,13 @@ pub(super) fn refusal(settings: &ConnectionSettings, server: &Server, source: to
     if let Some(answer) = source.as_db_error() {
         let said = answer.message().to_owned();
         let code = answer.code();
+        let no_authentication =
+            *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION && said.contains("authentication failed");
         return match code {
+            // RDS looks at tokens by PAM; a role without rds_iam is asked for a password of its own.
+            c if settings.passwords.is_some() && (*c == SqlState::INVALID_PASSWORD || no_authentication) => {
+                Error::TokenRefused { server: endpoint, user, said }
+            }
             c if *c == SqlState::INVALID_PASSWORD => Error::WrongPassword { server: endpoint, user },
             c if *c == SqlState::INVALID_CATALOG_NAME => Error::NoSuchDatabase { server: endpoint, database },
             c if *c == SqlState::TOO_MANY_CONNECTIONS => Error::TooManyConnections { server: endpoint, said },

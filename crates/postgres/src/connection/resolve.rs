@@ -128,6 +128,7 @@ impl ConnectionSettings {
             servers,
             user,
             database,
+            passwords: None,
             tls,
             channel_binding: values.choice("channel_binding", &binding)?.unwrap_or_default(),
             connect_timeout: match values.number::<i64>("connect_timeout")? {

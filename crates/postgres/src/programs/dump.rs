@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use holdpoint_process::{Program, Stdout};
 
-use crate::ConnectionSettings;
 use crate::child::connected;
 use crate::programs::ClientProgram;
+use crate::{ConnectionSettings, Error};
 
 /// What pg_dump writes to its stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,17 +119,20 @@ impl PgDump {
 
     /// Gives the program, with a piped stdout that must be read to its end. End of file is not success: see
     /// [`super::judge`].
-    #[must_use]
-    pub fn program(&self) -> Program {
+    ///
+    /// # Errors
+    /// [`Error::PasswordNotMade`].
+    pub async fn program(&self) -> Result<Program, Error> {
         let format: &[&str] = match self.format {
             DumpFormat::Custom => &["--format=custom", "--compress=0"],
             DumpFormat::Plain => &["--format=plain"],
         };
-        connected(&self.client, &self.settings, &self.session_options)
+        Ok(connected(&self.client, &self.settings, &self.session_options)
+            .await?
             .arguments(format)
             .argument("--no-sync")
             .arguments(&self.arguments)
             .arguments(self.selection.arguments())
-            .stdout(Stdout::Piped)
+            .stdout(Stdout::Piped))
     }
 }

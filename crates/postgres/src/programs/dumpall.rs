@@ -28,9 +28,10 @@ impl PgDumpall {
     /// Returns the roles and their memberships as SQL, without passwords, so that no right on `pg_authid` is needed.
     ///
     /// # Errors
-    /// [`Error::ProgramFailed`]; [`Error::Process`] when cancelled or not ended within `limit`.
+    /// [`Error::ProgramFailed`]; [`Error::PasswordNotMade`]; [`Error::Process`] when cancelled or not ended within `limit`.
     pub async fn roles(&self, limit: Duration, cancel: &CancellationToken) -> Result<Vec<u8>, Error> {
         let program = connected(&self.client, &self.settings, "")
+            .await?
             .arguments(["--roles-only", "--no-role-passwords"])
             .argument(format!("--database={}", database_argument(self.settings.database())));
         let printed = program.output(LIMIT_BYTES, limit, cancel).await;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use holdpoint_process::{Program, Stdin, Stdout};
 
-use crate::ConnectionSettings;
 use crate::child::{connected, database_argument};
 use crate::programs::ClientProgram;
+use crate::{ConnectionSettings, Error};
 
 /// A call of psql that reads no start-up file and stops at the first error.
 #[derive(Clone, Debug)]
@@ -40,16 +40,20 @@ impl Psql {
     }
 
     /// Gives the program that runs a script file.
-    #[must_use]
-    pub fn script(&self, path: &Path) -> Program {
+    ///
+    /// # Errors
+    /// [`Error::PasswordNotMade`].
+    pub async fn script(&self, path: &Path) -> Result<Program, Error> {
         // After the connection's arguments, since a file's name may begin with a dash.
-        self.program().argument("--file").argument(path)
+        Ok(self.program().await?.argument("--file").argument(path))
     }
 
     /// Gives the program that runs the script piped into it.
-    #[must_use]
-    pub fn piped(&self) -> Program {
-        self.program().argument("--file=-").stdin(Stdin::Piped)
+    ///
+    /// # Errors
+    /// [`Error::PasswordNotMade`].
+    pub async fn piped(&self) -> Result<Program, Error> {
+        Ok(self.program().await?.argument("--file=-").stdin(Stdin::Piped))
     }
 
     /// Gives the line that runs a script file, for what is piped into psql.
@@ -67,13 +71,14 @@ impl Psql {
         line
     }
 
-    fn program(&self) -> Program {
+    async fn program(&self) -> Result<Program, Error> {
         let program = connected(&self.client, &self.settings, "")
+            .await?
             .arguments(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--pset=pager=off"])
             .argument(format!("--dbname={}", database_argument(self.settings.database())))
             .stdout(Stdout::Tail);
         let program = if self.verbose { program.argument("--set=VERBOSITY=verbose") } else { program };
-        if self.single_transaction { program.argument("--single-transaction") } else { program }
+        Ok(if self.single_transaction { program.argument("--single-transaction") } else { program })
     }
 }
 

@@ -39,6 +39,7 @@ pub struct PgRestore {
     client: ClientProgram,
     archive: Option<PathBuf>,
     arguments: Vec<OsString>,
+    jobs: Option<u32>,
     keeps_going: bool,
 }
 
@@ -46,13 +47,13 @@ impl PgRestore {
     /// Reads the archive of this file; a directory for the directory format.
     #[must_use]
     pub fn of_file(client: &ClientProgram, archive: &Path) -> Self {
-        Self { client: client.clone(), archive: Some(archive.to_owned()), arguments: Vec::new(), keeps_going: false }
+        Self { archive: Some(archive.to_owned()), ..Self::of_stdin(client) }
     }
 
     /// Reads the archive from a pipe: forward only, so neither parallel nor in another order.
     #[must_use]
     pub fn of_stdin(client: &ClientProgram) -> Self {
-        Self { client: client.clone(), archive: None, arguments: Vec::new(), keeps_going: false }
+        Self { client: client.clone(), archive: None, arguments: Vec::new(), jobs: None, keeps_going: false }
     }
 
     /// Restores only this section; may be called again for another.
@@ -69,10 +70,13 @@ impl PgRestore {
         self
     }
 
-    /// Restores with several connections at once; needs an archive in a file.
+    /// Restores with several connections at once, where passwords last; needs an archive in a file.
+    ///
+    /// pg_restore then connects once more at its end, with the password that it began with. One that is made for each
+    /// login may have ended by then, so with such passwords it works over the connection that it began with.
     #[must_use]
     pub fn jobs(self, jobs: u32) -> Self {
-        self.with(format!("--jobs={jobs}"))
+        Self { jobs: Some(jobs), ..self }
     }
 
     /// Restores without rows.
@@ -120,14 +124,19 @@ impl PgRestore {
     /// Gives the program that restores into the database of the settings and, unless told to
     /// [keep going](Self::keep_going), stops at the first error; with a piped
     /// stdin where the archive comes from there.
-    #[must_use]
-    pub fn into_database(&self, settings: &ConnectionSettings, session_options: &str) -> Program {
-        let mut program = connected(&self.client, settings, session_options);
+    ///
+    /// # Errors
+    /// [`Error::PasswordNotMade`].
+    pub async fn into_database(&self, settings: &ConnectionSettings, session_options: &str) -> Result<Program, Error> {
+        let mut program = connected(&self.client, settings, session_options).await?;
+        if let Some(jobs) = self.jobs.filter(|_| !settings.makes_passwords()) {
+            program = program.argument(format!("--jobs={jobs}"));
+        }
         if !self.keeps_going {
             program = program.argument("--exit-on-error");
         }
         let program = program.argument(format!("--dbname={}", database_argument(settings.database())));
-        self.finish(program).stdout(Stdout::Tail)
+        Ok(self.finish(program).stdout(Stdout::Tail))
     }
 
     /// Gives the program that prints the archive as SQL.
@@ -153,7 +162,7 @@ impl PgRestore {
         session_options: &str,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        let program = self.into_database(settings, session_options);
+        let program = self.into_database(settings, session_options).await?;
         let mut running = program.start().map_err(Error::Process)?;
         let ended = running.wait_or_cancel(cancel, Duration::from_secs(5)).await.map_err(Error::Process)?;
         super::judge(&self.client, ended).map(drop)

@@ -16,7 +16,7 @@ use crate::{client, open_directory, script, search, settings};
 const MINUTE: Duration = Duration::from_secs(60);
 
 async fn dump(dump: &PgDump, client: &holdpoint_postgres::programs::ClientProgram) -> Result<Vec<u8>, Error> {
-    let mut running = dump.program().start()?;
+    let mut running = dump.program().await?.start()?;
     let mut archive = Vec::new();
     running.take_stdout().unwrap().read_to_end(&mut archive).await.unwrap();
     judge(client, running.wait().await?).map(|_| archive)
@@ -146,7 +146,7 @@ async fn dumps_lists_and_restores() {
         assert!(stderr_tail.contains("already exists"), "{stderr_tail}");
 
         cluster.psql(&target, "DROP TABLE kept");
-        let mut running = PgRestore::of_stdin(&pg_restore).into_database(&into, "").start().unwrap();
+        let mut running = PgRestore::of_stdin(&pg_restore).into_database(&into, "").await.unwrap().start().unwrap();
         let mut stdin = running.take_stdin().unwrap();
         stdin.write_all(&archive).await.unwrap();
         drop(stdin);
@@ -225,7 +225,7 @@ async fn failures_have_causes_and_no_secrets() {
     let error = dump(&PgDump::new(&pg_dump, &gone, ""), &pg_dump).await.unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"));
     assert_eq!(cause(error), Cause::ConnectionLost);
-    let shown = format!("{:?}", PgDump::new(&pg_dump, &gone, "").program());
+    let shown = format!("{:?}", PgDump::new(&pg_dump, &gone, "").program().await.unwrap());
     assert!(!shown.contains("hunter2") && shown.contains("PGPASSWORD"), "{shown}");
 
     let never = CancellationToken::new();
@@ -258,14 +258,23 @@ async fn psql_stops_at_the_first_error() {
     fs::write(&path, "CREATE TABLE a (n int);\nSELECT * FROM nowhere;\nCREATE TABLE b (n int);\n").unwrap();
     let tables =
         || cluster.psql("script", "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").trim().to_owned();
-    let ended = Psql::new(&psql, &into).single_transaction().script(&path).start().unwrap().wait().await.unwrap();
+    let ended = Psql::new(&psql, &into)
+        .single_transaction()
+        .script(&path)
+        .await
+        .unwrap()
+        .start()
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
     assert_eq!(ended.status, Status::Code(3));
     assert_eq!(tables(), "0");
-    let ended = Psql::new(&psql, &into).script(&path).start().unwrap().wait().await.unwrap();
+    let ended = Psql::new(&psql, &into).script(&path).await.unwrap().start().unwrap().wait().await.unwrap();
     assert_eq!(ended.status, Status::Code(3));
     assert!(judge(&psql, ended).unwrap_err().to_string().contains("relation \"nowhere\" does not exist"));
     assert_eq!(tables(), "1");
-    let mut running = Psql::new(&psql, &into).piped().start().unwrap();
+    let mut running = Psql::new(&psql, &into).piped().await.unwrap().start().unwrap();
     running.take_stdin().unwrap().write_all(b"CREATE TABLE c (n int);").await.unwrap();
     judge(&psql, running.wait().await.unwrap()).unwrap();
     assert_eq!(tables(), "2");
