@@ -363,3 +363,84 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     let refused = scene.place.holdpoint(&CRON).ended_with(3);
     assert!(refused.stdout.contains("--allow-local-repository"), "{refused:?}");
 }
+
+#[test]
+fn through_an_outage_each_failure_is_counted_and_told_once() {
+    let mut scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let web = Web::answering(&[200]);
+    let metrics = scene.place.path().join("holdpoint.prom");
+    scene.place.set("HOOK", &web.url("/hook")).set("KEY", SECRET);
+    scene.place.write_config(&format!(
+        "[cron]\nverify = \"none\"\nmetrics_file = \"{}\"\nwebhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n",
+        metrics.display()
+    ));
+    scene.place.holdpoint(&["cron", "--json"]).ended_with(0);
+    let (repository, away) = (scene.place.repository().to_owned(), scene.place.path().join("away"));
+
+    // The repository goes while a run is at work: it can neither go on nor give its lease back. The next finds none.
+    let mut paused = scene.place.start_paused(&["cron", "--json"], "snapshot-exported");
+    paused.wait_for_pause();
+    std::fs::rename(&repository, &away).unwrap();
+    paused.go_on();
+    let first = paused.finish().json();
+    let second = scene.place.holdpoint(&["cron", "--json"]).json();
+    let mut kinds = BTreeMap::<String, u64>::new();
+    for report in [&first, &second] {
+        let kind = report["databases"][0]["failure"]["kind"].as_str().unwrap_or_else(|| panic!("{report:#}"));
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    assert_eq!(text.matches("\nholdpoint_cron_unreleased_run_timestamp_seconds{").count(), 1, "{text}");
+
+    // It is back, with the lease of the first, whose time is over.
+    if repository.exists() {
+        std::fs::remove_dir_all(&repository).unwrap();
+    }
+    std::fs::rename(&away, &repository).unwrap();
+    let mut record: Value = serde_json::from_slice(&std::fs::read(repository.join("shop/lease")).unwrap()).unwrap();
+    assert_ne!(record["holds_for_seconds"], json!(0), "nobody gave it back");
+    record["holds_for_seconds"] = json!(1);
+    scene.place.put_object("shop/lease", &serde_json::to_vec(&record).unwrap());
+    let report = loop {
+        let outcome = scene.place.holdpoint(&["cron", "--json"]);
+        if outcome.json()["exit_code"] != json!(14) {
+            break outcome.ended_with(0).json();
+        }
+    };
+    assert_eq!(report["databases"][0]["history"]["failures"], json!(kinds), "{report:#}");
+    assert_eq!(told(&web, 0), ["shop failed", "shop failed", "shop recovered"]);
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    assert!(!text.contains("unreleased") && !text.contains("unrecorded") && !text.contains("killed"), "{text}");
+}
+
+#[test]
+fn a_webhook_that_never_answers_holds_nothing_up_after_a_signal() {
+    let mut scene = Scene::local();
+    // Connections are taken, and nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics = scene.place.path().join("holdpoint.prom");
+    scene.place.set("HOOK", &format!("http://{}/hook", silent.local_addr().unwrap()));
+    let sections: String = (0..20).map(|n| format!("[database.shop{n}]\nurl = \"env:DATABASE_URL\"\n")).collect();
+    scene.place.write_config(&format!(
+        "{sections}[database.wrong]\nurll = \"x\"\n\
+         [cron]\nverify = \"none\"\nmetrics_file = \"{}\"\nwebhook = \"env:HOOK\"\n",
+        metrics.display()
+    ));
+    scene.place.unset("HOLDPOINT_DATABASE");
+    let mut paused = scene.place.start_paused(&["cron", "--all", "--json"], "snapshot-exported");
+    paused.wait_for_pause();
+    let began = std::time::Instant::now();
+    paused.interrupt();
+    let report = paused.finish().ended_with(130).json();
+    // One after the other they would take more than three minutes.
+    assert!(began.elapsed() < std::time::Duration::from_secs(90), "{:?}", began.elapsed());
+    let databases = report["databases"].as_array().unwrap();
+    assert_eq!(databases.len(), 21);
+    for one in databases {
+        assert!(one["warnings"].to_string().contains("the webhook was not told"), "{one:#}");
+    }
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    let counted = samples(&text).into_iter().filter(|(name, _)| name.starts_with("holdpoint_cron_failures_total{"));
+    assert_eq!(counted.count(), 21, "{text}");
+}

@@ -4,6 +4,6 @@ mod history;
 mod lease;
 mod step;
 
-pub use history::{CronEvent, CronHistory, Ended, KILLED, Unrecorded};
-pub use lease::{LEASE_FORMAT, LeaseRecord};
+pub use history::{CronEvent, CronHistory, Ended, KILLED, LeftLease, Unrecorded};
+pub use lease::{LEASE_FORMAT, LeaseRecord, Turn, TurnBefore};
 pub use step::{Step, StepEnd, is_due, may_run};

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use databases::Databases;
 use holdpoint_core::cron::Unrecorded;
 use holdpoint_core::{DatabaseName, Mask, Secret};
-use holdpoint_operations::cron::{CronReport, PingSign, Telling, ping};
+use holdpoint_operations::cron::{CronReport, PingSign, Telling, ping, tell_each};
 use holdpoint_operations::webhook::Delivery;
 use holdpoint_operations::{Clock, Error};
 use serde::Serialize;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::printed;
 use crate::arguments::CronArguments;
@@ -23,6 +24,11 @@ use crate::invocation::{Invocation, now, seed};
 use crate::output;
 use crate::settings::CronSettings;
 use holdpoint::exit_code;
+
+/// So long everybody is told of what nobody was told before: as long as one message is tried.
+const TELLS_WITHIN: Duration = Duration::from_secs(60);
+/// The same after a signal: each message is tried once, and all of them at a time.
+const TELLS_CUT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What was done for every database.
 #[derive(Debug, Serialize)]
@@ -76,21 +82,29 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     if common.settings.level.is_some() {
         invocation.sweep().await;
     }
-    let mut reports = Vec::new();
-    for (database, failure) in databases.refused {
-        reports.push(work::refused(invocation, &common, database, &failure).await);
-    }
+    let refused = databases.refused.into_iter();
+    let refused: Vec<_> =
+        refused.map(|(name, failure)| work::refused(&common, name, &work::turn(), &failure, false)).collect();
+    // Nobody waits for that.
+    let mut telling = JoinSet::new();
+    telling.spawn(told(common.clone(), refused.clone(), TELLS_WITHIN));
     let (databases, unasked) = databases::longest_waiting_first(invocation, &common, databases.works).await;
     warnings.extend(unasked);
-    reports.extend(work::every(invocation, &common, databases).await);
-    reports.sort_by(|a, b| a.database.cmp(&b.database));
-    let codes = reports.iter().filter_map(|one| Some(exit_code::of(one.failure.as_ref()?.kind)));
+    let worked = work::every(invocation, &common, databases).await;
+    let all = [worked.as_slice(), &refused].concat();
+    let codes = all.iter().filter_map(|one| Some(exit_code::of(one.failure.as_ref()?.kind)));
     let exit_code = codes.fold(exit_code::DONE, exit_code::worst);
     if let Some(file) = metrics_file {
-        warnings.extend(file.write(&reports).err().map(|error| format!("the metrics could not be written: {error}")));
+        warnings.extend(file.write(&all).err().map(|error| format!("the metrics could not be written: {error}")));
     }
     let sign = if exit_code == exit_code::DONE { PingSign::Success } else { PingSign::Fail };
-    warnings.extend(pinged(checks.as_ref(), sign).await);
+    // Whoever sent the signal does not wait for long.
+    let within = if invocation.cancel.is_cancelled() { TELLS_CUT_WITHIN } else { TELLS_WITHIN };
+    let (told, refused, pinged) =
+        tokio::join!(told(common, worked, within), told_by(telling, refused, within), pinged(checks.as_ref(), sign));
+    warnings.extend(pinged);
+    let mut reports = [told, refused].concat();
+    reports.sort_by(|a, b| a.database.cmp(&b.database));
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = CronAll { databases: reports, took_ms, exit_code, warnings };
     // Whoever asked for quiet wants mail about bad nights only.
@@ -99,6 +113,20 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
         printed(invocation.output.report(&report, output::cron))?;
     }
     Ok(exit_code)
+}
+
+/// Tells whoever is to be told of those of which nobody was yet; gives them with what could not be told.
+async fn told(common: Common, mut reports: Vec<CronReport>, within: Duration) -> Vec<CronReport> {
+    tell_each(&common.repository, &common.clock, &common.telling, &mut reports, within).await;
+    reports
+}
+
+/// What a task made of these reports that tells of them, if it ends in time.
+async fn told_by(mut task: JoinSet<Vec<CronReport>>, untold: Vec<CronReport>, within: Duration) -> Vec<CronReport> {
+    match timeout(within, task.join_next()).await {
+        Ok(Some(Ok(told))) => told,
+        _ => untold.into_iter().map(|one| one.with_warning("whether the webhook was told is not known")).collect(),
+    }
 }
 
 async fn splay(invocation: &Invocation, splay: Duration) -> Result<(), Failure> {

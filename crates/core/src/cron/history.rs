@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::StepEnd;
+use super::{StepEnd, TurnBefore};
 
 /// The kind of failure of a run that never said how it ended.
 pub const KILLED: &str = "killed";
@@ -31,22 +31,39 @@ pub struct CronHistory {
     pub checked_at: Option<DateTime<Utc>>,
 }
 
-/// Failures of runs that had no lease to write them down in: their configuration was wrong, or the repository did not
-/// answer. Whoever ran them remembers them elsewhere until a run gets there.
+/// What runs could not write down in the repository: they had no lease, since their configuration was wrong or the
+/// repository did not answer, or could not give it back. Whoever ran them remembers it elsewhere until a run gets there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unrecorded {
-    /// How many runs failed, by kind of failure.
+    /// How many runs failed that had no lease, by kind of failure.
     pub failures: BTreeMap<String, u64>,
-    /// Since when.
+    /// Since when, and since when those of [`Self::left`].
     pub since: Option<DateTime<Utc>>,
-    /// The last run of which it is known there how it ended: from when to when.
-    pub ended: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// When the last run ended in which nothing failed, in whole seconds.
+    pub succeeded_at: Option<DateTime<Utc>>,
+    /// The last run that ended and may have left its lease.
+    pub left: Option<LeftLease>,
+}
+
+/// A lease that a run could not give back, as far as it knows: the answer may have been lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftLease {
+    /// The turn that had it.
+    pub turn: String,
+    /// What it would have written down: how many runs failed until then, by kind of failure.
+    pub failures: BTreeMap<String, u64>,
 }
 
 impl Unrecorded {
-    /// Whether the run that began then is known to have ended: it was not killed, but could not give its lease back.
-    pub fn has_ended(&self, began_at: DateTime<Utc>) -> bool {
-        self.ended.is_some_and(|(from, to)| from <= began_at && began_at <= to)
+    /// When the turn that was found before began, where it was killed: it never said how it ended, neither in the
+    /// repository nor here.
+    pub fn killed(&self, before: Option<&TurnBefore>) -> Option<DateTime<Utc>> {
+        let before = before.filter(|before| !before.ended && !self.is_left(before))?;
+        Some(before.began_at)
+    }
+
+    fn is_left(&self, before: &TurnBefore) -> bool {
+        self.left.as_ref().is_some_and(|left| left.turn == before.turn)
     }
 }
 
@@ -89,16 +106,29 @@ impl CronHistory {
         self
     }
 
-    /// What is remembered when earlier runs failed before they could write it down here: how many of each kind, since when.
+    /// What is remembered when earlier runs ended and could not write it down here: how many failed, of which kinds and
+    /// since when, and whether one in which nothing failed was among them. `before` is the turn that was found here: what
+    /// was written down after all, as only the answer was lost, is not counted again.
     #[must_use]
-    pub fn after_unrecorded(mut self, unrecorded: &Unrecorded) -> Self {
-        for (kind, count) in &unrecorded.failures {
+    pub fn after_unrecorded(mut self, unrecorded: &Unrecorded, before: Option<&TurnBefore>) -> Self {
+        let written = before.is_some_and(|before| before.ended && unrecorded.is_left(before));
+        let left = unrecorded.left.iter().filter(|_| !written).flat_map(|left| &left.failures);
+        let mut since = unrecorded.since.filter(|_| !written || !unrecorded.failures.is_empty());
+        for (kind, count) in left.chain(&unrecorded.failures) {
             *self.failures.entry(kind.clone()).or_default() += count;
         }
-        self.failing_since = match (self.failing_since, unrecorded.since) {
+        // It is told in whole seconds.
+        if let Some(at) = unrecorded.succeeded_at
+            && self.succeeded_at.is_none_or(|known| known.timestamp() < at.timestamp())
+        {
+            self.succeeded_at = Some(at);
+            self.failing_since = self.failing_since.filter(|since| *since > at);
+        }
+        since = match (self.failing_since, since) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        self.failing_since = since;
         self
     }
 
@@ -181,17 +211,17 @@ mod tests {
     #[test]
     fn failures_that_could_not_be_written_down_are_recovered_from() {
         let failures = [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into();
-        let unrecorded = Unrecorded { failures, since: Some(at(2)), ended: None };
+        let unrecorded = Unrecorded { failures, since: Some(at(2)), ..Unrecorded::default() };
         let (before, _) = CronHistory::default().after(run(1, None, false));
-        let history = before.clone().after_unrecorded(&unrecorded);
+        let history = before.clone().after_unrecorded(&unrecorded, None);
         assert_eq!((history.failures["repository"], history.failures["usage"]), (2, 1));
         let (history, events) = history.after(run(3, None, false));
         assert_eq!((events, history.failing_since), (vec![CronEvent::Recovered], None));
         // What failed before counts on.
         let (failing, _) = before.after(run(1, Some("repository"), false));
-        let failing = failing.after_unrecorded(&unrecorded);
+        let failing = failing.after_unrecorded(&unrecorded, None);
         assert_eq!((failing.failures["repository"], failing.failing_since), (3, Some(at(1))));
-        assert_eq!(CronHistory::default().after_unrecorded(&Unrecorded::default()), CronHistory::default());
+        assert_eq!(CronHistory::default().after_unrecorded(&Unrecorded::default(), None), CronHistory::default());
     }
 
     #[test]
@@ -202,11 +232,52 @@ mod tests {
         assert_eq!(history.after(run(2, None, true)).1, []);
     }
 
+    fn before(turn: &str, ended: bool) -> TurnBefore {
+        TurnBefore { turn: turn.to_owned(), began_at: at(2), ended }
+    }
+
+    /// One failure of before the lease was left, and another one since.
+    fn left() -> Unrecorded {
+        let left = LeftLease { turn: "t1".to_owned(), failures: [("postgres".to_owned(), 1)].into() };
+        let failures = [("repository".to_owned(), 1)].into();
+        Unrecorded { failures, since: Some(at(2)), left: Some(left), ..Unrecorded::default() }
+    }
+
     #[test]
     fn a_run_that_said_elsewhere_how_it_ended_was_not_killed() {
-        let left = Unrecorded { ended: Some((at(2), at(4))), ..Unrecorded::default() };
-        assert!(left.has_ended(at(2)) && left.has_ended(at(3)) && left.has_ended(at(4)));
-        assert!(!left.has_ended(at(1)) && !left.has_ended(at(5)) && !Unrecorded::default().has_ended(at(3)));
+        assert_eq!(left().killed(Some(&before("t1", false))), None, "whatever ran since");
+        assert_eq!(left().killed(Some(&before("t2", false))), Some(at(2)), "it began at the same moment");
+        assert_eq!(left().killed(Some(&before("t2", true))), None);
+        assert_eq!(left().killed(None), None);
+        assert_eq!(Unrecorded::default().killed(Some(&before("t1", false))), Some(at(2)));
+    }
+
+    #[test]
+    fn what_was_written_down_although_the_answer_was_lost_is_not_counted_again() {
+        let counted = |before: &TurnBefore| CronHistory::default().after_unrecorded(&left(), Some(before));
+        assert_eq!(counted(&before("t1", false)).failures, [("postgres".into(), 1), ("repository".into(), 1)].into());
+        assert_eq!(counted(&before("t1", true)).failures, [("repository".into(), 1)].into());
+        assert_eq!(counted(&before("t2", true)).failures.len(), 2, "it never got there");
+        let nothing_since = Unrecorded { failures: BTreeMap::new(), ..left() };
+        let history = CronHistory::default().after_unrecorded(&nothing_since, Some(&before("t1", true)));
+        assert_eq!(history, CronHistory::default(), "nothing fails");
+    }
+
+    #[test]
+    fn a_recovery_that_could_not_be_written_down_is_told_once() {
+        let (failing, _) = CronHistory::default().after(run(1, Some("postgres"), false));
+        let second = chrono::TimeDelta::milliseconds(300);
+        let (recovered, events) = failing.clone().after(Ended { at: at(2) + second, ..run(2, None, false) });
+        assert_eq!(events, [CronEvent::Recovered]);
+        let elsewhere = Unrecorded { succeeded_at: Some(at(2)), ..Unrecorded::default() };
+        let history = failing.clone().after_unrecorded(&elsewhere, None);
+        assert_eq!((history.failing_since, history.succeeded_at), (None, Some(at(2))));
+        assert_eq!(history.after(run(3, None, false)).1, []);
+        // What is known there is not older than what is known here.
+        assert_eq!(recovered.clone().after_unrecorded(&elsewhere, None), recovered);
+        // What failed since is recovered from.
+        let since = Unrecorded { since: Some(at(3)), ..elsewhere };
+        assert_eq!(failing.after_unrecorded(&since, None).failing_since, Some(at(3)));
     }
 
     #[test]

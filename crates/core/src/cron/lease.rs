@@ -8,6 +8,26 @@ use super::CronHistory;
 /// The newest form of leases that this program knows.
 pub const LEASE_FORMAT: u32 = 1;
 
+/// One unattended run of one database: known by one id from its begin to its end, whoever tells how that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// A random text.
+    pub id: String,
+    /// When it began, by the clock of its machine.
+    pub began_at: DateTime<Utc>,
+}
+
+/// The turn that a lease was taken over from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnBefore {
+    /// Its id.
+    pub turn: String,
+    /// When it began, by its own clock.
+    pub began_at: DateTime<Utc>,
+    /// It gave its lease back, and what is remembered holds how it ended.
+    pub ended: bool,
+}
+
 /// Who works on a database unattended, and what is remembered of such runs.
 ///
 /// It is written by conditional writes only. Its age is told by the store's own clock, from when the object was written.
@@ -17,7 +37,7 @@ pub struct LeaseRecord {
     pub format: u32,
     /// Whoever wrote it: machine and process.
     pub owner: String,
-    /// A random text, by which the owner knows it again.
+    /// The turn's id, by which the owner knows it again.
     pub nonce: String,
     /// When the owner began, by its own clock.
     pub taken_at: DateTime<Utc>,

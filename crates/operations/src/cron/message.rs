@@ -1,13 +1,19 @@
 //! What a webhook is told: that a run failed, that it works again, that there is a first proof.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, stream};
 use holdpoint_core::cron::{CronEvent, CronHistory, KILLED, StepEnd};
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 
 use super::{CronReport, Failed, StepReport, Telling};
 use crate::webhook::{Delivery, deliver, masked_json};
 use crate::{Clock, Context};
 
+/// So many messages are on their way at a time.
+const AT_ONCE: usize = 64;
 /// The version of the message's form.
 const FORMAT: u32 = 1;
 
@@ -80,8 +86,32 @@ async fn sent(webhook: &Delivery, telling: &Telling, message: &Message<'_>) -> O
     sent.err().map(|why| format!("the webhook was not told: {why}"))
 }
 
+/// Tells the webhook of each report of which it was not told yet, many at a time, of all within a time; what could not be
+/// told is a warning of the report.
+pub async fn tell_each(
+    repository: &str,
+    clock: &Clock,
+    telling: &Telling,
+    reports: &mut [CronReport],
+    within: Duration,
+) {
+    if telling.webhook.is_none() {
+        return;
+    }
+    let until = Instant::now() + within;
+    let untold = reports.iter_mut().filter(|report| !report.told && !report.events.is_empty());
+    stream::iter(untold)
+        .for_each_concurrent(AT_ONCE, |report| async move {
+            if timeout_at(until, tell(repository, clock, telling, report)).await.is_err() {
+                report.warnings.push(format!("the webhook was not told: no answer within {} s", within.as_secs_f32()));
+            }
+        })
+        .await;
+}
+
 /// Tells the webhook every event of a report; what could not be told is a warning of the report.
-pub async fn tell(repository: &str, clock: &Clock, telling: &Telling, report: &mut CronReport) {
+pub(super) async fn tell(repository: &str, clock: &Clock, telling: &Telling, report: &mut CronReport) {
+    report.told = true;
     let Some(webhook) = &telling.webhook else { return };
     let mut problems = Vec::new();
     for event in &report.events {
@@ -115,5 +145,48 @@ fn text(event: CronEvent, report: &CronReport) -> String {
         }
         CronEvent::Recovered => format!("holdpoint cron: {database} works again"),
         CronEvent::FirstProof => format!("holdpoint cron: {database} has its first proven restore point"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdpoint_core::Secret;
+    use holdpoint_core::cron::Turn;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{ErrorKind, sample_context};
+
+    #[tokio::test]
+    async fn who_never_answers_is_waited_for_once_for_all() {
+        // Connections are taken, and nobody reads them.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let clock: Clock = Arc::new(sample_context::now);
+        let to = Secret::new(format!("http://{}/hook", silent.local_addr().unwrap()));
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        let webhook = Some(Delivery { to, secret: None, clock: Arc::clone(&clock), seed: 7, cancel });
+        let telling = Telling { owner: "a".to_owned(), webhook, mask: Default::default() };
+        let turn = Turn { id: "t1".to_owned(), began_at: sample_context::now() };
+        let failed = || Failed { kind: ErrorKind::Interrupted, message: String::new(), hint: None };
+        let report = |n: u32, events| {
+            let mut report = CronReport::refused(format!("db{n}").parse().unwrap(), &turn, failed());
+            report.events = events;
+            report
+        };
+        let mut reports: Vec<_> = (0..20).map(|n| report(n, vec![CronEvent::Failed])).collect();
+        reports[0].told = true;
+        reports.push(report(20, Vec::new()));
+        let began = Instant::now();
+        tell_each("s3://b/p", &clock, &telling, &mut reports, Duration::from_millis(500)).await;
+        // Each by itself is waited for for ten seconds.
+        assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+        for (n, report) in reports.iter().enumerate() {
+            let told = (1..20).contains(&n);
+            let warned = report.warnings.iter().filter(|one| one.contains("was not told: no answer within 0.5 s"));
+            assert_eq!((warned.count(), report.told), (usize::from(told), n < 20), "{report:?}");
+        }
     }
 }

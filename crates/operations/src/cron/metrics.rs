@@ -3,14 +3,14 @@
 //! Names carry their unit. What is not known, since the repository could not be reached or another run is at it, is taken
 //! over from the file as it was: a gap would silence the very alert that is due.
 
-use std::collections::BTreeMap;
+mod unrecorded;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::DatabaseName;
-use holdpoint_core::cron::{CronEvent, StepEnd, Unrecorded};
+use holdpoint_core::cron::StepEnd;
 
 use super::CronReport;
 use crate::retention::NewestProof;
+pub use unrecorded::unrecorded;
 
 /// A family of samples: name, kind, help.
 struct Family {
@@ -31,7 +31,7 @@ pub fn metrics(reports: &[CronReport], previous: &str) -> String {
         for report in reports {
             let database = label("database", report.database.as_str());
             let samples = match (family.samples)(report) {
-                None => of_the_file(report, family.name, previous),
+                None => unrecorded::samples(report, family.name, previous),
                 samples => samples,
             };
             match samples {
@@ -53,49 +53,8 @@ pub fn metrics(reports: &[CronReport], previous: &str) -> String {
 const TOTAL: &str = "holdpoint_cron_failures_total";
 const UNRECORDED: &str = "holdpoint_cron_unrecorded_failures";
 const SINCE: &str = "holdpoint_cron_unrecorded_since_timestamp_seconds";
-const LAST_RUN: &str = "holdpoint_cron_last_run_timestamp_seconds";
-const DURATION: &str = "holdpoint_cron_duration_seconds";
-
-/// What runs of a database left in the file since they could not write it down in the repository.
-pub fn unrecorded(previous: &str, database: &DatabaseName) -> Unrecorded {
-    let failures = kinds(previous, UNRECORDED, database);
-    let number = |name| -> Option<f64> {
-        let lines = kept(previous, name, &label("database", database.as_str()));
-        lines.first()?.rsplit_once(' ')?.1.parse().ok()
-    };
-    let instant = |seconds: f64| DateTime::from_timestamp(seconds as i64, 0);
-    let ended = || {
-        let (from, took) = (number(LAST_RUN)?, number(DURATION)?);
-        // The file tells the beginning in whole seconds.
-        Some((instant(from)?, instant((from + took).ceil() + 1.0)?))
-    };
-    Unrecorded { failures, since: number(SINCE).and_then(instant), ended: ended() }
-}
-
-/// Counts by kind of failure, as they stand in the file.
-fn kinds(previous: &str, name: &str, database: &DatabaseName) -> BTreeMap<String, u64> {
-    let kind = |line: &String| {
-        let (head, value) = line.rsplit_once(' ')?;
-        let (_, kind) = head.split_once(",kind=\"")?;
-        Some((kind.strip_suffix("\"}")?.to_owned(), value.parse().ok()?))
-    };
-    kept(previous, name, &label("database", database.as_str())).iter().filter_map(kind).collect()
-}
-
-/// What the file must go on saying, and a little more, where a run failed that could not be written down in the repository.
-fn of_the_file(report: &CronReport, name: &str, previous: &str) -> Option<Vec<Sample>> {
-    let failure = report.failure.as_ref().filter(|_| report.events.contains(&CronEvent::Failed))?;
-    let database = &report.database;
-    match name {
-        TOTAL | UNRECORDED => {
-            let mut failures = kinds(previous, name, database);
-            *failures.entry(failure.kind.word().to_owned()).or_default() += 1;
-            Some(failures.into_iter().map(|(kind, count)| (vec![("kind", kind)], count as f64)).collect())
-        }
-        SINCE => one(seconds(unrecorded(previous, database).since.unwrap_or(report.started_at))),
-        _ => None,
-    }
-}
+const LEFT: &str = "holdpoint_cron_unreleased_run_timestamp_seconds";
+const SUCCESS: &str = "holdpoint_cron_last_success_timestamp_seconds";
 
 /// The lines of a database as they stood.
 fn kept(previous: &str, name: &str, database: &str) -> Vec<String> {
@@ -141,7 +100,7 @@ fn ran(report: &CronReport) -> Option<&CronReport> {
 
 const FAMILIES: &[Family] = &[
     Family {
-        name: LAST_RUN,
+        name: "holdpoint_cron_last_run_timestamp_seconds",
         kind: "gauge",
         help: "When the last unattended run began, in seconds since 1970.",
         samples: |report| one(seconds(ran(report)?.started_at)),
@@ -153,13 +112,13 @@ const FAMILIES: &[Family] = &[
         samples: |report| one(f64::from(u8::from(ran(report)?.failure.is_none()))),
     },
     Family {
-        name: "holdpoint_cron_last_success_timestamp_seconds",
+        name: SUCCESS,
         kind: "gauge",
         help: "When the last unattended run ended in which nothing failed, in seconds since 1970.",
         samples: |report| perhaps(report.history.as_ref()?.succeeded_at.map(seconds)),
     },
     Family {
-        name: DURATION,
+        name: "holdpoint_cron_duration_seconds",
         kind: "gauge",
         help: "How long the last unattended run took.",
         samples: |report| one(ran(report)?.took_ms as f64 / 1000.0),
@@ -204,6 +163,12 @@ const FAMILIES: &[Family] = &[
         name: SINCE,
         kind: "gauge",
         help: "When the first of these runs began, in seconds since 1970.",
+        samples: |report| report.recorded.then(Vec::new),
+    },
+    Family {
+        name: LEFT,
+        kind: "gauge",
+        help: "When the run began that ended and could not give its lease back, in seconds since 1970.",
         samples: |report| report.recorded.then(Vec::new),
     },
     Family {

@@ -9,7 +9,7 @@ mod steps;
 
 use chrono::TimeDelta;
 use holdpoint_core::Mask;
-use holdpoint_core::cron::Unrecorded;
+use holdpoint_core::cron::{Turn, Unrecorded};
 use holdpoint_core::retention::RetentionPolicy;
 use tokio::time::Instant;
 
@@ -18,10 +18,10 @@ use crate::check::CheckOptions;
 use crate::verify::VerifyOptions;
 use crate::webhook::Delivery;
 
-pub use message::tell;
+pub use message::tell_each;
 pub use metrics::{metrics, unrecorded};
 pub use ping::{PingSign, ping};
-pub use report::{CronReport, Facts, Failed, StepReport};
+pub use report::{CronReport, Facts, Failed, LeaseLeft, StepReport};
 pub use run::cron;
 
 /// How an unattended run of one database works.
@@ -45,7 +45,9 @@ pub struct CronOptions {
     pub deadline: Option<Instant>,
     /// Nobody else ever does this: the store need not keep conditions.
     pub single_writer: bool,
-    /// Failures of earlier runs that could not be written down in the repository.
+    /// This run, from its begin to its end.
+    pub turn: Turn,
+    /// What earlier runs could not write down in the repository.
     pub unrecorded: Unrecorded,
     /// Who runs it, and who is told.
     pub telling: Telling,

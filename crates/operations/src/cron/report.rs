@@ -1,7 +1,9 @@
 //! What an unattended run of one database did.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use holdpoint_core::cron::{CronEvent, CronHistory, Step, StepEnd};
+use holdpoint_core::cron::{CronEvent, CronHistory, Step, StepEnd, Turn};
 use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_core::{DatabaseName, Mask, PointId};
 use serde::Serialize;
@@ -31,16 +33,32 @@ pub struct CronReport {
     /// The history was written down in the repository.
     #[serde(skip)]
     pub recorded: bool,
+    /// Its lease may still stand in the repository: whoever finds it there is to know that the run ended.
+    #[serde(skip)]
+    pub left: Option<LeaseLeft>,
+    /// Whoever is to be told of its events was, or that was tried.
+    #[serde(skip)]
+    pub told: bool,
     /// What is worth knowing although it failed nothing.
     pub warnings: Vec<String>,
 }
 
+/// The lease that a run could not give back.
+#[derive(Clone, Debug)]
+pub struct LeaseLeft {
+    /// The run.
+    pub turn: String,
+    /// How many runs failed, by kind, that the repository does not count; `None` where that is not known: what could not be
+    /// written down before, and this one.
+    pub unwritten: Option<BTreeMap<String, u64>>,
+}
+
 impl CronReport {
     /// A run of which nothing is told yet.
-    pub(super) fn new(database: DatabaseName, started_at: DateTime<Utc>) -> Self {
+    pub(super) fn new(database: DatabaseName, turn: &Turn) -> Self {
         Self {
             database,
-            started_at,
+            started_at: turn.began_at,
             took_ms: 0,
             failure: None,
             steps: Vec::new(),
@@ -48,13 +66,22 @@ impl CronReport {
             outlook: None,
             history: None,
             recorded: false,
+            left: None,
+            told: false,
             warnings: Vec::new(),
         }
     }
 
     /// A run of which nothing was done, and why.
-    pub fn refused(database: DatabaseName, started_at: DateTime<Utc>, failure: Failed) -> Self {
-        Self { failure: Some(failure), ..Self::new(database, started_at) }
+    pub fn refused(database: DatabaseName, turn: &Turn, failure: Failed) -> Self {
+        Self { failure: Some(failure), ..Self::new(database, turn) }
+    }
+
+    /// The same with something more that is worth knowing.
+    #[must_use]
+    pub fn with_warning(mut self, warning: &str) -> Self {
+        self.warnings.push(warning.to_owned());
+        self
     }
 
     /// Masks everything that is told in words.
@@ -187,9 +214,10 @@ mod tests {
 
     #[test]
     fn what_is_told_in_words_holds_no_secret() {
+        let turn = Turn { id: "t1".to_owned(), began_at: DateTime::UNIX_EPOCH };
         let said = || "pg_dump: it said hunter22 aloud".to_owned();
         let failed = || Failed { kind: ErrorKind::Postgres, message: said(), hint: Some(said()) };
-        let mut report = CronReport::refused("shop".parse().unwrap(), DateTime::UNIX_EPOCH, failed());
+        let mut report = CronReport::refused("shop".parse().unwrap(), &turn, failed());
         report.steps.push(StepReport {
             step: Step::Backup,
             end: StepEnd::Failed,

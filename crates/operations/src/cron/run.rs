@@ -1,5 +1,6 @@
 //! One unattended run of one database: the lease, the steps, what is remembered, who is told.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use holdpoint_core::verification::Verdict;
 use holdpoint_repository::{Lease, LeaseTaken};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::message::tell_killed;
+use super::message::{tell, tell_killed};
 use super::steps::Steps;
-use super::{CronOptions, CronReport, Facts, Failed, tell};
+use super::{CronOptions, CronReport, Facts, Failed, LeaseLeft};
 use crate::catalogue::show;
 use crate::retention::outlook;
 use crate::{Context, Error, ErrorKind, Source};
@@ -47,13 +48,15 @@ struct RenewalPace {
 ///
 /// It never fails itself: what failed is in the report. Where the deadline has passed already no step is begun, and that is
 /// remembered and told as any failure. A step that is cut short, by the deadline or by a signal, leaves
-/// nothing half done. Whoever is to be told is told last, when the lease is released.
+/// nothing half done. Whoever is to be told is told last, when the lease is released; after a signal nobody is told
+/// yet ([`tell_each`](super::tell_each)).
 pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> CronReport {
-    let (began, started_at) = (Instant::now(), (context.clock)());
+    let began = Instant::now();
     let mut report = match take(context, options).await {
         Ok(lease) => with_lease(context, source, options, *lease).await,
-        Err(error) => {
-            let mut report = CronReport::refused(context.database.clone(), started_at, Failed::from(&error));
+        Err(NotTaken { error, left }) => {
+            let mut report = CronReport::refused(context.database.clone(), &options.turn, Failed::from(&error));
+            report.left = left.then(|| LeaseLeft { turn: options.turn.id.clone(), unwritten: None });
             // The other run tells for itself.
             if error.kind() != ErrorKind::Busy {
                 report.events.push(CronEvent::Failed);
@@ -61,20 +64,32 @@ pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> 
             report
         }
     };
-    report.started_at = started_at;
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.mask(&options.telling.mask);
-    tell(&context.repository.url().to_string(), &context.clock, &options.telling, &mut report).await;
+    // After a signal there is little time: whoever called writes down what is to be written first.
+    if !context.cancel.is_cancelled() {
+        tell(&context.repository.url().to_string(), &context.clock, &options.telling, &mut report).await;
+    }
     report
 }
 
-async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Error> {
+/// Why a run has no lease.
+struct NotTaken {
+    error: Error,
+    /// It may stand in the repository all the same.
+    left: bool,
+}
+
+async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, NotTaken> {
     let (repository, database) = (&context.repository, &context.database);
-    let mut lease = match repository.take_lease(database, &options.telling.owner, HOLDS_FOR, (context.clock)()).await? {
+    let without = |error| NotTaken { error, left: false };
+    let taken = repository.take_lease(database, &options.telling.owner, &options.turn, HOLDS_FOR).await;
+    let mut lease = match taken.map_err(|error| without(error.into()))? {
         LeaseTaken::Ours(lease) => lease,
         LeaseTaken::Others { owner, since, until } => {
-            return Err(Error::CronRuns { database: database.to_string(), owner, since, until });
+            return Err(without(Error::CronRuns { database: database.to_string(), owner, since, until }));
         }
+        LeaseTaken::Unanswered(error) => return Err(NotTaken { error: error.into(), left: true }),
     };
     if options.single_writer {
         return Ok(lease);
@@ -93,18 +108,16 @@ async fn take(context: &Context, options: &CronOptions) -> Result<Box<Lease>, Er
     {
         tracing::warn!("{warning}");
     }
-    if let Err(error) = lease.release(history).await {
+    let released = lease.release(history).await;
+    if let Err(error) = &released {
         tracing::warn!(%error, "the lease of a run that was refused could not be released");
     }
-    Err(refusal)
+    Err(NotTaken { error: refusal, left: released.is_err() })
 }
 
 /// When the run before began, where it was killed, and what is remembered then.
 fn killed_before(lease: &Lease, options: &CronOptions) -> (Option<DateTime<Utc>>, CronHistory) {
-    // A run that wrote its end down here is another one than that which did not.
-    let written = |from| lease.history().ended_at.is_some_and(|at| at >= from);
-    let elsewhere = options.unrecorded.ended.is_some_and(|(from, _)| !written(from));
-    let killed_at = lease.killed_at().filter(|began_at| !(elsewhere && options.unrecorded.has_ended(*began_at)));
+    let killed_at = options.unrecorded.killed(lease.before());
     let history = lease.history().clone();
     (killed_at, killed_at.into_iter().fold(history, CronHistory::after_a_kill))
 }
@@ -120,7 +133,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     // Another one has the lease by now, and tells of that kill itself.
     let gone = matches!(noted, Ok(false));
     let killed_at = killed_at.filter(|_| !gone);
-    let mut history = history.after_unrecorded(&options.unrecorded);
+    let mut history = history.after_unrecorded(&options.unrecorded, lease.before());
     let mut steps = Steps::new(context, source, options, &history);
     if let Err(error) = noted {
         let why = Error::from(error).line();
@@ -169,7 +182,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     };
     let Steps { done, mut warnings, .. } = steps;
     warnings.extend(untold);
-    let report = CronReport::new(context.database.clone(), (context.clock)());
+    let report = CronReport::new(context.database.clone(), &options.turn);
     let mut report = CronReport { steps: done, warnings, ..report };
     for step in &mut report.steps {
         if let (Some(failure), Some(cut)) = (&mut step.failure, &cut)
@@ -187,7 +200,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         None => {}
     }
     history.begun_at = begun_at;
-    remember(context, lease, history, proven_before, &mut report).await;
+    remember(context, options, lease, history, proven_before, &mut report).await;
     report
 }
 
@@ -239,6 +252,7 @@ async fn lost(lease: &mut Lease, pace: RenewalPace) {
 
 async fn remember(
     context: &Context,
+    options: &CronOptions,
     mut lease: Lease,
     history: CronHistory,
     proven_before: bool,
@@ -257,10 +271,27 @@ async fn remember(
     report.events = events;
     match released(&mut lease, &history, RELEASES_AFTER).await {
         Ok(true) => report.recorded = true,
-        Ok(false) => report.warnings.push("another run has taken the lease: this one is not remembered".to_owned()),
-        Err(error) => report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line())),
+        Ok(false) => {
+            // It may be gone with the whole repository, and come back with it.
+            report.left = Some(LeaseLeft { turn: options.turn.id.clone(), unwritten: None });
+            report
+                .warnings
+                .push("another run has taken the lease, or it is gone: this one is not remembered".to_owned());
+        }
+        Err(error) => {
+            let unwritten = unwritten(&history, lease.history());
+            report.left = Some(LeaseLeft { turn: options.turn.id.clone(), unwritten: Some(unwritten) });
+            report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line()));
+        }
     }
     report.history = Some(history);
+}
+
+/// How many runs failed, by kind, that what is written does not count.
+fn unwritten(history: &CronHistory, written: &CronHistory) -> BTreeMap<String, u64> {
+    let known = |kind| written.failures.get(kind).copied().unwrap_or_default();
+    let more = history.failures.iter().map(|(kind, count)| (kind.clone(), count.saturating_sub(known(kind))));
+    more.filter(|(_, count)| *count > 0).collect()
 }
 
 /// Releases the lease, again after each of these pauses: a good run whose lease stays would look killed.

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdpoint_core::cron::{CronHistory, LEASE_FORMAT, LeaseRecord};
+use holdpoint_core::cron::{CronHistory, LEASE_FORMAT, LeaseRecord, Turn, TurnBefore};
 use holdpoint_core::{DatabaseName, layout};
 
 use super::{LARGEST_RECORD, Repository, json, parse};
 use crate::error::{Error, Result};
-use crate::nonce::nonce;
 use crate::store::PutOptions;
 
 /// How often a lease is tried for while others change it.
@@ -32,6 +31,8 @@ pub enum LeaseTaken {
         /// When it ends unless it is renewed, by the store's clock.
         until: DateTime<Utc>,
     },
+    /// The store did not answer the write: whoever asks next may find that it was ours.
+    Unanswered(Error),
 }
 
 /// The lease on a database, to be renewed before its time is over, and released.
@@ -42,11 +43,11 @@ pub struct Lease {
     repository: Repository,
     key: String,
     record: LeaseRecord,
-    killed_at: Option<DateTime<Utc>>,
+    before: Option<TurnBefore>,
 }
 
 impl Repository {
-    /// Takes the lease on a database for `holds_for`, unless another run has it.
+    /// Takes the lease on a database for a turn, for `holds_for`, unless another run has it.
     ///
     /// Of any number of machines that ask at once one gets it, in a store that keeps conditional writes; see
     /// [`Lease::proves_conditional_writes`].
@@ -58,27 +59,27 @@ impl Repository {
         &self,
         database: &DatabaseName,
         owner: &str,
+        turn: &Turn,
         holds_for: Duration,
-        now: DateTime<Utc>,
     ) -> Result<LeaseTaken> {
         let key = layout::lease(database);
         let mut record = LeaseRecord {
             format: LEASE_FORMAT,
             owner: owner.to_owned(),
-            nonce: nonce()?,
-            taken_at: now,
+            nonce: turn.id.clone(),
+            taken_at: turn.began_at,
             holds_for_seconds: holds_for.as_secs(),
             written: 0,
             history: CronHistory::default(),
         };
-        let mut last = None;
+        let (mut last, mut before) = (None, None);
         for _ in 0..TRIES {
-            let (written, killed_at) = match self.store.get_small(&key, LARGEST_RECORD).await {
+            let written = match self.store.get_small(&key, LARGEST_RECORD).await {
                 Ok(object) => {
                     let found: LeaseRecord = parse(&key, &object.bytes, LEASE_FORMAT)?;
                     if found.nonce == record.nonce {
-                        // The answer to our own write was lost.
-                        return Ok(self.ours(key, record, None));
+                        // The answer to our own write was lost; over whose it was written is known since that try.
+                        return Ok(self.ours(key, record, before));
                     }
                     let held = TimeDelta::seconds(i64::try_from(found.holds_for_seconds).unwrap_or(i64::MAX / 1000));
                     let server_time = self.store.server_time().await?;
@@ -93,18 +94,20 @@ impl Repository {
                         return Ok(LeaseTaken::Others { owner: found.owner, since: found.taken_at, until });
                     }
                     record.history = found.history;
-                    let written = self.store.put_if_matches(&key, json(&key, &record)?, &object.etag).await;
-                    (written, (found.holds_for_seconds > 0).then_some(found.taken_at))
+                    let ended = found.holds_for_seconds == 0;
+                    before = Some(TurnBefore { turn: found.nonce, began_at: found.taken_at, ended });
+                    self.store.put_if_matches(&key, json(&key, &record)?, &object.etag).await
                 }
                 Err(error) if error.is_not_found() => {
-                    record.history = CronHistory::default();
-                    (self.store.put_new(&key, json(&key, &record)?, PutOptions::default()).await, None)
+                    (record.history, before) = (CronHistory::default(), None);
+                    self.store.put_new(&key, json(&key, &record)?, PutOptions::default()).await
                 }
                 Err(error) => return Err(error),
             };
             match written {
-                Ok(_) => return Ok(self.ours(key, record, killed_at)),
+                Ok(_) => return Ok(self.ours(key, record, before)),
                 Err(error @ (Error::AlreadyExists { .. } | Error::PreconditionFailed { .. })) => last = Some(error),
+                Err(error) if error.is_transient() => return Ok(LeaseTaken::Unanswered(error)),
                 Err(error) => return Err(error),
             }
         }
@@ -144,20 +147,20 @@ impl Repository {
         }
     }
 
-    fn ours(&self, key: String, record: LeaseRecord, killed_at: Option<DateTime<Utc>>) -> LeaseTaken {
-        LeaseTaken::Ours(Box::new(Lease { repository: self.clone(), key, record, killed_at }))
+    fn ours(&self, key: String, record: LeaseRecord, before: Option<TurnBefore>) -> LeaseTaken {
+        LeaseTaken::Ours(Box::new(Lease { repository: self.clone(), key, record, before }))
     }
 }
 
 impl Lease {
-    /// What is remembered of earlier runs.
+    /// What is remembered of runs, as it was last written.
     pub fn history(&self) -> &CronHistory {
         &self.record.history
     }
 
-    /// When the run before began, where it never said how it ended.
-    pub fn killed_at(&self) -> Option<DateTime<Utc>> {
-        self.killed_at
+    /// The turn that it was taken over from; `None` of the first.
+    pub fn before(&self) -> Option<&TurnBefore> {
+        self.before.as_ref()
     }
 
     /// Writes down what is to be remembered while the run goes on, so that it outlives this one; `false` as for

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdpoint_core::cron::CronHistory;
+use holdpoint_core::cron::{CronHistory, Turn, TurnBefore};
 use holdpoint_repository::{Error, Lease, LeaseTaken, LocalDirectory, ObjectStore, Repository};
+use holdpoint_testkit::{Fault, SeenRequest};
 
+use crate::engine::{Spoiled, spoiled, timing};
 use crate::on_both::on_both;
 use crate::sample::shop;
 
@@ -16,13 +18,22 @@ async fn repository(store: Arc<dyn ObjectStore>) -> Repository {
 }
 
 async fn take(repository: &Repository, owner: &str, holds_for: Duration) -> LeaseTaken {
-    repository.take_lease(&shop(), owner, holds_for, "2026-11-21T02:43:00Z".parse().unwrap()).await.unwrap()
+    repository.take_lease(&shop(), owner, &turn(owner), holds_for).await.unwrap()
+}
+
+/// A turn of this id, of a moment that all share.
+fn turn(id: &str) -> Turn {
+    Turn { id: id.to_owned(), began_at: "2026-11-21T02:43:00Z".parse().unwrap() }
+}
+
+fn before(id: &str, ended: bool) -> TurnBefore {
+    TurnBefore { turn: id.to_owned(), began_at: turn(id).began_at, ended }
 }
 
 fn ours(taken: LeaseTaken) -> Lease {
     match taken {
         LeaseTaken::Ours(lease) => *lease,
-        LeaseTaken::Others { owner, .. } => panic!("{owner} has it"),
+        other => panic!("it is another's: {other:?}"),
     }
 }
 
@@ -41,7 +52,7 @@ async fn one_run_at_a_time(store: Arc<dyn ObjectStore>) {
     assert_eq!(got.len(), 1, "of many that ask at once one gets it");
     let mut lease = got.remove(0);
     assert!(lease.proves_conditional_writes().await.unwrap());
-    assert_eq!((lease.killed_at(), lease.history()), (None, &CronHistory::default()));
+    assert_eq!((lease.before(), lease.history()), (None, &CronHistory::default()));
     for _ in 0..3 {
         assert!(lease.renew().await.unwrap());
     }
@@ -52,7 +63,7 @@ async fn one_run_at_a_time(store: Arc<dyn ObjectStore>) {
     assert!(lease.release(history.clone()).await.unwrap());
     assert_eq!(repository.cron_history(&shop()).await.unwrap(), history);
     let next = ours(take(&repository, "next", LONG).await);
-    assert_eq!((next.history(), next.killed_at()), (&history, None), "it was released, not killed");
+    assert_eq!((next.history(), next.before().unwrap().ended), (&history, true), "it was released, not killed");
     assert_eq!(store.list_children("").await.unwrap(), ["holdpoint.json", "shop"].map(str::to_owned)[1..]);
 }
 
@@ -63,30 +74,80 @@ async fn a_killed_run_keeps_others_off_until_its_time_is_over(store: Arc<dyn Obj
         // As long as the requests below may take on a busy machine.
         match take(&repository, "next", Duration::from_secs(6)).await {
             LeaseTaken::Ours(lease) => break lease,
-            LeaseTaken::Others { owner, .. } => assert_eq!(owner, "killed"),
+            other => assert!(matches!(&other, LeaseTaken::Others { owner, .. } if owner == "killed"), "{other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!(next.killed_at(), Some("2026-11-21T02:43:00Z".parse().unwrap()));
+    assert_eq!(next.before(), Some(&before("killed", false)));
     // It was not dead after all: it hears that it has lost it, and takes nothing back.
     assert!(!killed.renew().await.unwrap());
     assert!(!killed.release(CronHistory::default()).await.unwrap());
     let LeaseTaken::Others { owner, .. } = take(&repository, "late", LONG).await else { panic!("taken twice") };
     assert_eq!(owner, "next");
     // What is remembered while it runs outlives it when it is killed, too.
-    let kill = next.history().clone().after_a_kill(next.killed_at().unwrap());
+    let kill = next.history().clone().after_a_kill(next.before().unwrap().began_at);
     assert!(next.remember(kill.clone()).await.unwrap());
     let third = loop {
         match take(&repository, "third", LONG).await {
             LeaseTaken::Ours(lease) => break lease,
-            LeaseTaken::Others { owner, .. } => assert_eq!(owner, "next"),
+            other => assert!(matches!(&other, LeaseTaken::Others { owner, .. } if owner == "next"), "{other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!((third.history(), third.killed_at().is_some()), (&kill, true));
+    assert_eq!((third.history(), third.before()), (&kill, Some(&before("next", false))));
 }
 
 on_both!(one_run_at_a_time, a_killed_run_keeps_others_off_until_its_time_is_over);
+
+fn writes(request: &SeenRequest) -> bool {
+    request.operation() == "PutObject" && request.target.contains("/lease")
+}
+
+fn looks(request: &SeenRequest) -> bool {
+    request.operation() == "HeadObject" && request.target.contains("/lease")
+}
+
+/// A lease that a killed run left, in a store behind a proxy.
+async fn left_behind_a_proxy() -> (Spoiled, Repository) {
+    let spoiled = spoiled(timing()).await;
+    let repository = repository(Arc::new(spoiled.store.clone())).await;
+    ours(take(&repository, "killed", Duration::from_secs(1)).await);
+    (spoiled, repository)
+}
+
+/// Takes it when the time of whoever has it is over.
+async fn next(repository: &Repository, owner: &str, holds_for: Duration) -> LeaseTaken {
+    loop {
+        match take(repository, owner, holds_for).await {
+            LeaseTaken::Others { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+            taken => return taken,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_is_lost_still_tells_whom_it_was_taken_from() {
+    let (spoiled, repository) = left_behind_a_proxy().await;
+    // The write is done; tried again it is refused, and the store does not tell whose object it is.
+    spoiled.proxy.push_when(writes, Fault::LoseResponse);
+    spoiled.proxy.push_when(looks, Fault::ReplaceHeader { name: "x-amz-meta-holdpoint-nonce", value: "none" });
+    let lease = ours(next(&repository, "next", LONG).await);
+    assert_eq!(spoiled.proxy.pending(), 0);
+    assert_eq!(lease.before(), Some(&before("killed", false)));
+}
+
+#[tokio::test]
+async fn a_lease_of_which_nobody_knows_is_found_by_the_next_as_that_turns() {
+    let (spoiled, repository) = left_behind_a_proxy().await;
+    spoiled.proxy.push_when(writes, Fault::LoseResponse);
+    (1..timing().attempts).for_each(|_| spoiled.proxy.push_when(writes, Fault::s3_error(503, "SlowDown")));
+    (0..timing().attempts).for_each(|_| spoiled.proxy.push_when(looks, Fault::s3_error(503, "SlowDown")));
+    let taken = next(&repository, "unanswered", Duration::from_secs(1)).await;
+    assert!(matches!(&taken, LeaseTaken::Unanswered(error) if error.is_transient()), "{taken:?}");
+    assert_eq!(spoiled.proxy.pending(), 0);
+    let lease = ours(next(&repository, "next", LONG).await);
+    assert_eq!(lease.before(), Some(&before("unanswered", false)));
+}
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_read_is_not_taken() {
@@ -95,7 +156,7 @@ async fn a_lease_that_cannot_be_read_is_not_taken() {
     std::fs::create_dir(directory.path().join("shop")).unwrap();
     for (text, newer) in [("{\"format\": 99}", true), ("nothing", false)] {
         std::fs::write(directory.path().join("shop/lease"), text).unwrap();
-        let refused = repository.take_lease(&shop(), "x", LONG, "2026-11-21T02:43:00Z".parse().unwrap()).await;
+        let refused = repository.take_lease(&shop(), "x", &turn("x"), LONG).await;
         let error = refused.unwrap_err();
         assert_eq!(matches!(error, Error::NewerFormat { .. }), newer, "{error}");
         assert_eq!(std::fs::read_to_string(directory.path().join("shop/lease")).unwrap(), text);

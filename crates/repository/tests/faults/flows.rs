@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use holdpoint_core::cron::CronHistory;
+use holdpoint_core::cron::{CronHistory, Turn};
 use holdpoint_core::layout;
 use holdpoint_repository::{Error, LeaseTaken, ObjectStore, Repository, Result, S3Store, UploadOptions, Withdrawal};
 use holdpoint_testkit::{ADMIN, S3Server};
@@ -156,15 +156,17 @@ pub(crate) async fn work(flow: Flow, s: &Spoiled) -> Result<()> {
         Flow::Lease => {
             let (repository, now) = (spoiled().await, NOW.parse().unwrap());
             let held_for = std::time::Duration::from_secs(3600);
-            let mut lease = match repository.take_lease(&shop(), "us", held_for, now).await? {
+            let turn = |id: &str| Turn { id: id.to_owned(), began_at: now };
+            let mut lease = match repository.take_lease(&shop(), "us", &turn("us"), held_for).await? {
                 LeaseTaken::Ours(lease) => lease,
+                LeaseTaken::Unanswered(error) => return Err(error),
                 LeaseTaken::Others { owner, .. } => panic!("{owner} has it"),
             };
             assert!(lease.proves_conditional_writes().await?, "the store keeps conditions");
             // Whoever cannot renew it, or release it, is told so.
             let lost = || Error::PreconditionFailed { action: "renew", key: layout::lease(&shop()) };
             let mut kept = lease.renew().await?;
-            let others = opened().await.take_lease(&shop(), "others", held_for, now).await.unwrap();
+            let others = opened().await.take_lease(&shop(), "others", &turn("others"), held_for).await.unwrap();
             assert!(matches!(others, LeaseTaken::Others { .. }), "it is held: {others:?}");
             let begun_at = Some(now);
             kept &= lease.release(CronHistory { begun_at, ..CronHistory::default() }).await?;

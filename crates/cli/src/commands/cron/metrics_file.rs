@@ -64,6 +64,7 @@ fn previous(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use holdpoint_core::cron::Turn;
     use holdpoint_operations::ErrorKind;
     use holdpoint_operations::cron::Failed;
 
@@ -77,8 +78,8 @@ mod tests {
         let line = "holdpoint_restore_points{database=\"shop\"} 7\n";
         std::fs::write(&path, line).unwrap();
         let failed = Failed { kind: ErrorKind::Busy, message: String::new(), hint: None };
-        let at = "2026-11-21T02:43:00Z".parse().unwrap();
-        file.write(&[CronReport::refused("shop".parse().unwrap(), at, failed)]).unwrap();
+        let turn = Turn { id: "t1".to_owned(), began_at: "2026-11-21T02:43:00Z".parse().unwrap() };
+        file.write(&[CronReport::refused("shop".parse().unwrap(), &turn, failed)]).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains(line));
     }
 }

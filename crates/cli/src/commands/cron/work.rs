@@ -4,51 +4,58 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use holdpoint_core::DatabaseName;
-use holdpoint_core::cron::CronEvent;
+use holdpoint_core::cron::{CronEvent, Turn};
 use holdpoint_core::progress::Silent;
-use holdpoint_operations::cron::{CronOptions, CronReport, Failed, Telling, cron, tell};
-use holdpoint_operations::{Clock, Error};
+use holdpoint_operations::Error;
+use holdpoint_operations::cron::{CronOptions, CronReport, Failed, LeaseLeft, cron};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, timeout_at};
 
 use super::Common;
 use crate::arguments::LimitArguments;
 use crate::failure::Failure;
-use crate::invocation::{Invocation, Verification, now, whole};
+use crate::invocation::{Invocation, Verification, now, seed, whole};
 
 /// For so long after `--max-runtime` what is under way may take to end, and what was left out is remembered and told.
 const GRACE: Duration = Duration::from_secs(300);
 
+/// A turn of one database, from now on.
+pub(super) fn turn() -> Turn {
+    Turn { id: format!("{:016x}{:016x}", seed(), seed()), began_at: now() }
+}
+
 /// Works on all databases, so many at a time. Where the work on one breaks off it has failed, and the others go on.
 pub(super) async fn every(invocation: &Invocation, common: &Common, databases: Vec<DatabaseName>) -> Vec<CronReport> {
     let quiet = common.settings.parallel > 1 && databases.len() > 1;
-    let ended = in_turns(databases, common.settings.parallel, |database| {
+    let ended = in_turns(databases, common.settings.parallel, |database, turn| {
         let mut own = invocation.of_database(&database);
         if quiet {
             // Bars of several databases would write over each other.
             own.progress = Arc::new(Silent);
         }
-        one(own, common.clone(), database)
+        one(own, common.clone(), database, turn)
     });
-    let mut reports = Vec::new();
-    for (database, ended) in ended.await {
-        reports.push(match ended {
-            Ok(report) => report,
-            Err(error) => {
-                let failure = Failure::Internal(format!("the work on it broke off: {error}"));
-                refused(invocation, common, database, &failure).await
-            }
-        });
-    }
-    reports
+    let broke_off = |database, turn: &Turn, error| {
+        let failure = Failure::Internal(format!("the work on it broke off: {error}"));
+        unended(refused(common, database, turn, &failure, invocation.cancel.is_cancelled()), turn)
+    };
+    let ended = ended.await.into_iter();
+    ended.map(|one| one.report.unwrap_or_else(|error| broke_off(one.database, &one.turn, error))).collect()
+}
+
+/// How the work on a database ended.
+struct TurnEnded {
+    database: DatabaseName,
+    turn: Turn,
+    report: Result<CronReport, JoinError>,
 }
 
 /// Begins each in a task of its own, so many at a time; gives how each ended, in the order in which they did.
 async fn in_turns<W>(
     databases: Vec<DatabaseName>,
     parallel: usize,
-    begin: impl Fn(DatabaseName) -> W,
-) -> Vec<(DatabaseName, Result<CronReport, JoinError>)>
+    begin: impl Fn(DatabaseName, Turn) -> W,
+) -> Vec<TurnEnded>
 where
     W: Future<Output = CronReport> + Send + 'static,
 {
@@ -58,70 +65,66 @@ where
         while running.len() < parallel
             && let Some(database) = waiting.next()
         {
-            let task = running.spawn(begin(database.clone()));
-            works_on.insert(task.id(), database);
+            let turn = turn();
+            let task = running.spawn(begin(database.clone(), turn.clone()));
+            works_on.insert(task.id(), (database, turn));
         }
         let (id, report) = match running.join_next_with_id().await {
             Some(Ok((id, report))) => (id, Ok(report)),
             Some(Err(error)) => (error.id(), Err(error)),
             None => return ended,
         };
-        ended.extend(works_on.remove(&id).map(|database| (database, report)));
+        ended.extend(works_on.remove(&id).map(|(database, turn)| TurnEnded { database, turn, report }));
     }
 }
 
 /// Works on one database, until its time and the grace are over.
-async fn one(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
-    let Some(deadline) = common.deadline else { return work(invocation, common, database).await };
-    let (cut, tells) = (invocation.cancel.clone(), common.clone());
-    match timeout_at(deadline + GRACE, work(invocation, common, database.clone())).await {
+async fn one(invocation: Invocation, common: Common, database: DatabaseName, turn: Turn) -> CronReport {
+    let Some(deadline) = common.deadline else { return work(invocation, &common, database, turn).await };
+    let cut = invocation.cancel.clone();
+    match timeout_at(deadline + GRACE, work(invocation, &common, database.clone(), turn.clone())).await {
         Ok(report) => report,
         Err(_) => {
             let why = if cut.is_cancelled() { Error::Interrupted } else { Error::TimeOver };
-            given_up(&tells.repository, &tells.clock, &tells.telling, database, &why).await
+            let mut report = unended(refused(&common, database, &turn, &why.into(), cut.is_cancelled()), &turn);
+            let left = "it did not end in time and was given up; holdpoint leftovers finds what it left";
+            report.warnings.push(left.to_owned());
+            report
         }
     }
 }
 
-/// What did not even end within the grace: nobody knows what became of it, and it tells nobody any more.
-async fn given_up(
-    repository: &str,
-    clock: &Clock,
-    telling: &Telling,
-    database: DatabaseName,
-    why: &Error,
-) -> CronReport {
-    let mut report = CronReport::refused(database, now(), Failed::from(why));
-    let left = "it did not end in time and was given up; holdpoint leftovers finds what it left";
-    report.warnings.push(left.to_owned());
-    report.events.push(CronEvent::Failed);
-    tell(repository, clock, telling, &mut report).await;
+/// A run of which nobody knows what became of it: it may have left its lease.
+fn unended(mut report: CronReport, turn: &Turn) -> CronReport {
+    report.left = Some(LeaseLeft { turn: turn.id.clone(), unwritten: None });
+    let took = now().signed_duration_since(turn.began_at).num_milliseconds();
+    report.took_ms = u64::try_from(took).unwrap_or_default();
     report
 }
 
-async fn work(invocation: Invocation, common: Common, database: DatabaseName) -> CronReport {
+async fn work(invocation: Invocation, common: &Common, database: DatabaseName, turn: Turn) -> CronReport {
     if invocation.cancel.is_cancelled() {
         // It had no turn: that is told and counted like any other failure.
-        return refused(&invocation, &common, database, &Error::Interrupted.into()).await;
+        return refused(common, database, &turn, &Error::Interrupted.into(), true);
     }
-    match prepared(&invocation, &common, &database).await {
+    match prepared(&invocation, common, &database, &turn).await {
         Ok((context, source, options)) => cron(&context, &source, &options).await,
-        Err(failure) => refused(&invocation, &common, database, &failure).await,
+        Err(failure) => refused(common, database, &turn, &failure, invocation.cancel.is_cancelled()),
     }
 }
 
-/// A database on which nothing can be done: it failed, and whoever is to hear of it is told.
-pub(super) async fn refused(
-    invocation: &Invocation,
+/// A database on which nothing can be done, or nobody knows what was: it failed, and nobody was told yet.
+pub(super) fn refused(
     common: &Common,
     database: DatabaseName,
+    turn: &Turn,
     failure: &Failure,
+    interrupted: bool,
 ) -> CronReport {
-    let told = failure.told(&common.telling.mask, invocation.cancel.is_cancelled());
+    let told = failure.told(&common.telling.mask, interrupted);
     let failed = Failed { kind: told.kind, message: told.line(), hint: told.hint };
-    let mut report = CronReport::refused(database, now(), failed);
+    let mut report = CronReport::refused(database, turn, failed);
     report.events.push(CronEvent::Failed);
-    tell(&common.repository, &common.clock, &common.telling, &mut report).await;
     report
 }
 
@@ -129,6 +132,7 @@ async fn prepared(
     invocation: &Invocation,
     common: &Common,
     database: &DatabaseName,
+    turn: &Turn,
 ) -> Result<(holdpoint_operations::Context, holdpoint_operations::Source, CronOptions), Failure> {
     let settings = &common.settings;
     let wanted = settings.level.map(|level| Verification {
@@ -156,6 +160,7 @@ async fn prepared(
         check_every: settings.check_every,
         deadline: common.deadline,
         single_writer: common.single_writer,
+        turn: turn.clone(),
         unrecorded: common.unrecorded.get(database).cloned().unwrap_or_default(),
         telling: common.telling.clone(),
     };
@@ -164,36 +169,21 @@ async fn prepared(
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
-
-    use holdpoint_core::{Mask, Secret};
-    use holdpoint_operations::webhook::Delivery;
+    use holdpoint_core::cron::TurnBefore;
+    use holdpoint_operations::cron::{metrics, unrecorded};
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_did_not_end_within_the_grace_is_told_by_whoever_gave_it_up() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = format!("http://{}/hook", listener.local_addr().unwrap()).into();
-        let heard = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let (mut text, mut piece) = (String::new(), [0; 4096]);
-            while !text.contains("was given up") && !text.ends_with("}") {
-                let read = stream.read(&mut piece).unwrap();
-                assert!(read > 0, "the message ends early: {text}");
-                text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
-            }
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
-            text
-        });
-        let clock: Clock = Arc::new(now);
-        let webhook = Delivery { to, secret: None, clock: Arc::clone(&clock), seed: 1, cancel: Default::default() };
-        let telling =
-            Telling { owner: "here:1".to_owned(), webhook: Some(webhook), mask: Mask::new(Vec::<Secret>::new()) };
-        let report = given_up("s3://b/p", &clock, &telling, "shop".parse().unwrap(), &Error::TimeOver).await;
-        let text = heard.join().unwrap();
-        assert!(text.contains("\"event\":\"failed\"") && text.contains("\"kind\":\"could_not_run\""), "{text}");
-        assert_eq!((report.events, report.warnings.len()), (vec![CronEvent::Failed], 1));
+    #[test]
+    fn what_was_given_up_or_broke_off_is_not_told_as_killed() {
+        let (turn, database): (_, DatabaseName) = (turn(), "shop".parse().unwrap());
+        let mut report = CronReport::refused(database.clone(), &turn, Failed::from(&Error::TimeOver));
+        report.events.push(CronEvent::Failed);
+        let left = unrecorded(&metrics(&[unended(report, &turn)], ""), &database);
+        let before = |turn: &str| TurnBefore { turn: turn.to_owned(), began_at: now(), ended: false };
+        assert_eq!(left.killed(Some(&before(&turn.id))), None);
+        assert_ne!(left.killed(Some(&before("another"))), None);
+        assert_eq!(left.left.unwrap().failures["could_not_run"], 1);
     }
 
     #[tokio::test]
@@ -203,7 +193,7 @@ mod tests {
         let names = || (1..=7).map(|n| format!("db{n}").parse::<DatabaseName>().unwrap()).collect::<Vec<_>>();
         for parallel in [1, 3] {
             let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-            let ended = in_turns(names(), parallel, |database| {
+            let ended = in_turns(names(), parallel, |database, turn| {
                 let (running, most) = (Arc::clone(&running), Arc::clone(&most));
                 async move {
                     most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -212,21 +202,23 @@ mod tests {
                     }
                     running.fetch_sub(1, Ordering::SeqCst);
                     assert!(database.as_str() != "db2", "it is the second");
-                    CronReport::refused(database, now(), Failed::from(&Error::TimeOver))
+                    CronReport::refused(database, &turn, Failed::from(&Error::TimeOver))
                 }
             })
             .await;
             assert_eq!(most.load(Ordering::SeqCst), parallel);
-            let mut databases: Vec<_> = ended.iter().map(|(database, _)| database.clone()).collect();
+            let mut databases: Vec<_> = ended.iter().map(|one| one.database.clone()).collect();
             databases.sort();
             assert_eq!(databases, names());
-            for (database, ended) in &ended {
-                match ended {
-                    Ok(report) => assert_eq!(&report.database, database),
+            for TurnEnded { database, turn, report } in &ended {
+                match report {
+                    Ok(report) => assert_eq!((&report.database, report.started_at), (database, turn.began_at)),
                     Err(error) => assert!(database.as_str() == "db2" && error.is_panic(), "{database}: {error}"),
                 }
             }
-            assert_eq!(ended.iter().filter(|(_, ended)| ended.is_err()).count(), 1);
+            assert_eq!(ended.iter().filter(|one| one.report.is_err()).count(), 1);
+            let turns: std::collections::HashSet<&str> = ended.iter().map(|one| one.turn.id.as_str()).collect();
+            assert_eq!(turns.len(), ended.len(), "each has one of its own");
         }
     }
 }

@@ -1,10 +1,10 @@
 use holdpoint_core::PointId;
-use holdpoint_core::cron::{CronHistory, Step};
+use holdpoint_core::cron::{CronEvent, CronHistory, LeftLease, Step, Turn, Unrecorded};
 use holdpoint_core::verification::Level;
 
 use super::*;
 use crate::ErrorKind;
-use crate::cron::{Failed, StepReport};
+use crate::cron::{Failed, LeaseLeft, StepReport};
 use crate::retention::{NewestPoint, NewestProof, Outlook};
 
 fn at(hour: u32) -> DateTime<Utc> {
@@ -15,9 +15,13 @@ fn step(step: Step, end: StepEnd) -> StepReport {
     StepReport { step, end, reason: None, failure: None, facts: None, took_ms: 1500 }
 }
 
+fn turn(hour: u32) -> Turn {
+    Turn { id: format!("t{hour}"), began_at: at(hour) }
+}
+
 fn report() -> CronReport {
     let failure = Failed { kind: ErrorKind::Busy, message: String::new(), hint: None };
-    let mut report = CronReport::refused("shop".parse().unwrap(), at(3), failure);
+    let mut report = CronReport::refused("shop".parse().unwrap(), &turn(3), failure);
     report.failure = None;
     report.took_ms = 2_000;
     report.steps = vec![step(Step::Backup, StepEnd::Done), step(Step::Verify, StepEnd::NotDue)];
@@ -47,46 +51,81 @@ fn report() -> CronReport {
 /// A run that failed before it had the lease.
 fn refused(hour: u32, kind: ErrorKind) -> CronReport {
     let failure = Failed { kind, message: String::new(), hint: None };
-    let mut refused = CronReport::refused("shop".parse().unwrap(), at(hour), failure);
+    let mut refused = CronReport::refused("shop".parse().unwrap(), &turn(hour), failure);
     refused.events.extend((kind != ErrorKind::Busy).then_some(CronEvent::Failed));
     refused
 }
 
-/// With a last run that began at this hour and took so many seconds: the file rounds them up.
-fn ended(left: Unrecorded, hour: u32, took: i64) -> Unrecorded {
-    Unrecorded { ended: Some((at(hour), at(hour) + chrono::TimeDelta::seconds(took + 1))), ..left }
+fn counts(counts: &[(&str, u64)]) -> std::collections::BTreeMap<String, u64> {
+    counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
+}
+
+/// What is left of those that had no lease.
+fn without_lease(failures: &[(&str, u64)], since: u32) -> Unrecorded {
+    Unrecorded { failures: counts(failures), since: Some(at(since)), succeeded_at: Some(at(4)), left: None }
 }
 
 #[test]
 fn what_could_not_be_written_down_in_the_repository_stays_in_the_file_until_it_can() {
     let shop = "shop".parse().unwrap();
     let first = metrics(&[report()], "");
-    assert_eq!(unrecorded(&first, &shop), ended(Unrecorded::default(), 3, 2));
+    let nothing = Unrecorded { succeeded_at: Some(at(4)), ..Unrecorded::default() };
+    assert_eq!(unrecorded(&first, &shop), nothing);
     let mut text = first;
     for (hour, kind) in
         [(4, ErrorKind::Repository), (5, ErrorKind::Usage), (6, ErrorKind::Repository), (7, ErrorKind::Busy)]
     {
         text = metrics(&[refused(hour, kind)], &text);
     }
-    let left = unrecorded(&text, &shop);
-    let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 1)].into();
-    assert_eq!(left, ended(Unrecorded { failures: wanted, since: Some(at(4)), ended: None }, 6, 0), "{text}");
+    let left = without_lease(&[("repository", 2), ("usage", 1)], 4);
+    assert_eq!(unrecorded(&text, &shop), left, "{text}");
     for line in ["postgres\"} 2", "killed\"} 1", "repository\"} 2", "usage\"} 1"] {
         let line = format!("holdpoint_cron_failures_total{{database=\"shop\",kind=\"{line}\n");
         assert!(text.contains(&line), "{line}{text}");
     }
     assert_eq!(unrecorded(&text, &"shop2".parse().unwrap()), Unrecorded::default());
-    // One that had the lease and lost it before it could write that down adds its own failure, and forgets nothing.
-    let unwritten = CronReport { recorded: false, ..report() };
-    assert_eq!(unrecorded(&metrics(std::slice::from_ref(&unwritten), &text), &shop), ended(left, 3, 2));
-    let failure = refused(8, ErrorKind::Usage).failure;
-    let failed = CronReport { failure, events: vec![CronEvent::Failed], ..unwritten };
-    let wanted = [("repository".to_owned(), 2), ("usage".to_owned(), 2)].into();
-    let added = unrecorded(&metrics(&[failed], &text), &shop);
-    assert_eq!(added, ended(Unrecorded { failures: wanted, since: Some(at(4)), ended: None }, 3, 2));
     // The next run that gets there writes it down, and the file forgets.
     let text = metrics(&[report()], &text);
-    assert_eq!(unrecorded(&text, &shop), ended(Unrecorded::default(), 3, 2), "{text}");
+    assert_eq!(unrecorded(&text, &shop), nothing, "{text}");
+}
+
+#[test]
+fn a_lease_that_was_left_is_known_with_what_its_run_would_have_written_down() {
+    let shop = "shop".parse().unwrap();
+    let before = metrics(&[refused(1, ErrorKind::Usage)], &metrics(&[report()], ""));
+    // It had the lease and could not give it back: what it counts holds what was left before.
+    let unwritten = Some(counts(&[("postgres", 1), ("usage", 1)]));
+    let mut left = report();
+    (left.recorded, left.left) = (false, Some(LeaseLeft { turn: "t3".to_owned(), unwritten }));
+    (left.failure, left.events) = (refused(3, ErrorKind::Postgres).failure, vec![CronEvent::Failed]);
+    left.history.as_mut().unwrap().failing_since = Some(at(1));
+    let lease = |failures| Some(LeftLease { turn: "t3".to_owned(), failures: counts(failures) });
+    let text = metrics(std::slice::from_ref(&left), &before);
+    let known = Unrecorded {
+        failures: counts(&[]),
+        since: Some(at(1)),
+        succeeded_at: Some(at(4)),
+        left: lease(&[("postgres", 1), ("usage", 1)]),
+    };
+    assert_eq!(unrecorded(&text, &shop), known, "{text}");
+    // Whatever runs since, which lease was left is known, and what its run did not know is told apart.
+    let since = [refused(5, ErrorKind::Repository), refused(6, ErrorKind::Repository), refused(7, ErrorKind::Busy)];
+    let text = since.iter().fold(text, |text, one| metrics(std::slice::from_ref(one), &text));
+    let failures = counts(&[("repository", 2)]);
+    assert_eq!(unrecorded(&text, &shop), Unrecorded { failures, ..known }, "{text}");
+    // One that was given up does not know what it would have written: all that there is, and itself.
+    let mut given_up = refused(8, ErrorKind::CouldNotRun);
+    given_up.left = Some(LeaseLeft { turn: "t8".to_owned(), unwritten: None });
+    let all = [("could_not_run", 1), ("postgres", 1), ("repository", 2), ("usage", 1)];
+    let found = unrecorded(&metrics(&[given_up], &text), &shop);
+    assert_eq!(found.left.unwrap(), LeftLease { turn: "t8".to_owned(), failures: counts(&all) });
+    assert_eq!((found.failures.len(), found.since), (0, Some(at(1))));
+    // In one that could not give it back nothing failed: since it nothing does.
+    let mut good = report();
+    (good.recorded, good.left) =
+        (false, Some(LeaseLeft { turn: "t9".to_owned(), unwritten: left.left.unwrap().unwritten }));
+    let found = unrecorded(&metrics(&[good], &text), &shop);
+    assert_eq!((found.since, found.left.unwrap().failures), (None, counts(&[("postgres", 1), ("usage", 1)])));
 }
 
 #[test]

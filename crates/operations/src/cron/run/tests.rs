@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use holdpoint_archive::Codec;
-use holdpoint_core::cron::Unrecorded;
+use holdpoint_core::cron::{LeftLease, Turn, Unrecorded};
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::{Mask, Secret, layout};
 use holdpoint_postgres::ConnectionSettings;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::backup::{BackupLimits, BackupOptions};
-use crate::cron::Telling;
+use crate::cron::{Telling, metrics, unrecorded};
 use crate::sample_context::{self, sample};
 use crate::webhook::Delivery;
 
@@ -24,13 +24,23 @@ const SOON: RenewalPace = RenewalPace {
     lost_after: Duration::from_millis(200),
 };
 
+fn turn_at(id: &str, began_at: DateTime<Utc>) -> Turn {
+    Turn { id: id.to_owned(), began_at }
+}
+
+/// A turn that begins now, with an id that no other one has.
+fn new_turn() -> Turn {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    turn_at(&format!("t{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)), sample_context::now())
+}
+
 async fn lease(folder: &std::path::Path) -> Box<Lease> {
     let at = "2026-11-21T02:43:00Z".parse().unwrap();
     let store = Arc::new(LocalDirectory::new(folder).unwrap());
     let repository = Repository::init(store, at).await.unwrap().0;
-    match repository.take_lease(&"shop".parse().unwrap(), "a", HOLDS_FOR, at).await.unwrap() {
+    match repository.take_lease(&"shop".parse().unwrap(), "a", &turn_at("a", at), HOLDS_FOR).await.unwrap() {
         LeaseTaken::Ours(lease) => lease,
-        LeaseTaken::Others { .. } => panic!("taken"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -150,6 +160,7 @@ fn nowhere(webhook: Option<String>) -> (Source, CronOptions) {
         check_every: TimeDelta::zero(),
         deadline: None,
         single_writer: false,
+        turn: new_turn(),
         unrecorded: Unrecorded::default(),
         telling: Telling { owner: "b".to_owned(), webhook, mask: Mask::new(Vec::<Secret>::new()) },
     };
@@ -168,13 +179,10 @@ fn write(lease: &std::path::Path, change: impl FnOnce(&mut serde_json::Value)) -
     record
 }
 
-/// Leaves the lease as a run does that was killed long ago; gives when that began.
-fn killed(lease: &std::path::Path) -> DateTime<Utc> {
-    let record = write(lease, |record| {
-        record["holds_for_seconds"] = 1.into();
-        record["history"]["ended_at"] = serde_json::Value::Null;
-    });
-    record["taken_at"].as_str().unwrap().parse().unwrap()
+/// Leaves the lease as a run does that was killed long ago; gives its turn.
+fn killed(lease: &std::path::Path) -> Turn {
+    let record = write(lease, |record| record["holds_for_seconds"] = 1.into());
+    turn_at(record["nonce"].as_str().unwrap(), record["taken_at"].as_str().unwrap().parse().unwrap())
 }
 
 #[tokio::test]
@@ -182,7 +190,7 @@ async fn a_killed_run_is_counted_and_told_before_the_next_one_does_anything() {
     let folder = tempfile::tempdir().unwrap();
     drop(lease(folder.path()).await);
     let path = folder.path().join("shop/lease");
-    let began_at = killed(&path);
+    killed(&path);
     let context = sample_context::in_directory(folder.path()).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (source, options) = nowhere(Some(format!("http://{}/hook", listener.local_addr().unwrap())));
@@ -196,32 +204,129 @@ async fn a_killed_run_is_counted_and_told_before_the_next_one_does_anything() {
     assert_eq!(second["failure"]["kind"], "postgres", "{second}");
     let failures = report.history.unwrap().failures;
     assert_eq!(failures, [("killed".to_owned(), 1), ("postgres".to_owned(), 1)].into());
-    // One that said elsewhere how it ended was not killed.
-    let began_again = killed(&path);
-    let ended = Some((began_again, began_again));
-    let (source, mut options) = nowhere(None);
-    options.unrecorded = Unrecorded { ended, ..Unrecorded::default() };
-    let report = Box::pin(cron(&context, &source, &options)).await;
-    assert_eq!(report.history.unwrap().failures["killed"], 1);
-    // What the file tells may be the end of a run that wrote it down here as well, right before the one that was killed.
-    let third = killed(&path);
-    write(&path, |record| record["history"]["ended_at"] = third.to_rfc3339().into());
-    options.unrecorded.ended = Some((third, third));
-    let report = Box::pin(cron(&context, &source, &options)).await;
-    assert_eq!(report.history.unwrap().failures["killed"], 2);
-    assert_ne!(began_at, began_again);
+}
+
+/// What the file of metrics says after these runs, each of which ended as told.
+fn left_in_the_file(reports: &[CronReport]) -> Unrecorded {
+    let file = reports.iter().fold(String::new(), |file, report| metrics(std::slice::from_ref(report), &file));
+    unrecorded(&file, &"shop".parse().unwrap())
+}
+
+/// A run that failed as the repository did not answer.
+fn unanswered(turn: &Turn, left: Option<LeaseLeft>) -> CronReport {
+    let failure = Failed { kind: ErrorKind::Repository, message: String::new(), hint: None };
+    let mut report = CronReport::refused("shop".parse().unwrap(), turn, failure);
+    report.history = left.as_ref().and_then(|left| left.unwritten.clone()).map(|failures| CronHistory {
+        failures,
+        failing_since: Some(turn.began_at),
+        ..CronHistory::default()
+    });
+    (report.left, report.events) = (left, vec![CronEvent::Failed]);
+    report
 }
 
 #[tokio::test]
-async fn a_run_whose_store_cannot_be_asked_for_conditions_leaves_the_lease_free() {
+async fn through_an_outage_of_many_runs_each_failure_is_counted_and_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(lease(folder.path()).await);
+    let path = folder.path().join("shop/lease");
+    let context = sample_context::in_directory(folder.path()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
+    // The first could not give its lease back; or was given up, or broke off; others came too early for the repository.
+    let first = killed(&path);
+    for unwritten in [None, Some([("repository".to_owned(), 1)].into())] {
+        let left = LeaseLeft { turn: first.id.clone(), unwritten };
+        let nights = [unanswered(&first, Some(left)), unanswered(&new_turn(), None), unanswered(&new_turn(), None)];
+        let (source, mut options) = nowhere(None);
+        options.unrecorded = left_in_the_file(&nights);
+        assert_eq!(options.unrecorded.since.unwrap().timestamp(), first.began_at.timestamp());
+        write(&path, |record| (record["nonce"], record["history"]) = (first.id.as_str().into(), serde_json::json!({})));
+        killed(&path);
+        let report = Box::pin(cron(&context, &source, &options)).await;
+        let failures = report.history.unwrap().failures;
+        assert_eq!(failures, [("postgres".to_owned(), 1), ("repository".to_owned(), 3)].into(), "none was killed");
+    }
+    // Written down all the same, where only the answer was lost.
+    let left = Some(LeaseLeft { turn: first.id.clone(), unwritten: None });
+    let (source, mut options) = nowhere(None);
+    options.unrecorded = left_in_the_file(&[unanswered(&first, left), unanswered(&new_turn(), None)]);
+    write(&path, |record| {
+        (record["nonce"], record["holds_for_seconds"]) = (first.id.as_str().into(), 0.into());
+        record["history"] = serde_json::json!({"failures": {"repository": 1}});
+    });
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!(report.history.unwrap().failures["repository"], 2);
+    // Another one that was killed since is told, however many said how they ended.
+    killed(&path);
+    let (source, options) = nowhere(Some(hook));
+    let options = CronOptions {
+        unrecorded: Unrecorded {
+            left: Some(LeftLease { turn: first.id, ..LeftLease::default() }),
+            ..Unrecorded::default()
+        },
+        ..options
+    };
+    let (report, heard) = tokio::join!(Box::pin(cron(&context, &source, &options)), hear(listener, &path));
+    assert_eq!(heard[0][0]["failure"]["kind"], "killed", "{heard:?}");
+    assert_eq!(report.history.unwrap().failures["killed"], 1);
+}
+
+#[tokio::test]
+async fn what_a_run_could_not_write_down_is_what_the_repository_does_not_count() {
+    let counts = |counts: &[(&str, u64)]| CronHistory {
+        failures: counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+        ..CronHistory::default()
+    };
+    let more =
+        unwritten(&counts(&[("killed", 1), ("postgres", 3), ("usage", 2)]), &counts(&[("postgres", 2), ("usage", 2)]));
+    assert_eq!(more, [("killed".to_owned(), 1), ("postgres".to_owned(), 1)].into());
+}
+
+/// The lease of which the answer to its write is lost may stand: it is that run's, and no killed one's.
+#[tokio::test]
+async fn a_run_that_does_not_know_whether_it_has_the_lease_says_so() {
+    let (context, proxy) = behind_a_proxy().await;
+    let writes = |request: &SeenRequest| request.operation() == "PutObject" && request.target.contains("/lease");
+    let looks = |request: &SeenRequest| request.operation() == "HeadObject" && request.target.contains("/lease");
+    proxy.push_when(writes, Fault::LoseResponse);
+    (1..ATTEMPTS).for_each(|_| proxy.push_when(writes, Fault::s3_error(503, "SlowDown")));
+    (0..ATTEMPTS).for_each(|_| proxy.push_when(looks, Fault::s3_error(503, "SlowDown")));
+    let (source, options) = nowhere(None);
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!((proxy.pending(), report.failure.as_ref().unwrap().kind), (0, ErrorKind::Repository), "{report:?}");
+    let left = report.left.as_ref().unwrap();
+    assert_eq!((&left.turn, report.events.as_slice()), (&options.turn.id, &[CronEvent::Failed][..]));
+    let written = context.repository.store().get_small(&layout::lease(&context.database), 10_000).await.unwrap();
+    let written: serde_json::Value = serde_json::from_slice(&written.bytes).unwrap();
+    assert_eq!(written["nonce"], options.turn.id.as_str(), "it was written");
+    // One that never got so far leaves none.
+    let reads = |request: &SeenRequest| request.operation() == "GetObject" && request.target.contains("/lease");
+    proxy.push_when(reads, Fault::s3_error(403, "AccessDenied"));
+    let (source, options) = nowhere(None);
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert!(report.left.is_none() && report.failure.is_some(), "{report:?}");
+}
+
+/// So often each request is tried.
+const ATTEMPTS: u32 = 4;
+
+/// A new repository in a bucket, behind a proxy that spoils requests.
+async fn behind_a_proxy() -> (Context, FaultProxy) {
     let server = S3Server::shared();
     let proxy = FaultProxy::http(server.address());
     let url = format!("s3://{}/cron", server.new_bucket()).parse().unwrap();
     let options = S3Options { endpoint: Some(proxy.endpoint()), path_style: true, ..S3Options::default() };
     let (access_key_id, secret_access_key) = (ADMIN.access_key.into(), ADMIN.secret_key.into());
     let keys = CredentialSource::Keys { access_key_id, secret_access_key };
-    let store = S3Store::connect(&url, options, keys, Timing::default()).await.unwrap();
-    let context = sample_context::of(Repository::init(Arc::new(store), sample_context::now()).await.unwrap().0);
+    let timing = Timing { attempts: ATTEMPTS, first_pause: Duration::from_millis(20), ..Timing::default() };
+    let store = S3Store::connect(&url, options, keys, timing).await.unwrap();
+    (sample_context::of(Repository::init(Arc::new(store), sample_context::now()).await.unwrap().0), proxy)
+}
+
+#[tokio::test]
+async fn a_run_whose_store_cannot_be_asked_for_conditions_leaves_the_lease_free() {
+    let (context, proxy) = behind_a_proxy().await;
     // Taking the lease where there is none asks for a create-only write, and so does the proof.
     let creates = |request: &SeenRequest| {
         request.operation() == "PutObject"
