@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::progress::Silent;
-use holdpoint_repository::{LocalDirectory, ObjectStore, PutOptions, Repository};
+use holdpoint_repository::{
+    CredentialSource, LocalDirectory, ObjectStore, PutOptions, Repository, S3Options, S3Store, Timing,
+};
+use holdpoint_testkit::{ADMIN, FaultProxy, S3Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
@@ -32,6 +35,23 @@ pub(crate) fn of(repository: Repository) -> Context {
 /// With a new repository in a directory.
 pub(crate) async fn in_directory(folder: &Path) -> Context {
     of(Repository::init(Arc::new(LocalDirectory::new(folder).unwrap()), now()).await.unwrap().0)
+}
+
+/// So often each request through the proxy is tried.
+pub(crate) const ATTEMPTS: u32 = 4;
+
+/// With a new repository in a bucket, behind a proxy that spoils requests.
+pub(crate) async fn behind_a_proxy() -> (Context, FaultProxy) {
+    let server = S3Server::shared();
+    let proxy = FaultProxy::http(server.address());
+    let url = format!("s3://{}/r", server.new_bucket()).parse().unwrap();
+    let options = S3Options { endpoint: Some(proxy.endpoint()), path_style: true, ..S3Options::default() };
+    let (access_key_id, secret_access_key) = (ADMIN.access_key.into(), ADMIN.secret_key.into());
+    let keys = CredentialSource::Keys { access_key_id, secret_access_key };
+    let first_pause = std::time::Duration::from_millis(20);
+    let timing = Timing { attempts: ATTEMPTS, first_pause, ..Timing::default() };
+    let store = S3Store::connect(&url, options, keys, timing).await.unwrap();
+    (of(Repository::init(Arc::new(store), now()).await.unwrap().0), proxy)
 }
 
 /// Makes the first restore point in a store; its archive holds no archive.

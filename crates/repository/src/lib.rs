@@ -26,8 +26,8 @@ pub use local::LocalDirectory;
 pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_conditional_writes};
 pub use reader::ObjectReader;
 pub use repository::{
-    Lease, LeaseTaken, Leftover, LostPoint, OrphanFolder, PointFolders, Repository, StoreLock, StoredManifest,
-    Unpublished, Withdrawal,
+    Lease, LeaseTaken, Leftover, LostPoint, ManifestWrite, NoLongerHidden, NotPublished, OrphanFolder, PointFolders,
+    Ready, Repository, StoreLock, StoredManifest, Unpublished, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;
 pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};

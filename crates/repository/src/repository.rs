@@ -32,7 +32,8 @@ pub use folders::{OrphanFolder, PointFolders};
 pub use lease::{Lease, LeaseTaken};
 pub use leftovers::{Leftover, LostPoint, Unpublished};
 pub use lock::StoreLock;
-pub use withdraw::Withdrawal;
+pub use publish::{ManifestWrite, NotPublished, Ready};
+pub use withdraw::{NoLongerHidden, Withdrawal};
 
 /// The largest record, other than a manifest, that is read into memory.
 const LARGEST_RECORD: u64 = 16 << 20;

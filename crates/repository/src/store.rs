@@ -75,6 +75,8 @@ pub struct UnfinishedUpload {
     /// When it was last worked on, by the store's own clock: when the newest of its bytes came, else when it began; `None`
     /// where the store does not tell, or not whoever asks.
     pub worked_on_at: Option<DateTime<Utc>>,
+    /// Why the store failed to tell that of this one.
+    pub problem: Option<String>,
 }
 
 /// A place for objects: a local directory or an S3 bucket.
@@ -157,7 +159,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     fn list_children<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>>;
 
     /// Lists the uploads under a prefix that were neither finished nor aborted, running ones included; asks for the parts of
-    /// each.
+    /// each. Where that fails for a single one, it is said of that one.
     fn list_uploads<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<UnfinishedUpload>>>;
 
     /// Removes what an unfinished upload left; one that is gone counts as removed.

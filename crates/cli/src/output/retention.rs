@@ -37,6 +37,7 @@ pub(crate) fn prune(report: &PruneReport, now: DateTime<Utc>) -> String {
 fn hidden(one: &Hidden) -> String {
     let why = match (&one.problem, one.shown, one.entry.as_ref().map(|entry| &entry.fate)) {
         (Some(problem), ..) => problem.clone(),
+        (None, ..) if one.dropped_by_another => "dropped by another prune".to_owned(),
         (None, true, _) => "kept, and shown again".to_owned(),
         (None, false, Some(Fate::Drop(reasons))) => {
             format!("DROP: {}", reasons.iter().map(dropped_for).collect::<Vec<_>>().join("; "))

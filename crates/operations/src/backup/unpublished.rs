@@ -2,7 +2,7 @@
 
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::{DatabaseName, PointId, layout};
-use holdpoint_repository::Error as Repository;
+use holdpoint_repository::{Error as Repository, ManifestWrite, NotPublished};
 
 use crate::{Context, Error};
 
@@ -15,24 +15,30 @@ pub(super) struct Unpublished<'a> {
 }
 
 impl Unpublished<'_> {
-    /// What is to be done after the store was asked to publish, and that failed. A request that was not answered may still
-    /// be carried out, over whatever is there by then: everything stays. Published late the restore point is whole; never
-    /// published it is swept like any other leftover.
-    pub(super) async fn clean_unless_asked(self, failure: Repository) -> Error {
-        let unanswered = failure.is_transient();
-        let failure = Error::from(failure);
-        match self.looked_for(failure).await {
-            Ok(failure) if unanswered => {
-                let remains = format!(
-                    "whether restore point {} will still be published is not known, so its objects stay: holdpoint list \
-                     shows it if so, else a later holdpoint prune removes them",
-                    self.id
-                );
-                Error::LeftBehind { failure: Box::new(failure), remains }
-            }
-            Ok(failure) => self.removed(failure).await,
-            Err(left) => left,
-        }
+    /// What is to be done after publishing failed, by what is known of the manifest. A request that was not answered may
+    /// still be carried out, over whatever is there by then: everything stays. Published late the restore point is whole;
+    /// never published it is swept like any other leftover.
+    pub(super) async fn clean_unless_asked(self, failure: NotPublished) -> Error {
+        let NotPublished { error, manifest } = failure;
+        let (id, failure) = (self.id, Error::from(error));
+        let remains = match manifest {
+            ManifestWrite::NeverAsked => return self.removed(failure).await,
+            ManifestWrite::Refused => return self.clean(failure).await,
+            ManifestWrite::Written => format!(
+                "restore point {id} is published, and nobody knows whether all of it is there: holdpoint verify {id}"
+            ),
+            ManifestWrite::Unanswered => match self.looked_for(failure).await {
+                Ok(failure) => {
+                    let remains = format!(
+                        "whether restore point {id} will still be published is not known, so its objects stay: holdpoint \
+                         list shows it if so, else a later holdpoint prune removes them"
+                    );
+                    return Error::LeftBehind { failure: Box::new(failure), remains };
+                }
+                Err(left) => return left,
+            },
+        };
+        Error::LeftBehind { failure: Box::new(failure), remains }
     }
 
     /// Removes the objects of a restore point that nobody asked the store to publish, and says what could not be removed.
@@ -84,18 +90,28 @@ pub(super) fn data_key(format: PointFormat, database: &DatabaseName, id: &PointI
 
 #[cfg(test)]
 mod tests {
+    use futures_util::TryStreamExt as _;
     use holdpoint_repository::PutOptions;
+    use holdpoint_testkit::{Fault, SeenRequest};
 
     use super::*;
     use crate::sample_context::{self, sample};
 
-    /// Stores what belongs to a restore point, and cleans up after a failure to publish; gives what is said of what is left.
-    async fn cleaned(context: &Context, failure: Repository) -> Option<String> {
-        let id = sample::point(1);
-        for (key, text) in sample::objects(&id) {
+    /// Stores what belongs to a restore point.
+    async fn store(context: &Context) {
+        for (key, text) in sample::objects(&sample::point(1)) {
             context.repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
         }
-        let unpublished = Unpublished { context, format: PointFormat::Archive, id: &id };
+    }
+
+    /// Cleans up after a failure to publish; gives what is said of what is left.
+    async fn cleaned(context: &Context, error: Repository, manifest: ManifestWrite) -> Option<String> {
+        store(context).await;
+        left(context, NotPublished { error, manifest }).await
+    }
+
+    async fn left(context: &Context, failure: NotPublished) -> Option<String> {
+        let unpublished = Unpublished { context, format: PointFormat::Archive, id: &sample::point(1) };
         match unpublished.clean_unless_asked(failure).await {
             Error::LeftBehind { remains, .. } => Some(remains),
             Error::Repository(_) => None,
@@ -103,25 +119,58 @@ mod tests {
         }
     }
 
+    fn timeout() -> Repository {
+        Repository::Timeout { action: "write", key: "k".to_owned(), attempts: 5 }
+    }
+
+    async fn is_empty(context: &Context) -> bool {
+        // Some stores go on naming folders for a while: it is asked for objects.
+        let pages: Vec<_> = context.repository.store().list("shop/restore-points/").try_collect().await.unwrap();
+        pages.into_iter().flatten().next().is_none()
+    }
+
     #[tokio::test]
     async fn what_may_be_published_yet_keeps_its_objects() {
         let folder = tempfile::tempdir().unwrap();
         let context = sample_context::in_directory(folder.path()).await;
-        let key = layout::manifest(&context.database, &sample::point(1));
-        let unanswered = Repository::Timeout { action: "write", key, attempts: 5 };
-        let left = cleaned(&context, unanswered).await.unwrap();
+        let left = cleaned(&context, timeout(), ManifestWrite::Unanswered).await.unwrap();
         assert!(left.contains("will still be published is not known"), "{left}");
         // The store carries it out after all: the restore point is whole.
         context.repository.publish(&sample::manifest(&sample::point(1)), None).await.unwrap();
     }
 
     #[tokio::test]
-    async fn what_was_refused_leaves_nothing() {
+    async fn what_was_refused_or_never_asked_for_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let context = sample_context::in_directory(folder.path()).await;
-        let key = layout::manifest(&context.database, &sample::point(1));
-        let refused = Repository::AccessDenied { action: "write", key, code: "AccessDenied".to_owned() };
-        assert_eq!(cleaned(&context, refused).await, None);
-        assert_eq!(context.repository.store().list_children("shop/points/").await.unwrap(), [""; 0]);
+        let denied = || Repository::AccessDenied { action: "write", key: "k".to_owned(), code: "x".to_owned() };
+        for (error, manifest) in [(denied(), ManifestWrite::Refused), (timeout(), ManifestWrite::NeverAsked)] {
+            assert_eq!(cleaned(&context, error, manifest).await, None);
+            assert!(is_empty(&context).await, "{manifest:?}");
+        }
+    }
+
+    /// The first look before the manifest is not answered; later the last one after it.
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_a_look_leaves_nothing_or_a_restore_point() {
+        let (context, proxy) = sample_context::behind_a_proxy().await;
+        let archive = |request: &SeenRequest| request.operation() == "HeadObject" && request.target.contains("archive");
+        let fails =
+            || (0..sample_context::ATTEMPTS).for_each(|_| proxy.push_when(archive, Fault::s3_error(503, "SlowDown")));
+        let manifest = sample::manifest(&sample::point(1));
+        store(&context).await;
+        fails();
+        let failure = context.repository.publish(&manifest, None).await.unwrap_err();
+        assert_eq!((failure.manifest, proxy.pending()), (ManifestWrite::NeverAsked, 0), "{failure}");
+        assert_eq!(left(&context, failure).await, None);
+        assert!(is_empty(&context).await);
+        store(&context).await;
+        let ready = context.repository.ready(&manifest).await.unwrap();
+        fails();
+        let failure = ready.publish(None).await.unwrap_err();
+        assert_eq!((failure.manifest, proxy.pending()), (ManifestWrite::Written, 0), "{failure}");
+        let said = left(&context, failure).await.unwrap();
+        assert!(said.contains("is published") && said.contains("holdpoint verify"), "{said}");
+        assert_eq!(context.repository.points(&context.database).await.unwrap(), [sample::point(1)]);
     }
 }

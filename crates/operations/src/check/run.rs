@@ -5,7 +5,7 @@ use holdpoint_core::progress::Phase;
 use holdpoint_core::retention::WRONG_CLOCK;
 use holdpoint_core::verification::{Level, Standing};
 use holdpoint_core::{DatabaseName, PointId};
-use holdpoint_repository::Leftover;
+use holdpoint_repository::{Leftover, NoLongerHidden};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -225,8 +225,12 @@ async fn folder(
     for id in &folders.withdrawn {
         // Whether it goes is the policy's to say, and so a prune's.
         if options.repair {
-            let what = format!("restore point {id}, which a prune had hidden, is shown again");
-            let problem = dead::show_again(context, id).await.err().map(|still| still.reason);
+            let (became, problem) = match dead::show_again(context, id).await {
+                Ok(NoLongerHidden::Shown) => ("is shown again", None),
+                Ok(NoLongerHidden::Dropped) => ("was dropped by another one", None),
+                Err(still) => ("is shown again", Some(still.reason)),
+            };
+            let what = format!("restore point {id}, which a prune had hidden, {became}");
             report.repaired.push(Repaired { what, problem });
         } else if folders.is_at_work(id, now) {
             report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));
@@ -246,6 +250,7 @@ async fn folder(
         );
         report.findings.push(Finding::new(FindingKind::ManifestMissing, id, reason, cure));
     }
+    report.notes.extend(dead.unaged.iter().map(dead::unaged).map(|(what, problem)| format!("{what}: {problem}")));
     for leftover in dead.leftovers {
         let (place, what) = match &leftover {
             Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{Leftover, LostPoint, Unpublished, Withdrawal};
+use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden, UnfinishedUpload, Unpublished, Withdrawal};
 use serde::Serialize;
 
 use crate::{Context, Error};
@@ -68,11 +68,11 @@ pub(crate) struct StillHidden {
     pub(crate) failed: bool,
 }
 
-/// Shows a restore point again that a prune hid, or tells why it is still hidden.
-pub(crate) async fn show_again(context: &Context, point: &PointId) -> Result<(), StillHidden> {
+/// Shows a restore point again that a prune hid, unless another one dropped it; or tells why it is still hidden.
+pub(crate) async fn show_again(context: &Context, point: &PointId) -> Result<NoLongerHidden, StillHidden> {
     match context.repository.show_again(&context.database, point).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
+        Ok(Some(shown)) => Ok(shown),
+        Ok(None) => {
             let reason = "a prune may still be at work on it: see in a quarter of an hour".to_owned();
             Err(StillHidden { reason, failed: false })
         }
@@ -86,6 +86,14 @@ pub(crate) struct Dead {
     pub(crate) leftovers: Vec<Leftover>,
     /// Restore points whose manifest is lost, and that somebody relies on: nobody's to remove.
     pub(crate) lost: Vec<LostPoint>,
+    /// Uploads of which the store failed to tell the age: left alone.
+    pub(crate) unaged: Vec<UnfinishedUpload>,
+}
+
+/// What is said of an upload of which the store failed to tell the age.
+pub(crate) fn unaged(upload: &UnfinishedUpload) -> (String, String) {
+    let problem = upload.problem.as_deref().unwrap_or("the store does not say");
+    (format!("unfinished upload of {}", upload.key), format!("its age is not known, so it is left alone: {problem}"))
 }
 
 /// Lists what is no restore point; leftovers that are older, by the store's clock. Whose age nobody knows may belong to
@@ -93,10 +101,11 @@ pub(crate) struct Dead {
 pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Utc>) -> Result<Dead, Error> {
     let (repository, database) = (&context.repository, &context.database);
     let old = |one: &Leftover| one.at().is_some_and(|at| now.signed_duration_since(at) > min_age);
-    let uploads = repository.store().list_uploads(&layout::database(database)).await?;
+    let mut uploads = repository.store().list_uploads(&layout::database(database)).await?;
     let Unpublished { orphans, lost } = repository.unpublished(database).await?;
+    let unaged = uploads.extract_if(.., |one| one.problem.is_some()).collect();
     let leftovers = uploads.into_iter().map(Leftover::Upload).chain(orphans).filter(old).collect();
-    Ok(Dead { leftovers, lost })
+    Ok(Dead { leftovers, lost, unaged })
 }
 
 /// Removes it, or tells why it is still there.

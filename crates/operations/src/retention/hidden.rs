@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::retention::{Entry, Fate, Held, RetentionPolicy, plan};
+use holdpoint_repository::NoLongerHidden;
 use serde::Serialize;
 
 use super::dead::{self, StillHidden};
@@ -24,11 +25,16 @@ pub struct Hidden {
     /// Why it is still hidden.
     pub problem: Option<String>,
     /// It was to be shown again, and that failed.
-    #[serde(skip)]
     pub failed: bool,
+    /// Another prune dropped it meanwhile.
+    pub dropped_by_another: bool,
 }
 
 impl Hidden {
+    pub(super) fn new(point: PointId, entry: Option<Entry>) -> Self {
+        Self { point, entry, shown: false, problem: None, failed: false, dropped_by_another: false }
+    }
+
     /// What is dropped of it by the policy.
     pub(super) fn drop(&self) -> Option<&Entry> {
         self.entry.as_ref().filter(|entry| matches!(entry.fate, Fate::Drop(_)))
@@ -50,8 +56,7 @@ pub(super) async fn judge(
             Ok(report) => Surveyed::from(&report),
             Err(Error::Repository(error)) if error.is_not_found() => continue,
             Err(error) => {
-                let problem = Some(error.line());
-                hidden.push(Hidden { point, entry: None, shown: false, problem, failed: false });
+                hidden.push(Hidden { problem: Some(error.line()), ..Hidden::new(point, None) });
                 continue;
             }
         };
@@ -68,7 +73,7 @@ pub(super) async fn judge(
             own.iter_mut().for_each(|one| one.holds.push(lock.clone()));
             entry = judged(&own)?;
         }
-        hidden.push(Hidden { point, entry, shown: false, problem: None, failed: false });
+        hidden.push(Hidden::new(point, entry));
     }
     Ok(hidden)
 }
@@ -80,7 +85,8 @@ pub(super) async fn show(context: &Context, hidden: &mut [Hidden]) {
             continue;
         }
         match dead::show_again(context, &one.point).await {
-            Ok(()) => one.shown = true,
+            Ok(NoLongerHidden::Shown) => one.shown = true,
+            Ok(NoLongerHidden::Dropped) => one.dropped_by_another = true,
             Err(StillHidden { reason, failed }) => (one.problem, one.failed) = (Some(reason), failed),
         }
     }

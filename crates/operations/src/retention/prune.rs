@@ -9,7 +9,7 @@ use holdpoint_postgres::{Session, SessionPurpose, identity, preflight};
 use holdpoint_repository::{Leftover, PointFolders};
 use serde::Serialize;
 
-use super::dead::{self, Outcome};
+use super::dead::{self, Dead, Outcome};
 use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
@@ -173,7 +173,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
             one.pins.join(", ")
         )
     }));
-    report.swept = sweep(context, options, dead.leftovers).await;
+    report.swept = sweep(context, options, dead).await;
     Ok(report)
 }
 
@@ -297,9 +297,9 @@ async fn readers_pins(context: &Context, pins: &[(PointId, String)], now: DateTi
     }
 }
 
-async fn sweep(context: &Context, options: &PruneOptions, leftovers: Vec<Leftover>) -> Vec<Swept> {
+async fn sweep(context: &Context, options: &PruneOptions, dead: Dead) -> Vec<Swept> {
     let mut swept = Vec::new();
-    for leftover in leftovers {
+    for leftover in dead.leftovers {
         let (what, bytes) = match &leftover {
             Leftover::Upload(upload) => (format!("unfinished upload of {}", upload.key), None),
             Leftover::Orphan { id, size_bytes, .. } => {
@@ -313,6 +313,8 @@ async fn sweep(context: &Context, options: &PruneOptions, leftovers: Vec<Leftove
         };
         swept.push(Swept { what, at, bytes, problem });
     }
+    let unaged = dead.unaged.iter().map(dead::unaged);
+    swept.extend(unaged.map(|(what, problem)| Swept { what, at: None, bytes: None, problem: Some(problem) }));
     swept
 }
 

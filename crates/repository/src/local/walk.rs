@@ -94,7 +94,7 @@ impl Walk {
             }
             let Some(key) = key_of_temporary(&prefix, &name) else { continue };
             let worked_on_at = entry.metadata().and_then(|found| found.modified()).ok().map(Into::into);
-            found.push(UnfinishedUpload { key, id: format!("{prefix}{name}"), worked_on_at });
+            found.push(UnfinishedUpload { key, id: format!("{prefix}{name}"), worked_on_at, problem: None });
         }
         Ok(found)
     }

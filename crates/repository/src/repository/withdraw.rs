@@ -49,6 +49,15 @@ pub enum Withdrawal {
     Gone,
 }
 
+/// What became of a restore point that was hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoLongerHidden {
+    /// Everybody sees it.
+    Shown,
+    /// Another withdrawal dropped it.
+    Dropped,
+}
+
 impl Repository {
     /// Deletes a restore point unless somebody relies on it. Pins named in `over` were over when they were last read: each
     /// is read again under the mark, and counts where it holds by then, as one that was written anew under its name does.
@@ -111,26 +120,36 @@ impl Repository {
         Ok(Withdrawal::Done { bytes, remains })
     }
 
-    /// Shows a restore point again that killed withdrawals hid; `false` where one may still be at work on it.
+    /// Shows a restore point again that killed withdrawals hid; `None` where one may still be at work on it.
     ///
     /// # Errors
     /// Those of the store, and [`Error::NotWhole`] where its objects are gone, as a sweep had begun with them; it stays
     /// hidden then.
-    pub async fn show_again(&self, database: &DatabaseName, id: &PointId) -> Result<bool> {
+    pub async fn show_again(&self, database: &DatabaseName, id: &PointId) -> Result<Option<NoLongerHidden>> {
         let now = self.store.server_time().await?;
         let pages: Vec<_> = self.store.list(&layout::withdrawn(database, id)).try_collect().await?;
         let marks: Vec<ObjectInfo> = pages.into_iter().flatten().collect();
         if !marks.iter().all(|mark| is_dead(mark, now)) {
-            return Ok(false);
+            return Ok(None);
         }
-        let faults = self.objects_faults(&self.hidden_manifest(database, id).await?.manifest).await?;
+        let hidden = match self.hidden_manifest(database, id).await {
+            Ok(hidden) => hidden,
+            Err(error) if error.is_not_found() => return Ok(Some(NoLongerHidden::Dropped)),
+            Err(error) => return Err(error),
+        };
+        let faults = self.objects_faults(&hidden.manifest).await?;
         if !faults.is_empty() {
+            // Whoever drops it deletes the manifest first.
+            let head = self.store.head(&layout::manifest(database, id)).await;
+            if head.is_err_and(|error| error.is_not_found()) {
+                return Ok(Some(NoLongerHidden::Dropped));
+            }
             let stays = Some("a killed sweep hides it".to_owned());
             return Err(Error::NotWhole { key: layout::manifest(database, id), faults, stays });
         }
         let keys = marks.into_iter().map(|mark| mark.key).collect();
         self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))?;
-        Ok(true)
+        Ok(Some(NoLongerHidden::Shown))
     }
 
     /// Under the mark: the pins that count.

@@ -15,6 +15,9 @@ use crate::store::{ObjectInfo, UnfinishedUpload};
 /// Objects in one page.
 const PAGE: i32 = 1000;
 
+/// Of so many uploads in a row, at most, the store may fail to tell the parts.
+const ODD_IN_A_ROW: u32 = 3;
+
 /// Where a list goes on.
 enum Next {
     First,
@@ -125,7 +128,7 @@ impl Bucket {
         check_prefix(prefix)?;
         let full = self.full_key(prefix);
         let mut found = Vec::new();
-        let mut markers: Option<(String, Option<String>)> = None;
+        let (mut markers, mut odd) = (None::<(String, Option<String>)>, 0);
         loop {
             let page = self
                 .call("list uploads of", prefix, |client| {
@@ -142,15 +145,19 @@ impl Bucket {
             for upload in page.uploads() {
                 let Some(key) = upload.key().and_then(|full| full.strip_prefix(&self.prefix)) else { continue };
                 let Some(id) = upload.upload_id() else { continue };
-                let worked_on_at = match self.newest_part_at(key, id).await {
-                    Ok(part) => part.max(upload.initiated().and_then(instant)),
+                let (worked_on_at, problem) = match self.newest_part_at(key, id).await {
+                    Ok(part) => (part.max(upload.initiated().and_then(instant)), None),
                     // Finished or aborted since it was listed.
                     Err(error) if error.is_not_found() => continue,
                     // Nobody knows: it is left alone.
-                    Err(Error::AccessDenied { .. } | Error::Unsupported { .. }) => None,
+                    Err(Error::AccessDenied { .. } | Error::Unsupported { .. }) => (None, None),
+                    // One alone may be odd; where several in a row fail it is the store that does.
+                    Err(error) if odd < ODD_IN_A_ROW => (None, Some(error)),
                     Err(error) => return Err(error),
                 };
-                found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), worked_on_at });
+                odd = if problem.is_some() { odd + 1 } else { 0 };
+                let problem = problem.map(|error| error.to_string());
+                found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), worked_on_at, problem });
             }
             let following =
                 page.next_key_marker().map(|k| (k.to_owned(), page.next_upload_id_marker().map(str::to_owned)));

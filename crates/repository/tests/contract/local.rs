@@ -142,7 +142,7 @@ async fn only_temporary_files_can_be_removed_as_uploads() {
     put(&*held, "shop/manifest.json", "x").await;
     for id in ["shop/manifest.json", "../x", "/etc/passwd", "../.holdpoint-upload-1.x", "shop/../.holdpoint-upload-1.x"]
     {
-        let upload = UnfinishedUpload { key: "k".into(), id: id.into(), worked_on_at: None };
+        let upload = UnfinishedUpload { key: "k".into(), id: id.into(), worked_on_at: None, problem: None };
         let error = held.abort_upload(&upload).await.unwrap_err();
         assert!(matches!(error, Error::InvalidKey { .. }), "{id}: {error:?}");
     }

@@ -40,11 +40,11 @@ async fn nothing_is_published_over_what_is_gone(store: Arc<dyn ObjectStore>) {
     for (gone, _) in objects(&id) {
         stored(&store, &id).await;
         store.delete(&gone).await.unwrap();
-        let error = repository.publish(&manifest(&id), None).await.unwrap_err();
+        let error = repository.publish(&manifest(&id), None).await.unwrap_err().error;
         assert!(matches!(&error, Error::NotWhole { faults, stays: None, .. } if faults.len() == 1), "{error:?}");
         assert!(error.to_string().contains(&format!("{gone} is gone")), "{error}");
         put(&*store, &gone, "of another size").await;
-        let error = repository.publish(&manifest(&id), None).await.unwrap_err();
+        let error = repository.publish(&manifest(&id), None).await.unwrap_err().error;
         assert!(error.to_string().contains(&format!("{gone} has 15 bytes")), "{error}");
         assert_eq!(repository.points(&shop()).await.unwrap(), []);
         for (key, _) in objects(&id) {
@@ -70,7 +70,7 @@ async fn what_goes_while_it_is_published_takes_it_back(store: Arc<dyn ObjectStor
             }),
         );
         let repository = Repository::open(Arc::new(between)).await.unwrap();
-        let error = repository.publish(&manifest(&id), None).await.unwrap_err();
+        let error = repository.publish(&manifest(&id), None).await.unwrap_err().error;
         assert!(matches!(&error, Error::NotWhole { stays: None, .. }), "{error:?}");
         assert!(error.to_string().contains(&format!("{gone} is gone")), "{error}");
         assert_eq!(keys(&*store, "").await, [layout::REPOSITORY], "taken back, and nothing left");
@@ -83,7 +83,7 @@ async fn a_sweep_that_is_at_work_is_seen(store: Arc<dyn ObjectStore>) {
     stored(&store, &id).await;
     let mark = format!("{}abc.json", layout::withdrawn(&shop(), &id));
     put(&*store, &mark, "{}").await;
-    let error = repository.publish(&manifest(&id), None).await.unwrap_err();
+    let error = repository.publish(&manifest(&id), None).await.unwrap_err().error;
     assert!(matches!(error, Error::NotWhole { stays: None, .. }), "{error:?}");
     assert!(store.head(&layout::manifest(&shop(), &id)).await.is_err());
     store.delete(&mark).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_sweep_that_is_at_work_is_seen(store: Arc<dyn ObjectStore>) {
         }),
     );
     let between = Repository::open(Arc::new(between)).await.unwrap();
-    let error = between.publish(&manifest(&id), None).await.unwrap_err();
+    let error = between.publish(&manifest(&id), None).await.unwrap_err().error;
     assert!(error.to_string().contains("it was written and stays: it is pinned: audit"), "{error}");
     assert_eq!(repository.folders(&shop()).await.unwrap().withdrawn, [id]);
 }

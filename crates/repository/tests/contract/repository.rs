@@ -96,7 +96,7 @@ async fn points_exist_when_their_manifest_does(store: Arc<dyn ObjectStore>) {
     assert_eq!(repository.points(&shop()).await.unwrap(), sorted);
     let names: Vec<String> = repository.databases().await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["other-program", "shop"]);
-    let error = repository.publish(&manifest(&point(1)), None).await.unwrap_err();
+    let error = repository.publish(&manifest(&point(1)), None).await.unwrap_err().error;
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
     // Withdrawn is as good as gone.
     put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(2))), "{}").await;

@@ -74,7 +74,7 @@ pub(crate) async fn back_up(repository: &Repository, told: Option<&Told>, id: &P
     for key in [&index, &globals] {
         store.put_new(key, Bytes::from_static(b"x"), PutOptions::default()).await?;
     }
-    repository.publish(&made(id, bytes), None).await.map(drop)
+    repository.publish(&made(id, bytes), None).await.map(drop).map_err(Error::from)
 }
 
 /// Does what it is told until the end, or until it is killed.

@@ -14,7 +14,7 @@ mod stepped;
 use std::sync::Arc;
 
 use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{ObjectStore, Repository, Withdrawal};
+use holdpoint_repository::{NoLongerHidden, ObjectStore, Repository, Withdrawal};
 use serde_json::json;
 
 use sample::{NOW, manifest, objects, shop};
@@ -206,6 +206,34 @@ async fn of_two_withdrawals_at_once_neither_fails_and_nothing_is_left() {
     })
     .await;
     assert!(both > 0 && one > 0, "{both} {one}");
+}
+
+/// Of two prunes that find what a killed one hid, the one shows it again, and the other drops it.
+#[tokio::test]
+async fn whoever_shows_again_what_another_one_drops_loses_nothing_and_fails_in_nothing() {
+    let (mut shown, mut dropped, mut at_work) = (0, 0, 0);
+    let orders = orders_interrupted(4, async |order| {
+        let memory = with_a_point().await;
+        memory.write(&format!("{}killed.json", layout::withdrawn(&shop(), &point())), "{}");
+        memory.let_time_pass();
+        let showing = async |store: Arc<dyn ObjectStore>| {
+            Repository::open(store).await.unwrap().show_again(&shop(), &point()).await
+        };
+        let withdrawing = async |store: Arc<dyn ObjectStore>| {
+            Repository::open(store).await.unwrap().withdraw(&shop(), &point(), &[]).await
+        };
+        let Outcome { first, second } =
+            schedule::run(order, &memory, Box::new(showing), Box::new(withdrawing), None).await;
+        match first.unwrap().expect("it failed") {
+            Some(NoLongerHidden::Shown) => shown += 1,
+            Some(NoLongerHidden::Dropped) => dropped += 1,
+            None => at_work += 1,
+        }
+        assert!(matches!(second.unwrap().expect("it failed"), Withdrawal::Done { .. }));
+        assert_eq!(memory.keys(), ["holdpoint.json"]);
+    })
+    .await;
+    assert!(orders > 50 && shown > 0 && dropped > 0 && at_work > 0, "{orders}: {shown} {dropped} {at_work}");
 }
 
 #[tokio::test]

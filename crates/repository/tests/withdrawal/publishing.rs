@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdpoint_core::layout;
-use holdpoint_repository::{Leftover, ObjectStore, Repository};
+use holdpoint_repository::{Leftover, ManifestWrite, NoLongerHidden, ObjectStore, Repository};
 
 use crate::sample::{NOW, manifest, objects, shop};
 use crate::schedule::{self, Outcome, orders_interrupted};
@@ -71,7 +71,7 @@ async fn hold(published: Option<bool>, killed: Killed, memory: &Memory) {
         let shown = repository.show_again(&shop(), &point()).await;
         assert_eq!(shown.is_ok(), whole(), "{shown:?}: {memory:?}");
         if published == Some(true) {
-            assert!(shown.unwrap());
+            assert_eq!(shown.unwrap(), Some(NoLongerHidden::Shown));
             repository.manifest(&shop(), &point()).await.expect("it is not hidden any more");
         }
     } else {
@@ -112,5 +112,33 @@ async fn whoever_of_the_two_is_killed_nothing_half_is_listed() {
             at += 1;
         }
         assert!(at > 8, "{at} operations");
+    }
+}
+
+/// Whoever stands still after its look looks again before it asks the store to write the manifest: killed wherever, there is
+/// none over nothing.
+#[tokio::test]
+async fn whoever_stood_still_for_days_writes_no_manifest_over_nothing() {
+    for swept in [true, false] {
+        let memory = Memory::default();
+        let repository = Repository::init(Arc::new(memory.clone()), NOW.parse().unwrap()).await.unwrap().0;
+        store(&memory);
+        let manifest = manifest(&point());
+        let ready = repository.ready(&manifest).await.unwrap();
+        (0..72).for_each(|_| memory.let_time_pass());
+        if swept {
+            for leftover in repository.leftovers(&shop()).await.unwrap() {
+                repository.remove_leftover(&leftover).await.unwrap();
+            }
+        }
+        let writes = memory.writes();
+        match ready.publish(None).await {
+            Ok(_) => assert!(!swept && memory.writes() == writes + 1),
+            Err(not) => {
+                assert!(swept, "{not}");
+                assert_eq!((not.manifest, memory.writes()), (ManifestWrite::NeverAsked, writes), "{not}");
+                assert_eq!(memory.keys(), ["holdpoint.json"]);
+            }
+        }
     }
 }

@@ -68,6 +68,11 @@ impl Memory {
         self.0.lock().unwrap().objects.keys().cloned().collect()
     }
 
+    /// How often something was written.
+    pub(crate) fn writes(&self) -> u64 {
+        self.0.lock().unwrap().writes
+    }
+
     /// So much that nobody who was at work is any more.
     pub(crate) fn let_time_pass(&self) {
         self.0.lock().unwrap().now += TimeDelta::hours(1);

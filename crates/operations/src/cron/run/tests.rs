@@ -8,14 +8,14 @@ use holdpoint_core::{Mask, Secret, layout};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::connection::Environment;
 use holdpoint_postgres::programs::{DumpSelection, ProgramSearch};
-use holdpoint_repository::{CredentialSource, LocalDirectory, Repository, S3Options, S3Store, Timing};
-use holdpoint_testkit::{ADMIN, Fault, FaultProxy, S3Server, SeenRequest};
+use holdpoint_repository::{LocalDirectory, Repository};
+use holdpoint_testkit::{Fault, SeenRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::backup::{BackupLimits, BackupOptions};
 use crate::cron::{Telling, metrics, unrecorded};
-use crate::sample_context::{self, sample};
+use crate::sample_context::{self, ATTEMPTS, sample};
 use crate::webhook::Delivery;
 
 const SOON: RenewalPace = RenewalPace {
@@ -286,7 +286,7 @@ async fn what_a_run_could_not_write_down_is_what_the_repository_does_not_count()
 /// The lease of which the answer to its write is lost may stand: it is that run's, and no killed one's.
 #[tokio::test]
 async fn a_run_that_does_not_know_whether_it_has_the_lease_says_so() {
-    let (context, proxy) = behind_a_proxy().await;
+    let (context, proxy) = sample_context::behind_a_proxy().await;
     let writes = |request: &SeenRequest| request.operation() == "PutObject" && request.target.contains("/lease");
     let looks = |request: &SeenRequest| request.operation() == "HeadObject" && request.target.contains("/lease");
     proxy.push_when(writes, Fault::LoseResponse);
@@ -308,25 +308,9 @@ async fn a_run_that_does_not_know_whether_it_has_the_lease_says_so() {
     assert!(report.left.is_none() && report.failure.is_some(), "{report:?}");
 }
 
-/// So often each request is tried.
-const ATTEMPTS: u32 = 4;
-
-/// A new repository in a bucket, behind a proxy that spoils requests.
-async fn behind_a_proxy() -> (Context, FaultProxy) {
-    let server = S3Server::shared();
-    let proxy = FaultProxy::http(server.address());
-    let url = format!("s3://{}/cron", server.new_bucket()).parse().unwrap();
-    let options = S3Options { endpoint: Some(proxy.endpoint()), path_style: true, ..S3Options::default() };
-    let (access_key_id, secret_access_key) = (ADMIN.access_key.into(), ADMIN.secret_key.into());
-    let keys = CredentialSource::Keys { access_key_id, secret_access_key };
-    let timing = Timing { attempts: ATTEMPTS, first_pause: Duration::from_millis(20), ..Timing::default() };
-    let store = S3Store::connect(&url, options, keys, timing).await.unwrap();
-    (sample_context::of(Repository::init(Arc::new(store), sample_context::now()).await.unwrap().0), proxy)
-}
-
 #[tokio::test]
 async fn a_run_whose_store_cannot_be_asked_for_conditions_leaves_the_lease_free() {
-    let (context, proxy) = behind_a_proxy().await;
+    let (context, proxy) = sample_context::behind_a_proxy().await;
     // Taking the lease where there is none asks for a create-only write, and so does the proof.
     let creates = |request: &SeenRequest| {
         request.operation() == "PutObject"

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use holdpoint_core::layout;
 use holdpoint_repository::{PutOptions, UploadOptions};
+use holdpoint_testkit::{Fault, SeenRequest};
 
 use super::*;
 use crate::sample_context::{self, sample};
@@ -65,16 +66,11 @@ async fn what_cannot_be_shown_again_makes_a_prune_fail_unless_another_one_is_at_
     let context = with_a_point(folder.path()).await;
     let report = prune(&context, None, &keeping_the_last()).await.unwrap();
     let hidden = |failed| PruneReport {
-        hidden: vec![Hidden {
-            point: sample::point(2),
-            entry: None,
-            shown: false,
-            problem: Some(String::new()),
-            failed,
-        }],
+        hidden: vec![Hidden { problem: Some(String::new()), failed, ..Hidden::new(sample::point(2), None) }],
         ..report.clone()
     };
     assert!(report.is_complete() && hidden(false).is_complete() && !hidden(true).is_complete());
+    assert_eq!(serde_json::to_value(hidden(true)).unwrap()["hidden"][0]["failed"], true);
     // A sweep was killed after it had begun with its objects.
     let id = sample::point(1);
     let mark = format!("{}0.json", layout::withdrawn(&context.database, &id));
@@ -87,6 +83,55 @@ async fn what_cannot_be_shown_again_makes_a_prune_fail_unless_another_one_is_at_
     context.repository.store().delete(&layout::archive(&context.database, &id)).await.unwrap();
     let failed = dead::show_again(&context, &id).await.unwrap_err();
     assert!(failed.failed && failed.reason.contains("archive"), "{}", failed.reason);
+}
+
+/// Between what a prune found hidden and its showing it again, another one dropped it.
+#[tokio::test]
+async fn what_another_prune_dropped_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let kept = prune(&context, None, &keeping_the_last()).await.unwrap();
+    let id = sample::point(1);
+    let entry = kept.plan.keeps().next().unwrap().clone();
+    let mark = format!("{}0.json", layout::withdrawn(&context.database, &id));
+    context.repository.store().put_new(&mark, "{}".into(), PutOptions::default()).await.unwrap();
+    context.repository.withdraw(&context.database, &id, &[]).await.unwrap();
+    let mut hidden = vec![Hidden::new(id, Some(entry))];
+    hidden::show(&context, &mut hidden).await;
+    assert!(hidden[0].dropped_by_another && !hidden[0].shown && hidden[0].problem.is_none(), "{hidden:?}");
+    assert!(PruneReport { hidden, ..kept }.is_complete());
+}
+
+/// The store fails to tell of one upload what it tells of the others.
+#[tokio::test]
+async fn an_odd_upload_is_told_and_the_others_are_swept() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    let store = context.repository.store();
+    for n in 2..=4 {
+        let key = layout::archive(&context.database, &sample::point(n));
+        let options = UploadOptions { expected_bytes: 64 << 20, ..UploadOptions::default() };
+        let mut upload = store.begin_upload(&key, options).await.unwrap();
+        upload.write(bytes::Bytes::from(vec![7; 20 << 20])).await.unwrap();
+        std::mem::forget(upload);
+    }
+    let prefix = layout::database(&context.database);
+    while store.list_uploads(&prefix).await.unwrap().len() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let odd = layout::archive(&context.database, &sample::point(3));
+    let parts = move |request: &SeenRequest| request.operation() == "ListParts" && request.target.contains(&odd);
+    for _ in 0..sample_context::ATTEMPTS {
+        proxy.push_when(parts.clone(), Fault::s3_error(500, "InternalError"));
+    }
+    let (options, now) = (keeping_the_last(), store.server_time().await.unwrap());
+    let found = dead::look(&context, options.sweep_min_age, now).await.unwrap();
+    assert_eq!((found.leftovers.len(), found.unaged.len(), proxy.pending()), (2, 1, 0));
+    // What can be swept is, and the rest is told as not removed.
+    let report = sweep(&context, &options, found).await;
+    let told: Vec<_> = report.iter().filter_map(|one| Some((&one.what, one.problem.as_ref()?))).collect();
+    let [(what, problem)] = told.as_slice() else { panic!("{report:?}") };
+    assert!(what.contains(sample::point(3).as_str()) && problem.contains("InternalError"), "{told:?}");
+    assert_eq!(store.list_uploads(&prefix).await.unwrap().len(), 1);
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(crate) async fn deleting_is_idempotent_and_says_how_each_went(store: &dyn Ob
     // What is not there anymore can be made again.
     put(store, "p/1/x", "again").await;
     // An upload that never was counts as removed; what is no upload cannot be removed this way.
-    let invented = UnfinishedUpload { key: "p/2/x".into(), id: "p/2/x".into(), worked_on_at: None };
+    let invented = UnfinishedUpload { key: "p/2/x".into(), id: "p/2/x".into(), worked_on_at: None, problem: None };
     let outcome = store.abort_upload(&invented).await;
     assert_eq!(store.get_small("p/2/x", 9).await.unwrap().bytes, "x", "{outcome:?}");
 }
