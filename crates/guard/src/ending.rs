@@ -22,6 +22,8 @@ use crate::{Error, runs};
 
 /// What is told where a run counts as failed, and is not undone by itself.
 const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
+/// What the ledger says before --after runs: without a later step that says how it went, nobody knows.
+const AFTER_BEGINS: &str = "what --after runs begins: the next step says how it went";
 /// What the ledger keeps of a good end.
 const AFTER_RAN: &str = "what --after runs was run";
 
@@ -101,6 +103,8 @@ impl Guarded<'_> {
         let seen = end.observed.cancelled.iter().chain(&end.observed.beside).chain(&end.observed.blind);
         end.warnings.extend(seen.cloned());
         let warned = if judgement.as_planned && !unasked { Vec::new() } else { reasons };
+        let runs_after = on_failure.is_none() && good.is_ok() && options.run.after.is_some();
+        written.extend(runs_after.then(|| AFTER_BEGINS.to_owned()));
         let started = self.start.warnings.clone();
         let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
         context.progress.phase(Phase::RecordingRun, None);
@@ -111,10 +115,11 @@ impl Guarded<'_> {
         let undone = match on_failure {
             Some(on_failure) => Some(self.undo(on_failure, lock, &mut ledger, &mut warnings).await),
             None => {
-                lock.release().await;
-                if good.is_ok() && options.run.after.is_some() {
-                    self.finish(state, &mut ledger, &mut warnings).await;
+                // Still under the lock: what --after ends, such as maintenance mode, is not ended beside another run or an undo.
+                if runs_after {
+                    self.finish(ledger.run(), &mut warnings).await;
                 }
+                lock.release().await;
                 None
             }
         };
@@ -154,11 +159,12 @@ impl Guarded<'_> {
     }
 
     /// Runs what belongs after a good end, and writes how that went, as a step of its own.
-    async fn finish(&self, state: RunState, ledger: &mut LedgerWriter<'_>, warnings: &mut Vec<String>) {
-        let failed = self.run_after(Ok(()), ledger.run()).await;
+    async fn finish(&self, run: &RunId, warnings: &mut Vec<String>) {
+        let failed = self.run_after(Ok(()), run).await;
         let told = failed.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
         warnings.extend(failed);
-        if let Err(error) = ledger.write(state, vec![told]).await {
+        // After the newest step, whoever wrote it: the lock may have been lost meanwhile.
+        if let Err(error) = note(self.preparation.context, run, told).await {
             warnings.push(format!("how --after went could not be written into the ledger: {error}"));
         }
     }
@@ -254,7 +260,7 @@ fn failure(report: &UndoReport) -> String {
     report.failure.clone().unwrap_or(left)
 }
 
-/// Writes what came after the undo, as a step of its own: the run stands where the undo left it.
+/// Writes what came after the end of a run, or of its undo, as a step of its own: the run stands where it stood.
 async fn note(context: &Context, run: &RunId, told: String) -> Result<(), Error> {
     let steps = runs::steps(context, &RunSelector::Id(run.clone())).await?;
     let Some(step) = newest(&steps) else { return Ok(()) };

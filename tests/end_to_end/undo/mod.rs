@@ -1,6 +1,7 @@
 //! What the ledger says of runs, and the ways back that `undo` goes.
 
 mod columns;
+mod around_stopped;
 mod each_step;
 mod guard_stopped;
 mod killed;

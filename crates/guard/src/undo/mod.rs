@@ -11,6 +11,7 @@ mod attempt;
 mod columns;
 mod comeback;
 mod database;
+mod end_sessions;
 mod messages;
 mod others;
 mod proof;

@@ -9,13 +9,14 @@ use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::Way;
+use holdpoint_operations::Source;
 use holdpoint_operations::adopt::adopt;
 use holdpoint_operations::compare::{Against, CompareOptions, CompareReport, compare};
 use holdpoint_operations::rds::{PlaceTaken, RdsSource};
-use holdpoint_operations::{Error as OperationError, Source};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use super::attempt::Work;
+use super::end_sessions;
 use super::record::Record;
 use super::rollback::no_way;
 use crate::Error;
@@ -187,7 +188,8 @@ impl ToAnInstant {
             record.done(CUT_OVER).await?;
         }
         let live = &work.options.live;
-        let ended = end_sessions(live, &taken).await;
+        let ended = end_sessions::on_aside(live, &taken).await;
+        record.undo.not_as_before.extend(ended.left);
         match leads_there(live, &work.step.identity).await {
             Some(open) => record.undo.not_as_before.push(open),
             None => {
@@ -200,7 +202,7 @@ impl ToAnInstant {
         proof.push(format!(
             "{name} is the restored instance; the one before is kept as {aside}; back again: {way_back}"
         ));
-        proof.push(ended);
+        proof.push(format!("{} sessions of {aside} were ended", ended.count));
         Ok(())
     }
 }
@@ -332,29 +334,6 @@ async fn leads_there(live: &ConnectionSettings, before: &Identity) -> Option<Str
         }
     }
     Some(format!("the configured address was not seen to lead to the restored instance: {why}"))
-}
-
-/// Ends what is connected to the database that went aside: pools then connect to the name, and so to the new instance.
-async fn end_sessions(live: &ConnectionSettings, taken: &PlaceTaken) -> String {
-    const SQL: &str = "SELECT pg_catalog.count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid)) \
-                       FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
-                       AND pid <> pg_catalog.pg_backend_pid() \
-                       AND (backend_type = 'client backend' OR backend_type IS NULL AND usesysid IS NOT NULL)";
-    let aside = &taken.aside;
-    let Some(at) = &taken.aside_at else {
-        return format!("sessions of {aside} were not ended: RDS does not say where it is reached");
-    };
-    let ended = async {
-        let settings = live.with_server(at.host.clone(), at.port);
-        let session = Session::connect(&settings, &SessionPurpose::new("holdpoint undo")).await?;
-        let row = session.query_one("ending sessions of the database that went aside", SQL, &[]).await;
-        session.close().await;
-        Ok::<i64, OperationError>(row?.get(0))
-    };
-    match ended.await {
-        Ok(count) => format!("{count} sessions of {aside} were ended"),
-        Err(error) => format!("sessions of {aside} could not all be ended: {error}"),
-    }
 }
 
 #[cfg(test)]

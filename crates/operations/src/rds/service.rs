@@ -125,7 +125,7 @@ async fn follow(
     if before.is_none() {
         return Ok(());
     }
-    leads_there(plane, served, expected).await?;
+    leads_there(plane, served, expected, before.map(|before| before.identity).as_ref()).await?;
     let plan = &outcome.plan;
     let reason = if plan.goes_back {
         format!("rds cut-over --back: {} is again the instance that it was restored from", plan.name)
@@ -141,8 +141,15 @@ async fn follow(
     Ok(())
 }
 
-/// Waits until the configured address leads to the instance that serves; why it does not, where it does not.
-async fn leads_there(plane: &ControlPlane, served: &ServedDatabase, expected: Option<&Identity>) -> Result<(), String> {
+/// Waits until the configured address leads to the instance that serves; why it does not, where it does not. `expected` is
+/// what was found behind that before it was renamed, `before` that to which the folder belongs.
+async fn leads_there(
+    plane: &ControlPlane,
+    served: &ServedDatabase,
+    expected: Option<&Identity>,
+    before: Option<&Identity>,
+) -> Result<(), String> {
+    let timeline = |identity: Option<&Identity>| identity.and_then(|identity| identity.timeline);
     let mut why = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
@@ -152,15 +159,52 @@ async fn leads_there(plane: &ControlPlane, served: &ServedDatabase, expected: Op
             }
         }
         match identity_behind(&served.source.settings).await {
-            // Each restore begins a timeline of its own; where none is told, RDS's word is all there is.
-            Ok(found) => match expected.and_then(|expected| expected.timeline).zip(found.identity.timeline) {
-                Some((expected, found)) if expected != found => {
-                    why = "its address still leads to the instance that went aside".to_owned();
-                }
-                _ => return Ok(()),
+            Ok(found) => match leads_elsewhere(timeline(expected), timeline(before), found.identity.timeline) {
+                Some(elsewhere) => why = elsewhere,
+                None => return Ok(()),
             },
             Err(error) => why = error.line(),
         }
     }
     Err(why)
+}
+
+/// Why what was found is not the instance that serves now, by the timelines: each restore begins one of its own. Where that of
+/// the instance could not be read, it is any but the one to which the folder belongs; where none is told, RDS's word is all there
+/// is.
+fn leads_elsewhere(expected: Option<u32>, before: Option<u32>, found: Option<u32>) -> Option<String> {
+    let found = found?;
+    let right = match (expected, before) {
+        (Some(expected), _) if found != expected => format!("timeline {expected}"),
+        (None, Some(before)) if found == before => {
+            format!("another than timeline {before}, to which its folder belongs")
+        }
+        _ => return None,
+    };
+    Some(format!("its address still leads to the instance that went aside: timeline {found}, and expected is {right}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_follows_to_the_expected_instance_alone() {
+        let told = leads_elsewhere(Some(3), Some(2), Some(2)).unwrap();
+        assert!(told.ends_with("went aside: timeline 2, and expected is timeline 3"), "{told}");
+        assert_eq!(leads_elsewhere(Some(3), Some(2), Some(3)), None);
+        // Between two renames nobody could ask it: it is not the one before.
+        let told = leads_elsewhere(None, Some(2), Some(2)).unwrap();
+        assert!(
+            told.ends_with("timeline 2, and expected is another than timeline 2, to which its folder belongs"),
+            "{told}"
+        );
+        assert_eq!(leads_elsewhere(None, Some(2), Some(3)), None);
+        // The folder followed already.
+        assert_eq!(leads_elsewhere(Some(3), Some(3), Some(3)), None);
+        for found in [None, Some(2)] {
+            assert_eq!(leads_elsewhere(None, None, found), None, "nothing tells them apart");
+        }
+        assert_eq!(leads_elsewhere(Some(3), Some(2), None), None);
+    }
 }
