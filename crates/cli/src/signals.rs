@@ -48,7 +48,8 @@ pub(crate) fn watch(cancel: &CancellationToken) -> std::io::Result<Watch> {
             any(&mut interrupt, &mut terminate, &mut hangup).await;
             let Some(cancel) = asked.take() else { break };
             cancel.cancel();
-            tell("interrupted: cleaning up; once more ends at once and leaves what is there");
+            // An undo that goes on by itself after the first takes the next one.
+            tell("interrupted: cleaning up; once more ends at once, or the undo of --on-failure, and leaves what is there");
         }
         tell("ended at once; see what was left: holdpoint leftovers");
         end_now();

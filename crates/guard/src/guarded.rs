@@ -168,6 +168,8 @@ impl<'a> Guarded<'a> {
             ready.proven.relied.warnings.push(told.clone());
             remarks.push(told);
         }
+        // To look took its time, in which somebody else may have begun.
+        tool_lock::demand_free(ready.lock.session(), &tool_lock::keys(options.found())).await?;
         ready.before.note_transactions(ready.lock.session()).await?;
         ledger.saw_before(ready.before.seen_transactions());
         ledger.write(RunState::Running, remarks).await?;

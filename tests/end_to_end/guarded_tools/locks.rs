@@ -2,7 +2,9 @@
 
 use holdpoint_tests::Running;
 
-use super::{Bench, judged};
+use crate::watch::Client;
+
+use super::{Bench, judged, wait};
 
 const ALTERS: [&str; 3] = [
     "sh",
@@ -46,4 +48,67 @@ fn an_alter_that_holds_up_others_is_cancelled_and_nobody_else() {
     assert!(
         held.lives() && bench.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bystander'") == "1"
     );
+}
+
+#[test]
+fn the_longest_transaction_of_others_and_the_builds_of_indexes_are_seen() {
+    let bench = Bench::new();
+    let held = bench.hold("LOCK TABLE shop.orders IN ROW EXCLUSIVE MODE");
+    let builds =
+        "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c 'CREATE INDEX CONCURRENTLY notes ON shop.orders (note)'";
+    let mut run = bench.start(&["--lock-timeout", "0", "--progress", "log"], &["sh", "-c", builds]);
+    run.wait_until("the build waits", super::LONG, || bench.waits_for_a_lock());
+    // Told once it has lasted a second: by then there was a look at everything.
+    run.wait_until_said("bystander");
+    held.release();
+    let report = run.finish().ended_with(0).json();
+    let observed = &report["observed"];
+    assert!(observed["longest_transaction_ms"].as_u64().unwrap() >= 1000, "{observed:#}");
+    let builds = observed["index_builds"].as_object().unwrap();
+    let told: Vec<&str> = builds.values().map(|one| one.as_str().unwrap()).collect();
+    assert!(told.iter().any(|one| one.starts_with("CREATE INDEX CONCURRENTLY: ")), "{observed:#}");
+    assert!(builds.keys().all(|name| name == "shop.notes" || name == "shop.orders"), "{observed:#}");
+}
+
+#[test]
+fn who_takes_the_tools_own_lock_while_a_run_comes_to_its_command_is_told() {
+    const KEYS: [(&str, i64); 2] = [("prisma", 72_707_369), ("node-pg-migrate", 7_241_865_325_823_964)];
+    let bench = Bench::new();
+    let before =
+        ["--before", "rm -f go; touch began; while [ ! -e go ]; do sleep 0.05; done", "--after", "touch after"];
+    let there = |name: &str| bench.scene.place.work().join(name).exists();
+    let began = || {
+        for left in ["began", "after"] {
+            std::fs::remove_file(bench.scene.place.work().join(left)).ok();
+        }
+        let mut run = bench.start(&before, &["touch", "ran"]);
+        run.wait_until("--before runs", super::LONG, || there("began"));
+        run
+    };
+    let ends = |run: holdpoint_tests::Running, tool: &str, pid: &str| {
+        let told = format!("somebody else is migrating with {tool}: migrator (process {pid})");
+        run.finish().ended_with(14).failure().says(&[&told]);
+        assert!(there("after") && !there("ran"), "{tool}");
+    };
+    for (tool, key) in KEYS {
+        // Once the run lock is held.
+        let run = began();
+        let sql = format!("SELECT pg_advisory_lock({key});");
+        let holds = "state = 'idle' AND query LIKE '%pg_advisory_lock%'";
+        let migrator = Client::running(&bench.scene, "migrator", &sql).once(holds);
+        bench.write("go", "");
+        ends(run, tool, &migrator.pid());
+        drop(migrator);
+        // While everything is looked at again, after that.
+        let run = began();
+        let mut locks = Client::running(&bench.scene, "locks", "BEGIN; LOCK TABLE shop.orders;")
+            .once("state = 'idle in transaction' AND query LIKE 'LOCK%'");
+        bench.write("go", "");
+        let looks = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                     AND application_name = 'holdpoint schema check' AND datname = current_database()";
+        wait("the schema is looked at", || bench.sql(looks) == "1");
+        let migrator = Client::running(&bench.scene, "migrator", &sql).once(holds);
+        locks.say("COMMIT;");
+        ends(run, tool, &migrator.pid());
+    }
 }

@@ -53,11 +53,9 @@ pub(super) enum HeldBack {
 pub(super) async fn held_back(session: &Session, patient: bool) -> Result<HeldBack, Error> {
     const WHAT: &str = "looking for counters that are held back";
     // Who is idle for longer has passed everything on, but up to 14; our own sessions write nothing.
-    let lately = if session.server().major <= 14 {
-        "$1::timestamptz IS NOT NULL"
-    } else {
-        "state_change IS NULL OR state_change > $1"
-    };
+    let never_passes_on = session.server().major <= 14;
+    let lately =
+        if never_passes_on { "$1::timestamptz IS NOT NULL" } else { "state_change IS NULL OR state_change > $1" };
     // Of another role's session its kind is hidden, unless ours may read all statistics.
     let sql = format!(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
@@ -70,7 +68,7 @@ pub(super) async fn held_back(session: &Session, patient: bool) -> Result<HeldBa
     if !session.query_one(WHAT, &sql, &[&since]).await?.get::<_, bool>(0) {
         return Ok(HeldBack::Nothing);
     }
-    if !patient || session.server().major <= 14 {
+    if !patient || never_passes_on {
         return Ok(HeldBack::Perhaps);
     }
     tokio::time::sleep(HELD_BACK).await;

@@ -94,10 +94,11 @@ impl Walk<'_> {
     }
 
     /// Whether a batch that counts as committed is there. The server's word is enough where it was not started again
-    /// since: a crash loses numbers of transactions whose records were not written yet, and gives them out anew.
+    /// since, or had the batch's records on its disk: a crash loses numbers of transactions whose records were not written yet, and
+    /// gives them out anew.
     async fn is_there(&self, pending: &Pending) -> Result<bool, Error> {
         let same = pending.server_began.as_ref().is_none_or(|began| *began == self.prepared.server_began);
-        if same || pending.updated == 0 {
+        if same || pending.durable || pending.updated == 0 {
             return Ok(true);
         }
         let Some(number) = pending.transaction.in_rows() else { return Ok(false) };

@@ -232,8 +232,9 @@ impl Walk<'_> {
             Ok(updated) => updated,
             Err(error) => return self.rolled_back(error, blocked_by).await.map(Some),
         };
+        let durable = self.make_durable().await;
         let server_began = Some(self.prepared.server_began.clone());
-        self.state.pending = Some(Pending { transaction, server_began, to, updated, walked });
+        self.state.pending = Some(Pending { transaction, server_began, durable, to, updated, walked });
         if let Err(error) = self.write_down() {
             self.state.pending = None;
             self.prepared.session.run("taking a batch back", "ROLLBACK").await?;
@@ -251,6 +252,22 @@ impl Walk<'_> {
         self.state.settle(true);
         self.context.progress.advance(self.bytes(walked));
         Ok(Some(Batch::Done(began.elapsed())))
+    }
+
+    /// Makes what was written on the server so far outlive a crash, the batch's own records among it: by the commit of another
+    /// transaction, which has to write something for that. Says whether it was done.
+    async fn make_durable(&self) -> bool {
+        const SQL: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'holdpoint backfill', '')";
+        let done = async {
+            self.monitor.run("making a batch durable", "SET synchronous_commit = local").await?;
+            self.monitor.query("making a batch durable", SQL, &[]).await.map(drop)
+        };
+        let done = done.await;
+        if let Err(error) = &done {
+            // A role may have lost the right to do that; whoever goes on then looks at rows.
+            tracing::debug!(%error, "a batch could not be made durable before its commit");
+        }
+        done.is_ok()
     }
 
     /// Changes the rows of a batch, unless somebody has to wait for it for too long; gives how many, and who waited.

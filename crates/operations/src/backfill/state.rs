@@ -1,9 +1,11 @@
 //! How far a backfill came, in a file.
 //!
 //! The file is never ahead of what is committed: a batch is written down, with the number of its transaction, before it
-//! is committed, and counts only when the server says that this transaction was, and, where the server was started again
-//! meanwhile, a row of the batch does, too: after a crash the number may be another transaction's. So neither a kill in between nor a
-//! connection that is lost with the answer makes a batch be left out or done twice.
+//! is committed, and counts only when the server says that this transaction was. After a crash a number whose records were lost is
+//! given out anew; so the records of the batch are made durable before its number is written down, which is then its own for ever.
+//! Where that could not be done, a row of the batch has to say it, too, once the server was started again: a batch whose every row
+//! was written by others since is then done a second time, with a warning. So is one of which the server has forgotten the number.
+//! But for these, neither a kill in between nor a connection that is lost with the answer makes a batch be left out or done twice.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -41,6 +43,9 @@ pub(super) struct Pending {
     /// When the server was started on which it was begun; `None` where an older program wrote the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) server_began: Option<String>,
+    /// What it changed was on the server's disk before this was written: no crash loses its number.
+    #[serde(default)]
+    pub(super) durable: bool,
     pub(super) to: Place,
     pub(super) updated: u64,
     pub(super) walked: u64,
@@ -207,7 +212,14 @@ mod tests {
     fn only_a_batch_that_was_committed_counts() {
         let pending = || {
             let transaction = serde_json::from_str("\"4711\"").unwrap();
-            Some(Pending { transaction, server_began: None, to: vec!["5".into()], updated: 3, walked: 4 })
+            Some(Pending {
+                transaction,
+                server_began: None,
+                durable: false,
+                to: vec!["5".into()],
+                updated: 3,
+                walked: 4,
+            })
         };
         let mut state = Progressed { pending: pending(), ..progressed() };
         state.settle(false);
