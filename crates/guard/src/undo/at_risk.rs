@@ -4,7 +4,7 @@ use holdpoint_core::rehearsal::TableEffect;
 use holdpoint_core::undoing::AtRisk;
 
 use super::attempt::Work;
-use super::rollback::no_way;
+use super::migrations::no_way;
 use crate::Error;
 
 /// The tables that the run puts at risk: as its review says, and as its rehearsal saw.

@@ -13,6 +13,7 @@ mod comeback;
 mod database;
 mod end_sessions;
 mod messages;
+mod migrations;
 mod others;
 mod proof;
 mod ran;
@@ -27,7 +28,9 @@ mod scripts;
 mod seen;
 mod since;
 mod stakes;
+mod surroundings;
 mod taken_by_scripts;
+mod unfinished;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

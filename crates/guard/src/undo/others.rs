@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::attempt::Work;
 use super::comeback::{Comeback, Meets, What};
-use super::rollback::no_way;
+use super::migrations::no_way;
 use super::seen::seen;
 use crate::Error;
 use crate::rehearse::relation_name;

@@ -17,8 +17,8 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use super::attempt::Work;
 use super::end_sessions;
+use super::migrations::no_way;
 use super::record::Record;
-use super::rollback::no_way;
 use crate::Error;
 use crate::rows_compared::LOCK_WAIT;
 use crate::ways_back;

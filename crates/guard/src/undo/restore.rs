@@ -8,8 +8,8 @@ use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::attempt::Work;
+use super::migrations::no_way;
 use super::record::Record;
-use super::rollback::no_way;
 use crate::Error;
 
 /// How many tables a refusal names.

@@ -2,26 +2,25 @@
 //!
 //! How a script runs, so that nothing is done twice or left out when it breaks off, is told in [`super::script`].
 
-use holdpoint_core::fingerprint::Difference;
-use holdpoint_core::ledger::{PlanRecord, RunState};
+use holdpoint_core::ledger::RunState;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::undoing::{Applied, BegunScript, RollbackScript, Way};
-use holdpoint_operations::schema_check::Schema;
+use holdpoint_core::undoing::{Applied, RollbackScript, Way};
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stdin};
 
 use super::attempt::Work;
+use super::migrations::{no_way, of_run, schema_changes, there};
 use super::ran::last_shown;
 use super::record::Record;
-use super::script::{Came, LOCK_TIMEOUT, Script, came_to, run};
-use super::scripts::{Unfinished, check, unchanged};
-use crate::plan::Project;
+use super::script::{Came, LOCK_TIMEOUT, Script, run};
+use super::scripts::{check, unchanged};
+use super::unfinished::{begun, is_committed};
 use crate::plan::sql::file;
 use crate::rehearse::rollback::{Step, scripts, steps};
 use crate::running::output::streams;
-use crate::tools::{Migration, Pending, TableName, ToolName, Tracking, Transactions, read_tracking, repair};
+use crate::tools::{Migration, TableName, Transactions, repair};
 use crate::{Error, sessions};
 
 /// What undoes a run, ready to be run.
@@ -51,14 +50,6 @@ struct Undo {
     script: Option<RollbackScript>,
     /// Whether the migration may not be there at all: then a script that fails says nothing.
     perhaps: bool,
-}
-
-/// The migrations of a run, as they are now.
-struct There {
-    migrations: Vec<Migration>,
-    /// Whether each is recorded as applied; `None` where no table says so.
-    recorded: Vec<Option<bool>>,
-    tracking: Tracking,
 }
 
 impl RollingBack {
@@ -292,109 +283,6 @@ impl RollingBack {
 /// What is written of a migration that is taken out of the tool's table.
 fn pending_again(what: &str) -> String {
     format!("{what} is pending again")
-}
-
-/// The project and the plan of the run.
-fn of_run<'a>(work: &'a Work<'_>, way: &str) -> Result<(&'a Project, &'a PlanRecord), Error> {
-    let Some(plan) = &work.step.plan else {
-        return Err(no_way(work, way, "the run had no plan: nobody knows what its command did".to_owned()));
-    };
-    let Some((project, _)) = &work.options.place.project else {
-        return Err(no_way(work, way, "no project of migrations was found here".to_owned()));
-    };
-    if project.found.tool.name().to_string() != plan.tool {
-        let why = format!("the run was of {}, and the project here uses {}", plan.tool, project.found.tool.name());
-        return Err(no_way(work, way, why));
-    }
-    Ok((project, plan))
-}
-
-pub(super) fn no_way(work: &Work<'_>, way: &str, why: String) -> Error {
-    Error::NoSuchWay { run: work.run.to_string(), way: way.to_owned(), why }
-}
-
-/// The script that had begun when the newest undo broke off.
-fn begun<'a>(work: &'a Work<'_>) -> Option<&'a BegunScript> {
-    let undo = work.step.undo.as_ref()?;
-    undo.begun.as_ref().filter(|begun| !undo.done.contains(&begun.script))
-}
-
-/// Whether a script that had begun was committed: as the server says, else as a person does.
-///
-/// # Errors
-/// [`Error::ScriptUnfinished`] where neither does.
-async fn is_committed(
-    work: &Work<'_>,
-    way: Way,
-    begun: &BegunScript,
-    warnings: &mut Vec<String>,
-) -> Result<bool, Error> {
-    let script = &begun.script;
-    let why = match came_to(work, begun).await? {
-        Ok(committed) => return Ok(committed),
-        Err(why) => why,
-    };
-    let ended = begun.failed.as_ref().map_or_else(
-        || "had begun when the undo broke off, and whether it ended is not known".to_owned(),
-        |how| format!("failed ({how}), and what of it is done is not known"),
-    );
-    let what = format!("{script} {ended}: {why}");
-    match work.options.unfinished {
-        Some(Unfinished::Done) => warnings.push(format!("{what}; it counts as done")),
-        Some(Unfinished::Again) => warnings.push(format!("{what}; it is run again")),
-        None if work.options.dry_run => warnings.push(format!("--unfinished-script is needed: {what}")),
-        None => {
-            let (run, script) = (work.run.to_string(), script.clone());
-            return Err(Error::ScriptUnfinished { run, way: way.word(), script, ended, why });
-        }
-    }
-    Ok(work.options.unfinished == Some(Unfinished::Done))
-}
-
-/// Finds the run's migrations in the project, and whether the tool has them recorded.
-async fn there(work: &Work<'_>, project: &Project, plan: &PlanRecord) -> Result<(There, Vec<String>), Error> {
-    let all = Pending::of(&project.found, &project.files, &Tracking::Absent { others: false }).migrations;
-    let mut warnings = Vec::new();
-    let mut migrations = Vec::new();
-    for record in &plan.pending {
-        let Some(migration) = all.iter().find(|one| one.path == record.path) else {
-            return Err(no_way(work, "rollback", format!("{} is not in the project any more", record.path)));
-        };
-        if migration.sha256 != record.sha256 {
-            warnings.push(format!("{} was edited since it ran", record.path));
-        }
-        migrations.push(migration.clone());
-    }
-    let own = matches!(project.found.tool.name(), ToolName::PlainSql | ToolName::Command);
-    if own || project.found.table.is_none() {
-        let recorded = vec![None; migrations.len()];
-        return Ok((There { migrations, recorded, tracking: Tracking::Absent { others: true } }, warnings));
-    }
-    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
-    let tracking = read_tracking(&project.found, &session).await;
-    session.close().await;
-    let tracking = tracking?;
-    let pending = Pending::of(&project.found, &project.files, &tracking).migrations;
-    // A way down goes back by the newest: what somebody else applied since would go in its place.
-    let first = all.iter().position(|one| migrations.iter().any(|own| own.path == one.path)).unwrap_or_default();
-    let foreign = |one: &&Migration| {
-        !migrations.iter().any(|own| own.path == one.path) && !pending.iter().any(|other| other.path == one.path)
-    };
-    let since: Vec<String> = all.iter().skip(first).filter(foreign).map(|one| one.path.clone()).collect();
-    if !since.is_empty() {
-        let why = format!("migrations that come later are applied, and are none of the run's: {}", listed(&since, 5));
-        return Err(no_way(work, "rollback", why));
-    }
-    let recorded = migrations.iter().map(|one| Some(!pending.iter().any(|other| other.path == one.path))).collect();
-    Ok((There { migrations, recorded, tracking }, warnings))
-}
-
-/// How the schema differs from the restore point's.
-async fn schema_changes(work: &Work<'_>, project: &Project) -> Result<Vec<Difference>, Error> {
-    let live = Schema::live(work.context, &work.options.place.source).await?;
-    let changes = Schema::recorded(work.context, &work.point).await?.changes(&live);
-    let table = project.found.table.as_ref();
-    Ok(changes.into_iter().filter(|change| !table.is_some_and(|table| table.came_as(change))).collect())
 }
 
 /// The tool's own way down, as a guarded run would call it.
