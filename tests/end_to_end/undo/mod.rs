@@ -1,7 +1,7 @@
 //! What the ledger says of runs, and the ways back that `undo` goes.
 
-mod columns;
 mod around_stopped;
+mod columns;
 mod each_step;
 mod guard_stopped;
 mod killed;
