@@ -8,9 +8,9 @@ use holdpoint_tests::{Outcome, Place};
 const WITHIN: Duration = Duration::from_secs(300);
 
 /// A place that uses the endpoint, and an endpoint with an instance whose properties are not RDS's defaults.
-fn scene() -> (RdsServer, Place) {
+fn scene(major: u32) -> (RdsServer, Place) {
     let server = RdsServer::start();
-    let shop = RdsInstance::new("shop", NEWEST)
+    let shop = RdsInstance::new("shop", major)
         .with("MultiAZ", "true")
         .with("DeletionProtection", "true")
         .with("PreferredMaintenanceWindow", "sun:04:00-sun:04:30")
@@ -32,7 +32,7 @@ fn rds(place: &Place, words: &[&str]) -> Outcome {
 
 #[test]
 fn an_instance_goes_back_to_an_instant_takes_its_sources_place_and_returns_it() {
-    let (server, place) = scene();
+    let (server, place) = scene(NEWEST);
     server.psql("shop", "CREATE TABLE orders (n int); INSERT INTO orders SELECT generate_series(1, 100)");
     // RDS restores to full seconds: what comes later is written in a later one.
     std::thread::sleep(Duration::from_millis(1100));
@@ -74,9 +74,16 @@ fn an_instance_goes_back_to_an_instant_takes_its_sources_place_and_returns_it() 
     let polls = server.count("DescribeDBInstances");
     assert!(polls < 200, "{polls} calls: a tight loop");
 
-    rds(&place, &["cut-over", "shop-restored"]).ended_with(16);
-    rds(&place, &["cut-over", "shop-restored", "--dry-run"]).ended_with(0);
-    let report = rds(&place, &["cut-over", "shop-restored", "--yes"]).ended_with(0).json();
+    let cut_over = ["cut-over", "shop-restored"];
+    let failure = rds(&place, &[&cut_over[..], &["--yes"]].concat()).ended_with(3).failure();
+    failure.says(&["nothing is there to check shop-restored with"]).hints(&["rds_instance = \"shop\"", "--unchecked"]);
+    let cut_over = [&cut_over[..], &["--unchecked", "the rows were counted"]].concat();
+    rds(&place, &cut_over).ended_with(16);
+    let planned = rds(&place, &[&cut_over[..], &["--dry-run"]].concat()).ended_with(0).json();
+    assert!(planned["done"].is_null() && server.identifiers().contains(&"shop-restored".to_owned()), "{planned:#}");
+    let report = rds(&place, &[&cut_over[..], &["--yes"]].concat()).ended_with(0).json();
+    assert_eq!(report["plan"]["unchecked"], "the rows were counted", "{report:#}");
+    assert_eq!(report["done"]["serving"]["tags"]["holdpoint:unchecked"], "the rows were counted", "{report:#}");
     assert_eq!(report["done"]["way_back"], "holdpoint rds cut-over shop --back", "{report:#}");
     assert_eq!(server.psql("shop", "SELECT count(*) FROM orders"), "100");
     rds(&place, &["drop", "shop", "--lift-protection", "--yes"]).ended_with(3).failure().says(&["in service"]);
@@ -115,9 +122,37 @@ fn an_instance_goes_back_to_an_instant_takes_its_sources_place_and_returns_it() 
     assert_eq!(list["instances"].as_array().map(Vec::len), Some(0), "{list:#}");
 }
 
+/// What does not depend on kills, on an older major.
+#[test]
+fn an_instance_of_an_older_major_goes_back_and_returns_too() {
+    let (server, place) = scene(16);
+    server.psql("shop", "CREATE TABLE orders (n int); INSERT INTO orders SELECT generate_series(1, 100)");
+    std::thread::sleep(Duration::from_millis(1100));
+    let before = server.instant();
+    std::thread::sleep(Duration::from_millis(1100));
+    server.psql("shop", "DROP TABLE orders");
+    let report = rds(&place, &["restore", "shop", "--at", &before]).ended_with(0).json();
+    let instance = &report["finished"]["instance"];
+    assert!(
+        instance["properties"]["engine_version"].as_str().is_some_and(|text| text.starts_with("16.")),
+        "{instance:#}"
+    );
+    assert_eq!(server.psql("shop-restored", "SELECT count(*), current_setting('work_mem') FROM orders"), "100|7MB");
+    rds(&place, &["cut-over", "shop-restored", "--unchecked", "a test", "--yes"]).ended_with(0);
+    assert_eq!(server.psql("shop", "SELECT count(*) FROM orders"), "100");
+    rds(&place, &["snapshot", "create", "shop", "--name", "held"]).ended_with(0);
+    rds(&place, &["cut-over", "shop", "--back", "--yes"]).ended_with(0);
+    assert_eq!(server.psql("shop", "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'"), "0");
+    rds(&place, &["snapshot", "restore", "held", "--into", "look", "--temporary"]).ended_with(0);
+    assert_eq!(
+        server.psql("look", "SELECT count(*), current_setting('server_version_num')::int / 10000 FROM orders"),
+        "100|16"
+    );
+}
+
 #[test]
 fn what_cannot_be_restored_is_told_with_what_to_do() {
-    let (server, mut place) = scene();
+    let (server, mut place) = scene(NEWEST);
     server.create(&RdsInstance::new("silent", NEWEST).with("BackupRetentionPeriod", "0"));
     server.create(&RdsInstance::new("other", NEWEST).with_engine("mysql"));
     let plan = |source: &str, at: &str, into: &str| rds(&place, &["plan", source, "--at", at, "--into", into]);

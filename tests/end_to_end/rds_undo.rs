@@ -26,7 +26,7 @@ impl Shop {
         for (name, value) in server.environment(&ADMIN) {
             place.set(name, &value);
         }
-        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(NEWEST).display()));
+        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
         place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
         place.write_config(
             "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
@@ -141,6 +141,19 @@ fn a_run_is_undone_by_the_instance_as_it_was_right_before_the_command() {
     let since = way(&report, "rds")["command"].as_str().unwrap().rsplit(' ').next().unwrap();
     shop.undo(&["--yes", "--accept-data-loss-since", since]).ended_with(0);
     assert_eq!(shop.orders("shop"), "1", "undone once more, beside what the first undo kept");
+}
+
+/// The way itself, on an older major; kills do not depend on it.
+#[test]
+fn a_run_on_an_older_major_is_undone_the_same_way() {
+    let shop = Shop::new(16);
+    let report = shop.guard();
+    let since = way(&report, "rds")["command"].as_str().unwrap().rsplit(' ').next().unwrap();
+    assert_eq!(shop.orders("shop"), "0", "the migration dropped it");
+    let undone = shop.undo(&["--yes", "--accept-data-loss-since", since]).ended_with(0).json();
+    assert_eq!((&undone["state"], &undone["plan"]["way"]), (&json!("undone"), &json!("rds")), "{undone:#}");
+    let content = "SELECT count(*), min(note), current_setting('server_version_num')::int / 10000 FROM orders";
+    assert_eq!(shop.server.psql("shop", content), "500|note 1|16");
 }
 
 impl Shop {

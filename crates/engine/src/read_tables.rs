@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::StreamExt as _;
 use holdpoint_core::progress::Progress;
+use holdpoint_postgres::catalog::large_objects::{self as postgres, LargeObjectPart};
 use holdpoint_postgres::copied_rows::{Copied, copied_rows};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use tokio::task::JoinSet;
@@ -12,6 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 
 const WHAT: &str = "reading tables to their ends";
+/// How many large objects are asked for at a time, and how many bytes of one: what a session holds of them is one part.
+const BATCH: i64 = 100;
+const PART: u32 = 256 * 1024;
+/// How many large objects that cannot be read are looked for; then nobody needs to know of more.
+const MOST_NAMED: usize = 20;
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,19 +27,21 @@ pub struct TablesRead {
     pub tables: u64,
     /// Their rows.
     pub rows: u64,
-    /// Bytes of text that they have.
+    /// How many large objects were read to their ends.
+    pub large_objects: u64,
+    /// Bytes of text that the tables have, and bytes of the large objects.
     pub bytes: u64,
-    /// Tables of which the server cannot read some block or value, with what it said.
+    /// Tables and large objects of which the server cannot read some block or value, with what it said.
     pub damaged: Vec<(String, String)>,
-    /// Tables that it refused for another reason, such as a right that lacks, with what it said.
+    /// Those that it refused for another reason, such as a right that lacks, with what it said.
     pub refused: Vec<(String, String)>,
 }
 
-/// Reads every table and materialized view of a database to its end, the largest first, by `jobs` sessions. Memory: a few
-/// hundred KiB a session.
+/// Reads every table and materialized view of a database to its end, the largest first, by `jobs` sessions, and every large
+/// object by one more. Memory: a few hundred KiB a session.
 ///
-/// A table that the server refuses, for damaged blocks as for lacking rights, is listed and does not keep the others from
-/// being read.
+/// What the server refuses, for damaged blocks as for lacking rights, is listed and does not keep the others from
+/// being read; of large objects, of which there may be millions, a few are listed at most.
 ///
 /// # Errors
 /// A lost connection; [`Error::Cancelled`].
@@ -51,11 +60,19 @@ pub async fn read_tables(
             let (settings, queue, progress) = (settings.clone(), Arc::clone(&queue), Arc::clone(&progress));
             sessions.spawn(async move { read(&settings, &queue, progress.as_ref()).await });
         }
+        let (own, told) = (settings.clone(), Arc::clone(&progress));
+        sessions.spawn(async move {
+            let session = open(&own).await?;
+            let read = large_objects(&session, told.as_ref()).await?;
+            session.close().await;
+            Ok(read)
+        });
         let mut all = TablesRead::default();
         while let Some(joined) = sessions.join_next().await {
             let one = joined.map_err(Error::Worker)??;
             all.tables += one.tables;
             all.rows += one.rows;
+            all.large_objects += one.large_objects;
             all.bytes += one.bytes;
             all.damaged.extend(one.damaged);
             all.refused.extend(one.refused);
@@ -121,21 +138,80 @@ async fn read(
                 all.rows += rows;
                 all.bytes += bytes;
             }
-            // With what the server says the session goes on; a lost one says nothing.
-            Err(error) => {
-                let said = error.said().unwrap_or_else(|| error.to_string());
-                match error.sqlstate() {
-                    Some(state) if is_damage(state) => all.damaged.push((table, said)),
-                    Some(state) if !["08", "57"].iter().any(|class| state.starts_with(class)) => {
-                        all.refused.push((table, said));
-                    }
-                    _ => return Err(error.into()),
-                }
-            }
+            Err(error) => all.note(table, error)?,
         }
     }
     session.close().await;
     Ok(all)
+}
+
+impl TablesRead {
+    /// Lists what the server refused. With what it says the session goes on; a lost one says nothing.
+    fn note(&mut self, what: String, error: holdpoint_postgres::Error) -> Result<(), Error> {
+        let said = error.said().unwrap_or_else(|| error.to_string());
+        match error.sqlstate() {
+            Some(state) if is_damage(state) => self.damaged.push((what, said)),
+            Some(state) if !["08", "57"].iter().any(|class| state.starts_with(class)) => {
+                self.refused.push((what, said))
+            }
+            _ => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Reads every large object to its end, a batch at a time; one by one where the server refuses a batch.
+async fn large_objects(session: &Session, progress: &dyn Progress) -> Result<TablesRead, Error> {
+    let mut all = TablesRead::default();
+    let mut after = None;
+    loop {
+        let batch = postgres::oids_after(session, after, BATCH).await?;
+        let Some(last) = batch.last() else { return Ok(all) };
+        after = Some(*last);
+        let Err(error) = read_objects(session, &batch, &mut all, progress).await else { continue };
+        if error.sqlstate().is_none() {
+            return Err(error.into());
+        }
+        for oid in batch {
+            // What of the batch was read before is read again, and counted once.
+            match read_objects(session, &[oid], &mut all, progress).await {
+                Ok(()) => {}
+                Err(error) => all.note(format!("large object {oid}"), error)?,
+            }
+            if all.damaged.len() + all.refused.len() >= MOST_NAMED {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Reads some large objects part by part: one that gives a whole part may have another. They count once all are read.
+async fn read_objects(
+    session: &Session,
+    oids: &[u32],
+    all: &mut TablesRead,
+    progress: &dyn Progress,
+) -> Result<(), holdpoint_postgres::Error> {
+    let part = |oid: u32, from| LargeObjectPart { oid, from, length: PART };
+    let mut parts: Vec<LargeObjectPart> = oids.iter().map(|oid| part(*oid, 0)).collect();
+    let mut bytes = 0;
+    while !parts.is_empty() {
+        let mut more = Vec::new();
+        let mut stream = std::pin::pin!(postgres::read(session, &parts).await?);
+        for read in &parts {
+            let Some(content) = stream.next().await.transpose()? else { break };
+            let length = content.len() as u64;
+            bytes += length;
+            progress.advance(length);
+            if length == u64::from(PART) {
+                more.push(part(read.oid, read.from + length));
+            }
+        }
+        parts = more;
+    }
+    all.bytes += bytes;
+    all.large_objects += oids.len() as u64;
+    Ok(())
 }
 
 async fn read_one(

@@ -32,6 +32,8 @@ pub struct CutOverPlan {
     pub goes_back: bool,
     /// The renames, in order, as far as they are not made yet.
     pub renames: Vec<Rename>,
+    /// Why the data of the new instance are not checked, where somebody decided that.
+    pub unchecked: Option<String>,
     /// Where the production name leads at present.
     pub endpoint: Option<Endpoint>,
     /// What is worth knowing.
@@ -135,6 +137,7 @@ impl Rds {
             source_resource: source.resource_id.clone(),
             new_resource: instance.resource_id.clone(),
             renames: renames.into_iter().flatten().collect(),
+            unchecked: tag(marks::UNCHECKED).filter(|reason| begun && !reason.is_empty()),
             name,
             aside,
             apart,
@@ -185,7 +188,7 @@ impl Rds {
     async fn note(&self, plan: &CutOverPlan, state: &str) -> Result<()> {
         let subject = || plan.apart.clone();
         let new = self.find_resource(&plan.new_resource).await?.ok_or_else(|| Error::Gone { subject: subject() })?;
-        let tags: Tags = [
+        let mut tags: Tags = [
             (marks::CUT_OVER_STATE, state),
             (marks::CUT_OVER_NAME, &plan.name),
             (marks::CUT_OVER_ASIDE, &plan.aside),
@@ -193,6 +196,10 @@ impl Rds {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
+        let unchecked = plan.unchecked.as_deref().map(marks::value);
+        if unchecked.is_some() || new.tags.contains_key(marks::UNCHECKED) {
+            tags.insert(marks::UNCHECKED.to_owned(), unchecked.unwrap_or_default());
+        }
         self.tag(&new.arn, &new.name, &tags).await
     }
 }

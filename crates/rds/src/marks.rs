@@ -38,6 +38,8 @@ pub const CUT_OVER_ASIDE: &str = "holdpoint:cut-over-aside";
 pub const CUT_OVER_WAS: &str = "holdpoint:cut-over-was";
 /// How far a cut-over is: one of the four words below.
 pub const CUT_OVER_STATE: &str = "holdpoint:cut-over-state";
+/// Why the data were not checked before a cut-over; empty where they were.
+pub const UNCHECKED: &str = "holdpoint:unchecked";
 /// The renames of a cut-over are under way.
 pub const BEGUN: &str = "begun";
 /// The new instance has its source's name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use holdpoint_operations::rds::Moment;
 
+use super::catalogue::reason;
 use crate::quantity::{parse_duration, parse_short_duration};
 
 /// Flags of `rds`.
@@ -219,6 +220,9 @@ pub(crate) struct CutOverArguments {
     /// Give the source its name back.
     #[arg(long)]
     pub(crate) back: bool,
+    /// Do not check the data, for this reason: it is recorded.
+    #[arg(long, value_name = "REASON", value_parser = reason, conflicts_with = "back")]
+    pub(crate) unchecked: Option<String>,
     /// Only check the data and show the renames.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -38,8 +38,24 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
             Ok(exit_code::DONE)
         }
         RdsVerb::CutOver(wanted) => {
-            let plan = rds::plan_cut_over(&plane, &wanted.name, wanted.aside.as_deref(), wanted.back).await?;
+            let mut plan = rds::plan_cut_over(&plane, &wanted.name, wanted.aside.as_deref(), wanted.back).await?;
+            if let Some(reason) = &wanted.unchecked {
+                plan.unchecked = Some(super::runs::mask(invocation).script(reason));
+            }
             let served = served(invocation, &plan.name).await?;
+            if rds::lacks_a_check(&plane, &plan, &served).await? {
+                return Err(Failure::refused(
+                    format!(
+                        "nothing is there to check {} with: no configured database is on {}",
+                        plan.apart, plan.name
+                    ),
+                    format!(
+                        "name it in its database's section: rds_instance = \"{}\"; or cut over all the same: --unchecked \
+                         'why the data are right'",
+                        plan.name
+                    ),
+                ));
+            }
             if !wanted.dry_run {
                 somebody_is_there(invocation, wanted.yes, &format!("{} would be renamed", plan.name))?;
             }

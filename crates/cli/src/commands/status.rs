@@ -8,7 +8,7 @@ use holdpoint_operations::leftovers::leftovers as find_leftovers;
 use holdpoint_operations::status::{StatusReport, status};
 use serde::Serialize;
 
-use super::{leftovers, printed};
+use super::{leftovers, printed, rds};
 use crate::arguments::ProjectArguments;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -31,6 +31,8 @@ pub(crate) struct Screen {
     pub(crate) prepared: Vec<PreparedRun>,
     /// How many things holdpoint made and did not remove; `None` where they could not be looked for.
     pub(crate) leftovers: Option<usize>,
+    /// Whether some place could not be looked at, where more may be.
+    pub(crate) unseen: bool,
 }
 
 pub(super) async fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -39,12 +41,24 @@ pub(super) async fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let place = super::runs::place(invocation, &ProjectArguments::default()).ok();
     let listed = runs::runs(&context, place.as_ref(), LOOKED_AT).await?;
     report.warnings.extend(listed.warnings);
-    let options = leftovers::options(invocation, false, Duration::ZERO, None);
-    let found = tokio::time::timeout(LOOK_WITHIN, find_leftovers(&context, &options)).await;
+    let mut options = leftovers::options(invocation, false, Duration::ZERO, None);
+    let found = tokio::time::timeout(LOOK_WITHIN, async {
+        let unseen = match Box::pin(rds::instance(invocation)).await {
+            Ok(instance) => {
+                options.instance = instance;
+                false
+            }
+            Err(_) => true,
+        };
+        let found = find_leftovers(&context, &options).await?;
+        Ok::<_, holdpoint_operations::Error>((found.leftovers.len(), unseen || !found.unseen.is_empty()))
+    });
+    let found = found.await.ok().and_then(Result::ok);
     let screen = Screen {
         unsettled_runs: listed.runs.into_iter().filter(|run| run.unsettled).collect(),
         prepared: runs::prepared(&context, LOOKED_AT).await?,
-        leftovers: found.ok().and_then(Result::ok).map(|found| found.leftovers.len()),
+        leftovers: found.map(|(count, _)| count),
+        unseen: found.is_none_or(|(_, unseen)| unseen),
         report,
     };
     printed(invocation.output.report(&screen, output::status))?;

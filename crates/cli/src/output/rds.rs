@@ -126,7 +126,10 @@ pub(crate) fn rds_cut_over(report: &CutOverOutcome) -> String {
     let plan = &report.plan;
     let renames: Vec<String> = plan.renames.iter().map(|one| format!("{} becomes {}", one.from, one.to)).collect();
     let checks: Vec<String> = report.checks.iter().map(DataCheck::told).collect();
-    let checks = bullets("data", &checks);
+    let mut checks = bullets("data", &checks);
+    if let Some(why) = &plan.unchecked {
+        checks.push_str(&format!("data: not checked: {why}\n"));
+    }
     let Some(done) = &report.done else {
         let nothing = if renames.is_empty() { "every rename is made already\n" } else { "" };
         let renames = bullets("to be renamed, in this order", &renames);

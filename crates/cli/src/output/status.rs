@@ -31,10 +31,11 @@ pub(crate) fn status(screen: &Screen) -> String {
         ("  newest proven", Some(report.newest_proven.as_ref().map_or_else(none, summary))),
         (
             "  leftovers",
-            Some(match screen.leftovers {
-                Some(0) => "none".to_owned(),
-                Some(count) => format!("{count}: holdpoint leftovers"),
-                None => "not known".to_owned(),
+            Some(match (screen.leftovers, screen.unseen) {
+                (Some(0), false) => "none".to_owned(),
+                (Some(count), false) => format!("{count}: holdpoint leftovers"),
+                (Some(count), true) => format!("{count}, and not every place could be looked at: holdpoint leftovers"),
+                (None, _) => "not known".to_owned(),
             }),
         ),
     ]));

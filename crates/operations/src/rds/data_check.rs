@@ -42,9 +42,11 @@ pub struct DataCheck {
     pub point_at: Option<DateTime<Utc>>,
     /// How many tables were read.
     pub tables: u64,
-    /// How many of them hold exactly the restore point's rows.
+    /// How many large objects were read to their ends; `None` where they were compared with the restore point's.
+    pub large_objects: Option<u64>,
+    /// How many of the tables hold exactly the restore point's rows.
     pub equal: Option<u64>,
-    /// The tables whose rows are others.
+    /// The tables whose rows are others, and how many large objects are.
     pub differing: Vec<String>,
     /// Schema objects that are not as in the restore point.
     pub objects: Vec<String>,
@@ -157,7 +159,7 @@ impl ServedDatabase {
             let damaged = read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}"));
             return Ok(Err(damaged.collect()));
         }
-        Ok(Ok(DataCheck { tables: read.tables, ..DataCheck::default() }))
+        Ok(Ok(DataCheck { tables: read.tables, large_objects: Some(read.large_objects), ..DataCheck::default() }))
     }
 }
 
@@ -166,7 +168,11 @@ impl DataCheck {
     #[must_use]
     pub fn told(&self) -> String {
         let Some(point) = &self.point else {
-            return format!("{}: all of {} tables were read to their ends", self.database, self.tables);
+            let large = match self.large_objects {
+                Some(count) if count > 0 => format!(" and {count} large objects"),
+                _ => String::new(),
+            };
+            return format!("{}: all of {} tables{large} were read to their ends", self.database, self.tables);
         };
         let mut told = format!(
             "{}: {} of {} tables hold exactly the rows of {point}",
@@ -192,12 +198,16 @@ fn of_point(point: PointId, report: &CompareReport) -> DataCheck {
     let not_compared = |one: &&crate::compare::TableDifference| one.change == TableChange::NotCompared;
     let unread = differences.iter().filter(not_compared);
     let unread = unread.map(|one| format!("{}: {}", one.table, one.why.as_deref().unwrap_or("not known why")));
+    let differing = differences.iter().filter(|one| !not_compared(one)).map(|one| one.table.clone());
+    let objects = &report.large_objects;
+    let large = objects.gone + objects.added + objects.changed;
+    let large = (large > 0).then(|| format!("{large} large objects"));
     DataCheck {
         point: Some(point),
         point_at: Some(report.then.at),
         tables: report.tables.then,
         equal: Some(report.tables.equal),
-        differing: differences.iter().filter(|one| !not_compared(one)).map(|one| one.table.clone()).collect(),
+        differing: differing.chain(large).collect(),
         objects: report.objects.iter().map(|one| one.object.clone()).collect(),
         not_read: report.not_read.iter().cloned().chain(unread).collect(),
         ..DataCheck::default()

@@ -26,7 +26,7 @@ pub use holdpoint_rds::{
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
-pub use service::{Followed, check_before_cut_over, cut_over_served};
+pub use service::{Followed, check_before_cut_over, cut_over_served, lacks_a_check};
 pub use serving::{identity_behind, serves_another};
 pub use snapshots::{
     SnapshotDropReport, SnapshotsReport, copy_snapshot, create_snapshot, drop_snapshot, list_snapshots,

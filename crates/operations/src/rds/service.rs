@@ -27,8 +27,25 @@ pub struct Followed {
     pub reason: String,
 }
 
-/// Checks the data of the instance that a cut-over puts into service. One that was begun was checked before its first
-/// rename, and what goes back was in service.
+/// Whether a cut-over is still to be checked: one that was begun was checked before its first rename, and what goes back was
+/// in service.
+async fn is_to_be_checked(plane: &ControlPlane, plan: &CutOverPlan) -> Result<Option<Instance>, Error> {
+    if plan.goes_back || plan.renames.is_empty() {
+        return Ok(None);
+    }
+    let instance = by_resource(plane, &plan.new_resource, &plan.apart).await?;
+    Ok((!is_cut_over_begun(&instance)).then_some(instance))
+}
+
+/// Whether nothing can be held against the instance that a cut-over puts into service: no configured database is on it.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn lacks_a_check(plane: &ControlPlane, plan: &CutOverPlan, served: &[ServedDatabase]) -> Result<bool, Error> {
+    Ok(served.is_empty() && plan.unchecked.is_none() && is_to_be_checked(plane, plan).await?.is_some())
+}
+
+/// Checks the data of the instance that a cut-over puts into service, unless the plan says why not.
 ///
 /// # Errors
 /// [`Error::InstanceDisproved`]; whatever keeps the data from being checked. Nothing is renamed.
@@ -37,13 +54,10 @@ pub async fn check_before_cut_over(
     plan: &CutOverPlan,
     served: &[ServedDatabase],
 ) -> Result<Vec<DataCheck>, Error> {
-    if plan.goes_back || served.is_empty() {
+    if served.is_empty() || plan.unchecked.is_some() {
         return Ok(Vec::new());
     }
-    let instance = by_resource(plane, &plan.new_resource, &plan.apart).await?;
-    if is_cut_over_begun(&instance) || plan.renames.is_empty() {
-        return Ok(Vec::new());
-    }
+    let Some(instance) = is_to_be_checked(plane, plan).await? else { return Ok(Vec::new()) };
     let Some(Endpoint { host, port }) = instance.endpoint else {
         return Err(Rds::Unready { subject: instance.name }.into());
     };
@@ -133,7 +147,8 @@ async fn follow(
         let to = marks::instant(&serving.tags, marks::RESTORED_TO);
         let to = to.map_or_else(String::new, |to| format!(" to {}", to.format("%Y-%m-%dT%H:%M:%SZ")));
         let check = outcome.checks.iter().find(|check| check.database == served.name());
-        let check = check.map_or_else(String::new, |check| format!("; {}", check.told()));
+        let unchecked = plan.unchecked.as_ref().map(|why| format!("; its data were not checked: {why}"));
+        let check = check.map(|check| format!("; {}", check.told())).or(unchecked).unwrap_or_default();
         format!("rds cut-over: {} is the instance that was restored{to} as {}{check}", plan.name, plan.apart)
     };
     adopt(context, &served.source, &reason).await.map_err(|error| error.line())?;

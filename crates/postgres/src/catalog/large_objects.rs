@@ -19,6 +19,13 @@ pub async fn oids(session: &Session) -> Result<impl Stream<Item = Result<u32, Er
     Ok(rows.map(oid))
 }
 
+/// Gives the OIDs of the next large objects after one, ascending, at most `limit`.
+pub async fn oids_after(session: &Session, after: Option<u32>, limit: i64) -> Result<Vec<u32>, Error> {
+    let sql = "SELECT oid FROM pg_catalog.pg_largeobject_metadata WHERE oid > $1 ORDER BY oid LIMIT $2";
+    let rows = session.query("listing large objects", sql, &[&after.unwrap_or(0), &limit]).await?;
+    Ok(rows.iter().map(|row| row.get::<_, u32>(0)).collect())
+}
+
 /// Counts the large objects.
 pub async fn count(session: &Session) -> Result<u64, Error> {
     let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata";

@@ -24,6 +24,11 @@ impl RdsServer {
         lock(&self.state).denied.push(action.into());
     }
 
+    /// Allows an action again.
+    pub fn allow(&self, action: &str) {
+        lock(&self.state).denied.retain(|denied| denied != action);
+    }
+
     /// Sets a quota by its name in `DescribeAccountAttributes`, such as `DBInstances`.
     pub fn set_quota(&self, name: &'static str, max: u64) {
         lock(&self.state).quotas.insert(name, max);

@@ -1,0 +1,172 @@
+//! What RDS does not let somebody do, and what an instance does not become: each told with what to do, and no call in a tight
+//! loop.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsFault, RdsInstance, RdsServer, workspace_directory};
+use holdpoint_tests::{Outcome, Place};
+use serde_json::{Value, json};
+
+const WITHIN: Duration = Duration::from_secs(300);
+
+/// An endpoint with an instance that is restored by a call and a modification.
+struct Account {
+    server: RdsServer,
+    place: Place,
+}
+
+impl Account {
+    fn new() -> Self {
+        let server = RdsServer::start();
+        server.create(&RdsInstance::new("shop", NEWEST).with("DeletionProtection", "true"));
+        let mut place = Place::bare();
+        for (name, value) in server.environment(&ADMIN) {
+            place.set(name, &value);
+        }
+        Self { server, place }
+    }
+
+    fn rds(&self, words: &[&str]) -> Outcome {
+        self.place.holdpoint(&[&["rds"], words, &["--poll", "20ms", "--json"]].concat())
+    }
+}
+
+const RESTORE: [&str; 6] = ["restore", "shop", "--at", "latest", "--into", "new"];
+
+/// The actions of the policy in docs/rds.md, without `rds:`.
+fn policy() -> BTreeSet<String> {
+    let page = std::fs::read_to_string(workspace_directory().join("docs/rds.md")).unwrap();
+    let text = page.split("## The least policy").nth(1).unwrap();
+    let text = text.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let policy: Value = serde_json::from_str(text).unwrap();
+    let mut actions = BTreeSet::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        let action = &statement["Action"];
+        let several = action.as_array().cloned().unwrap_or_else(|| vec![action.clone()]);
+        actions.extend(several.iter().map(|one| one.as_str().unwrap().trim_start_matches("rds:").to_owned()));
+    }
+    actions
+}
+
+#[test]
+fn each_permission_of_the_policy_is_named_where_it_is_missing() {
+    let account = Account::new();
+    let server = &account.server;
+    let mut denied = BTreeSet::new();
+    let mut without = |action: &str, words: &[&str]| {
+        server.deny(action);
+        let missing = format!("the permission rds:{action} is missing");
+        account.rds(words).ended_with(9).failure().says(&[&missing]).hints(&["docs/rds.md"]);
+        server.allow(action);
+        denied.insert(action.to_owned());
+    };
+    without("DescribeDBInstances", &["window", "shop"]);
+    without("DescribeDBInstanceAutomatedBackups", &["window", "shop"]);
+    // What is no instance may be a cluster.
+    without("DescribeDBClusters", &["window", "nobody"]);
+    without("RestoreDBInstanceToPointInTime", &RESTORE);
+    assert_eq!(server.identifiers(), ["shop"], "nothing was made");
+    // What is made goes on where it stopped, once the permission is there.
+    without("ModifyDBInstance", &RESTORE);
+    without("AddTagsToResource", &["wait", "new"]);
+    account.rds(&["wait", "new"]).ended_with(0);
+    assert_eq!(server.count("RestoreDBInstanceToPointInTime"), 2, "one was denied, one was made");
+    without("ModifyDBInstance", &["drop", "new", "--lift-protection", "--yes"]);
+    without("DeleteDBInstance", &["drop", "new", "--lift-protection", "--yes"]);
+    without("CreateDBSnapshot", &["snapshot", "create", "shop", "--name", "held"]);
+    without("DescribeDBSnapshots", &["snapshot", "list"]);
+    account.rds(&["snapshot", "create", "shop", "--name", "held"]).ended_with(0);
+    without("CopyDBSnapshot", &["snapshot", "copy", "held", "kept"]);
+    without("RestoreDBInstanceFromDBSnapshot", &["snapshot", "restore", "held", "--into", "look"]);
+    without("DeleteDBSnapshot", &["snapshot", "drop", "held", "--yes"]);
+    // Begun, it counts as in service until it is gone on with, or taken back.
+    without("ModifyDBInstance", &["cut-over", "new", "--unchecked", "a test", "--yes"]);
+    assert_eq!((server.identifiers(), server.snapshots()), (vec!["shop".into(), "new".into()], vec!["held".into()]));
+
+    // Two only help: without them a plan lacks its quotas, and a wait its events.
+    for action in ["DescribeAccountAttributes", "DescribeEvents"] {
+        server.deny(action);
+        denied.insert(action.to_owned());
+    }
+    let plan = account.rds(&["plan", "shop", "--at", "latest", "--into", "another"]).ended_with(0).json();
+    assert!(plan["warnings"].to_string().contains("quotas"), "{plan:#}");
+    account.rds(&["restore", "shop", "--at", "latest", "--into", "another", "--temporary"]).ended_with(0);
+    assert_eq!(denied, policy(), "the policy is what is used");
+}
+
+#[test]
+fn a_source_that_cannot_be_restored_says_why_and_nothing_is_made() {
+    let account = Account::new();
+    let server = &account.server;
+    server.create(&RdsInstance::new("silent", NEWEST).with("BackupRetentionPeriod", "0"));
+    server.create(&RdsInstance::new("other", NEWEST).with_engine("mysql"));
+    server.create(&RdsInstance::new("reader", NEWEST).with("ReadReplicaSourceDBInstanceIdentifier", "shop"));
+    for (source, told, hint) in [
+        ("silent", "silent keeps no automated backups", "backup-retention-period"),
+        ("other", "other runs mysql, not PostgreSQL", "aurora-postgresql"),
+        ("reader", "reader is a read replica of shop", "shop"),
+    ] {
+        let window = account.rds(&["window", source]).ended_with(15).json();
+        assert_eq!(window["missing"].as_array().map(Vec::len), Some(1), "{window:#}");
+        let at = ["--at", "latest", "--into", "new"];
+        let plan = account.rds(&[&["plan", source], &at[..]].concat()).ended_with(15).json();
+        let says = |one: &Value, key: &str, text: &str| one[key].as_str().is_some_and(|said| said.contains(text));
+        let problems = plan["problems"].as_array().unwrap();
+        assert!(problems.iter().any(|one| says(one, "what", told) && says(one, "hint", hint)), "{problems:#?}");
+        account.rds(&[&["restore", source], &at[..]].concat()).ended_with(3).failure().says(&[told]);
+    }
+    // A stopped one has its past still; its window stands.
+    server.set_status("shop", "stopped");
+    let window = account.rds(&["window", "shop"]).ended_with(0).json();
+    assert!(window["warnings"].to_string().contains("it is stopped: its window does not move"), "{window:#}");
+    account.rds(&RESTORE).ended_with(0);
+    assert_eq!(server.count("RestoreDBInstanceToPointInTime"), 1);
+}
+
+#[test]
+fn an_instance_that_never_comes_is_told_by_its_end_or_after_a_while_with_few_calls() {
+    let account = Account::new();
+    let server = &account.server;
+    for status in ["failed", "incompatible-restore", "insufficient-capacity"] {
+        server.end_next_restore_as(status);
+        let failure = account.rds(&RESTORE).ended_with(9).failure();
+        failure.says(&[&format!("new ended as {status}")]).hints(&["holdpoint rds drop new"]);
+        // It stays, costs, and is no obstacle to its own end.
+        account.rds(&["wait", "new"]).ended_with(9).failure().says(&[status]);
+        account.rds(&["drop", "new", "--yes"]).ended_with(0);
+        assert_eq!(server.identifiers(), ["shop"]);
+    }
+
+    // Never available: given up after the time, with a call a poll, and gone on with.
+    server.set_pace("creating", Pace::Held);
+    server.forget_calls();
+    let short = ["--poll", "100ms", "--wait-for", "2s", "--json"];
+    let failure = account.place.holdpoint(&[&["rds"], &RESTORE[..], &short].concat()).ended_with(14).failure();
+    failure.says(&["new is still creating after"]).hints(&["holdpoint rds wait"]);
+    let polls = server.count("DescribeDBInstances");
+    assert!((10..40).contains(&polls), "{polls} calls for 21 readings");
+    assert_eq!(server.count("RestoreDBInstanceToPointInTime"), 1);
+
+    // Killed while it waits, by calls that came at the pace that was asked for.
+    server.forget_calls();
+    let began = std::time::Instant::now();
+    let mut running = account.place.start(&["rds", "wait", "new", "--poll", "50ms"]);
+    running.wait_until("it polls", WITHIN, || server.count("DescribeDBInstances") >= 10);
+    running.kill();
+    running.finish().ended_with(137);
+    let most = began.elapsed().as_millis() / 50 + 10;
+    let polls = server.count("DescribeDBInstances") as u128;
+    assert!(polls <= most, "{polls} calls in the time of {most}");
+
+    // Throttled now and then, and slow: it comes all the same.
+    server.fail("DescribeDBInstances", 2, RdsFault::Throttling);
+    server.set_pace("creating", Pace::Polls(3));
+    server.set_relapses(&["modifying", "backing-up"]);
+    let report = account.rds(&["wait", "new"]).ended_with(0).json();
+    assert_eq!(
+        (&report["is_checked"], &report["instance"]["status"]),
+        (&json!(true), &json!("available")),
+        "{report:#}"
+    );
+}
