@@ -18,6 +18,9 @@ pub enum Error {
     /// A selector is not one of the documented forms.
     #[error("\"{0}\" selects no restore point: {1}")]
     InvalidSelector(String, &'static str),
+    /// What was typed names no run.
+    #[error("\"{0}\" names no run: use its id, such as holdpoint runs lists, or latest")]
+    InvalidRunSelector(String),
     /// A stored document was written by a newer program.
     #[error("{document} has format {found}, this program knows up to {known}")]
     NewerFormat {

@@ -2,6 +2,7 @@
 //!
 //! It lies in the repository, because a restored database would rewind rows of its own.
 
+mod hooks;
 mod judgement;
 mod origin;
 mod process;
@@ -9,6 +10,7 @@ mod process;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use hooks::{HookRecord, HookState, HooksRecord};
 pub use judgement::{Health, InForce, JudgementRecord, OutputRecord, Verdict};
 pub use origin::Origin;
 pub use process::Process;
@@ -154,6 +156,9 @@ pub struct RunStep {
     /// What the command wrote, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputRecord>,
+    /// What runs before and after the command, and how far that is; `None` where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<HooksRecord>,
     /// Reasons, warnings, and what a person said, in order.
     #[serde(default)]
     pub remarks: Vec<String>,

@@ -103,9 +103,7 @@ impl FromStr for RunSelector {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.strip_prefix("run:").unwrap_or(text) {
             "latest" => Ok(Self::Latest),
-            id => id.parse().map(Self::Id).map_err(|_| {
-                Error::InvalidSelector(text.to_owned(), "use the id of a run, such as holdpoint runs lists, or latest")
-            }),
+            id => id.parse().map(Self::Id).map_err(|_| Error::InvalidRunSelector(text.to_owned())),
         }
     }
 }

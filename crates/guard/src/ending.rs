@@ -2,12 +2,13 @@
 //! it is undone where that was asked for; what belongs after a good end is run, and who wants to know is told.
 
 use holdpoint_core::RunId;
-use holdpoint_core::ledger::{Health, JudgementRecord, RunState, RunStep, newest};
+use holdpoint_core::ledger::{Health, HookState, JudgementRecord, RunState, RunStep, newest};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
+use holdpoint_postgres::{Session, SessionPurpose, identity};
 use holdpoint_process::Status;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,7 @@ impl Guarded<'_> {
         };
         if let (None, Err(why)) = (on_failure, good) {
             end.warnings.extend(self.run_after(Err(why), ledger.run()).await);
+            end.warnings.extend(runs::owed(ledger.step()));
         }
         let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
         ledger.ended(exit_code, signal);
@@ -104,7 +106,10 @@ impl Guarded<'_> {
         end.warnings.extend(seen.cloned());
         let warned = if judgement.as_planned && !unasked { Vec::new() } else { reasons };
         let runs_after = on_failure.is_none() && good.is_ok() && options.run.after.is_some();
-        written.extend(runs_after.then(|| AFTER_BEGINS.to_owned()));
+        if runs_after {
+            ledger.after_is(HookState::Began);
+            written.push(AFTER_BEGINS.to_owned());
+        }
         let started = self.start.warnings.clone();
         let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
         context.progress.phase(Phase::RecordingRun, None);
@@ -117,7 +122,7 @@ impl Guarded<'_> {
             None => {
                 // Still under the lock: what --after ends, such as maintenance mode, is not ended beside another run or an undo.
                 if runs_after {
-                    self.finish(ledger.run(), &mut warnings).await;
+                    self.finish(&mut ledger, &mut warnings).await;
                 }
                 lock.release().await;
                 None
@@ -159,12 +164,15 @@ impl Guarded<'_> {
     }
 
     /// Runs what belongs after a good end, and writes how that went, as a step of its own.
-    async fn finish(&self, run: &RunId, warnings: &mut Vec<String>) {
-        let failed = self.run_after(Ok(()), run).await;
+    async fn finish(&self, ledger: &mut LedgerWriter<'_>, warnings: &mut Vec<String>) {
+        let failed = self.run_after(Ok(()), ledger.run()).await;
+        let after = ran(failed.as_ref());
+        ledger.after_is(after);
         let told = failed.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
         warnings.extend(failed);
+        warnings.extend(runs::owed(ledger.step()));
         // After the newest step, whoever wrote it: the lock may have been lost meanwhile.
-        if let Err(error) = note(self.preparation.context, run, told).await {
+        if let Err(error) = note(self.preparation.context, ledger.run(), after, told).await {
             warnings.push(format!("how --after went could not be written into the ledger: {error}"));
         }
     }
@@ -187,12 +195,20 @@ impl Guarded<'_> {
         let held = if lock.is_held().await { Some(lock) } else { None };
         let undone = undo::undo_held(&context, &options, held).await;
         let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
-        let good = match &undone {
-            Ok(report) if report.end() == UndoEnd::Done => Ok(()),
-            _ => Err("the run failed, and its undo, too"),
+        let options = self.preparation.options;
+        let done = matches!(&undone, Ok(report) if report.end() == UndoEnd::Done);
+        let (lock, busy) = match self.lock_again(ledger.run()).await {
+            Ok(lock) => (lock, None),
+            Err(holder) => (None, Some(format!("another run is at work ({holder})"))),
+        };
+        let good = match &busy {
+            _ if !done => Err("the run failed, and its undo, too"),
+            Some(busy) => Err(busy.as_str()),
+            None => Ok(()),
         };
         let after = self.run_after(good, ledger.run()).await;
-        let options = self.preparation.options;
+        let state = if good.is_ok() { ran(after.as_ref()) } else { HookState::NotRun };
+        ledger.after_is(state);
         let written = match &undone {
             // Nothing of the undo is written yet.
             Err(why) => {
@@ -201,7 +217,7 @@ impl Guarded<'_> {
             }
             Ok(_) if options.run.after.is_some() => {
                 let told = after.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
-                note(&context, ledger.run(), told).await
+                note(&context, ledger.run(), state, told).await
             }
             Ok(_) => Ok(()),
         };
@@ -209,7 +225,34 @@ impl Guarded<'_> {
             warnings.push(format!("how the undo ended could not be written into the ledger: {error}"));
         }
         warnings.extend(after);
+        warnings.extend(runs::owed(ledger.step()));
+        if let Some(lock) = lock {
+            lock.release().await;
+        }
         undone
+    }
+
+    /// Takes the run lock once more, which an undo gave back, for what runs after it; none where nothing does, or the
+    /// server cannot be asked.
+    ///
+    /// # Errors
+    /// Whoever has it meanwhile.
+    async fn lock_again(&self, run: &RunId) -> Result<Option<RunLock>, String> {
+        if self.preparation.options.run.after.is_none() {
+            return Ok(None);
+        }
+        let purpose = SessionPurpose::new("holdpoint guard check");
+        // A restore exchanged the databases: the name leads to another one.
+        let Ok(session) = Session::connect(&self.start.settings, &purpose).await else { return Ok(None) };
+        let read = identity::read(&session).await;
+        session.close().await;
+        let Ok(read) = read else { return Ok(None) };
+        let (name, oid) = (format!("holdpoint guard {run}"), read.identity.database_oid);
+        match RunLock::take(&self.start.settings, oid, &name, &CancellationToken::new()).await {
+            Ok(lock) => Ok(Some(lock)),
+            Err(holdpoint_operations::Error::RunLockHeld { holder }) => Err(holder.to_string()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Tells how it all ended.
@@ -260,11 +303,20 @@ fn failure(report: &UndoReport) -> String {
     report.failure.clone().unwrap_or(left)
 }
 
+/// How the line after the command ended, by why it failed.
+fn ran(failed: Option<&String>) -> HookState {
+    if failed.is_some() { HookState::Failed } else { HookState::Ran }
+}
+
 /// Writes what came after the end of a run, or of its undo, as a step of its own: the run stands where it stood.
-async fn note(context: &Context, run: &RunId, told: String) -> Result<(), Error> {
+async fn note(context: &Context, run: &RunId, after: HookState, told: String) -> Result<(), Error> {
     let steps = runs::steps(context, &RunSelector::Id(run.clone())).await?;
     let Some(step) = newest(&steps) else { return Ok(()) };
-    let noted = RunStep { n: step.n + 1, at: (context.clock)(), remarks: vec![told], ..step.clone() };
+    let mut hooks = step.hooks.clone();
+    if let Some(record) = hooks.as_mut().and_then(|hooks| hooks.after.as_mut()) {
+        record.state = after;
+    }
+    let noted = RunStep { n: step.n + 1, at: (context.clock)(), hooks, remarks: vec![told], ..step.clone() };
     Ok(context.repository.record_step(&context.database, &noted).await?)
 }
 

@@ -310,6 +310,14 @@ pub enum Error {
         /// What of it lives.
         what: String,
     },
+    /// A person ended the work when its restore point was there.
+    #[error("interrupted {} restore point {point} was proven", if *proven { "after" } else { "before" })]
+    InterruptedWith {
+        /// The restore point, which stays.
+        point: PointId,
+        /// Whether it is proven.
+        proven: bool,
+    },
     /// A person or a time limit ended the work before the command was started.
     #[error("interrupted before the command was started")]
     Interrupted,

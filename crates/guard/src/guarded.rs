@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::identity::{Identity, IdentityMatch};
-use holdpoint_core::ledger::RunState;
+use holdpoint_core::ledger::{HookState, RunState};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::{Mask, PointId, RunId};
 use holdpoint_operations::backup::BackupOptions;
@@ -13,7 +13,7 @@ use holdpoint_operations::rds::{RdsSource, Restorable};
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::schema_check::{self, Schema};
 use holdpoint_operations::verify::VerifyOptions;
-use holdpoint_operations::{Context, Error as OperationError, Source, catalogue};
+use holdpoint_operations::{Context, Error as OperationError, ErrorKind, Source, catalogue};
 use holdpoint_postgres::{ConnectionSettings, identity};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::shown::Question;
 use crate::start::{Start, position};
 use crate::state::DatabaseState;
 use crate::ways_back::{self, Known};
-use crate::{Error, sessions};
+use crate::{Error, runs, sessions};
 
 /// A run that is being guarded, or prepared.
 pub(crate) struct Guarded<'a> {
@@ -76,6 +76,8 @@ impl<'a> Guarded<'a> {
         let mut ledger = LedgerWriter::new(context, run, start.identity.clone(), command, operator);
         ledger.comes_from(options.run.origin.clone());
         ledger.is_worked_on_by(options.run.process.clone());
+        let line = |line: &Option<String>| line.as_deref().map(|line| mask.script(line));
+        ledger.has_hooks(line(&options.run.before), line(&options.run.after));
         let source = Source { settings: start.settings.clone(), ..source.clone() };
         let preparation = Preparation::new(context, source, verify, backup, options);
         let guarded = Self { preparation, start, mask };
@@ -86,6 +88,17 @@ impl<'a> Guarded<'a> {
     /// Writes the refusal, lets go of what it was to rely on, and gives the error back.
     pub(crate) async fn refused(&self, error: Error, mut ledger: LedgerWriter<'_>) -> Error {
         self.preparation.unpin(&ledger).await;
+        if let Some(told) = runs::owed(ledger.step()) {
+            self.preparation.context.progress.note(&told);
+        }
+        let error = match (error.kind(), ledger.point()) {
+            // What was made stays, and is told.
+            (ErrorKind::Interrupted, Some(point)) if !matches!(error, Error::BeforeInterrupted) => {
+                let proven = ledger.step().state != RunState::Started;
+                Error::InterruptedWith { point: point.clone(), proven }
+            }
+            _ => error,
+        };
         let reason = self.mask.script(&error.to_string());
         if let Some(to) = &self.preparation.options.run.notify {
             let message = self.message("refused", &ledger, RunState::Refused).because(vec![reason.clone()]);
@@ -106,74 +119,94 @@ impl<'a> Guarded<'a> {
         let proven = self.within_deadline(ledger).await?;
         self.ask(&proven).await?;
         let Preparation { context, options, .. } = &self.preparation;
-        if let Some(line) = &options.run.before {
-            let ran = hooks::run(line, options, ledger.run(), &self.mask, &context.cancel).await;
-            ran.map_err(|reason| {
-                if context.cancel.is_cancelled() { Error::BeforeInterrupted } else { Error::BeforeFailed { reason } }
-            })?;
-        }
-        let ready = Box::pin(self.locked(proven, ledger)).await;
-        if let (Err(_), Some(_), Some(line)) = (&ready, &options.run.before, &options.run.after) {
+        context.progress.phase(Phase::TakingRunLock, None);
+        let (name, oid) = (format!("holdpoint guard {}", ledger.run()), self.start.identity.database_oid);
+        // From --before to --after nobody else migrates: what one run switches on no other one switches off.
+        let lock = RunLock::take(&self.preparation.source.settings, oid, &name, &context.cancel).await?;
+        self.run_before(ledger).await?;
+        let failed = match Box::pin(self.locked(proven, &lock, ledger)).await {
+            Ok((proven, before, looked_for)) => return Ok(Ready { proven, lock, before, looked_for }),
+            Err(error) => error,
+        };
+        if let (Some(_), Some(line)) = (&options.run.before, &options.run.after) {
             // The command never ran, so the application may go on.
-            if let Err(reason) = hooks::run(line, options, ledger.run(), &self.mask, &CancellationToken::new()).await {
+            let ran = hooks::run(line, options, ledger.run(), &self.mask, &CancellationToken::new()).await;
+            ledger.after_is(if ran.is_ok() { HookState::Ran } else { HookState::Failed });
+            if let Err(reason) = ran {
                 context.progress.note(&format!("what --after runs failed: {reason}"));
             }
         }
-        ready
+        lock.release().await;
+        Err(failed)
     }
 
-    /// Takes the run lock and looks at everything again.
-    async fn locked(&self, proven: Proven, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
-        let Preparation { context, source, options, .. } = &self.preparation;
+    /// Runs what belongs before the command; that it begins is written first.
+    async fn run_before(&self, ledger: &mut LedgerWriter<'_>) -> Result<(), Error> {
+        let Preparation { context, options, .. } = &self.preparation;
+        let Some(line) = &options.run.before else { return Ok(()) };
+        ledger.before_is(HookState::Began);
+        ledger.remark(vec!["what --before runs begins".to_owned()]).await?;
+        let ran = hooks::run(line, options, ledger.run(), &self.mask, &context.cancel).await;
+        ledger.before_is(if ran.is_ok() { HookState::Ran } else { HookState::Failed });
+        ran.map_err(|reason| {
+            if context.cancel.is_cancelled() { Error::BeforeInterrupted } else { Error::BeforeFailed { reason } }
+        })
+    }
+
+    /// Looks at everything again, under the run lock.
+    async fn locked(
+        &self,
+        proven: Proven,
+        lock: &RunLock,
+        ledger: &mut LedgerWriter<'_>,
+    ) -> Result<(Proven, DatabaseState, Duration), Error> {
+        let Preparation { context, options, .. } = &self.preparation;
         let identity = &self.start.identity;
-        let name = format!("holdpoint guard {}", ledger.run());
-        context.progress.phase(Phase::TakingRunLock, None);
-        let lock = RunLock::take(&source.settings, identity.database_oid, &name, &context.cancel).await?;
         let point = proven.relied.point.as_ref();
         tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
         let began = Instant::now();
-        let before = self.check_again(point, &lock, ledger.run()).await?;
+        let before = self.check_again(point, lock, ledger.run()).await?;
         let looked_for = began.elapsed();
         options.migrations.check_again(context, &proven.planned, identity, point).await?;
-        let mut ready = Ready { proven, lock, before, looked_for };
-        let session = ready.lock.session();
+        let (mut proven, mut before) = (proven, before);
+        let session = lock.session();
         sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
         let (instant, wal_position) = position(session).await?;
-        if let Some((run, until)) = ready.proven.prepared_by.as_ref().filter(|(_, until)| *until < instant) {
+        if let Some((run, until)) = proven.prepared_by.as_ref().filter(|(_, until)| *until < instant) {
             return Err(Error::Expired { run: run.to_string(), until: *until });
         }
         ledger.stands_at(instant, wal_position);
-        let ways = &mut ready.proven.ways_back;
+        let ways = &mut proven.ways_back;
         *ways = ways.iter().map(|way| ways_back::with_instant(way, instant)).collect();
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        if !ready.lock.is_held().await {
+        if !lock.is_held().await {
             return Err(Error::LockLost);
         }
         let mut remarks = Vec::new();
-        if let Some(reason) = &ready.proven.relied.unproven {
-            remarks.extend(ready.proven.relied.warnings.iter().cloned());
+        if let Some(reason) = &proven.relied.unproven {
+            remarks.extend(proven.relied.warnings.iter().cloned());
             remarks.push(format!("runs although nothing is proven: {}", self.mask.script(reason)));
         }
-        if ready.proven.relied.point.is_none()
-            && let Decision::Go { reasons, .. } = &ready.proven.decision
+        if proven.relied.point.is_none()
+            && let Decision::Go { reasons, .. } = &proven.decision
         {
             remarks.extend(reasons.iter().map(|reason| format!("relies on no restore point: {reason}")));
         }
-        let schema = ready.before.schema.sha256();
-        if let (Some(run), false) = (self.start.others.schema_changed_since(&schema), ready.proven.told_of_schema()) {
+        let schema = before.schema.sha256();
+        if let (Some(run), false) = (self.start.others.schema_changed_since(&schema), proven.told_of_schema()) {
             let told = format!("the schema is not as run {run} left it: something else than a guarded run changed it");
             context.progress.note(&told);
-            ready.proven.relied.warnings.push(told.clone());
+            proven.relied.warnings.push(told.clone());
             remarks.push(told);
         }
         // To look took its time, in which somebody else may have begun.
-        tool_lock::demand_free(ready.lock.session(), &tool_lock::keys(options.found())).await?;
-        ready.before.note_transactions(ready.lock.session()).await?;
-        ledger.saw_before(ready.before.seen_transactions());
+        tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
+        before.note_transactions(lock.session()).await?;
+        ledger.saw_before(before.seen_transactions());
         ledger.write(RunState::Running, remarks).await?;
-        Ok(ready)
+        Ok((proven, before, looked_for))
     }
 
     /// Asks whether the command may run, where somebody can be asked and data may be lost.

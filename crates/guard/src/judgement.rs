@@ -60,7 +60,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> JudgementRecord {
     let recorded = recorded.filter(|recorded| evidence.runs_pending || !recorded.is_empty());
     let mut reasons = Vec::new();
     let verdict = verdict(evidence, recorded.as_deref(), unlike.as_ref(), &mut reasons);
-    let mut wrong = wrongs(evidence, unlike.as_ref());
+    let mut wrong = wrongs(evidence, recorded.as_deref(), unlike.as_ref());
     let as_planned = evidence.succeeded && wrong.is_empty();
     if !evidence.succeeded && verdict == Verdict::FullyApplied {
         wrong.insert(0, "the command failed, and yet everything that was pending is applied".to_owned());
@@ -131,7 +131,7 @@ fn verdict(
 }
 
 /// What is not as planned although the command succeeded, in words.
-fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
+fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&Unlike>) -> Vec<String> {
     let mut wrong = Vec::new();
     let nothing_pending = evidence.pending.as_ref().is_some_and(Vec::is_empty);
     if evidence.succeeded && evidence.runs_pending && nothing_pending && evidence.database == "changed" {
@@ -144,7 +144,8 @@ fn wrongs(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Vec<String> {
             "nothing was pending, and yet the tool recorded something: it read other files or settings".to_owned(),
         );
     }
-    if evidence.runs_pending
+    // Whatever is known of the command: who records one of them runs them, and passed over the others.
+    if recorded.is_some()
         && evidence.succeeded
         && let Some(still) = evidence.still_pending.as_ref().filter(|still| !still.is_empty())
     {
@@ -283,6 +284,9 @@ mod tests {
         let judged = judge(&Evidence { still_pending: Some(names(&["2"])), ..all_applied() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::PartlyApplied, false));
         assert!(judged.reasons.iter().any(|reason| reason.contains("still pending: 2")), "{judged:?}");
+        // Whatever is known of the command.
+        let script = Evidence { runs_pending: false, still_pending: Some(names(&["2"])), ..all_applied() };
+        assert_eq!((judge(&script).verdict, judge(&script).as_planned), (Verdict::PartlyApplied, false));
         // Nothing was recorded, and nothing shows that anything was kept.
         let none = Evidence { still_pending: Some(names(&["1", "2"])), database: "unknown", ..all_applied() };
         assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unknown, false));

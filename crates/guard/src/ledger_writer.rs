@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{
-    FORMAT, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord, Prepared, Process, RunState, RunStep,
-    SeenTransactions, newest,
+    FORMAT, HookRecord, HookState, HooksRecord, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord,
+    Prepared, Process, RunState, RunStep, SeenTransactions, newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
-use crate::runs::came_to_its_command;
+use crate::runs::{came_to_its_command, owed};
 use crate::{Error, ways_back};
 
 /// How many runs, newest first, are looked at for what they left.
@@ -63,6 +63,7 @@ impl<'a> LedgerWriter<'a> {
             command_process: None,
             judgement: None,
             output: None,
+            hooks: None,
             remarks: Vec::new(),
         };
         Self { context, step }
@@ -152,6 +153,39 @@ impl<'a> LedgerWriter<'a> {
         written
     }
 
+    /// Notes what runs before and after the command; secrets in the lines must be masked already.
+    pub(crate) fn has_hooks(&mut self, before: Option<String>, after: Option<String>) {
+        let hooks = HooksRecord { before: before.map(HookRecord::new), after: after.map(HookRecord::new) };
+        self.step.hooks = Some(hooks).filter(|hooks| *hooks != HooksRecord::default());
+    }
+
+    /// Notes how far what runs before the command is.
+    pub(crate) fn before_is(&mut self, state: HookState) {
+        if let Some(before) = self.step.hooks.as_mut().and_then(|hooks| hooks.before.as_mut()) {
+            before.state = state;
+        }
+    }
+
+    /// Notes how far what runs after it is.
+    pub(crate) fn after_is(&mut self, state: HookState) {
+        if let Some(after) = self.step.hooks.as_mut().and_then(|hooks| hooks.after.as_mut()) {
+            after.state = state;
+        }
+    }
+
+    /// The step as it would be written now.
+    pub(crate) fn step(&self) -> &RunStep {
+        &self.step
+    }
+
+    /// Writes a step that leaves the run where it stands.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) async fn remark(&mut self, remarks: Vec<String>) -> Result<(), Error> {
+        self.write(self.step.state, remarks).await
+    }
+
     /// Notes what the command did, and where what it wrote is kept.
     pub(crate) fn judged(&mut self, judgement: &JudgementRecord, output: Option<OutputRecord>) {
         self.step.judgement = Some(Box::new(judgement.clone()));
@@ -176,7 +210,7 @@ impl<'a> LedgerWriter<'a> {
     pub(crate) async fn write(&mut self, state: RunState, remarks: Vec<String>) -> Result<(), Error> {
         let step = RunStep { n: self.step.n + 1, state, at: (self.context.clock)(), remarks, ..self.step.clone() };
         self.context.repository.record_step(&self.context.database, &step).await?;
-        self.step.n = step.n;
+        (self.step.n, self.step.state) = (step.n, state);
         Ok(())
     }
 }
@@ -254,6 +288,8 @@ pub(crate) struct OtherRuns {
     left: Option<(RunId, String)>,
     /// Runs that nobody has settled.
     pub(crate) unsettled: Vec<RunStep>,
+    /// What runs switched on that no newer one switched off, in words.
+    pub(crate) owed: Vec<String>,
 }
 
 impl OtherRuns {
@@ -261,9 +297,12 @@ impl OtherRuns {
     pub(crate) async fn read(context: &Context) -> Result<Self, Error> {
         let mut found = Self::default();
         let runs = context.repository.runs(&context.database).await?;
+        let mut over = false;
         for run in runs.into_iter().rev().take(LOOKED_AT) {
             let steps = context.repository.steps(&context.database, &run).await?;
             if let Some(step) = newest(&steps) {
+                found.owed.extend(owed(step).filter(|_| !over));
+                over |= step.hooks.as_ref().is_some_and(HooksRecord::is_over);
                 found.newest.push((run, step.n));
                 if let (RunState::Succeeded, Some(schema), None) = (step.state, &step.schema_sha256, &found.left) {
                     found.left = Some((step.run.clone(), schema.clone()));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::RunId;
 use holdpoint_core::identity::{Identity, IdentityMatch};
-use holdpoint_core::ledger::{RunStep, newest};
+use holdpoint_core::ledger::{RunState, RunStep, newest};
 use holdpoint_operations::{Context, Source, run_lock};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, pooler, preflight};
 
@@ -63,8 +63,15 @@ impl Start {
         if let Some((step, what)) = others.unsettled.iter().find_map(|step| Some((step, lives(step)?))) {
             return Err(Error::StillAtWork { run: step.run.to_string(), what });
         }
-        let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, step.state.word());
-        let warnings = others.unsettled.iter().map(unsettled).collect();
+        // None of them lives: that was looked at.
+        let how = |step: &RunStep| match step.state {
+            RunState::Running => "interrupted",
+            RunState::Undoing => "interrupted in its undo",
+            state => state.word(),
+        };
+        let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, how(step));
+        let mut warnings: Vec<String> = others.unsettled.iter().map(unsettled).collect();
+        warnings.extend(others.owed.clone());
         Ok(Self { settings, identity: server.identity, now, others, warnings })
     }
 }

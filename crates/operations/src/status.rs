@@ -52,9 +52,6 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     for point in unlabelled().filter(|point| matches!(point.standing, Standing::Disproved { .. })) {
         warnings.push(format!("{} is disproved: holdpoint show {}", point.id, point.id));
     }
-    for step in &unsettled {
-        warnings.push(format!("run {} is {}: nobody has settled it", step.run, step.state.word()));
-    }
     let identity = context.repository.identity(&context.database).await?.map(|record| record.identity);
     Ok(StatusReport {
         database: context.database.clone(),

@@ -5,6 +5,7 @@ mod drizzle;
 mod each_tool;
 mod faults;
 mod locks;
+mod maintenance;
 mod node_pg_migrate;
 mod plain_sql;
 pub(crate) mod prisma;

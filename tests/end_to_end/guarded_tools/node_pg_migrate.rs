@@ -64,6 +64,20 @@ fn the_time_outs_are_in_force_and_that_is_shown() {
 }
 
 #[test]
+fn a_command_that_applies_one_of_two_is_not_as_planned() {
+    let bench = bench(Bench::new());
+    migration(&bench, "2_second", "ALTER TABLE shop.orders ADD COLUMN weight integer;");
+    let report = bench.guard(&["--after", "touch after"], &["node", TOOL, "up", "1"], 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert_eq!(
+        (list(&report, "recorded"), list(&report, "still_pending")),
+        (vec!["1_first.sql"], vec!["2_second.sql"])
+    );
+    assert!(report["warnings"].to_string().contains("still pending: 2_second.sql"), "{report:#}");
+    assert!(!bench.scene.place.work().join("after").exists(), "maintenance mode stays");
+}
+
+#[test]
 fn a_failure_in_the_transaction_leaves_nothing() {
     let bench = bench(Bench::alone());
     bench.bare(&format!("node {TOOL} up"));

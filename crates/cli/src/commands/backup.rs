@@ -2,6 +2,7 @@
 
 use holdpoint_archive::Algorithm;
 use holdpoint_core::manifest::PointFormat;
+use holdpoint_operations::ErrorKind;
 use holdpoint_operations::backup::{BackupOptions, BackupReport, backup};
 use holdpoint_operations::verify::{VerifyReport, feasible, verify};
 use serde::Serialize;
@@ -75,7 +76,12 @@ pub(super) async fn run(invocation: &Invocation, arguments: &BackupArguments) ->
         // The restore point stands, whatever comes now.
         printed(invocation.output.text(&output::backup(&backup)))?;
     }
-    let verify = verify(&context, &backup.manifest.id, &options).await?;
+    let point = backup.manifest.id.clone();
+    let verify = verify(&context, &point, &options).await.map_err(|error| match error.kind() {
+        // The restore point stands, and is not what was interrupted.
+        ErrorKind::Interrupted => holdpoint_guard::Error::InterruptedWith { point, proven: false }.into(),
+        _ => Failure::from(error),
+    })?;
     let code = code(verify.verification.verdict);
     let made = Made { backup, verify };
     printed(invocation.output.report(&made, |made| output::verify(&made.verify)))?;

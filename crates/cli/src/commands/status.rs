@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdpoint::exit_code;
-use holdpoint_guard::runs::{self, PreparedRun, RunSummary};
+use holdpoint_guard::runs::{self, PreparedRun, RunSummary, Standing};
 use holdpoint_operations::leftovers::leftovers as find_leftovers;
 use holdpoint_operations::status::{StatusReport, status};
 use serde::Serialize;
@@ -41,6 +41,17 @@ pub(super) async fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let place = super::runs::place(invocation, &ProjectArguments::default()).ok();
     let listed = runs::runs(&context, place.as_ref(), LOOKED_AT).await?;
     report.warnings.extend(listed.warnings);
+    report.warnings.extend(listed.runs.iter().filter_map(|run| run.owed.clone()));
+    for step in &report.unsettled {
+        // Older ones than were looked at are told by their newest step.
+        let standing = listed.runs.iter().find(|run| run.run == step.run).map(|run| run.standing);
+        let told = match standing {
+            Some(Standing::Running | Standing::Undoing) => continue,
+            Some(standing) => standing.words(),
+            None => step.state.word(),
+        };
+        report.warnings.push(format!("run {} is {told}: nobody has settled it", step.run));
+    }
     let mut options = leftovers::options(invocation, false, Duration::ZERO, None);
     let found = tokio::time::timeout(LOOK_WITHIN, async {
         let unseen = match Box::pin(rds::instance(invocation)).await {

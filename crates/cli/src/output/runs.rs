@@ -38,6 +38,8 @@ pub(crate) fn runs(report: &RunsReport, now: DateTime<Utc>) -> String {
     text.push_str(&bullets("look at", &report.warnings));
     let unsettled: Vec<String> = report.runs.iter().filter(|run| run.unsettled).map(what_to_do).collect();
     text.push_str(&bullets("not settled", &unsettled));
+    let owed: Vec<String> = report.runs.iter().filter_map(|run| run.owed.clone()).collect();
+    text.push_str(&bullets("owed", &owed));
     text
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn run(report: &RunReport) -> String {
     }
     let ways = report.steps.iter().rev().find(|step| !step.ways_back.is_empty()).map(|step| step.ways_back.as_slice());
     text.push_str(&ways_back(ways.unwrap_or_default()));
+    text.push_str(&bullets("owed", summary.owed.as_slice()));
     text.push_str(&bullets("look at", &report.warnings));
     text
 }
@@ -143,6 +146,7 @@ pub(crate) fn settle(report: &SettleReport) -> String {
     let mut text = format!("run {}: settled (it was {})\n", report.run, report.was.word());
     text.push_str(&facts([("  reason", Some(report.reason.clone()))]));
     text.push_str(&afresh(&report.found));
+    text.push_str(&bullets("owed", report.owed.as_slice()));
     let others: Vec<String> = report.still_unsettled.iter().map(ToString::to_string).collect();
     text.push_str(&bullets("not settled yet", &others));
     text

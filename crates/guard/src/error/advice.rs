@@ -43,7 +43,7 @@ impl Error {
             Self::StillAtWork { .. } => ErrorKind::Busy,
             Self::CommandLives { .. } => ErrorKind::Busy,
             Self::NotConfirmed => ErrorKind::ConfirmationNeeded,
-            Self::Interrupted | Self::BeforeInterrupted => ErrorKind::Interrupted,
+            Self::Interrupted | Self::InterruptedWith { .. } | Self::BeforeInterrupted => ErrorKind::Interrupted,
         }
     }
 
@@ -96,12 +96,23 @@ impl Error {
             Self::ToolLocked { holder } => {
                 Some(format!("wait until it has ended, or look who it is: pg_stat_activity, pid {}", holder.pid))
             }
+            Self::InterruptedWith { point, proven: false } => Some(format!(
+                "no command was started; {point} is there, and not proven: holdpoint verify {point}; see whether something \
+                 else remains: holdpoint leftovers"
+            )),
+            Self::InterruptedWith { point, proven: true } => Some(format!(
+                "no command was started; {point} is there: holdpoint show {point}; see whether something else remains: \
+                 holdpoint leftovers"
+            )),
             Self::BeforeInterrupted => Some(
                 "the database was not changed; --after has not been run: what --before did may still hold, such as \
-                 maintenance mode"
+                 maintenance mode: holdpoint runs"
                     .to_owned(),
             ),
-            Self::BeforeFailed { .. } => Some("nothing was changed; --after has not been run".to_owned()),
+            Self::BeforeFailed { .. } => Some(
+                "nothing was changed; --after has not been run: what --before did may hold in part: holdpoint runs"
+                    .to_owned(),
+            ),
             Self::ServerChanged { .. } => Some("a fail-over or another address: run it again".to_owned()),
             Self::Postgres(error) => hint::of_postgres(error),
             Self::Repository(error) => hint::of_repository(error),

@@ -14,6 +14,8 @@ use crate::{Error, LockHolder, sessions};
 pub enum Standing {
     /// It never came to its command, or is preparing.
     BeforeItsCommand,
+    /// It was killed, or lost its machine, before its command was started.
+    InterruptedBeforeItsCommand,
     /// It is prepared.
     Prepared,
     /// It was refused.
@@ -70,6 +72,7 @@ impl Standing {
     pub fn words(self) -> &'static str {
         match self {
             Self::BeforeItsCommand => "before its command",
+            Self::InterruptedBeforeItsCommand => "INTERRUPTED before its command",
             Self::Prepared => "prepared",
             Self::Refused => "refused",
             Self::Running => "running",
@@ -85,6 +88,18 @@ impl Standing {
             Self::Undone => "undone",
             Self::Settled => "settled",
         }
+    }
+
+    /// Whether the run is at work, or may be.
+    pub(super) fn may_live(self) -> bool {
+        matches!(
+            self,
+            Self::BeforeItsCommand
+                | Self::Running
+                | Self::RunningOrInterrupted
+                | Self::Undoing
+                | Self::UndoingOrInterrupted
+        )
     }
 
     /// Whether the database has to be looked at to know how much of the run is there.
@@ -166,6 +181,17 @@ pub(crate) fn not_told_from_here(step: &RunStep) -> Option<String> {
     mark(process).lives().is_none().then(|| {
         format!("whether its process {pid} on {host} lives cannot be told from here: what it started may go on there")
     })
+}
+
+/// Whether a run is, by its newest step, before its command.
+pub(super) fn is_before_its_command(step: &RunStep) -> bool {
+    matches!(step.state, RunState::Started | RunState::Proven | RunState::Rehearsed)
+}
+
+/// Whether the process of a run lives that is before its command; `None` where that cannot be told from here, and of any
+/// other run.
+pub(super) fn lives_before_its_command(step: &RunStep) -> Option<bool> {
+    mark(step.process.as_ref().filter(|_| is_before_its_command(step))?).lives()
 }
 
 fn is_under_way(step: &RunStep) -> bool {

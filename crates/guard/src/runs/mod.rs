@@ -6,18 +6,20 @@
 
 mod afresh;
 mod alive;
+mod owed;
 mod report;
 mod settle;
 
 use std::time::Duration;
 
 use holdpoint_core::RunId;
-use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::ledger::{HookState, HooksRecord, RunState, RunStep, newest};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
 
 pub use alive::{Standing, this_process};
+pub use owed::owed;
 pub use report::{PreparedRun, RunReport, RunSummary, RunsReport};
 pub use settle::{SettleOptions, SettleReport, settle};
 
@@ -50,6 +52,8 @@ pub async fn runs(context: &Context, place: Option<&Place>, most: usize) -> Resu
     let count = all.len();
     let mut report = RunsReport { database: context.database.clone(), runs: Vec::new(), more: 0, warnings: Vec::new() };
     let mut alive = None;
+    // A newer run that switched it off did so for all before it.
+    let mut over = false;
     for run in all.into_iter().take(most) {
         let steps = context.repository.steps(&context.database, &run).await?;
         let Some(step) = newest(&steps) else { continue };
@@ -60,7 +64,10 @@ pub async fn runs(context: &Context, place: Option<&Place>, most: usize) -> Resu
             }
             _ => None,
         };
-        report.runs.push(RunSummary::new(&steps, step, standing, found));
+        let mut summary = RunSummary::new(&steps, step, standing, found);
+        summary.owed.take_if(|_| over);
+        report.runs.push(summary);
+        over |= step.hooks.as_ref().is_some_and(HooksRecord::is_over);
     }
     report.more = count.saturating_sub(report.runs.len());
     Ok(report)
@@ -142,7 +149,14 @@ async fn standing(
     alive: &mut Option<Result<Alive, ()>>,
     warnings: &mut Vec<String>,
 ) -> Standing {
-    if !matches!(step.state, RunState::Running | RunState::Undoing) {
+    let lives = alive::lives_before_its_command(step);
+    if lives == Some(false) {
+        return Standing::InterruptedBeforeItsCommand;
+    }
+    // Of a process on another machine its lock tells, which it has from what it runs before its command on.
+    let began = |hooks: &HooksRecord| hooks.before.as_ref().is_some_and(|before| before.state == HookState::Began);
+    let asks = lives.is_none() && alive::is_before_its_command(step) && step.hooks.as_ref().is_some_and(began);
+    if !asks && !matches!(step.state, RunState::Running | RunState::Undoing) {
         return Standing::of(step.state, None);
     }
     if process_of(step).or_else(|| group_of(step)).is_some() {
@@ -162,6 +176,7 @@ async fn standing(
         }));
     }
     match alive {
+        Some(Ok(alive)) if asks && alive.of(step).is_none() => Standing::InterruptedBeforeItsCommand,
         Some(Ok(alive)) => Standing::of(step.state, Some(alive.of(step).is_some())),
         _ => Standing::of(step.state, None),
     }

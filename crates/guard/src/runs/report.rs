@@ -38,6 +38,9 @@ pub struct RunSummary {
     pub standing: Standing,
     /// Nobody has looked at what it may have left.
     pub unsettled: bool,
+    /// What it switched on by `--before` and did not switch off, with the command that does; `None` also while it is at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owed: Option<String>,
     /// How much of what was pending is there, as far as that is known.
     pub verdict: Option<Applied>,
     /// How the database was found now, where the run itself could not say.
@@ -98,6 +101,7 @@ impl RunSummary {
             state: step.state,
             standing,
             unsettled: step.state.unsettled(),
+            owed: super::owed(step).filter(|_| !standing.may_live()),
             verdict,
             found,
             pending: step.plan.as_ref().map(|plan| plan.pending.len()),

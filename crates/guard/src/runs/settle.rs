@@ -1,13 +1,13 @@
 //! `holdpoint settle`: a person looked at what a run left, and declares it done.
 
 use holdpoint_core::RunId;
-use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::ledger::{HookState, RunState, RunStep, newest};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::{Afresh, Settlement};
 use holdpoint_operations::Context;
 use serde::Serialize;
 
-use super::{Alive, Look, Place, no_such_run, steps};
+use super::{Alive, Look, Place, alive, no_such_run, owed, steps};
 use crate::Error;
 
 /// How a run is settled.
@@ -32,6 +32,9 @@ pub struct SettleReport {
     pub found: Afresh,
     /// Why it was settled.
     pub reason: String,
+    /// What the run switched on by `--before` and did not switch off, with the command that does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owed: Option<String>,
     /// What else is not settled.
     pub still_unsettled: Vec<RunId>,
 }
@@ -41,12 +44,18 @@ pub struct SettleReport {
 /// The database is only looked at.
 ///
 /// # Errors
-/// [`Error::NoSuchRun`]; [`Error::NothingToSettle`] where it is not unsettled; [`Error::StillAtWork`] where its command
+/// [`Error::NoSuchRun`]; [`Error::NothingToSettle`] where it is not unsettled and owes nothing; [`Error::StillAtWork`] where its command
 /// lives; those of connecting: while nobody can say whether its command lives, nobody can settle it.
 pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -> Result<SettleReport, Error> {
     let steps = steps(context, &options.run).await?;
     let Some(step) = newest(&steps) else { return Err(no_such_run(context, &options.run)) };
-    if !step.state.unsettled() {
+    let died = alive::lives_before_its_command(step);
+    if died == Some(true) {
+        let what = "its process lives, and is before its command".to_owned();
+        return Err(Error::StillAtWork { run: step.run.to_string(), what });
+    }
+    let owed = owed(step);
+    if !step.state.unsettled() && died.is_none() && owed.is_none() {
         let settlement = step.settlement.as_ref();
         let how = settlement.map(|settled| settled.reason.clone());
         return Err(Error::NothingToSettle { run: step.run.to_string(), state: step.state, how });
@@ -57,9 +66,16 @@ pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -
     let found = Look { context, place }.at(&steps).await;
     let settlement =
         Settlement { reason: options.reason.clone(), operator: options.operator.clone(), found: found.clone() };
+    // A run that ended well stays what it is: nobody asks for what it switched on any more.
+    let ended = !step.state.unsettled() && !alive::is_before_its_command(step);
+    let mut hooks = step.hooks.clone();
+    if let Some(after) = hooks.as_mut().and_then(|hooks| hooks.after.as_mut()).filter(|_| owed.is_some()) {
+        after.state = HookState::Declared;
+    }
     let settled = RunStep {
         n: step.n + 1,
-        state: RunState::Settled,
+        state: if ended { step.state } else { RunState::Settled },
+        hooks,
         at: (context.clock)(),
         operator: options.operator.clone(),
         remarks: vec![
@@ -75,6 +91,7 @@ pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -
         was: step.state,
         found,
         reason: options.reason.clone(),
+        owed,
         still_unsettled: unsettled(context).await?,
     })
 }

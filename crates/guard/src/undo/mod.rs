@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::{Process, RunState};
+use holdpoint_core::ledger::{Process, RunState, newest};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::{UndoRecord, Way, WayBack};
 use holdpoint_core::{Mask, PointId, RunId};
@@ -49,9 +49,9 @@ use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::ConnectionSettings;
 use serde::Serialize;
 
-use crate::Error;
 use crate::running::Tee;
 use crate::runs::Place;
+use crate::{Error, runs};
 use attempt::Attempt;
 pub use others::{Share, TakenRows};
 pub use scripts::{Scripts, Unfinished};
@@ -204,7 +204,13 @@ impl UndoReport {
 /// [`Error::NotConfirmed`]; those of the restore point that is made first. What fails after that is told in the report,
 /// and stands in the ledger.
 pub async fn undo(context: &Context, options: &UndoOptions) -> Result<UndoReport, Error> {
-    undo_held(context, options, None).await
+    let mut report = undo_held(context, options, None).await?;
+    // Of its own end a guarded run sees to that itself.
+    if !report.dry_run {
+        let steps = runs::steps(context, &options.run).await.unwrap_or_default();
+        report.warnings.extend(newest(&steps).and_then(runs::owed));
+    }
+    Ok(report)
 }
 
 /// As [`undo`], at the end of the guarded run itself: under the run lock that it has.
