@@ -122,6 +122,11 @@ fn a_source_that_cannot_be_restored_says_why_and_nothing_is_made() {
     assert!(window["warnings"].to_string().contains("it is stopped: its window does not move"), "{window:#}");
     account.rds(&RESTORE).ended_with(0);
     assert_eq!(server.count("RestoreDBInstanceToPointInTime"), 1);
+    // Whoever wants something of it that only a running one does is told what RDS says.
+    let stopped = RdsFault::Error(400, "InvalidDBInstanceState".into(), "Instance shop is stopped.".into());
+    server.fail("CreateDBSnapshot", 1, stopped);
+    let failure = account.rds(&["snapshot", "create", "shop", "--name", "held"]).ended_with(9).failure();
+    failure.says(&["shop is stopped"]).hints(&["start-db-instance --db-instance-identifier shop"]);
 }
 
 #[test]

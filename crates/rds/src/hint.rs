@@ -20,8 +20,8 @@ impl Error {
             Self::InvalidName { .. } => {
                 "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
             }
-            Self::WrongState { .. } | Self::GaveUp { .. } => {
-                "nothing was stopped; go on waiting with: holdpoint rds wait NAME".to_owned()
+            Self::WrongState { subject, .. } | Self::GaveUp { subject, .. } => {
+                format!("nothing was stopped; go on waiting with: holdpoint rds wait {subject}")
             }
             Self::Stopped { subject } => {
                 format!("start it first: aws rds start-db-instance --db-instance-identifier {subject}")
