@@ -101,10 +101,12 @@ fn each_does_its_own_work_and_no_more() {
     let prune = ["prune", "--json", "--keep-last", "1", "--minimum-age", "0"];
     refused(&scene, &prune);
     assert_eq!(scene.place.points().len(), 2, "nothing is dropped, and nothing hidden");
+    let plan = scene.place.holdpoint(&[&prune[..], &["--dry-run"]].concat()).ended_with(0).json();
+    assert_eq!(plan["keeps_versions"], serde_json::Value::Null, "it may not know: {plan:#}");
 
     scene.place.use_identity(&identity("pruner"));
     let report = scene.place.holdpoint(&prune).ended_with(0).json();
-    assert_eq!(report["dropped"][0]["outcome"], "gone", "{report:#}");
+    assert_eq!((&report["dropped"][0]["outcome"], &report["keeps_versions"]), (&"gone".into(), &false.into()), "{report:#}");
     assert_eq!(scene.place.points().len(), 1);
     refused(&scene, &["backup"]);
 

@@ -55,7 +55,7 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
             statements.extend([allow("Withdraw", &["s3:PutObject"], &marks), create_only(&marks[..1])]);
             let places = ["*/restore-points/*", "*/lease"].map(below);
             statements.push(allow("Delete", &["s3:DeleteObject", "s3:AbortMultipartUpload"], &places));
-            statements.push(see_locks(&places[..1]));
+            statements.extend([see_locks(&places[..1]), see_versions(&bucket_arn)]);
             Keys { encrypt: true }
         }
         PolicyRole::Cron => {
@@ -64,7 +64,7 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
             statements.push(allow("Lease", &["s3:PutObject"], &[below("*/lease")]));
             let places = ["*/restore-points/*", "*/lease"].map(below);
             statements.push(allow("Delete", &["s3:DeleteObject"], &places));
-            statements.push(see_locks(&places[..1]));
+            statements.extend([see_locks(&places[..1]), see_versions(&bucket_arn)]);
             Keys { encrypt: true }
         }
         PolicyRole::Restorer => Keys { encrypt: false },
@@ -87,6 +87,11 @@ fn allow(id: &str, actions: &[&str], resources: &[Value]) -> Value {
 /// shorten a lock.
 fn see_locks(resources: &[Value]) -> Value {
     allow("SeeLocks", &["s3:GetObjectRetention", "s3:GetObjectLegalHold"], resources)
+}
+
+/// Lets whoever deletes tell whether the bucket keeps the bytes as versions.
+fn see_versions(bucket_arn: &str) -> Value {
+    allow("SeeVersions", &["s3:GetBucketVersioning"], &[json!(bucket_arn)])
 }
 
 /// Forbids marks of withdrawal, which lie among the objects of a restore point: a mark hides it, as good as a deletion.
@@ -144,6 +149,7 @@ mod tests {
                 deletes,
                 "{role:?}: who deletes must see what is locked"
             );
+            assert_eq!(text.contains("s3:GetBucketVersioning"), deletes, "{role:?}: and what becomes of the bytes");
             assert_eq!(text.contains("s3:PutObject\""), role != PolicyRole::Restorer, "{role:?}");
             assert!(!text.contains("s3:*") && !text.contains("\"*\""), "{role:?} {text}");
         }
@@ -176,7 +182,9 @@ mod tests {
             for statement in policy["Statement"].as_array().unwrap() {
                 for resource in statement["Resource"].as_array().unwrap() {
                     let whole_bucket = resource == "arn:aws:s3:::acme";
-                    assert!(!whole_bucket || statement["Condition"].is_object());
+                    // A setting of the bucket tells nothing of what lies in it.
+                    let is_setting = statement["Action"] == json!(["s3:GetBucketVersioning"]);
+                    assert!(!whole_bucket || is_setting || statement["Condition"].is_object());
                     assert!(whole_bucket || resource.as_str().unwrap().starts_with("arn:aws:s3:::acme/pg/prod/"));
                 }
             }

@@ -127,6 +127,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// [`PreconditionFailed`](crate::Error::PreconditionFailed) when it was changed or removed.
     fn put_if_matches<'a>(&'a self, key: &'a str, body: Bytes, etag: &'a str) -> BoxFuture<'a, Result<Created>>;
 
+    /// Tells whether what is deleted stays as an older version, and is billed on: whether the store keeps versions, or did.
+    ///
+    /// # Errors
+    /// [`AccessDenied`](crate::Error::AccessDenied), [`Unsupported`](crate::Error::Unsupported) and the like where that is
+    /// not to be known.
+    fn keeps_versions(&self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async { Ok(false) })
+    }
+
     /// Reads a whole object of at most `max_bytes`.
     ///
     /// # Errors

@@ -431,9 +431,13 @@ fn what_the_store_locks_stays_and_is_told_and_a_pin_extends_the_lock() {
     let lock = |place: usize| plan["entries"][place]["reasons"][0]["hold"].clone();
     assert_eq!((&lock(1)["kind"], lock(1)["until"].is_string()), (&json!("object_lock"), true), "{plan:#}");
     assert_eq!(lock(3), json!({ "kind": "object_lock", "until": null }), "{plan:#}");
+    let people = ["prune", "--keep-last", "1", "--minimum-age", "0"];
+    let text = scene.place.holdpoint(&[&people[..], &["--dry-run"]].concat()).ended_with(0).stdout;
+    assert!(text.contains("the bucket keeps versions") && text.contains("NoncurrentVersionExpiration"), "{text}");
     let done = scene.place.holdpoint(&LAST).ended_with(0).json();
     assert_eq!((fates(&done), &done["dropped"][0]["point"]), (wanted, &json!(made[1])), "{done:#}");
-    let text = scene.place.holdpoint(&["prune", "--keep-last", "1", "--minimum-age", "0"]).ended_with(0).stdout;
+    assert_eq!((&plan["keeps_versions"], &done["keeps_versions"]), (&json!(true), &json!(true)), "{done:#}");
+    let text = scene.place.holdpoint(&people).ended_with(0).stdout;
     assert!(text.contains("legal hold") && text.contains("locked by the store until"), "{text}");
 
     // What was deleted is there as versions, of which no prune knows.

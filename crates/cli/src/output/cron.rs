@@ -60,9 +60,11 @@ fn fact(facts: &Facts) -> String {
             format!("{point}, {}, {}", bytes(*stored_bytes), counted(*rows, "row"))
         }
         Facts::Verify { point, level, verdict, .. } => format!("{point} {verdict} at level {level}"),
-        Facts::Prune { kept, dropped, dropped_bytes, swept } => {
+        Facts::Prune { kept, dropped, dropped_bytes, keeps_versions, swept } => {
+            let versions = if *keeps_versions == Some(true) { " that the bucket keeps as versions" } else { "" };
+            let versions = if dropped.is_empty() { "" } else { versions };
             let swept = if *swept > 0 { format!(", {} swept", counted(*swept, "leftover")) } else { String::new() };
-            format!("{} kept, {} dropped ({}){swept}", count(*kept), dropped.len(), bytes(*dropped_bytes))
+            format!("{} kept, {} dropped ({}{versions}){swept}", count(*kept), dropped.len(), bytes(*dropped_bytes))
         }
         Facts::Check { points, findings, .. } => {
             format!("{}, {}", counted(*points, "restore point"), counted(findings.len() as u64, "finding"))

@@ -86,7 +86,8 @@ fn summary(report: &PruneReport) -> String {
     let (keeps, drops) = (report.plan.keeps().count() as u64, report.plan.drops().count() as u64);
     let those = |count: u64| counted(count, "restore point");
     if report.dry_run {
-        return format!("{} kept, {} would be dropped: nothing was changed\n", those(keeps), those(drops));
+        let versions = if drops > 0 { versions(report.keeps_versions) } else { "" };
+        return format!("{} kept, {} would be dropped: nothing was changed\n{versions}", those(keeps), those(drops));
     }
     let gone = |one: &Dropped| match one.outcome {
         Outcome::Gone { bytes } | Outcome::Remains { bytes, .. } => Some(bytes),
@@ -95,7 +96,21 @@ fn summary(report: &PruneReport) -> String {
     let gone: Vec<u64> = report.dropped.iter().filter_map(gone).collect();
     let stayed = report.dropped.len() as u64 - gone.len() as u64;
     let stayed = if stayed > 0 { format!(", {} stayed after all", those(stayed)) } else { String::new() };
-    format!("{} kept, {} dropped ({}){stayed}\n", those(keeps), those(gone.len() as u64), bytes(gone.iter().sum()))
+    let versions = if gone.is_empty() { "" } else { versions(report.keeps_versions) };
+    let (dropped, size) = (those(gone.len() as u64), bytes(gone.iter().sum()));
+    format!("{} kept, {dropped} dropped ({size}){stayed}\n{versions}", those(keeps))
+}
+
+/// What becomes of the bytes of what is dropped, where they do not just go.
+fn versions(kept: Option<bool>) -> &'static str {
+    match kept {
+        Some(false) => "",
+        Some(true) => {
+            "the bucket keeps versions: what is dropped is billed until a lifecycle rule removes noncurrent versions \
+             (NoncurrentVersionExpiration)\n"
+        }
+        None => "whether the bucket keeps what is dropped as versions, and bills it, is not known\n",
+    }
 }
 
 /// Why a restore point counts for no other one; what lacks objects says so as a reason.

@@ -194,6 +194,8 @@ pub enum Facts {
         dropped: Vec<PointId>,
         /// Bytes of them.
         dropped_bytes: u64,
+        /// As the field of the same name of a prune.
+        keeps_versions: Option<bool>,
         /// Things of no restore point that were removed.
         swept: u64,
     },

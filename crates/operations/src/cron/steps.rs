@@ -187,7 +187,8 @@ impl<'a> Steps<'a> {
         });
         let failure = failure.or_else(|| found(&report.findings));
         let swept = report.swept.iter().filter(|one| one.problem.is_none()).count() as u64;
-        Ok((failure, Facts::Prune { kept: report.plan.keeps().count() as u64, dropped, dropped_bytes, swept }))
+        let (kept, keeps_versions) = (report.plan.keeps().count() as u64, report.keeps_versions);
+        Ok((failure, Facts::Prune { kept, dropped, dropped_bytes, keeps_versions, swept }))
     }
 
     async fn check(&mut self) -> Ran {

@@ -72,6 +72,9 @@ pub struct PruneReport {
     pub hidden: Vec<Hidden>,
     /// What became of those that were to be dropped, in that order; empty for a dry run.
     pub dropped: Vec<Dropped>,
+    /// The store keeps what is deleted as older versions, which are billed until a lifecycle rule for noncurrent versions
+    /// removes them; `None` where it does not say.
+    pub keeps_versions: Option<bool>,
     /// What belonged to no restore point and was old enough; for a dry run what would be removed.
     pub swept: Vec<Swept>,
     /// What is missing of restore points because of which others would have gone: nothing goes because of them.
@@ -148,6 +151,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         unreadable,
         hidden,
         dropped: Vec::new(),
+        keeps_versions: keeps_versions(context).await,
         swept: Vec::new(),
         findings,
         warnings,
@@ -175,6 +179,12 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     }));
     report.swept = sweep(context, options, dead).await;
     Ok(report)
+}
+
+/// Whether the store keeps what is deleted; that it does not say so keeps nobody from pruning.
+async fn keeps_versions(context: &Context) -> Option<bool> {
+    let asked = context.repository.store().keeps_versions().await;
+    asked.inspect_err(|error| tracing::debug!(%error, "whether the store keeps versions is not known")).ok()
 }
 
 /// Asks the database whether the folder is its own, and what time it is: what is dropped goes by the store's clock, which in a

@@ -20,6 +20,7 @@ mod probe;
 mod put;
 mod read;
 mod upload;
+mod versions;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -303,6 +304,10 @@ impl ObjectStore for S3Store {
 
     fn put_if_matches<'a>(&'a self, key: &'a str, body: Bytes, etag: &'a str) -> BoxFuture<'a, Result<Created>> {
         self.bucket.put_small(key, body, put::Condition::Matches(etag.to_owned()), None).boxed()
+    }
+
+    fn keeps_versions(&self) -> BoxFuture<'_, Result<bool>> {
+        self.bucket.keeps_versions().boxed()
     }
 
     fn get_small<'a>(&'a self, key: &'a str, max_bytes: u64) -> BoxFuture<'a, Result<SmallObject>> {

@@ -92,6 +92,7 @@ async fn a_locked_object_cannot_be_lost() {
     options.object_lock_mode = Some(LockMode::Governance);
     options.object_lock_days = Some(1);
     let store = connect(&url, options, &ADMIN, timing()).await;
+    assert!(store.keeps_versions().await.unwrap() && !direct(|_| {}).await.keeps_versions().await.unwrap());
     #[expect(clippy::disallowed_methods, reason = "a lock ends in the real future")]
     let until = Utc::now() + TimeDelta::days(1);
     for (key, size) in [("small/archive.dump", 10), ("large/archive.dump", 11 << 20)] {
