@@ -230,10 +230,59 @@ fn a_database_whose_section_is_wrong_keeps_no_other_from_its_night() {
     assert_eq!(named, ["bare", "crm", "shop"], "{shards:#?}");
     let refused = scene.place.holdpoint(&["cron", "--database", "shop"]).ended_with(2);
     assert!(refused.stderr.contains("unknown key \"urll\""), "{refused:?}");
-    // What is wrong with the file as a whole is nobody's night.
-    scene.place.write_config(&format!("{wrong}{rest}paralel = 2\n"));
-    let refused = scene.place.holdpoint(&["cron", "--all"]).ended_with(2);
-    assert!(refused.stderr.contains("unknown key"), "{refused:?}");
+}
+
+/// Nothing is begun, and whoever can still be read of the file is told.
+#[test]
+fn a_configuration_that_cannot_be_read_is_told_by_what_can() {
+    let mut scene = Scene::local();
+    let web = Web::answering(&[200]);
+    scene.place.set("HOOK", &web.url("/hook/s3cret")).set("KEY", SECRET).set("PING", &web.url("/ping/s3cret"));
+    let hook = "webhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n";
+    let ping = "ping = \"env:PING\"\n";
+    let cron = |lines: &[&str]| format!("[cron]\nverify = \"none\"\n{}", lines.concat());
+    // What is wrong, who is told of it, and how often each.
+    let night = |file: String, words: &[&str], code: i32, said: &str, posts: usize, pings: usize| {
+        let seen = web.asked().len();
+        scene.place.write_config(&file);
+        let refused = scene.place.holdpoint(words).ended_with(code);
+        assert!(refused.stderr.contains(said), "{refused:?}");
+        assert!(!refused.stderr.contains("s3cret") && !refused.stderr.contains(SECRET), "{refused:?}");
+        let asked = web.asked().split_off(seen);
+        let (told, pinged): (Vec<_>, Vec<_>) = asked.into_iter().partition(|one| one.line.starts_with("POST "));
+        assert_eq!((told.len(), pinged.len()), (posts, pings), "{file}{told:?}{pinged:?}");
+        for one in told {
+            assert!(is_signed(&one) && !one.body.contains("s3cret") && !one.body.contains(SECRET), "{one:?}");
+            let body: Value = serde_json::from_str(&one.body).unwrap();
+            assert_eq!((&body["event"], &body["database"]), (&json!("failed"), &Value::Null), "{body:#}");
+            let text = body["text"].as_str().unwrap();
+            assert!(text.contains("nothing was begun") && text.contains(said), "{text}");
+        }
+        assert!(pinged.iter().all(|one| one.line.starts_with("GET /ping/s3cret/fail")), "{pinged:?}");
+    };
+    for words in [&["cron", "--all"][..], &["cron"]] {
+        night(cron(&[hook, ping, "paralel = 2\n"]), words, 2, "unknown key", 1, 1);
+    }
+    night(cron(&[hook, ping, "parallel = \"two\"\n"]), &["cron"], 2, "holdpoint.toml:6", 1, 1);
+    night(format!("retention = 5\n{}", cron(&[hook, ping])), &["cron"], 2, "holdpoint.toml:1", 1, 1);
+    night(cron(&[hook, "ping = 5\n"]), &["cron"], 2, "holdpoint.toml", 1, 0);
+    // What is to be signed is not sent unsigned.
+    night(cron(&["webhook = \"env:HOOK\"\nwebhook_secret = 5\n", ping]), &["cron"], 2, "holdpoint.toml", 0, 1);
+    night(cron(&[hook, "ping = \"env:NOT_SET\"\n"]), &["cron"], 2, "NOT_SET", 1, 0);
+    night(
+        cron(&[hook, ping, "metrics_file = \"nowhere/at/all.prom\"\n"]),
+        &["cron"],
+        2,
+        "its folder is not there",
+        1,
+        1,
+    );
+    // No TOML at all: the exit code and what is printed tell it, and the ping that stays away.
+    night(format!("{}[[[", cron(&[hook, ping])), &["cron"], 2, "holdpoint.toml", 0, 0);
+    // Other verbs tell nobody.
+    night(cron(&[hook, ping, "paralel = 2\n"]), &["list"], 2, "unknown key", 0, 0);
+    scene.place.write_config("");
+    assert_eq!(scene.place.points(), [""; 0]);
 }
 
 #[test]

@@ -106,7 +106,11 @@ fn each_does_its_own_work_and_no_more() {
 
     scene.place.use_identity(&identity("pruner"));
     let report = scene.place.holdpoint(&prune).ended_with(0).json();
-    assert_eq!((&report["dropped"][0]["outcome"], &report["keeps_versions"]), (&"gone".into(), &false.into()), "{report:#}");
+    assert_eq!(
+        (&report["dropped"][0]["outcome"], &report["keeps_versions"]),
+        (&"gone".into(), &false.into()),
+        "{report:#}"
+    );
     assert_eq!(scene.place.points().len(), 1);
     refused(&scene, &["backup"]);
 

@@ -100,7 +100,16 @@ async fn work(
         Verb::Cron(cron) if cron.all => Sections::OneByOne,
         _ => Sections::Together,
     };
-    let settings = Settings::gather(arguments.common, variables, &folder, sections)?;
+    let settings = match Settings::gather(arguments.common.clone(), variables.clone(), &folder, sections) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            if matches!(arguments.verb, Verb::Cron(_)) {
+                let settings = Settings::told(arguments.common, variables, &folder);
+                commands::unbegun::tell(&settings, &cancel, &failure).await;
+            }
+            return Err(failure);
+        }
+    };
     mask.learn(settings.passwords());
     let invocation = Invocation { settings, output, progress, cancel, next_signal: watch.next.clone() };
     commands::run(&invocation, &arguments.verb).await

@@ -2,6 +2,7 @@
 
 mod databases;
 mod metrics_file;
+pub(crate) mod unbegun;
 mod work;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use holdpoint_operations::{Clock, Error};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::printed;
 use crate::arguments::CronArguments;
@@ -56,12 +58,31 @@ struct Common {
     unrecorded: BTreeMap<DatabaseName, Unrecorded>,
 }
 
-pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> Result<u8, Failure> {
+/// What is known before a run begins.
+struct Prepared {
+    settings: CronSettings,
+    repository: String,
+    databases: Databases,
+    metrics_file: Option<metrics_file::MetricsFile>,
+}
+
+fn prepare(invocation: &Invocation, arguments: &CronArguments) -> Result<Prepared, Failure> {
     let settings = invocation.settings.cron(arguments)?;
     let repository = invocation.settings.repository()?;
     invocation.settings.demand_lasting(&repository, arguments.allow_local_repository)?;
     let databases = Databases::find(invocation, arguments)?;
     let metrics_file = settings.metrics_file.as_deref().map(metrics_file::MetricsFile::open).transpose()?;
+    Ok(Prepared { settings, repository: repository.url.to_string(), databases, metrics_file })
+}
+
+pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> Result<u8, Failure> {
+    let Prepared { settings, repository, databases, metrics_file } = match prepare(invocation, arguments) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            unbegun::tell(&invocation.settings, &invocation.cancel, &failure).await;
+            return Err(failure);
+        }
+    };
     splay(invocation, settings.splay).await?;
 
     let began = Instant::now();
@@ -71,13 +92,13 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
         unrecorded: databases.works.iter().filter_map(|one| Some((one.clone(), unrecorded(one)?))).collect(),
         telling: telling(invocation, &settings),
         clock: Arc::new(now),
-        repository: repository.url.to_string(),
+        repository,
         deadline,
         single_writer: arguments.single_writer,
         settings,
     };
     let mut warnings = Vec::new();
-    let checks = common.settings.ping.clone().map(|to| delivery(invocation, to, None));
+    let checks = common.settings.ping.clone().map(|to| delivery(invocation.cancel.clone(), to, None));
     warnings.extend(pinged(checks.as_ref(), PingSign::Start).await);
     if common.settings.level.is_some() {
         invocation.sweep().await;
@@ -147,8 +168,12 @@ fn part_of(splay: Duration, seed: u64) -> Duration {
     splay.mul_f64(f64::from(part + 1) / 65_536.0)
 }
 
+/// This machine and process, as others shall see them.
+fn owner() -> String {
+    format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id())
+}
+
 fn telling(invocation: &Invocation, settings: &CronSettings) -> Telling {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut mask = Mask::new(crate::secrets::known(&invocation.settings.variables));
     for name in invocation.settings.config.database.keys() {
         mask.learn(invocation.of_database(name).settings.passwords());
@@ -156,14 +181,17 @@ fn telling(invocation: &Invocation, settings: &CronSettings) -> Telling {
     mask.learn(invocation.settings.passwords());
     mask.learn([&settings.webhook, &settings.webhook_secret, &settings.ping].into_iter().flatten().cloned());
     Telling {
-        owner: format!("{host}:{}", std::process::id()),
-        webhook: settings.webhook.clone().map(|to| delivery(invocation, to, settings.webhook_secret.clone())),
+        owner: owner(),
+        webhook: settings
+            .webhook
+            .clone()
+            .map(|to| delivery(invocation.cancel.clone(), to, settings.webhook_secret.clone())),
         mask,
     }
 }
 
-fn delivery(invocation: &Invocation, to: Secret, secret: Option<Secret>) -> Delivery {
-    Delivery { to, secret, clock: Arc::new(now), seed: seed(), cancel: invocation.cancel.clone() }
+fn delivery(cancel: CancellationToken, to: Secret, secret: Option<Secret>) -> Delivery {
+    Delivery { to, secret, clock: Arc::new(now), seed: seed(), cancel }
 }
 
 async fn pinged(checks: Option<&Delivery>, sign: PingSign) -> Option<String> {

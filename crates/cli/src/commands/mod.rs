@@ -31,7 +31,7 @@ mod verify;
 mod watch;
 
 pub(crate) use check::CheckedAll;
-pub(crate) use cron::CronAll;
+pub(crate) use cron::{CronAll, unbegun};
 pub(crate) use every::Every;
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError, FILE};
+use super::{Config, ConfigError, CronSection, FILE};
 
 /// What becomes of a `[database.NAME]` that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,21 @@ pub(crate) enum Sections {
 /// # Errors
 /// A named file that is absent, a file that cannot be read, and whatever is wrong inside.
 pub(crate) fn find(named: Option<&Path>, from: &Path, sections: Sections) -> Result<Config, ConfigError> {
-    if let Some(path) = named {
-        return read(&from.join(path), sections);
+    path(named, from).map_or_else(|| Ok(Config::default()), |path| read(&path, sections))
+}
+
+fn path(named: Option<&Path>, from: &Path) -> Option<PathBuf> {
+    match named {
+        Some(path) => Some(from.join(path)),
+        None => from.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file()),
     }
-    let found = from.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file());
-    found.map_or_else(|| Ok(Config::default()), |path| read(&path, sections))
+}
+
+/// Whom the file names to be told of unattended runs, and nothing else, as far as that can be read of a file in which
+/// something is wrong.
+pub(crate) fn find_told(named: Option<&Path>, from: &Path) -> Config {
+    let text = path(named, from).and_then(|path| std::fs::read_to_string(path).ok());
+    Config { cron: text.map(|text| CronSection::told(&text)).unwrap_or_default(), ..Config::default() }
 }
 
 fn read(path: &Path, sections: Sections) -> Result<Config, ConfigError> {

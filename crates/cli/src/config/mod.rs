@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::arguments::{Jobs, OnFailure, Proof};
 
-pub(crate) use find::{Sections, find};
+pub(crate) use find::{Sections, find, find_told};
 pub(crate) use problem::{ConfigError, WrongSection};
 pub(crate) use timeouts::TimeoutsSection;
 pub(crate) use value::Value;

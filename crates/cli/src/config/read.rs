@@ -16,7 +16,7 @@ use serde::de::{Deserializer as Read, Error as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-use super::{Config, ConfigError, DatabaseSection, ScratchKind, Value, WrongSection};
+use super::{Config, ConfigError, CronSection, DatabaseSection, ScratchKind, Value, WrongSection};
 
 impl Config {
     /// Reads the text of the file at `path`, which is only named in errors.
@@ -96,6 +96,25 @@ impl Config {
             }
             other => other.to_string(),
         })
+    }
+}
+
+impl CronSection {
+    /// Whom `[cron]` names to be told, whatever else is wrong. Where it cannot be read what messages are signed with, there is
+    /// no webhook: what is to be signed is not sent unsigned.
+    pub(super) fn told(text: &str) -> Self {
+        let Ok(mut table) = DeTable::parse(text) else { return Self::default() };
+        let Some(DeValue::Table(cron)) = table.get_mut().get_mut("cron").map(Spanned::get_mut) else {
+            return Self::default();
+        };
+        let read = |key: &str| -> Option<Option<Value>> {
+            let Some(value) = cron.get(key) else { return Some(None) };
+            Value::deserialize(ValueDeserializer::from(value.clone())).ok().map(Some)
+        };
+        let webhook_secret = read("webhook_secret");
+        let webhook = webhook_secret.as_ref().and_then(|_| read("webhook")).flatten();
+        let webhook_secret = webhook_secret.flatten().filter(|_| webhook.is_some());
+        Self { webhook, webhook_secret, ping: read("ping").flatten(), ..Self::default() }
     }
 }
 

@@ -62,11 +62,7 @@ impl Settings {
         let file = &self.config.cron;
         let span = |span: Option<Duration>| TimeDelta::from_std(span.unwrap_or_default()).unwrap_or(TimeDelta::MAX);
         let policy = self.retention(&RetentionArguments::default());
-        let webhook = self.address_of("cron.webhook", file.webhook.as_ref())?;
-        let webhook_secret = match &webhook {
-            Some(_) => self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?,
-            None => None,
-        };
+        let (webhook, webhook_secret) = self.webhook()?;
         let proof = flags.verify.or(file.verify).unwrap_or(Proof::At(Level::Full));
         Ok(CronSettings {
             codec: flags.compress.or(file.compress).unwrap_or(Codec::Gzip { level: Codec::GZIP_LEVEL }),
@@ -89,8 +85,26 @@ impl Settings {
             metrics_file: flags.metrics_file.clone().or_else(|| file.metrics_file.clone()),
             webhook,
             webhook_secret,
-            ping: self.address_of("cron.ping", file.ping.as_ref())?,
+            ping: self.ping()?,
         })
+    }
+
+    /// The webhook, and what its messages are signed with.
+    ///
+    /// # Errors
+    /// As for [`Self::cron`].
+    pub(crate) fn webhook(&self) -> Result<(Option<Secret>, Option<Secret>), Failure> {
+        let file = &self.config.cron;
+        let Some(webhook) = self.address_of("cron.webhook", file.webhook.as_ref())? else { return Ok((None, None)) };
+        Ok((Some(webhook), self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?))
+    }
+
+    /// The address that is asked at start, success and failure.
+    ///
+    /// # Errors
+    /// As for [`Self::cron`].
+    pub(crate) fn ping(&self) -> Result<Option<Secret>, Failure> {
+        self.address_of("cron.ping", self.config.cron.ping.as_ref())
     }
 
     fn secret_of(&self, key: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {

@@ -61,6 +61,13 @@ impl Settings {
         Ok(Self { common, variables, config, tokens: Arc::default() })
     }
 
+    /// What is left of the file where [`Self::gather`] could not read it: whom it names to be told of unattended runs.
+    pub(crate) fn told(common: CommonArguments, variables: Variables, folder: &Path) -> Self {
+        let named = common.config.clone().or_else(|| variables.path("HOLDPOINT_CONFIG"));
+        let config = config::find_told(named.as_deref(), folder);
+        Self { common, variables, config, tokens: Arc::default() }
+    }
+
     /// The variables as libpq's rules read them.
     pub(crate) fn libpq(&self) -> Environment {
         with_account(self.variables.texts())

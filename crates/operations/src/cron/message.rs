@@ -23,8 +23,9 @@ struct Message<'a> {
     /// One line for people; chat services show this field.
     text: String,
     event: CronEvent,
-    database: &'a str,
-    repository: &'a str,
+    /// `None` where none was reached.
+    database: Option<&'a str>,
+    repository: Option<&'a str>,
     owner: &'a str,
     at: DateTime<Utc>,
     failing_since: Option<DateTime<Utc>>,
@@ -62,8 +63,8 @@ pub(super) async fn tell_killed(
         format: FORMAT,
         text: format!("holdpoint cron: {database} failed: {why}"),
         event: CronEvent::Failed,
-        database,
-        repository: &context.repository.url().to_string(),
+        database: Some(database),
+        repository: Some(&context.repository.url().to_string()),
         owner: &telling.owner,
         at: (context.clock)(),
         failing_since: history.failing_since,
@@ -73,6 +74,30 @@ pub(super) async fn tell_killed(
             message: &why,
             hint: Some("what it left: holdpoint leftovers; this run goes on where it can"),
         }),
+        steps: &[],
+    };
+    sent(webhook, telling, &message).await
+}
+
+/// Tells the webhook of a run that ended before it reached any database; gives a warning where that could not be told.
+pub async fn tell_unbegun(
+    repository: Option<&str>,
+    clock: &Clock,
+    telling: &Telling,
+    failure: &Failed,
+) -> Option<String> {
+    let webhook = telling.webhook.as_ref()?;
+    let message = Message {
+        format: FORMAT,
+        text: format!("holdpoint cron: nothing was begun: {}", failure.message),
+        event: CronEvent::Failed,
+        database: None,
+        repository,
+        owner: &telling.owner,
+        at: clock(),
+        failing_since: None,
+        succeeded_at: None,
+        failure: Some(Cause::from(failure)),
         steps: &[],
     };
     sent(webhook, telling, &message).await
@@ -120,8 +145,8 @@ pub(super) async fn tell(repository: &str, clock: &Clock, telling: &Telling, rep
             format: FORMAT,
             text: text(*event, report),
             event: *event,
-            database: report.database.as_str(),
-            repository,
+            database: Some(report.database.as_str()),
+            repository: Some(repository),
             owner: &telling.owner,
             at: clock(),
             failing_since: history.and_then(|one| one.failing_since),

@@ -18,7 +18,7 @@ use crate::check::CheckOptions;
 use crate::verify::VerifyOptions;
 use crate::webhook::Delivery;
 
-pub use message::tell_each;
+pub use message::{tell_each, tell_unbegun};
 pub use metrics::{metrics, unrecorded};
 pub use ping::{PingSign, ping};
 pub use report::{CronReport, Facts, Failed, LeaseLeft, StepReport};

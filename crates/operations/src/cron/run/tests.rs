@@ -103,25 +103,41 @@ async fn a_lease_whose_release_fails_for_a_while_is_released() {
     assert_eq!((&written["holds_for_seconds"], &written["history"]["failures"]["postgres"]), (&0.into(), &1.into()));
 }
 
-/// Answers with 200, and gives the bodies that came, each with what the lease said by then.
+/// Answers two messages with 200, and gives the bodies that came, each with what the lease said by then.
 async fn hear(listener: tokio::net::TcpListener, lease: &std::path::Path) -> Vec<[serde_json::Value; 2]> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut heard = Vec::new();
     while heard.len() < 2 {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut text = Vec::new();
-        let message = loop {
-            assert!(stream.read_buf(&mut text).await.unwrap() > 0);
-            let body = text.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &text[at + 4..]);
-            if let Some(message) = body.and_then(|body| serde_json::from_slice(body).ok()) {
-                break message;
-            }
-        };
+        let message = hear_one(&listener).await;
         heard.push([message, serde_json::from_slice(&std::fs::read(lease).unwrap()).unwrap()]);
-        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        stream.write_all(answer.as_bytes()).await.unwrap();
     }
     heard
+}
+
+async fn hear_one(listener: &tokio::net::TcpListener) -> serde_json::Value {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut text = Vec::new();
+    let message = loop {
+        assert!(stream.read_buf(&mut text).await.unwrap() > 0);
+        let body = text.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &text[at + 4..]);
+        if let Some(message) = body.and_then(|body| serde_json::from_slice(body).ok()) {
+            break message;
+        }
+    };
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    message
+}
+
+/// Hears everything that is said while something runs.
+async fn hearing<T>(listener: tokio::net::TcpListener, work: impl Future<Output = T>) -> (T, Vec<serde_json::Value>) {
+    let (mut heard, mut work) = (Vec::new(), pin!(work));
+    loop {
+        tokio::select! {
+            done = &mut work => return (done, heard),
+            message = hear_one(&listener) => heard.push(message),
+        }
+    }
 }
 
 /// A source where nobody listens, and no more than a webhook.
@@ -306,6 +322,67 @@ async fn a_run_that_does_not_know_whether_it_has_the_lease_says_so() {
     let (source, options) = nowhere(None);
     let report = Box::pin(cron(&context, &source, &options)).await;
     assert!(report.left.is_none() && report.failure.is_some(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_another_has_overtaken_begins_nothing_and_leaves_the_kill_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(lease(folder.path()).await);
+    let path = folder.path().join("shop/lease");
+    killed(&path);
+    let context = sample_context::in_directory(folder.path()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (source, options) = nowhere(Some(format!("http://{}/hook", listener.local_addr().unwrap())));
+    let Ok(ours) = take(&context, &options).await else { panic!("it is free") };
+    assert!(!ours.before().unwrap().ended, "it finds the kill");
+    let others = write(&path, |record| record["nonce"] = "another".into());
+    let (mut report, heard) = hearing(listener, with_lease(&context, &source, &options, *ours)).await;
+    assert_eq!(heard, [serde_json::Value::Null; 0], "whoever has the lease tells of the kill");
+    assert_eq!(report.failure.as_ref().unwrap(), &Failed::of_step(&Error::LeaseLost, false));
+    let ends: Vec<StepEnd> = report.steps.iter().map(|one| one.end).collect();
+    assert_eq!(ends, [StepEnd::Failed, StepEnd::NotRun, StepEnd::NotRun, StepEnd::NotRun]);
+    assert!(report.steps[0].facts.is_none() && !report.recorded && report.events.contains(&CronEvent::Failed));
+    assert_eq!(report.steps.swap_remove(0).failure.unwrap().kind, ErrorKind::CouldNotRun, "the server was not asked");
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(written, others, "and nothing is taken back");
+}
+
+#[tokio::test]
+async fn a_run_that_is_refused_tells_of_the_kill_before_it() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    let began_at = sample_context::now();
+    let repository = &context.repository;
+    let second = Duration::from_secs(1);
+    let taken = repository.take_lease(&context.database, "k", &turn_at("killed", began_at), second).await.unwrap();
+    assert!(matches!(taken, LeaseTaken::Ours(_)), "{taken:?}");
+    // A store that takes every write: the one that must be refused is answered as if it had been done.
+    let creates = |request: &SeenRequest| {
+        request.operation() == "PutObject"
+            && request.header("if-none-match").is_some()
+            && request.target.contains("/lease")
+    };
+    proxy.push_when(creates, Fault::answer(200, ""));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
+    let runs = async {
+        loop {
+            let (source, options) = nowhere(Some(hook.clone()));
+            let report = Box::pin(cron(&context, &source, &options)).await;
+            if report.failure.as_ref().is_some_and(|failure| failure.kind != ErrorKind::Busy) {
+                break report;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (report, heard) = hearing(listener, runs).await;
+    assert_eq!((report.failure.as_ref().unwrap().kind, proxy.pending()), (ErrorKind::Refused, 0), "{report:?}");
+    assert!(report.steps.is_empty() && report.left.is_none());
+    let kinds: Vec<_> = heard.iter().map(|one| one["failure"]["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["killed", ErrorKind::Refused.word()], "{heard:?}");
+    let written = repository.store().get_small(&layout::lease(&context.database), 10_000).await.unwrap();
+    let written: serde_json::Value = serde_json::from_slice(&written.bytes).unwrap();
+    assert_eq!(written["holds_for_seconds"], 0);
+    assert_eq!(written["history"]["failures"], serde_json::json!({"killed": 1}), "it is counted once");
 }
 
 #[tokio::test]
