@@ -44,10 +44,7 @@ impl Clocks {
         let mut warnings = Vec::new();
         if let Some(store) = self.store {
             for (whose, time) in [("this machine's", self.machine), ("the server's", self.server)] {
-                let off = time.signed_duration_since(store);
-                if off.abs() > WRONG_CLOCK {
-                    return Err(Error::WrongClock { whose, time, store });
-                }
+                let off = apart_from_store(whose, time, store)?;
                 if off.abs() > STORE_SKEW {
                     warnings.push(format!("{whose} clock is {} the store's; ages are by the store's", apart(off)));
                 }
@@ -60,6 +57,22 @@ impl Clocks {
         }
         Ok(warnings)
     }
+}
+
+/// How far a clock is from the store's.
+///
+/// # Errors
+/// [`Error::WrongClock`] where they differ by more than an hour: one of them is wrong, and nobody can tell which.
+pub(crate) fn apart_from_store(
+    whose: &'static str,
+    time: DateTime<Utc>,
+    store: DateTime<Utc>,
+) -> Result<TimeDelta, Error> {
+    let off = time.signed_duration_since(store);
+    if off.abs() > WRONG_CLOCK {
+        return Err(Error::WrongClock { whose, time, store });
+    }
+    Ok(off)
 }
 
 fn apart(off: TimeDelta) -> String {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
-use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy, WRONG_CLOCK};
+use holdpoint_core::retention::{Entry, RetentionPlan, RetentionPolicy};
 use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_postgres::{Session, SessionPurpose, identity, preflight};
 use holdpoint_repository::{Leftover, PointFolders};
@@ -13,7 +13,7 @@ use super::dead::{self, Dead, Outcome};
 use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
-use crate::backup::{FolderOwner, folder_owner};
+use crate::backup::{FolderOwner, apart_from_store, folder_owner};
 use crate::catalogue::{Surveyed, Unreadable, survey};
 use crate::check::Finding;
 use crate::error::LISTED;
@@ -194,20 +194,11 @@ async fn same_database(context: &Context, source: &Source) -> Result<Option<Stri
     let now = identity::read(&session).await?.identity;
     let server = preflight::clock(&session).await?;
     session.close().await;
-    clocks_agree(server, context.repository.store().server_time().await?)?;
+    apart_from_store("the server's", server, context.repository.store().server_time().await?)?;
     Ok(match folder_owner(context, &now).await? {
         FolderOwner::Nobody => None,
         FolderOwner::Ours(warning) => warning,
     })
-}
-
-/// # Errors
-/// [`Error::WrongClock`] where they differ by more than an hour: one of them is wrong, and nobody can tell which.
-fn clocks_agree(server: DateTime<Utc>, store: DateTime<Utc>) -> Result<(), Error> {
-    if server.signed_duration_since(store).abs() > WRONG_CLOCK {
-        return Err(Error::WrongClock { whose: "the server's", time: server, store });
-    }
-    Ok(())
 }
 
 /// A warning where no server was asked for the time, and the store's clock is far past the newest restore point: either the

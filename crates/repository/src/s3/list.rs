@@ -34,7 +34,7 @@ impl Next {
             return Ok(Self::End);
         }
         match (token, self) {
-            (None, _) => Err(invalid("list", prefix, "it is cut off and does not say where it goes on")),
+            (None, _) => Err(cut_off("list", prefix)),
             (Some(token), Self::Token(before)) if token == before => {
                 Err(invalid("list", prefix, "it goes on where it has been"))
             }
@@ -48,6 +48,11 @@ impl Next {
             Self::First | Self::End => None,
         }
     }
+}
+
+/// A page that is not the last one and does not lead to the next.
+fn cut_off(action: &'static str, of: &str) -> Error {
+    invalid(action, of, "it is cut off and does not say where it goes on")
 }
 
 impl Bucket {
@@ -165,7 +170,7 @@ impl Bucket {
                 break;
             }
             if following.is_none() || following == markers {
-                return Err(invalid("list uploads of", prefix, "it is cut off and does not say where it goes on"));
+                return Err(cut_off("list uploads of", prefix));
             }
             markers = following;
         }
@@ -192,7 +197,7 @@ impl Bucket {
             }
             match page.next_part_number_marker() {
                 Some(next) if marker.as_deref() != Some(next) => marker = Some(next.to_owned()),
-                _ => return Err(invalid("list parts of", key, "it is cut off and does not say where it goes on")),
+                _ => return Err(cut_off("list parts of", key)),
             }
         }
     }
