@@ -38,10 +38,19 @@ fn each_damage_is_found(scene: &Scene) {
         scene.place.put_object(key, &flipped);
         let report = scene.place.holdpoint(&READ).ended_with(15).json();
         assert!(["damaged", "wrong_checksum"].contains(&kinds(&report)[0].as_str()), "{object}: {report:#}");
+        // From now on everybody knows.
+        assert!(kinds(&report).contains(&"damaged".to_owned()), "{object}: {report:#}");
+        assert_eq!(
+            scene.place.holdpoint(&["list", "--json"]).ended_with(0).json()["points"][0]["standing"]["standing"],
+            "disproved"
+        );
         scene.place.put_object(key, &bytes[..bytes.len() - 1]);
         let report = scene.place.holdpoint(&ASK).ended_with(15).json();
-        assert_eq!(kinds(&report), ["wrong_size"], "{object}: {report:#}");
+        assert_eq!(kinds(&report), ["wrong_size", "disproved"], "{object}: {report:#}");
+        // Its bytes are back: a proof says so.
         scene.place.put_object(key, &bytes);
+        assert_eq!(kinds(&scene.place.holdpoint(&READ).ended_with(15).json()), ["disproved"], "{object}");
+        scene.prove_stored("latest");
         assert_eq!(kinds(&scene.place.holdpoint(&READ).ended_with(0).json()), [""; 0], "{object}");
     }
     // Everything was only read.
@@ -235,4 +244,34 @@ fn a_share_reads_whole_restore_points_and_at_least_one() {
     for wrong in ["0", "101", "all"] {
         scene.place.holdpoint(&["check", &format!("--read-data={wrong}")]).ended_with(2);
     }
+}
+
+#[test]
+fn a_verification_that_cannot_be_read_hides_no_restore_point() {
+    let scene = private();
+    let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    scene.prove_stored(&id);
+    let record = format!("shop/restore-points/{id}/verifications/20991121T024300000Z-disproved.json");
+    std::fs::write(scene.place.repository().join(&record), b"{\"format\": 1, \"point").unwrap();
+    std::fs::set_permissions(scene.place.repository().join(&record), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let list = scene.place.holdpoint(&["list"]).ended_with(0).stdout;
+    assert!(list.contains("unproven") && list.contains(&record), "{list}");
+    assert!(scene.place.holdpoint(&["show", &id]).ended_with(0).stdout.contains(&record));
+    let found = scene.place.holdpoint(&ASK).ended_with(15).json();
+    assert_eq!((kinds(&found), &found["findings"][0]["place"]), (vec!["unreadable".to_owned()], &json!(record)));
+    // Whoever restores gets the whole, and is told before anything is loaded.
+    let empty = scene.empty_database();
+    let url = scene.cluster.url(&empty);
+    let restored = scene.place.holdpoint(&["restore", "--from", &id, "--into", &url, "--json"]).ended_with(0).json();
+    assert!(restored["warnings"].to_string().contains(&record), "{restored:#}");
+    assert_eq!(
+        scene.cluster.psql(&empty, "SELECT count(*) FROM shop.orders"),
+        scene.sql("SELECT count(*) FROM shop.orders")
+    );
+    scene.prove_stored(&id);
+    scene.place.holdpoint(&["pin", &id, "--reason", "looked at"]).ended_with(0);
+    // Without it, what the others say counts again.
+    std::fs::remove_file(scene.place.repository().join(&record)).unwrap();
+    assert_eq!(kinds(&scene.place.holdpoint(&ASK).ended_with(0).json()), [""; 0]);
+    assert!(scene.place.holdpoint(&["list"]).ended_with(0).stdout.contains("proven (stored)"));
 }

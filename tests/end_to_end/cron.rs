@@ -336,6 +336,56 @@ fn a_check_that_found_something_is_due_again() {
     assert_eq!(report["databases"][0]["history"]["failures"], json!({"differences": 2, "usage": 1}), "{report:#}");
 }
 
+/// Damage that a check reads is a disproof: the night after knows it, and so does whoever drops.
+#[test]
+fn damage_that_a_check_reads_is_not_forgotten() {
+    let scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    scene
+        .place
+        .write_config("[cron]\nverify = \"stored\"\nverify_every = \"7d\"\ncheck_every = \"0\"\nread_data = 100\n");
+    let made = || {
+        let manifest = scene.place.backup()["manifest"].clone();
+        scene.prove_stored(manifest["id"].as_str().unwrap());
+        manifest
+    };
+    let (older, newer) = (made(), made());
+    let key = newer["archive"]["key"].as_str().unwrap();
+    let mut bytes = scene.place.object(key);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let path = scene.place.repository().join(key);
+    std::fs::write(&path, &bytes).unwrap();
+
+    let first = scene.place.holdpoint(&["cron", "--json"]).ended_with(15).json();
+    let steps = |report: &Value| report["databases"][0]["steps"].as_array().unwrap().clone();
+    let ended = |report: &Value| -> Vec<String> {
+        steps(report).iter().map(|one| one["end"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ended(&first), ["done", "not_due", "off", "failed"], "{first:#}");
+    let standing = |id: &Value| {
+        let list = scene.place.holdpoint(&["list", "--json"]).ended_with(0).json();
+        let points = list["points"].as_array().unwrap().clone();
+        let one = points.iter().find(|one| one["id"] == *id).map(|one| one["standing"]["standing"].clone());
+        one.unwrap_or_default()
+    };
+    assert_eq!((standing(&older["id"]), standing(&newer["id"])), (json!("proven"), json!("disproved")));
+
+    // Nobody goes by the newer one: the older one stays, and what is made next is proven at once.
+    let plan = scene.place.holdpoint(&["prune", "--dry-run", "--json", "--keep-last", "1", "--minimum-age", "0"]);
+    let plan = plan.ended_with(0).json();
+    let fate = |id: &Value| {
+        let entries = plan["entries"].as_array().unwrap().clone();
+        entries.iter().find(|one| one["id"] == *id).unwrap()["fate"].clone()
+    };
+    assert_eq!((fate(&older["id"]), fate(&newer["id"])), (json!("keep"), json!("drop")), "{plan:#}");
+    let second = scene.place.holdpoint(&["cron", "--json"]).ended_with(15).json();
+    assert_eq!(ended(&second), ["done", "done", "off", "failed"], "{second:#}");
+    assert_eq!(steps(&second)[3]["facts"]["findings"][0]["kind"], "disproved", "{second:#}");
+    let third = scene.place.holdpoint(&["cron", "--json"]).ended_with(15).json();
+    assert_eq!(ended(&third)[1], "not_due", "proven since: {third:#}");
+}
+
 #[test]
 fn runs_that_meet_are_killed_or_take_too_long() {
     const CRON: [&str; 4] = ["cron", "--json", "--verify", "none"];

@@ -177,3 +177,27 @@ fn flags_that_do_not_fit() {
         assert_eq!(failure.kind, "usage", "{words:?}");
     }
 }
+
+/// A check that looks at a table which a restore fills later: reading the archive says nothing of that.
+const NEVER_RESTORES: &str = "
+    CREATE TABLE zz_codes (code int PRIMARY KEY);
+    INSERT INTO zz_codes VALUES (1);
+    CREATE FUNCTION known(wanted int) RETURNS boolean LANGUAGE plpgsql
+        AS 'BEGIN RETURN EXISTS (SELECT FROM public.zz_codes WHERE code = wanted); END';
+    CREATE TABLE aa_orders (code int CHECK (known(code)));
+    INSERT INTO aa_orders VALUES (1);
+";
+
+#[test]
+fn a_failed_restore_is_not_made_good_by_reading() {
+    let cluster = holdpoint_testkit::Cluster::shared(holdpoint_testkit::NEWEST);
+    let scene = Scene::of_sql(cluster, Place::local(), NEVER_RESTORES);
+    let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    scene.place.holdpoint(&["verify", &id]).ended_with(4);
+    scene.prove_stored(&id);
+    let list = scene.place.holdpoint(&["list"]).ended_with(0).stdout;
+    assert!(list.contains("DISPROVED"), "{list}");
+    let shown = scene.place.holdpoint(&["show", &id, "--json"]).ended_with(0).json();
+    assert_eq!(shown["verifications"].as_array().unwrap().len(), 2, "{shown:#}");
+    assert_eq!(shown["standing"]["standing"], "disproved", "{shown:#}");
+}

@@ -76,7 +76,15 @@ pub fn verifications(database: &DatabaseName, id: &PointId) -> String {
 
 /// Key of a verification: sorts by time.
 pub fn verification(database: &DatabaseName, id: &PointId, at: DateTime<Utc>, verdict: &str) -> String {
-    format!("{}{}-{verdict}.json", verifications(database, id), at.format("%Y%m%dT%H%M%S%3fZ"))
+    format!("{}{}-{verdict}.json", verifications(database, id), at.format(VERIFICATION_INSTANT))
+}
+
+const VERIFICATION_INSTANT: &str = "%Y%m%dT%H%M%S%3fZ";
+
+/// The instant in a verification's key; `None` for what is no such key.
+pub fn verification_instant(database: &DatabaseName, id: &PointId, key: &str) -> Option<DateTime<Utc>> {
+    let (instant, _) = key.strip_prefix(&verifications(database, id))?.split_once('-')?;
+    NaiveDateTime::parse_from_str(instant, VERIFICATION_INSTANT).ok().map(|at| at.and_utc())
 }
 
 /// Prefix of a restore point's pins.
@@ -176,6 +184,12 @@ mod tests {
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)), "{key}");
             assert!(key.split('/').all(|part| !part.is_empty() && part.len() < 255), "{key}");
         }
-        assert!(verification(&database, &id, at, "proved").ends_with("/verifications/20261121T024300125Z-proved.json"));
+        let made = verification(&database, &id, at, "proved");
+        assert!(made.ends_with("/verifications/20261121T024300125Z-proved.json"));
+        assert_eq!(verification_instant(&database, &id, &made), Some(at));
+        for other in ["notes.json", "yesterday-proved.json"] {
+            let key = format!("{}{other}", verifications(&database, &id));
+            assert_eq!(verification_instant(&database, &id, &key), None, "{other}");
+        }
     }
 }

@@ -194,62 +194,15 @@ impl Verification {
     }
 }
 
-/// What the verifications of a restore point say together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "standing")]
-pub enum Standing {
-    /// The newest conclusive verification of the level says proved.
-    Proven {
-        /// The highest level proved and not disproved since.
-        level: Level,
-        /// When that was.
-        at: DateTime<Utc>,
-    },
-    /// The newest conclusive verification says disproved.
-    Disproved {
-        /// When that was.
-        at: DateTime<Utc>,
-    },
-    /// No conclusive verification.
-    Unproven,
-}
+mod standing;
 
-impl Standing {
-    /// The highest level that is proven; `None` where nothing is.
-    pub fn level(self) -> Option<Level> {
-        match self {
-            Self::Proven { level, .. } => Some(level),
-            Self::Disproved { .. } | Self::Unproven => None,
-        }
-    }
-}
-
-/// Weighs the verifications of one restore point of the manifest with hash `manifest_sha256`.
-///
-/// Only conclusive ones count; the newest decides, and after it the highest level that was proved and not disproved
-/// since. A record of another manifest (one that was edited since) counts for nothing.
-pub fn standing(verifications: &[Verification], manifest_sha256: &str) -> Standing {
-    let mut conclusive: Vec<&Verification> = verifications
-        .iter()
-        .filter(|one| one.verdict != Verdict::CouldNotRun && one.manifest_sha256 == manifest_sha256)
-        .collect();
-    conclusive.sort_by_key(|one| std::cmp::Reverse(one.started_at));
-    let Some(newest) = conclusive.first() else { return Standing::Unproven };
-    if newest.verdict == Verdict::Disproved {
-        return Standing::Disproved { at: newest.started_at };
-    }
-    let best = conclusive
-        .iter()
-        .take_while(|one| one.verdict == Verdict::Proved)
-        .max_by_key(|one| (one.level, one.started_at));
-    best.map_or(Standing::Unproven, |one| Standing::Proven { level: one.level, at: one.started_at })
-}
+pub use standing::{Standing, UnreadableVerification, standing};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn made(verdict: Verdict, level: Level, minute: u32) -> Verification {
+    pub(super) fn made(verdict: Verdict, level: Level, minute: u32) -> Verification {
         Verification {
             format: FORMAT,
             point: "20261121T024300Z-k3f9".parse().unwrap(),
@@ -270,28 +223,6 @@ mod tests {
             sample: None,
             normal: vec![],
         }
-    }
-
-    fn level_of(standing: Standing) -> Option<Level> {
-        match standing {
-            Standing::Proven { level, .. } => Some(level),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn the_newest_conclusive_one_decides() {
-        use Verdict::{CouldNotRun, Disproved, Proved};
-        let say = |list: &[Verification]| standing(list, "aa");
-        assert_eq!(say(&[]), Standing::Unproven);
-        assert_eq!(say(&[made(CouldNotRun, Level::Full, 1)]), Standing::Unproven);
-        let full = made(Proved, Level::Full, 1);
-        assert_eq!(level_of(say(&[full.clone(), made(CouldNotRun, Level::Full, 2)])), Some(Level::Full));
-        assert_eq!(level_of(say(&[made(Proved, Level::Stored, 3), full.clone()])), Some(Level::Full));
-        assert!(matches!(say(&[full.clone(), made(Disproved, Level::Stored, 2)]), Standing::Disproved { .. }));
-        let after = [full.clone(), made(Disproved, Level::Stored, 2), made(Proved, Level::Stored, 3)];
-        assert_eq!(level_of(say(&after)), Some(Level::Stored), "an older full proof does not outlive a disproof");
-        assert_eq!(standing(&[full], "bb"), Standing::Unproven, "the manifest was edited");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::manifest::PointFormat;
-use holdpoint_core::verification::{Standing, Verification};
+use holdpoint_core::verification::{Standing, UnreadableVerification, Verification};
 use holdpoint_core::{DatabaseName, Manifest, PointId};
-use holdpoint_repository::StoredManifest;
+use holdpoint_repository::{StoredManifest, Verifications};
 use serde::Serialize;
 
 use crate::{Context, Error, reading};
@@ -38,6 +38,9 @@ pub struct PointSummary {
     pub reason: Option<String>,
     /// Its mark.
     pub label: Option<String>,
+    /// Verifications that cannot be read: any may be a disproof.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableVerification>,
 }
 
 impl PointSummary {
@@ -83,6 +86,9 @@ pub struct ShowReport {
     pub standing: Standing,
     /// Its verifications, oldest first.
     pub verifications: Vec<Verification>,
+    /// Verifications that cannot be read: any may be a disproof.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableVerification>,
     /// Names of its pins.
     pub pins: Vec<String>,
 }
@@ -121,14 +127,14 @@ pub(crate) async fn show_hidden(context: &Context, point: &PointId) -> Result<Sh
 
 async fn shown(context: &Context, stored: StoredManifest) -> Result<ShowReport, Error> {
     let (repository, database, point) = (&context.repository, &context.database, &stored.manifest.id);
-    let verifications = repository.verifications(database, point).await?;
-    let standing = holdpoint_core::verification::standing(&verifications, &stored.sha256);
+    let Verifications { made: verifications, unreadable } = repository.verifications(database, point).await?;
+    let standing = holdpoint_core::verification::standing(&verifications, &unreadable, &stored.sha256);
     let mut pins = repository.pins(database, point).await?;
     // Left by readers that were killed, or may not delete.
     let now = (context.clock)();
     pins.retain(|name| !reading::is_over(name, now));
     let taken_at_by_store = stored.manifest.taken_at_by_store(stored.written_at);
-    Ok(ShowReport { manifest: stored.manifest, taken_at_by_store, standing, verifications, pins })
+    Ok(ShowReport { manifest: stored.manifest, taken_at_by_store, standing, verifications, unreadable, pins })
 }
 
 impl ShowReport {
@@ -147,6 +153,7 @@ impl ShowReport {
             pins: self.pins.clone(),
             reason: manifest.reason.clone(),
             label: manifest.label.clone(),
+            unreadable: self.unreadable.clone(),
         }
     }
 }

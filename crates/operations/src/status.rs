@@ -44,6 +44,7 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     let newest_proven = unlabelled().filter(proven).max_by_key(|point| point.taken_at()).cloned();
     let mut warnings: Vec<String> =
         listed.unreadable.iter().map(|point| format!("{} cannot be read: {}", point.id, point.reason)).collect();
+    warnings.extend(listed.points.iter().flat_map(|point| &point.unreadable).map(|one| one.reason.clone()));
     if newest.is_none() {
         warnings.push("there is no restore point: holdpoint backup".to_owned());
     } else if newest_proven.is_none() {

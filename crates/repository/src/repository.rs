@@ -17,7 +17,7 @@ use futures_util::TryStreamExt;
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout::{self, RepositoryRecord};
 use holdpoint_core::ledger::{self, RunStep};
-use holdpoint_core::verification::Verification;
+use holdpoint_core::verification::{UnreadableVerification, Verification};
 use holdpoint_core::{DatabaseName, Manifest, PointId, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,15 @@ pub struct StoredManifest {
     pub sha256: String,
     /// When it was written, by the store's clock; `None` where it was just published, and nobody asked.
     pub written_at: Option<DateTime<Utc>>,
+}
+
+/// The verifications of a restore point.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verifications {
+    /// Those that can be read, oldest first.
+    pub made: Vec<Verification>,
+    /// Those that cannot, by their keys.
+    pub unreadable: Vec<UnreadableVerification>,
 }
 
 impl Repository {
@@ -167,16 +176,23 @@ impl Repository {
         Ok(StoredManifest { manifest, sha256, written_at: Some(object.modified_at) })
     }
 
-    /// Reads a restore point's verifications, oldest first.
+    /// Reads a restore point's verifications, oldest first; one that cannot be read hides neither the restore point nor
+    /// the others.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the restore point was dropped while they were read; else those of the store.
-    pub async fn verifications(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<Verification>> {
-        let (mut found, mut gone) = (Vec::new(), false);
+    pub async fn verifications(&self, database: &DatabaseName, id: &PointId) -> Result<Verifications> {
+        let (mut found, mut gone) = (Verifications::default(), false);
         for key in self.keys(&layout::verifications(database, id)).await? {
-            match self.store.get_small(&key, LARGEST_RECORD).await {
-                Ok(object) => found.push(Verification::from_json(&object.bytes).map_err(|error| refused(&key, error))?),
+            let read = self.store.get_small(&key, LARGEST_RECORD).await;
+            let read = read.and_then(|object| Verification::from_json(&object.bytes).map_err(|e| refused(&key, e)));
+            match read {
+                Ok(made) => found.made.push(made),
                 Err(error) if error.is_not_found() => gone = true,
+                Err(error @ (Error::InvalidRecord { .. } | Error::NewerFormat { .. } | Error::TooLarge { .. })) => {
+                    let at = layout::verification_instant(database, id, &key);
+                    found.unreadable.push(UnreadableVerification { key, at, reason: with_source(&error) });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -184,7 +200,7 @@ impl Repository {
             // Whoever drops a restore point deletes the manifest first.
             self.store.head(&layout::manifest(database, id)).await?;
         }
-        found.sort_by_key(|one| one.started_at);
+        found.made.sort_by_key(|one| one.started_at);
         Ok(found)
     }
 
@@ -295,6 +311,14 @@ fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8], known: u32) -> Result<T> 
         return Err(Error::NewerFormat { key: key.to_owned(), found, known });
     }
     serde_json::from_slice(bytes).map_err(invalid)
+}
+
+/// An error and what it comes from, in one line.
+fn with_source(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 fn refused(key: &str, error: holdpoint_core::Error) -> Error {

@@ -26,7 +26,9 @@ pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
         ]
     };
     let mut text = columns(&headings, report.points.iter().map(row));
-    let unreadable: Vec<String> = report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
+    let mut unreadable: Vec<String> =
+        report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
+    unreadable.extend(report.points.iter().flat_map(|point| &point.unreadable).map(|one| one.reason.clone()));
     text.push_str(&bullets("cannot be read", &unreadable));
     text
 }
@@ -96,6 +98,8 @@ pub(crate) fn show(report: &ShowReport, now: DateTime<Utc>) -> String {
             report.verifications.iter().map(verification),
         ));
     }
+    let unreadable: Vec<String> = report.unreadable.iter().map(|one| one.reason.clone()).collect();
+    text.push_str(&bullets("cannot be read", &unreadable));
     text.push_str("\nrestore without holdpoint:\n");
     for line in &manifest.recipe {
         text.push_str(&format!("  {line}\n"));

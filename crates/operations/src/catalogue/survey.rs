@@ -2,7 +2,7 @@
 //! verifications hold.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::retention::Aside;
+use holdpoint_core::retention::{Aside, Held, Hold};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, PointId};
 
@@ -30,6 +30,24 @@ impl Surveyed {
     /// Which restore point it is.
     pub(crate) fn id(&self) -> &PointId {
         &self.summary.id
+    }
+
+    /// The restore point as retention sees it.
+    pub(crate) fn held(&self, holds: Vec<Hold>) -> Held {
+        let summary = &self.summary;
+        Held {
+            id: summary.id.clone(),
+            snapshot_at: summary.snapshot_at,
+            by_store: summary.taken_at_by_store,
+            standing: summary.standing,
+            aside: self.aside.clone(),
+            holds,
+        }
+    }
+
+    /// Whether it tells what the database can be brought back from: it is whole, and its clock was right.
+    pub(crate) fn counts(&self, now: DateTime<Utc>) -> bool {
+        self.held(Vec::new()).counts(now)
     }
 }
 
@@ -139,8 +157,9 @@ mod tests {
             "normal": (0..names).map(object).collect::<Vec<_>>(),
         });
         let verifications = vec![serde_json::from_value(verification).unwrap()];
-        let standing = holdpoint_core::verification::standing(&verifications, "00");
-        ShowReport { manifest, taken_at_by_store: None, standing, verifications, pins: vec!["audit".to_owned()] }
+        let standing = holdpoint_core::verification::standing(&verifications, &[], "00");
+        let (unreadable, pins) = (Vec::new(), vec!["audit".to_owned()]);
+        ShowReport { manifest, taken_at_by_store: None, standing, verifications, unreadable, pins }
     }
 
     /// What it holds, spelled out.

@@ -1,6 +1,8 @@
 //! The objects of one restore point: there, as long as recorded, with the store's checksum; and, if asked for, their
 //! bytes read again.
 
+use std::time::Instant;
+
 use holdpoint_core::PointId;
 use holdpoint_core::quantity::bytes;
 use holdpoint_repository::{ChecksumAlgorithm, Error as Store, ObjectInfo, StoredManifest};
@@ -9,7 +11,7 @@ use super::findings::{Finding, FindingKind};
 use crate::catalogue::RecordedObject;
 use crate::expected::Expected;
 use crate::restored::read_archive;
-use crate::verify::{perhaps_on_the_way, read_twice};
+use crate::verify::{self, DamageFound, perhaps_on_the_way, read_twice};
 use crate::{Context, Error};
 
 /// Asks the store for each object; a request each.
@@ -42,14 +44,22 @@ fn differs(one: &RecordedObject, found: &ObjectInfo) -> Option<Finding> {
     Some(Finding::new(FindingKind::WrongChecksum, &one.key, reason, cure))
 }
 
-/// Reads every stored byte of a restore point again and compares every hash; gives the bytes that were read. What is
-/// damaged is read twice, and noted.
+/// What reading a restore point's bytes again came to.
+pub(super) struct ReadAgain {
+    /// The bytes that were read, or what is wrong.
+    pub(super) outcome: Result<u64, Finding>,
+    /// The damage, for a record of it.
+    pub(super) damage: Option<DamageFound>,
+}
+
+/// Reads every stored byte of a restore point again and compares every hash. What is damaged is read twice, and noted.
 pub(super) async fn read(
     context: &Context,
     stored: StoredManifest,
     jobs: usize,
     notes: &mut Vec<String>,
-) -> Result<Result<u64, Finding>, Error> {
+) -> Result<ReadAgain, Error> {
+    let (started_at, began) = (verify::began(context).await, Instant::now());
     let (manifest, id) = (stored.manifest.clone(), stored.manifest.id.to_string());
     let work = async || {
         let expected = Expected::of(context, stored.clone()).await?;
@@ -57,19 +67,32 @@ pub(super) async fn read(
         // The index is hashed when its records are opened.
         read_archive(context, &expected, None, jobs).await
     };
-    let mut outcome = work().await;
+    let (mut outcome, mut note) = (work().await, None);
     if let Some(first) = perhaps_on_the_way(context, &outcome) {
         outcome = work().await;
-        notes.push(format!("{id}: {}", read_twice(&first, &outcome)));
+        let told = read_twice(&first, &outcome);
+        notes.push(format!("{id}: {told}"));
+        note = Some(told);
     }
+    let found = |kind, place: &str, reason: &str, cure: String| Err(Finding::new(kind, place, reason, cure));
     match outcome {
-        Ok(read) => Ok(Ok(read.bytes + manifest.index.bytes + manifest.globals.bytes)),
+        Ok(read) => {
+            let bytes = read.bytes + manifest.index.bytes + manifest.globals.bytes;
+            Ok(ReadAgain { outcome: Ok(bytes), damage: None })
+        }
         Err(Error::Engine(error)) if error.is_damage() => {
             let reason = Error::Engine(error).line();
-            Ok(Err(Finding::new(FindingKind::Damaged, &id, reason, "use another restore point: holdpoint list")))
+            let cure = format!(
+                "use another restore point: holdpoint list; if its objects come back from a version or copy, prove it \
+                 anew: holdpoint verify {id}"
+            );
+            let outcome = found(FindingKind::Damaged, &id, &reason, cure);
+            let damage = DamageFound { started_at, began, reason, note, by: "holdpoint check --read-data" };
+            Ok(ReadAgain { outcome, damage: Some(damage) })
         }
         Err(Error::Repository(Store::NotFound { key, .. })) => {
-            Ok(Err(Finding::new(FindingKind::Missing, &key, "it is gone", "use another restore point: holdpoint list")))
+            let cure = "use another restore point: holdpoint list".to_owned();
+            Ok(ReadAgain { outcome: found(FindingKind::Missing, &key, "it is gone", cure), damage: None })
         }
         Err(error) => Err(error),
     }

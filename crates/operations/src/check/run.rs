@@ -3,16 +3,18 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::retention::WRONG_CLOCK;
-use holdpoint_core::verification::{Level, Standing};
+use holdpoint_core::verification::{Level, Standing, UnreadableVerification};
 use holdpoint_core::{DatabaseName, PointId};
-use holdpoint_repository::{Leftover, NoLongerHidden};
+use holdpoint_repository::{Leftover, NoLongerHidden, StoredManifest};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
+use super::objects::ReadAgain;
 use super::{objects, permissions, stray};
 use crate::catalogue::{Surveyed, survey};
 use crate::retention::dead;
+use crate::verify::{DamageFound, record_damage};
 use crate::{Context, Error, expected, reading};
 
 /// How far a check goes.
@@ -96,7 +98,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     let mut report = CheckReport {
         database: context.database.clone(),
         points: Vec::new(),
-        last_proof: last_proof(&points, now),
+        last_proof: None,
         read_bytes: 0,
         findings: Vec::new(),
         repaired: Vec::new(),
@@ -109,13 +111,17 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     let chosen = options.read_data.map(|percent| choose(context, &points, percent)).unwrap_or_default();
     let total = points.iter().filter(|one| chosen.contains(one.id()));
     context.progress.phase(Phase::Checking, Some(total.map(|one| one.summary.stored_bytes).sum()));
-    for point in &points {
+    let mut all_there = Vec::new();
+    for mut point in points {
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
         let read = chosen.contains(point.id());
-        one_point(context, point, read, options, &mut report).await?;
+        if one_point(context, &mut point, read, options, &mut report).await? {
+            all_there.push(point);
+        }
     }
+    report.last_proof = last_proof(&all_there, now);
     proof_age(options, now, &mut report);
     report.findings.extend(permissions::look(context)?);
     report.findings.extend(stray::look(context).await?);
@@ -123,54 +129,90 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     Ok(report)
 }
 
+/// Looks at a restore point; whether everything that it is made of is there, as far as that was looked at. One that is found
+/// damaged is disproved from now on.
 async fn one_point(
     context: &Context,
-    point: &Surveyed,
+    point: &mut Surveyed,
     read: bool,
     options: &CheckOptions,
     report: &mut CheckReport,
-) -> Result<(), Error> {
-    let Surveyed { summary, repository_id, .. } = point;
-    let id = point.id();
-    let mut found = objects::ask(context, id, &point.objects).await?;
-    if repository_id != context.repository.id() {
-        let reason = format!("it was made in repository {repository_id}");
+) -> Result<bool, Error> {
+    let id = point.id().clone();
+    let mut found = objects::ask(context, &id, &point.objects).await?;
+    // A sum of the store's alone may be wrong: reading tells.
+    let mut readable = found.iter().all(|one| one.kind == FindingKind::WrongChecksum);
+    let mut all_there = found.is_empty();
+    if point.repository_id != context.repository.id() {
+        let reason = format!("it was made in repository {}", point.repository_id);
         let cure = "look at the repository's URL, and where its objects came from";
         found.push(Finding::new(FindingKind::AnotherRepository, id.as_str(), reason, cure));
+        readable = false;
     }
-    if let Standing::Disproved { at } = summary.standing {
+    if let Standing::Disproved { at } = point.summary.standing {
         let reason = format!("a verification of {} disproved it", at.format("%Y-%m-%d"));
         let cure = format!("what differs: holdpoint show {id}; make a new one: holdpoint backup --verify");
         found.push(Finding::new(FindingKind::Disproved, id.as_str(), reason, cure));
+        readable = false;
     }
-    if read && found.is_empty() {
-        let outcome = match expected::manifest(context, id).await {
-            Ok(stored) => objects::read(context, stored, options.jobs, &mut report.notes).await,
-            Err(error) => Err(error),
-        };
-        // What was dropped since it was listed says nothing.
-        match outcome {
-            Ok(Ok(bytes)) => report.read_bytes += bytes,
+    found.extend(point.summary.unreadable.iter().map(|one| unreadable_verification(&id, one)));
+    if read && readable {
+        match read_again(context, &id, options, report).await {
+            Ok((_, Ok(bytes))) => report.read_bytes += bytes,
             Err(error @ Error::Interrupted) => return Err(error),
             outcome => {
-                if reading::is_dropped(context, id).await? {
-                    return Ok(());
+                // What was dropped since it was listed says nothing.
+                if reading::is_dropped(context, &id).await? {
+                    return Ok(false);
                 }
-                found.extend(outcome?.err());
+                let (stored, outcome) = outcome?;
+                let Err((mut finding, damage)) = outcome else { return Ok(false) };
+                all_there = false;
+                if let Some(damage) = damage {
+                    point.summary.standing = Standing::Disproved { at: damage.started_at };
+                    if let Err(error) = record_damage(context, &stored, damage).await {
+                        finding.reason =
+                            format!("{}; that it is disproved could not be recorded: {}", finding.reason, error.line());
+                        finding.cure = format!("record it by a role that may: holdpoint verify {id}; {}", finding.cure);
+                    }
+                }
+                found.push(finding);
             }
         }
-    } else if !found.is_empty() && reading::is_dropped(context, id).await? {
-        return Ok(());
+    } else if !found.is_empty() && reading::is_dropped(context, &id).await? {
+        return Ok(false);
     }
     report.points.push(PointChecked {
-        point: id.clone(),
-        standing: summary.standing,
-        stored_bytes: summary.stored_bytes,
+        point: id,
+        standing: point.summary.standing,
+        stored_bytes: point.summary.stored_bytes,
         read,
         findings: found.len(),
     });
     report.findings.extend(found);
-    Ok(())
+    Ok(all_there)
+}
+
+/// Reads a restore point's manifest and bytes again: how many, or what is wrong and, where that is damage, the damage.
+async fn read_again(
+    context: &Context,
+    id: &PointId,
+    options: &CheckOptions,
+    report: &mut CheckReport,
+) -> Result<(StoredManifest, Result<u64, (Finding, Option<DamageFound>)>), Error> {
+    let stored = expected::manifest(context, id).await?;
+    let ReadAgain { outcome, damage } = objects::read(context, stored.clone(), options.jobs, &mut report.notes).await?;
+    Ok((stored, outcome.map_err(|finding| (finding, damage))))
+}
+
+/// A verification that may be a disproof, for all that anybody knows.
+fn unreadable_verification(id: &PointId, one: &UnreadableVerification) -> Finding {
+    let reason = format!("{}: whether it disproves {id} nobody knows", one.reason);
+    let cure = format!(
+        "bring it back from a version or copy, or read it with the newer holdpoint that wrote it; else remove it, and \
+         prove the restore point anew: holdpoint verify {id} --level full"
+    );
+    Finding::new(FindingKind::Unreadable, &one.key, reason, cure)
 }
 
 /// Chooses whole restore points, in an order that the seed decides, until so many percent of all bytes are reached.
@@ -189,9 +231,10 @@ fn choose(context: &Context, points: &[Surveyed], percent: u8) -> Vec<PointId> {
     chosen.map(|one| one.id().clone()).collect()
 }
 
+/// The newest proof among restore points that tell what the database can be brought back from.
 fn last_proof(points: &[Surveyed], now: DateTime<Utc>) -> Option<Proof> {
-    let whole = points.iter().filter(|one| one.aside.is_none());
-    let proven = whole.filter_map(|one| match one.summary.standing {
+    let counting = points.iter().filter(|one| one.counts(now));
+    let proven = counting.filter_map(|one| match one.summary.standing {
         // What was proven in the future was so by a wrong clock: when, nobody knows.
         Standing::Proven { level, at } if at.signed_duration_since(now) <= WRONG_CLOCK => Some((one, level, at)),
         _ => None,

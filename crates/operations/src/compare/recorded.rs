@@ -36,7 +36,7 @@ impl Recorded {
             Err(error @ Error::NoSuchPoint { .. }) => return Err(elsewhere(context, point).await.unwrap_or(error)),
             read => read?,
         };
-        let normal = recorded_normal(context, point).await?;
+        let normal = recorded_normal(context, point).await?.texts;
         Ok(Self { expected, proven: normal.is_some(), normal: normal.unwrap_or_default() })
     }
 

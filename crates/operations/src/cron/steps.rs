@@ -1,5 +1,6 @@
 //! The steps, one after the other, each only if the one before allows it.
 
+use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::cron::{CronHistory, Step, StepEnd, is_due, may_run};
 use holdpoint_core::quantity::counted;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{CronOptions, Facts, Failed, StepReport};
 use crate::backup::backup;
-use crate::catalogue::{list, stored_bytes};
+use crate::catalogue::{stored_bytes, survey};
 use crate::check::{Finding, check};
 use crate::retention::{Outcome, PruneOptions, prune};
 use crate::verify::verify;
@@ -119,14 +120,23 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// When a whole restore point was last proven at a level, or further.
-    async fn proven_at(&self, wanted: Level) -> Result<Option<chrono::DateTime<chrono::Utc>>, Error> {
-        let listed = list(self.context).await?;
-        let proofs = listed.points.iter().filter(|one| one.is_whole()).filter_map(|one| match one.standing {
+    /// When a whole restore point was last proven at a level, or further; nothing where another one was disproved since, as
+    /// then nobody knows what the others are worth.
+    async fn proven_at(&self, wanted: Level) -> Result<Option<DateTime<Utc>>, Error> {
+        let (points, _) = survey(self.context).await?;
+        let now = self.context.repository.store().server_time().await?;
+        let standings: Vec<Standing> =
+            points.iter().filter(|one| one.counts(now)).map(|one| one.summary.standing).collect();
+        let proof = |one: &Standing| match *one {
             Standing::Proven { level, at } if level >= wanted => Some(at),
             _ => None,
-        });
-        Ok(proofs.max())
+        };
+        let disproof = |one: &Standing| match *one {
+            Standing::Disproved { at } => Some(at),
+            _ => None,
+        };
+        let disproved = standings.iter().filter_map(disproof).max();
+        Ok(standings.iter().filter_map(proof).max().filter(|at| disproved.is_none_or(|since| since < *at)))
     }
 
     async fn begin(&mut self, step: Step) -> Ran {

@@ -14,7 +14,7 @@ use holdpoint_postgres::{ConnectionSettings, Session};
 
 use super::{RestoreOptions, RestoreReport, alone, emptied, foreign, replace, roles, target, vacuum};
 use crate::expected::Expected;
-use crate::restored::{self, Manner, Ownership, TargetKind};
+use crate::restored::{self, Manner, Normal, Ownership, TargetKind};
 use crate::selection::{refuse_after_unsettled, resolve};
 use crate::{Context, Error, database_properties, reading};
 
@@ -98,6 +98,11 @@ async fn load(
     settings: &ConnectionSettings,
     warnings: &mut Vec<String>,
 ) -> Result<(Compared, Vec<Difference>), Error> {
+    // What is compared with at the end is read before anything is loaded.
+    let Normal { texts: normal, unreadable } = restored::recorded_normal(context, &expected.manifest.id).await?;
+    warnings.extend(unreadable.into_iter().map(|reason| {
+        format!("{reason}; what it says of the restore point is not known: holdpoint check names what to do")
+    }));
     let major = session.server().major.max(expected.manifest.client_major);
     let find = |name| options.programs.find(name, major, &context.cancel);
     let restoring = find(restored::restoring_program(&expected.manifest)).await?;
@@ -132,7 +137,6 @@ async fn load(
     let same_major = session.server().major == manifest.major() && major == manifest.client_major;
     let comparable = same_major && !options.no_owner && !options.no_privileges;
     if comparable {
-        let normal = restored::recorded_normal(context, &manifest.id).await?;
         let found = &observed.contents.objects;
         let schema = restored::compare_schema(&expected.objects, found, normal.as_deref());
         differences.extend(schema.other);

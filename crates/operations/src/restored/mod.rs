@@ -298,12 +298,22 @@ pub(crate) async fn compare_data(
     Ok((compared, differences))
 }
 
-/// The texts that the newest full proof of a point found to be written differently after any restore; `None` without a
-/// proof.
-pub(crate) async fn recorded_normal(context: &Context, point: &PointId) -> Result<Option<Vec<ObjectRecord>>, Error> {
-    let verifications = context.repository.verifications(&context.database, point).await?;
+/// What the proofs of a point say of its schema's texts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Normal {
+    /// The texts that the newest full proof found to be written differently after any restore; `None` without a proof.
+    pub(crate) texts: Option<Vec<ObjectRecord>>,
+    /// Verifications that cannot be read, in words.
+    pub(crate) unreadable: Vec<String>,
+}
+
+/// Reads what the proofs of a point say of its schema's texts. Whoever changes something on the way to the comparison
+/// reads it before.
+pub(crate) async fn recorded_normal(context: &Context, point: &PointId) -> Result<Normal, Error> {
+    let found = context.repository.verifications(&context.database, point).await?;
     let full = |one: &Verification| one.level >= Level::Full && one.verdict == Verdict::Proved;
-    Ok(verifications.into_iter().rev().find(full).map(|one| one.normal))
+    let texts = found.made.into_iter().rev().find(full).map(|one| one.normal);
+    Ok(Normal { texts, unreadable: found.unreadable.into_iter().map(|one| one.reason).collect() })
 }
 
 /// The PGOPTIONS that pin the text form for children that connect to a database.

@@ -24,16 +24,9 @@ impl<'a> Holds<'a> {
     /// Restore points as retention sees them.
     pub(super) async fn held(&mut self, points: &[Surveyed]) -> Result<Vec<Held>, Error> {
         let mut held = Vec::new();
-        for Surveyed { summary, aside, .. } in points {
-            let holds = if summary.pins.is_empty() { Vec::new() } else { self.of(&summary.id).await? };
-            held.push(Held {
-                id: summary.id.clone(),
-                snapshot_at: summary.snapshot_at,
-                by_store: summary.taken_at_by_store,
-                standing: summary.standing,
-                aside: aside.clone(),
-                holds,
-            });
+        for point in points {
+            let holds = if point.summary.pins.is_empty() { Vec::new() } else { self.of(point.id()).await? };
+            held.push(point.held(holds));
         }
         Ok(held)
     }

@@ -7,7 +7,7 @@ use holdpoint_core::verification::{Level, Standing};
 use serde::Serialize;
 
 use super::holds::Holds;
-use crate::catalogue::{PointSummary, Surveyed, survey};
+use crate::catalogue::{PointSummary, survey};
 use crate::{Context, Error};
 
 /// What a database has in the repository.
@@ -68,8 +68,7 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
         Some(policy) => next_drop(&held, policy, now)?,
     };
     // What holds a part, or was stamped by a wrong clock, must not look like what the database can be brought back from.
-    let counts = |one: &&Surveyed| held.iter().any(|held| held.id == *one.id() && held.counts(now));
-    let counting: Vec<&PointSummary> = points.iter().filter(counts).map(|one| &one.summary).collect();
+    let counting: Vec<&PointSummary> = points.iter().filter(|one| one.counts(now)).map(|one| &one.summary).collect();
     let summaries = || points.iter().map(|one| &one.summary);
     let disproved = summaries().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
     let newest = counting.iter().max_by_key(|one| one.snapshot_at);

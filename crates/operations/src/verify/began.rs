@@ -8,7 +8,7 @@ use crate::Context;
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// This moment by this machine's clock; by the store's where that is known and differs from it.
-pub(super) async fn began(context: &Context) -> DateTime<Utc> {
+pub(crate) async fn began(context: &Context) -> DateTime<Utc> {
     let machine = (context.clock)();
     believed(machine, context.repository.store().server_time().await.ok())
 }

@@ -1,6 +1,7 @@
 //! `holdpoint verify`: a restore point is read back, restored, and compared with its fingerprint.
 
 mod began;
+mod damage;
 mod feasible;
 mod full;
 mod kept;
@@ -19,6 +20,8 @@ use holdpoint_postgres::programs::ProgramSearch;
 use holdpoint_postgres::scratch::ScratchOptions;
 use serde::Serialize;
 
+pub(crate) use began::began;
+pub(crate) use damage::{DamageFound, record_damage};
 pub use feasible::feasible;
 pub use kept::{KeptCopy, KeptVerification};
 pub use lesser::RestoreAs;

@@ -72,7 +72,7 @@ async fn estimate_from_records(context: &Context, manifest: &Manifest, level: Le
     for point in std::iter::once(&manifest.id).chain(others.iter().rev()).take(ASKED) {
         // What cannot be read here says nothing of this point.
         let earlier = match repository.verifications(database, point).await {
-            Ok(earlier) => earlier.iter().map(Attempt::from).collect::<Vec<_>>(),
+            Ok(earlier) => earlier.made.iter().map(Attempt::from).collect::<Vec<_>>(),
             Err(error) if *point == manifest.id => return Err(error.into()),
             Err(_) => continue,
         };

@@ -317,7 +317,7 @@ fn judge_postgres(
 }
 
 /// What no verification compares, in words.
-fn not_compared(manifest: &Manifest, level: Level) -> Vec<String> {
+pub(super) fn not_compared(manifest: &Manifest, level: Level) -> Vec<String> {
     let mut list = vec![
         "values of generated columns (computed on restore)".to_owned(),
         "rows of materialized views (refreshed on restore)".to_owned(),

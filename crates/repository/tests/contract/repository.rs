@@ -144,12 +144,24 @@ async fn verifications_steps_and_identities_are_kept(store: Arc<dyn ObjectStore>
         }))
         .unwrap()
     };
-    assert_eq!(repository.verifications(&shop(), &point(1)).await.unwrap(), []);
+    assert_eq!(repository.verifications(&shop(), &point(1)).await.unwrap().made, []);
     for one in [verification(2, "disproved"), verification(1, "proved")] {
         repository.record_verification(&shop(), &one).await.unwrap();
     }
     let found = repository.verifications(&shop(), &point(1)).await.unwrap();
-    assert_eq!(found, [verification(1, "proved"), verification(2, "disproved")]);
+    assert_eq!(found.made, [verification(1, "proved"), verification(2, "disproved")]);
+    assert_eq!(found.unreadable, []);
+    // One that cannot be read hides no other, and is named with its instant.
+    let at = "2026-11-21T03:03:00Z".parse().unwrap();
+    let garbled = layout::verification(&shop(), &point(1), at, "proved");
+    let newer = format!("{}notes.json", layout::verifications(&shop(), &point(1)));
+    store.put_new(&garbled, "{\"format\": 1".into(), PutOptions::default()).await.unwrap();
+    store.put_new(&newer, "{\"format\": 999}".into(), PutOptions::default()).await.unwrap();
+    let found = repository.verifications(&shop(), &point(1)).await.unwrap();
+    assert_eq!(found.made.len(), 2);
+    let unreadable: Vec<_> = found.unreadable.iter().map(|one| (one.key.clone(), one.at)).collect();
+    assert_eq!(unreadable, [(garbled, Some(at)), (newer, None)]);
+    assert!(found.unreadable.iter().all(|one| one.reason.contains(&one.key)), "{found:#?}");
     let again = repository.record_verification(&shop(), &verification(1, "proved")).await;
     assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
 

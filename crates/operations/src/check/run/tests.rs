@@ -37,12 +37,12 @@ async fn what_is_dropped_after_it_was_listed_is_no_finding() {
         // It is there, and its index is not what the manifest says.
         let mut own = points[0].clone();
         own.repository_id = context.repository.id().to_owned();
-        one_point(&context, &own, read, &OPTIONS, &mut report).await.unwrap();
+        one_point(&context, &mut own, read, &OPTIONS, &mut report).await.unwrap();
         assert_eq!((report.points.len(), report.findings.len()), (1, usize::from(read)), "{:?}", report.findings);
         // Gone.
         context.repository.withdraw(&context.database, own.id(), &[]).await.unwrap();
         let mut report = empty(&context);
-        one_point(&context, &own, read, &OPTIONS, &mut report).await.unwrap();
+        one_point(&context, &mut own, read, &OPTIONS, &mut report).await.unwrap();
         assert_eq!((report.points.len(), report.findings.len()), (0, 0), "{:?}", report.findings);
     }
 }
@@ -51,14 +51,14 @@ async fn what_is_dropped_after_it_was_listed_is_no_finding() {
 async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
-    let (points, _) = survey(&context).await.unwrap();
-    let (store, id) = (context.repository.store(), points[0].id());
-    store.delete(&layout::archive(&context.database, id)).await.unwrap();
-    let manifest = layout::manifest(&context.database, id);
+    let (mut points, _) = survey(&context).await.unwrap();
+    let (store, id) = (context.repository.store(), points[0].id().clone());
+    store.delete(&layout::archive(&context.database, &id)).await.unwrap();
+    let manifest = layout::manifest(&context.database, &id);
     store.delete(&manifest).await.unwrap();
     store.put_new(&manifest, "spoiled".into(), PutOptions::default()).await.unwrap();
     let mut report = empty(&context);
-    one_point(&context, &points[0], false, &OPTIONS, &mut report).await.unwrap();
+    one_point(&context, &mut points[0], false, &OPTIONS, &mut report).await.unwrap();
     assert!(report.findings.iter().any(|one| one.kind == FindingKind::Missing), "{:?}", report.findings);
 }
 
@@ -68,6 +68,7 @@ async fn a_proof_of_the_future_is_none() {
     let context = with_a_point(folder.path()).await;
     let (mut points, _) = survey(&context).await.unwrap();
     let now = "2026-11-21T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
+    points[0].summary.taken_at_by_store = None;
     let mut proof = |ahead: TimeDelta| {
         points[0].summary.standing = Standing::Proven { level: Level::Full, at: now + ahead };
         last_proof(&points, now).map(|proof| proof.age_seconds)
@@ -75,6 +76,10 @@ async fn a_proof_of_the_future_is_none() {
     assert_eq!(proof(TimeDelta::hours(-2)), Some(7200));
     assert_eq!(proof(TimeDelta::hours(1)), Some(-3600));
     assert_eq!(proof(TimeDelta::seconds(3601)), None);
+    // Of what was stamped by a wrong clock nobody knows what it is a proof of.
+    proof(TimeDelta::hours(-2));
+    points[0].summary.taken_at_by_store = Some(points[0].summary.snapshot_at + TimeDelta::hours(2));
+    assert!(last_proof(&points, now).is_none());
     let mut report = empty(&context);
     let options = CheckOptions { max_proof_age: Some(TimeDelta::days(7)), ..OPTIONS };
     proof_age(&options, now, &mut report);
@@ -94,4 +99,82 @@ async fn what_a_prune_is_at_work_on_is_a_note_and_what_a_killed_one_hid_a_findin
         folder(&context, &OPTIONS, written + TimeDelta::minutes(age), &mut report).await.unwrap();
         assert_eq!((report.notes.len(), report.findings.len()), (notes, findings), "{age}: {:?}", report.findings);
     }
+}
+
+/// The first restore point as its repository's own, with a proof of level *full* that counts.
+async fn proven(context: &Context) -> Surveyed {
+    let id = sample::point(1);
+    let sha256 = context.repository.manifest(&context.database, &id).await.unwrap().sha256;
+    let mut proof = sample::proof(&id);
+    proof["manifest_sha256"] = sha256.into();
+    let made = serde_json::from_value(proof).unwrap();
+    context.repository.record_verification(&context.database, &made).await.unwrap();
+    let (mut points, _) = survey(context).await.unwrap();
+    let mut own = points.remove(0);
+    assert_eq!(own.summary.standing.level(), Some(Level::Full));
+    own.repository_id = context.repository.id().to_owned();
+    own
+}
+
+async fn standing(context: &Context) -> Standing {
+    survey(context).await.unwrap().0[0].summary.standing
+}
+
+#[tokio::test]
+async fn what_reading_finds_damaged_is_disproved_for_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let mut own = proven(&context).await;
+    let mut report = empty(&context);
+    assert!(one_point(&context, &mut own, false, &OPTIONS, &mut report).await.unwrap(), "nothing was read");
+    assert_eq!(standing(&context).await.level(), Some(Level::Full));
+    let mut report = empty(&context);
+    assert!(!one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap());
+    assert_eq!(report.findings[0].kind, FindingKind::Damaged);
+    assert!(!report.findings[0].reason.contains("recorded"), "{:?}", report.findings);
+    assert!(matches!(report.points[0].standing, Standing::Disproved { .. }));
+    assert!(matches!(standing(&context).await, Standing::Disproved { .. }));
+    let made = context.repository.verifications(&context.database, own.id()).await.unwrap().made;
+    assert_eq!((made.len(), made[1].level), (2, Level::Stored));
+    assert!(made[1].measured_on.contains("check --read-data"), "{made:#?}");
+    // What is known is not read and recorded night after night.
+    let mut report = empty(&context);
+    one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap();
+    assert_eq!(report.findings[0].kind, FindingKind::Disproved);
+    assert_eq!(context.repository.verifications(&context.database, own.id()).await.unwrap().made.len(), 2);
+}
+
+#[tokio::test]
+async fn damage_that_cannot_be_recorded_is_told_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let mut own = proven(&context).await;
+    // Nobody can write below a file.
+    let records = folder.path().join(layout::verifications(&context.database, own.id()));
+    std::fs::remove_dir_all(&records).unwrap();
+    std::fs::write(records.to_str().unwrap().trim_end_matches('/'), "").unwrap();
+    let mut report = empty(&context);
+    assert!(!one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap());
+    let finding = &report.findings[0];
+    assert_eq!(finding.kind, FindingKind::Damaged);
+    assert!(finding.reason.contains("could not be recorded"), "{finding:?}");
+    assert!(finding.cure.contains(&format!("holdpoint verify {}", own.id())), "{finding:?}");
+}
+
+#[tokio::test]
+async fn a_verification_that_cannot_be_read_is_named_and_hides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let id = proven(&context).await.id().clone();
+    let later = "2026-11-21T03:43:00Z".parse().unwrap();
+    let key = layout::verification(&context.database, &id, later, "proved");
+    context.repository.store().put_new(&key, "{".into(), PutOptions::default()).await.unwrap();
+    assert_eq!(standing(&context).await, Standing::Unproven, "it may be a disproof");
+    let report = check(&context, &OPTIONS).await.unwrap();
+    let finding = report.findings.iter().find(|one| one.kind == FindingKind::Unreadable).unwrap();
+    assert_eq!(finding.place, key);
+    assert!(finding.cure.contains(&format!("holdpoint verify {id} --level full")), "{finding:?}");
+    assert_eq!(report.points.len(), 1);
+    context.repository.store().delete(&key).await.unwrap();
+    assert_eq!(standing(&context).await.level(), Some(Level::Full));
 }

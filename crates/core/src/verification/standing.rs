@@ -1,0 +1,191 @@
+//! What the verifications of a restore point say together.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Level, Verdict, Verification};
+
+/// What the verifications of a restore point say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "standing")]
+pub enum Standing {
+    /// Proved, and nothing that was found since speaks against it.
+    Proven {
+        /// The highest level proved since the newest disproof.
+        level: Level,
+        /// When that was.
+        at: DateTime<Utc>,
+    },
+    /// Disproved, and not proved at the same level or a higher one since.
+    Disproved {
+        /// When the newest such disproof was made.
+        at: DateTime<Utc>,
+    },
+    /// No conclusive verification, or one that cannot be read and may be a disproof.
+    Unproven,
+}
+
+impl Standing {
+    /// The highest level that is proven; `None` where nothing is.
+    pub fn level(self) -> Option<Level> {
+        match self {
+            Self::Proven { level, .. } => Some(level),
+            Self::Disproved { .. } | Self::Unproven => None,
+        }
+    }
+}
+
+/// A record among a restore point's verifications that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadableVerification {
+    /// Its key below the repository's root.
+    pub key: String,
+    /// When the verification began, as the key says; `None` where it does not.
+    pub at: Option<DateTime<Utc>>,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+/// Weighs the verifications of one restore point of the manifest with hash `manifest_sha256`.
+///
+/// Only conclusive ones count. A disproof stands until the same level or a higher one is proved after it: reading the
+/// stored bytes says nothing against a restore that failed. What was proved before the newest disproof counts for
+/// nothing, whatever its level. A record that cannot be read may be a disproof of any level: without a proof of level
+/// *full* after it nothing is proven. A record of another manifest (one that was edited since) counts for nothing.
+pub fn standing(
+    verifications: &[Verification],
+    unreadable: &[UnreadableVerification],
+    manifest_sha256: &str,
+) -> Standing {
+    let of = |verdict: Verdict| {
+        verifications.iter().filter(move |one| one.verdict == verdict && one.manifest_sha256 == manifest_sha256)
+    };
+    let overturned = |level: Level, at: DateTime<Utc>| {
+        of(Verdict::Proved).any(|proof| proof.level >= level && proof.started_at > at)
+    };
+    let disproofs = || of(Verdict::Disproved).map(|one| (one.level, one.started_at));
+    if let Some(at) = disproofs().filter(|(level, at)| !overturned(*level, *at)).map(|(_, at)| at).max() {
+        return Standing::Disproved { at };
+    }
+    let doubted = |one: &UnreadableVerification| one.at.is_none_or(|at| !overturned(Level::Full, at));
+    if unreadable.iter().any(doubted) {
+        return Standing::Unproven;
+    }
+    let against = disproofs().map(|(_, at)| at).chain(unreadable.iter().filter_map(|one| one.at)).max();
+    of(Verdict::Proved)
+        .filter(|proof| against.is_none_or(|at| proof.started_at > at))
+        .max_by_key(|proof| (proof.level, proof.started_at))
+        .map_or(Standing::Unproven, |proof| Standing::Proven { level: proof.level, at: proof.started_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::{CouldNotRun, Disproved, Proved};
+    use super::*;
+    use crate::verification::tests::made;
+
+    fn say(list: &[Verification]) -> Standing {
+        standing(list, &[], "aa")
+    }
+
+    fn level_of(standing: Standing) -> Option<Level> {
+        standing.level()
+    }
+
+    #[test]
+    fn only_what_is_conclusive_counts_and_the_highest_proof_since_a_disproof() {
+        assert_eq!(say(&[]), Standing::Unproven);
+        assert_eq!(say(&[made(CouldNotRun, Level::Full, 1)]), Standing::Unproven);
+        let full = made(Proved, Level::Full, 1);
+        assert_eq!(level_of(say(&[full.clone(), made(CouldNotRun, Level::Full, 2)])), Some(Level::Full));
+        assert_eq!(level_of(say(&[made(Proved, Level::Stored, 3), full.clone()])), Some(Level::Full));
+        assert!(matches!(say(&[full.clone(), made(Disproved, Level::Stored, 2)]), Standing::Disproved { .. }));
+        let after = [full.clone(), made(Disproved, Level::Stored, 2), made(Proved, Level::Stored, 3)];
+        assert_eq!(level_of(say(&after)), Some(Level::Stored), "an older full proof does not outlive a disproof");
+        assert_eq!(standing(&[full], &[], "bb"), Standing::Unproven, "the manifest was edited");
+    }
+
+    #[test]
+    fn a_level_that_restores_less_says_nothing_against_a_disproof() {
+        let failed = made(Disproved, Level::Full, 2);
+        let read = [made(Proved, Level::Stored, 3), made(Proved, Level::Sampled, 4)];
+        let both = [&[failed.clone()][..], &read].concat();
+        assert_eq!(say(&both), Standing::Disproved { at: failed.started_at });
+        let again = [&both[..], &[made(Proved, Level::Full, 5)]].concat();
+        assert_eq!(level_of(say(&again)), Some(Level::Full));
+        // A second disproof of a lower level is a disproof of its own.
+        let second = [&again[..], &[made(Disproved, Level::Stored, 6)]].concat();
+        assert!(matches!(say(&second), Standing::Disproved { .. }));
+        let third = [&second[..], &[made(Proved, Level::Sampled, 7)]].concat();
+        assert_eq!(level_of(say(&third)), Some(Level::Sampled), "what was proved before counts no more");
+        // Of the same moment nobody knows which came first.
+        assert!(matches!(say(&[failed, made(Proved, Level::Full, 2)]), Standing::Disproved { .. }));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_may_be_a_disproof() {
+        let unreadable = |minute: Option<u32>| UnreadableVerification {
+            key: "k".to_owned(),
+            at: minute.map(|minute| made(Proved, Level::Full, minute).started_at),
+            reason: "r".to_owned(),
+        };
+        let weighed = |list: &[Verification], minute| standing(list, &[unreadable(minute)], "aa");
+        let full = made(Proved, Level::Full, 3);
+        assert_eq!(weighed(&[], Some(1)), Standing::Unproven);
+        assert_eq!(level_of(weighed(std::slice::from_ref(&full), Some(2))), Some(Level::Full), "proved since");
+        for minute in [Some(3), Some(4), None] {
+            assert_eq!(weighed(std::slice::from_ref(&full), minute), Standing::Unproven, "{minute:?}");
+        }
+        assert_eq!(weighed(&[made(Proved, Level::Stored, 3)], Some(2)), Standing::Unproven, "it may be of level full");
+        let disproof = made(Disproved, Level::Stored, 4);
+        assert!(matches!(weighed(&[full, disproof], Some(2)), Standing::Disproved { .. }), "what is known stands");
+    }
+
+    /// Every history of up to five verdicts, against the rule said in other words: walk through time, remember the
+    /// disproofs that nothing overturned and the proofs since the last disproof.
+    #[test]
+    fn every_short_history_is_weighed_as_if_it_was_lived_through() {
+        let kinds: Vec<(Verdict, Level)> = [Proved, Disproved, CouldNotRun]
+            .into_iter()
+            .flat_map(|verdict| [Level::Stored, Level::Sampled, Level::Full].map(|level| (verdict, level)))
+            .collect();
+        let mut count = 0;
+        for length in 0..=5_u32 {
+            for code in 0..kinds.len().pow(length) {
+                let mut rest = code;
+                let history: Vec<Verification> = (0..length)
+                    .map(|minute| {
+                        let (verdict, level) = kinds[rest % kinds.len()];
+                        rest /= kinds.len();
+                        made(verdict, level, minute)
+                    })
+                    .collect();
+                let (mut open, mut proved): (Vec<&Verification>, Option<&Verification>) = (Vec::new(), None);
+                for one in &history {
+                    match one.verdict {
+                        CouldNotRun => {}
+                        Disproved => {
+                            proved = None;
+                            open.push(one);
+                        }
+                        Proved => {
+                            open.retain(|disproof| disproof.level > one.level);
+                            proved = Some(proved.filter(|best| best.level > one.level).unwrap_or(one));
+                        }
+                    }
+                }
+                let expected = match (open.last(), proved) {
+                    (Some(disproof), _) => Standing::Disproved { at: disproof.started_at },
+                    (None, Some(proof)) => Standing::Proven { level: proof.level, at: proof.started_at },
+                    (None, None) => Standing::Unproven,
+                };
+                assert_eq!(say(&history), expected, "{history:#?}");
+                let mut turned = history.clone();
+                turned.reverse();
+                assert_eq!(say(&turned), expected, "the order of the listing does not matter");
+                count += 1;
+            }
+        }
+        assert_eq!(count, 1 + 9 + 81 + 729 + 6_561 + 59_049);
+    }
+}
