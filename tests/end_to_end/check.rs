@@ -275,3 +275,37 @@ fn a_verification_that_cannot_be_read_hides_no_restore_point() {
     assert_eq!(kinds(&scene.place.holdpoint(&ASK).ended_with(0).json()), [""; 0]);
     assert!(scene.place.holdpoint(&["list"]).ended_with(0).stdout.contains("proven (stored)"));
 }
+
+#[test]
+fn a_check_of_nothing_is_no_success() {
+    let scene = private();
+    let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    scene.place.holdpoint(&ASK).ended_with(0);
+    std::fs::remove_dir_all(scene.place.repository().join("shop/restore-points").join(id)).unwrap();
+    let report = scene.place.holdpoint(&ASK).ended_with(15).json();
+    assert_eq!(kinds(&report), ["nothing_there"], "{report:#}");
+    assert!(report["findings"][0]["reason"].as_str().unwrap().contains(&scene.database), "{report:#}");
+    let typed = scene.place.holdpoint(&["check", "--database", "nonexist"]).ended_with(6);
+    assert!(typed.stderr.contains("nonexist") && typed.stderr.contains("shop"), "{}", typed.stderr);
+}
+
+#[test]
+fn a_repository_that_lost_its_record_gets_it_back() {
+    let scene = private();
+    let made = scene.place.backup()["manifest"].clone();
+    let record = scene.place.repository().join("holdpoint.json");
+    std::fs::remove_file(&record).unwrap();
+    let id = made["repository_id"].as_str().unwrap();
+    let refused = scene.place.holdpoint(&["init"]).ended_with(8).stderr;
+    assert!(refused.contains(id) && refused.contains("holdpoint init --adopt"), "{refused}");
+    assert!(!record.exists());
+    scene.place.holdpoint(&["list"]).ended_with(8);
+    let adopted = scene.place.holdpoint(&["init", "--adopt", "--json"]).ended_with(0).json();
+    assert_eq!(
+        (&adopted["id"], &adopted["created"], &adopted["warnings"]),
+        (&made["repository_id"], &json!(true), &json!([]))
+    );
+    assert_eq!(kinds(&scene.place.holdpoint(&ASK).ended_with(0).json()), [""; 0]);
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(scene.place.holdpoint(&["init"]).ended_with(0).stdout.contains("chmod 700"));
+}

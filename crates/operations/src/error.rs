@@ -107,6 +107,17 @@ pub enum Error {
         /// The tables.
         tables: Vec<String>,
     },
+    /// Neither the configuration nor the repository knows the database.
+    #[error(
+        "there is no database {database}: no section of the configuration and no folder of the repository has that name{}",
+        among(known)
+    )]
+    NoSuchDatabase {
+        /// The name.
+        database: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// There is no such restore point.
     #[error("{selector} selects no restore point of {database}: {why}")]
     NoSuchPoint {
@@ -377,6 +388,10 @@ impl From<holdpoint_rds::Error> for Error {
     fn from(error: holdpoint_rds::Error) -> Self {
         Self::Rds(Box::new(error))
     }
+}
+
+fn among(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!("; there are: {}", known.join(", ")) }
 }
 
 impl Error {

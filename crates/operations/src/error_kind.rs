@@ -96,7 +96,8 @@ impl Error {
             | Self::NoConditionalWrites { .. }
             | Self::AnotherInstance { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
-            Self::NoSuchPoint { .. }
+            Self::NoSuchDatabase { .. }
+            | Self::NoSuchPoint { .. }
             | Self::Dropped { .. }
             | Self::NoSuchPin { .. }
             | Self::NothingAlive { .. }

@@ -34,6 +34,9 @@ impl Error {
                  holdpoint backup --exclude-table-data TABLE"
                     .to_owned(),
             ),
+            Self::NoSuchDatabase { .. } => {
+                Some("name one that there is: --database; a first restore point makes the folder: holdpoint backup".to_owned())
+            }
             Self::NoSuchPoint { .. } | Self::Dropped { .. } => Some("see what there is: holdpoint list".to_owned()),
             Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
                 Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
@@ -50,7 +53,8 @@ impl Error {
             Self::NoSuchPin { point, .. } => Some(format!("see its pins: holdpoint show {point}")),
             Self::NothingAlive { .. } => Some("look at the repository's URL and at: holdpoint list".to_owned()),
             Self::AnotherRepository { .. } => Some(
-                "look at the repository's URL: either its record was made anew, or restore points were copied into it"
+                "look at the repository's URL: where restore points were copied into it, move them away; where its record was \
+                 made anew by mistake, remove holdpoint.json and write it with the old id: holdpoint init --adopt"
                     .to_owned(),
             ),
             Self::Core(holdpoint_core::Error::EmptyRetention) => Some(
@@ -195,9 +199,25 @@ const LOST: &str = "check the server's log, then try again; nothing was publishe
 
 /// Gives what to do about a failure of the repository; `None` where the message says all that is known.
 pub fn of_repository(error: &Repository) -> Option<String> {
+    if let Repository::InvalidRecord { key, .. } | Repository::TooLarge { key, .. } = error
+        && key.ends_with("/lease")
+    {
+        return Some(format!(
+            "see that no holdpoint cron of that database is at work, and remove {key}: the next run makes it anew, and has \
+             forgotten when runs failed and when a restore point was first proven"
+        ));
+    }
     let hint = match error {
         Repository::BucketNotFound { .. } => {
             "create the bucket or directory and run: holdpoint init; or correct the repository's URL"
+        }
+        Repository::RecordLost { ids, .. } if ids.len() == 1 => {
+            "bring holdpoint.json back from a version or copy; or write it anew with that id: holdpoint init --adopt; or \
+             correct the repository's URL"
+        }
+        Repository::RecordLost { .. } => {
+            "bring holdpoint.json back from a version or copy, and move away what belongs to another repository; or \
+             correct the repository's URL"
         }
         Repository::NotARepository { .. } => "make it one: holdpoint init; or correct the repository's URL",
         // The rights of a directory are those of its files.
@@ -217,7 +237,7 @@ pub fn of_repository(error: &Repository) -> Option<String> {
             "it was changed or damaged after it was written: bring it back from a version or copy of the bucket, or \
              use another restore point: holdpoint list"
         }
-        Repository::NotWhole { stays: None, .. } => {
+        Repository::UploadGone { .. } | Repository::NotWhole { stays: None, .. } => {
             "run it again; if it stood still (a suspended process, a machine asleep) for longer than a prune leaves \
              young objects alone, let prunes wait longer: --sweep-min-age"
         }

@@ -217,6 +217,16 @@ pub enum Error {
         /// What was found instead.
         reason: String,
     },
+    /// There are restore points, and the repository's own record is gone.
+    #[error("{root} has lost its holdpoint.json: {points} restore points are there, made in {}", repositories(ids))]
+    RecordLost {
+        /// The repository's URL.
+        root: String,
+        /// The ids of the repositories in which they were made, as far as they can be read.
+        ids: Vec<String>,
+        /// How many restore points there are.
+        points: u64,
+    },
     /// The repository, or a record in it, was written by a newer holdpoint.
     #[error("{key} has format {found}, this program knows up to {known}")]
     NewerFormat {
@@ -237,6 +247,14 @@ pub enum Error {
         /// Why the manifest, which was written by then, could not be taken back; `None` where there is none.
         stays: Option<String>,
     },
+    /// What was uploaded is gone before it was completed.
+    #[error(
+        "{key}: its unfinished upload is gone; whoever sweeps (prune, check --repair, leftovers --remove) may have taken it for a leftover"
+    )]
+    UploadGone {
+        /// The object that was to be written.
+        key: String,
+    },
     /// A manifest is gone whose restore point somebody relies on: its objects are nobody's to remove.
     #[error("{key} is gone, and its restore point is pinned: {}", pins.join(", "))]
     ManifestLost {
@@ -254,6 +272,14 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+}
+
+fn repositories(ids: &[String]) -> String {
+    match ids {
+        [] => "nobody knows which repository, as none can be read".to_owned(),
+        [id] => format!("repository {id}"),
+        ids => format!("repositories {}", ids.join(", ")),
+    }
 }
 
 /// Says of a failure that outlasted the retries how many there were.

@@ -4,6 +4,7 @@ mod folders;
 mod lease;
 mod leftovers;
 mod lock;
+mod lost;
 mod pins;
 mod publish;
 mod sweep;
@@ -78,13 +79,39 @@ impl Repository {
     /// A local directory is created; a bucket must exist. Of many that do this at once, one makes it.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open), except for a place that holds nothing of the name.
+    /// Those of [`open`](Self::open), except for a place that holds nothing of the name; [`Error::RecordLost`] where there are
+    /// restore points already: with an id of its own nothing would be pruned any more.
     pub async fn init(store: Arc<dyn ObjectStore>, now: DateTime<Utc>) -> Result<(Self, bool)> {
         store.ensure_root().await?;
         if store.head(layout::REPOSITORY).await.is_ok() {
             return Ok((Self::open(store).await?, false));
         }
-        let record = RepositoryRecord { format: layout::FORMAT, id: nonce()?, created_at: now };
+        let lost = lost::ids(&store).await?;
+        if !lost.is_empty() {
+            return Err(lost.refusal(&store));
+        }
+        Self::made(store, nonce()?, now).await
+    }
+
+    /// Makes a repository's lost record anew, with the id that all its restore points name; else as [`init`](Self::init).
+    ///
+    /// # Errors
+    /// Those of [`init`](Self::init); [`Error::RecordLost`] where they name several ids, or where none can be read.
+    pub async fn init_adopting(store: Arc<dyn ObjectStore>, now: DateTime<Utc>) -> Result<(Self, bool)> {
+        store.ensure_root().await?;
+        if store.head(layout::REPOSITORY).await.is_ok() {
+            return Ok((Self::open(store).await?, false));
+        }
+        let lost = lost::ids(&store).await?;
+        match lost.only() {
+            Some(id) => Self::made(store, id, now).await,
+            None if lost.is_empty() => Self::made(store, nonce()?, now).await,
+            None => Err(lost.refusal(&store)),
+        }
+    }
+
+    async fn made(store: Arc<dyn ObjectStore>, id: String, now: DateTime<Utc>) -> Result<(Self, bool)> {
+        let record = RepositoryRecord { format: layout::FORMAT, id, created_at: now };
         match store.put_new(layout::REPOSITORY, json(layout::REPOSITORY, &record)?, PutOptions::default()).await {
             Ok(_) => {
                 if let Err(error) = store.keep_reserve().await {

@@ -27,6 +27,9 @@ pub(crate) enum PolicyRole {
   aws iam put-user-policy --user-name backup --policy-name holdpoint --policy-document file://writer.json
   holdpoint init --print-grants writer | psql -X \"$ADMIN_URL\"")]
 pub(crate) struct InitArguments {
+    /// Where restore points are there and holdpoint.json is gone, write it anew with the id that all of them name.
+    #[arg(long, conflicts_with_all = ["print_policy", "print_grants"])]
+    pub(crate) adopt: bool,
     /// Print the least S3 policy that this role needs, and do nothing else.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub(crate) print_policy: Option<PolicyRole>,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use holdpoint_core::Shard;
 use holdpoint_operations::check::{CheckOptions, CheckReport, Finding, check, surroundings};
+use holdpoint_operations::{Context, Error};
 use serde::Serialize;
 
 use super::every::{Every, every};
@@ -14,6 +15,9 @@ use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
 use crate::output;
 use holdpoint::exit_code;
+
+/// So many names are told at most.
+const LISTED: usize = 20;
 
 /// What `--all` saw.
 #[derive(Debug, Serialize)]
@@ -50,6 +54,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> 
 
 async fn one(invocation: &Invocation, arguments: &CheckArguments) -> Result<(CheckReport, u8), Failure> {
     let context = invocation.context(arguments.repair).await?;
+    known(invocation, &context).await?;
     let span = |span| TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
     let options = CheckOptions {
         read_data: arguments.read_data,
@@ -61,4 +66,20 @@ async fn one(invocation: &Invocation, arguments: &CheckArguments) -> Result<(Che
     let report = check(&context, &options).await?;
     let sound = report.findings.is_empty() && report.repaired.iter().all(|one| one.problem.is_none());
     Ok((report, if sound { exit_code::DONE } else { exit_code::FINDINGS }))
+}
+
+/// Refuses a name that somebody typed and nothing has: a check of nothing would find nothing.
+async fn known(invocation: &Invocation, context: &Context) -> Result<(), Failure> {
+    let (settings, database) = (&invocation.settings, &context.database);
+    let sections = &settings.config.database;
+    if settings.common.database.is_none() || sections.contains_key(database) {
+        return Ok(());
+    }
+    let folders = context.repository.databases().await?;
+    if folders.contains(database) {
+        return Ok(());
+    }
+    let known: BTreeSet<String> = sections.keys().chain(&folders).map(ToString::to_string).collect();
+    let known = known.into_iter().take(LISTED).collect();
+    Err(Error::NoSuchDatabase { database: database.to_string(), known }.into())
 }

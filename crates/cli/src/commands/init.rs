@@ -1,6 +1,6 @@
 //! `holdpoint init`.
 
-use holdpoint_operations::init::{InitReport, init};
+use holdpoint_operations::init::{InitReport, LostRecord, init};
 
 use super::printed;
 use crate::arguments::InitArguments;
@@ -21,9 +21,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &InitArguments) -> R
         printed(invocation.output.document(&policy))?;
         return Ok(exit_code::DONE);
     }
+    let lost = if arguments.adopt { LostRecord::Adopt } else { LostRecord::Refuse };
     let store = invocation.store(&repository.url).await?;
     let report = tokio::select! {
-        report = init(store, now()) => report?,
+        report = init(store, lost, now()) => report?,
         () = invocation.cancel.cancelled() => return Err(holdpoint_operations::Error::Interrupted.into()),
     };
     printed(invocation.output.report(&report, text))?;
@@ -32,5 +33,6 @@ pub(super) async fn run(invocation: &Invocation, arguments: &InitArguments) -> R
 
 fn text(report: &InitReport) -> String {
     let made = if report.created { "made" } else { "is there already" };
-    format!("repository {} {made} (id {})\nnext: holdpoint doctor\n", report.repository, report.id)
+    let warnings: String = report.warnings.iter().map(|one| format!("warning: {one}\n")).collect();
+    format!("repository {} {made} (id {})\n{warnings}next: holdpoint doctor\n", report.repository, report.id)
 }

@@ -1,7 +1,7 @@
 //! `check` for people.
 
 use chrono::{DateTime, Utc};
-use holdpoint_operations::check::{CheckReport, Finding, Repaired};
+use holdpoint_operations::check::{CheckReport, Finding, Repair, Repaired};
 
 use super::table::{bullets, columns};
 use crate::commands::CheckedAll;
@@ -10,9 +10,12 @@ use crate::quantity::{age, bytes, counted};
 /// The findings, one a line with what to do, and how long ago something was proven.
 pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
     let mut text = table(&report.findings);
-    let repaired = |one: &Repaired| match &one.problem {
-        None => format!("{}: removed", one.what),
-        Some(problem) => format!("{}: NOT REMOVED: {problem}", one.what),
+    let repaired = |one: &Repaired| match (one.how, &one.problem) {
+        (Repair::Remove, None) => format!("{}: removed", one.what),
+        (Repair::Remove, Some(problem)) => format!("{}: NOT REMOVED: {problem}", one.what),
+        (Repair::FindGone, _) => format!("{}: another one dropped it", one.what),
+        (Repair::ShowAgain, None) => format!("{}: shown again", one.what),
+        (Repair::ShowAgain, Some(problem)) => format!("{}: STILL HIDDEN: {problem}", one.what),
     };
     text.push_str(&bullets("noted", &report.notes));
     text.push_str(&bullets("repaired", &report.repaired.iter().map(repaired).collect::<Vec<_>>()));

@@ -79,13 +79,23 @@ pub(crate) fn unpin(report: &UnpinReport) -> String {
         true => "; nothing else pins it".to_owned(),
         false => format!("; pinned by {}", report.remaining.join(", ")),
     };
-    format!("pin {} of {} is removed{rest}\n", report.name, report.point)
+    let lock = match &report.lock {
+        Some(Hold::ObjectLock { until: Some(until) }) => {
+            format!("; the store itself keeps it until {} all the same (Object Lock)", instant(*until))
+        }
+        Some(_) => "; the store itself keeps it all the same (legal hold)".to_owned(),
+        None => String::new(),
+    };
+    format!("pin {} of {} is removed{rest}{lock}\n", report.name, report.point)
 }
 
 fn summary(report: &PruneReport) -> String {
     let (keeps, drops) = (report.plan.keeps().count() as u64, report.plan.drops().count() as u64);
     let those = |count: u64| counted(count, "restore point");
     if report.dry_run {
+        // What a prune had hidden goes with them where the policy drops it.
+        let dropped = |one: &&Hidden| matches!(&one.entry, Some(Entry { fate: Fate::Drop(_), .. }));
+        let drops = drops + report.hidden.iter().filter(dropped).count() as u64;
         let versions = if drops > 0 { versions(report.keeps_versions) } else { "" };
         return format!("{} kept, {} would be dropped: nothing was changed\n{versions}", those(keeps), those(drops));
     }

@@ -22,6 +22,8 @@ pub enum FindingKind {
     AnotherRepository,
     /// The newest conclusive verification disproved it.
     Disproved,
+    /// There is no restore point.
+    NothingThere,
     /// Nothing is proven, or the newest proof is older than it may be.
     ProofTooOld,
     /// A prune that did not end hides a restore point.
@@ -48,6 +50,7 @@ impl FindingKind {
             Self::Damaged => "damaged",
             Self::AnotherRepository => "of another repository",
             Self::Disproved => "disproved",
+            Self::NothingThere => "nothing there",
             Self::ProofTooOld => "proof",
             Self::Hidden => "hidden",
             Self::Leftover => "leftover",

@@ -7,5 +7,5 @@ mod run;
 mod stray;
 
 pub use findings::{Finding, FindingKind};
-pub use run::{CheckOptions, CheckReport, PointChecked, Proof, Repaired, check};
+pub use run::{CheckOptions, CheckReport, PointChecked, Proof, Repair, Repaired, check};
 pub use stray::surroundings;

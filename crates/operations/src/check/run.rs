@@ -1,10 +1,11 @@
 //! The check itself: every restore point, the folder around them, and what a repair may remove.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::retention::WRONG_CLOCK;
 use holdpoint_core::verification::{Level, Standing, UnreadableVerification};
-use holdpoint_core::{DatabaseName, PointId};
+use holdpoint_core::{DatabaseName, PointId, layout};
 use holdpoint_repository::{Leftover, NoLongerHidden, StoredManifest};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -60,12 +61,26 @@ pub struct Proof {
     pub age_seconds: i64,
 }
 
-/// Something that a repair removed, or could not.
+/// What a repair does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// It removes what is dead.
+    Remove,
+    /// It shows a restore point again that is whole.
+    ShowAgain,
+    /// Nothing: another one dropped it meanwhile.
+    FindGone,
+}
+
+/// Something that was repaired, or could not be.
 #[derive(Clone, Debug, Serialize)]
 pub struct Repaired {
     /// What.
     pub what: String,
-    /// Why it is still there.
+    /// How.
+    pub how: Repair,
+    /// Why it is as it was.
     pub problem: Option<String>,
 }
 
@@ -123,6 +138,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     }
     report.last_proof = last_proof(&all_there, now);
     proof_age(options, now, &mut report);
+    report.findings.extend(lease(context).await?);
     report.findings.extend(permissions::look(context)?);
     report.findings.extend(stray::look(context).await?);
     folder(context, options, now, &mut report).await?;
@@ -257,6 +273,25 @@ fn proof_age(options: &CheckOptions, now: DateTime<Utc>, report: &mut CheckRepor
     report.findings.push(Finding::new(FindingKind::ProofTooOld, &place, reason, "holdpoint verify latest"));
 }
 
+/// A lease that cannot be read: no unattended run of the database begins.
+async fn lease(context: &Context) -> Result<Option<Finding>, Error> {
+    match context.repository.cron_history(&context.database).await {
+        Ok(_) => Ok(None),
+        Err(
+            error @ (holdpoint_repository::Error::InvalidRecord { .. }
+            | holdpoint_repository::Error::NewerFormat { .. }
+            | holdpoint_repository::Error::TooLarge { .. }),
+        ) => {
+            let key = layout::lease(&context.database);
+            let error = Error::from(error);
+            let cure = error.hint().unwrap_or_default();
+            let reason = format!("{}: no holdpoint cron of {} begins", error.line(), context.database);
+            Ok(Some(Finding::new(FindingKind::Unreadable, &key, reason, cure)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What lies beside the restore points.
 async fn folder(
     context: &Context,
@@ -265,21 +300,43 @@ async fn folder(
     report: &mut CheckReport,
 ) -> Result<(), Error> {
     let folders = context.repository.folders(&context.database).await?;
+    if folders.published.is_empty() && folders.withdrawn.is_empty() {
+        let reason = match context.repository.identity(&context.database).await? {
+            Some(IdentityRecord { identity, .. }) => {
+                format!(
+                    "the folder belongs to {} on {}, and holds no restore point",
+                    identity.database, identity.endpoint
+                )
+            }
+            None => "there is no restore point of it".to_owned(),
+        };
+        let cure =
+            "make one: holdpoint backup; if there were some, look at the repository's URL and at versions or copies";
+        report.findings.push(Finding::new(FindingKind::NothingThere, context.database.as_str(), reason, cure));
+    }
     for id in &folders.withdrawn {
         // Whether it goes is the policy's to say, and so a prune's.
         if options.repair {
-            let (became, problem) = match dead::show_again(context, id).await {
-                Ok(NoLongerHidden::Shown) => ("is shown again", None),
-                Ok(NoLongerHidden::Dropped) => ("was dropped by another one", None),
-                Err(still) => ("is shown again", Some(still.reason)),
+            let (how, problem) = match dead::show_again(context, id).await {
+                Ok(NoLongerHidden::Shown) => (Repair::ShowAgain, None),
+                Ok(NoLongerHidden::Dropped) => (Repair::FindGone, None),
+                Err(still) => (Repair::ShowAgain, Some(still.reason)),
             };
-            let what = format!("restore point {id}, which a prune had hidden, {became}");
-            report.repaired.push(Repaired { what, problem });
+            let what = format!("restore point {id}, which a prune had hidden");
+            report.repaired.push(Repaired { what, how, problem });
         } else if folders.is_at_work(id, now) {
             report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));
         } else {
-            let reason = "a prune was killed at work on it";
-            report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, "holdpoint prune goes on"));
+            let (reason, cure) = match folders.marked_ahead(id, now) {
+                None => ("a prune was killed at work on it".to_owned(), "holdpoint prune goes on".to_owned()),
+                Some(at) => (
+                    format!("a prune hid it, and its mark is dated {}: a clock ran ahead", at.format("%Y-%m-%d %H:%MZ")),
+                    "see that the clocks are right; holdpoint prune dates the mark anew, and the next one goes on, a quarter \
+                     of an hour later"
+                        .to_owned(),
+                ),
+            };
+            report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, cure));
         }
     }
     let dead = dead::look(context, options.min_age, now).await?;
@@ -301,7 +358,7 @@ async fn folder(
         };
         if options.repair {
             let problem = dead::remove(context, &leftover).await;
-            report.repaired.push(Repaired { what: format!("{what}: {place}"), problem });
+            report.repaired.push(Repaired { what: format!("{what}: {place}"), how: Repair::Remove, problem });
         } else {
             report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));
         }

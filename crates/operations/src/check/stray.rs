@@ -1,6 +1,8 @@
 //! What lies below the repository and belongs to nothing: files that holdpoint never wrote, folders that nobody looks after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use futures_util::TryStreamExt as _;
 use holdpoint_core::quantity::counted;
@@ -31,7 +33,35 @@ pub(super) async fn look(context: &Context) -> Result<Option<Finding>, Error> {
             }
         }
     }
+    if let Some(root) = context.repository.url().directory() {
+        let folder = root.join(context.database.as_str());
+        links(&folder, &prefix, &mut strays)
+            .map_err(|source| Error::Io { what: format!("the files of {}", folder.display()), source })?;
+    }
     Ok(strays.finding())
+}
+
+/// Adds symbolic links, which no list shows and nobody follows; what goes meanwhile is passed over.
+fn links(folder: &Path, prefix: &str, strays: &mut Strays) -> std::io::Result<()> {
+    let entries = match folder.read_dir() {
+        // Whose it is the look at permissions tells.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = match entry.file_type() {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            kind => kind?,
+        };
+        let key = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if kind.is_symlink() {
+            strays.add(key, 0);
+        } else if kind.is_dir() {
+            links(&entry.path(), &format!("{key}/"), strays)?;
+        }
+    }
+    Ok(())
 }
 
 /// Looks for files beside the folders of databases, and for folders of databases that are not among the configured ones;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::pin::{FORMAT, PinRecord};
+use holdpoint_core::retention::Hold;
 use holdpoint_repository::Error as Repository;
 use serde::Serialize;
 
@@ -51,6 +52,8 @@ pub struct UnpinReport {
     pub name: String,
     /// What else pins it.
     pub remaining: Vec<String>,
+    /// The store's own lock, which a pin extends and no unpinning takes back.
+    pub lock: Option<Hold>,
 }
 
 /// Pins a restore point, so that no retention drops it, and locks its objects in the store where that is asked for.
@@ -124,7 +127,12 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
     }
     context.repository.unpin(&context.database, point, name).await?;
     let remaining = context.repository.pins(&context.database, point).await?;
-    Ok(UnpinReport { point: point.clone(), name: name.to_owned(), remaining })
+    let lock = match context.repository.url().is_local() {
+        true => None,
+        false => context.repository.store_lock(&context.database, point).await?,
+    };
+    let lock = lock.map(|lock| Hold::ObjectLock { until: lock.until });
+    Ok(UnpinReport { point: point.clone(), name: name.to_owned(), remaining, lock })
 }
 
 fn check(name: &str) -> Result<(), Error> {

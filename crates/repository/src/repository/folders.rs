@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use holdpoint_core::{DatabaseName, PointId, layout};
 
 use super::Repository;
-use super::withdraw::MARK_IS_DEAD;
+use super::withdraw::{FUTURE, MARK_IS_DEAD};
 use crate::error::Result;
 use crate::store::ObjectInfo;
 
@@ -27,10 +27,18 @@ pub struct PointFolders {
 }
 
 impl PointFolders {
-    /// Whether a withdrawal may be at work on a restore point still: one that was killed is told apart by its mark's age.
+    /// Whether a withdrawal may be at work on a restore point still: one that was killed is told apart by its mark's age. A
+    /// mark of the future says nothing of that: [`Self::marked_ahead`].
     #[must_use]
     pub fn is_at_work(&self, id: &PointId, now: DateTime<Utc>) -> bool {
-        self.marked_at.get(id).is_some_and(|at| now.signed_duration_since(*at) <= MARK_IS_DEAD)
+        let young = |at: &DateTime<Utc>| now.signed_duration_since(*at) <= MARK_IS_DEAD;
+        self.marked_at.get(id).is_some_and(young) && self.marked_ahead(id, now).is_none()
+    }
+
+    /// When a restore point's newest mark is dated, where that lies in the future: the store's clock ran ahead then.
+    #[must_use]
+    pub fn marked_ahead(&self, id: &PointId, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.marked_at.get(id).copied().filter(|at| *at > now + FUTURE)
     }
 }
 

@@ -20,6 +20,8 @@ use crate::store::{ObjectInfo, PutOptions};
 pub(super) const MARK_IS_DEAD: TimeDelta = TimeDelta::minutes(15);
 /// How long a withdrawal may take from its mark to its first deletion.
 const DECIDES_WITHIN: TimeDelta = TimeDelta::minutes(2);
+/// What is dated later than this is of a clock that was set back, not of one that is read in whole seconds.
+pub(super) const FUTURE: TimeDelta = TimeDelta::minutes(1);
 /// How often what could not be deleted is tried in all.
 const ATTEMPTS: u32 = 3;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
@@ -129,6 +131,12 @@ impl Repository {
         let now = self.store.server_time().await?;
         let pages: Vec<_> = self.store.list(&layout::withdrawn(database, id)).try_collect().await?;
         let marks: Vec<ObjectInfo> = pages.into_iter().flatten().collect();
+        let of_the_future: Vec<String> =
+            marks.iter().filter(|mark| mark.modified_at > now + FUTURE).map(|mark| mark.key.clone()).collect();
+        if !of_the_future.is_empty() {
+            self.mark_anew(database, id, of_the_future, now).await?;
+            return Ok(None);
+        }
         if !marks.iter().all(|mark| is_dead(mark, now)) {
             return Ok(None);
         }
@@ -150,6 +158,20 @@ impl Repository {
         let keys = marks.into_iter().map(|mark| mark.key).collect();
         self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))?;
         Ok(Some(NoLongerHidden::Shown))
+    }
+
+    /// Writes a mark in the stead of those that a clock which ran ahead dated: how old they are nobody can tell, so their age
+    /// counts from now. Whoever wrote one, and is at work still, finds it gone and gives up.
+    async fn mark_anew(
+        &self,
+        database: &DatabaseName,
+        id: &PointId,
+        of_the_future: Vec<String>,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mark = format!("{}{}.json", layout::withdrawn(database, id), nonce()?);
+        self.store.put_new(&mark, json(&mark, &value!({ "format": 1, "at": now }))?, PutOptions::default()).await?;
+        self.delete_all(of_the_future).await.into_iter().try_for_each(|(_, error)| Err(error))
     }
 
     /// Under the mark: the pins that count.
@@ -177,7 +199,9 @@ impl Repository {
         began: DateTime<Utc>,
     ) -> Result<()> {
         self.store.head(mark).await?;
-        if self.store.server_time().await?.signed_duration_since(began) > DECIDES_WITHIN {
+        let elapsed = self.store.server_time().await?.signed_duration_since(began);
+        // A clock that was set back tells nothing of how long it took.
+        if elapsed > DECIDES_WITHIN || elapsed < -FUTURE {
             return Err(Error::Timeout { action: "withdraw", key: layout::point(database, id), attempts: 0 });
         }
         Ok(())

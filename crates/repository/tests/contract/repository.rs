@@ -27,6 +27,7 @@ on_both!(
     relying_and_withdrawing_see_each_other,
     a_point_that_nobody_relies_on_is_withdrawn,
     leftovers_are_found_and_removed,
+    a_lost_record_is_not_made_anew_with_another_id,
 );
 
 async fn opened(store: &Arc<dyn ObjectStore>) -> Repository {
@@ -300,4 +301,33 @@ async fn a_place_that_is_not_there_is_not_called_an_empty_repository() {
     held.put_new("something/else", Bytes::new(), PutOptions::default()).await.unwrap();
     let error = Repository::open(Arc::new(held.store.clone())).await.unwrap_err();
     assert!(matches!(error, Error::NotARepository { .. }), "{error:?}");
+}
+
+async fn a_lost_record_is_not_made_anew_with_another_id(store: Arc<dyn ObjectStore>) {
+    let now = NOW.parse().unwrap();
+    let repository = opened(&store).await;
+    stored(&store, 1).await;
+    repository.publish(&manifest(&point(1)), None).await.unwrap();
+    store.delete(layout::REPOSITORY).await.unwrap();
+    let refused = Repository::init(Arc::clone(&store), now).await.unwrap_err();
+    assert!(matches!(&refused, Error::RecordLost { ids, points: 1, .. } if *ids == ["r"]), "{refused:?}");
+    assert!(store.head(layout::REPOSITORY).await.is_err(), "nothing is written");
+    // One that names another repository: nobody may choose.
+    stored(&store, 2).await;
+    let mut other = manifest(&point(2));
+    other.repository_id = "s".to_owned();
+    repository.publish(&other, None).await.unwrap();
+    let refused = Repository::init_adopting(Arc::clone(&store), now).await.unwrap_err();
+    assert!(matches!(&refused, Error::RecordLost { ids, .. } if *ids == ["r", "s"]), "{refused:?}");
+    repository.withdraw(&shop(), &point(2), &[]).await.unwrap();
+    // None that can be read says nothing.
+    let spoiled = layout::manifest(&shop(), &point(3));
+    store.put_new(&spoiled, "spoiled".into(), PutOptions::default()).await.unwrap();
+    let (adopted, made) = Repository::init_adopting(Arc::clone(&store), now).await.unwrap();
+    assert_eq!((adopted.id(), made), ("r", true));
+    assert_eq!(Repository::init(Arc::clone(&store), now).await.unwrap().0.id(), "r");
+    store.delete(layout::REPOSITORY).await.unwrap();
+    repository.withdraw(&shop(), &point(1), &[]).await.unwrap();
+    let refused = Repository::init_adopting(Arc::clone(&store), now).await.unwrap_err();
+    assert!(matches!(&refused, Error::RecordLost { ids, points: 1, .. } if ids.is_empty()), "{refused:?}");
 }
