@@ -1,5 +1,4 @@
-//! What goes with the command of a guarded run: its time-outs before, the look at what it left, its judgement, and who
-//! is told.
+//! What goes with the command of a guarded run: its time-outs before, its judgement, and who is told.
 
 use std::time::Duration;
 
@@ -7,13 +6,11 @@ use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
-use holdpoint_operations::schema_check::Schema;
-use holdpoint_postgres::{Session, SessionPurpose};
+use holdpoint_postgres::ConnectionSettings;
 use holdpoint_process::Mark;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::CommandEnd;
 use crate::guarded::Guarded;
 use crate::judgement::{Evidence, judge};
 use crate::ledger_writer::LedgerWriter;
@@ -24,12 +21,11 @@ use crate::running::live::{LOST_AFTER, Live};
 use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
-use crate::state::{Change, DatabaseState};
+use crate::runs;
+use crate::state::Change;
 use crate::tools::ToolName;
-use crate::{Error, runs, sessions, state};
 
-/// How long the state after the command may take to be read, besides twice the time that the one before took: a server
-/// that hangs must not keep the report, and a large schema must not go unread.
+/// How long what the command recorded may take to be read: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
 impl Guarded<'_> {
@@ -39,9 +35,15 @@ impl Guarded<'_> {
         // Of any other command nobody knows what its driver takes.
         let found = options.found().filter(|_| planned.migrations.is_some());
         let pending = planned.report.iter().flat_map(|report| &report.pending);
-        let concurrently = pending.into_iter().any(|one| one.sql.to_ascii_uppercase().contains("CONCURRENTLY"));
-        let program = options.command.first().map_or("", String::as_str);
-        with_time_outs(&options.environment, &options.run, run, program, found, concurrently)
+        let sql = pending.into_iter().map(|one| one.sql.as_str()).chain(options.command.iter().map(String::as_str));
+        let concurrently = sql.into_iter().any(|text| text.to_ascii_uppercase().contains("CONCURRENTLY"));
+        with_time_outs(&options.environment, &options.run, run, &options.command, found, concurrently)
+    }
+
+    /// How migrations connect, where that is by another role than the restore point's.
+    pub(crate) fn of_the_command(&self) -> Option<&ConnectionSettings> {
+        let other = |one: &&ConnectionSettings| one.user() != self.start.settings.user();
+        self.preparation.options.way_back.as_ref().filter(other)
     }
 
     /// What is looked at while the command runs.
@@ -50,62 +52,12 @@ impl Guarded<'_> {
         Live {
             context: self.preparation.context,
             settings: lock.session().settings(),
+            own: self.of_the_command(),
             run,
             keys: tool_lock::keys(options.found()),
             cancel_blocked_after: options.run.cancel_blocked_after,
             lost_after: LOST_AFTER,
         }
-    }
-
-    /// Ends what the command left working on the server, then compares the database with what it was, for which a look
-    /// took `looked_for`; `patient`: also where that takes some seconds.
-    pub(crate) async fn look_again(
-        &self,
-        before: &DatabaseState,
-        looked_for: Duration,
-        end: &mut CommandEnd,
-        run: &RunId,
-        patient: bool,
-    ) -> Change {
-        // The run's own cancellation must not keep it from looking.
-        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
-        // What is known stays known where the rest is not read in time.
-        let (mut left_schema, mut transactions) = (None, None);
-        let read = async {
-            let purpose = SessionPurpose::new("holdpoint guard check");
-            let session = Session::connect(&self.start.settings, &purpose).await?;
-            if end.was_cut_off() {
-                end.warnings.extend(sessions::cancel(&session, run).await?);
-            } else {
-                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
-                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
-            }
-            let unreadable = before.newly_unreadable(&state::unreadable(&session).await?);
-            let schema = match Schema::live(&context, &self.preparation.source).await {
-                Ok(schema) => schema,
-                // What the role may not lock, pg_dump does not list.
-                Err(_) if !unreadable.is_empty() => {
-                    return Ok(Change { database: "changed", unreadable, ..Change::unknown() });
-                }
-                Err(error) => return Err(error.into()),
-            };
-            left_schema = Some(schema.sha256());
-            let after = DatabaseState::read(&session, schema).await?;
-            transactions = Some(after.seen_transactions().to_owned());
-            let mut change = before.compare(&after, &session, patient).await?;
-            if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
-                change.database = "unknown";
-            }
-            session.close().await;
-            Ok::<_, Error>(change)
-        };
-        let within = READ_WITHIN + looked_for * 2;
-        let change = match tokio::time::timeout(within, read).await {
-            Ok(Ok(change)) => change,
-            Ok(Err(error)) => Change::unseen(&error.to_string()),
-            Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
-        };
-        Change { left_schema, transactions, ..change }
     }
 
     /// Judges by what is found.

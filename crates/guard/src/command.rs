@@ -57,9 +57,9 @@ pub(crate) struct CommandEnd {
 }
 
 impl CommandEnd {
-    /// Whether its sessions may go on in the server without it.
-    pub(crate) fn was_cut_off(&self) -> bool {
-        self.cut_off.is_some() || matches!(self.ended, Some(Ended { status: Status::Signal(_), .. }))
+    /// Whether it came to its end by itself, and said that all went well.
+    pub(crate) fn ended_well(&self) -> bool {
+        self.cut_off.is_none() && matches!(self.ended, Some(Ended { status: Status::Code(0), .. }))
     }
 }
 

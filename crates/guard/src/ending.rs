@@ -101,8 +101,10 @@ impl Guarded<'_> {
         let reasons = judgement.reasons.clone();
         written.extend([change.remarks, change.warnings.clone(), reasons.clone(), end.warnings.clone()].concat());
         written.extend([end.observed.waits.clone(), end.observed.cancelled.clone()].concat());
+        written.extend(end.observed.not_cancelled.clone());
         written.extend(end.observed.beside.iter().chain(&end.observed.blind).cloned());
-        let seen = end.observed.cancelled.iter().chain(&end.observed.beside).chain(&end.observed.blind);
+        let cancelled = end.observed.cancelled.iter().chain(&end.observed.not_cancelled);
+        let seen = cancelled.chain(&end.observed.beside).chain(&end.observed.blind);
         end.warnings.extend(seen.cloned());
         let warned = if judgement.as_planned && !unasked { Vec::new() } else { reasons };
         let runs_after = on_failure.is_none() && good.is_ok() && options.run.after.is_some();

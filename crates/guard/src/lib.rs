@@ -13,6 +13,7 @@ mod guarded;
 mod judgement;
 mod leads;
 mod ledger_writer;
+mod look_again;
 mod origin;
 pub mod plan;
 mod planned;

@@ -59,22 +59,29 @@ async fn wait(session: &Session, text: &str, limit: Duration) -> Result<Vec<i32>
     }
 }
 
+/// As [`cancel_by`], with one session alone.
+pub(crate) async fn cancel(session: &Session, run: &RunId) -> Result<Vec<String>, Error> {
+    cancel_by(session, None, run).await
+}
+
 /// Cancels what the command's sessions are doing, and ends those that go on; returns what was done, in words.
 ///
-/// Their client is gone: nobody waits for them.
-pub(crate) async fn cancel(session: &Session, run: &RunId) -> Result<Vec<String>, Error> {
+/// `session` looks. `own` is of the role by which migrations connect, where that is another one: a role may always end
+/// its own sessions, and one that only reads may not end others'. Their client is gone: nobody waits for them.
+pub(crate) async fn cancel_by(session: &Session, own: Option<&Session>, run: &RunId) -> Result<Vec<String>, Error> {
     let token = token(run);
+    let by: Vec<&Session> = own.into_iter().chain([session]).collect();
     let mut remarks = Vec::new();
     let idle = wait(session, &token, Duration::from_millis(300)).await?;
     if idle.is_empty() {
         return Ok(remarks);
     }
-    signal(session, "pg_cancel_backend", &idle, &token, &mut remarks).await;
+    signal(&by, "pg_cancel_backend", &idle, &token, &mut remarks).await;
     let left = wait(session, &token, CANCEL_WITHIN).await?;
     if left.is_empty() {
         return Ok(remarks);
     }
-    signal(session, "pg_terminate_backend", &left, &token, &mut remarks).await;
+    signal(&by, "pg_terminate_backend", &left, &token, &mut remarks).await;
     let left = wait(session, &token, NOTICE_WITHIN).await?;
     if !left.is_empty() {
         remarks.push(still_there(&left));
@@ -82,23 +89,46 @@ pub(crate) async fn cancel(session: &Session, run: &RunId) -> Result<Vec<String>
     Ok(remarks)
 }
 
-/// Signals those server processes that still carry the token: a number may be another session's by now.
-async fn signal(session: &Session, function: &str, pids: &[i32], token: &str, remarks: &mut Vec<String>) {
+/// Signals those server processes that still carry the token: a number may be another session's by now. The first of the
+/// sessions `by` that finds one and may signal it does.
+async fn signal(by: &[&Session], function: &str, pids: &[i32], token: &str, remarks: &mut Vec<String>) {
     let sql = format!(
         "SELECT pg_catalog.{function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = $1 \
          AND datname = pg_catalog.current_database() AND pg_catalog.strpos(application_name, $2) > 0"
     );
+    let word = if function == "pg_cancel_backend" { "cancelled" } else { "ended" };
     for pid in pids {
-        let word = if function == "pg_cancel_backend" { "cancelled" } else { "ended" };
-        match session.query("cancelling the command's sessions", &sql, &[pid, &token]).await {
-            Ok(rows) if rows.is_empty() => {}
-            Ok(_) => remarks.push(format!("{word} the command's session {pid} on the server")),
-            Err(error) => {
-                let said = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                remarks.push(format!("the command's session {pid} on the server could not be {word}: {said}"));
+        let mut refused = None;
+        for session in by {
+            match session.query("cancelling the command's sessions", &sql, &[pid, &token]).await {
+                // Gone, or not on the server that this session is on.
+                Ok(rows) if rows.is_empty() => {}
+                Ok(_) => {
+                    refused = None;
+                    remarks.push(format!("{word} the command's session {pid} on the server"));
+                    break;
+                }
+                Err(error) => refused = Some(why_not(session, &error)),
+            }
+        }
+        if let Some(why) = refused {
+            let told = format!("the command's session {pid} on the server could not be {word}: {why}");
+            // Where it may not be cancelled, it may not be ended either: told once.
+            if !remarks.iter().any(|remark| remark.contains(&format!("session {pid} on the server could not be"))) {
+                remarks.push(told);
             }
         }
     }
+}
+
+/// Why a session could not be signalled, with what allows it.
+fn why_not(session: &Session, error: &holdpoint_postgres::Error) -> String {
+    let said = error.said().unwrap_or_else(|| error.to_string());
+    if error.sqlstate() == Some("42501") {
+        let role = holdpoint_core::name::quote_identifier(session.settings().user());
+        return format!("{said} (GRANT pg_signal_backend TO {role} allows it)");
+    }
+    said
 }
 
 /// The run whose token an `application_name` holds.
@@ -135,7 +165,7 @@ mod tests {
         let (own, other, of_run) = (connect("own").await, connect("pool").await, connect(&token(&run)).await);
         let pids = [pid(&other).await.unwrap(), pid(&of_run).await.unwrap()];
         let mut remarks = Vec::new();
-        signal(&own, "pg_terminate_backend", &pids, &token(&run), &mut remarks).await;
+        signal(&[&own], "pg_terminate_backend", &pids, &token(&run), &mut remarks).await;
         assert_eq!(remarks, [format!("ended the command's session {} on the server", pids[1])]);
         assert!(wait(&own, &token(&run), CANCEL_WITHIN).await.unwrap().is_empty());
         assert_eq!(pid(&other).await.unwrap(), pids[0], "it lives");

@@ -16,6 +16,7 @@
 //! *behind* where it was gives out numbers again that rows have already, so it is a change, whatever became of the
 //! transaction that set it.
 
+mod catalogs;
 mod counters;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{Session, preflight};
 
+pub(crate) use self::catalogs::catalogs_written;
 use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved};
 use crate::Error;
 use crate::rehearse::effects;

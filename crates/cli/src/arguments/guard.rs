@@ -64,7 +64,7 @@ pub(crate) struct RunArguments {
     /// Let its statements wait this long for a lock, 0 for ever [default: 5s, or what PGOPTIONS says].
     #[arg(long, value_name = "TIME", help_heading = "The command", value_parser = crate::quantity::parse_duration)]
     pub(crate) lock_timeout: Option<Duration>,
-    /// Let a statement of it take this long; never set where a pending migration runs CONCURRENTLY.
+    /// Let a statement of it take this long; not set where a pending migration runs CONCURRENTLY, nor is a lock time-out.
     #[arg(long, value_name = "TIME", help_heading = "The command", value_parser = crate::quantity::parse_duration)]
     pub(crate) statement_timeout: Option<Duration>,
     /// End it when it runs longer than this.

@@ -56,6 +56,8 @@ async fn report(invocation: &Invocation, arguments: &GuardArguments) -> Result<(
         Guarding::new(invocation, &arguments.gate, &arguments.command, arguments.unproven.clone()).await?;
     guarding.options.question = question(invocation, arguments.yes);
     guarding.options.run = invocation.settings.run_options(&arguments.run, guarding.options.operator.clone())?;
+    let addresses = [arguments.run.notify.as_deref(), arguments.run.health_url.as_deref()];
+    invocation.settings.without_flags(&mut guarding.options.environment, &addresses);
     keep_output(&mut guarding.options.run);
     if let Some(way) = on_failure.way() {
         guarding.options.on_failure = Some(undo_by(invocation, arguments, way)?);

@@ -158,7 +158,7 @@ fn open(session: &Activity) -> Vec<String> {
         session.pid.to_string(),
         who(session),
         state(session),
-        milliseconds(session.open_ms()),
+        if session.hidden { "not known".to_owned() } else { milliseconds(session.open_ms()) },
         waits_for,
         statement(session),
     ]

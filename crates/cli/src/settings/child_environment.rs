@@ -31,7 +31,11 @@ impl Settings {
         let variable = |value: &Option<crate::config::Value>| value.as_ref()?.variable().map(str::to_owned);
         let databases = || self.config.database.values();
         let mut left_out: BTreeSet<String> = databases().filter_map(|one| variable(&one.backup_url)).collect();
-        left_out.extend(variable(&self.config.scratch.url));
+        let (cron, guard) = (&self.config.cron, &self.config.guard);
+        let addresses = [&cron.webhook, &cron.webhook_secret, &cron.ping, &guard.notify, &guard.health_url];
+        let own = [&self.config.scratch.url, &self.config.repository.url].into_iter().chain(addresses);
+        left_out.extend(own.filter_map(variable));
+        left_out.extend(self.config.target.values().filter_map(|one| one.url.variable()).map(str::to_owned));
         if on_s3 {
             left_out.extend(STORE.map(str::to_owned));
         }
@@ -40,15 +44,27 @@ impl Settings {
                 left_out.remove(&kept);
             }
         }
-        let keep = &self.config.guard.keep_environment;
+        let lacks = |name: &str| name.starts_with("HOLDPOINT_") || left_out.contains(name);
         self.variables
             .iter()
             .filter(|(name, _)| {
                 let name = name.to_string_lossy();
-                let own = name.starts_with("HOLDPOINT_") || left_out.contains(&*name);
-                !own || keep.iter().any(|kept| *kept == name)
+                !lacks(&name) || self.is_kept(&name)
             })
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// Takes out what a flag names as `env:VARIABLE`, such as the address of `--notify`: that is holdpoint's, too.
+    pub(crate) fn without_flags(&self, environment: &mut Vec<(OsString, OsString)>, flags: &[Option<&str>]) {
+        let names: Vec<&str> = flags.iter().flatten().filter_map(|text| text.strip_prefix("env:")).collect();
+        environment.retain(|(name, _)| {
+            let name = name.to_string_lossy();
+            !names.contains(&&*name) || self.is_kept(&name)
+        });
+    }
+
+    fn is_kept(&self, name: &str) -> bool {
+        self.config.guard.keep_environment.iter().any(|kept| kept == name)
     }
 }

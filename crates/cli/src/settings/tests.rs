@@ -266,12 +266,21 @@ fn a_scratch_url_takes_nothing_from_productions_variables() {
 fn a_guarded_command_lacks_what_only_holdpoint_may_use() {
     let file = "[database.shop]\nurl = \"env:DATABASE_URL\"\nbackup_url = \"env:BACKUP\"\n\
                 [database.two]\nurl = \"env:DATABASE_URL\"\nbackup_url = \"env:DATABASE_URL\"\n\
-                [guard]\nkeep_environment = [\"AWS_PROFILE\"]\n\
+                [guard]\nkeep_environment = [\"AWS_PROFILE\"]\nnotify = \"env:HOOK\"\nhealth_url = \"env:WELL\"\n\
+                [cron]\nwebhook = \"env:CHAT\"\nwebhook_secret = \"env:KEY\"\nping = \"env:PING\"\n\
+                [target.copy]\nurl = \"env:COPY\"\n[target.live]\nurl = \"env:DATABASE_URL\"\n\
                 [scratch]\nkind = \"url\"\nurl = \"env:SCRATCH\"";
     let variables = [
         ("DATABASE_URL", "a"),
         ("BACKUP", "b"),
         ("SCRATCH", "c"),
+        ("HOOK", "1"),
+        ("WELL", "2"),
+        ("CHAT", "3"),
+        ("KEY", "4"),
+        ("PING", "5"),
+        ("COPY", "6"),
+        ("OTHER", "7"),
         ("HOLDPOINT_REPOSITORY", "s3://ddd"),
         ("AWS_SECRET_ACCESS_KEY", "e"),
         ("AWS_PROFILE", "f"),
@@ -281,7 +290,12 @@ fn a_guarded_command_lacks_what_only_holdpoint_may_use() {
         let environment = settings(&[], &variables, file).child_environment(on_s3);
         environment.into_iter().map(|(name, _)| name.into_string().unwrap()).collect()
     };
-    assert_eq!(names(true), ["AWS_PROFILE", "AWS_REGION", "DATABASE_URL", "HOME", "USER"]);
+    assert_eq!(names(true), ["AWS_PROFILE", "AWS_REGION", "DATABASE_URL", "HOME", "OTHER", "USER"]);
+    let all = settings(&[], &variables, file);
+    let mut environment = all.child_environment(true);
+    all.without_flags(&mut environment, &[Some("env:OTHER"), Some("env:AWS_PROFILE"), Some("https://x"), None]);
+    let left: Vec<_> = environment.iter().map(|(name, _)| name.to_string_lossy()).collect();
+    assert_eq!(left, ["AWS_PROFILE", "AWS_REGION", "DATABASE_URL", "HOME", "USER"]);
     assert!(names(false).contains(&"AWS_SECRET_ACCESS_KEY".to_owned()), "no repository needs it: it is the command's");
 }
 

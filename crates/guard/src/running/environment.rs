@@ -2,20 +2,26 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::time::Duration;
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::InForce;
 use holdpoint_postgres::connection::Environment;
 use holdpoint_postgres::{ConnectionSettings, pooler};
 
-use super::session_parameters::with_parameters;
-use super::{LOCK_TIMEOUT, RunOptions};
+use super::RunOptions;
+use super::session_options::{Wanted, set_a_time_out};
+use super::session_parameters::{options_of, with_parameters};
 use crate::sessions::token;
 use crate::tools::{Found, Tool};
 
 /// What an `application_name` ends with that came by the same connection string as the time-outs.
 const BY_URL: &str = ":url";
+/// What is told where nothing is set.
+const CONCURRENTLY: &str = "no time-outs: something runs CONCURRENTLY, whose waits for older transactions count as waits \
+                            for locks, and would be left half done; --cancel-blocked-after ends only what others wait for";
+/// Why a command has none that names its own.
+const REPLACED: &str = "the connection string among the command's words has options, which replace PGOPTIONS: add \
+                        -c lock_timeout=5s to them, or hand it on by DATABASE_URL";
 
 /// An environment with time-outs, and what can be told of them.
 #[derive(Debug, Default)]
@@ -31,25 +37,22 @@ pub(crate) struct TimeOuts {
 
 /// Adds the run's token and the time-outs to the environment that was given.
 ///
-/// `program` is the command's first word, `found` the tool that it runs, where that is known; `concurrently` says that a pending migration has
-/// such a statement, which no statement time-out may end.
+/// `command` is the command's words, `found` the tool that it runs, where that is known; `concurrently` says that it, or
+/// a pending migration, has such a statement, which no time-out may end.
 pub(crate) fn with_time_outs(
     given: &[(OsString, OsString)],
     options: &RunOptions,
     run: &RunId,
-    program: &str,
+    command: &[String],
     found: Option<&Found>,
     concurrently: bool,
 ) -> TimeOuts {
     let mut all = TimeOuts { variables: given.to_vec(), ..TimeOuts::default() };
     let statement = options.statement_timeout.filter(|time| !time.is_zero());
-    if statement.is_some() && concurrently {
-        all.warnings.push(
-            "no statement time-out: a pending migration runs CONCURRENTLY, and would be left half done".to_owned(),
-        );
+    let wanted = if concurrently { Wanted::None } else { Wanted::Of { lock: options.lock_timeout, statement } };
+    if concurrently {
+        all.warnings.push(CONCURRENTLY.to_owned());
     }
-    let statement = statement.filter(|_| !concurrently);
-    let wanted = |own: &str| session_options(own, options.lock_timeout, statement);
     let texts = Environment::new(given.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?))));
     let pooled = |url: &str| {
         let settings = ConnectionSettings::resolve(url.strip_prefix("jdbc:").unwrap_or(url), &texts).ok()?;
@@ -58,25 +61,56 @@ pub(crate) fn with_time_outs(
     let names = found.map_or_else(|| vec!["DATABASE_URL".to_owned()], |found| found.connection.variables.clone());
     for name in &names {
         let Some(url) = variable(given, name).and_then(OsStr::to_str) else { continue };
+        // Who reads a URL with options takes them from there, and not from PGOPTIONS.
+        let has_options = options_of(url).is_some();
         if let Some(pooler) = pooled(url) {
             all.impossible = Some(format!("{name} leads through {pooler}, which does not pass them on"));
-        } else if found.is_some_and(|found| takes_url_parameters(&found.tool))
-            && let Some(new) = with_parameters(url, &format!("{}{BY_URL}", token(run)), wanted)
+        } else if (has_options || found.is_some_and(|found| takes_url_parameters(&found.tool)))
+            && let Some(new) = with_parameters(url, &format!("{}{BY_URL}", token(run)), |own| wanted.added_to(own))
         {
+            if !set_a_time_out(&options_of(&new).unwrap_or_default()) {
+                all.impossible = Some(none_is_set(concurrently, &format!("{name} has")));
+            }
             all.variables.push((name.into(), new.into()));
         }
     }
     all.variables.push(("PGAPPNAME".into(), token(run).into()));
+    let psql = command.first().and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == "psql");
+    all.reads_pgoptions = if psql { Some(true) } else { found.and_then(reads_pgoptions) };
     if all.impossible.is_none() {
         let own = variable(given, "PGOPTIONS").unwrap_or_default().to_string_lossy().into_owned();
-        let value = wanted(&own);
+        let value = wanted.added_to(&own);
+        if !set_a_time_out(&value) {
+            all.impossible = Some(none_is_set(concurrently, "PGOPTIONS has"));
+        }
         if value != own {
             all.variables.push(("PGOPTIONS".into(), value.into()));
         }
     }
-    let psql = Path::new(program).file_name().is_some_and(|name| name == "psql");
-    all.reads_pgoptions = if psql { Some(true) } else { found.and_then(reads_pgoptions) };
+    let said = command.iter().skip(1).find_map(|word| options_of(word));
+    if let Some(said) = said {
+        // The words of a command are not rewritten.
+        if set_a_time_out(&said) {
+            all.reads_pgoptions = None;
+        } else {
+            all.reads_pgoptions = all.reads_pgoptions.map(|_| false);
+            if psql {
+                all.impossible.get_or_insert_with(|| REPLACED.to_owned());
+            }
+        }
+    } else if variable(given, "PGSERVICE").is_some() || command.iter().any(|word| word.contains("service=")) {
+        // A service may have options of its own, too.
+        all.reads_pgoptions = all.reads_pgoptions.filter(|reads| !reads);
+    }
     all
+}
+
+/// Why no time-out is set, although the command could have got one.
+fn none_is_set(concurrently: bool, whose: &str) -> String {
+    if concurrently {
+        return "something runs CONCURRENTLY".to_owned();
+    }
+    format!("none was asked for, or {whose} lock_timeout=0")
 }
 
 impl TimeOuts {
@@ -94,27 +128,11 @@ impl TimeOuts {
             },
         }
     }
-}
 
-impl TimeOuts {
     /// Why they are not in force, where that is known; to follow the answer.
     pub(crate) fn why(&self) -> String {
         self.impossible.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
     }
-}
-
-/// The server's options with the time-outs behind those that are there; a lock time-out that is there stays, unless
-/// another was asked for.
-fn session_options(own: &str, lock: Option<Duration>, statement: Option<Duration>) -> String {
-    let mut options: Vec<String> = Some(own.trim().to_owned()).into_iter().filter(|own| !own.is_empty()).collect();
-    match lock {
-        Some(time) if time.is_zero() => {}
-        Some(time) => options.push(format!("-c lock_timeout={}ms", time.as_millis())),
-        None if own.contains("lock_timeout") => {}
-        None => options.push(format!("-c lock_timeout={}s", LOCK_TIMEOUT.as_secs())),
-    }
-    options.extend(statement.map(|time| format!("-c statement_timeout={}ms", time.as_millis())));
-    options.join(" ")
 }
 
 /// Tools whose drivers take `options` and an application name from their URL: node-postgres, postgres.js, Prisma's
@@ -148,6 +166,8 @@ pub(crate) fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::tools::{Connection, NodePgMigrateOptions};
 
@@ -160,7 +180,11 @@ mod tests {
     }
 
     fn of(environment: &[(&str, &str)], options: &RunOptions, found: Option<&Found>) -> TimeOuts {
-        with_time_outs(&given(environment), options, &run_id(), "npm", found, false)
+        with_time_outs(&given(environment), options, &run_id(), &words("npm"), found, false)
+    }
+
+    fn words(command: &str) -> Vec<String> {
+        command.split(' ').map(str::to_owned).collect()
     }
 
     fn text(time_outs: &TimeOuts, name: &str) -> Option<String> {
@@ -200,13 +224,48 @@ mod tests {
     }
 
     #[test]
-    fn no_statement_time_out_ends_what_runs_concurrently() {
+    fn no_time_out_ends_what_runs_concurrently() {
         let options = RunOptions { statement_timeout: Some(Duration::from_secs(60)), ..RunOptions::default() };
         let set = of(&[], &options, None);
         assert_eq!(text(&set, "PGOPTIONS").unwrap(), "-c lock_timeout=5s -c statement_timeout=60000ms");
-        let unset = with_time_outs(&[], &options, &run_id(), "npm", None, true);
-        assert_eq!(text(&unset, "PGOPTIONS").unwrap(), "-c lock_timeout=5s");
-        assert_eq!(unset.warnings.len(), 1);
+        let url = "postgres://u@h/d";
+        let given = given(&[("DATABASE_URL", url)]);
+        let unset = with_time_outs(&given, &options, &run_id(), &words("npm"), Some(&node_pg_migrate()), true);
+        assert_eq!(text(&unset, "PGOPTIONS"), None);
+        assert!(!text(&unset, "DATABASE_URL").unwrap().contains("timeout"), "{unset:?}");
+        assert_eq!((unset.warnings.len(), unset.in_force(&["holdpoint:x:url".to_owned()])), (1, InForce::No));
+        assert_eq!(unset.why(), ": something runs CONCURRENTLY");
+    }
+
+    #[test]
+    fn they_are_in_force_only_where_one_is_set() {
+        let psql = |environment: &[(&str, &str)], words: &str| {
+            let options = RunOptions::default();
+            let set = with_time_outs(&given(environment), &options, &run_id(), &self::words(words), None, false);
+            (text(&set, "PGOPTIONS"), set.in_force(&["holdpoint:x".to_owned()]))
+        };
+        let deadlock = psql(&[("PGOPTIONS", "-c deadlock_timeout=2s")], "psql");
+        assert_eq!(deadlock, (Some("-c deadlock_timeout=2s -c lock_timeout=5s".to_owned()), InForce::Yes));
+        assert_eq!(psql(&[("PGOPTIONS", "-c lock_timeout=0")], "psql").1, InForce::No);
+        let url = "postgres://u@h/d?options=-c%20search_path%3Dx";
+        assert_eq!(psql(&[], &format!("psql {url}")).1, InForce::No, "they replace PGOPTIONS");
+        assert_eq!(psql(&[], &format!("psql {url}%20-c%20lock_timeout%3D1s")).1, InForce::NotShown);
+        assert_eq!(psql(&[("PGSERVICE", "shop")], "psql").1, InForce::NotShown);
+        let none = RunOptions { lock_timeout: Some(Duration::ZERO), ..RunOptions::default() };
+        assert_eq!(of(&[], &none, None).in_force(&["holdpoint:x".to_owned()]), InForce::No);
+    }
+
+    #[test]
+    fn a_url_that_has_options_gets_them_there_whatever_reads_it() {
+        let url = "postgres://u@h/d?options=-c%20search_path%3Dx";
+        let set = of(&[("DATABASE_URL", url)], &RunOptions::default(), None);
+        let new = text(&set, "DATABASE_URL").unwrap();
+        assert_eq!(options_of(&new).unwrap(), "-c search_path=x -c lock_timeout=5s");
+        assert!(new.contains("application_name=holdpoint"), "{new}");
+        // That is seen by the name that came with them.
+        assert_eq!(set.in_force(&["holdpoint:x:url".to_owned()]), InForce::Yes);
+        let zero = of(&[("DATABASE_URL", &format!("{url}%20-c%20lock_timeout%3D0"))], &RunOptions::default(), None);
+        assert_eq!(zero.in_force(&["holdpoint:x:url".to_owned()]), InForce::No);
     }
 
     #[test]
@@ -249,7 +308,7 @@ mod tests {
     fn of_a_client_that_nobody_knows_the_name_alone_shows_nothing() {
         let plain = ["holdpoint:x".to_owned()];
         let shown = |program: &str, found: Option<&Found>| {
-            with_time_outs(&[], &RunOptions::default(), &run_id(), program, found, false).in_force(&plain)
+            with_time_outs(&[], &RunOptions::default(), &run_id(), &words(program), found, false).in_force(&plain)
         };
         // Such as postgres.js, which takes the name from PGAPPNAME and nothing from PGOPTIONS.
         assert_eq!(shown("node", None), InForce::NotShown);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdpoint_core::RunId;
 use holdpoint_core::quantity::milliseconds;
 use holdpoint_operations::Context;
-use holdpoint_operations::watch::{self, Picture, Stop, Wait, Watched};
+use holdpoint_operations::watch::{self, Picture, Stop, Wait, WatchError, Watched};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +36,8 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(120);
 pub(crate) struct Live<'a> {
     pub(crate) context: &'a Context,
     pub(crate) settings: &'a ConnectionSettings,
+    /// How the command itself connects, where that is by another role.
+    pub(crate) own: Option<&'a ConnectionSettings>,
     pub(crate) run: &'a RunId,
     /// The tool's own locks.
     pub(crate) keys: Vec<(ToolName, i64)>,
@@ -58,6 +60,9 @@ pub struct Observed {
     pub held_up: Vec<String>,
     /// Its waiting statements that were cancelled, because others waited behind them.
     pub cancelled: Vec<String>,
+    /// What would have been cancelled, and may not be by any role that is known here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_cancelled: Vec<String>,
     /// The longest transaction of others that was open meanwhile, milliseconds.
     pub longest_transaction_ms: Option<u64>,
     /// The farthest that a standby was behind, milliseconds.
@@ -83,13 +88,48 @@ pub struct Observed {
 /// The server stayed away for too long.
 pub(crate) struct Lost;
 
+/// The connections by which is looked and cancelled.
+struct Eyes {
+    looks: Session,
+    /// Of the other role.
+    other: Option<Session>,
+}
+
+impl Eyes {
+    /// The role that may see all statistics looks; where none may, the command's own, which sees its own sessions.
+    async fn open(settings: &ConnectionSettings, own: Option<&ConnectionSettings>) -> Result<Self, Error> {
+        let purpose = SessionPurpose::new("holdpoint guard watch");
+        let looks = Session::connect(settings, &purpose).await?;
+        let Some(own) = own else { return Ok(Self { looks, other: None }) };
+        let sees_all = "SELECT pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')";
+        let sees_all = looks.query_one("looking what may be seen", sees_all, &[]).await?.get(0);
+        match Session::connect(own, &purpose).await {
+            Ok(other) if sees_all => Ok(Self { looks, other: Some(other) }),
+            Ok(other) => Ok(Self { looks: other, other: Some(looks) }),
+            Err(error) => {
+                tracing::debug!(%error, "the command's role could not connect for looking");
+                Ok(Self { looks, other: None })
+            }
+        }
+    }
+
+    /// Cancels a statement by whichever role may.
+    async fn cancel(&self, target: &watch::Activity) -> Result<(), holdpoint_operations::Error> {
+        let mut ended = watch::cancel(&self.looks, target, Stop::Statement).await;
+        if let (Err(_), Some(other)) = (&ended, &self.other) {
+            ended = watch::cancel(other, target, Stop::Statement).await;
+        }
+        ended.map(|_| ())
+    }
+}
+
 impl Live<'_> {
     /// Looks until the server has stayed away for too long; mostly whoever awaits it stops before.
     ///
     /// A look that fails says nothing of the server as long as the run lock's session answers, which `answers` tells:
     /// there may be no connection left for looking. Then this is blind, and says so once.
     pub(crate) async fn watch(&self, seen: &mut Observed, answers: &AtomicBool) -> Lost {
-        let mut session: Option<Session> = None;
+        let mut session: Option<Eyes> = None;
         let began = Instant::now();
         let mut answered = began;
         let mut next = began;
@@ -129,11 +169,12 @@ impl Live<'_> {
     }
 
     /// Looks once; `whole` asks more than who is there.
-    async fn look(&self, session: &mut Option<Session>, seen: &mut Observed, whole: bool) -> Result<(), Error> {
-        let session = match session {
-            Some(session) => session,
-            none => none.insert(Session::connect(self.settings, &SessionPurpose::new("holdpoint guard watch")).await?),
+    async fn look(&self, eyes: &mut Option<Eyes>, seen: &mut Observed, whole: bool) -> Result<(), Error> {
+        let eyes = match eyes {
+            Some(eyes) => eyes,
+            none => none.insert(Eyes::open(self.settings, self.own).await?),
         };
+        let session = &eyes.looks;
         let found = sessions::names(session, &sessions::token(self.run)).await?;
         seen.sessions.extend(found.iter().map(|(pid, _)| *pid));
         seen.names.extend(found.into_iter().map(|(_, name)| name));
@@ -143,7 +184,7 @@ impl Live<'_> {
             let watched = Watched { token: Some(sessions::token(self.run)), ..Watched::default() };
             let picture = watch::look(session, &watched).await?;
             self.tell(&picture, seen);
-            self.cancel(session, &picture, seen).await?;
+            self.cancel(eyes, &picture, seen).await;
         }
         Ok(())
     }
@@ -186,23 +227,33 @@ impl Live<'_> {
     }
 
     /// Cancels statements of the command's own that wait and hold up others.
-    async fn cancel(&self, session: &Session, picture: &Picture, seen: &mut Observed) -> Result<(), Error> {
-        let Some(limit) = self.cancel_blocked_after else { return Ok(()) };
+    async fn cancel(&self, eyes: &Eyes, picture: &Picture, seen: &mut Observed) {
+        let Some(limit) = self.cancel_blocked_after else { return };
         for target in policy::to_cancel(picture, limit) {
             let after = milliseconds(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
             let told = format!("cancelled {}: others waited behind it for more than {after}", target.name());
             // Noted first: the command may end, and with it this look, before the server has answered.
             seen.cancelled.push(told.clone());
-            match watch::cancel(session, target, Stop::Statement).await {
-                Ok(_) => self.context.progress.note(&told),
-                Err(error) => {
-                    // It went by itself, mostly.
-                    tracing::debug!(%error, "a waiting statement could not be cancelled");
-                    seen.cancelled.pop();
+            let error = match eyes.cancel(target).await {
+                Ok(()) => {
+                    self.context.progress.note(&told);
+                    continue;
                 }
+                Err(error) => error,
+            };
+            seen.cancelled.pop();
+            // Else it went by itself, mostly.
+            let holdpoint_operations::Error::Watch(WatchError::NotAllowed { name, said, .. }) = &error else {
+                tracing::debug!(%error, "a waiting statement could not be cancelled");
+                continue;
+            };
+            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let told = format!("others wait behind {name}, which could not be cancelled: {said}{hint}");
+            if !seen.not_cancelled.contains(&told) && seen.not_cancelled.len() < KEPT {
+                self.context.progress.note(&told);
+                seen.not_cancelled.push(told);
             }
         }
-        Ok(())
     }
 
     /// Looks who has the tool's own lock: only where the command's sessions are known can it be told from others.
@@ -224,6 +275,9 @@ impl Live<'_> {
 /// Who waits for what, and what those do that it waits for.
 fn with_roots(wait: &Wait, picture: &Picture) -> String {
     let roots = wait.roots.iter().filter_map(|pid| picture.session(*pid)).map(|root| {
+        if root.hidden {
+            return format!("what {} does, and for how long, is hidden from this role", root.name());
+        }
         let does = root.state.clone().unwrap_or_else(|| "at work".to_owned());
         let query = root.query.as_ref().map(|query| format!(": {query}")).unwrap_or_default();
         format!("{} is {does}, its transaction open for {}{query}", root.name(), milliseconds(root.open_ms()))
@@ -264,6 +318,7 @@ mod tests {
         let live = Live {
             context: &context,
             settings: &settings,
+            own: None,
             run: &run,
             keys: Vec::new(),
             cancel_blocked_after: None,

@@ -9,6 +9,7 @@ mod masked;
 pub(crate) mod notify;
 pub(crate) mod output;
 mod policy;
+mod session_options;
 pub(crate) mod session_parameters;
 pub(crate) mod tool_lock;
 
@@ -58,7 +59,7 @@ pub struct RunOptions {
     /// How long its statements may wait for a lock; zero sets no limit. `None` is [`LOCK_TIMEOUT`], unless the
     /// environment says another.
     pub lock_timeout: Option<Duration>,
-    /// How long a statement of it may take; never set where one is to run CONCURRENTLY.
+    /// How long a statement of it may take. Where one is to run CONCURRENTLY, neither time-out is set.
     pub statement_timeout: Option<Duration>,
     /// Its waiting statements are cancelled once others have waited behind them for so long.
     pub cancel_blocked_after: Option<Duration>,

@@ -34,6 +34,24 @@ pub(crate) fn with_parameters(url: &str, name: &str, options: impl Fn(&str) -> S
     Some(format!("{place}?{}{fragment}", all.join("&")))
 }
 
+/// The options of the server that a connection string carries, which replace `PGOPTIONS` for who reads it; `None` where it
+/// carries none, or is no connection string.
+pub(crate) fn options_of(text: &str) -> Option<String> {
+    let text = text.strip_prefix("--dbname=").unwrap_or(text);
+    ConnectionString::read(text)?;
+    let decoded = |value: &str| percent_decode_str(&value.replace('+', "%20")).decode_utf8_lossy().into_owned();
+    if text.contains("://") {
+        let (_, query) = text.split('#').next()?.split_once('?')?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        return pairs.rfind(|(name, _)| *name == "options").map(|(_, value)| decoded(value));
+    }
+    let (before, value) = text.split_once("options")?;
+    let (gap, value) = value.split_once('=')?;
+    let whole = gap.trim().is_empty() && before.chars().last().is_none_or(char::is_whitespace);
+    // Up to the quote that ends it; what follows sets other things.
+    whole.then(|| value.trim_start().trim_start_matches('\'').split('\'').next().unwrap_or_default().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +74,22 @@ mod tests {
         }
         for other in ["mysql://u@h/d", "postgresql+asyncpg://u@h/d", "host=h dbname=d", "x", ""] {
             assert_eq!(added(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_a_connection_string_are_read() {
+        for (text, found) in [
+            ("postgres://u@h/d?options=-c%20search_path%3Dx&a=b", Some("-c search_path=x")),
+            ("--dbname=postgresql://h/d?options=-c+a%3Db#z", Some("-c a=b")),
+            ("host=h options='-c search_path=x' dbname=d", Some("-c search_path=x")),
+            ("options = '-c a=b' host=h", Some("-c a=b")),
+            ("postgres://u@h/d", None),
+            ("host=h dbname=options", None),
+            ("-c", None),
+            ("select 'options=1'", None),
+        ] {
+            assert_eq!(options_of(text).as_deref(), found, "{text}");
         }
     }
 }

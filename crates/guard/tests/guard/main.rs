@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
+mod at_work;
 mod between;
 mod judging;
 mod planning;

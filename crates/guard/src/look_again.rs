@@ -1,0 +1,134 @@
+//! The look at what a command left: first nothing of it may be at work any more, then the database is read as of one
+//! moment, and compared with what it was.
+//!
+//! pg_dump reads the catalog as of when it began, and then waits for its locks: behind an ALTER TABLE that is queued, it
+//! tells of the columns that the table had before. So the schema counts only where no catalog of the database was
+//! written while everything was read.
+
+use std::time::Duration;
+
+use holdpoint_core::RunId;
+use holdpoint_operations::Context;
+use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::{Session, SessionPurpose};
+use tokio_util::sync::CancellationToken;
+
+use crate::command::CommandEnd;
+use crate::guarded::Guarded;
+use crate::state::{Change, DatabaseState, catalogs_written};
+use crate::{Error, sessions, state};
+
+/// How long the state after the command may take to be read, besides twice the time that the one before took: a server
+/// that hangs must not keep the report, and a large schema must not go unread.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+/// How long a second connection may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How often the database is read where somebody changes its catalogs meanwhile.
+const READINGS: u32 = 3;
+/// What is told where each reading was overtaken.
+const UNSETTLED: &str = "the catalog was written to each time while it was read: nobody can say that nothing changed";
+
+/// What was found, until it is known whether it holds.
+enum Found {
+    /// What the database is now, and whether its catalogs stood still while it was read.
+    State(Box<DatabaseState>, bool),
+    /// What the role may not read any more, which keeps the rest from being read.
+    Unreadable(Vec<String>),
+}
+
+impl Guarded<'_> {
+    /// Ends what the command left working on the server, then compares the database with what it was, for which a look
+    /// took `looked_for`; `patient`: also where that takes some seconds.
+    ///
+    /// Of a command that succeeded, sessions that are still there are told and left alone: it may have started a program
+    /// that stays. Of any other they are ended, because nobody waits for them.
+    pub(crate) async fn look_again(
+        &self,
+        before: &DatabaseState,
+        looked_for: Duration,
+        end: &mut CommandEnd,
+        run: &RunId,
+        patient: bool,
+    ) -> Change {
+        // The run's own cancellation must not keep it from looking.
+        let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
+        // What is known stays known where the rest is not read in time.
+        let (mut left_schema, mut transactions) = (None, None);
+        let read = async {
+            let purpose = SessionPurpose::new("holdpoint guard check");
+            let session = Session::connect(&self.start.settings, &purpose).await?;
+            if end.ended_well() {
+                let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
+                end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
+            } else {
+                let own = self.of_the_migrating_role().await;
+                end.warnings.extend(sessions::cancel_by(&session, own.as_ref(), run).await?);
+                if let Some(own) = own {
+                    own.close().await;
+                }
+            }
+            let (after, stood_still) = match self.read_again(before, &context, &session).await? {
+                Found::State(after, stood_still) => (after, stood_still),
+                Found::Unreadable(unreadable) => {
+                    return Ok(Change { database: "changed", unreadable, ..Change::unknown() });
+                }
+            };
+            left_schema = Some(after.schema.sha256());
+            transactions = Some(after.seen_transactions().to_owned());
+            let mut change = before.compare(&after, &session, patient).await?;
+            if change.database == "unchanged" && !stood_still {
+                change.database = "unknown";
+                change.remarks.push(UNSETTLED.to_owned());
+            }
+            if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
+                change.database = "unknown";
+            }
+            session.close().await;
+            Ok::<_, Error>(change)
+        };
+        let within = READ_WITHIN + looked_for * 2;
+        let change = match tokio::time::timeout(within, read).await {
+            Ok(Ok(change)) => change,
+            Ok(Err(error)) => Change::unseen(&error.to_string()),
+            Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
+        };
+        Change { left_schema, transactions, ..change }
+    }
+
+    /// A session of the role by which migrations connect, where that is another one, and gets a connection.
+    async fn of_the_migrating_role(&self) -> Option<Session> {
+        let settings = self.of_the_command()?;
+        let purpose = SessionPurpose::new("holdpoint guard check");
+        match tokio::time::timeout(CONNECT_WITHIN, Session::connect(settings, &purpose)).await {
+            Ok(Ok(session)) => Some(session),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no session of the migrating role");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Reads everything as of one moment, as far as others let it.
+    async fn read_again(&self, before: &DatabaseState, context: &Context, session: &Session) -> Result<Found, Error> {
+        let unreadable = before.newly_unreadable(&state::unreadable(session).await?);
+        let mut reading = 1;
+        let mut written = catalogs_written(session).await?;
+        loop {
+            let schema = match Schema::live(context, &self.preparation.source).await {
+                Ok(schema) => schema,
+                // What the role may not lock, pg_dump does not list.
+                Err(_) if !unreadable.is_empty() => return Ok(Found::Unreadable(unreadable)),
+                Err(error) => return Err(error.into()),
+            };
+            let after = DatabaseState::read(session, schema).await?;
+            // After the transactions' numbers: what commits later was open then, or began later.
+            let now = catalogs_written(session).await?;
+            let stood_still = written == now;
+            if stood_still || reading == READINGS {
+                return Ok(Found::State(Box::new(after), stood_still));
+            }
+            (reading, written) = (reading + 1, now);
+        }
+    }
+}
