@@ -52,7 +52,7 @@ impl Guarded<'_> {
         // Where nothing was to be done and nothing failed, nobody waits to know it for certain.
         let ended_well = end.ended.as_ref().is_some_and(|ended| ended.status == Status::Code(0));
         let patient = !(ended_well && planned.migrations == Some(0));
-        let change = self.look_again(&before, looked_for, &mut end, ledger.run(), patient).await;
+        let change = Box::pin(self.look_again(&before, looked_for, &mut end, ledger.run(), patient)).await;
         let (exit_code, signal) = match end.ended.as_ref().map(|ended| ended.status) {
             Some(Status::Code(code)) => (Some(code), None),
             Some(Status::Signal(number)) => (None, Some(number)),

@@ -67,7 +67,7 @@ impl Guarded<'_> {
                     own.close().await;
                 }
             }
-            let (after, stood_still) = match self.read_again(before, &context, &session).await? {
+            let (after, stood_still) = match Box::pin(self.read_again(before, &context, &session)).await? {
                 Found::State(after, stood_still) => (after, stood_still),
                 Found::Unreadable(unreadable) => {
                     return Ok(Change { database: "changed", unreadable, ..Change::unknown() });
@@ -115,7 +115,7 @@ impl Guarded<'_> {
         let mut reading = 1;
         let mut written = catalogs_written(session).await?;
         loop {
-            let schema = match Schema::live(context, &self.preparation.source).await {
+            let schema = match Box::pin(Schema::live(context, &self.preparation.source)).await {
                 Ok(schema) => schema,
                 // What the role may not lock, pg_dump does not list.
                 Err(_) if !unreadable.is_empty() => return Ok(Found::Unreadable(unreadable)),
