@@ -276,8 +276,11 @@ impl PlanRecord {
     }
 
     /// For a folder without a tool: what is applied once everything pending ran.
-    pub fn applied_afterwards(&self) -> Option<Vec<MigrationRecord>> {
-        Some(self.applied.iter().flatten().chain(&self.pending).cloned().collect()).filter(|_| self.applied.is_some())
+    /// What nothing shows to have run, by path, is not among it.
+    pub fn applied_afterwards(&self, not_shown: &[String]) -> Option<Vec<MigrationRecord>> {
+        let applied = self.applied.as_ref()?;
+        let ran = self.pending.iter().filter(|file| !not_shown.contains(&file.path));
+        Some(applied.iter().chain(ran).cloned().collect())
     }
 }
 

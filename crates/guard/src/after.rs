@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
+use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_process::Mark;
+use holdpoint_review::ObjectName;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +24,7 @@ use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
 use crate::runs;
+use crate::shown_files::{There, is_called, shown};
 use crate::state::Change;
 use crate::tools::ToolName;
 
@@ -102,7 +105,30 @@ impl Guarded<'_> {
             Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
             Rehearsed::No(_) => None,
         };
+        let read = options.migrations.to_be_shown(planned, &self.start.identity);
+        let read = match tokio::time::timeout(READ_WITHIN, read).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                warnings.push(self.mask.script(&format!("what shows that files ran could not be read: {error}")));
+                None
+            }
+            Err(_) => {
+                warnings.push("what shows that files ran could not be read in time".to_owned());
+                None
+            }
+        };
+        let shown = read.map(|(files, catalog)| {
+            let changed = change.objects.as_deref().unwrap_or_default();
+            let wrote = |table: &ObjectName| wrote(table, change, rehearsal);
+            shown(&files, &There { catalog: &catalog, changed, wrote: &wrote })
+        });
+        if let Some(shown) = shown.as_ref().filter(|_| succeeded) {
+            let tell = |file: &String| format!("nothing shows that {file} ran: it stays pending");
+            warnings.extend(shown.unwritten.iter().cloned());
+            warnings.extend(shown.without_evidence.iter().map(tell));
+        }
         judge(&Evidence {
+            shown,
             succeeded,
             database: change.database,
             objects: change.objects.clone(),
@@ -203,4 +229,14 @@ impl Guarded<'_> {
             .by(options.operator.as_deref().map(|text| self.mask.script(text)))
             .relying_on(ledger.point().map(ToString::to_string))
     }
+}
+
+/// Whether rows of a table were written, as far as that is known. The copy tells it surely, for nobody else was on it; a
+/// table of which nobody wrote a row while the command ran was not written by it either.
+fn wrote(table: &ObjectName, change: &Change, rehearsal: Option<&Rehearsal>) -> Option<bool> {
+    let is = |name: &String| is_called(name, table);
+    if change.unmoved.iter().any(is) {
+        return Some(false);
+    }
+    rehearsal.map(|rehearsal| rehearse::wrote(&rehearsal.tables, table))
 }

@@ -59,6 +59,9 @@ impl Guarded<'_> {
             None => (None, None),
         };
         let succeeded = exit_code == Some(0) && end.cut_off.is_none();
+        if succeeded {
+            end.warnings.extend(end.output.as_ref().and_then(|output| reported_errors(&output.text)));
+        }
         let mut judgement = self.judge(&planned, &relied.rehearsal, major, &change, succeeded, &mut end.warnings).await;
         let names: Vec<String> = end.observed.names.iter().cloned().collect();
         judgement.time_outs = time_outs.in_force(&names);
@@ -305,6 +308,19 @@ fn failure(report: &UndoReport) -> String {
     report.failure.clone().unwrap_or(left)
 }
 
+/// Tells of errors of the server in what the command wrote, as psql shows them, which goes on after one unless it is told
+/// otherwise. Their text may hold values, and is not repeated.
+fn reported_errors(text: &str) -> Option<String> {
+    let is = |line: &&str| line.starts_with("ERROR:  ") || (line.starts_with("psql:") && line.contains(": ERROR:  "));
+    let errors = text.lines().filter(is).count();
+    (errors > 0).then(|| {
+        format!(
+            "the command ended with success, and its output tells of {errors} errors of the server: psql goes on after one \
+             unless it is given -v ON_ERROR_STOP=1"
+        )
+    })
+}
+
 /// How the line after the command ended, by why it failed.
 fn ran(failed: Option<&String>) -> HookState {
     if failed.is_some() { HookState::Failed } else { HookState::Ran }
@@ -325,6 +341,14 @@ async fn note(context: &Context, run: &RunId, after: HookState, told: String) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_that_psql_went_over_are_counted_and_not_repeated() {
+        let text = "CREATE TABLE\npsql:sql/002.sql:3: ERROR:  invalid input syntax: \"value\"\nERROR:  x\nNOTICE:  ERROR:  no\n";
+        let told = reported_errors(text).unwrap();
+        assert!(told.contains("of 2 errors") && !told.contains("value"), "{told}");
+        assert_eq!(reported_errors("done\nno ERROR\n"), None);
+    }
 
     #[test]
     fn of_a_run_that_left_nothing_no_way_is_told_that_would_be_refused() {

@@ -4,6 +4,8 @@ use holdpoint_core::ledger::{Health, InForce, JudgementRecord, Verdict};
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{LISTED, ObjectChange, ObjectEffect, Rehearsal, TableEffect};
 
+use crate::shown_files::Shown;
+
 /// How many names a reason lists.
 const NAMED: usize = 5;
 
@@ -30,6 +32,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) told_by_runs: bool,
     /// What of it still is; `None` where nobody can tell.
     pub(crate) still_pending: Option<Vec<String>>,
+    /// What shows that files ran, of a folder without a tool; `None` of anything else, or where it was not read.
+    pub(crate) shown: Option<Shown>,
     /// The tool recorded something although nothing was pending.
     pub(crate) recorded_all_the_same: bool,
     /// Whether the copy was of the server's major: each writes definitions in its own way.
@@ -78,6 +82,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> JudgementRecord {
         as_planned,
         recorded,
         still_pending,
+        not_shown: not_shown(evidence),
         unlike_rehearsal: unlike.map(|unlike| {
             let mut all = [unlike.missing, unlike.unexpected, unlike.new].concat();
             all.truncate(LISTED);
@@ -91,6 +96,23 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> JudgementRecord {
     }
 }
 
+/// The pending files of a folder without a tool that nothing shows to have run: all of them where nobody could look.
+fn not_shown(evidence: &Evidence<'_>) -> Vec<String> {
+    match (&evidence.shown, evidence.told_by_runs) {
+        (Some(shown), _) => shown.not_shown(),
+        (None, true) => evidence.pending.clone().unwrap_or_default(),
+        (None, false) => Vec::new(),
+    }
+}
+
+/// What was found of the files, where something is missing of them that the command was to run: whatever is known of
+/// it, who ran one of them runs them.
+fn missing<'a>(evidence: &'a Evidence<'_>) -> Option<&'a Shown> {
+    let shown = evidence.shown.as_ref().filter(|shown| !shown.missing.is_empty())?;
+    let pending = evidence.pending.as_ref().map_or(0, Vec::len);
+    (evidence.runs_pending || shown.not_shown().len() < pending).then_some(shown)
+}
+
 fn verdict(
     evidence: &Evidence<'_>,
     recorded: Option<&[String]>,
@@ -100,7 +122,9 @@ fn verdict(
     if evidence.database == "unchanged" {
         return Verdict::Unchanged;
     }
-    let whole = evidence.invalid_indexes.is_empty() && unlike.is_none_or(|unlike| unlike.missing.is_empty());
+    let missing = missing(evidence).is_some();
+    let whole =
+        !missing && evidence.invalid_indexes.is_empty() && unlike.is_none_or(|unlike| unlike.missing.is_empty());
     let changed = evidence.database == "changed";
     match (recorded, evidence.still_pending.as_deref()) {
         (Some([]), Some([])) if !changed => {
@@ -121,6 +145,7 @@ fn verdict(
             let unlike = unlike.is_some_and(|unlike| !unlike.missing.is_empty() || !unlike.unexpected.is_empty());
             if unlike || !whole { Verdict::PartlyApplied } else { Verdict::FullyApplied }
         }
+        (None, _) if evidence.succeeded && changed && missing => Verdict::PartlyApplied,
         (None, _) if evidence.succeeded => {
             reasons.push("no list says what was to be applied: there is the command's word alone".to_owned());
             Verdict::Unknown
@@ -164,6 +189,11 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
         } else if rehearsed == Some(true) {
             wrong.push("the rehearsal changed the copy, and the command left the database unchanged".to_owned());
         }
+    }
+    if let Some(shown) = missing(evidence).filter(|_| evidence.succeeded) {
+        let missing = listed(&shown.missing_words(), NAMED);
+        wrong
+            .push(format!("the command ended with success, and not everything is there that its files say: {missing}"));
     }
     let untouched = untouched(evidence);
     if !untouched.is_empty() && evidence.database != "unchanged" {

@@ -226,9 +226,16 @@ pub struct Applied {
     pub schema_sha256: Option<String>,
     /// Whether the run may have applied some of its own files beside these: a person has to look.
     pub in_part: bool,
+    /// Files that the run was to apply, and that nothing shows to have run.
+    pub not_shown: Vec<String>,
 }
 
 impl Applied {
+    /// The files that nothing shows to have run, with the run.
+    pub fn without_evidence(&self) -> Vec<(RunId, String)> {
+        self.not_shown.iter().map(|path| (self.run.clone(), path.clone())).collect()
+    }
+
     /// The run, where it may have applied some of its own files.
     pub fn in_part_by(&self) -> Option<RunId> {
         self.in_part.then(|| self.run.clone())
@@ -248,18 +255,24 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
         // A run that was undone left nothing: what was applied before it is what is applied.
         if newest(&steps).is_some_and(|step| step.state == RunState::Undone) {
             match steps.iter().rev().find_map(|step| step.plan.as_ref()).and_then(|plan| plan.applied.clone()) {
-                Some(files) => return Ok(Some(Applied { run, files, schema_sha256: None, in_part: false })),
+                Some(files) => {
+                    return Ok(Some(Applied { run, files, schema_sha256: None, in_part: false, not_shown: Vec::new() }));
+                }
                 None => continue,
             }
         }
-        let Some((left, RunStep { plan: Some(plan), schema_sha256, .. })) = left_by(steps) else { continue };
+        let Some((left, RunStep { plan: Some(plan), schema_sha256, judgement, .. })) = left_by(steps) else { continue };
+        let mut not_shown = judgement.map(|judgement| judgement.not_shown).unwrap_or_default();
         let (files, schema_sha256, in_part) = match left {
-            Left::Fully => (plan.applied_afterwards(), schema_sha256, false),
-            Left::Partly | Left::Unknown => (plan.applied, None, true),
+            Left::Fully => (plan.applied_afterwards(&not_shown), schema_sha256, false),
+            Left::Partly | Left::Unknown => {
+                not_shown.clear();
+                (plan.applied, None, true)
+            }
             Left::Unchanged => continue,
         };
         if let Some(files) = files {
-            return Ok(Some(Applied { run, files, schema_sha256, in_part }));
+            return Ok(Some(Applied { run, files, schema_sha256, in_part, not_shown }));
         }
     }
     Ok(None)

@@ -28,6 +28,7 @@ mod running;
 pub mod runs;
 mod sessions;
 mod shown;
+mod shown_files;
 mod start;
 mod state;
 pub mod tools;

@@ -13,13 +13,16 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, preflight}
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger_writer::{Applied, applied_by_runs};
+use holdpoint_review::{Catalog, MigrationSql};
+
 use crate::plan::{
-    Facts, KnownFrom, PlanOptions, PlanReport, Project, Told, Verdict, of_ledger, pending, plan, tracking,
+    Facts, KnownFrom, PlanOptions, PlanReport, Project, Told, Verdict, catalog, of_ledger, pending, plain_files, plan,
+    tracking,
 };
 use crate::rehearse::rollback::scripts;
 use crate::run::GuardOptions;
 use crate::tools::{
-    Callback, Configuration, Finding, Migration, ProjectFiles, ToolName, Tracking, applied_through, runs_the_tool,
+    Callback, Configuration, Finding, Migration, ProjectFiles, Tool, ToolName, Tracking, applied_through, runs_the_tool,
 };
 use crate::{Error, leads};
 
@@ -169,6 +172,23 @@ impl Migrations {
         Ok(now.pending.into_iter().map(|one| one.path).collect())
     }
 
+    /// The pending files of a folder without a tool as the review reads them, and the catalog as it is now; `None` of
+    /// anything else.
+    pub(crate) async fn to_be_shown(
+        &self,
+        planned: &Planned,
+        start: &Identity,
+    ) -> Result<Option<(Vec<MigrationSql>, Catalog)>, Error> {
+        let (Self::Of(of), Some(report)) = (self, &planned.report) else { return Ok(None) };
+        if of.project.found.tool != Tool::PlainSql || report.pending.is_empty() {
+            return Ok(None);
+        }
+        let session = of.connect(start).await?;
+        let read = catalog(&session).await;
+        session.close().await;
+        Ok(Some((plain_files(&report.pending), read?)))
+    }
+
     /// Tells whether the tool's table holds other rows than when the run was planned.
     pub(crate) async fn recorded_since(&self, planned: &Planned, start: &Identity) -> Result<bool, Error> {
         let (Self::Of(of), Some(before)) = (self, &planned.tracking) else { return Ok(false) };
@@ -203,6 +223,7 @@ impl ProjectMigrations {
         let ledger = applied_by_runs(context).await?;
         facts.schema_changed_since = changed_since(context, source, ledger.as_ref()).await?;
         facts.applied_in_part_by = ledger.as_ref().and_then(Applied::in_part_by);
+        facts.without_evidence = ledger.as_ref().map(Applied::without_evidence).unwrap_or_default();
         let applied = self.applied(ledger, &facts.tracking)?;
         facts.take_applied(applied.as_deref());
         Ok((facts, applied))

@@ -63,3 +63,69 @@ fn what_was_skipped_without_a_word_is_pending_still() {
     let plan = bench.scene.place.holdpoint(&words).ended_with(0).json();
     assert_eq!(plan["pending"].as_array().unwrap().len(), 1, "{plan:#}");
 }
+
+/// Guards a script that runs these two files alone, by a psql that goes on after errors.
+fn sloppy(bench: &Bench, rehearsed: bool) -> holdpoint_tests::Outcome {
+    bench.write("apply.sh", "psql -X -q \"$DATABASE_URL\" -f sql/1_first.sql -f sql/2_second.sql\n");
+    let flags =
+        [&FLAGS[..], &["--applied-through", "none", "--after", "touch after", "--"], &["sh", "apply.sh"]].concat();
+    let how: &[&str] = if rehearsed { &[] } else { &super::CHEAP };
+    bench.scene.place.holdpoint(&[&["guard", "--json"], how, &flags].concat())
+}
+
+fn pending(bench: &Bench) -> serde_json::Value {
+    bench.scene.place.holdpoint(&[&["plan", "--json"], &FLAGS[..]].concat()).ended_with(0).json()
+}
+
+#[test]
+fn a_file_that_failed_half_way_and_one_that_never_ran_stop_the_run_before_production() {
+    let bench = bench();
+    bench.write("sql/2_second.sql", "CREATE TABLE shop.second (id integer); SELECT 1 / 0;\n");
+    bench.write("sql/3_third.sql", "CREATE TABLE shop.third (id integer);\n");
+    let before = bench.scene.before();
+    let failure = sloppy(&bench, true).ended_with(3).failure();
+    failure.says(&["the rehearsal was not as planned", "3_third.sql: shop.third is not there"]);
+    holdpoint_tests::assert_same("production", &before.database, &bench.scene.before().database);
+    assert!(!bench.scene.place.work().join("after").exists());
+}
+
+#[test]
+fn without_a_rehearsal_a_file_that_never_ran_is_applied_in_part() {
+    let bench = bench();
+    bench.write(
+        "sql/2_second.sql",
+        "CREATE TABLE shop.second (id integer); SELECT 1 / 0; ALTER TABLE shop.second ADD COLUMN a integer;\n",
+    );
+    bench.write("sql/3_third.sql", "CREATE TABLE shop.third (id integer);\n");
+    let report = sloppy(&bench, false).ended_with(11).json();
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("3_third.sql: shop.third is not there"), "{report:#}");
+    assert!(warnings.contains("its output tells of 1 errors of the server"), "{report:#}");
+    assert_eq!(super::list(&report, "not_shown"), ["3_third.sql"]);
+    assert!(!bench.scene.place.work().join("after").exists(), "maintenance mode stays");
+}
+
+#[test]
+fn a_change_of_rows_that_never_ran_stays_pending_and_is_told() {
+    let bench = bench();
+    bench.write("sql/2_second.sql", "CREATE TABLE shop.second (id integer);\n");
+    bench.write("sql/3_rows.sql", "UPDATE shop.orders SET note = upper(note);\n");
+    let report = sloppy(&bench, true).ended_with(0).json();
+    let told = "3_rows.sql: its UPDATE of shop.orders wrote no rows on the copy";
+    assert!(report["rehearsal"]["warnings"].to_string().contains(told), "{report:#}");
+    assert!(
+        report["warnings"].to_string().contains("nothing shows that 3_rows.sql ran: it stays pending"),
+        "{report:#}"
+    );
+    let plan = pending(&bench);
+    let left: Vec<&str> = plan["pending"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    assert_eq!(left, ["3_rows.sql"], "{plan:#}");
+    assert!(plan["findings"].to_string().contains("and nothing shows that it ran"), "{plan:#}");
+    // One that does run is applied.
+    bench.write("apply.sh", "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/3_rows.sql\n");
+    let words = [&["guard", "--json"], &FLAGS[..], &["--", "sh", "apply.sh"]].concat();
+    let report = bench.scene.place.holdpoint(&words).ended_with(0).json();
+    assert!(report["judgement"]["not_shown"].is_null(), "{report:#}");
+    assert_eq!(pending(&bench)["pending"].as_array().unwrap().len(), 0);
+}

@@ -120,6 +120,7 @@ async fn take_ledger(invocation: &Invocation, facts: &mut Facts) {
     };
     facts.take_applied(Some(&applied.files));
     facts.applied_in_part_by = applied.in_part_by();
+    facts.without_evidence = applied.without_evidence();
     let compared = async { Ok::<_, Failure>(changed_since(&context, &invocation.source()?, Some(&applied)).await?) };
     match compared.await {
         Ok(changed) => facts.schema_changed_since = changed,

@@ -81,6 +81,9 @@ pub struct JudgementRecord {
     pub recorded: Option<Vec<String>>,
     /// Pending migrations that still are; `None` where nobody can tell.
     pub still_pending: Option<Vec<String>>,
+    /// Of a folder without a tool: pending files that nothing shows to have run; they stay pending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_shown: Vec<String>,
     /// How the schema differs from what the rehearsal saw; `None` where there is nothing to compare with.
     pub unlike_rehearsal: Option<Vec<String>>,
     /// Indexes that were left invalid.

@@ -42,6 +42,9 @@ pub struct Facts {
     /// For a folder without a tool: the newest run, where it may have applied some of its files and not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_in_part_by: Option<RunId>,
+    /// For a folder without a tool: files that a run was to apply and that nothing shows to have run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_evidence: Vec<(RunId, String)>,
 }
 
 impl Facts {
@@ -52,9 +55,7 @@ impl Facts {
     pub async fn read(project: &Project, session: &Session, now: DateTime<Utc>) -> Result<Self, Error> {
         let found = &project.found;
         let tracking = tracking(project, session).await?;
-        let row = session.query_one("reading the catalog", CATALOG_QUERY, &[]).await?;
-        let catalog: String = row.get(0);
-        let catalog = serde_json::from_str(&catalog).map_err(|error| Error::BadFacts { reason: error.to_string() })?;
+        let catalog = catalog(session).await?;
         Ok(Self {
             holdpoint_facts: FORMAT,
             read_at: now,
@@ -66,6 +67,7 @@ impl Facts {
             catalog,
             schema_changed_since: None,
             applied_in_part_by: None,
+            without_evidence: Vec::new(),
         })
     }
 
@@ -116,6 +118,16 @@ impl Facts {
             ours: format!("{} ({})", found.tool.name(), named(&found.table)),
         })
     }
+}
+
+/// Reads the catalog as the review knows it, in one statement that only reads.
+///
+/// # Errors
+/// When PostgreSQL fails; [`Error::BadFacts`], which cannot happen.
+pub(crate) async fn catalog(session: &Session) -> Result<Catalog, Error> {
+    let row = session.query_one("reading the catalog", CATALOG_QUERY, &[]).await?;
+    let catalog: String = row.get(0);
+    serde_json::from_str(&catalog).map_err(|error| Error::BadFacts { reason: error.to_string() })
 }
 
 /// Reads what the tool has recorded as applied, in statements that only read.

@@ -19,12 +19,13 @@ use holdpoint_review::{
 use tokio_util::sync::CancellationToken;
 
 pub use facts::Facts;
-pub(crate) use facts::{of_ledger, tracking};
+pub(crate) use facts::{catalog, of_ledger, tracking};
 pub use markdown::markdown;
 pub use pending_command::PendingCommand;
 pub use project::Project;
 pub use report::{Known, KnownFrom, PlanReport, Told, Verdict};
 pub use rollback::RollbackReview;
+pub(crate) use sql::plain_files;
 
 use crate::tools::{Error, Finding, Pending, Tool, Tracking, applied_through, listed};
 
@@ -61,7 +62,11 @@ pub async fn plan(
         let changed =
             facts.schema_changed_since.as_ref().map(|run| Finding::SchemaChangedSince { run: run.to_string() });
         let in_part = facts.applied_in_part_by.as_ref().map(|run| Finding::AppliedInPart { run: run.to_string() });
-        pending.findings.extend(changed.into_iter().chain(in_part));
+        let without = facts
+            .without_evidence
+            .iter()
+            .map(|(run, migration)| Finding::WithoutEvidence { migration: migration.clone(), run: run.to_string() });
+        pending.findings.extend(changed.into_iter().chain(in_part).chain(without));
         pending.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
     }
     let files = sql::files(&project.found.tool, &pending);

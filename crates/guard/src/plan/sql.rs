@@ -14,6 +14,11 @@ pub(super) fn files(tool: &Tool, pending: &Pending) -> Vec<MigrationSql> {
     around(true).chain(migrations).chain(around(false)).collect()
 }
 
+/// The files of a folder without a tool, which psql runs.
+pub(crate) fn plain_files(pending: &[Migration]) -> Vec<MigrationSql> {
+    pending.iter().map(|migration| file(&Tool::PlainSql, migration)).collect()
+}
+
 /// A migration's file.
 pub(crate) fn file(tool: &Tool, migration: &Migration) -> MigrationSql {
     let mut file = MigrationSql::new(&migration.path, &migration.sql, dialect(tool, migration));

@@ -15,6 +15,8 @@ pub(super) struct Evidence<'a> {
     pub(super) came_to_the_copy: bool,
     /// It ran in a network of its own.
     pub(super) apart: bool,
+    /// What is not on the copy although the pending files say it, where no table of the tool's says what ran.
+    pub(super) missing: Vec<String>,
     /// Signs that it reached for production, seen afterwards.
     pub(super) signs: Vec<String>,
 }
@@ -47,6 +49,11 @@ pub(super) fn judge(evidence: Evidence<'_>) -> (RehearsalOutcome, Vec<String>) {
             }
             (RehearsalOutcome::NotAsPlanned, reasons)
         }
+        (_, Status::Code(0)) if !evidence.missing.is_empty() => {
+            reasons.push("it ended with success, and not everything is there that its files say".to_owned());
+            reasons.extend(evidence.missing);
+            (RehearsalOutcome::NotAsPlanned, reasons)
+        }
         (_, Status::Code(0)) => (RehearsalOutcome::AsPlanned, reasons),
         (_, status) => {
             reasons.push(format!("the command ended with {status}"));
@@ -77,9 +84,28 @@ mod tests {
             growth: &growth,
             came_to_the_copy: came,
             apart,
+            missing: Vec::new(),
             signs: names(signs),
         };
         judge(evidence).0
+    }
+
+    #[test]
+    fn success_that_left_a_file_out_is_not_as_planned() {
+        let growth = TrackingGrowth::default();
+        let evidence = Evidence {
+            how: &How::ByItself,
+            status: Status::Code(0),
+            time_limit_seconds: 1,
+            growth: &growth,
+            came_to_the_copy: true,
+            apart: true,
+            missing: vec!["003.sql: three is not there".to_owned()],
+            signs: Vec::new(),
+        };
+        let (outcome, reasons) = judge(evidence);
+        assert_eq!(outcome, RehearsalOutcome::NotAsPlanned);
+        assert_eq!(reasons[1], "003.sql: three is not there");
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use holdpoint_core::progress::Phase;
-use holdpoint_core::rehearsal::{FORMAT, Isolation, Rehearsal, RehearsalOutcome, TrackingGrowth};
+use holdpoint_core::rehearsal::{
+    FORMAT, Isolation, ObjectEffect, Rehearsal, RehearsalOutcome, RowEffect, TableEffect, TrackingGrowth,
+};
 use holdpoint_core::{Mask, Secret};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::Session;
 use holdpoint_process::Status;
+use holdpoint_review::ObjectName;
 use tokio::time::sleep;
 
 use super::access::{Access, MigratingRole};
@@ -25,8 +28,9 @@ use super::production::Production;
 use super::watch::Watch;
 use super::{Door, Network, RehearseError, RehearseOptions, SESSIONS, tracking};
 use crate::Error;
-use crate::plan::Project;
-use crate::tools::{Migration, Tracking};
+use crate::plan::{Project, catalog, plain_files};
+use crate::shown_files::{Shown, There, is_called, shown};
+use crate::tools::{Migration, Tool, Tracking};
 
 /// How long sessions of a command that has ended may go on.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -218,6 +222,10 @@ impl<'a> Work<'a> {
         let between = Between { before: &before.relations, after: &after };
         let locks = ran.sampled.with(&noted);
         let found = effects(self.context, copy, &self.copy, self.options, &between, &locks).await?;
+        let objects = objects(&before.schema, &schema);
+        let shown = self.shown(&objects, &found.tables).await?;
+        warnings.extend(shown.unwritten.iter().map(|what| format!("{what} on the copy")));
+        warnings.extend(shown.without_evidence.iter().map(|file| format!("nothing on the copy shows that {file} ran")));
         let succeeded = ran.status == Status::Code(0) && ran.signs.is_empty();
         let (rollback, mut signs) = match (self.project, self.options.rollback && succeeded) {
             (Some(project), true) => self.roll_back(project, &commands, copy, &before, &growth).await?,
@@ -236,7 +244,7 @@ impl<'a> Work<'a> {
         };
         signs.splice(0..0, ran.signs.iter().cloned());
         signs.extend(watch.end().await?);
-        let (outcome, reasons) = self.judge(&ran, &growth, &isolation, signs);
+        let (outcome, reasons) = self.judge(&ran, &growth, &isolation, shown.missing_words(), signs);
         let Effects { tables, sequences, large_objects, not_told } = found;
         let (exit_code, signal) = match ran.status {
             Status::Code(code) => (Some(code), None),
@@ -258,7 +266,7 @@ impl<'a> Work<'a> {
             tracking: growth,
             tables,
             sampling: ran.sampled.sampling(before.at_ddl),
-            objects: objects(&before.schema, &schema),
+            objects,
             major: Some(before.major),
             invalid_indexes: left_invalid.into_iter().filter(|name| !before.invalid.contains(name)).collect(),
             sequences,
@@ -316,11 +324,24 @@ impl<'a> Work<'a> {
         Ok(tracking::growth(self.project, self.pending, before.tracking.as_ref(), after.as_ref()))
     }
 
+    /// What shows that the pending files of a folder without a tool ran; nothing of any other project's.
+    async fn shown(&self, changed: &[ObjectEffect], tables: &[TableEffect]) -> Result<Shown, Error> {
+        if self.project.is_none_or(|project| project.found.tool != Tool::PlainSql) || self.pending.is_empty() {
+            return Ok(Shown::default());
+        }
+        let session = Session::connect(&self.copy.settings, &SESSIONS.purpose()).await?;
+        let read = catalog(&session).await;
+        session.close().await;
+        let there = There { catalog: &read?, changed, wrote: &|table| Some(wrote(tables, table)) };
+        Ok(shown(&plain_files(self.pending), &there))
+    }
+
     fn judge(
         &self,
         ran: &Ran,
         growth: &TrackingGrowth,
         isolation: &Isolation,
+        missing: Vec<String>,
         signs: Vec<String>,
     ) -> (RehearsalOutcome, Vec<String>) {
         judge(Evidence {
@@ -330,9 +351,18 @@ impl<'a> Work<'a> {
             growth,
             came_to_the_copy: !ran.sampled.sessions.is_empty(),
             apart: isolation.namespace,
+            missing,
             signs,
         })
     }
+}
+
+/// Whether rows of a table were written on the copy, also by statements that left them as they were.
+pub(crate) fn wrote(tables: &[TableEffect], table: &ObjectName) -> bool {
+    tables.iter().filter(|one| is_called(&one.table, table)).any(|one| {
+        let some = |rows: Option<RowEffect>| rows.is_some_and(|rows| !rows.is_zero());
+        some(one.rows) || some(one.written) || one.rewritten || one.rows_before != one.rows_after
+    })
 }
 
 pub(super) fn milliseconds(span: Duration) -> u64 {

@@ -147,6 +147,13 @@ pub enum Finding {
         /// The run.
         run: String,
     },
+    /// A run of a folder without a tool was to apply it, and nothing shows that it ran.
+    WithoutEvidence {
+        /// Which.
+        migration: String,
+        /// The run.
+        run: String,
+    },
     /// The tool will change its own tracking table first.
     TableUpgrade {
         /// Its name.
@@ -222,6 +229,7 @@ impl Finding {
             | Self::OrderUncertain { .. }
             | Self::SchemaChangedSince { .. }
             | Self::AppliedInPart { .. }
+            | Self::WithoutEvidence { .. }
             | Self::NoMigrations => Severity::Warn,
             Self::TableUpgrade { .. } | Self::NoRollback { .. } | Self::Callback { .. } => Severity::Note,
         }
@@ -295,6 +303,10 @@ impl Finding {
                 "see what changed (holdpoint compare), and say which files this database has: --applied-through FILE"
                     .to_owned()
             }
+            Self::WithoutEvidence { migration, .. } => format!(
+                "look whether what {migration} does is there; where it is, say so: --applied-through FILE; else see to it \
+                 that the command runs it"
+            ),
             Self::TableUpgrade { .. } => {
                 "nothing; once it is done, do not go back to the older version of the tool".to_owned()
             }
@@ -371,6 +383,9 @@ impl std::fmt::Display for Finding {
                     f,
                     "run {run} failed, broke off or did not do all that was planned: which of its files ran is not known"
                 )
+            }
+            Self::WithoutEvidence { migration, run } => {
+                write!(f, "{migration} is pending still: run {run} was to apply it, and nothing shows that it ran")
             }
             Self::TableUpgrade { table } => write!(f, "the tool will add columns to {table} first"),
             Self::Unreviewable { migration, .. } => write!(f, "{migration} is a program: what it does cannot be read"),
