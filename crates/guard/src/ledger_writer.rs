@@ -256,7 +256,13 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
         if newest(&steps).is_some_and(|step| step.state == RunState::Undone) {
             match steps.iter().rev().find_map(|step| step.plan.as_ref()).and_then(|plan| plan.applied.clone()) {
                 Some(files) => {
-                    return Ok(Some(Applied { run, files, schema_sha256: None, in_part: false, not_shown: Vec::new() }));
+                    return Ok(Some(Applied {
+                        run,
+                        files,
+                        schema_sha256: None,
+                        in_part: false,
+                        not_shown: Vec::new(),
+                    }));
                 }
                 None => continue,
             }

@@ -55,8 +55,8 @@ enum Claim {
     Relation(ObjectName, bool),
     /// A table has a column, or not.
     Column(ObjectName, String, bool),
-    /// There is an index of that name.
-    Index(String),
+    /// There is an index of that name; with the name of its table.
+    Index(String, String),
 }
 
 /// Holds what the files say against what is there. The files come in the order in which they run.
@@ -102,6 +102,15 @@ fn claim(claims: &mut Vec<(usize, Claim)>, place: usize, statement: &StatementRe
     if rolls_back || finding.unreviewable.is_some() {
         return claims.clear();
     }
+    // Perhaps it is never reached, and perhaps it takes back what was made before.
+    if !finding.within.is_empty() {
+        let adds =
+            matches!(finding.kind, Kind::Read | Kind::AddRows | Kind::ChangeRows | Kind::UpdateAll | Kind::DeleteAll);
+        if !adds {
+            claims.clear();
+        }
+        return;
+    }
     let Some(target) = &finding.target else { return };
     let name = &target.name;
     let takes_away = target.cascade
@@ -114,15 +123,15 @@ fn claim(claims: &mut Vec<(usize, Claim)>, place: usize, statement: &StatementRe
         target.class,
         ObjectClass::Table | ObjectClass::View | ObjectClass::MaterializedView | ObjectClass::Sequence
     );
-    // Perhaps it is never reached.
-    let certain = finding.within.is_empty() && finding.search_path.is_none();
+    // Where the run changed the search path, nobody can say which one a name means.
+    let certain = finding.search_path.is_none();
     match finding.kind {
         // What is not there any more may be there again under the new name.
         Kind::Rename => claims.retain(|(_, one)| !one.mentions(&name.name) && one.says_there()),
         // Indexes go with their tables, columns and constraints, or become a constraint's.
-        Kind::AddKey | Kind::DropConstraint => claims.retain(|(_, one)| !matches!(one, Claim::Index(_))),
+        Kind::AddKey | Kind::DropConstraint => claims.retain(|(_, one)| !one.is_index_of(&name.name)),
         Kind::DropColumn => {
-            claims.retain(|(_, one)| !matches!(one, Claim::Index(_)));
+            claims.retain(|(_, one)| !one.is_index_of(&name.name));
             let Some(column) = &target.column else { return };
             claims.retain(|(_, one)| !matches!(one, Claim::Column(_, other, _) if other == column));
             if certain && !target.if_exists {
@@ -138,14 +147,14 @@ fn claim(claims: &mut Vec<(usize, Claim)>, place: usize, statement: &StatementRe
         }
         Kind::CreateIndex | Kind::Concurrently if words.starts_with("CREATE") => {
             if let Some(index) = target.column.as_ref().filter(|_| certain) {
-                claims.push((place, Claim::Index(index.clone())));
+                claims.push((place, Claim::Index(index.clone(), name.name.clone())));
             }
         }
         Kind::DropIndex | Kind::Concurrently => {
-            claims.retain(|(_, one)| !matches!(one, Claim::Index(index) if *index == name.name));
+            claims.retain(|(_, one)| !matches!(one, Claim::Index(index, _) if *index == name.name));
         }
         _ if words.starts_with("DROP") => {
-            claims.retain(|(_, one)| !matches!(one, Claim::Index(_)) && !one.mentions(&name.name));
+            claims.retain(|(_, one)| !one.mentions(&name.name));
             if is_relation && certain && !target.if_exists {
                 claims.push((place, Claim::Relation(name.clone(), false)));
             }
@@ -164,8 +173,12 @@ impl Claim {
     fn mentions(&self, object: &str) -> bool {
         match self {
             Self::Relation(name, _) | Self::Column(name, _, _) => name.name == object,
-            Self::Index(index) => index == object,
+            Self::Index(index, table) => index == object || table == object,
         }
+    }
+
+    fn is_index_of(&self, table: &str) -> bool {
+        matches!(self, Self::Index(_, of) if of == table)
     }
 
     fn says_there(&self) -> bool {
@@ -200,7 +213,7 @@ impl Claim {
                 (!found.is_empty() && found.iter().all(|one| has(one, column)))
                     .then(|| format!("{table} has its column {column} still"))
             }
-            Self::Index(index) => {
+            Self::Index(index, _) => {
                 let found = relations.iter().any(|one| one.indexes.iter().any(|name| name == index));
                 (!found).then(|| format!("index {index} is not there"))
             }
@@ -312,17 +325,17 @@ mod tests {
                 "002.sql",
                 "CREATE TABLE two (id int); ALTER TABLE one ADD COLUMN b int; CREATE INDEX one_b ON one (b);",
             ),
-            file("003.sql", "DROP TABLE old; ALTER TABLE one DROP COLUMN c;"),
+            file("003.sql", "DROP TABLE old; ALTER TABLE other DROP COLUMN c;"),
         ];
         let all = catalog(&[("one", &["id", "b"]), ("two", &["id"])], "one_b");
         assert_eq!(found(&files, &all, &[], None), Shown::default());
-        let half = catalog(&[("one", &["id", "c"]), ("two", &["id"]), ("old", &[])], "one_pkey");
+        let half = catalog(&[("one", &["id"]), ("other", &["c"]), ("two", &["id"]), ("old", &[])], "one_pkey");
         let half = found(&files, &half, &[], None);
         assert_eq!(
             half.missing_words(),
             [
                 "002.sql: one has no column b, index one_b is not there",
-                "003.sql: old is still there, one has its column c still"
+                "003.sql: old is still there, other has its column c still"
             ]
         );
         assert_eq!(half.not_shown(), ["002.sql", "003.sql"]);
