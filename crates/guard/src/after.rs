@@ -23,10 +23,10 @@ use crate::running::live::{LOST_AFTER, Live};
 use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
-use crate::runs;
 use crate::shown_files::{There, is_called, shown};
 use crate::state::Change;
 use crate::tools::ToolName;
+use crate::{rehearse, runs};
 
 /// How long what the command recorded may take to be read: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -105,7 +105,7 @@ impl Guarded<'_> {
             Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
             Rehearsed::No(_) => None,
         };
-        let read = options.migrations.to_be_shown(planned, &self.start.identity);
+        let read = Box::pin(options.migrations.to_be_shown(planned, &self.start.identity));
         let read = match tokio::time::timeout(READ_WITHIN, read).await {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => {

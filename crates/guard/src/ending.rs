@@ -62,7 +62,8 @@ impl Guarded<'_> {
         if succeeded {
             end.warnings.extend(end.output.as_ref().and_then(|output| reported_errors(&output.text)));
         }
-        let mut judgement = self.judge(&planned, &relied.rehearsal, major, &change, succeeded, &mut end.warnings).await;
+        let mut judgement =
+            Box::pin(self.judge(&planned, &relied.rehearsal, major, &change, succeeded, &mut end.warnings)).await;
         let names: Vec<String> = end.observed.names.iter().cloned().collect();
         judgement.time_outs = time_outs.in_force(&names);
         if succeeded {
@@ -123,11 +124,11 @@ impl Guarded<'_> {
         }
         // Until here nobody else migrates, and who looks finds the run at work. An undo goes on under the lock.
         let undone = match on_failure {
-            Some(on_failure) => Some(self.undo(on_failure, lock, &mut ledger, &mut warnings).await),
+            Some(on_failure) => Some(Box::pin(self.undo(on_failure, lock, &mut ledger, &mut warnings)).await),
             None => {
                 // Still under the lock: what --after ends, such as maintenance mode, is not ended beside another run or an undo.
                 if runs_after {
-                    self.finish(&mut ledger, &mut warnings).await;
+                    Box::pin(self.finish(&mut ledger, &mut warnings)).await;
                 }
                 lock.release().await;
                 None
@@ -202,7 +203,7 @@ impl Guarded<'_> {
         let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
         let options = self.preparation.options;
         let done = matches!(&undone, Ok(report) if report.end() == UndoEnd::Done);
-        let (lock, busy) = match self.lock_again(ledger.run()).await {
+        let (lock, busy) = match Box::pin(self.lock_again(ledger.run())).await {
             Ok(lock) => (lock, None),
             Err(holder) => (None, Some(format!("another run is at work ({holder})"))),
         };

@@ -116,14 +116,14 @@ impl<'a> Guarded<'a> {
     /// Does everything up to the command.
     pub(crate) async fn ready(&self, ledger: &mut LedgerWriter<'_>) -> Result<Ready, Error> {
         self.preparation.options.demand_past_acceptance(self.start.now)?;
-        let proven = self.within_deadline(ledger).await?;
+        let proven = Box::pin(self.within_deadline(ledger)).await?;
         self.ask(&proven).await?;
         let Preparation { context, options, .. } = &self.preparation;
         context.progress.phase(Phase::TakingRunLock, None);
         let (name, oid) = (format!("holdpoint guard {}", ledger.run()), self.start.identity.database_oid);
         // From --before to --after nobody else migrates: what one run switches on no other one switches off.
-        let lock = RunLock::take(&self.preparation.source.settings, oid, &name, &context.cancel).await?;
-        self.run_before(ledger).await?;
+        let lock = Box::pin(RunLock::take(&self.preparation.source.settings, oid, &name, &context.cancel)).await?;
+        Box::pin(self.run_before(ledger)).await?;
         let failed = match Box::pin(self.locked(proven, &lock, ledger)).await {
             Ok((proven, before, looked_for)) => return Ok(Ready { proven, lock, before, looked_for }),
             Err(error) => error,

@@ -80,7 +80,8 @@ impl Session {
     /// Connects and asks nothing yet; the version stays unknown.
     pub(crate) async fn connect_plain(settings: &ConnectionSettings, purpose: &SessionPurpose) -> Result<Self, Error> {
         let named = settings.with_application_name(&purpose.application_name);
-        let opened = open::open(&named).await?;
+        // Boxed, as it is large: a session is opened at the bottom of deep stacks.
+        let opened = Box::pin(open::open(&named)).await?;
         let ended_by = Arc::new(OnceLock::new());
         let mut driver = JoinSet::new();
         let (work, end) = (opened.driver, Arc::clone(&ended_by));

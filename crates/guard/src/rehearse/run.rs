@@ -223,7 +223,7 @@ impl<'a> Work<'a> {
         let locks = ran.sampled.with(&noted);
         let found = effects(self.context, copy, &self.copy, self.options, &between, &locks).await?;
         let objects = objects(&before.schema, &schema);
-        let shown = self.shown(&objects, &found.tables).await?;
+        let shown = Box::pin(self.shown(&objects, &found.tables)).await?;
         warnings.extend(shown.unwritten.iter().map(|what| format!("{what} on the copy")));
         warnings.extend(shown.without_evidence.iter().map(|file| format!("nothing on the copy shows that {file} ran")));
         let succeeded = ran.status == Status::Code(0) && ran.signs.is_empty();
