@@ -322,6 +322,27 @@ fn a_dry_run_tells_the_plan_and_the_time_ends_it_between_batches() {
 }
 
 #[test]
+fn one_that_goes_on_knows_how_large_a_batch_fits_and_the_end_is_the_end() {
+    let scene = Scene::local();
+    table(&scene, 400);
+    // No batch takes less than 20 ms a row.
+    let slow = |more: &[&'static str]| {
+        [&ONCE[..], &["--where", "pg_sleep(0.02) IS NOT NULL", "--batch-time", "200ms", "--json"], more].concat()
+    };
+    let stopped = scene.place.holdpoint(&slow(&["--batch", "200", "--max-runtime", "3s"])).ended_with(5).json();
+    assert_eq!((stopped["finished"].as_bool(), stopped["batches"].as_u64()), (Some(false), Some(1)), "{stopped:#}");
+    let done = scene.place.holdpoint(&slow(&["--resume"])).ended_with(0).json();
+    assert!(done["batches"].as_u64().unwrap() > 10, "it began with all that was left: {done:#}");
+    assert_eq!(changed(&scene), "1:400");
+
+    // All rows were walked over by the only batch, although the time is over.
+    scene.sql("UPDATE counted SET n = 0");
+    let whole = scene.place.holdpoint(&slow(&["--batch", "400", "--max-runtime", "3s"])).ended_with(0).json();
+    assert_eq!((whole["finished"].as_bool(), whole["batches"].as_u64()), (Some(true), Some(1)), "{whole:#}");
+    assert_eq!((changed(&scene).as_str(), &whole["state_file"]), ("1:400", &serde_json::Value::Null));
+}
+
+#[test]
 fn what_cannot_be_filled_is_refused_before_anything_is_changed() {
     let scene = Scene::local();
     table(&scene, 20);

@@ -135,6 +135,7 @@ impl Guarded<'_> {
             invalid_indexes: change.invalid_indexes.clone(),
             unmoved: change.unmoved.clone(),
             unreadable: change.unreadable.clone(),
+            prepared: change.prepared.clone(),
             pending,
             runs_pending: planned.migrations.is_some(),
             told_by_runs: record.is_some_and(|record| record.tool == ToolName::PlainSql.to_string()),

@@ -119,9 +119,15 @@ impl Guarded<'_> {
         let started = self.start.warnings.clone();
         let mut warnings = [started, relied.warnings, end.warnings, told, change.warnings, warned].concat();
         context.progress.phase(Phase::RecordingRun, None);
-        if let Err(error) = ledger.write(state, written).await {
-            warnings.push(format!("the end of the run could not be written into the ledger: {error}"));
-        }
+        let not_recorded = ledger.write(state, written).await.err().map(|error| {
+            let planned = if judgement.as_planned { "as planned" } else { "not as planned" };
+            format!(
+                "the judgement could not be written into the ledger, which will call the run interrupted: {error}; it was: \
+                 the run {}, the database {}, {planned}; once the repository is there again: holdpoint settle {} --reason TEXT",
+                state.word(), judgement.verdict.words(), ledger.run()
+            )
+        });
+        warnings.extend(not_recorded.clone());
         // Until here nobody else migrates, and who looks finds the run at work. An undo goes on under the lock.
         let undone = match on_failure {
             Some(on_failure) => Some(Box::pin(self.undo(on_failure, lock, &mut ledger, &mut warnings)).await),
@@ -164,6 +170,7 @@ impl Guarded<'_> {
             database: change.database,
             ways_back,
             warnings,
+            not_recorded,
             undo,
             undo_failure,
         }

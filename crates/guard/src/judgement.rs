@@ -22,6 +22,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) invalid_indexes: Vec<String>,
     /// Tables of which nobody wrote a row while the command ran.
     pub(crate) unmoved: Vec<String>,
+    /// Transactions that were prepared, and neither committed nor rolled back.
+    pub(crate) prepared: Vec<String>,
     /// What the backup's role may not read since.
     pub(crate) unreadable: Vec<String>,
     /// What was pending; `None` where nobody can tell.
@@ -210,6 +212,14 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
     }
     if !evidence.invalid_indexes.is_empty() {
         wrong.push(format!("invalid indexes were left: {}", listed(&evidence.invalid_indexes, NAMED)));
+    }
+    if !evidence.prepared.is_empty() {
+        let names = evidence.prepared.iter().map(|gid| format!("'{}'", gid.replace('\'', "''"))).collect::<Vec<_>>();
+        let first = names.first().map(String::as_str).unwrap_or_default();
+        wrong.push(format!(
+            "prepared transactions were left, which hold their locks: {} (COMMIT PREPARED {first}, or ROLLBACK PREPARED {first})",
+            listed(&names, NAMED)
+        ));
     }
     if !evidence.unreadable.is_empty() {
         let names = listed(&evidence.unreadable, NAMED);
@@ -442,6 +452,8 @@ mod tests {
     fn invalid_indexes_and_what_no_backup_can_read_are_not_as_planned() {
         let judged = judge(&Evidence { invalid_indexes: names(&["public.i"]), ..all_applied() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::PartlyApplied, false));
+        let judged = judge(&Evidence { prepared: names(&["it's"]), ..all_applied() });
+        assert!(!judged.as_planned && judged.reasons[0].contains("COMMIT PREPARED 'it''s'"), "{judged:?}");
         let judged = judge(&Evidence { unreadable: names(&["public.a"]), ..all_applied() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, false));
     }

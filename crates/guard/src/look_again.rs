@@ -53,7 +53,7 @@ impl Guarded<'_> {
         // The run's own cancellation must not keep it from looking.
         let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
         // What is known stays known where the rest is not read in time.
-        let (mut left_schema, mut transactions) = (None, None);
+        let (mut left_schema, mut transactions, mut prepared) = (None, None, Vec::new());
         let read = async {
             let purpose = SessionPurpose::new("holdpoint guard check");
             let session = Session::connect(&self.start.settings, &purpose).await?;
@@ -67,6 +67,9 @@ impl Guarded<'_> {
                     own.close().await;
                 }
             }
+            // What they hold may keep the rest from being read.
+            let now = state::prepared(&session).await?;
+            prepared = now.difference(&before.prepared).cloned().collect();
             let (after, stood_still) = match Box::pin(self.read_again(before, &context, &session)).await? {
                 Found::State(after, stood_still) => (after, stood_still),
                 Found::Unreadable(unreadable) => {
@@ -92,7 +95,7 @@ impl Guarded<'_> {
             Ok(Err(error)) => Change::unseen(&error.to_string()),
             Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
         };
-        Change { left_schema, transactions, ..change }
+        Change { left_schema, transactions, prepared, ..change }
     }
 
     /// A session of the role by which migrations connect, where that is another one, and gets a connection.

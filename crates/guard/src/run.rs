@@ -175,6 +175,9 @@ pub struct GuardReport {
     /// How it was undone; `state` says how its command ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<Box<UndoReport>>,
+    /// Why the judgement could not be written into the ledger, where it still says that the command runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_recorded: Option<String>,
     /// Why its undo could not begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo_failure: Option<String>,
@@ -186,6 +189,8 @@ pub struct GuardReport {
 pub enum ExitKind {
     /// The command succeeded: exit code 0.
     Done,
+    /// The command succeeded, and nobody could write that down: exit code 8.
+    NotRecorded,
     /// It failed, and nothing was applied: exit code 10.
     NothingApplied,
     /// It failed, and something was applied, or that is not known; or it did otherwise than planned: exit code 11.
@@ -208,6 +213,7 @@ impl GuardReport {
             (None, None) => {}
         }
         match (self.state, self.interrupted) {
+            (RunState::Succeeded, false) if self.not_recorded.is_some() => ExitKind::NotRecorded,
             (RunState::Succeeded, false) => ExitKind::Done,
             (RunState::Succeeded | RunState::RolledBack, true) => ExitKind::Interrupted,
             (RunState::RolledBack, false) => ExitKind::NothingApplied,

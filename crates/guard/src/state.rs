@@ -15,11 +15,15 @@
 //! Neither `nextval` nor `setval` is ever rolled back. That a sequence is further than before says nothing; one that is
 //! *behind* where it was gives out numbers again that rows have already, so it is a change, whatever became of the
 //! transaction that set it.
+//!
+//! What pg_dump does not show is looked at, too, as far as the role may ([`unshown`]): a subscription that was switched off,
+//! a replication slot, ALTER SYSTEM. The last two are in no transaction.
 
 mod catalogs;
 mod counters;
+mod unshown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::manifest::Extension;
@@ -31,6 +35,8 @@ use holdpoint_postgres::{Session, preflight};
 
 pub(crate) use self::catalogs::catalogs_written;
 use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved};
+use self::unshown::Unshown;
+pub(crate) use self::unshown::prepared;
 use crate::Error;
 use crate::rehearse::effects;
 
@@ -46,6 +52,9 @@ struct Position {
     last: Option<i64>,
     /// Whether it counts down.
     down: bool,
+    /// The last value that it may give out, and the first.
+    end: i64,
+    start: i64,
 }
 
 impl Position {
@@ -57,6 +66,13 @@ impl Position {
             (Some(before), Some(now)) => now < before,
             (None, _) => false,
         }
+    }
+
+    /// Whether less than a tenth of its values is left.
+    fn nearly_exhausted(self) -> bool {
+        let Some(last) = self.last else { return false };
+        let all = i128::from(self.end).abs_diff(i128::from(self.start));
+        i128::from(self.end).abs_diff(i128::from(last)) < all / 10
     }
 }
 
@@ -70,6 +86,9 @@ pub(crate) struct DatabaseState {
     pub(crate) unreadable: Vec<String>,
     counters: BTreeMap<String, Counters>,
     sequences: BTreeMap<String, Position>,
+    unshown: Unshown,
+    /// Transactions that are prepared for a commit in two phases.
+    pub(crate) prepared: BTreeSet<String>,
     /// Start of the server, last reset of the counters, whether they count: a difference makes them worthless.
     counting: (DateTime<Utc>, Option<DateTime<Utc>>, bool),
     transactions: Transactions,
@@ -97,6 +116,8 @@ pub(crate) struct Change {
     pub(crate) objects: Option<Vec<ObjectEffect>>,
     /// Indexes that are invalid now, and were not.
     pub(crate) invalid_indexes: Vec<String>,
+    /// Transactions that were prepared meanwhile, and are still.
+    pub(crate) prepared: Vec<String>,
     /// What the backup's role may not read now, and could.
     pub(crate) unreadable: Vec<String>,
     /// Tables of which nobody wrote a row, by the counters, where these tell.
@@ -116,6 +137,7 @@ impl Change {
             warnings: Vec::new(),
             objects: None,
             invalid_indexes: Vec::new(),
+            prepared: Vec::new(),
             unreadable: Vec::new(),
             unmoved: Vec::new(),
             left_schema: None,
@@ -142,6 +164,8 @@ impl DatabaseState {
         session.run("reading the counters", "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
         let counters = counters(session).await?;
         let sequences = sequences(session).await?;
+        let unshown = Unshown::read(session).await?;
+        let prepared = prepared(session).await?;
         let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
                           (SELECT stats_reset FROM pg_catalog.pg_stat_database \
                            WHERE datname = pg_catalog.current_database()), \
@@ -149,7 +173,18 @@ impl DatabaseState {
         let row = session.query_one("reading the counters", sql, &[]).await?;
         let counting = (row.get(0), row.get(1), row.get(2));
         let transactions = Transactions::read(session).await?;
-        Ok(Self { schema, extensions, invalid_indexes, unreadable, counters, sequences, counting, transactions })
+        Ok(Self {
+            schema,
+            extensions,
+            invalid_indexes,
+            unreadable,
+            counters,
+            sequences,
+            unshown,
+            prepared,
+            counting,
+            transactions,
+        })
     }
 
     /// Reads the transaction ids again: right before the command, after everything else.
@@ -181,6 +216,11 @@ impl DatabaseState {
             return Ok(change);
         }
         let kept = self.transactions.kept(&after.transactions, session).await?;
+        let not_read = self.unshown.not_read(&after.unshown);
+        if !not_read.is_empty() {
+            change.remarks.push(format!("not looked at, as this role may not read it: {}", not_read.join(", ")));
+        }
+        change.remarks.extend(self.moved_on(after));
         if kept == Kept::Nothing {
             change.database = "unchanged";
             return Ok(change);
@@ -229,6 +269,17 @@ impl DatabaseState {
         if change.invalid_indexes.is_empty() && self.invalid_indexes != after.invalid_indexes {
             change.remarks.push("an invalid index is gone".to_owned());
         }
+        let unshown = self.unshown.changes(&after.unshown);
+        if !unshown.is_empty() {
+            change.remarks.push(format!("changed beside the schema: {}", listed(&unshown, LISTED)));
+        }
+        let exhausted = self.exhausted(after);
+        if !exhausted.is_empty() {
+            let names = listed(&exhausted, LISTED);
+            change
+                .warnings
+                .push(format!("nearly exhausted since, with less than a tenth of their values left: {names}"));
+        }
         let behind = self.set_back(after);
         if !behind.is_empty() {
             let names = listed(&behind, LISTED);
@@ -244,6 +295,26 @@ impl DatabaseState {
     /// What the role could read, or was not there, and may not read now.
     pub(crate) fn newly_unreadable(&self, now: &[String]) -> Vec<String> {
         now.iter().filter(|name| !self.unreadable.contains(name)).cloned().collect()
+    }
+
+    /// Sequences that came so far meanwhile that less than a tenth of their values is left.
+    fn exhausted(&self, after: &Self) -> Vec<String> {
+        let new = |(name, now): &(&String, &Position)| {
+            now.nearly_exhausted() && !self.sequences.get(*name).is_some_and(|before| before.nearly_exhausted())
+        };
+        let words = |(name, now): (&String, &Position)| Some(format!("{name} (at {})", now.last?));
+        after.sequences.iter().filter(new).filter_map(words).collect()
+    }
+
+    /// Which sequences are further than before, in words: that is never taken back.
+    fn moved_on(&self, after: &Self) -> Option<String> {
+        let further = |(name, now): (&String, &Position)| {
+            let before = self.sequences.get(name)?;
+            (before.last != now.last && !now.is_behind(*before)).then_some(format!("{name} (at {})", now.last?))
+        };
+        let names: Vec<String> = after.sequences.iter().filter_map(further).collect();
+        (!names.is_empty())
+            .then(|| format!("sequences that are further, which nothing takes back: {}", listed(&names, LISTED)))
     }
 
     /// Sequences that are behind where they were, and were not made anew otherwise.
@@ -296,13 +367,17 @@ async fn invalid_indexes(session: &Session) -> Result<Vec<String>, Error> {
 /// Where every sequence stands that the role may read.
 async fn sequences(session: &Session) -> Result<BTreeMap<String, Position>, Error> {
     let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
-                      pg_catalog.pg_sequence_last_value(c.oid), s.seqincrement < 0 \
+                      pg_catalog.pg_sequence_last_value(c.oid), s.seqincrement < 0, \
+                      CASE WHEN s.seqincrement < 0 THEN s.seqmin ELSE s.seqmax END, s.seqstart \
                FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid \
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                WHERE NOT s.seqcycle AND c.relpersistence <> 't' \
                  AND CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT,USAGE') END";
     let rows = session.query("reading where sequences stand", sql, &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), Position { last: row.get(1), down: row.get(2) })).collect())
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), Position { last: row.get(1), down: row.get(2), end: row.get(3), start: row.get(4) }))
+        .collect())
 }
 
 /// Whether every transaction since `before`, as [`DatabaseState::seen_transactions`] wrote it, was aborted.
@@ -370,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_sequence_is_behind_where_it_would_give_out_numbers_again() {
-        let at = |last, down| Position { last, down };
+        let at = |last, down| Position { last, down, end: if down { -100 } else { 1_000 }, start: 0 };
         for (before, now, down, behind) in [
             (Some(100), Some(1), false, true),
             (Some(100), None, false, true),
@@ -383,6 +458,14 @@ mod tests {
         ] {
             assert_eq!(at(now, down).is_behind(at(before, down)), behind, "{before:?} {now:?} {down}");
         }
+    }
+
+    #[test]
+    fn a_sequence_is_nearly_exhausted_with_less_than_a_tenth_left() {
+        let at = |last, end, start| Position { last, down: end < start, end, start }.nearly_exhausted();
+        assert!(at(Some(i64::MAX), i64::MAX, 1) && at(Some(95), 100, 1) && at(Some(-95), -100, -1));
+        assert!(!at(Some(85), 100, 1) && !at(None, 100, 1) && !at(Some(1_000_000), i64::MAX, 1));
+        assert!(at(Some(i64::MIN), i64::MIN, i64::MAX) && !at(Some(0), i64::MIN, i64::MAX));
     }
 
     #[test]

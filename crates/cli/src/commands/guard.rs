@@ -216,6 +216,7 @@ fn way_back(invocation: &Invocation) -> Option<ConnectionSettings> {
 fn code(report: &GuardReport) -> u8 {
     match report.exit_kind() {
         ExitKind::Done => exit_code::DONE,
+        ExitKind::NotRecorded => exit_code::REPOSITORY,
         ExitKind::NothingApplied => exit_code::COMMAND_FAILED,
         ExitKind::AppliedInPart => exit_code::APPLIED_IN_PART,
         ExitKind::Interrupted => exit_code::INTERRUPTED,

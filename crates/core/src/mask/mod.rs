@@ -63,7 +63,8 @@ impl Mask {
     /// of whatever is named like a secret, and of flags of known programs that hold one.
     #[must_use]
     pub fn script(&self, text: &str) -> String {
-        if !text.contains(['=', ':', '@', '%', '-', '\'']) && !self.known.iter().any(|one| text.contains(one.expose()))
+        if !text.contains(['=', ':', '@', '%', '-', '\'', '+', '\\'])
+            && !self.known.iter().any(|one| text.contains(one.expose()))
         {
             return text.to_owned();
         }

@@ -10,3 +10,4 @@ mod refusing;
 mod running;
 mod support;
 mod tools;
+mod unshown;

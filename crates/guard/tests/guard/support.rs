@@ -54,7 +54,7 @@ impl Shop {
     pub(crate) async fn open(major: u32) -> Self {
         // Nobody but the test and the command writes anything.
         let cluster = Cluster::start(ClusterOptions {
-            configuration: vec!["autovacuum = off".into()],
+            configuration: vec!["autovacuum = off".into(), "max_prepared_transactions = 5".into()],
             ..ClusterOptions::major(major)
         });
         cluster.create_database("shop");

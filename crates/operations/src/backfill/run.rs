@@ -86,9 +86,9 @@ pub async fn backfill(
         prepared,
         monitor,
         written: state.clone(),
-        state,
         is_alone: true,
-        rows: options.batch_rows.max(1),
+        rows: first_batch(state.rows, options.batch_rows),
+        state,
         retries: 0,
         waited_for_lag: Duration::ZERO,
     };
@@ -173,7 +173,7 @@ impl Walk<'_> {
                 return Err(self.stopped(Error::Interrupted));
             }
             if over() {
-                return Ok(false);
+                return Ok(self.is_at_the_end().await);
             }
             let progress = std::sync::Arc::clone(&self.context.progress);
             let note = move |text: &str| progress.note(text);
@@ -184,7 +184,7 @@ impl Walk<'_> {
                 self.again_after(error).await?;
             }
             if over() {
-                return Ok(false);
+                return Ok(self.is_at_the_end().await);
             }
             match self.batch().await {
                 Ok(None) => return Ok(true),
@@ -209,6 +209,11 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether no row is left, although the time is over; where that cannot be asked, somebody goes on later.
+    async fn is_at_the_end(&self) -> bool {
+        self.state.batches > 0 && matches!(self.next(self.state.after.as_ref()).await, Ok(None))
+    }
+
     pub(super) async fn rest(&self, time: Duration) {
         tokio::select! {
             () = sleep(time) => {}
@@ -219,6 +224,7 @@ impl Walk<'_> {
     /// Takes as many rows as the time for a batch allows; slowly upwards, at once downwards.
     fn adapt(&mut self, took: Duration) {
         self.rows = adapted(self.rows, self.options.batch_rows, took, self.options.batch_time);
+        self.state.rows = Some(self.rows);
     }
 
     /// Does one batch; `None` when there is none left.
@@ -357,6 +363,11 @@ impl Walk<'_> {
     }
 }
 
+/// The rows of the first batch: as many as fitted the time when an earlier one stopped, and not more than are asked for.
+fn first_batch(earlier: Option<u64>, asked: u64) -> u64 {
+    earlier.map_or(asked, |rows| rows.min(asked)).max(1)
+}
+
 /// The rows of the next batch.
 fn adapted(rows: u64, asked: u64, took: Duration, target: Duration) -> u64 {
     let asked = asked.max(1);
@@ -369,6 +380,16 @@ fn adapted(rows: u64, asked: u64, took: Duration, target: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_batch_is_as_large_as_the_last_one_that_fitted() {
+        let of = |earlier, asked| first_batch(earlier, asked);
+        assert_eq!(
+            [of(None, 5000), of(Some(80), 5000), of(Some(50_000), 5000), of(Some(80), 10)],
+            [5000, 80, 5000, 10]
+        );
+        assert_eq!([of(None, 0), of(Some(0), 5000)], [1, 1]);
+    }
 
     #[test]
     fn a_batch_fits_its_time() {

@@ -64,12 +64,16 @@ pub(super) struct Progressed {
     pub(super) updated: u64,
     pub(super) walked: u64,
     pub(super) batches: u64,
+    /// How many rows fitted the time of a batch; `None` where an older program wrote the file, or no batch was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rows: Option<u64>,
     pub(super) pending: Option<Pending>,
 }
 
 impl Progressed {
     pub(super) fn begin(what: What, end: Place, began_at: DateTime<Utc>) -> Self {
-        Self { format: FORMAT, what, began_at, end, after: None, updated: 0, walked: 0, batches: 0, pending: None }
+        let (after, rows, pending) = (None, None, None);
+        Self { format: FORMAT, what, began_at, end, after, updated: 0, walked: 0, batches: 0, rows, pending }
     }
 
     /// Counts the batch that was pending, or forgets it.
