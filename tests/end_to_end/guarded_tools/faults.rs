@@ -201,7 +201,7 @@ fn a_run_lock_that_another_keeps_is_told_with_who_and_since_when_and_what_to_do(
     run.go_on();
     run.finish().ended_with(14).failure().says(&["another guarded run or swap", "bystander"]).hints(&["retry"]);
     assert!(!bench.scene.place.work().join("beside").exists());
-    assert_eq!(std::fs::read_to_string(bench.scene.place.work().join("log")).unwrap(), "on\noff\n");
+    assert!(!bench.scene.place.work().join("log").exists(), "who has no lock switches nothing on or off");
     held.release();
     bench.guard(&[], &["true"], 0);
 }
