@@ -262,8 +262,8 @@ fn a_standby_that_is_behind_is_waited_for_and_a_monitor_that_is_lost_is_replaced
 fn whoever_waits_goes_first_and_locked_rows_are_tried_again() {
     let scene = Scene::local();
     table(&scene, 200);
-    // A batch that takes a second, and longer than others want to wait.
-    let slow = ["backfill", "counted", "--set", "n = n + 1 + length(pg_sleep(0.01)::text)", "--max-blocked", "200ms"];
+    // A batch that takes seconds, and longer than others want to wait.
+    let slow = ["backfill", "counted", "--set", "n = n + 1 + length(pg_sleep(0.03)::text)", "--max-blocked", "200ms"];
     let mut running = scene.place.start(&slow);
     let at_work = "EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = current_database() \
                    AND a.application_name LIKE 'holdpoint backfill %' AND l.mode = 'RowExclusiveLock' AND l.granted \

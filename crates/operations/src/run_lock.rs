@@ -124,8 +124,15 @@ impl RunLock {
         }
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back: others can take it when this returns. A server that does not answer gives it back when it
+    /// finds that the connection is gone.
     pub async fn release(self) {
+        let second = i32::from_ne_bytes(self.database_oid.to_ne_bytes());
+        let sql = "SELECT pg_catalog.pg_advisory_unlock($1, $2)";
+        let unlock = async { self.session.query_one("giving the run lock back", sql, &[&NAMESPACE, &second]).await };
+        if let Ok(Err(error)) = timeout(CHECK_WITHIN, unlock).await {
+            tracing::debug!(%error, "the run lock goes with its session");
+        }
         self.session.close().await;
     }
 }
