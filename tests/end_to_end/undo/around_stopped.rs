@@ -80,7 +80,7 @@ fn ended_while_before_runs_nothing_ran_and_nothing_is_to_be_undone() {
     let project = adds_a_table();
     let flags = ["--before", WAITS, "--after", "touch after"];
     let guard = began(&project, &flags);
-    assert_eq!(killed(&project, guard), "before_its_command");
+    assert_eq!(killed(&project, guard), "interrupted_before_its_command");
     project.undo("latest", &[], 3).failure().says(&["its command never ran"]);
     let guard = began(&project, &flags);
     guard.interrupt();

@@ -64,7 +64,7 @@ fn killed_before_its_command_there_is_nothing_to_undo_and_killed_at_its_start_it
         ("taking-run-lock", &stored),
     ] {
         let guard = paused(&project, flags, phase);
-        assert_eq!(killed(&project, guard), "before_its_command", "{phase}");
+        assert_eq!(killed(&project, guard), "interrupted_before_its_command", "{phase}");
         project.undo("latest", &[], 3).failure().says(&["cannot be undone"]);
         assert!(!has_table(&project), "{phase}");
     }
