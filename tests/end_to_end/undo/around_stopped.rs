@@ -14,15 +14,6 @@ const COMMAND: [&str; 5] = ["--", "npm", "run", "--silent", "db:migrate"];
 /// Says that it began, and ends once it may.
 const WAITS: &str = "touch began; while [ ! -e go ]; do sleep 0.05; done; rm -f began";
 
-/// A table is to be added, and a script drops it again.
-fn adds_a_table() -> Project {
-    let project = Project::drizzle();
-    project.write("drizzle/0001_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
-    project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
-    project.journal(&["0000_first", "0001_adds"]);
-    project
-}
-
 /// Guards until the line has begun.
 fn began(project: &Project, flags: &[&str]) -> Running {
     let began = project.scene.place.work().join("began");
@@ -54,10 +45,6 @@ fn killed(project: &Project, guard: Running) -> String {
     now.0
 }
 
-fn has_table(project: &Project) -> bool {
-    project.scene.sql("SELECT to_regclass('shop.tags') IS NOT NULL") == "t"
-}
-
 #[track_caller]
 fn shown(project: &Project) -> Value {
     project.scene.place.holdpoint(&["show", "run:latest", "--json"]).ended_with(0).json()
@@ -77,7 +64,7 @@ fn undone(project: &Project, before: &str) {
 
 #[test]
 fn ended_while_before_runs_nothing_ran_and_nothing_is_to_be_undone() {
-    let project = adds_a_table();
+    let project = Project::that_adds_a_table();
     let flags = ["--before", WAITS, "--after", "touch after"];
     let guard = began(&project, &flags);
     assert_eq!(killed(&project, guard), "interrupted_before_its_command");
@@ -89,14 +76,14 @@ fn ended_while_before_runs_nothing_ran_and_nothing_is_to_be_undone() {
     assert_eq!(holdpoint_tests::processes_with(project.scene.place.path()), [], "the line is ended");
     assert_eq!(project.stands(), ("refused".to_owned(), false));
     project.undo("latest", &[], 3).failure().says(&["its command never ran"]);
-    assert!(!has_table(&project) && !project.scene.place.work().join("after").exists());
+    assert!(!project.has_added_table() && !project.scene.place.work().join("after").exists());
     project.guard(&["--level", "stored"], 0);
-    assert!(has_table(&project), "nothing is in the way of the next");
+    assert!(project.has_added_table(), "nothing is in the way of the next");
 }
 
 #[test]
 fn ended_while_the_application_is_asked_the_run_is_undone_or_settled() {
-    let project = adds_a_table();
+    let project = Project::that_adds_a_table();
     let before = project.shop();
     let flags = ["--health-cmd", WAITS, "--health-timeout", "10m", "--after", "touch after"];
     for then in ["undo", "settle", "ctrl-c"] {
@@ -119,7 +106,7 @@ fn ended_while_the_application_is_asked_the_run_is_undone_or_settled() {
                 assert_eq!(shown(&project)["found"]["applied"], "fully", "{then}");
             }
         }
-        assert!(has_table(&project) && !project.scene.place.work().join("after").exists(), "{then}");
+        assert!(project.has_added_table() && !project.scene.place.work().join("after").exists(), "{then}");
         if then == "settle" {
             let words = ["settle", "latest", "--reason", "the application is well", "--json"];
             project.scene.place.holdpoint(&words).ended_with(0);
@@ -134,14 +121,14 @@ fn ended_while_the_application_is_asked_the_run_is_undone_or_settled() {
 
 #[test]
 fn while_after_runs_nobody_undoes_and_ended_then_the_run_stands_and_can_be_undone() {
-    let project = adds_a_table();
+    let project = Project::that_adds_a_table();
     let before = project.shop();
     for then in ["end", "kill", "ctrl-c"] {
         let guard = began(&project, &["--after", WAITS]);
         assert_eq!(project.stands(), ("succeeded".to_owned(), false), "{then}: it is judged");
         assert!(remarks(&project).contains("what --after runs begins"), "{then}");
         project.undo("latest", &["--way", "rollback"], 14).failure().says(&["is still at work", "has its run lock"]);
-        assert!(has_table(&project), "{then}");
+        assert!(project.has_added_table(), "{then}");
         if then == "kill" {
             assert_eq!(killed(&project, guard), "succeeded");
             assert!(remarks(&project).contains("what --after runs begins"), "nobody says how it went");

@@ -12,15 +12,6 @@ const MOMENT: Duration = Duration::from_secs(5);
 const GUARD: [&str; 3] = ["guard", "--json", "--yes"];
 const COMMAND: [&str; 5] = ["--", "npm", "run", "--silent", "db:migrate"];
 
-/// A table is to be added, and a script drops it again.
-fn adds_a_table() -> Project {
-    let project = Project::drizzle();
-    project.write("drizzle/0001_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
-    project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
-    project.journal(&["0000_first", "0001_adds"]);
-    project
-}
-
 fn paused(project: &Project, flags: &[&str], phase: &str) -> Running {
     let mut guard = project.scene.place.start_paused(&[&GUARD, flags, &COMMAND].concat(), phase);
     guard.wait_for_pause();
@@ -40,10 +31,6 @@ fn killed(project: &Project, guard: Running) -> String {
     now.0
 }
 
-fn has_table(project: &Project) -> bool {
-    project.scene.sql("SELECT to_regclass('shop.tags') IS NOT NULL") == "t"
-}
-
 #[track_caller]
 fn found(project: &Project) -> serde_json::Value {
     let shown = project.scene.place.holdpoint(&["show", "run:latest", "--json"]).ended_with(0).json();
@@ -52,7 +39,7 @@ fn found(project: &Project) -> serde_json::Value {
 
 #[test]
 fn killed_before_its_command_there_is_nothing_to_undo_and_killed_at_its_start_it_can_be_settled() {
-    let project = adds_a_table();
+    let project = Project::that_adds_a_table();
     // Only what rehearses needs a copy, and a young proof would spare it.
     let (stored, full) = (["--level", "stored"], ["--max-age", "0s"]);
     for (phase, flags) in [
@@ -66,7 +53,7 @@ fn killed_before_its_command_there_is_nothing_to_undo_and_killed_at_its_start_it
         let guard = paused(&project, flags, phase);
         assert_eq!(killed(&project, guard), "interrupted_before_its_command", "{phase}");
         project.undo("latest", &[], 3).failure().says(&["cannot be undone"]);
-        assert!(!has_table(&project), "{phase}");
+        assert!(!project.has_added_table(), "{phase}");
     }
     let guard = paused(&project, &stored, "running-command");
     // It lost its connections, and lives: what it started may go on.
@@ -94,14 +81,14 @@ fn killed_before_its_command_there_is_nothing_to_undo_and_killed_at_its_start_it
 
 #[test]
 fn killed_after_its_command_it_is_judged_afresh_and_undone_or_settled() {
-    let project = adds_a_table();
+    let project = Project::that_adds_a_table();
     let before = project.shop();
     for phase in ["judging", "recording-run"] {
         let guard = paused(&project, &["--level", "stored"], phase);
         assert_eq!(project.stands().0, "running", "{phase}");
         project.undo("latest", &[], 14).failure().says(&["still at work"]);
         assert_eq!(killed(&project, guard), "interrupted", "{phase}");
-        assert_eq!((found(&project), has_table(&project)), ("fully".into(), true), "{phase}");
+        assert_eq!((found(&project), project.has_added_table()), ("fully".into(), true), "{phase}");
         if phase == "judging" {
             let undone = project.undo("latest", &["--way", "rollback"], 0).json();
             assert_eq!(undone["state"], "undone", "{undone:#}");
@@ -110,14 +97,14 @@ fn killed_after_its_command_it_is_judged_afresh_and_undone_or_settled() {
     }
     project.scene.place.holdpoint(&["settle", "latest", "--reason", "all of it is there", "--json"]).ended_with(0);
     assert_eq!(project.stands(), ("settled".to_owned(), false));
-    assert!(has_table(&project) && project.pending().is_empty());
+    assert!(project.has_added_table() && project.pending().is_empty());
     project.undo("latest", &["--way", "rollback"], 3);
-    assert!(has_table(&project), "who declared it done is believed");
+    assert!(project.has_added_table(), "who declared it done is believed");
 }
 
 #[test]
 fn interrupted_before_its_command_nothing_runs_and_after_it_the_run_is_judged_to_its_end() {
-    let project = adds_a_table();
+    let project = Project::that_adds_a_table();
     let (stored, full) = (["--level", "stored"], ["--max-age", "0s"]);
     for (phase, flags) in [
         ("planning", &stored[..]),
@@ -132,13 +119,13 @@ fn interrupted_before_its_command_nothing_runs_and_after_it_the_run_is_judged_to
         assert_eq!(project.stands(), ("refused".to_owned(), false), "{phase}");
         // The kernel ends a rehearsal's cell with the guard, a moment after it.
         wait_until_gone(project.scene.place.path(), MOMENT);
-        assert!(!has_table(&project), "{phase}");
+        assert!(!project.has_added_table(), "{phase}");
     }
     let guard = paused(&project, &stored, "running-command");
     guard.interrupt();
     let report = guard.finish().ended_with(130).json();
     assert_eq!((&report["state"], &report["interrupted"]), (&"rolled_back".into(), &true.into()), "{report:#}");
-    assert!(!has_table(&project));
+    assert!(!project.has_added_table());
     // What has ended cannot be interrupted: it is told what it did.
     for phase in ["judging", "recording-run"] {
         let guard = paused(&project, &stored, phase);

@@ -55,6 +55,20 @@ impl Project {
         Self::new(Some("drizzle-0"), MIGRATE).with_drizzle()
     }
 
+    /// As [`Self::drizzle`]; a table is to be added, and a script drops it again.
+    pub(super) fn that_adds_a_table() -> Self {
+        let project = Self::drizzle();
+        project.write("drizzle/0001_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+        project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
+        project.journal(&["0000_first", "0001_adds"]);
+        project
+    }
+
+    /// Whether the table of [`Self::that_adds_a_table`] is there.
+    pub(super) fn has_added_table(&self) -> bool {
+        self.scene.sql("SELECT to_regclass('shop.tags') IS NOT NULL") == "t"
+    }
+
     /// As [`Self::drizzle`], on a server of its own: what a kill leaves there is taken for dead, and removed.
     pub(super) fn drizzle_alone() -> Self {
         Self::on(alone(), Some("drizzle-0"), MIGRATE).with_drizzle()

@@ -64,11 +64,11 @@ async fn make(
     (then, columns): (&TableThen, &[String]),
 ) -> Result<WentWith, Error> {
     let PointArchive { facts, catalogue, .. } = archive;
+    let pg_restore = options.programs.find(ProgramName::PgRestore, session.server().major, &context.cancel).await?;
+    let scripts = Scripts { pg_restore: &pg_restore, head: &catalogue.head, facts };
     let mut went = WentWith::default();
     for known in find(&options.wanted, &catalogue.known(), &facts.place)? {
         let Some((_, selection)) = catalogue.selection(&known) else { continue };
-        let pg_restore = options.programs.find(ProgramName::PgRestore, session.server().major, &context.cancel).await?;
-        let scripts = Scripts { pg_restore: &pg_restore, head: &catalogue.head, facts };
         let ids: Vec<i32> =
             selection.entries.iter().chain(&selection.views).chain(&selection.pointing).copied().collect();
         let mut made = Vec::new();
@@ -138,40 +138,29 @@ async fn alone(session: &Session, script: &str) -> Result<Result<(), String>, Er
 /// Whether the thing that an entry makes is there; `None` for what is no thing of its own.
 async fn is_there(session: &Session, catalogue: &Catalogue, entry: &Entry) -> Result<Option<bool>, Error> {
     // The tag of what belongs to a table is the table's name and its own.
-    let sql = match &entry.description[..] {
+    let of_table = |catalog: &str, table: &str, name: &str| {
+        format!(
+            "pg_class c JOIN {catalog} o ON o.{table} = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relname || ' ' || o.{name} = $2::text"
+        )
+    };
+    let thing = match &entry.description[..] {
         b"INDEX" | b"SEQUENCE" | b"VIEW" | b"MATERIALIZED VIEW" => {
-            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1::text AND c.relname = $2::text)"
+            "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = $2::text".to_owned()
         }
         b"STATISTICS" => {
-            "SELECT EXISTS (SELECT FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace \
-             WHERE n.nspname = $1::text AND s.stxname = $2::text)"
+            "pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxname = $2::text".to_owned()
         }
-        b"CONSTRAINT" | b"CHECK CONSTRAINT" | b"FK CONSTRAINT" => {
-            "SELECT EXISTS (SELECT FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
-             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname || ' ' || k.conname = $2::text)"
-        }
-        b"TRIGGER" => {
-            "SELECT EXISTS (SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
-             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname || ' ' || t.tgname = $2::text)"
-        }
-        b"POLICY" => {
-            "SELECT EXISTS (SELECT FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid \
-             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname || ' ' || p.polname = $2::text)"
-        }
-        b"RULE" => {
-            "SELECT EXISTS (SELECT FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class \
-             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname || ' ' || r.rulename = $2::text)"
-        }
-        b"DEFAULT" => {
-            "SELECT EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-             JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1::text AND c.relname || ' ' || a.attname = $2::text AND a.atthasdef)"
-        }
+        b"CONSTRAINT" | b"CHECK CONSTRAINT" | b"FK CONSTRAINT" => of_table("pg_constraint", "conrelid", "conname"),
+        b"TRIGGER" => of_table("pg_trigger", "tgrelid", "tgname"),
+        b"POLICY" => of_table("pg_policy", "polrelid", "polname"),
+        b"RULE" => of_table("pg_rewrite", "ev_class", "rulename"),
+        b"DEFAULT" => of_table("pg_attribute", "attrelid", "attname") + " AND o.atthasdef",
         _ => return Ok(None),
     };
+    let sql = format!("SELECT EXISTS (SELECT FROM {thing} AND n.nspname = $1::text)");
     let (schema, tag) = catalogue.name_of(entry);
-    Ok(Some(session.query_one(WHAT, sql, &[&schema, &tag]).await?.get(0)))
+    Ok(Some(session.query_one(WHAT, &sql, &[&schema, &tag]).await?.get(0)))
 }
 
 /// What is made together with a thing: its values, its owner, its comment, its grants, and what a view shows.

@@ -201,8 +201,17 @@ fn killed(lease: &std::path::Path) -> Turn {
     turn_at(record["nonce"].as_str().unwrap(), record["taken_at"].as_str().unwrap().parse().unwrap())
 }
 
-#[tokio::test]
-async fn a_killed_run_is_counted_and_told_before_the_next_one_does_anything() {
+/// A repository whose lease a killed run left, and who hears what the next one tells.
+struct AfterAKill {
+    folder: tempfile::TempDir,
+    path: std::path::PathBuf,
+    context: Context,
+    listener: tokio::net::TcpListener,
+    source: Source,
+    options: CronOptions,
+}
+
+async fn after_a_kill() -> AfterAKill {
     let folder = tempfile::tempdir().unwrap();
     drop(lease(folder.path()).await);
     let path = folder.path().join("shop/lease");
@@ -210,6 +219,12 @@ async fn a_killed_run_is_counted_and_told_before_the_next_one_does_anything() {
     let context = sample_context::in_directory(folder.path()).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (source, options) = nowhere(Some(format!("http://{}/hook", listener.local_addr().unwrap())));
+    AfterAKill { folder, path, context, listener, source, options }
+}
+
+#[tokio::test]
+async fn a_killed_run_is_counted_and_told_before_the_next_one_does_anything() {
+    let AfterAKill { folder: _folder, path, context, listener, source, options } = after_a_kill().await;
     let (report, heard) = tokio::join!(Box::pin(cron(&context, &source, &options)), hear(listener, &path));
     assert_eq!(report.failure.as_ref().unwrap().kind, ErrorKind::Postgres, "{report:?}");
     let [[first, lease], [second, _]] = heard.as_slice() else { panic!("{heard:?}") };
@@ -326,13 +341,7 @@ async fn a_run_that_does_not_know_whether_it_has_the_lease_says_so() {
 
 #[tokio::test]
 async fn a_run_that_another_has_overtaken_begins_nothing_and_leaves_the_kill_to_it() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(lease(folder.path()).await);
-    let path = folder.path().join("shop/lease");
-    killed(&path);
-    let context = sample_context::in_directory(folder.path()).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (source, options) = nowhere(Some(format!("http://{}/hook", listener.local_addr().unwrap())));
+    let AfterAKill { folder: _folder, path, context, listener, source, options } = after_a_kill().await;
     let Ok(ours) = take(&context, &options).await else { panic!("it is free") };
     assert!(!ours.before().unwrap().ended, "it finds the kill");
     let others = write(&path, |record| record["nonce"] = "another".into());
