@@ -22,6 +22,7 @@ mod rds_cut_over;
 mod rds_moto;
 mod rds_recover;
 mod rds_refused;
+mod rds_snapshots;
 mod rds_tokens;
 mod rds_undo;
 mod recover_table;

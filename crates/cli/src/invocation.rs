@@ -15,6 +15,7 @@ use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::arguments::ReachArguments;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::settings::{ChosenRepository, Purpose, Settings};
@@ -106,6 +107,7 @@ impl Invocation {
             clock,
             seed: seed(),
             reads_for: holdpoint_operations::READS_FOR,
+            rds: self.settings.rds_reach(&ReachArguments::default()),
         })
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::retention::Aside;
 use crate::{DatabaseName, Error, Identity, PointId, RunId};
 
-/// The newest form of the manifest that this program knows.
+/// The form of an archive's manifest; that of a snapshot is [`crate::recorded::FORMAT`].
 pub const FORMAT: u32 = 1;
 /// The greatest size of a manifest in bytes.
 pub const LARGEST: usize = 64 * 1024;
@@ -231,18 +231,23 @@ pub struct ArchiveObject {
     pub archive_version: Option<String>,
 }
 
+/// A manifest as it is stored.
+pub(crate) fn stored_form(manifest: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let damaged = |reason: String| Error::Damaged { document: "manifest", reason };
+    let mut json = serde_json::to_vec_pretty(manifest).map_err(|error| damaged(error.to_string()))?;
+    json.push(b'\n');
+    if json.len() > LARGEST {
+        return Err(damaged(format!("{} bytes are more than the {LARGEST} that a manifest may have", json.len())));
+    }
+    Ok(json)
+}
+
 impl Manifest {
     /// Writes the manifest as JSON for storage.
     ///
     /// Fails when it would be larger than [`LARGEST`]: such a manifest is a defect of the writer.
     pub fn to_json(&self) -> Result<Vec<u8>, Error> {
-        let damaged = |reason: String| Error::Damaged { document: "manifest", reason };
-        let mut json = serde_json::to_vec_pretty(self).map_err(|error| damaged(error.to_string()))?;
-        json.push(b'\n');
-        if json.len() > LARGEST {
-            return Err(damaged(format!("{} bytes are more than the {LARGEST} that a manifest may have", json.len())));
-        }
-        Ok(json)
+        stored_form(self)
     }
 
     /// Reads a manifest that was stored under the folder of `id`.

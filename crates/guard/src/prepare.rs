@@ -8,7 +8,7 @@ use holdpoint_core::gate::{Candidate, Policy};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
 use holdpoint_core::verification::{Level, Obstacle, Verdict, Verification};
-use holdpoint_core::{Manifest, PointId};
+use holdpoint_core::{Manifest, PointId, PointKind};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::catalogue::ListReport;
 use holdpoint_operations::schema_check::Schema;
@@ -325,7 +325,9 @@ fn candidates(list: ListReport) -> Vec<Point> {
         let (identity, schema) = (IdentityMatch::Same, SchemaSince::Unchanged);
         Point { candidate, identity, schema, lost: None }
     };
-    list.points.into_iter().map(candidate).map(point).collect()
+    // Of a snapshot of the instance nobody recorded the schema.
+    let archives = list.points.into_iter().filter(|point| point.stored_as.kind() == PointKind::Archive);
+    archives.map(candidate).map(point).collect()
 }
 
 fn pin_name(ledger: &LedgerWriter<'_>) -> String {

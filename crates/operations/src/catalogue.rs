@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::verification::{Standing, UnreadableVerification, Verification};
-use holdpoint_core::{DatabaseName, Manifest, PointId};
-use holdpoint_repository::{StoredManifest, Verifications};
+use holdpoint_core::{DatabaseName, Manifest, PointId, PointKind, Recorded};
+use holdpoint_repository::{StoredPoint, Verifications};
 use serde::Serialize;
 
 use crate::{Context, Error, reading};
@@ -12,6 +12,28 @@ use crate::{Context, Error, reading};
 mod survey;
 
 pub(crate) use survey::{Attempt, RecordedObject, Surveyed, survey};
+
+/// Where and how a restore point's data are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredAs {
+    /// In a custom-format archive.
+    Archive,
+    /// As SQL text.
+    Plain,
+    /// In a snapshot of the RDS instance, which lies in RDS.
+    RdsSnapshot,
+}
+
+impl StoredAs {
+    /// Which kind of restore point that is.
+    pub fn kind(self) -> PointKind {
+        match self {
+            Self::Archive | Self::Plain => PointKind::Archive,
+            Self::RdsSnapshot => PointKind::RdsSnapshot,
+        }
+    }
+}
 
 /// A restore point in a list.
 #[derive(Clone, Debug, Serialize)]
@@ -23,13 +45,16 @@ pub struct PointSummary {
     /// The same by the store's clock, where that is known.
     pub taken_at_by_store: Option<DateTime<Utc>>,
     /// How the data are stored.
-    pub stored_as: PointFormat,
+    pub stored_as: StoredAs,
+    /// The snapshot's name, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// It holds a part of the database only.
     pub partial: bool,
-    /// Bytes stored.
+    /// Bytes stored in the repository; 0 of a snapshot, which lies in RDS.
     pub stored_bytes: u64,
-    /// Rows.
-    pub rows: u64,
+    /// Rows; `None` of a snapshot, which nobody counted.
+    pub rows: Option<u64>,
     /// What its verifications say.
     pub standing: Standing,
     /// Names of its pins.
@@ -47,6 +72,11 @@ impl PointSummary {
     /// Whether it is one of the whole database that nobody labelled: only such a one counts for others.
     pub(crate) fn is_whole(&self) -> bool {
         !self.partial && self.label.is_none()
+    }
+
+    /// Whether it is such a one, and an archive: what selectors choose from.
+    pub(crate) fn is_whole_archive(&self) -> bool {
+        self.is_whole() && self.stored_as.kind() == PointKind::Archive
     }
 
     /// By what restore points are put in order of time: one that a wrong clock dated is not newer than those after it.
@@ -77,9 +107,9 @@ pub struct Unreadable {
 
 /// Everything about one restore point.
 #[derive(Clone, Debug, Serialize)]
-pub struct ShowReport {
-    /// Its manifest.
-    pub manifest: Manifest,
+pub struct ShowReport<M = Manifest> {
+    /// Its manifest: of an archive, or of either kind ([`Recorded`]).
+    pub manifest: M,
     /// Its snapshot's instant by the store's clock, where that is known.
     pub taken_at_by_store: Option<DateTime<Utc>>,
     /// What its verifications say together.
@@ -102,10 +132,25 @@ pub async fn list(context: &Context) -> Result<ListReport, Error> {
     Ok(ListReport { database: context.database.clone(), points, unreadable })
 }
 
-/// Tells everything about one restore point.
+/// Tells everything about one restore point that is an archive.
+///
+/// # Errors
+/// [`Error::NoSuchPoint`]; a snapshot of an instance is refused, with what to do instead.
 pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
+    let ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins } =
+        show_any(context, point).await?;
+    let stored = StoredPoint { recorded: manifest, sha256: String::new(), written_at: None };
+    let manifest = stored.archive()?.manifest;
+    Ok(ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins })
+}
+
+/// Tells everything about one restore point of either kind.
+///
+/// # Errors
+/// [`Error::NoSuchPoint`]; else those of the repository.
+pub async fn show_any(context: &Context, point: &PointId) -> Result<ShowReport<Recorded>, Error> {
     let database = &context.database;
-    let shown = match context.repository.manifest(database, point).await {
+    let shown = match context.repository.recorded(database, point).await {
         Ok(stored) => shown(context, stored).await,
         Err(error) => Err(error.into()),
     };
@@ -120,39 +165,50 @@ pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Erro
 }
 
 /// Tells everything about a restore point that a prune hid.
-pub(crate) async fn show_hidden(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
-    let stored = context.repository.hidden_manifest(&context.database, point).await?;
+pub(crate) async fn show_hidden(context: &Context, point: &PointId) -> Result<ShowReport<Recorded>, Error> {
+    let stored = context.repository.hidden(&context.database, point).await?;
     shown(context, stored).await
 }
 
-async fn shown(context: &Context, stored: StoredManifest) -> Result<ShowReport, Error> {
-    let (repository, database, point) = (&context.repository, &context.database, &stored.manifest.id);
+async fn shown(context: &Context, stored: StoredPoint) -> Result<ShowReport<Recorded>, Error> {
+    let (repository, database, point) = (&context.repository, &context.database, stored.recorded.id());
     let Verifications { made: verifications, unreadable } = repository.verifications(database, point).await?;
     let standing = holdpoint_core::verification::standing(&verifications, &unreadable, &stored.sha256);
     let mut pins = repository.pins(database, point).await?;
     // Left by readers that were killed, or may not delete.
     let now = (context.clock)();
     pins.retain(|name| !reading::is_over(name, now));
-    let taken_at_by_store = stored.manifest.taken_at_by_store(stored.written_at);
-    Ok(ShowReport { manifest: stored.manifest, taken_at_by_store, standing, verifications, unreadable, pins })
+    let taken_at_by_store = stored.recorded.taken_at_by_store(stored.written_at);
+    Ok(ShowReport { manifest: stored.recorded, taken_at_by_store, standing, verifications, unreadable, pins })
 }
 
-impl ShowReport {
+impl ShowReport<Recorded> {
     /// The restore point as it stands in a list.
     pub fn summary(&self) -> PointSummary {
-        let manifest = &self.manifest;
+        let (stored_as, snapshot, partial, stored_bytes, rows, label) = match &self.manifest {
+            Recorded::Archive(one) => {
+                let stored_as = match one.stored_as {
+                    PointFormat::Archive => StoredAs::Archive,
+                    PointFormat::Plain => StoredAs::Plain,
+                };
+                let rows = Some(one.totals.rows);
+                (stored_as, None, !one.options.is_empty(), stored_bytes(one), rows, one.label.clone())
+            }
+            Recorded::Snapshot(one) => (StoredAs::RdsSnapshot, Some(one.snapshot.name.clone()), false, 0, None, None),
+        };
         PointSummary {
-            id: manifest.id.clone(),
-            snapshot_at: manifest.snapshot.at,
+            id: self.manifest.id().clone(),
+            snapshot_at: self.manifest.snapshot_at(),
             taken_at_by_store: self.taken_at_by_store,
-            stored_as: manifest.stored_as,
-            partial: !manifest.options.is_empty(),
-            stored_bytes: stored_bytes(manifest),
-            rows: manifest.totals.rows,
+            stored_as,
+            snapshot,
+            partial,
+            stored_bytes,
+            rows,
             standing: self.standing,
             pins: self.pins.clone(),
-            reason: manifest.reason.clone(),
-            label: manifest.label.clone(),
+            reason: self.manifest.reason().map(str::to_owned),
+            label,
             unreadable: self.unreadable.clone(),
         }
     }

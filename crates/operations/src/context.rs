@@ -11,6 +11,8 @@ use holdpoint_postgres::programs::ProgramSearch;
 use holdpoint_repository::Repository;
 use tokio_util::sync::CancellationToken;
 
+use crate::rds::RdsReach;
+
 /// Tells the time of this machine.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
@@ -31,6 +33,8 @@ pub struct Context {
     pub seed: u64,
     /// How long the pin of a reader holds unless it is renewed: [`READS_FOR`](crate::READS_FOR).
     pub reads_for: Duration,
+    /// How RDS is reached, for restore points that are snapshots there.
+    pub rds: RdsReach,
 }
 
 impl std::fmt::Debug for Context {

@@ -77,6 +77,7 @@ impl Error {
             }
             Self::Core(_) | Self::Usage(_) | Self::Pooler { .. } => ErrorKind::Usage,
             Self::Repository(Repository::NotFound { .. }) => ErrorKind::NotFound,
+            Self::Repository(Repository::IsSnapshot { .. }) => ErrorKind::Usage,
             Self::Repository(_) => ErrorKind::Repository,
             Self::Engine(error) => engine_kind(error),
             Self::Recover(error) => error.kind(),

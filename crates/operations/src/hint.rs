@@ -208,6 +208,12 @@ pub fn of_repository(error: &Repository) -> Option<String> {
         ));
     }
     let hint = match error {
+        Repository::IsSnapshot { snapshot, instance, .. } => {
+            return Some(format!(
+                "make an instance of it: holdpoint rds snapshot restore {snapshot} --into {instance}-restored; or name an \
+                 archive: holdpoint list"
+            ));
+        }
         Repository::BucketNotFound { .. } => {
             "create the bucket or directory and run: holdpoint init; or correct the repository's URL"
         }

@@ -75,7 +75,7 @@ pub(crate) async fn or_dropped(context: &Context, point: &PointId, failure: Erro
 /// # Errors
 /// Those of the repository: nobody knows.
 pub(crate) async fn is_dropped(context: &Context, point: &PointId) -> Result<bool, Error> {
-    match context.repository.manifest(&context.database, point).await {
+    match context.repository.recorded(&context.database, point).await {
         Err(error) if error.is_not_found() => Ok(true),
         Err(Repository::InvalidRecord { .. } | Repository::NewerFormat { .. }) | Ok(_) => Ok(false),
         Err(error) => Err(error.into()),
@@ -126,7 +126,7 @@ impl ReadPin<'_> {
             let never = self.name.is_none() && matches!(error, Repository::AccessDenied { .. });
             return (!never).then_some(soon);
         }
-        let there = self.context.repository.hidden_manifest(&self.context.database, self.point).await;
+        let there = self.context.repository.hidden(&self.context.database, self.point).await;
         if there.is_err_and(|error| error.is_not_found()) {
             // The work looks for the restore point itself, and says that it is gone.
             return None;

@@ -29,6 +29,7 @@ pub(crate) fn of(repository: Repository) -> Context {
         clock: Arc::new(now),
         seed: 7,
         reads_for: crate::READS_FOR,
+        rds: crate::rds::RdsReach::default(),
     }
 }
 

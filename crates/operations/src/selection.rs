@@ -10,7 +10,7 @@ use crate::{Context, Error};
 
 /// Finds the restore point that a selector names.
 ///
-/// Points with a label (made by `undo`) and points of a part of the database are only found by their id. Foreign dumps and RDS instants are not in the
+/// Points with a label (made by `undo`), points of a part of the database and snapshots of its instance are only found by their id. Foreign dumps and RDS instants are not in the
 /// repository and are refused.
 pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, Error> {
     let nothing = |why: &str| Error::NoSuchPoint {
@@ -91,6 +91,7 @@ async fn newest_step(context: &Context, run: &RunId) -> Result<Option<RunStep>, 
 
 async fn choose(context: &Context, fits: impl Fn(&PointSummary) -> bool) -> Result<Option<PointId>, Error> {
     let points = list(context).await?.points;
-    let chosen = points.into_iter().filter(|point| point.is_whole() && fits(point)).max_by_key(PointSummary::taken_at);
+    let chosen =
+        points.into_iter().filter(|point| point.is_whole_archive() && fits(point)).max_by_key(PointSummary::taken_at);
     Ok(chosen.map(|point| point.id))
 }

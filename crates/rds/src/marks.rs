@@ -28,6 +28,12 @@ pub const ASKED: &str = "holdpoint:asked";
 pub const NEEDED_FOR: &str = "holdpoint:needed-for";
 /// The process that made such an instance, in words that only its maker's machine understands.
 pub const MAKER: &str = "holdpoint:maker";
+/// The restore point that a snapshot is recorded as.
+pub const POINT: &str = "holdpoint:point";
+/// The folder of that restore point.
+pub const FOLDER: &str = "holdpoint:folder";
+/// The id of the repository that the folder is in.
+pub const REPOSITORY: &str = "holdpoint:repository";
 /// When it was found to be as asked.
 pub const READY_AT: &str = "holdpoint:ready-at";
 /// The production name of a cut-over.

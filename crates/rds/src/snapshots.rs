@@ -113,11 +113,26 @@ impl Rds {
     /// # Errors
     /// [`Error::NameTaken`], [`Error::WrongState`], [`Error::Quota`], [`Error::NotFound`].
     pub async fn create_snapshot(&self, instance: &str, name: &str, now: DateTime<Utc>) -> Result<Snapshot> {
+        self.create_snapshot_of_point(instance, name, &Tags::new(), now).await
+    }
+
+    /// As [`create_snapshot`](Self::create_snapshot), with the tags by which it is known as that of a restore point.
+    ///
+    /// # Errors
+    /// As [`create_snapshot`](Self::create_snapshot).
+    pub async fn create_snapshot_of_point(
+        &self,
+        instance: &str,
+        name: &str,
+        point: &Tags,
+        now: DateTime<Utc>,
+    ) -> Result<Snapshot> {
         const ACTION: &str = "CreateDBSnapshot";
         check_name(name)?;
         let source = self.instance(instance).await?;
         let call = self.client.create_db_snapshot().db_instance_identifier(&source.name).db_snapshot_identifier(name);
-        let tags = tags(&source.name, &source.resource_id, now);
+        let mut tags = tags(&source.name, &source.resource_id, now);
+        tags.extend(point.clone());
         let answer = call.set_tags(Some(tags_out(&tags))).send().await.map_err(|failure| {
             match classify(failure, ACTION, name) {
                 Error::NotFound { .. } => Error::NotFound { subject: source.name.clone() },

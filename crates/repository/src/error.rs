@@ -37,6 +37,16 @@ pub enum Error {
         /// The object.
         key: String,
     },
+    /// The restore point is a snapshot of an RDS instance: there is no archive of it.
+    #[error("restore point {point} is the snapshot {snapshot} of the RDS instance {instance}, and no archive")]
+    IsSnapshot {
+        /// Which.
+        point: String,
+        /// The snapshot's name.
+        snapshot: String,
+        /// The instance that it is of.
+        instance: String,
+    },
     /// The identity in use may not do this.
     #[error("{action} {key}: access denied ({code})")]
     AccessDenied {

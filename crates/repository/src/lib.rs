@@ -27,7 +27,7 @@ pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_con
 pub use reader::ObjectReader;
 pub use repository::{
     Lease, LeaseTaken, Leftover, LostPoint, ManifestWrite, NoLongerHidden, NotPublished, OrphanFolder, PointFolders,
-    Ready, Repository, StoreLock, StoredManifest, Unpublished, Verifications, Withdrawal,
+    Ready, Repository, StoreLock, StoredManifest, StoredPoint, Unpublished, Verifications, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;
 pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};

@@ -19,7 +19,7 @@ use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout::{self, RepositoryRecord};
 use holdpoint_core::ledger::{self, RunStep};
 use holdpoint_core::verification::{UnreadableVerification, Verification};
-use holdpoint_core::{DatabaseName, Manifest, PointId, RunId};
+use holdpoint_core::{DatabaseName, Manifest, PointId, Recorded, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -62,6 +62,35 @@ pub struct StoredManifest {
     pub sha256: String,
     /// When it was written, by the store's clock; `None` where it was just published, and nobody asked.
     pub written_at: Option<DateTime<Utc>>,
+}
+
+/// A manifest of either kind as it was read.
+#[derive(Clone, Debug)]
+pub struct StoredPoint {
+    /// The manifest.
+    pub recorded: Recorded,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// When it was written, by the store's clock.
+    pub written_at: Option<DateTime<Utc>>,
+}
+
+impl StoredPoint {
+    /// The manifest of an archive.
+    ///
+    /// # Errors
+    /// [`Error::IsSnapshot`].
+    pub fn archive(self) -> Result<StoredManifest> {
+        let Self { recorded, sha256, written_at } = self;
+        match recorded {
+            Recorded::Archive(manifest) => Ok(StoredManifest { manifest: *manifest, sha256, written_at }),
+            Recorded::Snapshot(one) => Err(Error::IsSnapshot {
+                point: one.id.to_string(),
+                snapshot: one.snapshot.name,
+                instance: one.snapshot.instance,
+            }),
+        }
+    }
 }
 
 /// The verifications of a restore point.
@@ -168,25 +197,34 @@ impl Repository {
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// Reads a manifest; a withdrawn point counts as absent.
+    /// Reads the manifest of an archive; a withdrawn point counts as absent.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`] for one that does not parse or belongs elsewhere.
+    /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`] for one that does not parse or belongs elsewhere;
+    /// [`Error::IsSnapshot`].
     pub async fn manifest(&self, database: &DatabaseName, id: &PointId) -> Result<StoredManifest> {
+        self.recorded(database, id).await?.archive()
+    }
+
+    /// Reads a manifest of either kind; a withdrawn point counts as absent.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`], but a snapshot is none.
+    pub async fn recorded(&self, database: &DatabaseName, id: &PointId) -> Result<StoredPoint> {
         let key = layout::manifest(database, id);
         // Before the manifest: whoever withdraws removes the marks last, when the manifest is gone.
         let marks = self.store.list(&layout::withdrawn(database, id)).try_next().await?;
         if marks.is_some_and(|page| !page.is_empty()) {
             return Err(Error::NotFound { action: "read", key });
         }
-        self.hidden_manifest(database, id).await
+        self.hidden(database, id).await
     }
 
-    /// Reads a manifest, also of a withdrawn point: nobody may rely on it.
+    /// Reads a manifest of either kind, also of a withdrawn point: nobody may rely on it.
     ///
     /// # Errors
-    /// As [`Self::manifest`].
-    pub async fn hidden_manifest(&self, database: &DatabaseName, id: &PointId) -> Result<StoredManifest> {
+    /// As [`Self::recorded`].
+    pub async fn hidden(&self, database: &DatabaseName, id: &PointId) -> Result<StoredPoint> {
         let key = layout::manifest(database, id);
         let largest = holdpoint_core::manifest::LARGEST as u64;
         let object = self.store.get_small(&key, largest).await.map_err(|error| match error {
@@ -194,13 +232,13 @@ impl Repository {
             Error::TooLarge { key, detail, .. } => Error::InvalidRecord { key, source: detail.into() },
             other => other,
         })?;
-        let manifest = Manifest::from_json(&object.bytes, id).map_err(|error| refused(&key, error))?;
-        if manifest.database != *database {
-            let text = format!("it names database {} but lies in the folder of {database}", manifest.database);
+        let recorded = Recorded::from_json(&object.bytes, id).map_err(|error| refused(&key, error))?;
+        if recorded.database() != database {
+            let text = format!("it names database {} but lies in the folder of {database}", recorded.database());
             return Err(Error::InvalidRecord { key, source: text.into() });
         }
         let sha256 = hex::encode(Sha256::digest(&object.bytes));
-        Ok(StoredManifest { manifest, sha256, written_at: Some(object.modified_at) })
+        Ok(StoredPoint { recorded, sha256, written_at: Some(object.modified_at) })
     }
 
     /// Reads a restore point's verifications, oldest first; one that cannot be read hides neither the restore point nor

@@ -101,14 +101,21 @@ pub(crate) struct SnapshotArguments {
 /// What `rds snapshot` does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SnapshotVerb {
-    /// Make a snapshot of an instance; it costs until it is dropped.
+    /// Make a snapshot of an instance, and a restore point of it for the database that is configured to be there; it costs
+    /// until it is dropped.
     Create {
         /// The instance.
         #[arg(value_name = "INSTANCE")]
         instance: String,
-        /// Name the snapshot [default: INSTANCE and the present instant].
+        /// Name the snapshot [default: INSTANCE and the present instant]. With the name of one that was begun, go on.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Record why.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
+        /// Make the snapshot alone, and no restore point of it.
+        #[arg(long, conflicts_with = "reason")]
+        unrecorded: bool,
         /// Return as soon as RDS has begun.
         #[arg(long)]
         no_wait: bool,

@@ -24,7 +24,7 @@ pub(super) async fn show(invocation: &Invocation, arguments: &ShowArguments) -> 
     };
     let context = invocation.context(false).await?;
     let point = selection::resolve(&context, point).await?;
-    let report = catalogue::show(&context, &point).await?;
+    let report = catalogue::show_any(&context, &point).await?;
     printed(invocation.output.report(&report, |report| output::show(report, now())))?;
     Ok(exit_code::DONE)
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use holdpoint::exit_code;
+use holdpoint_core::DatabaseName;
 use holdpoint_operations::rds::{
-    self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsSource, RestoreOptions, RestorePlan,
-    ServedDatabase, SnapshotDropReport, When,
+    self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsReach, RdsSource, RecordOptions,
+    RestoreOptions, RestorePlan, ServedDatabase, SnapshotDropReport, SnapshotMade, When,
 };
 
 use super::confirm::{confirm, somebody_is_there};
@@ -97,7 +98,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
 }
 
 async fn plane(invocation: &Invocation, reach: &ReachArguments) -> Result<ControlPlane, Failure> {
-    let (options, waiting) = invocation.settings.rds_reach(reach);
+    let RdsReach { options, waiting } = invocation.settings.rds_reach(reach);
     let (cancel, progress) = (invocation.cancel.clone(), Arc::clone(&invocation.progress));
     Ok(ControlPlane::connect(&options, waiting, Arc::new(now), cancel, progress).await?)
 }
@@ -151,10 +152,17 @@ async fn restore(
 
 async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &SnapshotVerb) -> Result<u8, Failure> {
     match verb {
-        SnapshotVerb::Create { instance, name, no_wait } => {
+        SnapshotVerb::Create { instance, name, reason, unrecorded, no_wait } => {
             let name = name.clone().unwrap_or_else(|| format!("{instance}-{}", now().format("%Y%m%dt%H%M%Sz")));
-            let made = rds::create_snapshot(plane, instance, &name, !no_wait).await?;
-            printed(invocation.output.report(&made, output::rds_snapshot))?;
+            let wanted = RecordOptions {
+                instance: instance.clone(),
+                name,
+                reason: reason.as_deref().map(|reason| super::runs::mask(invocation).script(reason)),
+                waits: !no_wait,
+                retain_until: invocation.retain_until(),
+            };
+            let made = Box::pin(create_snapshot(invocation, plane, &wanted, *unrecorded)).await?;
+            printed(invocation.output.report(&made, output::rds_snapshot_made))?;
         }
         SnapshotVerb::Copy { from, name, kms_key, no_wait } => {
             let made = rds::copy_snapshot(plane, from, name, kms_key.as_deref(), !no_wait).await?;
@@ -180,6 +188,50 @@ async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &Snapshot
         }
     }
     Ok(exit_code::DONE)
+}
+
+/// Makes a snapshot, and records it as a restore point of the database that is configured to be on the instance.
+async fn create_snapshot(
+    invocation: &Invocation,
+    plane: &ControlPlane,
+    wanted: &RecordOptions,
+    unrecorded: bool,
+) -> Result<SnapshotMade, Failure> {
+    let RecordOptions { instance, name, waits, .. } = wanted;
+    let plain = async |why: String| {
+        let snapshot = rds::create_snapshot(plane, instance, name, *waits).await?;
+        Ok(SnapshotMade { snapshot, point: None, remarks: vec![format!("it is no restore point: {why}")] })
+    };
+    if unrecorded {
+        return plain("--unrecorded".to_owned()).await;
+    }
+    let mut databases = invocation.settings.databases_on(instance);
+    if databases.len() > 1
+        && let Ok(chosen) = invocation.settings.database_name()
+        && databases.contains(&chosen)
+    {
+        databases = vec![chosen];
+    }
+    let database = match databases.as_slice() {
+        [] => return plain(format!("no configured database has rds_instance = \"{instance}\"")).await,
+        [database] => database,
+        several => {
+            let names: Vec<&str> = several.iter().map(DatabaseName::as_str).collect();
+            return Err(Failure::usage(
+                format!("of which database is it a restore point: {}", names.join(", ")),
+                "say it: --database NAME; or make the snapshot alone: --unrecorded",
+            ));
+        }
+    };
+    let own = invocation.of_database(database);
+    let context = match own.settings.repository() {
+        Ok(chosen) if !chosen.defaulted => own.context(true).await?,
+        _ => match own.context(false).await {
+            Ok(context) => context,
+            Err(_) => return plain("there is no repository yet: holdpoint init".to_owned()).await,
+        },
+    };
+    Ok(rds::create_recorded(plane, &context, &own.source()?, wanted).await?)
 }
 
 /// What was typed as what RDS is asked; only `before:RUN` opens the repository.

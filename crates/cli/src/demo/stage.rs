@@ -104,6 +104,7 @@ impl Stage {
                 clock,
                 seed: seed(),
                 reads_for: holdpoint_operations::READS_FOR,
+                rds: holdpoint_operations::rds::RdsReach::default(),
             },
             source: Source { settings: settings.clone(), programs: search, client_major: None },
             server,

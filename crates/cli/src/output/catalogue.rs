@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::verification::{Standing, Verdict, Verification};
+use holdpoint_core::{Manifest, Recorded, SnapshotManifest};
 use holdpoint_operations::catalogue::{ListReport, PointSummary, ShowReport};
 
 use super::table::{bullets, columns, facts};
@@ -18,8 +19,11 @@ pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
         vec![
             point.id.to_string(),
             age(point.snapshot_at, now),
-            count(point.rows),
-            bytes(point.stored_bytes),
+            point.rows.map(count).unwrap_or_default(),
+            match &point.snapshot {
+                Some(name) => format!("snapshot {name}"),
+                None => bytes(point.stored_bytes),
+            },
             standing(&point.standing),
             point.pins.join(", "),
             remark,
@@ -43,15 +47,65 @@ pub(super) fn standing(standing: &Standing) -> String {
 }
 
 /// Everything about one restore point.
-pub(crate) fn show(report: &ShowReport, now: DateTime<Utc>) -> String {
-    let manifest = &report.manifest;
+pub(crate) fn show(report: &ShowReport<Recorded>, now: DateTime<Utc>) -> String {
+    let mut text = format!("restore point {}: {}\n", report.manifest.id(), standing(&report.standing));
+    let recipe = match &report.manifest {
+        Recorded::Archive(manifest) => {
+            text.push_str(&archive(manifest, &report.pins, now));
+            &manifest.recipe
+        }
+        Recorded::Snapshot(manifest) => {
+            text.push_str(&snapshot(manifest, &report.pins, now));
+            &manifest.recipe
+        }
+    };
+    if !report.verifications.is_empty() {
+        text.push_str("\nverifications:\n");
+        text.push_str(&columns(
+            &["  AT", "LEVEL", "VERDICT", ">TOOK", "ON", "REMARK"],
+            report.verifications.iter().map(verification),
+        ));
+    }
+    let unreadable: Vec<String> = report.unreadable.iter().map(|one| one.reason.clone()).collect();
+    text.push_str(&bullets("cannot be read", &unreadable));
+    text.push_str("\nrestore without holdpoint:\n");
+    for line in recipe {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+/// A snapshot of the instance, which holds all its databases.
+fn snapshot(manifest: &SnapshotManifest, pins: &[String], now: DateTime<Utc>) -> String {
+    let made = &manifest.snapshot;
+    let engine = made.engine_version.as_deref().unwrap_or(&manifest.server_version);
+    let key = if made.is_encrypted { "encrypted" } else { "not encrypted" };
+    let size = made.storage_gib.map(|gib| format!("{gib} GiB of storage, ")).unwrap_or_default();
+    facts([
+        ("  snapshot", Some(format!("{} of the RDS instance {} in {}", made.name, made.instance, made.region))),
+        (
+            "  database",
+            Some(format!("{} ({} on {})", manifest.database, manifest.identity.database, manifest.identity.endpoint)),
+        ),
+        ("  asked for", Some(format!("{}, {} ago", instant(manifest.asked_at), age(manifest.asked_at, now)))),
+        ("  made", made.created_at.map(instant)),
+        ("  engine", Some(format!("{} {engine}", made.engine))),
+        ("  holds", Some(format!("{size}{key}"))),
+        ("  ARN", Some(made.arn.clone())),
+        ("  made by", Some(format!("holdpoint {}", manifest.holdpoint_version))),
+        ("  reason", manifest.reason.clone()),
+        ("  pins", Some(pins.join(", "))),
+        ("  restore", Some(format!("holdpoint rds snapshot restore {} --into NAME", made.name))),
+    ])
+}
+
+fn archive(manifest: &Manifest, pins: &[String], now: DateTime<Utc>) -> String {
     let totals = &manifest.totals;
     let server = &manifest.server;
     let wal = manifest.snapshot.wal_position.as_ref().map(|position| format!(" at {position}")).unwrap_or_default();
     let extensions: Vec<String> =
         manifest.extensions.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
-    let mut text = format!("restore point {}: {}\n", manifest.id, standing(&report.standing));
-    text.push_str(&facts([
+    let text = facts([
         (
             "  database",
             Some(format!("{} ({} on {})", manifest.database, manifest.identity.database, manifest.identity.endpoint)),
@@ -87,24 +141,10 @@ pub(crate) fn show(report: &ShowReport, now: DateTime<Utc>) -> String {
         ("  archive", Some(manifest.archive.key.clone())),
         ("  extensions", Some(extensions.join(", "))),
         ("  options", Some(manifest.options.join(" "))),
-        ("  pins", Some(report.pins.join(", "))),
+        ("  pins", Some(pins.join(", "))),
         ("  stored in", Some(milliseconds(manifest.timings.stored_for_ms))),
-    ]));
-    text.push_str(&bullets("not covered", &manifest.not_covered));
-    if !report.verifications.is_empty() {
-        text.push_str("\nverifications:\n");
-        text.push_str(&columns(
-            &["  AT", "LEVEL", "VERDICT", ">TOOK", "ON", "REMARK"],
-            report.verifications.iter().map(verification),
-        ));
-    }
-    let unreadable: Vec<String> = report.unreadable.iter().map(|one| one.reason.clone()).collect();
-    text.push_str(&bullets("cannot be read", &unreadable));
-    text.push_str("\nrestore without holdpoint:\n");
-    for line in &manifest.recipe {
-        text.push_str(&format!("  {line}\n"));
-    }
-    text
+    ]);
+    text + &bullets("not covered", &manifest.not_covered)
 }
 
 fn verification(one: &Verification) -> Vec<String> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_operations::rds::{
     CutOverOutcome, DataCheck, DropReport, How, ListReport, Made, Missing, RestorePlan, RestoreReport, Snapshot,
-    SnapshotDropReport, SnapshotsReport, Window,
+    SnapshotDropReport, SnapshotMade, SnapshotsReport, Window,
 };
 
 use super::table::{bullets, columns};
@@ -164,6 +164,12 @@ pub(crate) fn rds_snapshot(snapshot: &Snapshot) -> String {
         status => format!("is {status}"),
     };
     format!("{0} of {1} {state}; it costs until: holdpoint rds snapshot drop {0}\n", snapshot.name, snapshot.instance)
+}
+
+/// One snapshot that was made, and the restore point that it is.
+pub(crate) fn rds_snapshot_made(made: &SnapshotMade) -> String {
+    let point = made.point.as_ref().map(|id| format!("restore point {id}; prove it: holdpoint verify {id}\n"));
+    rds_snapshot(&made.snapshot) + &point.unwrap_or_default() + &bullets("worth knowing", &made.remarks)
 }
 
 /// One line a snapshot.

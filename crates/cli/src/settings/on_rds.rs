@@ -66,8 +66,8 @@ impl Settings {
     /// What makes tokens; one for all connections, so that they share what is good.
     fn tokens(&self) -> Passwords {
         let make = || {
-            let (options, _) = self.rds_reach(&ReachArguments::default());
-            passwords(options, CredentialSource::Chain, Arc::new(now))
+            let reach = self.rds_reach(&ReachArguments::default());
+            passwords(reach.options, CredentialSource::Chain, Arc::new(now))
         };
         self.tokens.get_or_init(make).clone()
     }

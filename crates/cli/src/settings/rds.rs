@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdpoint_core::DatabaseName;
 use holdpoint_core::gate::pending::WindowPolicy;
-use holdpoint_operations::rds::{RdsOptions, Waiting};
+use holdpoint_operations::rds::{RdsOptions, RdsReach, Waiting};
 
 use super::Settings;
 use crate::arguments::ReachArguments;
@@ -32,7 +32,7 @@ impl Settings {
     }
 
     /// How the control plane is reached and how patiently it is waited for: flags, then the file, then the defaults.
-    pub(crate) fn rds_reach(&self, flags: &ReachArguments) -> (RdsOptions, Waiting) {
+    pub(crate) fn rds_reach(&self, flags: &ReachArguments) -> RdsReach {
         let file = &self.config.rds;
         let or = |flag: &Option<String>, file: &Option<String>| flag.clone().or_else(|| file.clone());
         let options = RdsOptions {
@@ -47,7 +47,7 @@ impl Settings {
             give_up_after: flags.wait_for.or(file.wait_for).unwrap_or(default.give_up_after),
             ..default
         };
-        (options, waiting)
+        RdsReach { options, waiting }
     }
 
     /// What the gate asks of the point-in-time window.

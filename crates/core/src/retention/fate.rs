@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Aside, Hold, Slot, Unit};
-use crate::PointId;
 use crate::verification::{Level, Standing};
+use crate::{PointId, PointKind};
 
 /// Why a restore point is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -115,6 +115,8 @@ pub enum Fate {
 pub struct Entry {
     /// The restore point.
     pub id: PointId,
+    /// What it is.
+    pub kind: PointKind,
     /// Its instant, by the source server's clock.
     pub snapshot_at: DateTime<Utc>,
     /// How far it is proven.

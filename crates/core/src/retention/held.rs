@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::PointId;
 use crate::verification::{Level, Standing};
+use crate::{PointId, PointKind};
 
 /// A snapshot may be this far ahead of the clock of whoever asks; what is further ahead lies in the future.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
@@ -16,6 +16,8 @@ pub const WRONG_CLOCK: TimeDelta = TimeDelta::hours(1);
 pub struct Held {
     /// Its id.
     pub id: PointId,
+    /// What it is: none of one kind goes because of one of another.
+    pub kind: PointKind,
     /// Its instant, by the source server's clock.
     pub snapshot_at: DateTime<Utc>,
     /// The same instant by the store's clock, where that is known.

@@ -52,6 +52,7 @@ mod tests {
     fn point(hour: u32, holds: Vec<Hold>) -> Held {
         let standing = Standing::Proven { level: Level::Full, at: at(hour) };
         Held {
+            kind: crate::PointKind::Archive,
             id: PointId::new(at(hour), u64::from(hour)),
             snapshot_at: at(hour),
             by_store: None,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Aside, DropReason, Entry, Fate, Held, KeepReason, RetentionPlan, RetentionPolicy, Slot, Unit};
-use crate::Error;
 use crate::verification::{Level, Standing};
+use crate::{Error, PointKind};
 
-/// Decides about every restore point of one database.
+/// Decides about every restore point of one database. Each kind of restore point is planned for by itself: a snapshot of an
+/// instance fills no slot of the archives, and an archive none of the snapshots.
 ///
 /// The order of `points` does not matter. What is dropped by a policy is dropped by every policy that asks for less, and
 /// a plan over what a plan kept drops nothing. What is set aside, or has a doubtful clock, changes the fate of no other.
@@ -17,7 +18,15 @@ use crate::verification::{Level, Standing};
 /// Those of [`RetentionPolicy::check`].
 pub fn plan(points: &[Held], policy: &RetentionPolicy, now: DateTime<Utc>) -> Result<RetentionPlan, Error> {
     policy.check()?;
-    let mut points: Vec<&Held> = points.iter().collect();
+    let mut entries: Vec<Entry> = Vec::with_capacity(points.len());
+    for kind in [PointKind::Archive, PointKind::RdsSnapshot] {
+        entries.extend(of_one_kind(points.iter().filter(|one| one.kind == kind).collect(), policy, now));
+    }
+    entries.sort_by(|a, b| (b.snapshot_at, &b.id).cmp(&(a.snapshot_at, &a.id)));
+    Ok(RetentionPlan { entries })
+}
+
+fn of_one_kind(mut points: Vec<&Held>, policy: &RetentionPolicy, now: DateTime<Utc>) -> Vec<Entry> {
     points.sort_by(|a, b| (b.snapshot_at, &b.id).cmp(&(a.snapshot_at, &a.id)));
     let all = 0..points.len();
     let proven: Vec<usize> =
@@ -28,10 +37,11 @@ pub fn plan(points: &[Held], policy: &RetentionPolicy, now: DateTime<Utc>) -> Re
     let entry = |at: usize| {
         let kept = rules.keep(at);
         let fate = if kept.is_empty() { Fate::Drop(rules.drop(at)) } else { Fate::Keep(kept) };
-        let Held { id, snapshot_at, standing, aside, .. } = points[at];
-        Entry { id: id.clone(), snapshot_at: *snapshot_at, standing: *standing, aside: aside.clone(), fate }
+        let Held { id, kind, snapshot_at, standing, aside, .. } = points[at];
+        let (kind, snapshot_at, standing) = (*kind, *snapshot_at, *standing);
+        Entry { id: id.clone(), kind, snapshot_at, standing, aside: aside.clone(), fate }
     };
-    Ok(RetentionPlan { entries: all.map(entry).collect() })
+    all.map(entry).collect()
 }
 
 /// The slots of one unit that are kept, each with the newest proven point in it.

@@ -46,6 +46,7 @@ prop_compose! {
         let snapshot_at = start() + TimeDelta::seconds(hours * HOUR + minutes * 60);
         let holds = if pinned { vec![Hold::Pin { name: "p".to_owned(), until: None }] } else { Vec::new() };
         Held {
+            kind: crate::PointKind::Archive,
             id: PointId::new(snapshot_at, hours.unsigned_abs() * 60 + minutes.unsigned_abs()),
             snapshot_at,
             by_store: store_knows.then_some(snapshot_at + TimeDelta::minutes(off)),
@@ -220,6 +221,7 @@ fn three_years_of_hourly_backups_never_lose_the_newest_proven_point_or_empty_a_s
         if !next(&mut state).is_multiple_of(10) {
             let id = PointId::new(now, next(&mut state));
             points.push(Held {
+                kind: crate::PointKind::Archive,
                 id,
                 snapshot_at: now,
                 by_store: None,

@@ -21,6 +21,7 @@ fn of(day: u32) -> Held {
     let snapshot_at = at(&format!("2026-11-{day:02}T03:00:00Z"));
     let standing = proven(Level::Full);
     Held {
+        kind: crate::PointKind::Archive,
         id: PointId::new(snapshot_at, u64::from(day)),
         snapshot_at,
         by_store: Some(snapshot_at + TimeDelta::seconds(2)),

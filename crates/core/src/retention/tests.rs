@@ -20,6 +20,7 @@ const DISPROVED: Standing = Standing::Disproved { at: DateTime::UNIX_EPOCH };
 fn held(text: &str, standing: Standing) -> Held {
     let snapshot_at = at(text);
     Held {
+        kind: crate::PointKind::Archive,
         id: crate::PointId::new(snapshot_at, 7),
         snapshot_at,
         by_store: None,
@@ -213,4 +214,27 @@ fn drops_begin_with_the_oldest() {
         plan(&all_proven(&["2026-11-18T03:00", "2026-11-19T03:00", "2026-11-17T03:00"]), &last, at(NOW)).unwrap();
     let drops: Vec<_> = plan.drops().map(|entry| entry.snapshot_at.to_rfc3339()).collect();
     assert_eq!(drops, ["2026-11-17T03:00:00+00:00", "2026-11-18T03:00:00+00:00"]);
+}
+
+#[test]
+fn snapshots_of_the_instance_and_archives_are_planned_for_each_by_itself() {
+    let snapshot = |text: &str, standing| Held { kind: crate::PointKind::RdsSnapshot, ..held(text, standing) };
+    let of_snapshot = Standing::Proven { level: Level::Instance, at: at("2026-11-21T00:00:00Z") };
+    let archives = all_proven(&["2026-11-18T03:00", "2026-11-19T03:00", "2026-11-20T03:00"]);
+    let snapshots = ["2026-11-18T04:00:00Z", "2026-11-19T04:00:00Z", "2026-11-20T04:00:00Z", "2026-11-21T04:00:00Z"];
+    let snapshots: Vec<Held> = snapshots.map(|text| snapshot(text, of_snapshot)).into();
+    let policy = RetentionPolicy { last: 2, ..policy() };
+    let both = [&archives[..], &snapshots].concat();
+    let kept = kept(&both, &policy);
+    assert_eq!(kept, ["2026-11-21T04:00", "2026-11-20T04:00", "2026-11-20T03:00", "2026-11-19T03:00"]);
+    let merged = plan(&both, &policy, at(NOW)).unwrap();
+    for alone in [&archives, &snapshots] {
+        for entry in plan(alone, &policy, at(NOW)).unwrap().entries {
+            assert!(merged.entries.contains(&entry), "one kind changes nothing for the other: {entry:?}");
+        }
+    }
+    // The last archive stays, although nothing of it is proven and every snapshot is.
+    let lonely = [&[held("2026-11-01T03:00:00Z", Standing::Unproven)][..], &snapshots].concat();
+    let fate = reasons(&lonely, &policy, "2026-11-01T03:00:00Z");
+    assert!(matches!(&fate, Fate::Keep(why) if why.contains(&KeepReason::NothingProven)), "{fate:?}");
 }

@@ -312,6 +312,7 @@ mod tests {
             clock: Arc::new(move || now),
             seed: 1,
             reads_for: holdpoint_operations::READS_FOR,
+            rds: holdpoint_operations::rds::RdsReach::default(),
         };
         let settings = ConnectionSettings::resolve(&cluster.url_as("watches", "shop"), &Default::default()).unwrap();
         let run = "20261121T024300Z-k3f9".parse().unwrap();

@@ -75,6 +75,7 @@ impl Shop {
             clock: Arc::new(chrono::Utc::now),
             seed: 1,
             reads_for: holdpoint_operations::READS_FOR,
+            rds: holdpoint_operations::rds::RdsReach::default(),
         };
         let mut environment: Vec<_> =
             [("PATH", "/usr/bin:/bin"), ("PGUSER", cluster.superuser()), ("PGDATABASE", "shop")]

@@ -13,11 +13,11 @@ const SERVER_SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// What the clocks show at the same moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
+pub(crate) struct Clocks {
     machine: DateTime<Utc>,
     server: DateTime<Utc>,
     /// `None` where the store does not tell.
-    pub(super) store: Option<DateTime<Utc>>,
+    pub(crate) store: Option<DateTime<Utc>>,
 }
 
 impl Clocks {
@@ -25,7 +25,7 @@ impl Clocks {
     ///
     /// # Errors
     /// Those of the store.
-    pub(super) async fn read(context: &Context, server: DateTime<Utc>) -> Result<Self, Error> {
+    pub(crate) async fn read(context: &Context, server: DateTime<Utc>) -> Result<Self, Error> {
         let machine = (context.clock)();
         let store = match context.repository.store().server_time().await {
             Ok(time) => Some(time),
@@ -40,7 +40,7 @@ impl Clocks {
     /// # Errors
     /// [`Error::WrongClock`] where this machine's or the server's clock differs from the store's by more than an hour: such
     /// a restore point would be dropped too early, or hide others.
-    pub(super) fn warnings(self) -> Result<Vec<String>, Error> {
+    pub(crate) fn warnings(self) -> Result<Vec<String>, Error> {
         let mut warnings = Vec::new();
         if let Some(store) = self.store {
             for (whose, time) in [("this machine's", self.machine), ("the server's", self.server)] {

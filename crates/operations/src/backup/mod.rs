@@ -20,7 +20,7 @@ use holdpoint_postgres::programs::DumpSelection;
 use serde::Serialize;
 
 pub(crate) use checks::direct;
-pub(crate) use clocks::apart_from_store;
+pub(crate) use clocks::{Clocks, apart_from_store};
 pub(crate) use identity::{FolderOwner, claim_folder, folder_owner};
 pub use limits::BackupLimits;
 pub(crate) use recipe::shell;

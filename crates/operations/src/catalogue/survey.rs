@@ -2,11 +2,12 @@
 //! verifications hold.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::recorded::SnapshotFacts;
 use holdpoint_core::retention::{Aside, Held, Hold};
 use holdpoint_core::verification::{Level, Verdict, Verification};
-use holdpoint_core::{Manifest, PointId};
+use holdpoint_core::{Manifest, PointId, PointKind, Recorded};
 
-use super::{PointSummary, ShowReport, Unreadable, show};
+use super::{PointSummary, ShowReport, Unreadable, show_any};
 use crate::{Context, Error};
 
 /// What a survey keeps of a restore point.
@@ -18,12 +19,14 @@ pub(crate) struct Surveyed {
     pub(crate) repository_id: String,
     /// Why it counts for no other one.
     pub(crate) aside: Option<Aside>,
-    /// Bytes of its archive.
+    /// Bytes of its archive; 0 of a snapshot.
     pub(crate) archive_bytes: u64,
     /// Its verifications, oldest first.
     pub(crate) attempts: Vec<Attempt>,
-    /// What its objects are, as recorded.
+    /// What its objects are, as recorded; none of a snapshot.
     pub(crate) objects: Vec<RecordedObject>,
+    /// The snapshot that it is, where it is one.
+    pub(crate) snapshot: Option<SnapshotFacts>,
 }
 
 impl Surveyed {
@@ -32,11 +35,17 @@ impl Surveyed {
         &self.summary.id
     }
 
+    /// Whether it is an archive.
+    pub(crate) fn is_archive(&self) -> bool {
+        self.summary.stored_as.kind() == PointKind::Archive
+    }
+
     /// The restore point as retention sees it.
     pub(crate) fn held(&self, holds: Vec<Hold>) -> Held {
         let summary = &self.summary;
         Held {
             id: summary.id.clone(),
+            kind: summary.stored_as.kind(),
             snapshot_at: summary.snapshot_at,
             by_store: summary.taken_at_by_store,
             standing: summary.standing,
@@ -51,16 +60,21 @@ impl Surveyed {
     }
 }
 
-impl From<&ShowReport> for Surveyed {
-    fn from(shown: &ShowReport) -> Self {
+impl From<&ShowReport<Recorded>> for Surveyed {
+    fn from(shown: &ShowReport<Recorded>) -> Self {
         let manifest = &shown.manifest;
+        let (archive_bytes, snapshot) = match manifest {
+            Recorded::Archive(one) => (one.archive.bytes, None),
+            Recorded::Snapshot(one) => (0, Some(one.snapshot.clone())),
+        };
         Self {
             summary: shown.summary(),
-            repository_id: manifest.repository_id.clone(),
+            repository_id: manifest.repository_id().to_owned(),
             aside: manifest.aside(),
-            archive_bytes: manifest.archive.bytes,
+            archive_bytes,
             attempts: shown.verifications.iter().map(Attempt::from).collect(),
             objects: RecordedObject::all_of(manifest),
+            snapshot,
         }
     }
 }
@@ -100,7 +114,14 @@ pub(crate) struct RecordedObject {
 
 impl RecordedObject {
     /// Every object that a restore point is made of, but its manifest; the archive is the last.
-    pub(crate) fn all_of(manifest: &Manifest) -> Vec<Self> {
+    pub(crate) fn all_of(recorded: &Recorded) -> Vec<Self> {
+        match recorded {
+            Recorded::Archive(manifest) => Self::of_archive(manifest),
+            Recorded::Snapshot(_) => Vec::new(),
+        }
+    }
+
+    fn of_archive(manifest: &Manifest) -> Vec<Self> {
         let archive = &manifest.archive;
         let small = [Some(&manifest.index), Some(&manifest.globals), manifest.contents.as_ref()];
         let small = small.into_iter().flatten();
@@ -115,7 +136,7 @@ impl RecordedObject {
 pub(crate) async fn survey(context: &Context) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
     let (mut points, mut unreadable) = (Vec::new(), Vec::new());
     for id in context.repository.points(&context.database).await? {
-        match show(context, &id).await {
+        match show_any(context, &id).await {
             Ok(point) => points.push(Surveyed::from(&point)),
             // Withdrawn between the list and the read.
             Err(Error::NoSuchPoint { .. }) => {}
@@ -140,7 +161,7 @@ mod tests {
     use crate::sample_points as sample;
 
     /// A restore point whose manifest is as large as one may be, with a verification that kept so many schema objects.
-    fn shown(names: usize) -> ShowReport {
+    fn shown(names: usize) -> ShowReport<Recorded> {
         let id = sample::point(1);
         let mut manifest = sample::manifest(&id);
         manifest.archive.crc64nvme = Some("AAAAAAAAAAA=".to_owned());
@@ -159,6 +180,7 @@ mod tests {
         let verifications = vec![serde_json::from_value(verification).unwrap()];
         let standing = holdpoint_core::verification::standing(&verifications, &[], "00");
         let (unreadable, pins) = (Vec::new(), vec!["audit".to_owned()]);
+        let manifest = Recorded::Archive(Box::new(manifest));
         ShowReport { manifest, taken_at_by_store: None, standing, verifications, unreadable, pins }
     }
 
@@ -180,8 +202,9 @@ mod tests {
     fn what_is_kept_is_what_was_recorded() {
         let shown = shown(10);
         let kept = Surveyed::from(&shown);
-        assert_eq!((kept.id(), &*kept.repository_id, kept.aside.as_ref()), (&shown.manifest.id, "r", None));
-        assert_eq!(kept.archive_bytes, shown.manifest.archive.bytes);
+        assert_eq!((kept.id(), &*kept.repository_id, kept.aside.as_ref()), (shown.manifest.id(), "r", None));
+        let Recorded::Archive(manifest) = &shown.manifest else { panic!("{:?}", shown.manifest) };
+        assert_eq!((kept.archive_bytes, kept.is_archive()), (manifest.archive.bytes, true));
         let [attempt] = &*kept.attempts else { panic!("{:?}", kept.attempts) };
         assert_eq!((attempt.level, attempt.verdict, attempt.took_ms), (Level::Full, Verdict::Proved, 60_000));
         assert_eq!((attempt.bytes_read, attempt.started_at), (1_000, sample::NOW.parse().unwrap()));

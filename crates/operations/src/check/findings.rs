@@ -16,6 +16,8 @@ pub enum FindingKind {
     WrongSize,
     /// The store's own checksum is another than was recorded.
     WrongChecksum,
+    /// The snapshot that a restore point is cannot be restored now, or RDS could not be asked for it.
+    Snapshot,
     /// Stored bytes are not what was written.
     Damaged,
     /// The restore point was made in another repository.
@@ -47,6 +49,7 @@ impl FindingKind {
             Self::Missing => "missing",
             Self::WrongSize => "wrong size",
             Self::WrongChecksum => "wrong checksum",
+            Self::Snapshot => "snapshot",
             Self::Damaged => "damaged",
             Self::AnotherRepository => "of another repository",
             Self::Disproved => "disproved",

@@ -4,6 +4,7 @@ mod findings;
 pub(crate) mod objects;
 mod permissions;
 mod run;
+mod snapshots;
 mod stray;
 
 pub use findings::{Finding, FindingKind};

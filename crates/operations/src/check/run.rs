@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
 use super::objects::ReadAgain;
+use super::snapshots::Snapshots;
 use super::{objects, permissions, stray};
 use crate::catalogue::{Surveyed, survey};
 use crate::retention::dead;
@@ -126,13 +127,13 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     let chosen = options.read_data.map(|percent| choose(context, &points, percent)).unwrap_or_default();
     let total = points.iter().filter(|one| chosen.contains(one.id()));
     context.progress.phase(Phase::Checking, Some(total.map(|one| one.summary.stored_bytes).sum()));
-    let mut all_there = Vec::new();
+    let (mut all_there, mut snapshots) = (Vec::new(), Snapshots::new(context));
     for mut point in points {
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
         let read = chosen.contains(point.id());
-        if one_point(context, &mut point, read, options, &mut report).await? {
+        if one_point(context, &mut point, read, options, (&mut report, &mut snapshots)).await? {
             all_there.push(point);
         }
     }
@@ -152,10 +153,13 @@ async fn one_point(
     point: &mut Surveyed,
     read: bool,
     options: &CheckOptions,
-    report: &mut CheckReport,
+    (report, snapshots): (&mut CheckReport, &mut Snapshots<'_>),
 ) -> Result<bool, Error> {
     let id = point.id().clone();
     let mut found = objects::ask(context, &id, &point.objects).await?;
+    if let Some(snapshot) = &point.snapshot {
+        found.extend(snapshots.ask(&id, snapshot).await?);
+    }
     // A sum of the store's alone may be wrong: reading tells.
     let mut readable = found.iter().all(|one| one.kind == FindingKind::WrongChecksum);
     let mut all_there = found.is_empty();
@@ -236,7 +240,7 @@ fn choose(context: &Context, points: &[Surveyed], percent: u8) -> Vec<PointId> {
     let total: u128 = points.iter().map(|one| u128::from(one.summary.stored_bytes)).sum();
     let place =
         |id: &PointId| Sha256::digest([&context.seed.to_be_bytes()[..], id.as_str().as_bytes()].concat()).to_vec();
-    let mut order: Vec<&Surveyed> = points.iter().collect();
+    let mut order: Vec<&Surveyed> = points.iter().filter(|one| one.is_archive()).collect();
     order.sort_by_key(|one| place(one.id()));
     let mut sum = 0_u128;
     let chosen = order.into_iter().take_while(|one| {

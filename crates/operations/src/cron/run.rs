@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::message::{tell, tell_killed};
 use super::steps::Steps;
 use super::{CronOptions, CronReport, Facts, Failed, LeaseLeft};
-use crate::catalogue::show;
+use crate::catalogue::show_any;
 use crate::retention::outlook;
 use crate::{Context, Error, ErrorKind, Source};
 
@@ -223,8 +223,8 @@ async fn proven(context: &Context) -> bool {
 }
 
 async fn is_proven(context: &Context, point: PointId) -> bool {
-    let shown = show(context, &point).await.map(|shown| shown.summary());
-    shown.is_ok_and(|one| one.is_whole() && one.standing.level().is_some())
+    let shown = show_any(context, &point).await.map(|shown| shown.summary());
+    shown.is_ok_and(|one| one.is_whole_archive() && one.standing.level().is_some())
 }
 
 /// Renews the lease, and ends when it is lost or must be taken for lost.

@@ -126,7 +126,7 @@ impl<'a> Steps<'a> {
         let (points, _) = survey(self.context).await?;
         let now = self.context.repository.store().server_time().await?;
         let standings: Vec<Standing> =
-            points.iter().filter(|one| one.counts(now)).map(|one| one.summary.standing).collect();
+            points.iter().filter(|one| one.is_archive() && one.counts(now)).map(|one| one.summary.standing).collect();
         let proof = |one: &Standing| match *one {
             Standing::Proven { level, at } if level >= wanted => Some(at),
             _ => None,

@@ -5,6 +5,8 @@
 mod data_check;
 mod instant;
 mod maker;
+mod reach;
+mod record;
 mod service;
 mod serving;
 mod snapshots;
@@ -26,6 +28,8 @@ pub use holdpoint_rds::{
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
+pub use reach::RdsReach;
+pub use record::{RecordOptions, SnapshotMade, create_recorded};
 pub use service::{Followed, check_before_cut_over, cut_over_served, lacks_a_check};
 pub use serving::{identity_behind, serves_another};
 pub use snapshots::{

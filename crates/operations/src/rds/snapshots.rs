@@ -48,7 +48,8 @@ pub async fn copy_snapshot(
     finished(plane, made, waits).await
 }
 
-async fn finished(plane: &ControlPlane, made: Snapshot, waits: bool) -> Result<Snapshot, Error> {
+/// Waits for a snapshot's end, where that is asked for.
+pub(super) async fn finished(plane: &ControlPlane, made: Snapshot, waits: bool) -> Result<Snapshot, Error> {
     if !waits {
         return Ok(made);
     }

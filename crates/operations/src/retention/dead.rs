@@ -56,6 +56,7 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
         }
         Ok(Withdrawal::Pinned { pins }) => Outcome::Pinned { pins },
         Ok(Withdrawal::Locked { until }) => Outcome::Locked { until },
+        Ok(Withdrawal::Kept { reason }) => Outcome::Failed { reason },
         Err(error) => Outcome::Failed { reason: Error::from(error).line() },
     })
 }

@@ -8,7 +8,7 @@ use holdpoint_core::retention::{Aside, Entry, Held, RetentionPlan, RetentionPoli
 use holdpoint_core::verification::Standing;
 
 use super::dead::Outcome;
-use crate::catalogue::{RecordedObject, Surveyed, show};
+use crate::catalogue::{RecordedObject, Surveyed, show_any};
 use crate::check::Finding;
 use crate::check::objects::ask;
 use crate::{Context, Error};
@@ -53,7 +53,7 @@ pub(super) async fn set_aside(
 
 /// Whether a restore point was withdrawn since it was read.
 async fn is_gone(context: &Context, id: &PointId) -> Result<bool, Error> {
-    match context.repository.manifest(&context.database, id).await {
+    match context.repository.recorded(&context.database, id).await {
         Ok(_) => Ok(false),
         Err(error) if error.is_not_found() => Ok(true),
         Err(error) => Err(error.into()),
@@ -83,7 +83,7 @@ pub(super) async fn unjustified(
             Standing::Unproven => unproven.contains(other),
             Standing::Disproved { .. } => false,
         };
-        let proven = match show(context, other).await {
+        let proven = match show_any(context, other).await {
             Ok(point) if good_enough(&point.standing) => Some(point.manifest),
             Ok(_) => None,
             // Another prune was first: the plan is out of date, and the next one says what goes.

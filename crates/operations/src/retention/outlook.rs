@@ -1,9 +1,9 @@
 //! What a database has in the repository, and what becomes of it: numbers for those who watch from afar.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::PointId;
 use holdpoint_core::retention::{RetentionPolicy, next_drop};
 use holdpoint_core::verification::{Level, Standing};
+use holdpoint_core::{PointId, PointKind};
 use serde::Serialize;
 
 use super::holds::Holds;
@@ -71,7 +71,8 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
     let counting: Vec<&PointSummary> = points.iter().filter(|one| one.counts(now)).map(|one| &one.summary).collect();
     let summaries = || points.iter().map(|one| &one.summary);
     let disproved = summaries().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
-    let newest = counting.iter().max_by_key(|one| one.snapshot_at);
+    let archives = counting.iter().filter(|one| one.stored_as.kind() == PointKind::Archive);
+    let newest = archives.max_by_key(|one| one.snapshot_at);
     Ok(Outlook {
         points: points.len() as u64,
         proven: summaries().filter(|one| one.standing.level().is_some()).count() as u64,
@@ -81,7 +82,7 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
             point: one.id.clone(),
             snapshot_at: one.snapshot_at,
             stored_bytes: one.stored_bytes,
-            rows: one.rows,
+            rows: one.rows.unwrap_or_default(),
         }),
         proofs: proofs(&counting),
         next_drop_at,

@@ -69,7 +69,7 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
     if let Some(until) = options.until.filter(|until| *until <= at) {
         return Err(Error::Usage(format!("a pin until {until} would be over already")));
     }
-    let shown = crate::catalogue::show(context, point).await?;
+    let shown = crate::catalogue::show_any(context, point).await?;
     let PinOptions { name, reason, until, operator, lock_until } = options.clone();
     let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
     // Whoever pins under the same name at the same time is told.
@@ -82,7 +82,7 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
     })?;
     let (mut locked_until, mut warnings) = (None, Vec::new());
     if let Some(until) = lock_until.filter(|_| context.repository.url().directory().is_none()) {
-        match context.repository.extend_lock(&shown.manifest, until).await {
+        match context.repository.extend_lock_of(&shown.manifest, until).await {
             Ok(()) => locked_until = Some(until),
             Err(error) => {
                 warnings.push(format!("the store's own lock was not extended: {}", Error::from(error).line()))
@@ -114,7 +114,7 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
             "{name} is the pin of a guarded run: it ends seven days after the run did; one that failed is settled first"
         )));
     }
-    let pins = match crate::catalogue::show(context, point).await {
+    let pins = match crate::catalogue::show_any(context, point).await {
         Ok(shown) => shown.pins,
         Err(error @ Error::NoSuchPoint { .. }) => {
             let lost = context.repository.unpublished(&context.database).await?.lost;

@@ -155,7 +155,8 @@ pub(super) async fn survey_unproven(
     options: &UnprovenOptions,
 ) -> Result<(UnprovenPlan, Vec<Attempt>), Error> {
     let (points, unreadable) = survey(context).await?;
-    let candidates: Vec<Candidate> = points.into_iter().map(Candidate::from).collect();
+    // What proves a snapshot of an instance is asked for by its id: it makes an instance, which costs.
+    let candidates: Vec<Candidate> = points.into_iter().filter(Surveyed::is_archive).map(Candidate::from).collect();
     let mut plan = choose(&context.database, &candidates, options.verify.level, options.max_runtime);
     plan.unreadable = unreadable;
     Ok((plan, history(&candidates)))

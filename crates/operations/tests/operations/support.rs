@@ -35,6 +35,7 @@ pub(crate) async fn place(database: &str) -> Place {
         clock: Arc::new(chrono::Utc::now),
         seed: 4711,
         reads_for: holdpoint_operations::READS_FOR,
+        rds: holdpoint_operations::rds::RdsReach::default(),
     };
     Place { directory, context }
 }

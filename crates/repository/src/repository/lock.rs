@@ -1,7 +1,7 @@
 //! Object Lock: what the store itself keeps from being deleted, and for how long.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::{DatabaseName, Manifest, PointId, layout};
+use holdpoint_core::{DatabaseName, Manifest, PointId, Recorded, layout};
 
 use super::Repository;
 use crate::error::Result;
@@ -45,13 +45,30 @@ impl Repository {
     /// Those of the store, with some of the objects locked; [`Unsupported`](crate::Error::Unsupported) where no mode is
     /// configured.
     pub async fn extend_lock(&self, manifest: &Manifest, until: DateTime<Utc>) -> Result<()> {
-        if self.url().directory().is_some() {
-            return Ok(());
-        }
         let record = layout::manifest(&manifest.database, &manifest.id);
         let small = [Some(&manifest.index), Some(&manifest.globals), manifest.contents.as_ref()];
         let keys = small.into_iter().flatten().map(|one| one.key.as_str());
-        for key in keys.chain([manifest.archive.key.as_str(), &record]) {
+        self.extend_locks(keys.chain([manifest.archive.key.as_str(), &record]), until).await
+    }
+
+    /// As [`Self::extend_lock`], for a restore point of either kind; of a snapshot nothing but the manifest is in the store.
+    ///
+    /// # Errors
+    /// As [`Self::extend_lock`].
+    pub async fn extend_lock_of(&self, recorded: &Recorded, until: DateTime<Utc>) -> Result<()> {
+        match recorded {
+            Recorded::Archive(manifest) => self.extend_lock(manifest, until).await,
+            Recorded::Snapshot(one) => {
+                self.extend_locks([layout::manifest(&one.database, &one.id).as_str()], until).await
+            }
+        }
+    }
+
+    async fn extend_locks<'a>(&self, keys: impl IntoIterator<Item = &'a str>, until: DateTime<Utc>) -> Result<()> {
+        if self.url().directory().is_some() {
+            return Ok(());
+        }
+        for key in keys {
             let locked = self.store.head(key).await?.retain_until;
             if locked.is_none_or(|locked| locked.timestamp() < until.timestamp()) {
                 self.store.extend_retention(key, until).await?;

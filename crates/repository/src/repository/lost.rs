@@ -28,8 +28,8 @@ pub(super) async fn ids(store: &Arc<dyn ObjectStore>) -> Result<Lost> {
     for database in place.databases().await? {
         let folders = place.folders(&database).await?;
         for id in folders.published.iter().chain(&folders.withdrawn) {
-            match place.hidden_manifest(&database, id).await {
-                Ok(stored) => *lost.ids.entry(stored.manifest.repository_id).or_default() += 1,
+            match place.hidden(&database, id).await {
+                Ok(stored) => *lost.ids.entry(stored.recorded.repository_id().to_owned()).or_default() += 1,
                 Err(Error::InvalidRecord { .. } | Error::NewerFormat { .. }) => lost.unreadable += 1,
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),

@@ -24,7 +24,7 @@ impl Repository {
     pub async fn pin(&self, database: &DatabaseName, id: &PointId, name: &str, record: &impl Serialize) -> Result<()> {
         match self.pin_new(database, id, name, record).await {
             // It is there: whether the point is, is to be looked at all the same.
-            Err(Error::AlreadyExists { .. }) => self.manifest(database, id).await.map(drop),
+            Err(Error::AlreadyExists { .. }) => self.recorded(database, id).await.map(drop),
             pinned => pinned,
         }
     }
@@ -46,7 +46,7 @@ impl Repository {
     ) -> Result<()> {
         let key = layout::pin(database, id, name);
         self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await?;
-        match self.manifest(database, id).await {
+        match self.recorded(database, id).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 // Who may not delete leaves it to the prune that withdraws the point.

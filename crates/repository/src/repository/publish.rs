@@ -13,7 +13,7 @@ use std::fmt;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
-use holdpoint_core::{Manifest, layout};
+use holdpoint_core::{Manifest, SnapshotManifest, layout};
 use sha2::{Digest, Sha256};
 
 use super::{Repository, StoredManifest, Withdrawal, refused};
@@ -143,6 +143,20 @@ impl Repository {
         self.ready(manifest).await.map_err(NotPublished::never_asked)?.publish(retain_until).await
     }
 
+    /// Publishes the manifest of a snapshot, which names no objects: from now on the restore point exists.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] when it was published before; else those of the store.
+    pub async fn publish_snapshot(
+        &self,
+        manifest: &SnapshotManifest,
+        retain_until: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let key = layout::manifest(&manifest.database, &manifest.id);
+        let json = manifest.to_json().map_err(|error| refused(&key, error))?;
+        self.store.put_new(&key, json.into(), PutOptions { retain_until }).await.map(drop)
+    }
+
     /// What speaks against a restore point that is being published.
     async fn faults(&self, manifest: &Manifest) -> Result<Vec<String>> {
         let mut faults = Vec::new();
@@ -177,6 +191,7 @@ impl Repository {
             Ok(Withdrawal::Done { .. } | Withdrawal::Gone) => None,
             Ok(Withdrawal::Pinned { pins }) => Some(format!("it is pinned: {}", pins.join(", "))),
             Ok(Withdrawal::Locked { .. }) => Some("the store locks it".to_owned()),
+            Ok(Withdrawal::Kept { reason }) => Some(reason),
             Err(error) => Some(error.to_string()),
         }
     }

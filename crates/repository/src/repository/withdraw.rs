@@ -7,7 +7,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
-use holdpoint_core::{DatabaseName, PointId, layout};
+use futures_util::future::BoxFuture;
+use holdpoint_core::{DatabaseName, PointId, Recorded, layout};
 use serde_json::json as value;
 
 use super::{Repository, json};
@@ -49,6 +50,11 @@ pub enum Withdrawal {
     },
     /// It was not there any more: never was, or another withdrawal was done first.
     Gone,
+    /// What lies outside the repository could not be dropped; it is as it was.
+    Kept {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What became of a restore point that was hidden.
@@ -68,6 +74,22 @@ impl Repository {
     /// Those of the store, with the restore point as it was. Where the mark could not be removed again, or nobody knows
     /// whether the manifest is gone, it stays hidden: the next withdrawal goes on with it, or shows it again.
     pub async fn withdraw(&self, database: &DatabaseName, id: &PointId, over: &[String]) -> Result<Withdrawal> {
+        self.withdraw_with(database, id, over, None).await
+    }
+
+    /// As [`Self::withdraw`], for a restore point of which a part lies elsewhere: `outside` drops that, under the mark, once
+    /// nobody relies on it, and before the manifest that names it is deleted. Where it gives a reason why not, the restore
+    /// point is shown again. It is only polled then. A kill in between leaves a mark, and the next withdrawal does it again.
+    ///
+    /// # Errors
+    /// As [`Self::withdraw`].
+    pub async fn withdraw_with(
+        &self,
+        database: &DatabaseName,
+        id: &PointId,
+        over: &[String],
+        outside: Option<BoxFuture<'_, std::result::Result<(), String>>>,
+    ) -> Result<Withdrawal> {
         let objects = self.objects(database, id).await?;
         let manifest = layout::manifest(database, id);
         if objects.is_empty() {
@@ -93,9 +115,17 @@ impl Repository {
                 return if gone { Ok(Withdrawal::Gone) } else { Err(error) };
             }
         }
+        let half_gone = outside.is_some();
+        if let Some(outside) = outside
+            && let Err(reason) = outside.await
+        {
+            self.unmark(&mark, &objects, began).await?;
+            return Ok(Withdrawal::Kept { reason });
+        }
         if let Err(error) = self.store.delete(&manifest).await {
-            // A deletion of which nothing is known may still happen: the mark stays, and the point hidden.
-            if !error.is_transient() {
+            // A deletion of which nothing is known may still happen: the mark stays, and the point hidden. So is one whose other
+            // part is gone.
+            if !error.is_transient() && !half_gone {
                 self.unmark(&mark, &[], began).await?;
             }
             return Err(error);
@@ -140,12 +170,15 @@ impl Repository {
         if !marks.iter().all(|mark| is_dead(mark, now)) {
             return Ok(None);
         }
-        let hidden = match self.hidden_manifest(database, id).await {
+        let hidden = match self.hidden(database, id).await {
             Ok(hidden) => hidden,
             Err(error) if error.is_not_found() => return Ok(Some(NoLongerHidden::Dropped)),
             Err(error) => return Err(error),
         };
-        let faults = self.objects_faults(&hidden.manifest).await?;
+        let faults = match &hidden.recorded {
+            Recorded::Archive(manifest) => self.objects_faults(manifest).await?,
+            Recorded::Snapshot(_) => Vec::new(),
+        };
         if !faults.is_empty() {
             // Whoever drops it deletes the manifest first.
             let head = self.store.head(&layout::manifest(database, id)).await;

@@ -37,12 +37,12 @@ async fn what_is_dropped_after_it_was_listed_is_no_finding() {
         // It is there, and its index is not what the manifest says.
         let mut own = points[0].clone();
         own.repository_id = context.repository.id().to_owned();
-        one_point(&context, &mut own, read, &OPTIONS, &mut report).await.unwrap();
+        one_point(&context, &mut own, read, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
         assert_eq!((report.points.len(), report.findings.len()), (1, usize::from(read)), "{:?}", report.findings);
         // Gone.
         context.repository.withdraw(&context.database, own.id(), &[]).await.unwrap();
         let mut report = empty(&context);
-        one_point(&context, &mut own, read, &OPTIONS, &mut report).await.unwrap();
+        one_point(&context, &mut own, read, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
         assert_eq!((report.points.len(), report.findings.len()), (0, 0), "{:?}", report.findings);
     }
 }
@@ -58,7 +58,7 @@ async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_to
     store.delete(&manifest).await.unwrap();
     store.put_new(&manifest, "spoiled".into(), PutOptions::default()).await.unwrap();
     let mut report = empty(&context);
-    one_point(&context, &mut points[0], false, &OPTIONS, &mut report).await.unwrap();
+    one_point(&context, &mut points[0], false, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
     assert!(report.findings.iter().any(|one| one.kind == FindingKind::Missing), "{:?}", report.findings);
 }
 
@@ -126,10 +126,15 @@ async fn what_reading_finds_damaged_is_disproved_for_everybody() {
     let context = with_a_point(folder.path()).await;
     let mut own = proven(&context).await;
     let mut report = empty(&context);
-    assert!(one_point(&context, &mut own, false, &OPTIONS, &mut report).await.unwrap(), "nothing was read");
+    assert!(
+        one_point(&context, &mut own, false, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap(),
+        "nothing was read"
+    );
     assert_eq!(standing(&context).await.level(), Some(Level::Full));
     let mut report = empty(&context);
-    assert!(!one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap());
+    assert!(
+        !one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap()
+    );
     assert_eq!(report.findings[0].kind, FindingKind::Damaged);
     assert!(!report.findings[0].reason.contains("recorded"), "{:?}", report.findings);
     assert!(matches!(report.points[0].standing, Standing::Disproved { .. }));
@@ -139,7 +144,7 @@ async fn what_reading_finds_damaged_is_disproved_for_everybody() {
     assert!(made[1].measured_on.contains("check --read-data"), "{made:#?}");
     // What is known is not read and recorded night after night.
     let mut report = empty(&context);
-    one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap();
+    one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
     assert_eq!(report.findings[0].kind, FindingKind::Disproved);
     assert_eq!(context.repository.verifications(&context.database, own.id()).await.unwrap().made.len(), 2);
 }
@@ -154,7 +159,9 @@ async fn damage_that_cannot_be_recorded_is_told_all_the_same() {
     std::fs::remove_dir_all(&records).unwrap();
     std::fs::write(records.to_str().unwrap().trim_end_matches('/'), "").unwrap();
     let mut report = empty(&context);
-    assert!(!one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap());
+    assert!(
+        !one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap()
+    );
     let finding = &report.findings[0];
     assert_eq!(finding.kind, FindingKind::Damaged);
     assert!(finding.reason.contains("could not be recorded"), "{finding:?}");

@@ -1,0 +1,182 @@
+//! Snapshots of the instance as restore points: recorded, listed, checked, and refused where an archive is needed.
+
+use std::time::Duration;
+
+use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, bin_directory};
+use holdpoint_tests::{Outcome, Place};
+use serde_json::{Value, json};
+
+const WITHIN: Duration = Duration::from_secs(300);
+
+/// A shop on an instance, with a folder of restore points.
+struct Shop {
+    server: RdsServer,
+    place: Place,
+}
+
+impl Shop {
+    fn new(major: u32) -> Self {
+        let server = RdsServer::start();
+        server.create(&RdsInstance::new("shop", major));
+        server.psql(
+            "shop",
+            "CREATE TABLE orders (id int PRIMARY KEY, note text);
+             INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n",
+        );
+        let mut place = Place::local();
+        for (name, value) in server.environment(&ADMIN) {
+            place.set(name, &value);
+        }
+        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
+        place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
+        place.write_config(
+            "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
+             wait_for = \"2m\"\n",
+        );
+        Self { server, place }
+    }
+
+    fn json(&self, words: &[&str], code: i32) -> Value {
+        self.run(words).ended_with(code).json()
+    }
+
+    fn run(&self, words: &[&str]) -> Outcome {
+        self.place.holdpoint(&[words, &["--json"]].concat())
+    }
+
+    /// A snapshot that is recorded as a restore point; its id.
+    fn snapshot(&self, name: &str) -> String {
+        let made = self.json(&["rds", "snapshot", "create", "shop", "--name", name, "--reason", "before the sale"], 0);
+        assert_eq!((&made["status"], &made["name"]), (&json!("available"), &json!(name)), "{made:#}");
+        made["point"].as_str().unwrap_or_else(|| panic!("{made:#}")).to_owned()
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        let report = self.place.holdpoint(&["check", "--json"]).json();
+        let findings = report["findings"].as_array().unwrap();
+        let kinds = findings.iter().map(|one| one["kind"].as_str().unwrap().to_owned());
+        // The directory of a test is open to others.
+        kinds.filter(|kind| kind != "permissions").collect()
+    }
+}
+
+#[test]
+fn a_snapshot_is_a_restore_point_of_its_own_kind_that_lists_shows_and_checks_know() {
+    let shop = Shop::new(NEWEST);
+    let id = shop.snapshot("held");
+    let archive = shop.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    let listed = shop.json(&["list"], 0);
+    let points = listed["points"].as_array().unwrap();
+    let of = |key: &str| points.iter().map(|one| one[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("id"), [json!(id), json!(archive)], "{listed:#}");
+    assert_eq!(of("stored_as"), [json!("rds_snapshot"), json!("archive")]);
+    assert_eq!((&points[0]["snapshot"], &points[0]["rows"]), (&json!("held"), &Value::Null), "{listed:#}");
+    assert_eq!(points[0]["standing"]["standing"], "unproven");
+    assert!(shop.place.holdpoint(&["list"]).ended_with(0).stdout.contains("snapshot held"));
+
+    let shown = shop.json(&["show", &id], 0);
+    let (manifest, made) = (&shown["manifest"], &shown["manifest"]["snapshot"]);
+    assert_eq!((&manifest["format"], &manifest["kind"]), (&json!(2), &json!("rds_snapshot")), "{shown:#}");
+    assert_eq!((&manifest["reason"], &made["instance"]), (&json!("before the sale"), &json!("shop")), "{shown:#}");
+    assert_eq!((&made["name"], &made["is_encrypted"]), (&json!("held"), &json!(false)), "{shown:#}");
+    assert!(made["arn"].as_str().unwrap().contains(":snapshot:held"), "{shown:#}");
+    for key in ["created_at", "region", "resource_id", "storage_gib", "engine_version"] {
+        assert!(!made[key].is_null(), "{key}: {shown:#}");
+    }
+    assert_eq!(manifest["identity"]["database"], "shop");
+    let told = shop.place.holdpoint(&["show", &id]).ended_with(0).stdout;
+    for words in ["held of the RDS instance shop", "holdpoint rds snapshot restore held", "aws rds restore-db-instance"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+
+    // What selectors choose from are archives; an archive's verbs refuse the snapshot by its id, and say what to do.
+    let latest = shop.json(&["show", "latest"], 0);
+    assert_eq!(latest["manifest"]["id"], json!(archive));
+    let target = shop.server.url("shop", "rdsadmin");
+    for words in [
+        &["restore", "--from", &id, "--into", &target][..],
+        &["recover-table", "orders", "--from", &id],
+        &["compare", &id],
+        &["compare", "latest", "--against", &id],
+    ] {
+        let failure = shop.run(words).ended_with(2).failure();
+        let failure = failure.says(&[&id, "is the snapshot held of the RDS instance shop, and no archive"]);
+        failure.hints(&["holdpoint rds snapshot restore held --into shop-restored"]);
+    }
+
+    assert_eq!(shop.kinds(), [""; 0]);
+    shop.server.deny("DescribeDBSnapshots");
+    let report = shop.json(&["check"], 15);
+    assert_eq!(
+        (shop.kinds(), &report["findings"][0]["place"]),
+        (vec!["snapshot".to_owned()], &json!(id)),
+        "{report:#}"
+    );
+    assert!(report["findings"][0]["reason"].as_str().unwrap().contains("not known"), "{report:#}");
+    shop.server.allow("DescribeDBSnapshots");
+    let gone = shop.server.call("DeleteDBSnapshot", &[("DBSnapshotIdentifier", "held")]);
+    assert_eq!(gone.status, 200);
+    let report = shop.json(&["check"], 15);
+    assert_eq!((&report["findings"][0]["kind"], &report["findings"][0]["place"]), (&json!("missing"), &json!(id)));
+    assert_eq!(shop.json(&["list"], 0)["points"].as_array().unwrap().len(), 2, "the catalogue hides nothing");
+}
+
+#[test]
+fn a_snapshot_that_nobody_waited_for_or_whose_maker_was_killed_is_recorded_by_the_same_command() {
+    let shop = Shop::new(NEWEST);
+    let create = ["rds", "snapshot", "create", "shop", "--name", "held"];
+    let begun = shop.json(&[&create[..], &["--no-wait"]].concat(), 0);
+    assert_eq!(begun["point"], Value::Null, "{begun:#}");
+    assert!(begun["remarks"].to_string().contains("holdpoint rds snapshot create shop --name held"), "{begun:#}");
+    assert!(shop.place.points().is_empty(), "nothing is published before it is available");
+    let id = shop.json(&create, 0)["point"].as_str().unwrap().to_owned();
+    assert_eq!((shop.place.points(), shop.server.count("CreateDBSnapshot")), (vec![id], 2), "it went on with that one");
+    shop.run(&create).ended_with(3).failure().says(&["held is taken"]);
+
+    shop.server.set_pace("creating", Pace::Held);
+    let mut running = shop.place.start(&["rds", "snapshot", "create", "shop", "--name", "next"]);
+    running.wait_until("the snapshot is begun", WITHIN, || shop.server.snapshots().contains(&"next".to_owned()));
+    running.kill();
+    running.finish().ended_with(137);
+    shop.server.set_pace("creating", Pace::Polls(2));
+    let went_on = shop.json(&["rds", "snapshot", "create", "shop", "--name", "next"], 0);
+    assert!(went_on["remarks"].to_string().contains("was begun before"), "{went_on:#}");
+    assert_eq!(shop.place.points().len(), 2);
+}
+
+#[test]
+fn what_is_not_of_the_database_or_ends_badly_is_recorded_as_nothing() {
+    let mut shop = Shop::new(NEWEST);
+    let alone = shop.json(&["rds", "snapshot", "create", "shop", "--name", "alone", "--unrecorded"], 0);
+    assert_eq!((&alone["point"], &alone["status"]), (&Value::Null, &json!("available")), "{alone:#}");
+    shop.run(&["rds", "snapshot", "create", "shop", "--name", "alone"])
+        .ended_with(3)
+        .failure()
+        .says(&["alone is taken"]);
+
+    // The configured database is on another server than the instance.
+    shop.server.create(&RdsInstance::new("other", NEWEST));
+    let (own, url) = (shop.server.url("shop", "shop"), shop.server.url("other", "shop"));
+    shop.place.set("DATABASE_URL", &url);
+    let failure = shop.run(&["rds", "snapshot", "create", "shop", "--name", "held"]).ended_with(3).failure();
+    failure.says(&["the RDS instance shop is not that of"]).hints(&["rds_instance"]);
+    assert_eq!(shop.server.snapshots(), ["alone"], "nothing was made");
+
+    shop.place.set("DATABASE_URL", &own);
+    shop.server.deny("CreateDBSnapshot");
+    let failure = shop.run(&["rds", "snapshot", "create", "shop", "--name", "held"]).ended_with(9).failure();
+    failure.says(&["rds:CreateDBSnapshot"]);
+    shop.server.allow("CreateDBSnapshot");
+    // The repository fails after the snapshot is there: it is told, and the same command goes on.
+    shop.server.set_pace("creating", Pace::Held);
+    let mut running = shop.place.start(&["rds", "snapshot", "create", "shop", "--name", "held", "--json"]);
+    running.wait_until("the snapshot is begun", WITHIN, || shop.server.snapshots().contains(&"held".to_owned()));
+    running.interrupt();
+    let failure = running.finish().ended_with(130).failure();
+    failure.says(&["the snapshot held may be there", "holdpoint rds snapshot create shop --name held"]);
+    shop.server.set_pace("creating", Pace::Polls(1));
+    assert!(shop.place.points().is_empty());
+    shop.json(&["rds", "snapshot", "create", "shop", "--name", "held"], 0);
+    assert_eq!(shop.place.points().len(), 1);
+}
