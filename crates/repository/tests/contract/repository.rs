@@ -115,7 +115,9 @@ async fn edited_and_newer_manifests_are_refused(store: Arc<dyn ObjectStore>) {
         good.replace("\"database\": \"shop\",\n  \"repository_id\"", "\"database\": \"bank\",\n  \"repository_id\"");
     assert_ne!(good, other_database);
     let cases = [
-        (good.replace("\"format\": 1", "\"format\": 2"), true),
+        (good.replace("\"format\": 1", "\"format\": 3"), true),
+        // The form of snapshots, and nothing of one.
+        (good.replace("\"format\": 1", "\"format\": 2"), false),
         (good.replace(point(1).as_str(), point(9).as_str()), false),
         (other_database, false),
         (good[..good.len() / 2].to_owned(), false),
@@ -126,7 +128,7 @@ async fn edited_and_newer_manifests_are_refused(store: Arc<dyn ObjectStore>) {
         let key = layout::manifest(&shop(), &id);
         put(&*store, &key, &text).await;
         match repository.manifest(&shop(), &id).await.unwrap_err() {
-            Error::NewerFormat { found: 2, .. } => assert!(newer, "{n}"),
+            Error::NewerFormat { found: 3, .. } => assert!(newer, "{n}"),
             Error::InvalidRecord { key: named, .. } => assert!(!newer && named == key, "{n}"),
             other => panic!("{n}: {other:?}"),
         }
