@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{Call, CutOff, LOCK_LOST};
 use crate::guarded::{Guarded, Proven, Ready};
 use crate::ledger_writer::LedgerWriter;
+use crate::may_have_left::may_have_left;
 use crate::prepare::Preparation;
 use crate::run::{GuardReport, OnFailure, WayBack};
 use crate::undo::{self, UndoEnd, UndoOptions, UndoReport};
@@ -23,6 +24,9 @@ use crate::{Error, runs};
 
 /// What is told where a run counts as failed, and is not undone by itself.
 const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
+/// The same, where its command failed and only others' rows speak for it.
+const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that its command left anything. The schema is as it was, no \
+                             pending migration is recorded, and the rows that were written meanwhile are in tables that none of them writes";
 /// What the ledger says before --after runs: without a later step that says how it went, nobody knows.
 const AFTER_BEGINS: &str = "what --after runs begins: the next step says how it went";
 /// What the ledger keeps of a good end.
@@ -76,11 +80,18 @@ impl Guarded<'_> {
         };
         let left_nothing = change.database == "unchanged" && !judgement.as_planned;
         let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed && !left_nothing);
-        // What nobody looked at may be as it should be: a person decides.
+        // What nobody looked at, or of which nothing shows, may be as it should be: a person decides.
+        let stays = match (change.objects.is_some(), succeeded) {
+            (false, _) => Some(NOT_UNDONE),
+            (true, true) => None,
+            (true, false) => {
+                let left = may_have_left(planned.report.as_ref(), &change, judgement.recorded.as_deref());
+                (!left).then_some(NOTHING_SHOWN)
+            }
+        };
         let on_failure = on_failure.filter(|_| {
-            let seen = change.objects.is_some();
-            end.warnings.extend((!seen).then(|| NOT_UNDONE.to_owned()));
-            seen
+            end.warnings.extend(stays.map(str::to_owned));
+            stays.is_none()
         });
         let good = match (state, judgement.health) {
             (RunState::Succeeded, Health::Interrupted) => Err("nobody knows whether the application is well"),

@@ -14,6 +14,7 @@ mod judgement;
 mod leads;
 mod ledger_writer;
 mod look_again;
+mod may_have_left;
 mod origin;
 pub mod plan;
 mod planned;

@@ -342,6 +342,28 @@ fn a_run_that_fails_is_swapped_away_at_once_where_the_loss_was_accepted() {
 }
 
 #[test]
+fn what_others_write_while_a_command_fails_is_not_undone_by_itself() {
+    let mut project = Project::plain();
+    let fails = "BEGIN; ALTER TABLE shop.customers ADD COLUMN note text; SELECT 1 / 0; COMMIT;\n";
+    project.write("sql/1_fails.sql", fails);
+    project.write("sql/rollback/1_fails.sql", "ALTER TABLE shop.customers DROP COLUMN note;\n");
+    // A writer of somebody else's, in another table.
+    project.write("busy.sql", "UPDATE shop.orders SET note = 'of others';\n");
+    project.scene.place.set("FILES", "busy.sql sql/1_fails.sql");
+    let accepts = ["--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    for (way, flags) in [("restore", &accepts[..]), ("rollback", &[])] {
+        let on_failure = ["--no-rehearse", "--applied-through", "none", "--on-failure", way];
+        let report = project.guard(&[&on_failure[..], flags].concat(), 11);
+        assert_eq!((&report["state"], &report["undo"]), (&json!("failed"), &Value::Null), "{way}: {report:#}");
+        assert!(report["warnings"].to_string().contains("nothing shows that its command left anything"), "{report:#}");
+        assert!(!report["ways_back"].as_array().unwrap().is_empty(), "a person may: {report:#}");
+        assert_eq!(project.stands(), ("failed".to_owned(), true), "{way}");
+        assert_eq!(project.scene.sql("SELECT count(*) > 0 FROM shop.orders WHERE note = 'of others'"), "t", "{way}");
+        project.scene.place.holdpoint(&["settle", "latest", "--reason", "nothing was left", "--json"]).ended_with(0);
+    }
+}
+
+#[test]
 fn what_cannot_be_undone_is_refused_with_the_reason() {
     let project = Project::drizzle();
     project.undo("20261121T024300Z-k3f9", &[], 6).failure().says(&["no run 20261121T024300Z-k3f9"]);
