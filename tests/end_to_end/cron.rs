@@ -392,7 +392,9 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     let mut scene = Scene::local();
     std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let metrics = scene.place.path().join("holdpoint.prom");
-    let file = format!("[cron]\nmetrics_file = \"{}\"\n", metrics.display());
+    let web = Web::answering(&[200]);
+    scene.place.set("PING", &web.url("/ping"));
+    let file = format!("[cron]\nping = \"env:PING\"\nmetrics_file = \"{}\"\n", metrics.display());
     scene.place.write_config(&file);
     scene.place.holdpoint(&CRON).ended_with(0);
     let points = scene.place.points();
@@ -436,9 +438,20 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     let before = std::fs::read_to_string(&metrics).unwrap();
     let mut paused = scene.place.start_paused(&CRON, "snapshot-exported");
     paused.wait_for_pause();
+    let seen = web.asked().len();
     let busy = scene.place.holdpoint(&CRON).ended_with(14).json();
     assert!(busy["databases"][0]["failure"]["message"].as_str().unwrap().contains("runs cron on it since"), "{busy:#}");
     assert_eq!(std::fs::read_to_string(&metrics).unwrap(), before);
+    let quiet = scene.place.holdpoint(&["cron", "--quiet", "--verify", "none"]).ended_with(14);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "crond would mail it");
+    // Of two databases one is worked on: that is a run, and nothing failed in it.
+    scene.place.write_config(&format!("{file}{two}"));
+    assert_eq!(pings(&web, seen), [""; 0], "the run that is at work pings for itself");
+    let both = [&CRON[..], &["--all"]].concat();
+    let report = scene.place.holdpoint(&both).ended_with(14).json();
+    assert_eq!(ends(&report, "later")[0], "done", "{report:#}");
+    assert_eq!(pings(&web, seen), ["/ping/start", "/ping"]);
+    scene.place.write_config(&file);
     // It is killed; until its lease is over, nobody can know that.
     paused.kill();
     paused.finish();

@@ -250,8 +250,14 @@ pub fn of_repository(error: &Repository) -> Option<String> {
         Repository::NotWhole { .. } => "look at what is there: holdpoint check",
         Repository::ManifestLost { .. } => "what to do: holdpoint check",
         Repository::UploadLeftBehind { .. } => "remove what remains: holdpoint leftovers --remove",
-        Repository::Throttled { .. } | Repository::Timeout { .. } => {
+        Repository::Throttled { action, .. } | Repository::Timeout { action, .. } if writes(action) => {
             "retry later, or set repository.s3.parallel_uploads lower"
+        }
+        Repository::Throttled { .. } => {
+            "retry later; where it goes on, see what else asks the store, or do less at a time: --jobs, cron.parallel"
+        }
+        Repository::Timeout { .. } => {
+            "retry later; where it goes on, see whether the store is reached: holdpoint doctor"
         }
         Repository::Service { status: 500.., .. } => {
             "the store failed by itself: retry later; where it goes on, ask whoever runs it"
@@ -264,6 +270,11 @@ pub fn of_repository(error: &Repository) -> Option<String> {
 
 /// What to do about a record of a newer form.
 pub(crate) const NEWER: &str = "install the newer holdpoint that wrote it";
+
+/// Tells whether an action sends the bytes of an object: fewer at a time are then sooner through.
+fn writes(action: &str) -> bool {
+    ["upload part of", "write"].contains(&action)
+}
 
 /// Tells a refusal by the file system from one by a store: only the first speaks in the system's words.
 fn of_files(code: &str) -> bool {
@@ -281,6 +292,19 @@ mod tests {
         let files = of_repository(&denied(std::io::ErrorKind::PermissionDenied.to_string())).unwrap();
         assert!(files.contains("owns") && !files.contains("policy"), "{files}");
         assert!(of_repository(&denied("AccessDenied".to_owned())).unwrap().contains("--print-policy"));
+    }
+
+    #[test]
+    fn fewer_uploads_at_a_time_help_what_is_sent_alone() {
+        let timeout = |action| Repository::Timeout { action, key: "k".into(), attempts: 8 };
+        let throttled =
+            |action| Repository::Throttled { action, key: "k".into(), code: "SlowDown".into(), attempts: 8 };
+        for (action, uploads) in [("upload part of", true), ("write", true), ("read", false), ("list", false)] {
+            for error in [timeout(action), throttled(action)] {
+                let hint = of_repository(&error).unwrap();
+                assert_eq!(hint.contains("parallel_uploads"), uploads, "{error}: {hint}");
+            }
+        }
     }
 
     /// Whoever passes an error on passes its hint on.

@@ -15,6 +15,7 @@ use holdpoint_operations::cron::{CronReport, PingSign, Telling, ping, tell_each}
 use holdpoint_operations::webhook::Delivery;
 use holdpoint_operations::{Clock, Error};
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,8 @@ struct Common {
     repository: String,
     deadline: Option<Instant>,
     single_writer: bool,
+    /// Notified as soon as something is done, or fails otherwise than since another run is at it.
+    begins: Arc<Notify>,
     /// Failures of earlier runs that only the metrics file knows of, by database.
     unrecorded: BTreeMap<DatabaseName, Unrecorded>,
 }
@@ -95,11 +98,12 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
         repository,
         deadline,
         single_writer: arguments.single_writer,
+        begins: Arc::default(),
         settings,
     };
     let mut warnings = Vec::new();
     let checks = common.settings.ping.clone().map(|to| delivery(invocation.cancel.clone(), to, None));
-    warnings.extend(pinged(checks.as_ref(), PingSign::Start).await);
+    let starting = start(checks.clone(), Arc::clone(&common.begins));
     if common.settings.level.is_some() {
         invocation.sweep().await;
     }
@@ -118,18 +122,24 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     if let Some(file) = metrics_file {
         warnings.extend(file.write(&all).err().map(|error| format!("the metrics could not be written: {error}")));
     }
-    let sign = if exit_code == exit_code::DONE { PingSign::Success } else { PingSign::Fail };
+    // Whoever keeps a run out of everything pings for itself.
+    let sign = match exit_code {
+        exit_code::DONE => Some(PingSign::Success),
+        exit_code::BUSY => all.iter().any(|one| !one.is_kept_out()).then_some(PingSign::Success),
+        _ => Some(PingSign::Fail),
+    };
     // Whoever sent the signal does not wait for long.
     let within = if invocation.cancel.is_cancelled() { TELLS_CUT_WITHIN } else { TELLS_WITHIN };
-    let (told, refused, pinged) =
-        tokio::join!(told(common, worked, within), told_by(telling, refused, within), pinged(checks.as_ref(), sign));
-    warnings.extend(pinged);
+    let pinged = async { Some(ended(starting, checks.as_ref(), sign?).await) };
+    let (told, refused, pinged) = tokio::join!(told(common, worked, within), told_by(telling, refused, within), pinged);
+    warnings.extend(pinged.into_iter().flatten());
     let mut reports = [told, refused].concat();
     reports.sort_by(|a, b| a.database.cmp(&b.database));
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = CronAll { databases: reports, took_ms, exit_code, warnings };
     // Whoever asked for quiet wants mail about bad nights only.
-    let good = exit_code == exit_code::DONE && report.databases.iter().all(|one| one.warnings.is_empty());
+    let good = [exit_code::DONE, exit_code::BUSY].contains(&exit_code)
+        && report.databases.iter().all(|one| one.warnings.is_empty());
     if !invocation.settings.common.quiet || invocation.output.json || !good || !report.warnings.is_empty() {
         printed(invocation.output.report(&report, output::cron))?;
     }
@@ -192,6 +202,22 @@ fn telling(invocation: &Invocation, settings: &CronSettings) -> Telling {
 
 fn delivery(cancel: CancellationToken, to: Secret, secret: Option<Secret>) -> Delivery {
     Delivery { to, secret, clock: Arc::new(now), seed: seed(), cancel }
+}
+
+/// Pings that the run begins, once it does: one that others keep out of everything never did.
+fn start(checks: Option<Delivery>, begins: Arc<Notify>) -> JoinSet<Option<String>> {
+    let mut starting = JoinSet::new();
+    starting.spawn(async move {
+        begins.notified().await;
+        pinged(checks.as_ref(), PingSign::Start).await
+    });
+    starting
+}
+
+/// Pings how a run ended, after its beginning was told; gives what was not heard.
+async fn ended(mut starting: JoinSet<Option<String>>, checks: Option<&Delivery>, sign: PingSign) -> Vec<String> {
+    let started = starting.join_next().await.and_then(Result::ok).flatten();
+    [started, pinged(checks, sign).await].into_iter().flatten().collect()
 }
 
 async fn pinged(checks: Option<&Delivery>, sign: PingSign) -> Option<String> {

@@ -94,8 +94,7 @@ fn by_level(report: &CronReport, instant: fn(&NewestProof) -> DateTime<Utc>) -> 
 
 /// Whether the run was one at all: what another run kept from beginning says nothing.
 fn ran(report: &CronReport) -> Option<&CronReport> {
-    let busy = report.failure.as_ref().is_some_and(|failure| failure.kind == crate::ErrorKind::Busy);
-    (!report.steps.is_empty() || !busy).then_some(report)
+    (!report.is_kept_out()).then_some(report)
 }
 
 const FAMILIES: &[Family] = &[

@@ -7,10 +7,13 @@ mod report;
 mod run;
 mod steps;
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use holdpoint_core::Mask;
 use holdpoint_core::cron::{Turn, Unrecorded};
 use holdpoint_core::retention::RetentionPolicy;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backup::BackupOptions;
@@ -47,6 +50,8 @@ pub struct CronOptions {
     pub single_writer: bool,
     /// This run, from its begin to its end.
     pub turn: Turn,
+    /// Notified as soon as the run has the lease, or fails otherwise than since another run has it.
+    pub begins: Arc<Notify>,
     /// What earlier runs could not write down in the repository.
     pub unrecorded: Unrecorded,
     /// Who runs it, and who is told.

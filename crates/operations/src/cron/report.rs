@@ -77,6 +77,19 @@ impl CronReport {
         Self { failure: Some(failure), ..Self::new(database, turn) }
     }
 
+    /// The same, which took from its begin until then.
+    #[must_use]
+    pub fn ended_at(mut self, at: DateTime<Utc>) -> Self {
+        let took = at.signed_duration_since(self.started_at).num_milliseconds();
+        self.took_ms = u64::try_from(took).unwrap_or_default();
+        self
+    }
+
+    /// Tells whether another run kept it out: it says nothing about the database then, and the other one tells for itself.
+    pub fn is_kept_out(&self) -> bool {
+        self.steps.is_empty() && self.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Busy)
+    }
+
     /// The same with something more that is worth knowing.
     #[must_use]
     pub fn with_warning(mut self, warning: &str) -> Self {
@@ -232,6 +245,19 @@ mod tests {
         report.mask(&Mask::new([holdpoint_core::Secret::new("hunter22")]));
         let text = serde_json::to_string(&report).unwrap();
         assert!(!text.contains("hunter22") && text.matches("pg_dump").count() == 6, "{text}");
+    }
+
+    #[test]
+    fn a_run_that_could_not_begin_took_as_long_as_it_tried() {
+        let turn = Turn { id: "t1".to_owned(), began_at: DateTime::UNIX_EPOCH };
+        let report = |error: &Error| CronReport::refused("shop".parse().unwrap(), &turn, Failed::from(error));
+        let unreached = report(&Error::TimeOver).ended_at(turn.began_at + chrono::TimeDelta::seconds(90));
+        let text = crate::cron::metrics(std::slice::from_ref(&unreached), "");
+        assert!(text.contains("holdpoint_cron_duration_seconds{database=\"shop\"} 90\n"), "{text}");
+        assert!(text.contains("holdpoint_cron_last_run_timestamp_seconds{database=\"shop\"} 0\n"), "{text}");
+        let set_back = report(&Error::TimeOver).ended_at(turn.began_at - chrono::TimeDelta::seconds(90));
+        assert_eq!(set_back.took_ms, 0);
+        assert!(report(&Error::LeaseLost).is_kept_out() && !unreached.is_kept_out());
     }
 
     #[test]

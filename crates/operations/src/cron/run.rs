@@ -52,13 +52,18 @@ struct RenewalPace {
 /// yet ([`tell_each`](super::tell_each)).
 pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> CronReport {
     let began = Instant::now();
-    let mut report = match take(context, options).await {
+    let taken = take(context, options).await;
+    let kept_out = taken.as_ref().is_err_and(|one| one.error.kind() == ErrorKind::Busy);
+    if !kept_out {
+        options.begins.notify_one();
+    }
+    let mut report = match taken {
         Ok(lease) => with_lease(context, source, options, *lease).await,
         Err(NotTaken { error, left }) => {
             let mut report = CronReport::refused(context.database.clone(), &options.turn, Failed::from(&error));
             report.left = left.then(|| LeaseLeft { turn: options.turn.id.clone(), unwritten: None });
             // The other run tells for itself.
-            if error.kind() != ErrorKind::Busy {
+            if !kept_out {
                 report.events.push(CronEvent::Failed);
             }
             report

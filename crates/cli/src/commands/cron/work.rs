@@ -97,8 +97,6 @@ async fn one(invocation: Invocation, common: Common, database: DatabaseName, tur
 /// A run of which nobody knows what became of it: it may have left its lease.
 fn unended(mut report: CronReport, turn: &Turn) -> CronReport {
     report.left = Some(LeaseLeft { turn: turn.id.clone(), unwritten: None });
-    let took = now().signed_duration_since(turn.began_at).num_milliseconds();
-    report.took_ms = u64::try_from(took).unwrap_or_default();
     report
 }
 
@@ -123,8 +121,9 @@ pub(super) fn refused(
 ) -> CronReport {
     let told = failure.told(&common.telling.mask, interrupted);
     let failed = Failed { kind: told.kind, message: told.line(), hint: told.hint };
-    let mut report = CronReport::refused(database, turn, failed);
+    let mut report = CronReport::refused(database, turn, failed).ended_at(now());
     report.events.push(CronEvent::Failed);
+    common.begins.notify_one();
     report
 }
 
@@ -161,6 +160,7 @@ async fn prepared(
         deadline: common.deadline,
         single_writer: common.single_writer,
         turn: turn.clone(),
+        begins: Arc::clone(&common.begins),
         unrecorded: common.unrecorded.get(database).cloned().unwrap_or_default(),
         telling: common.telling.clone(),
     };

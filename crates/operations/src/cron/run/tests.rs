@@ -177,6 +177,7 @@ fn nowhere(webhook: Option<String>) -> (Source, CronOptions) {
         deadline: None,
         single_writer: false,
         turn: new_turn(),
+        begins: Arc::default(),
         unrecorded: Unrecorded::default(),
         telling: Telling { owner: "b".to_owned(), webhook, mask: Mask::new(Vec::<Secret>::new()) },
     };
