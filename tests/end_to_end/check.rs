@@ -121,7 +121,7 @@ fn a_lost_manifest_is_found_while_a_pin_names_it() {
     assert_eq!(kinds(&found), ["manifest_missing"], "{found:#}");
     let finding = &found["findings"][0];
     assert_eq!(finding["place"], json!(lost), "{found:#}");
-    assert!(finding["cure"].as_str().unwrap().contains(&format!("holdpoint unpin {lost} --name by-hand")), "{found:#}");
+    assert!(finding["cure"].as_str().unwrap().contains(&format!("holdpoint unpin {lost} --name=by-hand")), "{found:#}");
     let prune = ["prune", "--json", "--keep-last", "1", "--minimum-age", "0", "--sweep-min-age", "0"];
     let report = scene.place.holdpoint(&prune).ended_with(0).json();
     assert_eq!(report["swept"], json!([]), "{report:#}");
@@ -135,6 +135,49 @@ fn a_lost_manifest_is_found_while_a_pin_names_it() {
     assert_eq!(report["swept"].as_array().map(Vec::len), Some(1), "{report:#}");
     assert!(!folder.exists());
     assert_eq!(scene.place.points(), [kept]);
+}
+
+/// A listing that shows nothing alive is more likely wrong than true: manifests went, by a rule of the bucket or by hand.
+#[test]
+fn a_folder_whose_manifests_are_gone_is_emptied_by_nobody() {
+    let scene = private();
+    let made = || scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    let (proven, plain) = (made(), made());
+    scene.prove_stored(&proven);
+    let manifest = |id: &str| scene.place.repository().join("shop/restore-points").join(id).join("manifest.json");
+    let aside = scene.place.path().join("aside");
+    std::fs::create_dir(&aside).unwrap();
+    let lose = |id: &String| std::fs::rename(manifest(id), aside.join(id)).unwrap();
+    let repair = ["check", "--json", "--min-age", "0", "--repair"];
+    let prune = ["prune", "--keep-last", "1", "--minimum-age", "0", "--sweep-min-age", "0"];
+
+    // One of two: at once, whatever its age, and no sweep takes it.
+    lose(&proven);
+    let before = scene.place.tree();
+    let found = scene.place.holdpoint(&ASK).ended_with(15).json();
+    assert_eq!((kinds(&found), &found["findings"][0]["place"]), (vec!["manifest_missing".to_owned()], &json!(proven)));
+    assert!(found["findings"][0]["reason"].as_str().unwrap().contains("it was verified"), "{found:#}");
+    scene.place.holdpoint(&repair).ended_with(15);
+    let pruned = scene.place.holdpoint(&[&prune[..], &["--json"]].concat()).ended_with(0).json();
+    assert_eq!(pruned["swept"], json!([]), "{pruned:#}");
+    scene.place.holdpoint(&["leftovers", "--remove", "--min-age", "0"]).ended_with(0);
+    assert_eq!(before, scene.place.tree());
+
+    // Both.
+    lose(&plain);
+    let before = scene.place.tree();
+    let found = scene.place.holdpoint(&repair).ended_with(15).json();
+    assert_eq!(kinds(&found), ["nothing_there", "manifest_missing", "manifest_missing"], "{found:#}");
+    assert_eq!(found["repaired"], json!([]), "{found:#}");
+    let plain_finding = found["findings"].as_array().unwrap().iter().find(|one| one["place"] == json!(plain)).unwrap();
+    assert!(plain_finding["reason"].as_str().unwrap().contains("more likely wrong than true"), "{found:#}");
+    scene.place.holdpoint(&prune).ended_with(6);
+    assert_eq!(before, scene.place.tree());
+    for id in [&proven, &plain] {
+        std::fs::rename(aside.join(id), manifest(id)).unwrap();
+    }
+    assert_eq!(kinds(&scene.place.holdpoint(&ASK).ended_with(0).json()), [""; 0]);
+    assert_eq!(scene.place.points(), [proven, plain]);
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl Verification {
 
 mod standing;
 
-pub use standing::{Standing, UnreadableVerification, standing};
+pub use standing::{Standing, UnreadableVerification, is_ahead, standing};
 
 #[cfg(test)]
 mod tests {

@@ -173,7 +173,8 @@ pub(crate) async fn show_hidden(context: &Context, point: &PointId) -> Result<Sh
 async fn shown(context: &Context, stored: StoredPoint) -> Result<ShowReport<Recorded>, Error> {
     let (repository, database, point) = (&context.repository, &context.database, stored.recorded.id());
     let Verifications { made: verifications, unreadable } = repository.verifications(database, point).await?;
-    let standing = holdpoint_core::verification::standing(&verifications, &unreadable, &stored.sha256);
+    let standing =
+        holdpoint_core::verification::standing(&verifications, &unreadable, &stored.sha256, (context.clock)());
     let mut pins = repository.pins(database, point).await?;
     // Left by readers that were killed, or may not delete.
     let now = (context.clock)();

@@ -265,12 +265,12 @@ pub enum Error {
         /// The object that was to be written.
         key: String,
     },
-    /// A manifest is gone whose restore point somebody relies on: its objects are nobody's to remove.
-    #[error("{key} is gone, and its restore point is pinned: {}", pins.join(", "))]
+    /// A manifest is gone whose restore point somebody relies on or verified: its objects are nobody's to remove.
+    #[error("{key} is gone, and its restore point {}", relied_on(pins))]
     ManifestLost {
         /// The manifest.
         key: String,
-        /// The pins' names.
+        /// The names of the pins that hold; none where a verification lies beside its objects.
         pins: Vec<String>,
     },
     /// A record cannot be read as what it should be.
@@ -282,6 +282,10 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+}
+
+fn relied_on(pins: &[String]) -> String {
+    if pins.is_empty() { "was verified".to_owned() } else { format!("is pinned: {}", pins.join(", ")) }
 }
 
 fn repositories(ids: &[String]) -> String {

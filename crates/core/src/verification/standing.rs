@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Level, Verdict, Verification};
+use crate::retention::WRONG_CLOCK;
 
 /// What the verifications of a restore point say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,23 +47,30 @@ pub struct UnreadableVerification {
     pub reason: String,
 }
 
+/// Whether what is dated so lies further ahead than clocks that are right differ.
+pub fn is_ahead(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    at.signed_duration_since(now) > WRONG_CLOCK
+}
+
 /// Weighs the verifications of one restore point of the manifest with hash `manifest_sha256`.
 ///
 /// Only conclusive ones count. A disproof stands until the same level or a higher one is proved after it: reading the
 /// stored bytes says nothing against a restore that failed. What was proved before the newest disproof counts for
-/// nothing, whatever its level. A record that cannot be read may be a disproof of any level: without a proof of level
+/// nothing, whatever its level. A proof of the future says nothing: a clock ran ahead, and no disproof could come after it.
+/// A record that cannot be read may be a disproof of any level: without a proof of level
 /// *full* after it nothing is proven. A record of another manifest (one that was edited since) counts for nothing.
 pub fn standing(
     verifications: &[Verification],
     unreadable: &[UnreadableVerification],
     manifest_sha256: &str,
+    now: DateTime<Utc>,
 ) -> Standing {
     let of = |verdict: Verdict| {
         verifications.iter().filter(move |one| one.verdict == verdict && one.manifest_sha256 == manifest_sha256)
     };
-    let overturned = |level: Level, at: DateTime<Utc>| {
-        of(Verdict::Proved).any(|proof| proof.level >= level && proof.started_at > at)
-    };
+    let proofs = || of(Verdict::Proved).filter(|one| !is_ahead(one.started_at, now));
+    let overturned =
+        |level: Level, at: DateTime<Utc>| proofs().any(|proof| proof.level >= level && proof.started_at > at);
     let disproofs = || of(Verdict::Disproved).map(|one| (one.level, one.started_at));
     if let Some(at) = disproofs().filter(|(level, at)| !overturned(*level, *at)).map(|(_, at)| at).max() {
         return Standing::Disproved { at };
@@ -72,7 +80,7 @@ pub fn standing(
         return Standing::Unproven;
     }
     let against = disproofs().map(|(_, at)| at).chain(unreadable.iter().filter_map(|one| one.at)).max();
-    of(Verdict::Proved)
+    proofs()
         .filter(|proof| against.is_none_or(|at| proof.started_at > at))
         .max_by_key(|proof| (proof.level, proof.started_at))
         .map_or(Standing::Unproven, |proof| Standing::Proven { level: proof.level, at: proof.started_at })
@@ -80,12 +88,19 @@ pub fn standing(
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::Verdict::{CouldNotRun, Disproved, Proved};
     use super::*;
     use crate::verification::tests::made;
 
     fn say(list: &[Verification]) -> Standing {
-        standing(list, &[], "aa")
+        standing(list, &[], "aa", now())
+    }
+
+    /// After all of them.
+    fn now() -> DateTime<Utc> {
+        made(Proved, Level::Full, 59).started_at
     }
 
     fn level_of(standing: Standing) -> Option<Level> {
@@ -102,7 +117,7 @@ mod tests {
         assert!(matches!(say(&[full.clone(), made(Disproved, Level::Stored, 2)]), Standing::Disproved { .. }));
         let after = [full.clone(), made(Disproved, Level::Stored, 2), made(Proved, Level::Stored, 3)];
         assert_eq!(level_of(say(&after)), Some(Level::Stored), "an older full proof does not outlive a disproof");
-        assert_eq!(standing(&[full], &[], "bb"), Standing::Unproven, "the manifest was edited");
+        assert_eq!(standing(&[full], &[], "bb", now()), Standing::Unproven, "the manifest was edited");
     }
 
     #[test]
@@ -123,13 +138,28 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_of_the_future_outlives_no_disproof_and_proves_nothing() {
+        let (ahead, disproof) = (made(Proved, Level::Full, 5), made(Disproved, Level::Stored, 3));
+        let weighed = |list: &[Verification], before: TimeDelta| standing(list, &[], "aa", ahead.started_at - before);
+        let (within, beyond) = (WRONG_CLOCK, WRONG_CLOCK + TimeDelta::seconds(1));
+        assert_eq!(weighed(std::slice::from_ref(&ahead), within).level(), Some(Level::Full), "clocks differ");
+        assert_eq!(weighed(std::slice::from_ref(&ahead), beyond), Standing::Unproven);
+        let both = [disproof.clone(), ahead.clone()];
+        assert_eq!(weighed(&both, beyond), Standing::Disproved { at: disproof.started_at });
+        let earlier = [made(Proved, Level::Stored, 1), ahead.clone()];
+        assert_eq!(weighed(&earlier, beyond).level(), Some(Level::Stored), "it takes nothing from others");
+        let of_the_future = [made(Proved, Level::Full, 1), made(Disproved, Level::Full, 5)];
+        assert!(matches!(weighed(&of_the_future, beyond), Standing::Disproved { .. }), "what speaks against it counts");
+    }
+
+    #[test]
     fn a_record_that_cannot_be_read_may_be_a_disproof() {
         let unreadable = |minute: Option<u32>| UnreadableVerification {
             key: "k".to_owned(),
             at: minute.map(|minute| made(Proved, Level::Full, minute).started_at),
             reason: "r".to_owned(),
         };
-        let weighed = |list: &[Verification], minute| standing(list, &[unreadable(minute)], "aa");
+        let weighed = |list: &[Verification], minute| standing(list, &[unreadable(minute)], "aa", now());
         let full = made(Proved, Level::Full, 3);
         assert_eq!(weighed(&[], Some(1)), Standing::Unproven);
         assert_eq!(level_of(weighed(std::slice::from_ref(&full), Some(2))), Some(Level::Full), "proved since");

@@ -158,7 +158,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sample_points as sample;
+    use crate::{sample_context, sample_points as sample};
 
     /// A restore point whose manifest is as large as one may be, with a verification that kept so many schema objects.
     fn shown(names: usize) -> ShowReport<Recorded> {
@@ -178,7 +178,7 @@ mod tests {
             "normal": (0..names).map(object).collect::<Vec<_>>(),
         });
         let verifications = vec![serde_json::from_value(verification).unwrap()];
-        let standing = holdpoint_core::verification::standing(&verifications, &[], "00");
+        let standing = holdpoint_core::verification::standing(&verifications, &[], "00", sample_context::now());
         let (unreadable, pins) = (Vec::new(), vec!["audit".to_owned()]);
         let manifest = Recorded::Archive(Box::new(manifest));
         ShowReport { manifest, taken_at_by_store: None, standing, verifications, unreadable, pins }

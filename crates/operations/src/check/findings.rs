@@ -8,7 +8,7 @@ use serde::Serialize;
 pub enum FindingKind {
     /// A manifest or another record cannot be read, or was written by a newer program.
     Unreadable,
-    /// A restore point that somebody relies on has no manifest any more.
+    /// A restore point has no manifest any more: somebody relies on it or verified it, or no other is to be seen.
     ManifestMissing,
     /// An object of a restore point is not there.
     Missing,
@@ -26,6 +26,8 @@ pub enum FindingKind {
     Disproved,
     /// There is no restore point.
     NothingThere,
+    /// A proof is dated in the future.
+    WrongClock,
     /// Nothing is proven, or the newest proof is older than it may be.
     ProofTooOld,
     /// A prune that did not end hides a restore point.
@@ -54,6 +56,7 @@ impl FindingKind {
             Self::AnotherRepository => "of another repository",
             Self::Disproved => "disproved",
             Self::NothingThere => "nothing there",
+            Self::WrongClock => "wrong clock",
             Self::ProofTooOld => "proof",
             Self::Hidden => "hidden",
             Self::Leftover => "leftover",

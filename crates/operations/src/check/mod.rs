@@ -1,6 +1,7 @@
 //! `holdpoint check`: whether everything that the repository promises is there, without restoring anything.
 
 mod findings;
+mod folder;
 pub(crate) mod objects;
 mod permissions;
 mod run;

@@ -1,21 +1,21 @@
 //! The check itself: every restore point, the folder around them, and what a repair may remove.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::progress::Phase;
-use holdpoint_core::retention::WRONG_CLOCK;
-use holdpoint_core::verification::{Level, Standing, UnreadableVerification};
+use holdpoint_core::quantity::listed;
+use holdpoint_core::verification::{Level, Standing, UnreadableVerification, Verdict, is_ahead};
 use holdpoint_core::{DatabaseName, PointId, layout};
-use holdpoint_repository::{Leftover, NoLongerHidden, StoredManifest};
+use holdpoint_repository::StoredManifest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::findings::{Finding, FindingKind};
+use super::folder::folder;
 use super::objects::ReadAgain;
 use super::snapshots::Snapshots;
 use super::{objects, permissions, stray};
-use crate::catalogue::{Surveyed, survey};
-use crate::retention::dead;
+use crate::catalogue::{Attempt, Surveyed, survey};
+use crate::error::LISTED;
 use crate::verify::{DamageFound, record_damage};
 use crate::{Context, Error, expected, reading};
 
@@ -125,6 +125,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
         report.findings.push(Finding::new(FindingKind::Unreadable, one.id.as_str(), one.reason, cure));
     }
     let chosen = options.read_data.map(|percent| choose(context, &points, percent)).unwrap_or_default();
+    report.notes.extend(doubted(&points, now));
     let total = points.iter().filter(|one| chosen.contains(one.id()));
     context.progress.phase(Phase::Checking, Some(total.map(|one| one.summary.stored_bytes).sum()));
     let (mut all_there, mut snapshots) = (Vec::new(), Snapshots::new(context));
@@ -156,6 +157,7 @@ async fn one_point(
     (report, snapshots): (&mut CheckReport, &mut Snapshots<'_>),
 ) -> Result<bool, Error> {
     let id = point.id().clone();
+    let now = (context.clock)();
     let mut found = objects::ask(context, &id, &point.objects).await?;
     if let Some(snapshot) = &point.snapshot {
         found.extend(snapshots.ask(&id, snapshot).await?);
@@ -176,6 +178,7 @@ async fn one_point(
         readable = false;
     }
     found.extend(point.summary.unreadable.iter().map(|one| unreadable_verification(&id, one)));
+    found.extend(proof_ahead(context, point, now));
     if read && readable {
         match read_again(context, &id, options, report).await {
             Ok((_, Ok(bytes))) => report.read_bytes += bytes,
@@ -235,6 +238,31 @@ fn unreadable_verification(id: &PointId, one: &UnreadableVerification) -> Findin
     Finding::new(FindingKind::Unreadable, &one.key, reason, cure)
 }
 
+/// A proof that no clock can have dated rightly: it counts for nothing.
+fn proof_ahead(context: &Context, point: &Surveyed, now: DateTime<Utc>) -> Option<Finding> {
+    let ahead = |one: &&Attempt| one.verdict == Verdict::Proved && is_ahead(one.started_at, now);
+    let at = point.attempts.iter().find(ahead)?.started_at;
+    let key = layout::verification(&context.database, point.id(), at, Verdict::Proved.word());
+    let reason = format!("it is dated {}, which lies in the future: it proves nothing", at.format("%Y-%m-%d %H:%MZ"));
+    let cure = format!(
+        "see that the clocks are right; prove the restore point anew, and remove this record: holdpoint verify {}",
+        point.id()
+    );
+    Some(Finding::new(FindingKind::WrongClock, &key, reason, cure))
+}
+
+/// What retention keeps and counts for nothing, as nobody knows of when it is.
+fn doubted(points: &[Surveyed], now: DateTime<Utc>) -> Option<String> {
+    let doubtful = points.iter().filter(|one| one.held(Vec::new()).is_doubtful(now));
+    let ids: Vec<String> = doubtful.map(|one| one.id().to_string()).collect();
+    (!ids.is_empty()).then(|| {
+        let ids = listed(&ids, LISTED);
+        format!(
+            "dated in the future, or far from the store's clock; no rule drops it, and it counts for nothing: {ids}"
+        )
+    })
+}
+
 /// Chooses whole restore points, in an order that the seed decides, until so many percent of all bytes are reached.
 fn choose(context: &Context, points: &[Surveyed], percent: u8) -> Vec<PointId> {
     let total: u128 = points.iter().map(|one| u128::from(one.summary.stored_bytes)).sum();
@@ -256,7 +284,7 @@ fn last_proof(points: &[Surveyed], now: DateTime<Utc>) -> Option<Proof> {
     let counting = points.iter().filter(|one| one.counts(now));
     let proven = counting.filter_map(|one| match one.summary.standing {
         // What was proven in the future was so by a wrong clock: when, nobody knows.
-        Standing::Proven { level, at } if at.signed_duration_since(now) <= WRONG_CLOCK => Some((one, level, at)),
+        Standing::Proven { level, at } if !is_ahead(at, now) => Some((one, level, at)),
         _ => None,
     });
     let (one, level, at) = proven.max_by_key(|(_, _, at)| *at)?;
@@ -294,80 +322,6 @@ async fn lease(context: &Context) -> Result<Option<Finding>, Error> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// What lies beside the restore points.
-async fn folder(
-    context: &Context,
-    options: &CheckOptions,
-    now: DateTime<Utc>,
-    report: &mut CheckReport,
-) -> Result<(), Error> {
-    let folders = context.repository.folders(&context.database).await?;
-    if folders.published.is_empty() && folders.withdrawn.is_empty() {
-        let reason = match context.repository.identity(&context.database).await? {
-            Some(IdentityRecord { identity, .. }) => {
-                format!(
-                    "the folder belongs to {} on {}, and holds no restore point",
-                    identity.database, identity.endpoint
-                )
-            }
-            None => "there is no restore point of it".to_owned(),
-        };
-        let cure =
-            "make one: holdpoint backup; if there were some, look at the repository's URL and at versions or copies";
-        report.findings.push(Finding::new(FindingKind::NothingThere, context.database.as_str(), reason, cure));
-    }
-    for id in &folders.withdrawn {
-        // Whether it goes is the policy's to say, and so a prune's.
-        if options.repair {
-            let (how, problem) = match dead::show_again(context, id).await {
-                Ok(NoLongerHidden::Shown) => (Repair::ShowAgain, None),
-                Ok(NoLongerHidden::Dropped) => (Repair::FindGone, None),
-                Err(still) => (Repair::ShowAgain, Some(still.reason)),
-            };
-            let what = format!("restore point {id}, which a prune had hidden");
-            report.repaired.push(Repaired { what, how, problem });
-        } else if folders.is_at_work(id, now) {
-            report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));
-        } else {
-            let (reason, cure) = match folders.marked_ahead(id, now) {
-                None => ("a prune was killed at work on it".to_owned(), "holdpoint prune goes on".to_owned()),
-                Some(at) => (
-                    format!("a prune hid it, and its mark is dated {}: a clock ran ahead", at.format("%Y-%m-%d %H:%MZ")),
-                    "see that the clocks are right; holdpoint prune dates the mark anew, and the next one goes on, a quarter \
-                     of an hour later"
-                        .to_owned(),
-                ),
-            };
-            report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, cure));
-        }
-    }
-    let dead = dead::look(context, options.min_age, now).await?;
-    for one in dead.lost {
-        let (id, pins) = (one.id.as_str(), one.pins.join(", "));
-        let reason = format!("its manifest is gone, and it is pinned: {pins}");
-        let cure = format!(
-            "bring manifest.json back from a version or copy of the bucket; to give it up: holdpoint unpin {id} --name \
-             {}, and the next prune removes its objects",
-            one.pins.first().map(String::as_str).unwrap_or_default()
-        );
-        report.findings.push(Finding::new(FindingKind::ManifestMissing, id, reason, cure));
-    }
-    report.notes.extend(dead.unaged.iter().map(dead::unaged).map(|(what, problem)| format!("{what}: {problem}")));
-    for leftover in dead.leftovers {
-        let (place, what) = match &leftover {
-            Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),
-            Leftover::Orphan { id, .. } => (id.to_string(), "objects without a manifest"),
-        };
-        if options.repair {
-            let problem = dead::remove(context, &leftover).await;
-            report.repaired.push(Repaired { what: format!("{what}: {place}"), how: Repair::Remove, problem });
-        } else {
-            report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

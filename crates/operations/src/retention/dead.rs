@@ -85,10 +85,19 @@ pub(crate) async fn show_again(context: &Context, point: &PointId) -> Result<NoL
 pub(crate) struct Dead {
     /// What is older than work that runs now.
     pub(crate) leftovers: Vec<Leftover>,
-    /// Restore points whose manifest is lost, and that somebody relies on: nobody's to remove.
+    /// Restore points whose manifest is lost, and that somebody relies on or verified: nobody's to remove.
     pub(crate) lost: Vec<LostPoint>,
+    /// What lacks nothing but a manifest where no restore point is to be seen: not to be removed unasked.
+    pub(crate) doubted: Vec<PointId>,
     /// Uploads of which the store failed to tell the age: left alone.
     pub(crate) unaged: Vec<UnfinishedUpload>,
+}
+
+/// What shows that a folder without a manifest was a restore point.
+pub(crate) fn evidence(lost: &LostPoint) -> String {
+    let pinned = (!lost.pins.is_empty()).then(|| format!("it is pinned ({})", lost.pins.join(", ")));
+    let verified = lost.verified.then(|| "it was verified".to_owned());
+    pinned.into_iter().chain(verified).collect::<Vec<_>>().join(", and ")
 }
 
 /// What is said of an upload of which the store failed to tell the age.
@@ -103,10 +112,16 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
     let (repository, database) = (&context.repository, &context.database);
     let old = |one: &Leftover| one.at().is_some_and(|at| now.signed_duration_since(at) > min_age);
     let mut uploads = repository.store().list_uploads(&layout::database(database)).await?;
-    let Unpublished { orphans, lost } = repository.unpublished(database).await?;
+    let Unpublished { orphans, lost, doubted } = repository.unpublished(database).await?;
     let unaged = uploads.extract_if(.., |one| one.problem.is_some()).collect();
-    let leftovers = uploads.into_iter().map(Leftover::Upload).chain(orphans).filter(old).collect();
-    Ok(Dead { leftovers, lost, unaged })
+    let mut leftovers: Vec<Leftover> = uploads.into_iter().map(Leftover::Upload).chain(orphans).filter(old).collect();
+    let doubtful = leftovers.extract_if(.., |one| matches!(one, Leftover::Orphan { id, .. } if doubted.contains(id)));
+    let doubted = doubtful.filter_map(|one| match one {
+        Leftover::Orphan { id, .. } => Some(id),
+        Leftover::Upload(_) => None,
+    });
+    let doubted = doubted.collect();
+    Ok(Dead { leftovers, lost, doubted, unaged })
 }
 
 /// Removes it, or tells why it is still there.

@@ -75,7 +75,7 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
     // Whoever pins under the same name at the same time is told.
     context.repository.pin_new(&context.database, point, &name, &pin).await.map_err(|error| match error {
         Repository::AlreadyExists { .. } => Error::Usage(format!(
-            "{point} has a pin {name} already: choose another name, or remove it first: holdpoint unpin {point} --name \
+            "{point} has a pin {name} already: choose another name, or remove it first: holdpoint unpin {point} --name=\
              {name}"
         )),
         error => gone_or(error, context, point),

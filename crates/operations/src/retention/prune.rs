@@ -171,11 +171,8 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         }
     };
     report.warnings.extend(dead.lost.iter().map(|one| {
-        format!(
-            "the manifest of {} is gone, and it is pinned ({}): it is left as it is; holdpoint check",
-            one.id,
-            one.pins.join(", ")
-        )
+        let evidence = dead::evidence(one);
+        format!("the manifest of {} is gone, and {evidence}: it is left as it is; holdpoint check", one.id)
     }));
     report.swept = sweep(context, options, dead).await;
     Ok(report)

@@ -54,6 +54,10 @@ pub struct OrphanFolder {
     /// Pins from a time when it was a restore point and nobody was withdrawing it: whoever wrote them saw its manifest.
     /// Whether they hold still, their records say.
     pub pins: Vec<String>,
+    /// A verification lies beside its objects, and no mark of a withdrawal: its manifest was read once, and is lost.
+    pub verified: bool,
+    /// Its index is there, which a backup writes right before the manifest.
+    pub lacks_manifest_only: bool,
 }
 
 impl Repository {
@@ -101,6 +105,8 @@ pub(super) struct Facts {
     pub(super) manifest: bool,
     /// Something is there that a backup stores.
     data: bool,
+    index: bool,
+    verification: bool,
     /// When the oldest mark of a withdrawal was written.
     marked_at: Option<DateTime<Utc>>,
     newest_mark_at: Option<DateTime<Utc>>,
@@ -121,8 +127,11 @@ impl Facts {
             self.marked_at = Some(self.marked_at.map_or(object.modified_at, |at| at.min(object.modified_at)));
         } else if let Some(pin) = name.strip_prefix("pins/").and_then(|name| name.strip_suffix(".json")) {
             self.pins.push((pin.to_owned(), object.modified_at));
+        } else if name.starts_with("verifications/") {
+            self.verification = true;
         } else if !name.contains('/') {
             self.data = true;
+            self.index |= name == "index.jsonl.zst";
         }
     }
 
@@ -134,7 +143,20 @@ impl Facts {
         pins.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Whether a folder without a manifest was a restore point that nobody withdrew: only what is published is verified, and
+    /// whoever withdraws one leaves a mark until everything else is gone.
+    pub(super) fn verified(&self) -> bool {
+        self.data && self.verification && self.marked_at.is_none()
+    }
+
     fn orphan(&self, id: PointId) -> OrphanFolder {
-        OrphanFolder { id, bytes: self.bytes, newest_at: self.newest_at, pins: self.pins() }
+        OrphanFolder {
+            id,
+            bytes: self.bytes,
+            newest_at: self.newest_at,
+            pins: self.pins(),
+            verified: self.verified(),
+            lacks_manifest_only: self.index && self.marked_at.is_none(),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What interrupted work left in the repository.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use holdpoint_core::{DatabaseName, PointId, layout};
 use serde::Serialize;
@@ -40,13 +42,15 @@ impl Leftover {
     }
 }
 
-/// A restore point whose manifest is lost, and that somebody relies on: no leftover.
+/// A restore point whose manifest is lost, and that somebody relies on or verified: no leftover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LostPoint {
     /// Which.
     pub id: PointId,
     /// The pins that hold.
     pub pins: Vec<String>,
+    /// It was verified.
+    pub verified: bool,
     /// Bytes of its objects.
     pub size_bytes: u64,
 }
@@ -58,6 +62,9 @@ pub struct Unpublished {
     pub orphans: Vec<Leftover>,
     /// What lost its manifest.
     pub lost: Vec<LostPoint>,
+    /// Those of the orphans that lack nothing but their manifest, in a folder that shows no restore point at all: such a
+    /// listing is more likely wrong than true.
+    pub doubted: BTreeSet<PointId>,
 }
 
 impl Repository {
@@ -71,20 +78,25 @@ impl Repository {
         Ok(uploads.into_iter().map(Leftover::Upload).chain(orphans).collect())
     }
 
-    /// Tells what is left over from what a pin still names.
+    /// Tells what is left over from what a pin still names, or a verification shows to have been a restore point.
     ///
     /// # Errors
     /// What the store gives.
     pub async fn unpublished(&self, database: &DatabaseName) -> Result<Unpublished> {
         let mut found = Unpublished::default();
-        for orphan in self.folders(database).await?.orphans {
+        let folders = self.folders(database).await?;
+        let nothing_alive = folders.published.is_empty() && folders.withdrawn.is_empty();
+        for orphan in folders.orphans {
             let (id, size_bytes, newest_at) = (orphan.id, orphan.bytes, orphan.newest_at);
-            match self.holding(database, &id, &orphan.pins).await? {
-                pins if pins.is_empty() => {
-                    found.orphans.push(Leftover::Orphan { database: database.clone(), id, size_bytes, newest_at });
-                }
-                pins => found.lost.push(LostPoint { id, pins, size_bytes }),
+            let pins = self.holding(database, &id, &orphan.pins).await?;
+            if orphan.verified || !pins.is_empty() {
+                found.lost.push(LostPoint { id, pins, verified: orphan.verified, size_bytes });
+                continue;
             }
+            if nothing_alive && orphan.lacks_manifest_only {
+                found.doubted.insert(id.clone());
+            }
+            found.orphans.push(Leftover::Orphan { database: database.clone(), id, size_bytes, newest_at });
         }
         Ok(found)
     }
@@ -93,7 +105,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] when the restore point was published meanwhile, [`Error::ManifestLost`] when somebody
-    /// relies on it: nothing is removed then. Else the first error of an object that could not be removed; the others
+    /// relies on it or verified it: nothing is removed then. Else the first error of an object that could not be removed; the others
     /// are removed all the same.
     ///
     /// [`Error::AlreadyExists`]: crate::Error::AlreadyExists

@@ -20,7 +20,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] when the restore point was published meanwhile, [`Error::ManifestLost`] when somebody
-    /// relies on it: nothing is removed then. Else the first error of an object that could not be removed; the others
+    /// relies on it or verified it: nothing is removed then. Else the first error of an object that could not be removed; the others
     /// are removed all the same, and the mark stays for the next sweep.
     pub(super) async fn sweep(&self, database: &DatabaseName, id: &PointId) -> Result<()> {
         let objects = self.objects(database, id).await?;
@@ -74,7 +74,7 @@ impl Repository {
             return Err(Error::AlreadyExists { key });
         }
         match self.holding(database, id, &facts.pins()).await? {
-            pins if pins.is_empty() => Ok(()),
+            pins if pins.is_empty() && !facts.verified() => Ok(()),
             pins => Err(Error::ManifestLost { key, pins }),
         }
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{Error, Leftover, LostPoint, ObjectStore, Repository};
+use holdpoint_repository::{Error, Leftover, LostPoint, ObjectStore, Repository, Unpublished};
 use serde_json::{Value, json};
 
 use crate::between::Between;
 use crate::on_both::on_both;
-use crate::sample::{NOW, manifest, objects, point, shop};
+use crate::sample::{NOW, manifest, objects, point, proof, shop};
 use crate::suite::{keys, put};
 
 on_both!(
@@ -17,6 +17,7 @@ on_both!(
     a_sweep_that_is_at_work_is_seen,
     a_lost_manifest_is_no_leftover_while_a_pin_holds,
     a_pin_that_was_refused_or_outlived_its_point_is_swept,
+    what_was_verified_or_is_all_that_is_left_is_no_plain_leftover,
     of_pins_of_one_name_one_stands,
 );
 
@@ -162,6 +163,46 @@ async fn a_pin_that_was_refused_or_outlived_its_point_is_swept(store: Arc<dyn Ob
         repository.remove_leftover(&leftover).await.unwrap();
     }
     assert_eq!(keys(&*store, "").await, [layout::REPOSITORY]);
+}
+
+async fn what_was_verified_or_is_all_that_is_left_is_no_plain_leftover(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    for n in 1..=4 {
+        stored(&store, &point(n)).await;
+        repository.publish(&manifest(&point(n)), None).await.unwrap();
+    }
+    for n in [1, 2] {
+        let made = serde_json::from_value(proof(&point(n))).unwrap();
+        repository.record_verification(&shop(), &made).await.unwrap();
+    }
+    // The second is one that a killed prune was about to drop, the third one that nobody verified.
+    put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(2))), "{}").await;
+    for n in 1..=3 {
+        store.delete(&layout::manifest(&shop(), &point(n))).await.unwrap();
+    }
+    let found = repository.unpublished(&shop()).await.unwrap();
+    let lost: Vec<_> = found.lost.iter().map(|one| (one.id.clone(), one.verified, one.pins.len())).collect();
+    assert_eq!((lost, found.doubted.len()), (vec![(point(1), true, 0)], 0), "the fourth is to be seen");
+    let orphans = |found: &Unpublished| -> Vec<PointId> {
+        let id = |one: &Leftover| match one {
+            Leftover::Orphan { id, .. } => Some(id.clone()),
+            Leftover::Upload(_) => None,
+        };
+        found.orphans.iter().filter_map(id).collect()
+    };
+    assert_eq!(orphans(&found), [point(2), point(3)]);
+    // Whoever took it for a leftover is told, and removes nothing.
+    let before = keys(&*store, &layout::point(&shop(), &point(1))).await;
+    let leftover = Leftover::Orphan { database: shop(), id: point(1), size_bytes: 10, newest_at: None };
+    let error = repository.remove_leftover(&leftover).await.unwrap_err();
+    assert!(error.to_string().ends_with("is gone, and its restore point was verified"), "{error}");
+    assert_eq!(keys(&*store, &layout::point(&shop(), &point(1))).await, before);
+    // Where none is to be seen any more, what lacks nothing but its manifest is doubted; what was being made is not.
+    store.delete(&layout::manifest(&shop(), &point(4))).await.unwrap();
+    store.delete(&layout::index(&shop(), &point(4))).await.unwrap();
+    let found = repository.unpublished(&shop()).await.unwrap();
+    assert_eq!(found.doubted.iter().collect::<Vec<_>>(), [&point(3)]);
+    assert_eq!(orphans(&found).len(), 3);
 }
 
 async fn of_pins_of_one_name_one_stands(store: Arc<dyn ObjectStore>) {

@@ -149,6 +149,37 @@ async fn what_reading_finds_damaged_is_disproved_for_everybody() {
     assert_eq!(context.repository.verifications(&context.database, own.id()).await.unwrap().made.len(), 2);
 }
 
+/// A machine whose clock ran ahead proved it once: what is found since counts.
+#[tokio::test]
+async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let mut own = proven(&context).await;
+    let mut ahead = context.repository.verifications(&context.database, own.id()).await.unwrap().made.remove(0);
+    ahead.started_at = (context.clock)() + TimeDelta::days(30);
+    let key = context.repository.record_verification(&context.database, &ahead).await.unwrap();
+    let report = check(&context, &OPTIONS).await.unwrap();
+    let finding = report.findings.iter().find(|one| one.kind == FindingKind::WrongClock).unwrap();
+    assert_eq!(finding.place, key);
+    assert!(finding.cure.contains(&format!("holdpoint verify {}", own.id())), "{finding:?}");
+    let mut report = empty(&context);
+    assert!(!one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap());
+    assert!(matches!(standing(&context).await, Standing::Disproved { .. }));
+}
+
+#[tokio::test]
+async fn restore_points_of_a_wrong_clock_are_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let (mut points, _) = survey(&context).await.unwrap();
+    let at = points[0].summary.snapshot_at;
+    points[0].summary.taken_at_by_store = Some(at);
+    assert_eq!(doubted(&points, at), None);
+    assert!(doubted(&points, at - TimeDelta::hours(2)).unwrap().contains(points[0].id().as_str()), "of the future");
+    points[0].summary.taken_at_by_store = Some(at + TimeDelta::hours(2));
+    assert!(doubted(&points, at + TimeDelta::hours(2)).is_some(), "apart from the store's clock");
+}
+
 #[tokio::test]
 async fn damage_that_cannot_be_recorded_is_told_all_the_same() {
     let folder = tempfile::tempdir().unwrap();

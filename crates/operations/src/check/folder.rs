@@ -1,0 +1,100 @@
+//! What lies beside a database's restore points: what was one, was hidden, or never became one.
+
+use chrono::{DateTime, Utc};
+use holdpoint_core::identity::IdentityRecord;
+use holdpoint_core::{PointId, layout};
+use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden};
+
+use super::findings::{Finding, FindingKind};
+use super::run::{CheckOptions, CheckReport, Repair, Repaired};
+use crate::retention::dead;
+use crate::{Context, Error};
+
+/// What lies beside the restore points.
+pub(super) async fn folder(
+    context: &Context,
+    options: &CheckOptions,
+    now: DateTime<Utc>,
+    report: &mut CheckReport,
+) -> Result<(), Error> {
+    let folders = context.repository.folders(&context.database).await?;
+    if folders.published.is_empty() && folders.withdrawn.is_empty() {
+        let reason = match context.repository.identity(&context.database).await? {
+            Some(IdentityRecord { identity, .. }) => {
+                format!(
+                    "the folder belongs to {} on {}, and holds no restore point",
+                    identity.database, identity.endpoint
+                )
+            }
+            None => "there is no restore point of it".to_owned(),
+        };
+        let cure =
+            "make one: holdpoint backup; if there were some, look at the repository's URL and at versions or copies";
+        report.findings.push(Finding::new(FindingKind::NothingThere, context.database.as_str(), reason, cure));
+    }
+    for id in &folders.withdrawn {
+        // Whether it goes is the policy's to say, and so a prune's.
+        if options.repair {
+            let (how, problem) = match dead::show_again(context, id).await {
+                Ok(NoLongerHidden::Shown) => (Repair::ShowAgain, None),
+                Ok(NoLongerHidden::Dropped) => (Repair::FindGone, None),
+                Err(still) => (Repair::ShowAgain, Some(still.reason)),
+            };
+            let what = format!("restore point {id}, which a prune had hidden");
+            report.repaired.push(Repaired { what, how, problem });
+        } else if folders.is_at_work(id, now) {
+            report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));
+        } else {
+            let (reason, cure) = match folders.marked_ahead(id, now) {
+                None => ("a prune was killed at work on it".to_owned(), "holdpoint prune goes on".to_owned()),
+                Some(at) => (
+                    format!("a prune hid it, and its mark is dated {}: a clock ran ahead", at.format("%Y-%m-%d %H:%MZ")),
+                    "see that the clocks are right; holdpoint prune dates the mark anew, and the next one goes on, a quarter \
+                     of an hour later"
+                        .to_owned(),
+                ),
+            };
+            report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, cure));
+        }
+    }
+    let dead = dead::look(context, options.min_age, now).await?;
+    report.findings.extend(dead.lost.iter().map(|one| manifest_lost(context, one)));
+    report.findings.extend(dead.doubted.iter().map(manifest_doubted));
+    report.notes.extend(dead.unaged.iter().map(dead::unaged).map(|(what, problem)| format!("{what}: {problem}")));
+    for leftover in dead.leftovers {
+        let (place, what) = match &leftover {
+            Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),
+            Leftover::Orphan { id, .. } => (id.to_string(), "objects without a manifest"),
+        };
+        if options.repair {
+            let problem = dead::remove(context, &leftover).await;
+            report.repaired.push(Repaired { what: format!("{what}: {place}"), how: Repair::Remove, problem });
+        } else {
+            report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));
+        }
+    }
+    Ok(())
+}
+
+/// What was a restore point, and lost its manifest.
+fn manifest_lost(context: &Context, one: &LostPoint) -> Finding {
+    let (id, folder) = (one.id.as_str(), layout::point(&context.database, &one.id));
+    let reason = format!("its manifest is gone, and {}", dead::evidence(one));
+    let unpin = one.pins.first().map(|pin| format!("holdpoint unpin {id} --name={pin}"));
+    let give_up = match (unpin, one.verified) {
+        (Some(unpin), false) => format!("{unpin}, and the next prune removes its objects"),
+        (Some(unpin), true) => format!("{unpin}, and delete {folder}"),
+        (None, _) => format!("delete {folder}"),
+    };
+    let cure = format!("bring manifest.json back from a version or copy of the bucket; to give it up: {give_up}");
+    Finding::new(FindingKind::ManifestMissing, id, reason, cure)
+}
+
+/// What may have been one, where nothing at all is left that can be seen.
+fn manifest_doubted(id: &PointId) -> Finding {
+    let reason = "everything but its manifest is there, and no restore point is to be seen: the listing is more likely \
+                  wrong than true, and nothing is removed";
+    let cure = "look at the repository's URL, and bring manifest.json back from a version or copy of the bucket; if it \
+                never was a restore point, as its backup was killed: holdpoint leftovers --remove";
+    Finding::new(FindingKind::ManifestMissing, id.as_str(), reason, cure)
+}
