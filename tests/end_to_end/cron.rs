@@ -476,6 +476,56 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     assert!(refused.stdout.contains("--allow-local-repository"), "{refused:?}");
 }
 
+/// It stood still for so long that another machine took it for dead.
+#[test]
+fn a_run_that_another_machine_overtakes_ends_with_5_and_is_told_once() {
+    let mut scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let web = Web::answering(&[200]);
+    let files = ["one.prom", "other.prom"].map(|name| scene.place.path().join(name));
+    scene.place.set("HOOK", &web.url("/hook")).set("KEY", SECRET).set("PING", &web.url("/ping"));
+    scene.place.write_config(
+        "[cron]\nverify = \"none\"\nwebhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\nping = \"env:PING\"\n",
+    );
+    let on = |machine: usize| ["cron", "--json", "--metrics-file", files[machine].to_str().unwrap()];
+    let words = on(0);
+    let mut paused = scene.place.start_paused(&words, "snapshot-exported");
+    paused.wait_for_pause();
+    let lease = scene.place.repository().join("shop/lease");
+    let file = std::fs::File::open(&lease).unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - hour).unwrap();
+    scene.place.holdpoint(&on(1)).ended_with(0);
+    assert_eq!(told(&web, 0), ["shop failed", "shop recovered"], "the other one tells of the kill");
+    let seen = web.asked().len();
+    paused.go_on();
+    let report = paused.finish().ended_with(5).json();
+    let one = &report["databases"][0];
+    assert_eq!(ends(&report, "shop"), ["done", "off", "off", "done"], "what was made stands: {report:#}");
+    assert!(one["failure"]["message"].as_str().unwrap().contains("the lease on the database was lost"), "{report:#}");
+    assert!(one["warnings"].to_string().contains("counts this one as killed, and tells of it"), "{report:#}");
+    assert_eq!((told(&web, seen), pings(&web, seen)), (vec![], vec!["/ping/fail".to_owned()]));
+    let text = std::fs::read_to_string(&files[0]).unwrap();
+    assert_eq!(samples(&text)["holdpoint_cron_last_run_success{database=\"shop\"}"], 0.0, "{text}");
+    assert!(!text.contains("unrecorded") && !text.contains("last_success_timestamp"), "{text}");
+    // Its machine's next run counts nothing again.
+    let report = scene.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!(report["databases"][0]["history"]["failures"], json!({"killed": 1}), "{report:#}");
+    assert_eq!(told(&web, seen), [""; 0]);
+    assert_eq!(scene.place.points().len(), 3);
+
+    // Somebody removed the lease, and nobody counts the run: it does so itself.
+    let mut paused = scene.place.start_paused(&words, "snapshot-exported");
+    paused.wait_for_pause();
+    std::fs::remove_file(&lease).unwrap();
+    paused.go_on();
+    paused.finish().ended_with(5);
+    assert_eq!(told(&web, seen), ["shop failed"]);
+    let report = scene.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!(report["databases"][0]["history"]["failures"], json!({"could_not_run": 1}), "{report:#}");
+    assert_eq!(told(&web, seen), ["shop failed", "shop recovered"]);
+}
+
 #[test]
 fn through_an_outage_each_failure_is_counted_and_told_once() {
     let mut scene = Scene::local();

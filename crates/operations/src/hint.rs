@@ -199,7 +199,16 @@ const LOST: &str = "check the server's log, then try again; nothing was publishe
 
 /// Gives what to do about a failure of the repository; `None` where the message says all that is known.
 pub fn of_repository(error: &Repository) -> Option<String> {
-    if let Repository::InvalidRecord { key, .. } | Repository::TooLarge { key, .. } = error
+    if let Repository::InvalidRecord { key, .. } = error
+        && key.ends_with("/lease")
+    {
+        return Some(
+            "bring it back from a version or copy; else the next run that finds it a quarter of an hour old takes it over, \
+             and has forgotten when runs failed and when a restore point was first proven"
+                .to_owned(),
+        );
+    }
+    if let Repository::TooLarge { key, .. } = error
         && key.ends_with("/lease")
     {
         return Some(format!(

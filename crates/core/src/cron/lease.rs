@@ -45,6 +45,9 @@ pub struct LeaseRecord {
     pub holds_for_seconds: u64,
     /// How often the owner has written it: no two writes are alike, so a condition on one never holds for another.
     pub written: u64,
+    /// The turn that it was taken over from, where that had not given it back: the owner counts that one as killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtook: Option<String>,
     /// What is remembered of runs.
     #[serde(default)]
     pub history: CronHistory,

@@ -305,7 +305,7 @@ fn proof_age(options: &CheckOptions, now: DateTime<Utc>, report: &mut CheckRepor
     report.findings.push(Finding::new(FindingKind::ProofTooOld, &place, reason, "holdpoint verify latest"));
 }
 
-/// A lease that cannot be read: no unattended run of the database begins.
+/// A lease that cannot be read: what it remembers of unattended runs is lost, or none begins.
 async fn lease(context: &Context) -> Result<Option<Finding>, Error> {
     match context.repository.cron_history(&context.database).await {
         Ok(_) => Ok(None),
@@ -317,7 +317,7 @@ async fn lease(context: &Context) -> Result<Option<Finding>, Error> {
             let key = layout::lease(&context.database);
             let error = Error::from(error);
             let cure = error.hint().unwrap_or_default();
-            let reason = format!("{}: no holdpoint cron of {} begins", error.line(), context.database);
+            let reason = format!("{}: it keeps holdpoint cron of {} off", error.line(), context.database);
             Ok(Some(Finding::new(FindingKind::Unreadable, &key, reason, cure)))
         }
         Err(error) => Err(error.into()),

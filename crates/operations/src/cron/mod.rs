@@ -3,6 +3,7 @@
 mod message;
 mod metrics;
 mod ping;
+mod remembered;
 mod report;
 mod run;
 mod steps;

@@ -1,6 +1,5 @@
 //! One unattended run of one database: the lease, the steps, what is remembered, who is told.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,14 +7,14 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use holdpoint_core::PointId;
-use holdpoint_core::cron::{CronEvent, CronHistory, Ended, Step, StepEnd};
-use holdpoint_core::verification::Verdict;
+use holdpoint_core::cron::{CronEvent, CronHistory};
 use holdpoint_repository::{Lease, LeaseTaken};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::message::{tell, tell_killed};
+use super::remembered::remember;
 use super::steps::Steps;
-use super::{CronOptions, CronReport, Facts, Failed, LeaseLeft};
+use super::{CronOptions, CronReport, Failed, LeaseLeft};
 use crate::catalogue::show_any;
 use crate::retention::outlook;
 use crate::{Context, Error, ErrorKind, Source};
@@ -27,9 +26,6 @@ const PACE: RenewalPace = RenewalPace {
     again_after: Duration::from_secs(30),
     lost_after: Duration::from_secs(720),
 };
-
-/// After how long a lease that could not be released is tried again.
-const RELEASES_AFTER: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 /// So many restore points are looked at at a time.
 const AT_ONCE: usize = 8;
 
@@ -144,6 +140,10 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
         let why = Error::from(error).line();
         steps.warnings.push(format!("that the run before was killed is written down at the end only: {why}"));
     }
+    if lease.was_unreadable() {
+        let lost = "the lease could not be read, and was taken over: what it remembered of runs is lost";
+        steps.warnings.push(lost.to_owned());
+    }
     let left_out = options.deadline.is_some_and(|deadline| deadline <= Instant::now());
     let begun_at = if left_out { history.begun_at } else { Some((context.clock)()) };
     let (mut proven_before, mut untold, mut looked) = (false, None, None);
@@ -253,62 +253,6 @@ async fn lost(lease: &mut Lease, pace: RenewalPace) {
             }
         };
     }
-}
-
-async fn remember(
-    context: &Context,
-    options: &CronOptions,
-    mut lease: Lease,
-    history: CronHistory,
-    proven_before: bool,
-    report: &mut CronReport,
-) {
-    let proved = |facts: &Option<Facts>| matches!(facts, Some(Facts::Verify { verdict: Verdict::Proved, .. }));
-    let check = report.steps.iter().find(|one| one.step == Step::Check).map_or(StepEnd::NotRun, |one| one.end);
-    let (history, events) = history.after(Ended {
-        at: (context.clock)(),
-        failure: report.failure.as_ref().map(|failure| failure.kind.word()),
-        proved: report.steps.iter().any(|one| proved(&one.facts)),
-        proven: report.outlook.as_ref().is_some_and(|outlook| !outlook.proofs.is_empty()),
-        proven_before,
-        check,
-    });
-    report.events = events;
-    match released(&mut lease, &history, RELEASES_AFTER).await {
-        Ok(true) => report.recorded = true,
-        Ok(false) => {
-            // It may be gone with the whole repository, and come back with it.
-            report.left = Some(LeaseLeft { turn: options.turn.id.clone(), unwritten: None });
-            report
-                .warnings
-                .push("another run has taken the lease, or it is gone: this one is not remembered".to_owned());
-        }
-        Err(error) => {
-            let unwritten = unwritten(&history, lease.history());
-            report.left = Some(LeaseLeft { turn: options.turn.id.clone(), unwritten: Some(unwritten) });
-            report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line()));
-        }
-    }
-    report.history = Some(history);
-}
-
-/// How many runs failed, by kind, that what is written does not count.
-fn unwritten(history: &CronHistory, written: &CronHistory) -> BTreeMap<String, u64> {
-    let known = |kind| written.failures.get(kind).copied().unwrap_or_default();
-    let more = history.failures.iter().map(|(kind, count)| (kind.clone(), count.saturating_sub(known(kind))));
-    more.filter(|(_, count)| *count > 0).collect()
-}
-
-/// Releases the lease, again after each of these pauses: a good run whose lease stays would look killed.
-async fn released(lease: &mut Lease, history: &CronHistory, pauses: &[Duration]) -> holdpoint_repository::Result<bool> {
-    for pause in pauses {
-        match lease.release(history.clone()).await {
-            Err(error) => tracing::warn!(%error, "the lease could not be released; it is tried again"),
-            released => return released,
-        }
-        sleep(*pause).await;
-    }
-    lease.release(history.clone()).await
 }
 
 #[cfg(test)]

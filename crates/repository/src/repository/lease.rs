@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use holdpoint_core::cron::{CronHistory, LEASE_FORMAT, LeaseRecord, Turn, TurnBefore};
+use holdpoint_core::cron::{CronHistory, KILLED, LEASE_FORMAT, LeaseRecord, Turn, TurnBefore};
 use holdpoint_core::{DatabaseName, layout};
 
 use super::{LARGEST_RECORD, Repository, json, parse};
 use crate::error::{Error, Result};
-use crate::store::PutOptions;
+use crate::store::{PutOptions, SmallObject};
 
 /// How often a lease is tried for while others change it.
 const TRIES: u32 = 5;
@@ -44,6 +45,7 @@ pub struct Lease {
     key: String,
     record: LeaseRecord,
     before: Option<TurnBefore>,
+    unreadable: bool,
 }
 
 impl Repository {
@@ -54,7 +56,8 @@ impl Repository {
     ///
     /// # Errors
     /// What the store gives, and [`Error::NewerFormat`] or [`Error::InvalidRecord`] for a lease that cannot be read:
-    /// nothing is taken then.
+    /// nothing is taken then. One that is damaged, and not written by a newer program, is taken over where it was written
+    /// longer ago than `holds_for`; what it remembered is lost.
     pub async fn take_lease(
         &self,
         database: &DatabaseName,
@@ -70,42 +73,49 @@ impl Repository {
             taken_at: turn.began_at,
             holds_for_seconds: holds_for.as_secs(),
             written: 0,
+            overtook: None,
             history: CronHistory::default(),
         };
-        let (mut last, mut before) = (None, None);
+        let (mut last, mut before, mut unreadable) = (None, None, false);
         for _ in 0..TRIES {
             let written = match self.store.get_small(&key, LARGEST_RECORD).await {
-                Ok(object) => {
-                    let found: LeaseRecord = parse(&key, &object.bytes, LEASE_FORMAT)?;
-                    if found.nonce == record.nonce {
+                Ok(object) => match parse::<LeaseRecord>(&key, &object.bytes, LEASE_FORMAT) {
+                    Ok(found) if found.nonce == record.nonce => {
                         // The answer to our own write was lost; over whose it was written is known since that try.
-                        return Ok(self.ours(key, record, before));
+                        return Ok(self.ours(key, record, before, unreadable));
                     }
-                    let held = TimeDelta::seconds(i64::try_from(found.holds_for_seconds).unwrap_or(i64::MAX / 1000));
-                    let server_time = self.store.server_time().await?;
-                    // The store's clock was set back: a lease of the future would keep others off until that comes.
-                    let future = object.modified_at > server_time + FUTURE;
-                    let since = object.modified_at.min(server_time);
-                    let until = since.checked_add_signed(held).unwrap_or(DateTime::<Utc>::MAX_UTC);
-                    if until > server_time && found.holds_for_seconds > 0 {
-                        if future {
-                            self.date_anew(&key, &found, &object.etag).await;
+                    Ok(found) => {
+                        let (until, free) = self.holds_until(&key, &found, &object).await?;
+                        if !free {
+                            return Ok(LeaseTaken::Others { owner: found.owner, since: found.taken_at, until });
                         }
-                        return Ok(LeaseTaken::Others { owner: found.owner, since: found.taken_at, until });
+                        record.history = found.history;
+                        let ended = found.holds_for_seconds == 0;
+                        record.overtook = (!ended).then(|| found.nonce.clone());
+                        (before, unreadable) =
+                            (Some(TurnBefore { turn: found.nonce, began_at: found.taken_at, ended }), false);
+                        self.store.put_if_matches(&key, json(&key, &record)?, &object.etag).await
                     }
-                    record.history = found.history;
-                    let ended = found.holds_for_seconds == 0;
-                    before = Some(TurnBefore { turn: found.nonce, began_at: found.taken_at, ended });
-                    self.store.put_if_matches(&key, json(&key, &record)?, &object.etag).await
-                }
+                    // What is damaged keeps others off as long as any lease that is not renewed.
+                    Err(error @ Error::InvalidRecord { .. }) => {
+                        if !self.is_over(&key, &object, holds_for).await? {
+                            return Err(error);
+                        }
+                        (record.history, record.overtook) = (CronHistory::default(), None);
+                        (before, unreadable) = (None, true);
+                        self.store.put_if_matches(&key, json(&key, &record)?, &object.etag).await
+                    }
+                    Err(error) => return Err(error),
+                },
                 Err(error) if error.is_not_found() => {
-                    (record.history, before) = (CronHistory::default(), None);
+                    (record.history, record.overtook) = (CronHistory::default(), None);
+                    (before, unreadable) = (None, false);
                     self.store.put_new(&key, json(&key, &record)?, PutOptions::default()).await
                 }
                 Err(error) => return Err(error),
             };
             match written {
-                Ok(_) => return Ok(self.ours(key, record, before)),
+                Ok(_) => return Ok(self.ours(key, record, before, unreadable)),
                 Err(error @ (Error::AlreadyExists { .. } | Error::PreconditionFailed { .. })) => last = Some(error),
                 Err(error) if error.is_transient() => return Ok(LeaseTaken::Unanswered(error)),
                 Err(error) => return Err(error),
@@ -114,14 +124,30 @@ impl Repository {
         Err(last.unwrap_or(Error::AlreadyExists { key }))
     }
 
-    /// Writes a lease as it is, so that its age counts from now; its owner, if there is one yet, still knows it again.
-    async fn date_anew(&self, key: &str, found: &LeaseRecord, etag: &str) {
-        let record = LeaseRecord { written: found.written + 1, ..found.clone() };
-        let written = match json(key, &record) {
-            Ok(body) => self.store.put_if_matches(key, body, etag).await.map(drop),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
+    /// Until when a lease keeps others off, by the store's clock, and whether that is over.
+    async fn holds_until(&self, key: &str, found: &LeaseRecord, object: &SmallObject) -> Result<(DateTime<Utc>, bool)> {
+        let server_time = self.store.server_time().await?;
+        let until = until(object, found.holds_for_seconds, server_time);
+        let free = until <= server_time || found.holds_for_seconds == 0;
+        if !free && is_ahead(object, server_time) {
+            let record = LeaseRecord { written: found.written + 1, ..found.clone() };
+            self.date_anew(key, json(key, &record)?, &object.etag).await;
+        }
+        Ok((until, free))
+    }
+
+    /// The same of a lease that cannot be read, for as long as one holds that is not renewed.
+    async fn is_over(&self, key: &str, object: &SmallObject, holds_for: Duration) -> Result<bool> {
+        let server_time = self.store.server_time().await?;
+        if is_ahead(object, server_time) {
+            self.date_anew(key, object.bytes.clone(), &object.etag).await;
+        }
+        Ok(until(object, holds_for.as_secs(), server_time) <= server_time)
+    }
+
+    /// Writes a lease again, so that its age counts from now; its owner, if there is one yet, still knows it again.
+    async fn date_anew(&self, key: &str, body: Bytes, etag: &str) {
+        if let Err(error) = self.store.put_if_matches(key, body, etag).await {
             tracing::warn!(%error, key, "a lease of the future could not be dated anew");
         }
     }
@@ -147,9 +173,20 @@ impl Repository {
         }
     }
 
-    fn ours(&self, key: String, record: LeaseRecord, before: Option<TurnBefore>) -> LeaseTaken {
-        LeaseTaken::Ours(Box::new(Lease { repository: self.clone(), key, record, before }))
+    fn ours(&self, key: String, record: LeaseRecord, before: Option<TurnBefore>, unreadable: bool) -> LeaseTaken {
+        LeaseTaken::Ours(Box::new(Lease { repository: self.clone(), key, record, before, unreadable }))
     }
+}
+
+/// The store's clock was set back: a lease of the future would keep others off until that comes.
+fn is_ahead(object: &SmallObject, now: DateTime<Utc>) -> bool {
+    object.modified_at > now + FUTURE
+}
+
+/// Until when a lease keeps others off that holds for so many seconds after it was written.
+fn until(object: &SmallObject, seconds: u64, now: DateTime<Utc>) -> DateTime<Utc> {
+    let held = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000));
+    object.modified_at.min(now).checked_add_signed(held).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 impl Lease {
@@ -161,6 +198,11 @@ impl Lease {
     /// The turn that it was taken over from; `None` of the first.
     pub fn before(&self) -> Option<&TurnBefore> {
         self.before.as_ref()
+    }
+
+    /// It was taken over from one that could not be read: what that remembered is lost.
+    pub fn was_unreadable(&self) -> bool {
+        self.unreadable
     }
 
     /// Writes down what is to be remembered while the run goes on, so that it outlives this one; `false` as for
@@ -209,6 +251,23 @@ impl Lease {
         let written = self.record.written + 1;
         let record = LeaseRecord { written, holds_for_seconds: 0, history, ..self.record.clone() };
         self.write(record).await
+    }
+
+    /// Whether another turn took the lease over from this one, and so counts it as killed and tells of it: be it the one
+    /// that has it now, or one in between. `false` where it is gone, or was made anew by somebody who knew of no turn.
+    ///
+    /// # Errors
+    /// What the store gives, and what [`Repository::take_lease`] says of a lease that cannot be read.
+    pub async fn is_overtaken(&self) -> Result<bool> {
+        let object = match self.repository.store.get_small(&self.key, LARGEST_RECORD).await {
+            Ok(object) => object,
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let found: LeaseRecord = parse(&self.key, &object.bytes, LEASE_FORMAT)?;
+        let killed = |history: &CronHistory| history.failures.get(KILLED).copied().unwrap_or_default();
+        let counted = killed(&found.history) > killed(&self.record.history);
+        Ok(found.nonce != self.record.nonce && (counted || found.overtook.as_ref() == Some(&self.record.nonce)))
     }
 
     async fn write(&mut self, record: LeaseRecord) -> Result<bool> {

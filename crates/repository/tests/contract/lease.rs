@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdpoint_core::cron::{CronHistory, Turn, TurnBefore};
-use holdpoint_repository::{Error, Lease, LeaseTaken, LocalDirectory, ObjectStore, Repository};
+use holdpoint_core::layout;
+use holdpoint_repository::{Error, Lease, LeaseTaken, LocalDirectory, ObjectStore, PutOptions, Repository};
 use holdpoint_testkit::{Fault, SeenRequest};
 
 use crate::engine::{Spoiled, spoiled, timing};
@@ -97,7 +98,55 @@ async fn a_killed_run_keeps_others_off_until_its_time_is_over(store: Arc<dyn Obj
     assert_eq!((third.history(), third.before()), (&kill, Some(&before("next", false))));
 }
 
-on_both!(one_run_at_a_time, a_killed_run_keeps_others_off_until_its_time_is_over);
+async fn a_damaged_lease_keeps_others_off_as_long_as_any(store: Arc<dyn ObjectStore>) {
+    let repository = repository(store.clone()).await;
+    let key = layout::lease(&shop());
+    for text in ["", "nothing", "{\"format\": 1, \"owner\": 5}"] {
+        store.put_new(&key, text.into(), PutOptions::default()).await.unwrap();
+        let refused = repository.take_lease(&shop(), "x", &turn("x"), LONG).await.unwrap_err();
+        assert!(matches!(refused, Error::InvalidRecord { .. }), "{refused:?}");
+        assert_eq!(store.get_small(&key, 100).await.unwrap().bytes, text);
+        let mut lease = loop {
+            match repository.take_lease(&shop(), "next", &turn("next"), Duration::from_secs(1)).await {
+                Ok(LeaseTaken::Ours(lease)) => break lease,
+                Err(Error::InvalidRecord { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(lease.was_unreadable() && lease.before().is_none());
+        assert_eq!(lease.history(), &CronHistory::default());
+        assert!(lease.release(CronHistory::default()).await.unwrap());
+        assert!(!ours(take(&repository, "after", LONG).await).was_unreadable());
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn who_lost_its_lease_knows_whether_it_is_counted(store: Arc<dyn ObjectStore>) {
+    let repository = repository(store.clone()).await;
+    let short = Duration::from_secs(1);
+    let lost = ours(take(&repository, "lost", short).await);
+    assert!(!lost.is_overtaken().await.unwrap(), "it has it still");
+    let mut next = ours(next_of(&repository, "next", LONG).await);
+    assert!(lost.is_overtaken().await.unwrap(), "from the very write by which it was taken over");
+    // Whoever comes after it has not taken it over, and tells what was counted.
+    let counted = next.history().clone().after_a_kill(turn("lost").began_at);
+    assert!(next.release(counted).await.unwrap());
+    let third = ours(take(&repository, "third", LONG).await);
+    assert!(lost.is_overtaken().await.unwrap());
+    assert!(!next.is_overtaken().await.unwrap(), "it gave it back");
+    // Removed by hand, and made anew: nobody knows of it.
+    store.delete(&layout::lease(&shop())).await.unwrap();
+    assert!(!third.is_overtaken().await.unwrap());
+    ours(take(&repository, "fourth", LONG).await);
+    assert!(!third.is_overtaken().await.unwrap());
+}
+
+on_both!(
+    one_run_at_a_time,
+    a_killed_run_keeps_others_off_until_its_time_is_over,
+    a_damaged_lease_keeps_others_off_as_long_as_any,
+    who_lost_its_lease_knows_whether_it_is_counted,
+);
 
 fn writes(request: &SeenRequest) -> bool {
     request.operation() == "PutObject" && request.target.contains("/lease")
@@ -116,7 +165,7 @@ async fn left_behind_a_proxy() -> (Spoiled, Repository) {
 }
 
 /// Takes it when the time of whoever has it is over.
-async fn next(repository: &Repository, owner: &str, holds_for: Duration) -> LeaseTaken {
+async fn next_of(repository: &Repository, owner: &str, holds_for: Duration) -> LeaseTaken {
     loop {
         match take(repository, owner, holds_for).await {
             LeaseTaken::Others { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -131,7 +180,7 @@ async fn a_lease_whose_answer_is_lost_still_tells_whom_it_was_taken_from() {
     // The write is done; tried again it is refused, and the store does not tell whose object it is.
     spoiled.proxy.push_when(writes, Fault::LoseResponse);
     spoiled.proxy.push_when(looks, Fault::ReplaceHeader { name: "x-amz-meta-holdpoint-nonce", value: "none" });
-    let lease = ours(next(&repository, "next", LONG).await);
+    let lease = ours(next_of(&repository, "next", LONG).await);
     assert_eq!(spoiled.proxy.pending(), 0);
     assert_eq!(lease.before(), Some(&before("killed", false)));
 }
@@ -142,10 +191,10 @@ async fn a_lease_of_which_nobody_knows_is_found_by_the_next_as_that_turns() {
     spoiled.proxy.push_when(writes, Fault::LoseResponse);
     (1..timing().attempts).for_each(|_| spoiled.proxy.push_when(writes, Fault::s3_error(503, "SlowDown")));
     (0..timing().attempts).for_each(|_| spoiled.proxy.push_when(looks, Fault::s3_error(503, "SlowDown")));
-    let taken = next(&repository, "unanswered", Duration::from_secs(1)).await;
+    let taken = next_of(&repository, "unanswered", Duration::from_secs(1)).await;
     assert!(matches!(&taken, LeaseTaken::Unanswered(error) if error.is_transient()), "{taken:?}");
     assert_eq!(spoiled.proxy.pending(), 0);
-    let lease = ours(next(&repository, "next", LONG).await);
+    let lease = ours(next_of(&repository, "next", LONG).await);
     assert_eq!(lease.before(), Some(&before("unanswered", false)));
 }
 
@@ -177,4 +226,19 @@ async fn a_lease_of_the_future_keeps_others_off_no_longer_than_one_of_now() {
     assert!(modified() < future, "from now on it ages");
     assert!(lease.renew().await.unwrap(), "its owner still knows it");
     assert!(lease.release(CronHistory::default()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_damaged_lease_of_the_future_ages_from_now_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = repository(Arc::new(LocalDirectory::new(directory.path()).unwrap())).await;
+    std::fs::create_dir(directory.path().join("shop")).unwrap();
+    let path = directory.path().join("shop/lease");
+    std::fs::write(&path, "nothing").unwrap();
+    let modified = || std::fs::metadata(&path).unwrap().modified().unwrap();
+    let future = modified() + Duration::from_secs(10 * 86_400);
+    std::fs::File::open(&path).unwrap().set_modified(future).unwrap();
+    repository.take_lease(&shop(), "x", &turn("x"), LONG).await.unwrap_err();
+    assert!(modified() < future);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "nothing");
 }

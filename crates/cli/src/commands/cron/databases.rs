@@ -65,7 +65,13 @@ pub(super) async fn longest_waiting_first(
         let repository = invocation.open(&invocation.settings.repository()?, true).await?;
         let mut turns = Vec::new();
         for database in &databases {
-            turns.push((repository.cron_history(database).await?.begun_at, database.clone()));
+            let begun_at = match repository.cron_history(database).await {
+                Ok(history) => history.begun_at,
+                // When its turn was nobody knows; that it cannot be read is told when it comes.
+                Err(holdpoint_repository::Error::InvalidRecord { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            turns.push((begun_at, database.clone()));
         }
         Ok::<_, Failure>(turns)
     };

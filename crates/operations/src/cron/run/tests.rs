@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use holdpoint_archive::Codec;
-use holdpoint_core::cron::{LeftLease, Turn, Unrecorded};
+use holdpoint_core::cron::{LeftLease, StepEnd, Turn, Unrecorded};
 use holdpoint_core::manifest::PointFormat;
 use holdpoint_core::{Mask, Secret, layout};
 use holdpoint_postgres::ConnectionSettings;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::backup::{BackupLimits, BackupOptions};
+use crate::cron::remembered::{released, unwritten};
 use crate::cron::{Telling, metrics, unrecorded};
 use crate::sample_context::{self, ATTEMPTS, sample};
 use crate::webhook::Delivery;
@@ -430,4 +431,73 @@ async fn a_proof_is_found_and_nothing_is_asked_once_it_is_over() {
     assert!(proven(&context).await);
     context.cancel.cancel();
     assert!(!proven(&context).await);
+}
+
+#[tokio::test]
+async fn a_damaged_lease_is_told_and_taken_over_when_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = sample_context::in_directory(folder.path()).await;
+    std::fs::create_dir(folder.path().join("shop")).unwrap();
+    let path = folder.path().join("shop/lease");
+    std::fs::write(&path, "{").unwrap();
+    let (source, options) = nowhere(None);
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    let failure = report.failure.as_ref().unwrap();
+    assert_eq!((failure.kind, report.events.as_slice()), (ErrorKind::Repository, &[CronEvent::Failed][..]));
+    assert!(failure.hint.as_ref().unwrap().contains("a quarter of an hour old"), "{failure:?}");
+    let file = std::fs::File::open(&path).unwrap();
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - HOLDS_FOR).unwrap();
+    let (source, options) = nowhere(None);
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!(report.failure.as_ref().unwrap().kind, ErrorKind::Postgres, "it was at work: {report:?}");
+    assert!(report.warnings.iter().any(|one| one.contains("could not be read, and was taken over")), "{report:?}");
+    assert!(report.recorded);
+}
+
+/// Taken over in the middle by another machine: counted once, and told once, whoever does.
+#[tokio::test]
+async fn a_run_that_is_overtaken_in_the_middle_is_counted_and_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = sample_context::in_directory(folder.path()).await;
+    let path = folder.path().join("shop/lease");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (source, options) = nowhere(Some(hook.clone()));
+    let Ok(first) = take(&context, &options).await else { panic!("it is free") };
+    // It stood still for an hour.
+    write(&path, |_| {});
+    let (_, second) = nowhere(Some(hook));
+    let both = async {
+        let overtaker = Box::pin(cron(&context, &source, &second)).await;
+        (overtaker, with_lease(&context, &source, &options, *first).await)
+    };
+    let ((overtaker, overtaken), heard) = hearing(listener, both).await;
+    let kinds: Vec<_> = heard.iter().map(|one| one["failure"]["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["killed", "postgres"], "both by the second: {heard:?}");
+    let counted = [("killed".to_owned(), 1), ("postgres".to_owned(), 1)].into();
+    assert_eq!(overtaker.history.as_ref().unwrap().failures, counted);
+    assert!(overtaken.failure.is_some() && overtaken.events.is_empty() && overtaken.left.is_none(), "{overtaken:?}");
+    assert!(overtaken.warnings.iter().any(|one| one.contains("counts this one as killed")), "{overtaken:?}");
+    // What its machine remembers adds nothing.
+    let (source, mut third) = nowhere(None);
+    third.unrecorded = left_in_the_file(std::slice::from_ref(&overtaken));
+    assert_eq!(third.unrecorded.failures, [].into());
+    let report = Box::pin(cron(&context, &source, &third)).await;
+    assert_eq!(report.history.unwrap().failures["killed"], 1);
+}
+
+/// The lease was removed by hand, and made anew: nobody else counts the run.
+#[tokio::test]
+async fn a_run_whose_lease_is_gone_failed_and_says_so_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = sample_context::in_directory(folder.path()).await;
+    let (_, options) = nowhere(None);
+    let Ok(lease) = take(&context, &options).await else { panic!("it is free") };
+    std::fs::remove_file(folder.path().join("shop/lease")).unwrap();
+    let mut report = CronReport::new(context.database.clone(), &options.turn);
+    remember(&context, &options, *lease, CronHistory::default(), false, &mut report).await;
+    assert_eq!(report.failure.as_ref().unwrap(), &Failed::of_step(&Error::LeaseLost, false), "although no step failed");
+    let history = report.history.as_ref().unwrap();
+    assert_eq!((report.events.as_slice(), history.succeeded_at), (&[CronEvent::Failed][..], None));
+    assert_eq!(left_in_the_file(std::slice::from_ref(&report)).left.unwrap().failures["could_not_run"], 1);
 }
