@@ -252,7 +252,12 @@ pub fn of_repository(error: &Repository) -> Option<String> {
             "it was changed or damaged after it was written: bring it back from a version or copy of the bucket, or \
              use another restore point: holdpoint list"
         }
-        Repository::UploadGone { .. } | Repository::NotWhole { stays: None, .. } => {
+        Repository::UploadGone { .. } => {
+            "run it again; if it stood still (a suspended process, a machine asleep) for longer than a prune leaves \
+             young uploads alone, let prunes wait longer: --sweep-min-age; a rule of the bucket that aborts unfinished \
+             uploads must wait longer than a backup takes"
+        }
+        Repository::NotWhole { stays: None, .. } => {
             "run it again; if it stood still (a suspended process, a machine asleep) for longer than a prune leaves \
              young objects alone, let prunes wait longer: --sweep-min-age"
         }

@@ -257,9 +257,9 @@ pub enum Error {
         /// Why the manifest, which was written by then, could not be taken back; `None` where there is none.
         stays: Option<String>,
     },
-    /// What was uploaded is gone before it was completed.
+    /// What was uploaded is gone before it was completed: a sweep, or a rule of the bucket, aborted the upload.
     #[error(
-        "{key}: its unfinished upload is gone; whoever sweeps (prune, check --repair, leftovers --remove) may have taken it for a leftover"
+        "{key}: its unfinished upload is gone; whoever sweeps (prune, check --repair, leftovers --remove), or a lifecycle rule of the bucket, may have taken it for a leftover"
     )]
     UploadGone {
         /// The object that was to be written.

@@ -130,6 +130,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     };
     // Whoever sent the signal does not wait for long.
     let within = if invocation.cancel.is_cancelled() { TELLS_CUT_WITHIN } else { TELLS_WITHIN };
+    if sign.is_some() {
+        // A share may hold no database at all.
+        common.begins.notify_one();
+    }
     let pinged = async { Some(ended(starting, checks.as_ref(), sign?).await) };
     let (told, refused, pinged) = tokio::join!(told(common, worked, within), told_by(telling, refused, within), pinged);
     warnings.extend(pinged.into_iter().flatten());

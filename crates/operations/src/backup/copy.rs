@@ -9,7 +9,7 @@ use holdpoint_engine::copy_out::{Decision, decide};
 use holdpoint_engine::{Contents, OpenedStream, read_head};
 use holdpoint_postgres::programs::{PgDump, Running, judge};
 use holdpoint_postgres::{ConnectionSettings, Snapshot};
-use holdpoint_repository::{Error as Store, Uploaded};
+use holdpoint_repository::Uploaded;
 
 use super::Engine;
 use super::passage::{Passage, StoredData, StoredFacts, abort};
@@ -143,11 +143,7 @@ impl Backup<'_> {
             return Err(abort(stored.upload, Error::Interrupted).await);
         }
         let StoredData { upload, held_back, contents, facts } = stored;
-        let uploaded = upload.finish(held_back).await.map_err(|error| match error {
-            // Nothing is looked for but the upload itself.
-            Store::NotFound { key, .. } => Store::UploadGone { key },
-            error => error,
-        })?;
+        let uploaded = upload.finish(held_back).await?;
         Ok((StoredFacts { contents, ..facts }, uploaded))
     }
 }

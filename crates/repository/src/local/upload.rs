@@ -101,7 +101,10 @@ impl LocalUpload {
                 let detail = format!("{} bytes were written, the file has {}", crc64nvme.bytes(), found.len());
                 return Err(Error::Corrupt { action: "write", key, detail });
             }
-            publish_new(&path, &target).map_err(fail)?;
+            publish_new(&path, &target).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => Error::UploadGone { key: key.clone() },
+                _ => fail(e),
+            })?;
             Ok(Uploaded { size_bytes: found.len(), etag: etag_of(&found), crc64nvme, confirmed: None })
         })
         .await?;

@@ -339,7 +339,7 @@ impl ObjectStore for S3Store {
     }
 
     fn abort_upload<'a>(&'a self, upload: &'a UnfinishedUpload) -> BoxFuture<'a, Result<()>> {
-        self.bucket.abort_multipart(&upload.key, &upload.id).boxed()
+        self.bucket.abort_multipart(&upload.key, &upload.id, false).boxed()
     }
 
     fn read<'a>(

@@ -1,6 +1,7 @@
 //! The requests of a multipart upload.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumAlgorithm as Algorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// How often an upload is aborted again because a part arrived meanwhile.
 const ABORTS: u32 = 3;
+/// So long after an upload was aborted while a part was on its way it is looked at once more.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
 
 /// An upload that the store knows.
 #[derive(Debug, Clone)]
@@ -65,7 +68,7 @@ impl Bucket {
                 Err(e) if refuses_feature(&e) => None,
                 Err(e) => Some(e),
             };
-            match (self.abort_multipart(key, &upload.id).await, refused) {
+            match (self.abort_multipart(key, &upload.id, false).await, refused) {
                 (Ok(()), None) => {}
                 (Ok(()), Some(error)) => return Err(error),
                 (Err(left), Some(error)) => return Err(left.caused_by(error)),
@@ -164,7 +167,8 @@ impl Bucket {
                 let request = with_customer_key!(request, self.encryption);
                 request.customize().config_override(self.connection.patient(self.timing.send_for(crc.bytes()))).send()
             })
-            .await?;
+            .await
+            .map_err(gone)?;
         let echoed = match &checksum {
             PartChecksum::Crc64Nvme(value) => answer.checksum_crc64_nvme() == Some(value),
             PartChecksum::Crc32c(value) => answer.checksum_crc32_c() == Some(value),
@@ -214,12 +218,15 @@ impl Bucket {
         })
         .await
         .map(drop)
+        .map_err(gone)
     }
 
     /// Aborts an upload and makes sure that nothing of it remains.
     ///
-    /// A part that arrives while the upload is aborted may survive it, so the parts are asked for afterwards.
-    pub(super) async fn abort_multipart(&self, key: &str, id: &str) -> Result<()> {
+    /// A part that arrives while the upload is aborted may survive it, so the parts are asked for afterwards; where one was
+    /// `on_its_way`, as nobody waited for its answer, a second time a moment later. One that arrives later than that is an
+    /// unfinished upload, which the next sweep removes.
+    pub(super) async fn abort_multipart(&self, key: &str, id: &str, mut on_its_way: bool) -> Result<()> {
         let full = self.full_key(key);
         let mut attempt = 1;
         loop {
@@ -229,33 +236,50 @@ impl Bucket {
                     request.set_expected_bucket_owner(self.owner()).send()
                 })
                 .await;
-            match aborted {
-                Ok(_) => {}
-                Err(e) if e.is_not_found() => return Ok(()),
+            let remains = match aborted {
+                Ok(_) => self.has_parts(key, id).await.map_err(|error| Error::left(key, id, error))?,
+                Err(e) if e.is_not_found() => false,
                 Err(e) => return Err(Error::left(key, id, e)),
+            };
+            if remains && attempt == ABORTS {
+                let detail = "parts remain after it was aborted".to_owned();
+                let source = Error::Corrupt { action: "abort upload of", key: key.to_owned(), detail };
+                return Err(Error::left(key, id, source));
             }
-            let parts = self
-                .call("list parts of", key, |client| {
-                    let request = client.list_parts().bucket(&self.name).key(&full).upload_id(id).max_parts(1);
-                    with_customer_key!(request, self.encryption).set_expected_bucket_owner(self.owner()).send()
-                })
-                .await;
-            match parts {
-                Err(e) if e.is_not_found() => return Ok(()),
-                // The store said that it is aborted; whether parts linger is not for this identity to know.
-                Err(Error::AccessDenied { .. } | Error::Unsupported { .. }) => return Ok(()),
-                Ok(found) if found.parts().is_empty() => return Ok(()),
-                Ok(_) if attempt < ABORTS => {
-                    tokio::time::sleep(self.timing.pause(attempt)).await;
-                    attempt += 1;
-                }
-                Ok(_) => {
-                    let detail = "parts remain after it was aborted".to_owned();
-                    let source = Error::Corrupt { action: "abort upload of", key: key.to_owned(), detail };
-                    return Err(Error::left(key, id, source));
-                }
-                Err(e) => return Err(Error::left(key, id, e)),
+            if remains {
+                tokio::time::sleep(self.timing.pause(attempt)).await;
+                attempt += 1;
+            } else if std::mem::take(&mut on_its_way) {
+                tokio::time::sleep(ARRIVES_WITHIN).await;
+            } else {
+                return Ok(());
             }
         }
+    }
+
+    /// Whether the store still has parts of an upload that was aborted.
+    async fn has_parts(&self, key: &str, id: &str) -> Result<bool> {
+        let full = self.full_key(key);
+        let parts = self
+            .call("list parts of", key, |client| {
+                let request = client.list_parts().bucket(&self.name).key(&full).upload_id(id).max_parts(1);
+                with_customer_key!(request, self.encryption).set_expected_bucket_owner(self.owner()).send()
+            })
+            .await;
+        match parts {
+            Ok(found) => Ok(!found.parts().is_empty()),
+            Err(e) if e.is_not_found() => Ok(false),
+            // The store said that it is aborted; whether parts linger is not for this identity to know.
+            Err(Error::AccessDenied { .. } | Error::Unsupported { .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Of an upload under way nothing else can be missing than the upload itself.
+fn gone(error: Error) -> Error {
+    match error {
+        Error::NotFound { key, .. } => Error::UploadGone { key },
+        error => error,
     }
 }

@@ -24,7 +24,7 @@ impl Bucket {
         let upload = self.open_multipart(key, &nonce()?, None).await?;
         let outcome = self.put_unequal_parts_together(key, &upload).await;
         if let Err(error) = outcome {
-            return Err(match self.abort_multipart(key, &upload.id).await {
+            return Err(match self.abort_multipart(key, &upload.id, false).await {
                 Ok(()) => error,
                 Err(left) => left.caused_by(error),
             });
@@ -58,7 +58,7 @@ impl Bucket {
     async fn begin_and_abort(&self, key: &str) -> Result<()> {
         let upload = self.open_multipart(key, &nonce()?, None).await?;
         let part = self.send_part(&upload, 1, Arc::from([Bytes::from_static(b"to be aborted")])).await;
-        self.abort_multipart(key, &upload.id).await?;
+        self.abort_multipart(key, &upload.id, false).await?;
         part.map(drop)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -19,6 +20,9 @@ use crate::error::{Error, Result};
 use crate::nonce::nonce;
 use crate::store::ObjectInfo;
 use crate::upload::{ObjectUpload, UploadOptions, Uploaded};
+
+/// For so long parts that are on their way may land before their upload is aborted.
+const LANDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// An upload in parts, or in one request when it turns out to be small.
 pub(super) struct S3Upload {
@@ -210,7 +214,7 @@ impl S3Upload {
             Err(error) => error,
         };
         let may_be_ours = match &error {
-            Error::PreconditionFailed { .. } | Error::NotFound { .. } | Error::Service { status: 409, .. } => true,
+            Error::PreconditionFailed { .. } | Error::UploadGone { .. } | Error::Service { status: 409, .. } => true,
             other => other.is_transient(),
         };
         if !may_be_ours {
@@ -273,12 +277,16 @@ impl S3Upload {
     }
 
     /// Ends everything in flight and removes what the store has.
+    ///
+    /// A part whose answer nobody waits for may arrive after the upload was aborted, so what is on its way may land first.
     async fn clear(&mut self) -> Result<()> {
+        let landed = async { while self.flying.join_next().await.is_some() {} };
+        let cut_off = tokio::time::timeout(LANDS_WITHIN, landed).await.is_err();
         self.flying.shutdown().await;
         self.filling = BytesMut::new();
         self.first = BytesMut::new();
         let Some(multipart) = self.open.multipart.clone() else { return Ok(()) };
-        let aborted = self.bucket.abort_multipart(&self.key, &multipart.id).await;
+        let aborted = self.bucket.abort_multipart(&self.key, &multipart.id, cut_off).await;
         // Whether it worked or not, it has been tried and is reported: dropping need not try again.
         self.open.multipart = None;
         aborted
@@ -346,7 +354,7 @@ impl Drop for OpenUpload {
         let bucket = Arc::clone(&self.bucket);
         let mut cleaning = self.bucket.cleaning.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let abort = async move {
-            if let Err(error) = bucket.abort_multipart(&multipart.key, &multipart.id).await {
+            if let Err(error) = bucket.abort_multipart(&multipart.key, &multipart.id, true).await {
                 tracing::warn!(key = %multipart.key, upload = %multipart.id, %error, "unfinished upload remains");
             }
         };

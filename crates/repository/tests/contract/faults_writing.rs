@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdpoint_repository::{Error, ObjectStore, PutOptions, Timing, UploadOptions};
-use holdpoint_testkit::{ADMIN, Fault, S3Server};
+use holdpoint_testkit::{ADMIN, Fault, S3Server, SeenRequest};
 
 use crate::engine::{connect, impatient, new_url, options, spoiled, spoiled_with, timing};
 use crate::suite::{keys, noise, put, read_all, upload};
@@ -197,6 +197,76 @@ async fn a_failed_upload_is_aborted_and_says_why() {
     assert!(matches!(error, Error::AccessDenied { action: "complete upload of", .. }), "{error:?}");
     assert_eq!(s.straight.list_uploads("").await.unwrap(), []);
     assert_eq!(keys(&s.straight, "").await, [""; 0]);
+}
+
+/// Whoever cuts a part off does not know when the store takes it in: it may outlive the upload's end.
+#[tokio::test]
+async fn a_part_that_arrives_after_the_upload_was_aborted_is_looked_for() {
+    let s = spoiled(timing()).await;
+    // The second is the first of the data: sixteen bytes went before it to find out about checksums.
+    let data = |request: &SeenRequest| {
+        request.operation() == "UploadPart" && request.header("content-length").is_some_and(|length| length != "16")
+    };
+    s.proxy.push_when(data, Fault::StopReading);
+    let mut upload = s.store.begin_upload("x", UploadOptions::default()).await.unwrap();
+    upload.write(noise(LARGE, 1)).await.unwrap();
+    // The store says that nothing is left, and then something is.
+    s.proxy.push_for("AbortMultipartUpload", Fault::answer(204, ""));
+    s.proxy.push_for("ListParts", Fault::s3_error(404, "NoSuchUpload"));
+    upload.abort().await.unwrap();
+    assert_eq!((s.proxy.pending(), s.proxy.count("AbortMultipartUpload")), (0, 2));
+    assert_eq!(s.straight.list_uploads("").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn parts_on_their_way_land_before_their_upload_is_aborted() {
+    let s = spoiled(timing()).await;
+    let mut upload = s.store.begin_upload("x", UploadOptions::default()).await.unwrap();
+    upload.write(noise(LARGE, 1)).await.unwrap();
+    upload.abort().await.unwrap();
+    let asked: Vec<_> = s.proxy.requests().iter().map(SeenRequest::operation).collect();
+    let aborts = asked.iter().filter(|one| **one == "AbortMultipartUpload").count();
+    let part = asked.iter().rposition(|one| *one == "UploadPart").unwrap();
+    assert!(asked.iter().position(|one| *one == "AbortMultipartUpload").unwrap() > part && aborts > 0, "{asked:?}");
+    assert_eq!(s.straight.list_uploads("").await.unwrap(), []);
+}
+
+/// A prune, or a rule of the bucket, took it for a leftover.
+#[tokio::test]
+async fn an_upload_that_is_swept_in_the_middle_says_so() {
+    let s = spoiled(timing()).await;
+    let mut upload = s.store.begin_upload("shop/archive.dump", UploadOptions::default()).await.unwrap();
+    upload.write(noise(LARGE, 1)).await.unwrap();
+    let left = loop {
+        match s.straight.list_uploads("").await.unwrap().pop() {
+            Some(left) => break left,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    // Parts that are on their way may bring it back for a moment.
+    s.straight.abort_upload(&left).await.unwrap();
+    let mut outcome = Ok(());
+    for _ in 0..20 {
+        outcome = upload.write(noise(6 << 20, 1)).await;
+        if outcome.is_err() {
+            break;
+        }
+        drop(s.straight.abort_upload(&left).await);
+    }
+    let error = outcome.unwrap_err();
+    assert!(matches!(&error, Error::UploadGone { key } if key == "shop/archive.dump"), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("prune") && text.contains("lifecycle rule") && !text.contains("no such object"), "{text}");
+    upload.abort().await.unwrap();
+    assert_eq!((s.straight.list_uploads("").await.unwrap(), keys(&s.straight, "").await), (vec![], vec![]));
+
+    // Right before it is completed.
+    let mut upload = s.store.begin_upload("shop/archive.dump", UploadOptions::default()).await.unwrap();
+    upload.write(noise(LARGE, 1)).await.unwrap();
+    s.proxy.push_for("CompleteMultipartUpload", Fault::s3_error(404, "NoSuchUpload"));
+    let error = upload.finish(Bytes::new()).await.unwrap_err();
+    assert!(matches!(error, Error::UploadGone { .. }), "{error:?}");
+    assert_eq!(s.straight.list_uploads("").await.unwrap(), []);
 }
 
 #[tokio::test]
