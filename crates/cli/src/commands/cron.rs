@@ -134,7 +134,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
         // A share may hold no database at all.
         common.begins.notify_one();
     }
-    let pinged = async { Some(ended(starting, checks.as_ref(), sign?).await) };
+    let pinged = async { Some(ended(starting, checks.as_ref(), sign?, within).await) };
     let (told, refused, pinged) = tokio::join!(told(common, worked, within), told_by(telling, refused, within), pinged);
     warnings.extend(pinged.into_iter().flatten());
     let mut reports = [told, refused].concat();
@@ -219,8 +219,13 @@ fn start(checks: Option<Delivery>, begins: Arc<Notify>) -> JoinSet<Option<String
 }
 
 /// Pings how a run ended, after its beginning was told; gives what was not heard.
-async fn ended(mut starting: JoinSet<Option<String>>, checks: Option<&Delivery>, sign: PingSign) -> Vec<String> {
-    let started = starting.join_next().await.and_then(Result::ok).flatten();
+async fn ended(
+    mut starting: JoinSet<Option<String>>,
+    checks: Option<&Delivery>,
+    sign: PingSign,
+    within: Duration,
+) -> Vec<String> {
+    let started = timeout(within, starting.join_next()).await.ok().flatten().and_then(Result::ok).flatten();
     [started, pinged(checks, sign).await].into_iter().flatten().collect()
 }
 
