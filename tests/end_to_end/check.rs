@@ -319,6 +319,34 @@ fn a_verification_that_cannot_be_read_hides_no_restore_point() {
     assert!(scene.place.holdpoint(&["list"]).ended_with(0).stdout.contains("proven (stored)"));
 }
 
+/// By a clock that ran ahead: whose age nobody can tell.
+#[test]
+fn a_mark_of_the_future_hides_no_restore_point_for_ever() {
+    let scene = private();
+    let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+    let marks = scene.place.repository().join("shop/restore-points").join(&id).join("withdrawn");
+    std::fs::create_dir(&marks).unwrap();
+    let year = std::time::Duration::from_secs(365 * 86_400);
+    let move_by = |ahead: bool| {
+        let entry = std::fs::read_dir(&marks).unwrap().next().unwrap().unwrap();
+        let file = std::fs::File::open(entry.path()).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(if ahead { now + year } else { now - std::time::Duration::from_secs(1_000) }).unwrap();
+        now
+    };
+    std::fs::write(marks.join("0123.json"), "{}").unwrap();
+    let written = move_by(true);
+    let found = scene.place.holdpoint(&ASK).ended_with(15).json();
+    let finding = &found["findings"][0];
+    assert!(finding["reason"].as_str().unwrap().contains("a clock ran ahead"), "{found:#}");
+    scene.place.holdpoint(&["check", "--repair", "--json"]);
+    assert!(scene.place.points().is_empty(), "somebody may be at work on it");
+    let dated = move_by(false);
+    assert!(dated < written + year / 2, "it ages from now on");
+    scene.place.holdpoint(&["check", "--repair", "--json"]).ended_with(0);
+    assert_eq!(scene.place.points(), [id]);
+}
+
 #[test]
 fn a_check_of_nothing_is_no_success() {
     let scene = private();

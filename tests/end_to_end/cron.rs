@@ -339,11 +339,14 @@ fn a_check_that_found_something_is_due_again() {
 /// Damage that a check reads is a disproof: the night after knows it, and so does whoever drops.
 #[test]
 fn damage_that_a_check_reads_is_not_forgotten() {
-    let scene = Scene::local();
+    let mut scene = Scene::local();
     std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    scene
-        .place
-        .write_config("[cron]\nverify = \"stored\"\nverify_every = \"7d\"\ncheck_every = \"0\"\nread_data = 100\n");
+    let web = Web::answering(&[200]);
+    scene.place.set("HOOK", &web.url("/hook")).set("KEY", SECRET);
+    scene.place.write_config(
+        "[cron]\nverify = \"stored\"\nverify_every = \"7d\"\ncheck_every = \"0\"\nread_data = 100\n\
+         webhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n",
+    );
     let made = || {
         let manifest = scene.place.backup()["manifest"].clone();
         scene.prove_stored(manifest["id"].as_str().unwrap());
@@ -384,6 +387,48 @@ fn damage_that_a_check_reads_is_not_forgotten() {
     assert_eq!(steps(&second)[3]["facts"]["findings"][0]["kind"], "disproved", "{second:#}");
     let third = scene.place.holdpoint(&["cron", "--json"]).ended_with(15).json();
     assert_eq!(ended(&third)[1], "not_due", "proven since: {third:#}");
+    assert_eq!(told(&web, 0), ["shop failed", "shop failed", "shop failed"]);
+    let first = web.asked().into_iter().map(|asked| asked.body).next().unwrap();
+    assert!(first.contains("damaged") && first.contains(newer["id"].as_str().unwrap()), "{first}");
+
+    // Its bytes come back, and somebody proves it: that it works again is told, once.
+    bytes[middle] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    scene.prove_stored(newer["id"].as_str().unwrap());
+    let seen = web.asked().len();
+    for _ in 0..2 {
+        scene.place.holdpoint(&["cron", "--json"]).ended_with(0);
+    }
+    assert_eq!(told(&web, seen), ["shop recovered"]);
+}
+
+/// What a machine that lost power in mid-write leaves.
+#[test]
+fn a_damaged_lease_keeps_runs_off_for_a_while_and_no_longer() {
+    let scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    scene.place.backup();
+    let lease = scene.place.repository().join("shop/lease");
+    std::fs::write(&lease, "{\"format\": 1, \"own").unwrap();
+    let cron = ["cron", "--json", "--verify", "none"];
+    let refused = scene.place.holdpoint(&cron).ended_with(8).json();
+    let hint = refused["databases"][0]["failure"]["hint"].as_str().unwrap();
+    assert!(hint.contains("a quarter of an hour old takes it over"), "{refused:#}");
+    let found = scene.place.holdpoint(&["check", "--json"]).ended_with(15).json();
+    assert_eq!(
+        (&found["findings"][0]["kind"], &found["findings"][0]["place"]),
+        (&json!("unreadable"), &json!("shop/lease"))
+    );
+    let file = std::fs::File::open(&lease).unwrap();
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(901)).unwrap();
+    let report = scene.place.holdpoint(&cron).ended_with(0).json();
+    assert!(
+        report["databases"][0]["warnings"].to_string().contains("could not be read, and was taken over"),
+        "{report:#}"
+    );
+    assert_eq!(scene.place.points().len(), 2);
+    let next = scene.place.holdpoint(&cron).ended_with(0).json();
+    assert_eq!(next["databases"][0]["warnings"], json!([]), "{next:#}");
 }
 
 #[test]

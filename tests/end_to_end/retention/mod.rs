@@ -168,8 +168,12 @@ fn what_a_killed_prune_hid_goes_or_comes_back_as_the_policy_says() {
     // The policy drops it: it goes, whoever hid it.
     scene.prove_stored(&made[1]);
     mark(0);
-    let report = scene.place.holdpoint(&LAST).ended_with(0).json();
-    assert_eq!(report["dropped"][0]["outcome"], "gone", "{report:#}");
+    // As many as a dry run says.
+    let people = ["prune", "--keep-last", "1", "--minimum-age", "0"];
+    let planned = scene.place.holdpoint(&[&people[..], &["--dry-run"]].concat()).ended_with(0).stdout;
+    assert!(planned.contains("1 restore point kept, 1 restore point would be dropped"), "{planned}");
+    let done = scene.place.holdpoint(&people).ended_with(0).stdout;
+    assert!(done.contains("1 restore point kept, 1 restore point dropped"), "{done}");
     let left = scene.place.tree().objects.into_keys().filter(|key| key.contains(made[0].as_str())).count();
     assert_eq!(left, 0);
 }
@@ -465,8 +469,14 @@ fn what_the_store_locks_stays_and_is_told_and_a_pin_extends_the_lock() {
     let shorter = pin(&[&locked[0], "--until", "2h", "--name", "short"]);
     assert_eq!(shorter["warnings"], json!([]), "a lock is not shortened");
     assert!(header(&scene, &locked[0], "archive.dump", UNTIL).unwrap()[..19] == until[..19]);
+    // Without the pin the lock stays, and whoever removes it is told.
+    let text = scene.place.holdpoint(&["unpin", &locked[0], "--name", "short"]).ended_with(0).stdout;
+    let told = format!("; pinned by by-hand; the store itself keeps it until {}", until[..16].replace('T', " "));
+    assert!(text.contains(&told) && text.contains("all the same (Object Lock)"), "{text}, not {told}");
     assert_eq!(header(&scene, &made[0], "archive.dump", UNTIL), None);
     pin(&[&made[0]]);
+    let text = scene.place.holdpoint(&["unpin", &made[0]]).ended_with(0).stdout;
+    assert!(text.contains("nothing else pins it; the store itself keeps it all the same (legal hold)"), "{text}");
     assert!(header(&scene, &made[0], "archive.dump", UNTIL).is_some(), "for the configured time");
     // A run that relies on an older restore point locks it anew from then on.
     let before = header(&scene, &locked[1], "archive.dump", UNTIL).unwrap();

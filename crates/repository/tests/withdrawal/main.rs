@@ -14,7 +14,7 @@ mod stepped;
 use std::sync::Arc;
 
 use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{NoLongerHidden, ObjectStore, Repository, Withdrawal};
+use holdpoint_repository::{Error, NoLongerHidden, ObjectStore, Repository, Withdrawal};
 use serde_json::json;
 
 use sample::{NOW, manifest, objects, shop};
@@ -136,6 +136,42 @@ async fn a_withdrawal_that_is_killed_leaves_nothing_relied_upon_and_lost() {
         killed_at += 1;
     }
     assert!(killed_at > 8, "{killed_at} operations of a withdrawal");
+}
+
+/// How long it took nobody knows then: it may have been taken for dead.
+#[tokio::test]
+async fn a_withdrawal_gives_up_where_the_clock_is_set_back_or_far_ahead_under_its_mark() {
+    let (minute, second) = (chrono::TimeDelta::minutes(1), chrono::TimeDelta::seconds(1));
+    for (by, gives_up) in [(-minute - second, true), (-minute, false), (minute * 2, false), (minute * 2 + second, true)]
+    {
+        let memory = with_a_point().await;
+        let marked = || memory.keys().iter().any(|key| key.contains("/withdrawn/"));
+        let (steps, mut asks) = tokio::sync::mpsc::unbounded_channel::<stepped::Step>();
+        let stepped: Arc<dyn ObjectStore> = Arc::new(stepped::Stepped::new(&memory, steps));
+        let withdrawing = async move {
+            let repository = Repository::open(stepped).await.unwrap();
+            repository.withdraw(&shop(), &point(), &[]).await
+        };
+        let moving = async {
+            let mut moved = false;
+            while let Some(step) = asks.recv().await {
+                if marked() && !std::mem::replace(&mut moved, true) {
+                    memory.set_clock(by);
+                }
+                step.let_through();
+            }
+            moved
+        };
+        let (withdrawn, moved) = tokio::join!(withdrawing, moving);
+        assert!(moved);
+        let stays = memory.has(&layout::manifest(&shop(), &point())) && memory.has(&layout::archive(&shop(), &point()));
+        assert_eq!((stays, marked()), (gives_up, false), "{by}: {withdrawn:?}");
+        match withdrawn {
+            Err(Error::Timeout { action: "withdraw", .. }) => assert!(gives_up, "{by}"),
+            Ok(Withdrawal::Done { remains, .. }) => assert!(!gives_up && remains.is_empty(), "{by}"),
+            other => panic!("{by}: {other:?}"),
+        }
+    }
 }
 
 /// Runs one that removes a pin and writes it anew against a withdrawal that knows it as ended.

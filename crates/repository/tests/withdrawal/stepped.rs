@@ -78,6 +78,11 @@ impl Memory {
         self.0.lock().unwrap().now += TimeDelta::hours(1);
     }
 
+    /// Moves the clock.
+    pub(crate) fn set_clock(&self, by: TimeDelta) {
+        self.0.lock().unwrap().now += by;
+    }
+
     fn list_now(&self, prefix: &str) -> Vec<ObjectInfo> {
         let state = self.0.lock().unwrap();
         let below = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
