@@ -47,6 +47,33 @@ fn the_crontab_is_what_crond_takes() {
     }
 }
 
+/// Of databases that are fine, stale, and never succeeded.
+#[test]
+fn the_alerts_fire_when_they_should() {
+    let name = "prometheus/holdpoint.rules.yml";
+    let check = |file: PathBuf| validator("promtool", &["check", "rules"], &[file]);
+    let (taken, said) = check(config(name));
+    assert!(taken && said.contains("2 rules found"), "{said}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (right, wrong) in [("max without (level)", "max without level"), ("humanizeDuration", "humaniseDuration")] {
+        let (taken, said) = check(changed(folder.path(), name, right, wrong));
+        assert!(!taken, "{wrong} was taken: {said}");
+    }
+    let cases = folder.path().join("cases.yml");
+    std::fs::write(&cases, include_str!("holdpoint.rules.test.yml")).expect("the folder is writable");
+    let fires = |right: &str, wrong: &str| {
+        changed(folder.path(), name, right, wrong);
+        validator("promtool", &["test", "rules"], std::slice::from_ref(&cases))
+    };
+    let (as_said, said) = fires("", "");
+    assert!(as_said, "{said}");
+    let never = "0 * holdpoint_cron_last_run_timestamp_seconds";
+    for (right, wrong) in [(never, "holdpoint_none"), ("> 26 * 3600", "> 27 * 3600"), ("max without", "min without")] {
+        let (as_said, said) = fires(right, wrong);
+        assert!(!as_said && said.contains("FAILED"), "{wrong}: {said}");
+    }
+}
+
 #[test]
 fn the_units_are_what_systemd_takes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
