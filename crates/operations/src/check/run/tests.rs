@@ -272,7 +272,7 @@ async fn a_lease_that_cannot_be_read_is_found_with_its_cure() {
     assert_eq!(found.kind, FindingKind::Unreadable);
     assert!(found.cure.contains("a quarter of an hour old"), "{found:?}");
     context.repository.store().delete(&key).await.unwrap();
-    context.repository.store().put_new(&key, vec![b' '; 10 << 20].into(), PutOptions::default()).await.unwrap();
+    context.repository.store().put_new(&key, vec![b' '; (16 << 20) + 1].into(), PutOptions::default()).await.unwrap();
     let report = check(&context, &OPTIONS).await.unwrap();
     let found = report.findings.iter().find(|one| one.place == key).unwrap();
     assert!(found.cure.contains(&format!("remove {key}")), "{found:?}");
