@@ -163,7 +163,9 @@ async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
     assert_eq!(finding.place, key);
     assert!(finding.cure.contains(&format!("holdpoint verify {}", own.id())), "{finding:?}");
     let mut report = empty(&context);
-    assert!(!one_point(&context, &mut own, true, &OPTIONS, &mut report).await.unwrap());
+    assert!(
+        !one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap()
+    );
     assert!(matches!(standing(&context).await, Standing::Disproved { .. }));
 }
 
