@@ -1,5 +1,6 @@
 //! Snapshots of the instance as restore points: recorded, listed, checked, and refused where an archive is needed.
 
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, bin_directory};
@@ -49,6 +50,44 @@ impl Shop {
         let made = self.json(&["rds", "snapshot", "create", "shop", "--name", name, "--reason", "before the sale"], 0);
         assert_eq!((&made["status"], &made["name"]), (&json!("available"), &json!(name)), "{made:#}");
         made["point"].as_str().unwrap_or_else(|| panic!("{made:#}")).to_owned()
+    }
+
+    /// Deletes a snapshot past holdpoint; `again`: another one gets its name.
+    fn replace(&self, name: &str, again: bool) {
+        let named = [("DBSnapshotIdentifier", name)];
+        if self.server.snapshots().contains(&name.to_owned()) {
+            assert_eq!(self.server.call("DeleteDBSnapshot", &named).status, 200);
+            self.server.settle();
+        }
+        if again {
+            std::thread::sleep(Duration::from_millis(1100));
+            let made = self.server.call("CreateDBSnapshot", &[("DBInstanceIdentifier", "shop"), named[0]]);
+            assert_eq!(made.status, 200);
+            self.server.settle();
+        }
+    }
+
+    /// What the verification of a snapshot ended with; nothing of it is left.
+    fn verified(&self, id: &str, code: i32) -> Value {
+        let report = self.json(&["verify", id], code);
+        self.server.settle();
+        assert_eq!(self.server.identifiers(), ["shop"], "the temporary instance is dropped: {report:#}");
+        assert_eq!(report["verification"]["level"], "instance", "{report:#}");
+        report["verification"].clone()
+    }
+
+    /// Overwrites the head of the first block of a file on an instance, before anybody has read it there.
+    fn damage(&self, identifier: &str, path: &str) {
+        let (_, data, _) = self.server.server(identifier);
+        let mut file = std::fs::OpenOptions::new().write(true).open(data.join(path)).unwrap();
+        file.seek(SeekFrom::Start(8)).unwrap();
+        file.write_all(&[0xA5; 64]).unwrap();
+        file.sync_all().unwrap();
+    }
+
+    fn prune(&self, words: &[&str]) -> Outcome {
+        let rules = ["prune", "--keep-last", "1", "--minimum-age", "0s", "--json"];
+        self.place.holdpoint(&[&rules[..], words].concat())
     }
 
     fn kinds(&self) -> Vec<String> {
@@ -115,10 +154,11 @@ fn a_snapshot_is_a_restore_point_of_its_own_kind_that_lists_shows_and_checks_kno
     );
     assert!(report["findings"][0]["reason"].as_str().unwrap().contains("not known"), "{report:#}");
     shop.server.allow("DescribeDBSnapshots");
-    let gone = shop.server.call("DeleteDBSnapshot", &[("DBSnapshotIdentifier", "held")]);
-    assert_eq!(gone.status, 200);
-    let report = shop.json(&["check"], 15);
-    assert_eq!((&report["findings"][0]["kind"], &report["findings"][0]["place"]), (&json!("missing"), &json!(id)));
+    for again in [false, true] {
+        shop.replace("held", again);
+        let report = shop.json(&["check"], 15);
+        assert_eq!((shop.kinds(), &report["findings"][0]["place"]), (vec!["missing".to_owned()], &json!(id)));
+    }
     assert_eq!(shop.json(&["list"], 0)["points"].as_array().unwrap().len(), 2, "the catalogue hides nothing");
 }
 
@@ -179,4 +219,119 @@ fn what_is_not_of_the_database_or_ends_badly_is_recorded_as_nothing() {
     assert!(shop.place.points().is_empty());
     shop.json(&["rds", "snapshot", "create", "shop", "--name", "held"], 0);
     assert_eq!(shop.place.points().len(), 1);
+}
+
+#[test]
+fn a_snapshot_is_proved_by_a_temporary_instance_that_is_read_and_dropped_again() {
+    for major in [16, NEWEST] {
+        let shop = Shop::new(major);
+        let id = shop.snapshot("held");
+        let plan = shop.json(&["verify", &id, "--dry-run"], 0);
+        assert!(plan["target"].as_str().unwrap().starts_with("shop-verify-"), "{plan:#}");
+        assert_eq!((&plan["snapshot"]["name"], shop.server.identifiers()), (&json!("held"), vec!["shop".to_owned()]));
+        let proof = shop.verified(&id, 0);
+        assert_eq!((&proof["verdict"], &proof["compared"]["tables"]), (&json!("proved"), &json!(1)), "{proof:#}");
+        assert_eq!(proof["compared"]["rows"], 500, "PostgreSQL {major}: {proof:#}");
+        let listed = shop.json(&["list"], 0);
+        assert_eq!(
+            listed["points"][0]["standing"],
+            json!({"standing": "proven", "level": "instance", "at": proof["started_at"]})
+        );
+        assert_eq!(shop.json(&["check"], 15)["last_proof"]["level"], "instance");
+        shop.run(&["verify", &id, "--level", "stored"]).ended_with(2).failure().says(&["at level instance alone"]);
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_or_is_gone_is_disproved_and_what_lies_elsewhere_says_nothing() {
+    let shop = Shop::new(NEWEST);
+    let id = shop.snapshot("held");
+    shop.server.end_next_restore_as("failed");
+    let verdict = shop.verified(&id, 5);
+    assert!(verdict["obstacles"][0]["reason"].as_str().unwrap().contains("ended as failed"), "{verdict:#}");
+    shop.server.deny("RestoreDBInstanceFromDBSnapshot");
+    let verdict = shop.verified(&id, 5);
+    let denied = verdict["obstacles"][0]["reason"].as_str().unwrap();
+    assert!(denied.contains("rds:RestoreDBInstanceFromDBSnapshot"), "{verdict:#}");
+    shop.server.allow("RestoreDBInstanceFromDBSnapshot");
+
+    // Ended by Ctrl-C while it waits: nothing is recorded, and nothing is left.
+    shop.server.set_pace("creating", Pace::Held);
+    let mut running = shop.place.start(&["verify", &id, "--json"]);
+    running.wait_until("the instance is made", WITHIN, || shop.server.identifiers().len() == 2);
+    running.interrupt();
+    shop.server.set_pace("creating", Pace::Polls(1));
+    running.finish().ended_with(130);
+    shop.server.settle();
+    assert_eq!(shop.server.identifiers(), ["shop"]);
+    assert_eq!(shop.json(&["show", &id], 0)["verifications"].as_array().unwrap().len(), 2);
+
+    // A block that cannot be read on the instance that was made of it.
+    let path = shop.server.psql("shop", "SELECT pg_relation_filepath('orders')");
+    shop.server.set_relapses(&["modifying"]);
+    shop.server.set_pace("modifying", Pace::Held);
+    let mut running = shop.place.start(&["verify", &id, "--json"]);
+    let temporary = || shop.server.identifiers().into_iter().find(|name| name.starts_with("shop-verify-"));
+    let stands = || temporary().and_then(|name| shop.server.status(&name));
+    running.wait_until("the instance runs", WITHIN, || stands().is_some_and(|status| status == "modifying"));
+    shop.damage(&temporary().unwrap(), path.trim());
+    shop.server.set_relapses(&[]);
+    shop.server.set_pace("modifying", Pace::Polls(1));
+    let verdict = running.finish().ended_with(4).json()["verification"].clone();
+    assert_eq!(
+        (&verdict["verdict"], &verdict["differences"][0]["name"]),
+        (&json!("disproved"), &json!("public.orders"))
+    );
+    shop.server.settle();
+    assert_eq!(shop.server.identifiers(), ["shop"]);
+    for again in [false, true] {
+        shop.replace("held", again);
+        let verdict = shop.verified(&id, 4);
+        assert_eq!(verdict["differences"][0]["name"], "snapshot", "{verdict:#}");
+    }
+    shop.run(&["verify", "latest"]).ended_with(6).failure().says(&["latest selects no restore point"]);
+}
+
+#[test]
+fn retention_withdraws_a_snapshot_and_deletes_it_unless_it_is_pinned_refused_or_another_one() {
+    let shop = Shop::new(NEWEST);
+    let ids = ["one", "two", "three"].map(|name| {
+        let id = shop.snapshot(name);
+        shop.verified(&id, 0);
+        id
+    });
+    let kept = || (shop.place.points(), shop.server.snapshots());
+    let three = || (ids.to_vec(), vec!["one".to_owned(), "two".to_owned(), "three".to_owned()]);
+    let planned = shop.prune(&["--dry-run"]).ended_with(0).json();
+    let fates: Vec<_> = planned["entries"].as_array().unwrap().iter().map(|one| (&one["kind"], &one["fate"])).collect();
+    let kind = &json!("rds_snapshot");
+    assert_eq!(fates, [(kind, &json!("keep")), (kind, &json!("drop")), (kind, &json!("drop"))], "{planned:#}");
+    assert_eq!(kept(), three());
+
+    shop.json(&["pin", &ids[0], "--name", "audit", "--reason", "the auditors"], 0);
+    shop.server.deny("DeleteDBSnapshot");
+    let report = shop.prune(&[]).ended_with(8).json();
+    let dropped = &report["dropped"][0];
+    assert_eq!((&dropped["point"], &dropped["outcome"]), (&json!(ids[1]), &json!("failed")), "{report:#}");
+    assert!(dropped["reason"].as_str().unwrap().contains("rds:DeleteDBSnapshot"), "{report:#}");
+    assert_eq!(kept(), three(), "what RDS does not delete is no restore point less");
+    shop.server.allow("DeleteDBSnapshot");
+    shop.run(&["rds", "snapshot", "drop", "one", "--yes"]).ended_with(3).failure().says(&["pinned: audit"]);
+    assert_eq!(kept(), three());
+
+    let report = shop.prune(&[]).ended_with(0).json();
+    assert_eq!(report["dropped"][0]["outcome"], "gone", "{report:#}");
+    shop.server.settle();
+    assert_eq!(kept(), (vec![ids[0].clone(), ids[2].clone()], vec!["one".to_owned(), "three".to_owned()]));
+
+    // Another snapshot of the name is nobody's to delete: the recorded one is gone.
+    shop.json(&["unpin", &ids[0], "--name", "audit"], 0);
+    shop.replace("one", true);
+    shop.prune(&[]).ended_with(0);
+    assert_eq!((shop.place.points(), shop.server.snapshots().len()), (vec![ids[2].clone()], 2));
+
+    // By hand both go.
+    shop.json(&["rds", "snapshot", "drop", "three", "--yes"], 0);
+    shop.server.settle();
+    assert_eq!((shop.place.points(), shop.server.snapshots()), (Vec::new(), vec!["one".to_owned()]));
 }

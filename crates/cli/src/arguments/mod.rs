@@ -210,7 +210,7 @@ pub(crate) struct CompletionsArguments {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Reads a level that can be asked for: the others come with later verbs.
+/// Reads a level that can be asked for: level instance is that of snapshots, which have no other one.
 fn level(text: &str) -> Result<Level, String> {
     match text.parse() {
         Ok(level @ (Level::Stored | Level::Sampled | Level::Full)) => Ok(level),

@@ -19,6 +19,9 @@ Level stored reads everything back and checks every hash and row; level sampled 
 names, and a share of the rest, into a scratch server and compares their rows; level full restores everything there and
 compares rows, sequences, large objects and schema.
 
+A snapshot of an RDS instance is proved at level instance: a temporary instance is made of it, every table is read to its
+end there, and the instance is dropped again. Name it by its id; that costs, and --dry-run shows the instance.
+
 With --oldest-unproven the proof may come later than the backup, such as at night: every restore point that lacks it is
 verified, the oldest first, those that could not be verified before last. It ends with 0 when none is left without proof,
 4 when one is disproved, 5 when one could not be verified or was left for another time.

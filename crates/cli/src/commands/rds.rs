@@ -6,8 +6,9 @@ use holdpoint::exit_code;
 use holdpoint_core::DatabaseName;
 use holdpoint_operations::rds::{
     self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsReach, RdsSource, RecordOptions,
-    RestoreOptions, RestorePlan, ServedDatabase, SnapshotDropReport, SnapshotMade, When,
+    RestoreOptions, RestorePlan, ServedDatabase, Snapshot, SnapshotDropReport, SnapshotMade, When,
 };
+use holdpoint_operations::retention::Outcome;
 
 use super::confirm::{confirm, somebody_is_there};
 use super::printed;
@@ -180,14 +181,45 @@ async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &Snapshot
         SnapshotVerb::Drop { name, dry_run, yes } => {
             let snapshot = rds::plan_drop_snapshot(plane, name).await?;
             if !dry_run {
-                confirm(invocation, *yes, &format!("to be dropped for ever: the snapshot {name}"))?;
-                rds::drop_snapshot(plane, &snapshot).await?;
+                let point = snapshot.tags.get(rds::POINT_TAG);
+                let point = point.map(|id| format!(", which is restore point {id}")).unwrap_or_default();
+                confirm(invocation, *yes, &format!("to be dropped for ever: the snapshot {name}{point}"))?;
+                if !withdrawn(invocation, &snapshot).await? {
+                    rds::drop_snapshot(plane, &snapshot).await?;
+                }
             }
             let report = SnapshotDropReport { snapshot, dropped: !dry_run };
             printed(invocation.output.report(&report, output::rds_snapshot_dropped))?;
         }
     }
     Ok(exit_code::DONE)
+}
+
+/// Withdraws the restore point that a snapshot is, where it is one of a configured database's folder, and drops both; tells
+/// whether it was one.
+async fn withdrawn(invocation: &Invocation, snapshot: &Snapshot) -> Result<bool, Failure> {
+    let Some(folder) = snapshot.tags.get(rds::FOLDER_TAG).and_then(|name| name.parse::<DatabaseName>().ok()) else {
+        return Ok(false);
+    };
+    let context = invocation.of_database(&folder).context(false).await?;
+    match rds::withdraw_snapshot(&context, snapshot).await? {
+        None => Ok(false),
+        Some((_, Outcome::Gone { .. } | Outcome::Remains { .. })) => Ok(true),
+        Some((id, Outcome::Pinned { pins })) => Err(Failure::refused(
+            format!("{} is restore point {id}, and pinned: {}", snapshot.name, pins.join(", ")),
+            format!("see its pins: holdpoint show {id}; holdpoint unpin {id} --name NAME"),
+        )),
+        Some((id, outcome)) => {
+            let why = match outcome {
+                Outcome::Failed { reason } | Outcome::Unjustified { reason } => reason,
+                _ => "the store locks its manifest".to_owned(),
+            };
+            Err(Failure::refused(
+                format!("{} is restore point {id}: {why}", snapshot.name),
+                "holdpoint check".to_owned(),
+            ))
+        }
+    }
 }
 
 /// Makes a snapshot, and records it as a restore point of the database that is configured to be on the instance.

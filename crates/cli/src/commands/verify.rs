@@ -1,10 +1,11 @@
 //! `holdpoint verify`.
 
 use holdpoint_core::verification::{Level, Verdict};
-use holdpoint_operations::selection;
+use holdpoint_operations::rds::{SnapshotPoint, plan_snapshot_verification, snapshot_point, verify_snapshot};
 use holdpoint_operations::verify::{
     LeftReason, UnprovenOptions, UnprovenReport, VerifyOptions, plan, plan_unproven, verify, verify_unproven,
 };
+use holdpoint_operations::{Context, selection};
 
 use super::printed;
 use crate::arguments::VerifyArguments;
@@ -21,19 +22,25 @@ pub(super) async fn run(invocation: &Invocation, arguments: &VerifyArguments) ->
     if arguments.restore_as.is_some() && arguments.level != Level::Full {
         return Err(Failure::usage("--as needs level full, which restores everything", "leave --level out"));
     }
-    let options = invocation.verify_options(&Verification {
-        level: arguments.level,
-        scratch_url: arguments.scratch_url.as_deref(),
-        replace_missing_locale: arguments.replace_missing_locale,
-        jobs: arguments.jobs,
-        sample: sample.as_ref(),
-        restore_as: arguments.restore_as,
-    })?;
+    let options = || {
+        invocation.verify_options(&Verification {
+            level: arguments.level,
+            scratch_url: arguments.scratch_url.as_deref(),
+            replace_missing_locale: arguments.replace_missing_locale,
+            jobs: arguments.jobs,
+            sample: sample.as_ref(),
+            restore_as: arguments.restore_as,
+        })
+    };
     if arguments.oldest_unproven {
-        return Box::pin(oldest_unproven(invocation, arguments, options)).await;
+        return Box::pin(oldest_unproven(invocation, arguments, options()?)).await;
     }
     let context = invocation.context(false).await?;
     let point = selection::resolve(&context, &arguments.point).await?;
+    if let Some(snapshot) = snapshot_point(&context, &point).await? {
+        return Box::pin(of_snapshot(invocation, arguments, &context, &snapshot)).await;
+    }
+    let options = options()?;
     if arguments.dry_run {
         let plan = plan(&context, &point, &options).await?;
         printed(invocation.output.report(&plan, output::plan))?;
@@ -42,6 +49,31 @@ pub(super) async fn run(invocation: &Invocation, arguments: &VerifyArguments) ->
     invocation.sweep().await;
     let report = verify(&context, &point, &options).await?;
     printed(invocation.output.report(&report, output::verify))?;
+    Ok(code(report.verification.verdict))
+}
+
+/// A restore point that is a snapshot: an instance is made of it, which costs, read, and dropped again.
+async fn of_snapshot(
+    invocation: &Invocation,
+    arguments: &VerifyArguments,
+    context: &Context,
+    point: &SnapshotPoint,
+) -> Result<u8, Failure> {
+    let lesser = matches!(arguments.level, Level::Stored | Level::Sampled);
+    if lesser || arguments.restore_as.is_some() {
+        return Err(Failure::usage(
+            "a snapshot is proved at level instance alone: by an instance that is made of it, and read",
+            "leave --level and --as out; holdpoint verify POINT --dry-run shows the instance",
+        ));
+    }
+    if arguments.dry_run {
+        let plan = plan_snapshot_verification(context, point).await?;
+        printed(invocation.output.report(&plan, output::rds_plan))?;
+        return Ok(if plan.is_possible() { exit_code::DONE } else { exit_code::FINDINGS });
+    }
+    let jobs = invocation.settings.jobs(arguments.jobs);
+    let report = verify_snapshot(context, &invocation.source()?, point, jobs).await?;
+    printed(invocation.output.report(&report, |report| output::verification(&report.verification)))?;
     Ok(code(report.verification.verdict))
 }
 

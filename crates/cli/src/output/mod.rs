@@ -60,7 +60,7 @@ pub(crate) use status::status;
 pub(crate) use swap::{swap, swap_in_preview, swap_preview};
 pub(crate) use undo::{undo, undo_plan};
 pub(crate) use unproven::{unproven, unproven_plan};
-pub(crate) use verify::{plan, verify};
+pub(crate) use verify::{plan, verification, verify};
 pub(crate) use watch::{WatchReport, stopped, watch};
 
 use crate::failure::ErrorReport;

@@ -49,7 +49,8 @@ pub(super) fn reasons(one: &Verification) -> String {
     [differences(&one.differences), bullets("obstacles", &obstacles), bullets("notes", &one.notes)].concat()
 }
 
-fn verification(one: &Verification) -> String {
+/// Tells a verdict with its reasons.
+pub(crate) fn verification(one: &Verification) -> String {
     let compared = &one.compared;
     let compared = format!(
         "{}, {}, {}, {}, {}",

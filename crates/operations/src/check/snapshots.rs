@@ -7,7 +7,7 @@ use holdpoint_core::recorded::SnapshotFacts;
 use holdpoint_rds::Error as Rds;
 
 use super::findings::{Finding, FindingKind};
-use crate::rds::ControlPlane;
+use crate::rds::{ControlPlane, is_the_recorded};
 use crate::{Context, Error};
 
 /// Asks RDS for snapshots, one client a region.
@@ -30,8 +30,8 @@ impl<'a> Snapshots<'a> {
         let name = &recorded.name;
         let another = || "use another restore point: holdpoint list".to_owned();
         match self.find(recorded).await {
-            Ok(found) if found.arn != recorded.arn => {
-                let reason = format!("the snapshot {name} is {}, {} was recorded", found.arn, recorded.arn);
+            Ok(found) if !is_the_recorded(recorded, &found) => {
+                let reason = format!("the snapshot {name} is another one, made after it was recorded");
                 Ok(finding(FindingKind::Missing, reason, another()))
             }
             Ok(found) if found.status != "available" => {

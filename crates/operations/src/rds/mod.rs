@@ -5,6 +5,7 @@
 mod data_check;
 mod instant;
 mod maker;
+mod proof;
 mod reach;
 mod record;
 mod service;
@@ -14,6 +15,7 @@ mod source;
 mod temporary;
 mod tokens;
 mod verbs;
+mod withdrawn;
 
 use std::future::Future;
 
@@ -22,13 +24,16 @@ use holdpoint_rds::{Rds, Reading};
 use tokio_util::sync::CancellationToken;
 
 pub use data_check::{DataCheck, ServedDatabase};
+pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{
     CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing,
     RdsOptions, RestoreOptions, RestorePlan, RestoreReport, Snapshot, Waiting, When, Window, region_of,
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
+pub use proof::{SnapshotPoint, SnapshotVerifyReport, plan_snapshot_verification, snapshot_point, verify_snapshot};
 pub use reach::RdsReach;
+pub(crate) use record::is_the_recorded;
 pub use record::{RecordOptions, SnapshotMade, create_recorded};
 pub use service::{Followed, check_before_cut_over, cut_over_served, lacks_a_check};
 pub use serving::{identity_behind, serves_another};
@@ -43,6 +48,8 @@ pub use verbs::{
     CutOverOutcome, DropReport, ListReport, RestoreOutcome, cut_over, drop_instance, list, plan, plan_cut_over,
     plan_drop, restore, wait, window,
 };
+pub(crate) use withdrawn::drop_recorded;
+pub use withdrawn::withdraw_snapshot;
 
 use crate::{Clock, Error};
 

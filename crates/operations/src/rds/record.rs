@@ -139,7 +139,7 @@ async fn ask(
 }
 
 /// By which a snapshot is known as that of a restore point.
-fn tags(context: &Context, id: &PointId) -> marks::Tags {
+pub(super) fn tags(context: &Context, id: &PointId) -> marks::Tags {
     [
         (marks::POINT, id.as_str()),
         (marks::FOLDER, context.database.as_str()),
@@ -155,6 +155,15 @@ pub(super) fn point_of(context: &Context, snapshot: &Snapshot) -> Option<PointId
     let all = tags(context, &id);
     let same = all.iter().all(|(key, value)| snapshot.tags.get(key) == Some(value));
     (snapshot.is_ours && same).then_some(id)
+}
+
+/// Whether a snapshot of the recorded name is the one that was recorded: its ARN says no more than its name.
+pub(crate) fn is_the_recorded(recorded: &SnapshotFacts, found: &Snapshot) -> bool {
+    let same_instant = match (recorded.created_at, found.created_at) {
+        (Some(was), Some(is)) => was == is,
+        _ => true,
+    };
+    recorded.arn == found.arn && same_instant
 }
 
 /// A snapshot of the name that a process which is gone made for this folder, of the same instance.

@@ -2,7 +2,9 @@
 //! whatever becomes of the work.
 
 use chrono::{DateTime, Utc};
-use holdpoint_rds::{DropOptions, Error as Rds, Instance, RestorePlan, estimate_seconds, marks, with_ending};
+use holdpoint_rds::{
+    DropOptions, Error as Rds, Instance, RestoreOptions, RestorePlan, When, estimate_seconds, marks, with_ending,
+};
 
 use super::maker::this_process;
 use super::source::RdsSource;
@@ -22,15 +24,44 @@ impl RdsSource {
     /// # Errors
     /// What RDS refuses; what stands against the restore is in the plan.
     pub async fn plan_temporary(&self, at: DateTime<Utc>, needed_for: &str) -> Result<RestorePlan, Error> {
+        let options = self.wanted(at, &self.temporary_name(needed_for));
+        super::plan(&self.plane, &needed(options, needed_for)).await
+    }
+
+    /// As [`Self::plan_temporary`], for one of a snapshot of the instance.
+    ///
+    /// # Errors
+    /// What RDS refuses; what stands against the restore is in the plan.
+    pub async fn plan_temporary_of(&self, snapshot: &str, needed_for: &str) -> Result<RestorePlan, Error> {
+        let mut options = RestoreOptions::new(&self.instance, self.temporary_name(needed_for), When::Latest);
+        options.snapshot = Some(snapshot.to_owned());
+        super::plan(&self.plane, &needed(options, needed_for)).await
+    }
+
+    fn temporary_name(&self, needed_for: &str) -> String {
         let now = (self.plane.clock)();
-        let ending = format!("-{needed_for}-{}", now.format("%Y%m%dt%H%M%S%3fz"));
-        let mut options = self.wanted(at, &with_ending(&self.instance, &ending)).temporary();
-        options.maker = Some(this_process(needed_for));
-        super::plan(&self.plane, &options).await
+        with_ending(&self.instance, &format!("-{needed_for}-{}", now.format("%Y%m%dt%H%M%S%3fz")))
     }
 }
 
+/// What is asked for, as that of an instance whose maker drops it again.
+fn needed(options: RestoreOptions, needed_for: &str) -> RestoreOptions {
+    RestoreOptions { maker: Some(this_process(needed_for)), ..options.temporary() }
+}
+
 impl<'a> Temporary<'a> {
+    /// Plans one of a snapshot.
+    ///
+    /// # Errors
+    /// What RDS refuses.
+    pub(crate) async fn plan_of_snapshot(
+        source: &'a RdsSource,
+        snapshot: &str,
+        needed_for: &str,
+    ) -> Result<Self, Error> {
+        Ok(Self { source, plan: source.plan_temporary_of(snapshot, needed_for).await? })
+    }
+
     /// Plans it, once the instant can be restored.
     ///
     /// # Errors

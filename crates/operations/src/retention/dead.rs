@@ -1,10 +1,14 @@
 //! What is no restore point, or is to be none, and how it is removed: for `prune`, and for `check --repair`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden, UnfinishedUpload, Unpublished, Withdrawal};
+use futures_util::future::BoxFuture;
+use holdpoint_core::{PointId, Recorded, layout};
+use holdpoint_repository::{
+    Leftover, LostPoint, NoLongerHidden, StoredPoint, UnfinishedUpload, Unpublished, Withdrawal,
+};
 use serde::Serialize;
 
+use crate::rds::drop_recorded;
 use crate::{Context, Error};
 
 /// What became of a restore point that was to be dropped.
@@ -45,9 +49,19 @@ pub enum Outcome {
     },
 }
 
-/// Drops a restore point; nothing where it is gone already.
+/// Drops a restore point, and the snapshot where it is one; nothing where it is gone already.
 pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]) -> Option<Outcome> {
-    Some(match context.repository.withdraw(&context.database, point, over).await {
+    let (repository, database) = (&context.repository, &context.database);
+    let withdrawn = match repository.hidden(database, point).await {
+        Ok(StoredPoint { recorded: Recorded::Snapshot(manifest), .. }) => {
+            let drop: BoxFuture<'_, Result<(), String>> =
+                Box::pin(async move { drop_recorded(context, &manifest).await });
+            repository.withdraw_with(database, point, over, Some(drop)).await
+        }
+        // What cannot be read is told by the withdrawal.
+        _ => repository.withdraw(database, point, over).await,
+    };
+    Some(match withdrawn {
         Ok(Withdrawal::Gone) => return None,
         Ok(Withdrawal::Done { bytes, remains }) if remains.is_empty() => Outcome::Gone { bytes },
         Ok(Withdrawal::Done { bytes, remains }) => {
