@@ -53,12 +53,13 @@ fn purpose() -> SessionPurpose {
 }
 
 /// Everything that needs a connection, in the order in which it is tried.
-const NEED_CONNECTION: [&str; 14] = [
+const NEED_CONNECTION: [&str; 15] = [
     "identity",
     "role",
     "tables and sequences",
     "large objects",
     "row security",
+    "sessions of others",
     "snapshot",
     "text form",
     "locks",

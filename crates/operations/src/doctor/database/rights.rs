@@ -21,6 +21,26 @@ pub(super) async fn examine(findings: &mut Findings<'_>, session: &Session) {
     tables(findings, session, name).await;
     large_objects(findings, session, name).await;
     row_security(findings, session, name).await;
+    if let Some(role) = &role {
+        sessions(findings, role);
+    }
+}
+
+/// Whether the role may cancel and end what others do: who is asked to let go of a lock is mostly another role.
+fn sessions(findings: &mut Findings<'_>, role: &RoleRights) {
+    const NAME: &str = "sessions of others";
+    if role.superuser {
+        return findings.ok(NAME, "the role may cancel and end every one");
+    }
+    if role.signal_backends {
+        return findings.ok(NAME, "the role may cancel and end them, but for those of superusers");
+    }
+    let detail = format!(
+        "role {} may cancel and end only those of the roles that it is a member of: watch --cancel, what a guarded command left \
+         at work under another role, and a restore in the live database's place need more",
+        role.name
+    );
+    findings.warning(NAME, detail, format!("GRANT pg_signal_backend TO {};", quote_identifier(&role.name)));
 }
 
 fn describe(role: &RoleRights) -> String {
@@ -29,6 +49,7 @@ fn describe(role: &RoleRights) -> String {
         (role.read_all_data && !role.superuser, "pg_read_all_data"),
         (role.bypass_row_security && !role.superuser, "BYPASSRLS"),
         (role.create_databases && !role.superuser, "CREATEDB"),
+        (role.signal_backends && !role.superuser, "pg_signal_backend"),
     ];
     let has: Vec<&str> = facts.into_iter().filter(|(has, _)| *has).map(|(_, what)| what).collect();
     let has = if has.is_empty() { "no right beyond its grants".to_owned() } else { has.join(", ") };

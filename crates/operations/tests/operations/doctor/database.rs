@@ -30,6 +30,7 @@ async fn what_is_healthy_is_told_so_and_stays_untouched() {
         ("database", "tables and sequences"),
         ("database", "large objects"),
         ("database", "row security"),
+        ("database", "sessions of others"),
         ("database", "snapshot"),
         ("database", "text form"),
         ("database", "locks"),
@@ -94,7 +95,7 @@ async fn a_table_that_cannot_be_read_is_cured_by_pasting() {
     let cluster = Cluster::start(ClusterOptions::major(18));
     cluster.psql(
         "postgres",
-        r#"CREATE ROLE "Reader" LOGIN; CREATE TABLE open (id int); CREATE TABLE "Pay.roll" (id int);
+        r#"CREATE ROLE "Reader" LOGIN IN ROLE pg_signal_backend; CREATE TABLE open (id int); CREATE TABLE "Pay.roll" (id int);
            CREATE SEQUENCE s; GRANT SELECT ON open, s TO "Reader"; SELECT lo_create(4000000000)"#,
     );
     let place = support::place("shop").await;
@@ -115,7 +116,7 @@ async fn forced_row_security_is_cured_by_pasting() {
     let cluster = Cluster::start(ClusterOptions::major(18));
     cluster.psql(
         "postgres",
-        "CREATE ROLE app LOGIN; CREATE TABLE orders (id int); ALTER TABLE orders OWNER TO app; \
+        "CREATE ROLE app LOGIN IN ROLE pg_signal_backend; CREATE TABLE orders (id int); ALTER TABLE orders OWNER TO app; \
          ALTER TABLE orders ENABLE ROW LEVEL SECURITY; ALTER TABLE orders FORCE ROW LEVEL SECURITY",
     );
     let place = support::place("shop").await;
@@ -126,6 +127,33 @@ async fn forced_row_security_is_cured_by_pasting() {
     assert!(hidden.detail.contains("public.orders from role app"), "{hidden:?}");
     cluster.psql("postgres", hidden.cure.split_once(" or, ").unwrap().0);
     assert_healthy(&examined(&place.context, &source).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_cancel_others_is_told_what_lets_it() {
+    let cluster = Cluster::start(ClusterOptions::major(18));
+    cluster.psql("postgres", "CREATE ROLE \"Few\" LOGIN; GRANT pg_read_all_data TO \"Few\"; CREATE ROLE app LOGIN");
+    let place = support::place("shop").await;
+    let few = source_at(&cluster, &cluster.url_as("Few", "postgres"));
+    let report = examined(&place.context, &few).await;
+    assert_eq!(failures(&report), [], "a backup does not need it");
+    let found = the(&report, "database", "sessions of others", Outcome::Warning);
+    assert!(found.detail.contains("role Few may cancel and end only"), "{found:?}");
+    assert_eq!(found.cure, "GRANT pg_signal_backend TO \"Few\";");
+    // The cure is true: with it, and not before, the role ends a session of another one.
+    let settings = source_at(&cluster, &cluster.url_as("app", "postgres")).settings;
+    let session = Session::connect(&settings, &SessionPurpose::new("application")).await.unwrap();
+    let pid: i32 = session.query_one("a test", "SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let ends = async || {
+        let own = Session::connect(&few.settings, &SessionPurpose::new("a test")).await.unwrap();
+        own.query_one("a test", "SELECT pg_terminate_backend($1)", &[&pid]).await.map(|row| row.get::<_, bool>(0))
+    };
+    assert_eq!(ends().await.unwrap_err().sqlstate(), Some("42501"));
+    cluster.psql("postgres", &found.cure);
+    let report = examined(&place.context, &few).await;
+    the(&report, "database", "sessions of others", Outcome::Ok);
+    assert!(the(&report, "database", "role", Outcome::Ok).detail.contains("pg_signal_backend"), "{report:?}");
+    assert!(ends().await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
