@@ -18,10 +18,14 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
     text.push_str(&bullets("steps", &[first, plan.steps.clone()].concat()));
     text.push_str(&bullets("done before", &plan.done));
     if let Some(since) = &plan.written_since {
-        let rows = |rows: Option<u64>| rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
         let tables = since.tables.iter();
         let lines: Vec<String> = tables
-            .map(|one| format!("{} ({} rows then, {} now)", one.name, rows(one.rows_then), rows(one.rows)))
+            .map(|one| match (one.rows_then, one.rows) {
+                (Some(then), Some(now)) => format!("{} ({then} rows then, {now} now)", one.name),
+                (Some(then), None) => format!("{} ({then} rows then, gone now)", one.name),
+                (None, Some(now)) => format!("{} (new, with {now} rows)", one.name),
+                (None, None) => format!("{} (new)", one.name),
+            })
             .chain(since.not_known.iter().map(|one| format!("{}: not known, {}", one.name, one.why)))
             .collect();
         text.push_str(&bullets("differs from the restore point now, at least", &lines));

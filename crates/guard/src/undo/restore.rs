@@ -1,6 +1,7 @@
 //! The whole database as it was: restored beside, matched, and swapped for the live one, which is kept.
 
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::quantity::listed;
 use holdpoint_core::selector::Selector;
 use holdpoint_core::undoing::Way;
 use holdpoint_operations::restore::swap::{self, SwapOptions, SwapPlan, SwapReport, WrittenSince};
@@ -8,6 +9,7 @@ use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::attempt::Work;
+use super::lost::{Differences, Done};
 use super::migrations::no_way;
 use super::record::Record;
 use crate::Error;
@@ -22,6 +24,8 @@ pub(super) struct Restoring {
     options: SwapOptions,
     plan: SwapPlan,
     pub(super) written_since: Option<WrittenSince>,
+    /// Tables that the run dropped.
+    dropped: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -60,7 +64,7 @@ impl Restoring {
             return Err(no_way(work, "restore", why));
         }
         let written_since = swap::written_since(work.context, &options, &plan).await?;
-        let lost = lost(written_since.as_ref(), tracking(work).as_deref());
+        let Differences { lost, dropped } = differences(work, written_since.as_ref());
         let accepted = own.accept_data_loss_since.is_some_and(|since| since <= plan.snapshot_at);
         let mut warnings = plan.warnings.clone();
         if !lost.is_empty() && !accepted {
@@ -70,22 +74,26 @@ impl Restoring {
                     way: Way::Restore,
                     since: plan.snapshot_at,
                     accepted: own.accept_data_loss_since,
-                    lost: holdpoint_core::quantity::listed(&lost, NAMED),
+                    lost: listed(&lost, NAMED),
                 });
             }
             warnings.push(format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", ")));
         }
-        Ok(Self { options, plan, written_since, warnings })
+        Ok(Self { options, plan, written_since, dropped, warnings })
     }
 
     pub(super) fn words(&self) -> Vec<String> {
-        vec![
+        let mut words = vec![
             format!("restore {} beside {} and match its fingerprint", self.plan.point, self.plan.live),
             format!(
                 "end {} sessions and exchange the two; the live one is kept as {}",
                 self.plan.sessions, self.plan.keep_as
             ),
-        ]
+        ];
+        if !self.dropped.is_empty() {
+            words.push(format!("that brings back what the run dropped: {}", listed(&self.dropped, NAMED)));
+        }
+        words
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
@@ -97,12 +105,12 @@ impl Restoring {
     /// What is written while the copy is made is told once the two are exchanged.
     pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
         let now = swap::written_since(work.context, &self.options, &self.plan).await?;
-        let own = tracking(work);
-        let more = more(&lost(self.written_since.as_ref(), own.as_deref()), lost(now.as_ref(), own.as_deref()));
+        let shown = differences(work, self.written_since.as_ref()).lost;
+        let more = more(&shown, differences(work, now.as_ref()).lost);
         if more.is_empty() {
             return Ok(());
         }
-        let more = holdpoint_core::quantity::listed(&more, NAMED);
+        let more = listed(&more, NAMED);
         Err(Error::CannotUndo {
             run: work.run.to_string(),
             why: format!("more would be lost than was shown: {more}"),
@@ -118,7 +126,7 @@ impl Restoring {
         record: &mut Record<'_>,
         held: RunLock,
     ) -> Result<SwapReport, Error> {
-        let looked_at = lost(self.written_since.as_ref(), tracking(work).as_deref());
+        let looked_at = differences(work, self.written_since.as_ref()).lost;
         let beside = swap::restore_beside(work.context, &self.options, &self.plan, Some(held));
         let beside = Box::pin(beside).await?;
         match record.exchanges(beside.copy_oid()).await {
@@ -132,7 +140,7 @@ impl Restoring {
         proof.push(format!("the restored copy matched the fingerprint of {} before the swap", self.plan.point));
         proof.push(format!("the database before is kept as {}, closed and whole", report.kept_as));
         record.undo.not_as_before.extend(report.warnings.iter().cloned());
-        let lost = lost(report.written_since.as_ref(), tracking(work).as_deref());
+        let lost = differences(work, report.written_since.as_ref()).lost;
         // Whoever accepted a loss accepted what was shown.
         let lost = more(&looked_at, lost);
         if !lost.is_empty() {
@@ -140,7 +148,7 @@ impl Restoring {
                 "written after the look and before the exchange, and now in {} alone: {}; holdpoint restore --swap-in {} \
                  puts it back",
                 report.kept_as,
-                holdpoint_core::quantity::listed(&lost, NAMED),
+                listed(&lost, NAMED),
                 report.kept_as
             ));
         }
@@ -172,40 +180,20 @@ fn more(shown: &[String], lost: Vec<String>) -> Vec<String> {
     lost.into_iter().filter(|one| !shown.contains(one)).collect()
 }
 
-/// What would be lost, by name.
-fn lost(written: Option<&WrittenSince>, own: Option<&str>) -> Vec<String> {
-    let Some(written) = written else { return vec!["what was written since (it was not looked at)".to_owned()] };
-    let mut lost: Vec<String> =
-        written.tables.iter().map(|one| &one.name).filter(|name| Some(name.as_str()) != own).cloned().collect();
-    lost.extend(written.not_known.iter().map(|one| format!("{} ({})", one.name, one.why)));
-    if written.large_objects > 0 {
-        lost.push(format!("{} large objects", written.large_objects));
-    }
-    lost
+/// What differs from the run's restore point, told apart by what the run did.
+fn differences(work: &Work<'_>, written: Option<&WrittenSince>) -> Differences {
+    Done::of(&work.step).differences(written, tracking(work).as_deref())
 }
 
 #[cfg(test)]
 mod tests {
-    use holdpoint_operations::restore::swap::{NotKnown, TableSince};
-
     use super::*;
 
     #[test]
-    fn whatever_is_not_known_to_be_equal_may_be_lost() {
-        let table = |name: &str| TableSince { name: name.to_owned(), rows_then: Some(1), rows: Some(2) };
-        let mut written = WrittenSince::default();
-        assert_eq!(lost(Some(&written), None), [""; 0]);
-        assert_eq!(lost(None, None).len(), 1);
-        written.tables = vec![table("drizzle.__drizzle_migrations")];
-        assert_eq!(lost(Some(&written), Some("drizzle.__drizzle_migrations")), [""; 0], "every run writes that one");
-        assert_eq!(lost(Some(&written), None).len(), 1);
-        written.tables.push(table("shop.orders"));
-        written.not_known.push(NotKnown { name: "shop.big".into(), why: "it is large".into() });
-        written.large_objects = 2;
-        let told = lost(Some(&written), Some("drizzle.__drizzle_migrations"));
-        assert_eq!(told, ["shop.orders", "shop.big (it is large)", "2 large objects"]);
-        let shown = lost(Some(&WrittenSince { tables: vec![table("shop.orders")], ..WrittenSince::default() }), None);
-        assert_eq!(more(&shown, told[..1].to_vec()), [""; 0], "more rows of what was shown are no other loss");
-        assert_eq!(more(&shown, told), ["shop.big (it is large)", "2 large objects"]);
+    fn more_rows_of_what_was_shown_are_no_other_loss() {
+        let names = |names: &[&str]| names.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        let shown = names(&["shop.orders"]);
+        assert_eq!(more(&shown, names(&["shop.orders"])), [""; 0]);
+        assert_eq!(more(&shown, names(&["shop.orders", "2 large objects"])), ["2 large objects"]);
     }
 }
