@@ -42,7 +42,7 @@ pub use kind::Kind;
 pub use lock::{LockMode, TableLock};
 pub use markdown::{markdown, markdown_resolved};
 pub use name::ObjectName;
-pub use psql_text::{PsqlText, psql_text};
+pub use psql_text::{MetaCommand, PsqlText, psql_text};
 pub use resolve::{ResolvedReview, TableAtRisk, Through, review_against};
 pub use review::{FileReview, Note, Review, StatementReview, review};
 pub use unreviewable::Unreviewable;

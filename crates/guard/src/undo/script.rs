@@ -87,7 +87,8 @@ impl Script<'_> {
         let settings = work.options.live.with_application_name(sessions::token(&work.run));
         let psql = Psql::new(psql, &settings.with_appended_options(LOCK_TIMEOUT)).verbose();
         let text = std::fs::read_to_string(self.path).ok();
-        let surroundings = text.as_deref().map_or(Surroundings::None, surroundings_of);
+        // psql finds what a script includes from where it runs, which is where this program does.
+        let surroundings = surroundings_of(&absolute(self.path), &absolute(Path::new(".")));
         let psql = match surroundings {
             Surroundings::Noted => return self.in_one_transaction(work, &psql, record).await,
             Surroundings::Unnoted => psql.single_transaction(),
