@@ -18,15 +18,16 @@ use crate::judgement::{Evidence, judge};
 use crate::ledger_writer::LedgerWriter;
 use crate::planned::Planned;
 use crate::rehearsed::Rehearsed;
+use crate::rows_written::{Kinds, on_the_copy};
 use crate::running::environment::{TimeOuts, with_time_outs};
 use crate::running::live::{LOST_AFTER, Live};
 use crate::running::notify::Message;
 use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
+use crate::runs;
 use crate::shown_files::{There, is_called, shown};
 use crate::state::Change;
 use crate::tools::ToolName;
-use crate::{rehearse, runs};
 
 /// How long what the command recorded may take to be read: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -37,10 +38,16 @@ impl Guarded<'_> {
         let options = self.preparation.options;
         // Of any other command nobody knows what its driver takes.
         let found = options.found().filter(|_| planned.migrations.is_some());
-        let pending = planned.report.iter().flat_map(|report| &report.pending);
-        let sql = pending.into_iter().map(|one| one.sql.as_str()).chain(options.command.iter().map(String::as_str));
-        let concurrently = sql.into_iter().any(|text| text.to_ascii_uppercase().contains("CONCURRENTLY"));
+        let concurrently = self.is_said("CONCURRENTLY", planned);
         with_time_outs(&options.environment, &options.run, run, &options.command, found, concurrently)
+    }
+
+    /// Whether a pending migration or the command holds a word.
+    pub(crate) fn is_said(&self, word: &str, planned: &Planned) -> bool {
+        let pending = planned.report.iter().flat_map(|report| &report.pending);
+        let pending = pending.flat_map(|one| [one.sql.as_str(), one.program.as_str()]);
+        let mut texts = pending.chain(self.preparation.options.command.iter().map(String::as_str));
+        texts.any(|text| text.to_ascii_uppercase().contains(word))
     }
 
     /// How migrations connect, where that is by another role than the restore point's.
@@ -232,12 +239,12 @@ impl Guarded<'_> {
     }
 }
 
-/// Whether rows of a table were written, as far as that is known. The copy tells it surely, for nobody else was on it; a
+/// How rows of a table were written, as far as that is known. The copy tells it surely, for nobody else was on it; a
 /// table of which nobody wrote a row while the command ran was not written by it either.
-fn wrote(table: &ObjectName, change: &Change, rehearsal: Option<&Rehearsal>) -> Option<bool> {
+fn wrote(table: &ObjectName, change: &Change, rehearsal: Option<&Rehearsal>) -> Option<Kinds> {
     let is = |name: &String| is_called(name, table);
     if change.unmoved.iter().any(is) {
-        return Some(false);
+        return Some(Kinds::NONE);
     }
-    rehearsal.map(|rehearsal| rehearse::wrote(&rehearsal.tables, table))
+    rehearsal.map(|rehearsal| on_the_copy(&rehearsal.tables, table))
 }

@@ -204,6 +204,12 @@ impl<'a> Guarded<'a> {
         // To look took its time, in which somebody else may have begun.
         tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
         before.note_transactions(lock.session()).await?;
+        let own = options.environment.iter().filter(|(name, _)| name.as_encoded_bytes() == b"PGOPTIONS");
+        if own.into_iter().any(|(_, value)| value.to_string_lossy().contains("track_counts"))
+            || self.is_said("TRACK_COUNTS", &proven.planned)
+        {
+            before.distrust_counters();
+        }
         ledger.saw_before(before.seen_transactions());
         ledger.write(RunState::Running, remarks).await?;
         Ok((proven, before, looked_for))

@@ -24,6 +24,7 @@ mod reach;
 pub mod rehearse;
 mod rehearsed;
 mod rows_compared;
+mod rows_written;
 pub mod run;
 mod running;
 pub mod runs;

@@ -7,9 +7,11 @@
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect};
 use holdpoint_review::{
-    Catalog, Finding, Kind, MigrationSql, ObjectClass, ObjectName, Relation, ReviewOptions, Role, StatementReview,
-    review,
+    Catalog, FileReview, Finding, Kind, MigrationSql, ObjectClass, ObjectName, Relation, ReviewOptions, Role,
+    StatementReview, review,
 };
+
+use crate::rows_written::{self, Kinds, Says};
 
 /// How many missing things of a file are named.
 const NAMED: usize = 3;
@@ -20,8 +22,8 @@ pub(crate) struct There<'a> {
     pub(crate) catalog: &'a Catalog,
     /// The schema objects that changed.
     pub(crate) changed: &'a [ObjectEffect],
-    /// Whether rows of a table were written meanwhile, where that is known.
-    pub(crate) wrote: &'a dyn Fn(&ObjectName) -> Option<bool>,
+    /// How rows of a table were written meanwhile, where that is known.
+    pub(crate) wrote: &'a dyn Fn(&ObjectName) -> Option<Kinds>,
 }
 
 /// What was found of the files.
@@ -31,7 +33,7 @@ pub(crate) struct Shown {
     pub(crate) missing: Vec<(String, String)>,
     /// Files for which nothing speaks, and nothing against.
     pub(crate) without_evidence: Vec<String>,
-    /// Changes of rows that wrote none, in words.
+    /// Changes of rows that wrote none, or of which nobody can tell whose they are, in words.
     pub(crate) unwritten: Vec<String>,
 }
 
@@ -78,18 +80,33 @@ pub(crate) fn shown(files: &[MigrationSql], there: &There<'_>) -> Shown {
             found.missing.push((text.name.clone(), listed(&missing, NAMED)));
             continue;
         }
-        let mut wrote = false;
+        let (mut wrote, mut several) = (false, Vec::new());
         for (table, what) in file.statements.iter().flat_map(rows_of) {
-            match (there.wrote)(table) {
-                Some(true) => wrote = true,
-                Some(false) => found.unwritten.push(format!("{}: its {what} of {table} wrote no rows", text.name)),
-                None => {}
+            let Some(kinds) = (there.wrote)(table) else { continue };
+            let kinds_of =
+                |of: &(&FileReview, &MigrationSql)| rows_written::of_file(&of.0.statements, table, &of.1.text);
+            let others =
+                || reviewed.files.iter().zip(files).enumerate().filter(|(of, _)| *of != place).map(|(_, of)| of);
+            let by_others = others().map(|of| kinds_of(&of)).fold(Kinds::NONE, Kinds::or);
+            match rows_written::says(kinds, kinds_of(&(file, text)), by_others) {
+                Says::Ran => wrote = true,
+                Says::NotRun => found.unwritten.push(format!("{}: its {what} of {table} wrote no rows", text.name)),
+                Says::OneOfSeveral => {
+                    let others: Vec<String> = others()
+                        .filter(|of| kinds_of(of).and(kinds) != Kinds::NONE)
+                        .map(|of| of.1.name.clone())
+                        .collect();
+                    let others = listed(&others, NAMED);
+                    several.push(format!("{}: rows of {table} were written, by it or by {others}", text.name));
+                }
             }
         }
         let changed =
             || file.statements.iter().any(|one| is_of_schema(one) && names_changed(one, &text.text, there.changed));
         if !wrote && own().next().is_none() && !changed() {
             found.without_evidence.push(text.name.clone());
+            several.dedup();
+            found.unwritten.append(&mut several);
         }
     }
     found
@@ -305,7 +322,7 @@ mod tests {
         files: &[MigrationSql],
         catalog: &Catalog,
         changed: &[(&str, ObjectChange)],
-        wrote: Option<bool>,
+        wrote: Option<Kinds>,
     ) -> Shown {
         let effect = |(name, change): &(&str, ObjectChange)| ObjectEffect {
             name: (*name).to_owned(),
@@ -366,11 +383,43 @@ mod tests {
     fn rows_alone_are_shown_by_what_was_written() {
         let files = [file("1.sql", "UPDATE orders SET country = upper(country);")];
         let none = catalog(&[("orders", &["country"])], "");
-        assert_eq!(found(&files, &none, &[], Some(true)), Shown::default());
-        let unwritten = found(&files, &none, &[], Some(false));
+        let updated = Some(Kinds { updated: true, ..Kinds::NONE });
+        assert_eq!(found(&files, &none, &[], updated), Shown::default());
+        let unwritten = found(&files, &none, &[], Some(Kinds::NONE));
         assert_eq!(unwritten.unwritten, ["1.sql: its UPDATE of orders wrote no rows"]);
         assert_eq!(unwritten.not_shown(), ["1.sql"]);
         assert_eq!(found(&files, &none, &[], None).not_shown(), ["1.sql"], "nobody knows");
+    }
+
+    #[test]
+    fn rows_that_several_files_may_have_written_show_none_of_them() {
+        let files = |second: &str| {
+            [
+                file("1.sql", "INSERT INTO tags VALUES (1);"),
+                file("2.sql", second),
+                file("3.sql", "CREATE TABLE made ();"),
+            ]
+        };
+        let there = catalog(&[("tags", &["id"]), ("made", &[])], "");
+        let inserted = Kinds { inserted: true, ..Kinds::NONE };
+        let either = found(&files("INSERT INTO tags VALUES (2);"), &there, &[], Some(inserted));
+        assert_eq!(either.not_shown(), ["1.sql", "2.sql"], "a script that ran one of them leaves the same");
+        assert_eq!(
+            either.unwritten,
+            [
+                "1.sql: rows of tags were written, by it or by 2.sql",
+                "2.sql: rows of tags were written, by it or by 1.sql"
+            ]
+        );
+        let told_apart = Some(Kinds { deleted: true, ..inserted });
+        assert_eq!(found(&files("DELETE FROM tags WHERE id = 7;"), &there, &[], told_apart), Shown::default());
+        let one = found(&files("DELETE FROM tags WHERE id = 7;"), &there, &[], Some(inserted));
+        assert_eq!(one.not_shown(), ["2.sql"]);
+        // What else a file does shows that it ran, and not which of them wrote the rows.
+        let with_more = files("CREATE TABLE IF NOT EXISTS made (); INSERT INTO tags VALUES (2);");
+        assert_eq!(found(&with_more, &there, &[], Some(inserted)).not_shown(), ["1.sql"]);
+        let anything = files("DO $$ BEGIN EXECUTE 'INSERT INTO tags VALUES (2)'; END $$;");
+        assert_eq!(found(&anything, &there, &[], Some(inserted)).not_shown(), ["1.sql", "2.sql"]);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //!
 //! 1. every transaction id that the server gave out meanwhile was aborted. Every write of a row, a large object or
 //!    the catalog needs a transaction id, so nothing was kept by anybody. Rolled-back work passes this test;
-//! 2. or, where others were writing in the cluster: no transaction is open that began meanwhile, and neither the
-//!    counters of written rows nor the files of any table of this database moved, nor those of the shared catalogs.
-//!    These counters count rolled-back rows too. They are read when no session can hold any of its own back any more: a
+//! 2. or, where others were writing in the cluster: no transaction of this database is open that began meanwhile, neither the
+//!    counters of written rows nor the files of any table of this database moved, and what the server's shared catalogs say of
+//!    this database, and of roles and tablespaces, was not written. What becomes of other databases is told, and no part of
+//!    that ([`shared`]). These counters count rolled-back rows too. They are read when no session can hold any of its own back any more: a
 //!    server keeps those of an idle one for up to ten seconds, and up to 14 until its next transaction.
 //!
 //! Anything else is *unknown*: rows that were written cannot be attributed to the command.
@@ -21,6 +22,8 @@
 
 mod catalogs;
 mod counters;
+mod shared;
+mod transactions;
 mod unshown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,15 +38,18 @@ use holdpoint_postgres::{Session, preflight};
 
 pub(crate) use self::catalogs::catalogs_written;
 use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved};
+use self::shared::Databases;
+pub(crate) use self::transactions::nothing_kept_since;
+use self::transactions::{Kept, Transactions};
 use self::unshown::Unshown;
 pub(crate) use self::unshown::prepared;
 use crate::Error;
 use crate::rehearse::effects;
 
-/// More transactions than this are not asked about one by one.
-const MOST_TRANSACTIONS: u64 = 100_000;
 /// How many names a remark lists.
 const LISTED: usize = 5;
+/// How often what others move on is read, where somebody's transaction ended right then.
+const READINGS: u32 = 5;
 
 /// Where a sequence stands; a sequence that begins anew at its end may be anywhere, and is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,21 +93,17 @@ pub(crate) struct DatabaseState {
     counters: BTreeMap<String, Counters>,
     sequences: BTreeMap<String, Position>,
     unshown: Unshown,
+    /// The other databases of the server.
+    databases: Databases,
     /// Transactions that are prepared for a commit in two phases.
     pub(crate) prepared: BTreeSet<String>,
-    /// Start of the server, last reset of the counters, whether they count: a difference makes them worthless.
-    counting: (DateTime<Utc>, Option<DateTime<Utc>>, bool),
+    /// A difference makes the counters worthless.
+    counting: Counting,
     transactions: Transactions,
 }
 
-/// Which transaction ids had been given out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Transactions {
-    next: u64,
-    open: Vec<u64>,
-    /// As the server wrote them.
-    text: String,
-}
+/// Start of the server, last reset of the counters, whether they count whoever connects.
+type Counting = (DateTime<Utc>, Option<DateTime<Utc>>, bool);
 
 /// What became of the database between two moments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,18 +163,22 @@ impl DatabaseState {
         if session.server().major <= 14 {
             tokio::time::sleep(COLLECTOR_DELAY).await;
         }
-        session.run("reading the counters", "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
-        let counters = counters(session).await?;
-        let sequences = sequences(session).await?;
-        let unshown = Unshown::read(session).await?;
-        let prepared = prepared(session).await?;
-        let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
-                          (SELECT stats_reset FROM pg_catalog.pg_stat_database \
-                           WHERE datname = pg_catalog.current_database()), \
-                          pg_catalog.current_setting('track_counts')::bool";
-        let row = session.query_one("reading the counters", sql, &[]).await?;
-        let counting = (row.get(0), row.get(1), row.get(2));
-        let transactions = Transactions::read(session).await?;
+        let mut reading = 1;
+        let (counters, sequences, unshown, databases, prepared, counting, transactions) = loop {
+            session.run("reading the counters", "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
+            let counters = counters(session).await?;
+            let sequences = sequences(session).await?;
+            let unshown = Unshown::read(session).await?;
+            let databases = Databases::read(session).await?;
+            let prepared = prepared(session).await?;
+            let counting = counting(session).await?;
+            let transactions = Transactions::read(session).await?;
+            // One that ended right then may have been anywhere: what was read before may be without it.
+            if transactions.all_placed() || reading == READINGS {
+                break (counters, sequences, unshown, databases, prepared, counting, transactions);
+            }
+            reading += 1;
+        };
         Ok(Self {
             schema,
             extensions,
@@ -181,6 +187,7 @@ impl DatabaseState {
             counters,
             sequences,
             unshown,
+            databases,
             prepared,
             counting,
             transactions,
@@ -193,9 +200,14 @@ impl DatabaseState {
         Ok(())
     }
 
+    /// The command may switch counting off: what is not counted is no evidence.
+    pub(crate) fn distrust_counters(&mut self) {
+        self.counting.2 = false;
+    }
+
     /// Which transactions the server had seen, as it writes them.
     pub(crate) fn seen_transactions(&self) -> &str {
-        &self.transactions.text
+        self.transactions.text()
     }
 
     /// Compares with the state after the command, as the module's documentation says; `patient`: the answer is worth
@@ -221,6 +233,7 @@ impl DatabaseState {
             change.remarks.push(format!("not looked at, as this role may not read it: {}", not_read.join(", ")));
         }
         change.remarks.extend(self.moved_on(after));
+        change.remarks.extend(self.databases.changes(&after.databases));
         if kept == Kept::Nothing {
             change.database = "unchanged";
             return Ok(change);
@@ -364,6 +377,19 @@ async fn invalid_indexes(session: &Session) -> Result<Vec<String>, Error> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+async fn counting(session: &Session) -> Result<Counting, Error> {
+    let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
+                      (SELECT stats_reset FROM pg_catalog.pg_stat_database \
+                       WHERE datname = pg_catalog.current_database()), \
+                      pg_catalog.current_setting('track_counts')::bool \
+                      AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS one \
+                                      WHERE one LIKE 'track\\_counts=%' AND setdatabase IN (0, \
+                                        (SELECT oid FROM pg_catalog.pg_database \
+                                         WHERE datname = pg_catalog.current_database())))";
+    let row = session.query_one("reading the counters", sql, &[]).await?;
+    Ok((row.get(0), row.get(1), row.get(2)))
+}
+
 /// Where every sequence stands that the role may read.
 async fn sequences(session: &Session) -> Result<BTreeMap<String, Position>, Error> {
     let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
@@ -378,65 +404,6 @@ async fn sequences(session: &Session) -> Result<BTreeMap<String, Position>, Erro
         .iter()
         .map(|row| (row.get(0), Position { last: row.get(1), down: row.get(2), end: row.get(3), start: row.get(4) }))
         .collect())
-}
-
-/// Whether every transaction since `before`, as [`DatabaseState::seen_transactions`] wrote it, was aborted.
-pub(crate) async fn nothing_kept_since(before: &str, session: &Session) -> Result<bool, Error> {
-    let Some(before) = Transactions::parse(before) else { return Ok(false) };
-    let now = Transactions::read(session).await?;
-    Ok(before.kept(&now, session).await? == Kept::Nothing)
-}
-
-/// What the transactions of a span kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    /// All of them were aborted.
-    Nothing,
-    /// At least one was committed, or is too old or one of too many to ask.
-    Something,
-    /// At least one that began in the span is still open.
-    Open,
-}
-
-impl Transactions {
-    async fn read(session: &Session) -> Result<Self, Error> {
-        const WHAT: &str = "reading transaction ids";
-        let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
-        let text: String = session.query_one(WHAT, sql, &[]).await?.get(0);
-        Self::parse(&text).ok_or_else(|| {
-            holdpoint_postgres::Error::UnexpectedAnswer { what: WHAT.to_owned(), found: text.clone() }.into()
-        })
-    }
-
-    /// Reads `xmin:xmax:xip,xip` (PostgreSQL manual, "Transaction ID and Snapshot Information Functions").
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, ':');
-        let _lowest: u64 = parts.next()?.parse().ok()?;
-        let next = parts.next()?.parse().ok()?;
-        let open =
-            parts.next()?.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { next, open, text: text.to_owned() })
-    }
-
-    /// Asks what became of every transaction that was open before, or began since.
-    async fn kept(&self, after: &Self, session: &Session) -> Result<Kept, Error> {
-        if after.open.iter().any(|id| *id >= self.next) {
-            return Ok(Kept::Open);
-        }
-        if after.next.saturating_sub(self.next) > MOST_TRANSACTIONS {
-            return Ok(Kept::Something);
-        }
-        let sql = "SELECT pg_catalog.count(*) FROM (SELECT pg_catalog.generate_series($1::int8, $2::int8 - 1) AS id \
-                   UNION ALL SELECT pg_catalog.unnest($3::int8[])) AS given \
-                   WHERE pg_catalog.pg_xact_status(id::text::xid8) IS DISTINCT FROM 'aborted'";
-        let number = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
-        // Those that were open before and still are kept nothing yet.
-        let ended: Vec<i64> = self.open.iter().filter(|id| !after.open.contains(id)).map(|id| number(*id)).collect();
-        let (from, to) = (number(self.next), number(after.next));
-        let row = session.query_one("asking for the fate of transactions", sql, &[&from, &to, &ended]).await?;
-        let not_aborted: i64 = row.get(0);
-        Ok(if not_aborted == 0 { Kept::Nothing } else { Kept::Something })
-    }
 }
 
 #[cfg(test)]
@@ -466,18 +433,5 @@ mod tests {
         assert!(at(Some(i64::MAX), i64::MAX, 1) && at(Some(95), 100, 1) && at(Some(-95), -100, -1));
         assert!(!at(Some(85), 100, 1) && !at(None, 100, 1) && !at(Some(1_000_000), i64::MAX, 1));
         assert!(at(Some(i64::MIN), i64::MIN, i64::MAX) && !at(Some(0), i64::MIN, i64::MAX));
-    }
-
-    #[test]
-    fn a_snapshot_reads_back() {
-        let parse = Transactions::parse;
-        assert_eq!(
-            parse("10:20:10,14"),
-            Some(Transactions { next: 20, open: vec![10, 14], text: "10:20:10,14".to_owned() })
-        );
-        assert_eq!(parse("742:742:"), Some(Transactions { next: 742, open: vec![], text: "742:742:".to_owned() }));
-        for text in ["", "1", "1:2", "1:2:x", "a:2:"] {
-            assert_eq!(parse(text), None, "{text}");
-        }
     }
 }

@@ -40,7 +40,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub(crate) use effects::relation_name;
 pub use error::{NamingFile, RehearseError};
-pub(crate) use run::wrote;
 pub use run::{refuse_early, rehearse};
 
 /// Hears every line that the command prints; secrets in it are masked.

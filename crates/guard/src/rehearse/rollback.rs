@@ -144,7 +144,7 @@ mod tests {
 
     fn migration(name: &str, rollback: Rollback) -> Migration {
         let (name, path, sha256) = (name.to_owned(), format!("{name}.sql"), String::new());
-        Migration { name, path, sha256, language: Language::Sql, rollback, sql: String::new() }
+        Migration { name, path, sha256, language: Language::Sql, rollback, sql: String::new(), program: String::new() }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use holdpoint_core::progress::Phase;
 use holdpoint_core::rehearsal::{
-    FORMAT, Isolation, ObjectEffect, Rehearsal, RehearsalOutcome, RowEffect, TableEffect, TrackingGrowth,
+    FORMAT, Isolation, ObjectEffect, Rehearsal, RehearsalOutcome, TableEffect, TrackingGrowth,
 };
 use holdpoint_core::{Mask, Secret};
 use holdpoint_operations::schema_check::Schema;
@@ -12,7 +12,6 @@ use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::Session;
 use holdpoint_process::Status;
-use holdpoint_review::ObjectName;
 use tokio::time::sleep;
 
 use super::access::{Access, MigratingRole};
@@ -29,7 +28,8 @@ use super::watch::Watch;
 use super::{Door, Network, RehearseError, RehearseOptions, SESSIONS, tracking};
 use crate::Error;
 use crate::plan::{Project, catalog, plain_files};
-use crate::shown_files::{Shown, There, is_called, shown};
+use crate::rows_written::on_the_copy;
+use crate::shown_files::{Shown, There, shown};
 use crate::tools::{Migration, Tool, Tracking};
 
 /// How long sessions of a command that has ended may go on.
@@ -332,7 +332,7 @@ impl<'a> Work<'a> {
         let session = Session::connect(&self.copy.settings, &SESSIONS.purpose()).await?;
         let read = catalog(&session).await;
         session.close().await;
-        let there = There { catalog: &read?, changed, wrote: &|table| Some(wrote(tables, table)) };
+        let there = There { catalog: &read?, changed, wrote: &|table| Some(on_the_copy(tables, table)) };
         Ok(shown(&plain_files(self.pending), &there))
     }
 
@@ -355,14 +355,6 @@ impl<'a> Work<'a> {
             signs,
         })
     }
-}
-
-/// Whether rows of a table were written on the copy, also by statements that left them as they were.
-pub(crate) fn wrote(tables: &[TableEffect], table: &ObjectName) -> bool {
-    tables.iter().filter(|one| is_called(&one.table, table)).any(|one| {
-        let some = |rows: Option<RowEffect>| rows.is_some_and(|rows| !rows.is_zero());
-        some(one.rows) || some(one.written) || one.rewritten || one.rows_before != one.rows_after
-    })
 }
 
 pub(super) fn milliseconds(span: Duration) -> u64 {

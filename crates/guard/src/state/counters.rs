@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdpoint_postgres::{Session, preflight};
 
+use super::shared;
 use crate::Error;
 
 /// Up to 14 counters come from a collector that answers up to half a second late.
@@ -15,19 +16,27 @@ const HELD_BACK: Duration = Duration::from_secs(11);
 /// A table's counters: rows inserted, updated, deleted, and its file.
 pub(super) type Counters = (i64, i64, i64, u32);
 
-/// Counters of every table of the user, of large objects, and of the catalogs that all databases share.
+/// Counters of every table of the user, of large objects, and of the catalogs that all databases share; of what these say of
+/// single databases only what is of this one ([`shared`]).
 pub(super) async fn counters(session: &Session) -> Result<BTreeMap<String, Counters>, Error> {
-    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), COALESCE(s.n_tup_ins, 0), \
+    let sql = format!(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), COALESCE(s.n_tup_ins, 0), \
                       COALESCE(s.n_tup_upd, 0), COALESCE(s.n_tup_del, 0), c.relfilenode \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid \
                WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' \
                  AND (n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
                       OR (n.nspname = 'pg_catalog' AND c.relname IN ('pg_largeobject', 'pg_largeobject_metadata', \
-                          'pg_authid', 'pg_auth_members', 'pg_db_role_setting', 'pg_database', 'pg_tablespace', \
-                          'pg_parameter_acl', 'pg_shdescription', 'pg_shseclabel', 'pg_extension')))";
-    let rows = session.query("reading the counters", sql, &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4)))).collect())
+                          'pg_authid', 'pg_auth_members', 'pg_tablespace', 'pg_parameter_acl', 'pg_extension')) \
+                      OR (n.nspname = 'pg_catalog' AND c.relname IN ({}) \
+                          AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')))",
+        shared::names()
+    );
+    let rows = session.query("reading the counters", &sql, &[]).await?;
+    let mut all: BTreeMap<String, Counters> =
+        rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4)))).collect();
+    all.extend(shared::written(session).await?);
+    Ok(all)
 }
 
 /// The tables whose counters or files differ.

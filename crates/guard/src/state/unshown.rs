@@ -18,7 +18,8 @@ pub(crate) struct Unshown {
 const OF_A_FIRST_COPY: &str = "pg\\_%\\_sync\\_%";
 
 impl Unshown {
-    /// Reads subscriptions of this database, and of the server its replication slots and what ALTER SYSTEM wrote.
+    /// Reads subscriptions and logical replication slots of this database, and of the server its physical slots and what
+    /// ALTER SYSTEM wrote.
     pub(super) async fn read(session: &Session) -> Result<Self, Error> {
         const WHAT: &str = "reading what no dump shows";
         let mut all = Self::default();
@@ -30,7 +31,8 @@ impl Unshown {
         let columns: Option<String> = session.query_one(WHAT, columns, &[]).await?.get(0);
         let mut queries = vec![format!(
             "SELECT pg_catalog.format('replication slot %I', slot_name), pg_catalog.concat_ws(' ', plugin, slot_type) \
-             FROM pg_catalog.pg_replication_slots WHERE NOT temporary AND slot_name NOT LIKE '{OF_A_FIRST_COPY}'"
+             FROM pg_catalog.pg_replication_slots WHERE NOT temporary AND slot_name NOT LIKE '{OF_A_FIRST_COPY}' \
+               AND COALESCE(database = pg_catalog.current_database(), true)"
         )];
         match columns {
             Some(columns) => queries.push(format!(

@@ -37,6 +37,7 @@ pub fn listed(output: &str, project: &Path, files: &ProjectFiles) -> Result<Pend
             language: if is_sql { Language::Sql } else { Language::Program },
             rollback,
             sql: if is_sql { file.text() } else { String::new() },
+            program: if is_sql { String::new() } else { file.text() },
         };
         findings.extend(rollback::finding(&migration));
         if !is_sql {

@@ -34,6 +34,9 @@ pub struct Migration {
     /// The SQL that runs, with placeholders replaced where the tool does so; empty for a program. Not recorded.
     #[serde(skip)]
     pub sql: String,
+    /// The text of a program, of which only single words are looked for; empty for SQL. Not recorded.
+    #[serde(skip)]
+    pub program: String,
 }
 
 /// A file that the tool runs at every migration, such as Flyway's `afterMigrate.sql`.
@@ -133,9 +136,12 @@ impl State<'_> {
                 let language = language(file);
                 let rollback = rollback::of(&unit.name, file, &found.tool, &names, files);
                 let sql = unit.sql.clone().unwrap_or_else(|| up_part(&found.tool, file));
-                let sql = if language == Language::Sql { sql } else { String::new() };
+                let (sql, program) = match language {
+                    Language::Sql => (sql, String::new()),
+                    Language::Program => (String::new(), file.text()),
+                };
                 let (name, path, sha256) = (unit.name.clone(), file.path.clone(), file.sha256.clone());
-                Some(Migration { name, path, sha256, language, rollback, sql })
+                Some(Migration { name, path, sha256, language, rollback, sql, program })
             })
             .collect();
         for migration in &migrations {

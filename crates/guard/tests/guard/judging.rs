@@ -84,6 +84,52 @@ async fn work_in_another_database_does_not_hide_that_this_one_is_unchanged() {
 }
 
 #[tokio::test]
+async fn what_others_do_with_other_databases_does_not_hide_that_this_one_is_unchanged() {
+    for major in [18, 14] {
+        let mut shop = Shop::open(major).await;
+        shop.cluster.psql("postgres", "CREATE DATABASE there");
+        let busy =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND application_name = $$elsewhere$$";
+        let command = format!(
+            "$SQL -d postgres -c 'CREATE DATABASE made' -c 'ALTER DATABASE there SET work_mem = $$8MB$$' \
+               -c 'COMMENT ON DATABASE there IS $$x$$' -c 'DROP DATABASE there'; \
+             $SQL -d made -c 'BEGIN; CREATE TABLE later (); PREPARE TRANSACTION $$there$$'; \
+             PGAPPNAME=elsewhere $SQL -d made -c 'BEGIN; CREATE TABLE never (); SELECT pg_sleep(600)' > /dev/null 2>&1 & \
+             until [ \"$($SQL -At -c '{busy}')\" = 1 ]; do sleep 0.05; done; exit 3"
+        );
+        let report = shop.guard(&command).await.unwrap();
+        let told = (report.exit_code, report.database, report.exit_kind());
+        assert_eq!(told, (Some(3), "unchanged", NothingApplied), "{major}: {:?}", report.warnings);
+        let told = "other databases of the server changed, by the command or by others: made (new), there (gone)";
+        assert!(report.warnings.iter().any(|text| text == told), "{major}: {:?}", report.warnings);
+        assert_eq!(shop.cluster.psql("shop", busy), "1", "it is open to the end");
+        shop.cluster.psql("made", "ROLLBACK PREPARED 'there'");
+        // The same in this database is in the way.
+        let report =
+            shop.guard("$SQL -c 'BEGIN; CREATE TABLE later (); PREPARE TRANSACTION $$here$$'; exit 3").await.unwrap();
+        assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{major}: {:?}", report.warnings);
+        shop.cluster.psql("shop", "ROLLBACK PREPARED 'here'");
+        let report =
+            shop.guard("$SQL -d postgres -c 'ALTER DATABASE shop SET work_mem = $$8MB$$'; exit 3").await.unwrap();
+        assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{major}: {:?}", report.warnings);
+    }
+}
+
+#[tokio::test]
+async fn where_counting_may_be_off_nothing_that_was_kept_is_called_unchanged() {
+    let mut shop = Shop::open(18).await;
+    let off = "$SQL -c 'SET track_counts = off' -c 'DELETE FROM orders WHERE id <= 10'; exit 1";
+    let report = shop.guard(off).await.unwrap();
+    assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{:?}", report.warnings);
+    shop.cluster.psql("shop", "ALTER DATABASE shop SET track_counts = off");
+    let report = shop.guard("$SQL -c 'DELETE FROM orders WHERE id <= 20'; exit 1").await.unwrap();
+    assert_eq!((report.database, report.exit_kind()), ("unknown", AppliedInPart), "{:?}", report.warnings);
+    // What was rolled back needs no counting.
+    let report = shop.guard("$SQL -1 -c 'DELETE FROM orders' -c 'SELECT 1/0'").await.unwrap();
+    assert_eq!((report.database, report.exit_kind()), ("unchanged", NothingApplied), "{:?}", report.warnings);
+}
+
+#[tokio::test]
 async fn an_invalid_index_shows_although_no_dump_has_it() {
     let mut shop = Shop::open(18).await;
     let report = shop.guard("$SQL -c 'CREATE UNIQUE INDEX CONCURRENTLY twice ON customers (id)'").await.unwrap();
