@@ -71,3 +71,42 @@ fn a_commit_in_a_migration_leaves_a_part() {
     assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
     assert!(report["warnings"].to_string().contains("TABLE shop.second (new)"), "{report:#}");
 }
+
+#[test]
+fn a_deploy_script_that_records_one_of_two_is_not_as_planned_and_undone() {
+    let bench = bench(Bench::new());
+    migrations(&bench, &[FIRST]);
+    bench.bare("npx drizzle-kit migrate");
+    let all =
+        [FIRST, ("0001_second", "CREATE TABLE shop.second ();\n"), ("0002_third", "CREATE TABLE shop.third ();\n")];
+    migrations(&bench, &all[..2]);
+    bench.bare("cp drizzle/meta/_journal.json short.json");
+    migrations(&bench, &all);
+    bench.write("drizzle/rollbacks/0001_second.sql", "DROP TABLE shop.second;\n");
+    bench.write("drizzle/rollbacks/0002_third.sql", "DROP TABLE shop.third;\n");
+    // It deploys by a journal of its own, and nobody can see that in the command.
+    bench.write(
+        "deploy.sh",
+        "cp drizzle/meta/_journal.json whole.json; cp short.json drizzle/meta/_journal.json; npx drizzle-kit migrate; code=$?; \
+         cp whole.json drizzle/meta/_journal.json; rm whole.json; exit $code\n",
+    );
+    let command = ["sh", "deploy.sh"];
+    let hooks = ["--before", "echo on >> log", "--after", "echo off >> log"];
+    let report = bench.guard(&hooks, &command, 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert_eq!(
+        (list(&report, "recorded"), list(&report, "still_pending")),
+        (vec!["0001_second.sql"], vec!["0002_third.sql"])
+    );
+    let reasons = report["judgement"]["reasons"].to_string();
+    assert!(reasons.contains("ended with success, but these are still pending: 0002_third.sql"), "{report:#}");
+    let log = || std::fs::read_to_string(bench.scene.place.work().join("log")).unwrap();
+    assert_eq!(log(), "on\n", "maintenance mode stays on");
+    bench.scene.place.holdpoint(&["undo", "latest", "--way", "rollback", "--yes"]).ended_with(0);
+    // The same where that was asked for beforehand.
+    let restore = ["--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let report = bench.guard(&[&hooks[..], &restore].concat(), &command, 12);
+    assert_eq!(report["undo"]["state"], "undone", "{report:#}");
+    assert_eq!(log(), "on\non\noff\n", "and off once it is undone");
+    assert_eq!(bench.sql("SELECT to_regclass('shop.second') IS NULL AND to_regclass('shop.third') IS NULL"), "t");
+}

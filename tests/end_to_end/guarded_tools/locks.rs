@@ -4,7 +4,7 @@ use holdpoint_tests::Running;
 
 use crate::watch::Client;
 
-use super::{Bench, judged, wait};
+use super::{Bench, judged, node_pg_migrate, wait};
 
 const ALTERS: [&str; 3] = [
     "sh",
@@ -68,6 +68,38 @@ fn the_longest_transaction_of_others_and_the_builds_of_indexes_are_seen() {
     let told: Vec<&str> = builds.values().map(|one| one.as_str().unwrap()).collect();
     assert!(told.iter().any(|one| one.starts_with("CREATE INDEX CONCURRENTLY: ")), "{observed:#}");
     assert!(builds.keys().all(|name| name == "shop.notes" || name == "shop.orders"), "{observed:#}");
+}
+
+#[test]
+fn an_index_build_that_waits_for_an_old_snapshot_is_seen_cancelled_by_policy_and_its_index_told() {
+    let bench = node_pg_migrate::bench(Bench::new());
+    bench.write(
+        "migrations/2_index.js",
+        "export const up = (pgm) => { pgm.noTransaction(); \
+         pgm.sql('CREATE INDEX CONCURRENTLY notes ON shop.orders (note)'); };\nexport const down = false;\n",
+    );
+    let mut held = bench.hold("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM shop.events");
+    let of_others = |name: &str, more: &str| {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name";
+        bench.sql(&format!("{sql} = '{name}' AND {more}")) == "1"
+    };
+    wait("the bystander has a snapshot", || of_others("bystander", "backend_xmin IS NOT NULL"));
+    let mut run = bench.start(&["--cancel-blocked-after", "1s", "--progress", "log"], &node_pg_migrate::UP);
+    run.wait_until("the build waits", super::LONG, || bench.waits_for_a_lock());
+    // Nobody is behind it: it may wait as long as it likes, and is told with its blocker.
+    run.wait_until_said("the end of an older snapshot behind process");
+    let mut waiter = Client::running(&bench.scene, "waiter", "BEGIN; LOCK TABLE shop.orders IN SHARE MODE;");
+    let report = run.finish().ended_with(11).json();
+    let waits = report["observed"]["waits"].to_string();
+    assert!(waits.contains("the end of an older snapshot") && waits.contains("bystander"), "{report:#}");
+    assert_eq!(report["observed"]["cancelled"].as_array().unwrap().len(), 1, "{report:#}");
+    assert_eq!(super::list(&report, "invalid_indexes"), ["shop.notes"]);
+    assert!(!judged(&report).1, "{report:#}");
+    // It had waited for as long as nobody was behind it, time-out or not.
+    assert_eq!(report["judgement"]["time_outs"], "no", "{report:#}");
+    assert!(held.lives() && of_others("bystander", "backend_xmin IS NOT NULL"), "its snapshot is whole");
+    wait("who was behind it goes on", || of_others("waiter", "state = 'idle in transaction'"));
+    waiter.say("COMMIT;");
 }
 
 #[test]

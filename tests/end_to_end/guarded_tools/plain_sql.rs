@@ -129,3 +129,38 @@ fn a_change_of_rows_that_never_ran_stays_pending_and_is_told() {
     assert!(report["judgement"]["not_shown"].is_null(), "{report:#}");
     assert_eq!(pending(&bench)["pending"].as_array().unwrap().len(), 0);
 }
+
+#[test]
+fn a_label_that_gets_another_name_is_as_rehearsed_although_no_row_was_written() {
+    let bench = bench();
+    bench.sql("CREATE TYPE shop.colour AS ENUM ('red', 'blue'); CREATE TABLE shop.paints (id integer PRIMARY KEY, colour shop.colour); \
+               INSERT INTO shop.paints VALUES (1, 'red'), (2, 'blue')");
+    bench.write("sql/2_label.sql", "ALTER TYPE shop.colour RENAME VALUE 'red' TO 'crimson';\n");
+    let flags = [&FLAGS[..], &["--applied-through", "none", "--after", "touch after", "--", "sh", "apply.sh"]].concat();
+    let report =
+        bench.scene.place.holdpoint(&[&["guard", "--json", "--yes"], &flags[..]].concat()).ended_with(0).json();
+    assert_eq!(judged(&report), ("fully_applied", true, "succeeded"), "{report:#}");
+    assert_eq!(report["rehearsal"]["outcome"], "as_planned", "{report:#}");
+    assert!(bench.scene.place.work().join("after").exists());
+    assert_eq!(bench.sql("SELECT string_agg(colour::text, ' ' ORDER BY id) FROM shop.paints"), "crimson blue");
+}
+
+#[test]
+fn of_two_files_that_change_rows_of_one_table_neither_is_taken_for_the_other() {
+    let bench = bench();
+    bench.write("sql/2_one.sql", "INSERT INTO shop.events (at, kind, body) VALUES (now(), 'one', '{}');\n");
+    bench.write("sql/3_two.sql", "INSERT INTO shop.events (at, kind, body) VALUES (now(), 'two', '{}');\n");
+    bench.write("apply.sh", "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/1_first.sql -f sql/2_one.sql\n");
+    let flags = [&FLAGS[..], &["--applied-through", "none", "--", "sh", "apply.sh"]].concat();
+    let report =
+        bench.scene.place.holdpoint(&[&["guard", "--json", "--yes"], &flags[..]].concat()).ended_with(0).json();
+    assert_eq!(super::list(&report, "not_shown"), ["2_one.sql", "3_two.sql"], "{report:#}");
+    let told = "2_one.sql: rows of shop.events were written, by it or by 3_two.sql";
+    assert!(report["warnings"].to_string().contains(told), "{report:#}");
+    let left = pending(&bench);
+    let left: Vec<&str> = left["pending"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    assert_eq!(left, ["2_one.sql", "3_two.sql"]);
+    // Who has looked says so.
+    let said = [&["plan", "--json"], &FLAGS[..], &["--applied-through", "2_one.sql"]].concat();
+    assert_eq!(bench.scene.place.holdpoint(&said).json()["pending"].as_array().unwrap().len(), 1);
+}

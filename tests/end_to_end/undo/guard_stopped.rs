@@ -136,3 +136,22 @@ fn interrupted_before_its_command_nothing_runs_and_after_it_the_run_is_judged_to
         project.undo("latest", &["--way", "rollback"], 0);
     }
 }
+
+#[test]
+fn interrupted_while_the_proof_runs_the_restore_point_is_named_and_can_be_proven() {
+    let project = Project::that_adds_a_table();
+    let guard = paused(&project, &[], "starting-scratch");
+    guard.interrupt();
+    let failure = guard.finish().ended_with(130).failure();
+    let listed = project.scene.place.holdpoint(&["list", "--json"]).ended_with(0).json();
+    let point = listed["points"][0]["id"].as_str().unwrap().to_owned();
+    let verify = format!("{point} is there, and not proven: holdpoint verify {point}");
+    let failure = failure.says(&[&format!("interrupted before restore point {point} was proven")]);
+    failure.hints(&["no command was started", &verify]);
+    assert_eq!(project.stands(), ("refused".to_owned(), false));
+    assert!(!project.has_added_table());
+    // The hint is true: it is there whole, and is proven by that.
+    project.scene.prove_stored(&point);
+    project.guard(&["--level", "stored"], 0);
+    assert!(project.has_added_table());
+}

@@ -101,6 +101,7 @@ fn what_cannot_be_settled_is_refused() {
     let scene = scene_on(Scene::on(alone, Place::local()));
     scene.place.holdpoint(&["show", "run:latest", "--json"]).ended_with(6).failure().says(&["no run"]);
     settle(&scene, "20261121T024300Z-k3f9", 6).failure().says(&["20261121T024300Z-k3f9"]).hints(&["holdpoint runs"]);
+    settle(&scene, "nosuch", 2).failure().says(&["\"nosuch\" names no run", "holdpoint runs"]);
     let done = guard(&scene, "true", 0);
     settle(&scene, done["run"].as_str().unwrap(), 3).failure().says(&["succeeded"]);
     let failed = guard(&scene, "false", 10)["run"].as_str().map(str::to_owned);
