@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdpoint_tests::{Place, processes_with};
+use holdpoint_tests::{Outcome, Place, processes_with};
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -200,4 +200,30 @@ fn a_failed_restore_is_not_made_good_by_reading() {
     let shown = scene.place.holdpoint(&["show", &id, "--json"]).ended_with(0).json();
     assert_eq!(shown["verifications"].as_array().unwrap().len(), 2, "{shown:#}");
     assert_eq!(shown["standing"]["standing"], "disproved", "{shown:#}");
+}
+
+/// 077 is what root has on many a machine, and what the unit of systemd under `config/` sets.
+#[test]
+fn a_scratch_server_starts_whatever_the_umask_is() {
+    let scene = Scene::local();
+    scene.place.backup();
+    let directory = scene.place.scratch().join("made/anew");
+    scene.place.write_config(&format!("[scratch]\ndirectory = \"{}\"\n", directory.display()));
+    for arguments in [&["verify", "--json"][..], &["doctor", "--json"]] {
+        let inner = scene.place.command(arguments);
+        let mut masked = std::process::Command::new("/bin/sh");
+        masked.args(["-c", "umask 077 && exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+        masked.env_clear().envs(scene.place.environment()).current_dir(scene.place.work());
+        let output = masked.output().unwrap();
+        let outcome = Outcome::new(output.status, &output.stdout, &output.stderr);
+        if arguments[0] == "verify" {
+            assert_eq!(outcome.ended_with(0).json()["verification"]["verdict"], "proved");
+        } else {
+            let found = outcome.json();
+            let all = found["checks"].as_array().unwrap();
+            let start = all.iter().find(|one| one["name"] == "start").unwrap();
+            assert!(start.to_string().contains("answered in"), "{found:#}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "a scratch directory is left");
 }

@@ -219,7 +219,11 @@ pub(crate) fn obstacle_to_start(error: &holdpoint_postgres::Error, major: u32) -
                 "install PostgreSQL {major}'s server (Debian: postgresql-{major}), or name its folder in the configuration"
             )
         }
-        Postgres::ScratchPlace { .. } => "name another directory for scratch servers in the configuration".to_owned(),
+        Postgres::ScratchPlace { .. } => {
+            "let the server's user pass every folder on the way (chmod o+x), or name another directory for scratch servers: \
+             scratch.directory"
+                .to_owned()
+        }
         Postgres::ProgramFailed { cause, .. } if **cause == Cause::OutOfDisk => "free some disk".to_owned(),
         _ => "see the reason; holdpoint doctor tries the scratch server alone".to_owned(),
     };

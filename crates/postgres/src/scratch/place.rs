@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use holdpoint_process::RunAs;
@@ -28,14 +28,30 @@ pub fn available_bytes(path: &Path) -> io::Result<u64> {
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// Makes the base directory where it is missing, and returns it free of links.
+/// Makes the base directory where it is missing, with the folders above it, and returns it free of links. What is made may
+/// be passed by the server's user, whatever the umask is.
 pub(super) fn prepare_base(base: &Path, user: Option<RunAs>) -> Result<PathBuf, Error> {
     let unusable = |error: io::Error| Error::ScratchPlace { path: base.to_owned(), reason: error.to_string() };
     let mode = if user.is_some() { 0o711 } else { 0o700 };
-    fs::DirBuilder::new().recursive(true).mode(mode).create(base).map_err(unusable)?;
+    make_all(base, mode).map_err(unusable)?;
     let base = base.canonicalize().map_err(unusable)?;
     require_passage(&base, user)?;
     Ok(base)
+}
+
+fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
+            // A umask takes rights away from what is made, not from what is set.
+            Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(mode))?,
+            // Another one made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if folder.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 /// Makes sure that the server's user can pass every folder on the way to `path`.
@@ -81,8 +97,6 @@ pub fn random_hex(bytes: usize) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -105,6 +119,21 @@ mod tests {
         assert!(require_passage(&inner, None).is_ok());
         fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o711)).unwrap();
         assert!(require_passage(&inner, user).is_ok());
+    }
+
+    #[test]
+    fn what_is_made_may_be_passed_and_what_is_there_is_left() {
+        let outer = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let inner = outer.path().join("a/b");
+        make_all(&inner, 0o711).unwrap();
+        assert_eq!([mode(&inner), mode(&outer.path().join("a"))], [0o711, 0o711]);
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o750)).unwrap();
+        make_all(&inner, 0o711).unwrap();
+        assert_eq!(mode(&inner), 0o750);
+        fs::write(outer.path().join("file"), "x").unwrap();
+        assert_eq!(make_all(&outer.path().join("file"), 0o711).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert!(make_all(&outer.path().join("file/below"), 0o711).is_err());
     }
 
     #[test]

@@ -185,6 +185,21 @@ async fn what_cannot_start_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_umask_closes_nothing_to_the_servers_user() {
+    let base = open_directory();
+    let keep = ["-c", "umask 077 && exec \"$0\" scratch-keeper"].map(std::ffi::OsString::from);
+    let keeper_arguments = keep.into_iter().chain([keeper().into_os_string()]).collect();
+    let options = LocalOptions { keeper_executable: "/bin/sh".into(), keeper_arguments, ..local(18, base.path()) };
+    let server = start(options).await.unwrap();
+    let data = server.data_directory().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let passable = if RunAs::for_server(None).unwrap().is_some() { 0o711 } else { 0o700 };
+    assert_eq!([mode(data), mode(data.parent().unwrap())], [0o700, passable]);
+    server.stop().await.unwrap();
+    assert!(is_empty(base.path()));
+}
+
+#[tokio::test]
 async fn cancelling_the_start_leaves_nothing() {
     let base = open_directory();
     let cancel = CancellationToken::new();

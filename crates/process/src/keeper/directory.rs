@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -44,8 +44,10 @@ impl ScratchDirectory {
         }
         // The server's user must be able to pass, and nobody to look.
         let mode = if spec.run_as.is_some() { 0o711 } else { 0o700 };
-        DirBuilder::new().mode(mode).create(&spec.directory)?;
-        let made = Self::furnish(spec);
+        DirBuilder::new().mode(0o700).create(&spec.directory)?;
+        // A umask takes rights away from what is made, not from what is set.
+        let passable = fs::set_permissions(&spec.directory, fs::Permissions::from_mode(mode));
+        let made = passable.and_then(|()| Self::furnish(spec));
         if made.is_err()
             && let Err(error) = fs::remove_dir_all(&spec.directory)
         {

@@ -101,7 +101,7 @@ fn keep(spec: &KeeperSpec, directory: &ScratchDirectory, wake: &Sender<Wake>, wa
     for command in &spec.preparation {
         let pid = match start(command, spec, directory, wake.clone()) {
             Ok(pid) => pid,
-            Err(error) => return failed(command, format!("could not be started: {error}"), directory),
+            Err(error) => return failed(command, not_started(command, &error), directory),
         };
         match wakes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Wake::Ended(Ok(status))) if status.success() => {}
@@ -128,7 +128,7 @@ fn serve(
 ) -> Over {
     let pid = match start(&spec.server, spec, directory, wake.clone()) {
         Ok(pid) => pid,
-        Err(error) => return failed(&spec.server, format!("could not be started: {error}"), directory),
+        Err(error) => return failed(&spec.server, not_started(&spec.server, &error), directory),
     };
     let pid_file = directory.path().join(&spec.data_directory).join("postmaster.pid");
     let mut ready = false;
@@ -234,6 +234,11 @@ fn failed(command: &KeeperCommand, reason: String, directory: &ScratchDirectory)
     let program = command.program.file_name().unwrap_or(command.program.as_os_str());
     let program = program.to_string_lossy().into_owned();
     Over::Reported(KeeperEvent::Failed { program, reason, log_tail: directory.log_tail() })
+}
+
+/// What may not be executed or entered is told apart by its path.
+fn not_started(command: &KeeperCommand, error: &io::Error) -> String {
+    format!("could not be started: {}: {error}", command.program.display())
 }
 
 fn ended(status: io::Result<ExitStatus>) -> String {
