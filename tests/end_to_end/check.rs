@@ -380,3 +380,49 @@ fn a_repository_that_lost_its_record_gets_it_back() {
     std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o755)).unwrap();
     assert!(scene.place.holdpoint(&["init"]).ended_with(0).stdout.contains("chmod 700"));
 }
+
+/// What an editor or a copier leaves: told, and nobody fails by it.
+#[test]
+fn names_that_holdpoint_does_not_write_are_told_and_fail_nobody() {
+    for scene in [private(), Scene::on_s3()] {
+        let made = [0, 1, 2].map(|_| {
+            let id = scene.place.backup()["manifest"]["id"].as_str().unwrap().to_owned();
+            scene.prove_stored(&id);
+            id
+        });
+        let put = |key: &str| {
+            if scene.place.bucket().is_none() {
+                let path = scene.place.repository().join(key);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, b"12345").unwrap();
+                for (path, mode) in [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)] {
+                    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+                }
+            } else {
+                scene.place.put_object(key, b"12345");
+            }
+        };
+        let point = |n: usize| format!("shop/restore-points/{}", made[n]);
+        put(&format!("{}/verifications/20261121T024300125Z-proved.json~", point(0)));
+        put(&format!("{}/pins/audit.json~", point(1)));
+        let list = scene.place.holdpoint(&["list", "--json"]).ended_with(0).json();
+        assert_eq!(list["points"].as_array().unwrap().len(), 3, "{list:#}");
+        scene.place.holdpoint(&["status"]).ended_with(0);
+        let report = scene.place.holdpoint(&ASK).ended_with(15).json();
+        assert_eq!(kinds(&report), ["stray"], "{report:#}");
+        assert!(report["findings"][0]["place"].as_str().unwrap().ends_with("proved.json~"), "{report:#}");
+        assert!(report["findings"][0]["reason"].as_str().unwrap().contains("1 more like it"), "{report:#}");
+        // It may be meant as a pin: its restore point stays, and no other because of it.
+        let prune = ["prune", "--keep-last", "1", "--minimum-age", "0"];
+        let text = scene.place.holdpoint(&prune).ended_with(0).stdout;
+        assert!(text.contains("1 restore point dropped") && text.contains("pinned by pins/audit.json~"), "{text}");
+        assert_eq!(scene.place.points(), [&made[1], &made[2]].map(Clone::clone));
+        let kept = scene.place.holdpoint(&["unpin", &made[1], "--name", "pins/audit.json~"]).ended_with(2).stderr;
+        assert!(kept.contains("audit.json~") && kept.contains("by hand"), "{kept}");
+        // What was beside the dropped one is still a stray, and nothing that a sweep could remove again and again.
+        let again =
+            scene.place.holdpoint(&[&prune[..], &["--json", "--sweep-min-age", "0"]].concat()).ended_with(0).json();
+        assert_eq!(again["swept"], json!([]), "{again:#}");
+        assert_eq!(kinds(&scene.place.holdpoint(&ASK).ended_with(15).json()), ["stray"]);
+    }
+}

@@ -164,6 +164,14 @@ impl Recorded {
         }
     }
 
+    /// Of which database it is.
+    pub fn identity(&self) -> &Identity {
+        match self {
+            Self::Archive(one) => &one.identity,
+            Self::Snapshot(one) => &one.identity,
+        }
+    }
+
     /// Its instant, by the source server's clock.
     pub fn snapshot_at(&self) -> DateTime<Utc> {
         match self {

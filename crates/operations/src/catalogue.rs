@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::{Context, Error, reading};
 
+mod owners;
 mod survey;
 
+pub(crate) use owners::Owners;
 pub(crate) use survey::{Attempt, RecordedObject, Surveyed, survey};
 
 /// Where and how a restore point's data are.

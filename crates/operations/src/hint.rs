@@ -216,6 +216,11 @@ pub fn of_repository(error: &Repository) -> Option<String> {
              forgotten when runs failed and when a restore point was first proven"
         ));
     }
+    if let Repository::InvalidRecord { key, .. } | Repository::TooLarge { key, .. } = error
+        && key.contains("/identities/")
+    {
+        return Some(IDENTITY.to_owned());
+    }
     let hint = match error {
         Repository::IsSnapshot { snapshot, instance, .. } => {
             return Some(format!(
@@ -281,6 +286,10 @@ pub fn of_repository(error: &Repository) -> Option<String> {
     };
     Some(hint.to_owned())
 }
+
+/// What to do about an identity record that cannot be read.
+pub(crate) const IDENTITY: &str = "bring it back from a version or copy of the repository; else, where the configured database is \
+    the right one, record it anew: holdpoint adopt --reason \"the record was damaged\"";
 
 /// What to do about a record of a newer form.
 pub(crate) const NEWER: &str = "install the newer holdpoint that wrote it";

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::progress::Silent;
 use holdpoint_repository::{
     CredentialSource, LocalDirectory, ObjectStore, PutOptions, Repository, S3Options, S3Store, Timing,
@@ -61,7 +62,11 @@ pub(crate) async fn publish(repository: &Repository) {
     for (key, text) in sample::objects(&id) {
         repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
     }
-    repository.publish(&sample::manifest(&id), None).await.unwrap();
+    let manifest = sample::manifest(&id);
+    let (identity, recorded_at) = (manifest.identity.clone(), manifest.snapshot.at);
+    let record = IdentityRecord { format: 1, identity, recorded_at, reason: "first restore point".to_owned() };
+    repository.record_first_identity(&manifest.database, &record).await.unwrap();
+    repository.publish(&manifest, None).await.unwrap();
 }
 
 /// A new repository in this store, with one restore point.

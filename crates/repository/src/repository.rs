@@ -1,6 +1,7 @@
 //! The typed repository: what the objects mean, by the keys of `holdpoint_core::layout`.
 
 mod folders;
+mod identities;
 mod lease;
 mod leftovers;
 mod lock;
@@ -13,9 +14,8 @@ mod withdraw;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout::{self, RepositoryRecord};
 use holdpoint_core::ledger::{self, RunStep};
 use holdpoint_core::verification::{UnreadableVerification, Verification};
@@ -25,11 +25,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::key::check_key;
 use crate::nonce::nonce;
 use crate::repository_url::RepositoryUrl;
-use crate::store::{ObjectStore, PutOptions};
+use crate::store::{ObjectInfo, ObjectStore, PutOptions};
 
 pub use folders::{OrphanFolder, PointFolders};
+pub use identities::{Identities, UnreadableIdentity};
 pub use lease::{Lease, LeaseTaken};
 pub use leftovers::{Leftover, LostPoint, Unpublished};
 pub use lock::StoreLock;
@@ -40,9 +42,6 @@ pub use withdraw::{NoLongerHidden, Withdrawal};
 const LARGEST_RECORD: u64 = 16 << 20;
 /// The most bytes of an output that are read; see `holdpoint_guard`, which keeps less.
 const LARGEST_OUTPUT: u64 = 16 << 20;
-
-/// The newest form of identity records that this program knows.
-const IDENTITY_FORMAT: u32 = 1;
 
 /// A repository of restore points.
 ///
@@ -213,8 +212,7 @@ impl Repository {
     pub async fn recorded(&self, database: &DatabaseName, id: &PointId) -> Result<StoredPoint> {
         let key = layout::manifest(database, id);
         // Before the manifest: whoever withdraws removes the marks last, when the manifest is gone.
-        let marks = self.store.list(&layout::withdrawn(database, id)).try_next().await?;
-        if marks.is_some_and(|page| !page.is_empty()) {
+        if self.is_marked(database, id).await? {
             return Err(Error::NotFound { action: "read", key });
         }
         self.hidden(database, id).await
@@ -248,7 +246,8 @@ impl Repository {
     /// [`Error::NotFound`] where the restore point was dropped while they were read; else those of the store.
     pub async fn verifications(&self, database: &DatabaseName, id: &PointId) -> Result<Verifications> {
         let (mut found, mut gone) = (Verifications::default(), false);
-        for key in self.keys(&layout::verifications(database, id)).await? {
+        let keys = self.keys(&layout::verifications(database, id)).await?;
+        for key in keys.into_iter().filter(|key| key.ends_with(".json")) {
             let read = self.store.get_small(&key, LARGEST_RECORD).await;
             let read = read.and_then(|object| Verification::from_json(&object.bytes).map_err(|e| refused(&key, e)));
             match read {
@@ -322,40 +321,30 @@ impl Repository {
         }
     }
 
-    /// The newest record of which database a folder belongs to.
-    pub async fn identity(&self, database: &DatabaseName) -> Result<Option<IdentityRecord>> {
-        let Some(key) = self.keys(&layout::identities(database)).await?.pop() else { return Ok(None) };
-        let object = self.store.get_small(&key, LARGEST_RECORD).await?;
-        parse(&key, &object.bytes, IDENTITY_FORMAT).map(Some)
-    }
-
-    /// Records which database a folder belongs to from now on; whatever clock dated the records before, this one counts.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] where another one is recorded at the same moment; else those of the store.
-    pub async fn record_identity(&self, database: &DatabaseName, record: &IdentityRecord) -> Result<()> {
-        let newest = self.keys(&layout::identities(database)).await?.pop();
-        let after =
-            newest.and_then(|key| layout::identity_instant(database, &key)).map(|at| at + TimeDelta::microseconds(1));
-        let key = layout::identity(database, after.map_or(record.recorded_at, |after| after.max(record.recorded_at)));
-        self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await.map(drop)
-    }
-
-    /// Records the first database that a folder belongs to. All who claim it write the same key, so one of them does.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] where another one claimed it first; else those of the store.
-    pub async fn record_first_identity(&self, database: &DatabaseName, record: &IdentityRecord) -> Result<()> {
-        let key = layout::first_identity(database);
-        self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await.map(drop)
-    }
-
     /// All keys under a prefix, sorted. For records, of which there are few.
     async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        let pages: Vec<_> = self.store.list(prefix).try_collect().await?;
-        let mut keys: Vec<String> = pages.into_iter().flatten().map(|object| object.key).collect();
+        let mut keys: Vec<String> = self.listed(prefix).await?.into_iter().map(|object| object.key).collect();
         keys.sort();
         Ok(keys)
+    }
+
+    /// What lies under a prefix, but what holdpoint cannot have written: names such as editors and copiers make are passed
+    /// over, and fail nobody; `check` tells them.
+    async fn listed(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        let pages: Vec<_> = self.store.list(prefix).try_collect().await?;
+        Ok(pages.into_iter().flatten().filter(|object| check_key(&object.key).is_ok()).collect())
+    }
+
+    /// Whether a withdrawal marked a restore point.
+    async fn is_marked(&self, database: &DatabaseName, id: &PointId) -> Result<bool> {
+        let prefix = layout::withdrawn(database, id);
+        let mut pages = self.store.list(&prefix);
+        while let Some(page) = pages.try_next().await? {
+            if page.iter().any(|object| check_key(&object.key).is_ok()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

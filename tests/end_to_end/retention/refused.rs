@@ -189,3 +189,55 @@ fn what_is_locked_for_compliance_or_by_the_bucket_itself_stays() {
         assert_eq!(refused.status, 403, "{}", refused.text());
     }
 }
+
+/// The oldest object of a folder is the first that a lifecycle rule by age takes.
+#[test]
+fn a_folder_that_lost_its_identity_records_is_still_its_databases() {
+    let mut scene = Scene::local();
+    let made = points(&scene, &[true, true]);
+    let records = scene.place.repository().join("shop/identities");
+    let check = |scene: &Scene| {
+        let report = scene.place.holdpoint(&["check", "--json"]).json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let of_identity = findings.filter(|one| one["place"].as_str().unwrap().starts_with("shop/identities"));
+        of_identity.map(|one| one["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(check(&scene), [""; 0]);
+    std::fs::remove_dir_all(&records).unwrap();
+    assert_eq!(check(&scene), ["identity_missing"]);
+
+    let own = scene.place.environment()["DATABASE_URL"].clone();
+    let another = scene.cluster.url(&scene.empty_database());
+    scene.place.set("DATABASE_URL", &another);
+    let before = scene.before();
+    for arguments in [&["backup"][..], &LAST] {
+        let refused = scene.place.holdpoint(arguments).ended_with(3);
+        let told = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(told.contains("another database") && told.contains("holdpoint adopt"), "{told}");
+    }
+    scene.assert_untouched(&before);
+
+    // Its own goes on, and the record is written anew when somebody says so.
+    scene.place.set("DATABASE_URL", &own);
+    assert_eq!(outcomes(&scene.place.holdpoint(&LAST).ended_with(0).json()), [(made[0].as_str(), "gone")]);
+    let adopt = ["adopt", "--json", "--yes", "--reason", "the record was lost"];
+    let adopted = scene.place.holdpoint(&adopt).ended_with(0).json();
+    assert_eq!(adopted["before"], adopted["now"], "{adopted:#}");
+    assert_eq!(check(&scene), [""; 0]);
+
+    // One that is damaged is told, with the way on.
+    let mut keys: Vec<_> = std::fs::read_dir(&records).unwrap().map(|one| one.unwrap().path()).collect();
+    keys.sort();
+    let newest = keys.pop().unwrap();
+    std::fs::remove_file(&newest).unwrap();
+    std::fs::write(&newest, "x").unwrap();
+    assert_eq!(check(&scene), ["unreadable"]);
+    let refused = scene.place.holdpoint(&["backup"]).ended_with(8).stderr;
+    assert!(refused.contains("holdpoint adopt") && !refused.contains("holdpoint list"), "{refused}");
+    scene.place.holdpoint(&adopt).ended_with(0);
+    scene.place.backup();
+    std::fs::remove_file(&newest).unwrap();
+    assert_eq!(check(&scene), [""; 0]);
+    scene.place.set("DATABASE_URL", &another);
+    scene.place.holdpoint(&["backup"]).ended_with(3);
+}

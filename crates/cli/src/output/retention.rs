@@ -128,7 +128,7 @@ fn aside(aside: &Aside) -> Option<String> {
     match aside {
         Aside::Partial { selection } => Some(format!("part of the database ({})", selection.join(" "))),
         Aside::Labelled { label } => Some(format!("labelled {label}")),
-        Aside::Incomplete => None,
+        Aside::Incomplete | Aside::AnotherDatabase => None,
     }
 }
 
@@ -143,6 +143,7 @@ fn kept(reason: &KeepReason) -> String {
         }
         KeepReason::ClockDoubted { by_store: None } => "clock doubted: it lies in the future".to_owned(),
         KeepReason::Incomplete => "NOT ALL THERE, so nothing goes because of it".to_owned(),
+        KeepReason::OfAnotherDatabase => "OF ANOTHER DATABASE, so nothing goes because of it".to_owned(),
         KeepReason::Held { hold: Hold::Pin { name, until: end } } => format!("pinned by {name}{}", until(end)),
         KeepReason::Held { hold: Hold::ObjectLock { until: None } } => "locked by the store (legal hold)".to_owned(),
         KeepReason::Held { hold: Hold::ObjectLock { until: end } } => format!("locked by the store{}", until(end)),

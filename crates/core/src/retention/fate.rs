@@ -32,6 +32,8 @@ pub enum KeepReason {
     },
     /// Objects of it are missing: it may be what is left after an accident.
     Incomplete,
+    /// It is of a database that the folder never belonged to: what it does here nobody knows.
+    OfAnotherDatabase,
     /// It is younger than the minimum age.
     Young,
     /// One of the newest proven ones.

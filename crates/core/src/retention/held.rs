@@ -46,6 +46,8 @@ pub enum Aside {
     },
     /// Objects of it are not there, or not as long as recorded.
     Incomplete,
+    /// It is of a database that the folder never belonged to.
+    AnotherDatabase,
 }
 
 impl Aside {

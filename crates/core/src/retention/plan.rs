@@ -101,6 +101,7 @@ impl Rules<'_> {
         let age = self.now.signed_duration_since(point.taken_at());
         kept.extend((age < self.policy.minimum_age).then_some(KeepReason::Young));
         kept.extend((point.aside == Some(Aside::Incomplete)).then_some(KeepReason::Incomplete));
+        kept.extend((point.aside == Some(Aside::AnotherDatabase)).then_some(KeepReason::OfAnotherDatabase));
         match point.standing {
             Standing::Disproved { .. } => {}
             _ if point.aside.is_some() => kept.extend(self.of_its_kind(at)),

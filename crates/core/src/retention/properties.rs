@@ -33,6 +33,7 @@ fn aside(kind: u8) -> Option<Aside> {
         0 | 1 => Some(Aside::Partial { selection: vec![format!("--table={kind}")] }),
         2 => Some(Aside::Labelled { label: "before-undo".to_owned() }),
         3 => Some(Aside::Incomplete),
+        4 => Some(Aside::AnotherDatabase),
         _ => None,
     }
 }

@@ -63,7 +63,7 @@ fn fate(points: &[Held], policy: &RetentionPolicy, of: &Held) -> Fate {
 #[test]
 fn what_is_set_aside_never_takes_the_place_of_a_whole_one() {
     let daily = RetentionPolicy { daily: 1, ..last(1) };
-    for aside in [part("a"), label("r1"), Aside::Incomplete] {
+    for aside in [part("a"), label("r1"), Aside::Incomplete, Aside::AnotherDatabase] {
         let newer = Held { snapshot_at: at("2026-11-20T09:00:00Z"), by_store: None, ..set_aside(20, aside.clone()) };
         for policy in [last(1), daily.clone(), RetentionPolicy { yearly: 1, ..last(1) }] {
             assert_eq!(dropped(&[of(20), newer.clone()], &policy), [""; 0], "{aside:?}");

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::recorded::SnapshotFacts;
 use holdpoint_core::retention::{Aside, Held, Hold};
 use holdpoint_core::verification::{Level, Verdict, Verification};
-use holdpoint_core::{Manifest, PointId, PointKind, Recorded};
+use holdpoint_core::{Identity, Manifest, PointId, PointKind, Recorded};
 
 use super::{PointSummary, ShowReport, Unreadable, show_any};
 use crate::{Context, Error};
@@ -17,6 +17,8 @@ pub(crate) struct Surveyed {
     pub(crate) summary: PointSummary,
     /// The repository that it was made in.
     pub(crate) repository_id: String,
+    /// Of which database it is.
+    pub(crate) identity: Identity,
     /// Why it counts for no other one.
     pub(crate) aside: Option<Aside>,
     /// Bytes of its archive; 0 of a snapshot.
@@ -70,6 +72,7 @@ impl From<&ShowReport<Recorded>> for Surveyed {
         Self {
             summary: shown.summary(),
             repository_id: manifest.repository_id().to_owned(),
+            identity: manifest.identity().clone(),
             aside: manifest.aside(),
             archive_bytes,
             attempts: shown.verifications.iter().map(Attempt::from).collect(),

@@ -22,6 +22,10 @@ pub enum FindingKind {
     Damaged,
     /// The restore point was made in another repository.
     AnotherRepository,
+    /// The restore point is of a database that the folder never belonged to.
+    AnotherDatabase,
+    /// No record says which database the folder belongs to.
+    IdentityMissing,
     /// The newest conclusive verification disproved it.
     Disproved,
     /// There is no restore point.
@@ -54,6 +58,8 @@ impl FindingKind {
             Self::Snapshot => "snapshot",
             Self::Damaged => "damaged",
             Self::AnotherRepository => "of another repository",
+            Self::AnotherDatabase => "of another database",
+            Self::IdentityMissing => "identity missing",
             Self::Disproved => "disproved",
             Self::NothingThere => "nothing there",
             Self::WrongClock => "wrong clock",

@@ -7,6 +7,7 @@ use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden};
 
 use super::findings::{Finding, FindingKind};
 use super::run::{CheckOptions, CheckReport, Repair, Repaired};
+use crate::catalogue::Owners;
 use crate::retention::dead;
 use crate::{Context, Error};
 
@@ -14,12 +15,13 @@ use crate::{Context, Error};
 pub(super) async fn folder(
     context: &Context,
     options: &CheckOptions,
+    owners: &Owners,
     now: DateTime<Utc>,
     report: &mut CheckReport,
 ) -> Result<(), Error> {
     let folders = context.repository.folders(&context.database).await?;
     if folders.published.is_empty() && folders.withdrawn.is_empty() {
-        let reason = match context.repository.identity(&context.database).await? {
+        let reason = match owners.0.records.last() {
             Some(IdentityRecord { identity, .. }) => {
                 format!(
                     "the folder belongs to {} on {}, and holds no restore point",

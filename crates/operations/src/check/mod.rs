@@ -2,6 +2,7 @@
 
 mod findings;
 mod folder;
+mod identity;
 pub(crate) mod objects;
 mod permissions;
 mod run;

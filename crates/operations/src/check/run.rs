@@ -13,8 +13,8 @@ use super::findings::{Finding, FindingKind};
 use super::folder::folder;
 use super::objects::ReadAgain;
 use super::snapshots::Snapshots;
-use super::{objects, permissions, stray};
-use crate::catalogue::{Attempt, Surveyed, survey};
+use super::{identity, objects, permissions, stray};
+use crate::catalogue::{Attempt, Owners, Surveyed, survey};
 use crate::error::LISTED;
 use crate::verify::{DamageFound, record_damage};
 use crate::{Context, Error, expected, reading};
@@ -110,7 +110,10 @@ pub struct CheckReport {
 /// Those of the repository where it cannot be asked; what it answers is a finding.
 pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckReport, Error> {
     let now = context.repository.store().server_time().await?;
-    let (points, unreadable) = survey(context).await?;
+    let (mut points, unreadable) = survey(context).await?;
+    let owners = Owners::read(context).await?;
+    owners.set_aside_others(&mut points);
+    let of_identity = identity::look(context, &owners, &points);
     let mut report = CheckReport {
         database: context.database.clone(),
         points: Vec::new(),
@@ -140,10 +143,11 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     }
     report.last_proof = last_proof(&all_there, now);
     proof_age(options, now, &mut report);
+    report.findings.extend(of_identity);
     report.findings.extend(lease(context).await?);
     report.findings.extend(permissions::look(context)?);
     report.findings.extend(stray::look(context).await?);
-    folder(context, options, now, &mut report).await?;
+    folder(context, options, &owners, now, &mut report).await?;
     Ok(report)
 }
 

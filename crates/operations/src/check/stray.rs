@@ -7,7 +7,7 @@ use std::path::Path;
 use futures_util::TryStreamExt as _;
 use holdpoint_core::quantity::counted;
 use holdpoint_core::{DatabaseName, PointId, RunId, layout};
-use holdpoint_repository::Repository;
+use holdpoint_repository::{Repository, check_key};
 
 use super::findings::{Finding, FindingKind};
 use crate::leftovers::doctor_prefix;
@@ -28,7 +28,8 @@ pub(super) async fn look(context: &Context) -> Result<Option<Finding>, Error> {
     while let Some(page) = pages.try_next().await? {
         for object in page {
             let below = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
-            if !belongs(below) && !object.key.starts_with(&doctors) {
+            let ours = belongs(&context.database, below) && check_key(&object.key).is_ok();
+            if !ours && !object.key.starts_with(&doctors) {
                 strays.add(object.key, object.size_bytes);
             }
         }
@@ -41,7 +42,8 @@ pub(super) async fn look(context: &Context) -> Result<Option<Finding>, Error> {
     Ok(strays.finding())
 }
 
-/// Adds symbolic links, which no list shows and nobody follows; what goes meanwhile is passed over.
+/// Adds symbolic links, which nobody follows, and names that are no text: no list shows either. What goes meanwhile is passed
+/// over.
 fn links(folder: &Path, prefix: &str, strays: &mut Strays) -> std::io::Result<()> {
     let entries = match folder.read_dir() {
         // Whose it is the look at permissions tells.
@@ -54,8 +56,9 @@ fn links(folder: &Path, prefix: &str, strays: &mut Strays) -> std::io::Result<()
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             kind => kind?,
         };
-        let key = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if kind.is_symlink() {
+        let name = entry.file_name();
+        let key = format!("{prefix}{}", name.to_string_lossy());
+        if kind.is_symlink() || name.to_str().is_none() {
             strays.add(key, 0);
         } else if kind.is_dir() {
             links(&entry.path(), &format!("{key}/"), strays)?;
@@ -153,11 +156,14 @@ impl Strays {
 }
 
 /// Whether something is written at that place of a database's folder.
-fn belongs(below: &str) -> bool {
+fn belongs(database: &DatabaseName, below: &str) -> bool {
     let json = |name: &str| name.ends_with(".json");
     match below.split('/').collect::<Vec<_>>()[..] {
         ["lease"] => true,
-        ["identities", name] => json(name),
+        ["identities", _] => {
+            let key = format!("{}{below}", layout::database(database));
+            key == layout::first_identity(database) || layout::identity_instant(database, &key).is_some()
+        }
         ["runs", run, name] => run.parse::<RunId>().is_ok() && (json(name) || name == "output.txt"),
         ["restore-points", id, name] => id.parse::<PointId>().is_ok() && OBJECTS.contains(&name),
         ["restore-points", id, part, name] => {
@@ -189,15 +195,17 @@ mod tests {
             layout::run_step(&database, &run, 3, "running"),
             layout::run_output(&database, &run),
             layout::identity(&database, at),
+            layout::first_identity(&database),
             layout::lease(&database),
         ];
         for key in written {
-            assert!(belongs(key.strip_prefix("shop/").unwrap()), "{key}");
+            assert!(belongs(&database, key.strip_prefix("shop/").unwrap()), "{key}");
         }
         for stray in [
             "notes.txt",
             "lease/x",
             "identities/x",
+            "identities/copy.json",
             "runs/x.json",
             "runs/nobody/0001-started.json",
             "restore-points/x.json",
@@ -207,7 +215,7 @@ mod tests {
             &format!("restore-points/{id}/other/x.json"),
             &format!("restore-points/{id}/pins/deep/x.json"),
         ] {
-            assert!(!belongs(stray), "{stray}");
+            assert!(!belongs(&database, stray), "{stray}");
         }
     }
 }

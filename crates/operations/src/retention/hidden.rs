@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::dead::{self, StillHidden};
 use super::holds::Holds;
-use crate::catalogue::{Surveyed, show_hidden};
+use crate::catalogue::{Owners, Surveyed, show_hidden};
 use crate::{Context, Error};
 
 /// A hidden restore point.
@@ -52,8 +52,8 @@ pub(super) async fn judge(
 ) -> Result<Vec<Hidden>, Error> {
     let mut hidden = Vec::new();
     for point in withdrawn {
-        let report = match show_hidden(context, &point).await {
-            Ok(report) => Surveyed::from(&report),
+        let mut report = match show_hidden(context, &point).await {
+            Ok(report) => [Surveyed::from(&report)],
             Err(Error::Repository(error)) if error.is_not_found() => continue,
             Err(error) => {
                 hidden.push(Hidden { problem: Some(error.line()), ..Hidden::new(point, None) });
@@ -61,7 +61,8 @@ pub(super) async fn judge(
             }
         };
         // The others that are hidden may go: each is judged by itself.
-        let mut own = holds.held(&[report]).await?;
+        Owners::read(context).await?.set_aside_others(&mut report);
+        let mut own = holds.held(&report).await?;
         let judged = |own: &[Held]| -> Result<Option<Entry>, Error> {
             let entries = plan(&[seen, own].concat(), policy, now)?.entries;
             Ok(entries.into_iter().find(|entry| entry.id == point))

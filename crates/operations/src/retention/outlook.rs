@@ -7,7 +7,7 @@ use holdpoint_core::{PointId, PointKind};
 use serde::Serialize;
 
 use super::holds::Holds;
-use crate::catalogue::{PointSummary, survey};
+use crate::catalogue::{Owners, PointSummary, survey};
 use crate::{Context, Error};
 
 /// What a database has in the repository.
@@ -60,7 +60,8 @@ pub struct NewestProof {
 /// # Errors
 /// What the store gives; [`Error::Core`] for a policy without a rule.
 pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Result<Outlook, Error> {
-    let (points, unreadable) = survey(context).await?;
+    let (mut points, unreadable) = survey(context).await?;
+    Owners::read(context).await?.set_aside_others(&mut points);
     let now = context.repository.store().server_time().await?;
     let held = Holds::new(context).held(&points).await?;
     let next_drop_at = match policy {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::pin::{FORMAT, PinRecord};
 use holdpoint_core::retention::Hold;
-use holdpoint_repository::Error as Repository;
+use holdpoint_repository::{Error as Repository, Repository as Store};
 use serde::Serialize;
 
 use crate::reading::OF_READERS;
@@ -124,6 +124,13 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
     };
     if !pins.iter().any(|one| one == name) {
         return Err(Error::NoSuchPin { point: point.to_string(), name: name.to_owned(), pins });
+    }
+    if Store::is_stray_pin(name) {
+        let key = format!("{}{name}", holdpoint_core::layout::point(&context.database, point));
+        return Err(Error::Usage(format!(
+            "{key} is no pin of holdpoint's, which keeps the restore point all the same: look whose it is, and remove it from \
+             the repository by hand"
+        )));
     }
     context.repository.unpin(&context.database, point, name).await?;
     let remaining = context.repository.pins(&context.database, point).await?;

@@ -14,7 +14,7 @@ use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
 use crate::backup::{FolderOwner, apart_from_store, folder_owner};
-use crate::catalogue::{Surveyed, Unreadable, survey};
+use crate::catalogue::{Owners, Surveyed, Unreadable, survey};
 use crate::check::Finding;
 use crate::error::LISTED;
 use crate::{Context, Error, Source, reading};
@@ -127,7 +127,8 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         warnings.extend(same_database(context, source).await?);
     }
     let PointFolders { withdrawn, pins, .. } = context.repository.folders(&context.database).await?;
-    let (points, unreadable) = survey(context).await?;
+    let (mut points, unreadable) = survey(context).await?;
+    Owners::read(context).await?.set_aside_others(&mut points);
     refuse(context, &points, &unreadable)?;
     let now = context.repository.store().server_time().await?;
     let skew = now.signed_duration_since((context.clock)()).num_seconds();

@@ -7,8 +7,10 @@ use futures_util::TryStreamExt as _;
 use holdpoint_core::{DatabaseName, PointId, layout};
 
 use super::Repository;
+use super::pins;
 use super::withdraw::{FUTURE, MARK_IS_DEAD};
 use crate::error::Result;
+use crate::key::check_key;
 use crate::store::ObjectInfo;
 
 /// The folders of a database's restore points.
@@ -20,7 +22,7 @@ pub struct PointFolders {
     pub withdrawn: Vec<PointId>,
     /// When the newest mark of each of these was written, by the store's clock.
     pub marked_at: BTreeMap<PointId, DateTime<Utc>>,
-    /// The pins of both, by their names.
+    /// The pins of both, by the names that [`Repository::pins`] gives them.
     pub pins: Vec<(PointId, String)>,
     /// Folders without a manifest: being written, left over, or of a restore point whose manifest is lost.
     pub orphans: Vec<OrphanFolder>,
@@ -71,17 +73,23 @@ impl Repository {
     /// Tells folders with a manifest from folders without one, and leaves out withdrawn points.
     pub async fn folders(&self, database: &DatabaseName) -> Result<PointFolders> {
         let prefix = layout::points(database);
-        let mut found = BTreeMap::<PointId, Facts>::new();
+        let (mut found, mut strays) = (BTreeMap::<PointId, Facts>::new(), Vec::new());
         let mut pages = self.store.list(&prefix);
         while let Some(page) = pages.try_next().await? {
             for object in page {
                 let rest = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
                 let Some((folder, name)) = rest.split_once('/') else { continue };
                 let Ok(id) = folder.parse::<PointId>() else { continue };
-                found.entry(id).or_default().add(name, &object);
+                // What nobody of ours wrote makes no folder, and stays in none but among the pins.
+                match check_key(&object.key) {
+                    Ok(()) => found.entry(id).or_default().add(name, &object),
+                    Err(_) => strays.extend(name.strip_prefix("pins/").map(|below| (id, pins::named(below)))),
+                }
             }
         }
         let mut folders = PointFolders::default();
+        let is_point = |id: &PointId| found.get(id).is_some_and(|facts| facts.manifest);
+        folders.pins.extend(strays.into_iter().filter(|(id, _)| is_point(id)));
         for (id, facts) in found {
             if facts.manifest {
                 folders.pins.extend(facts.pins.iter().map(|(name, _)| (id.clone(), name.clone())));
@@ -125,8 +133,8 @@ impl Facts {
         } else if name.starts_with("withdrawn/") {
             self.newest_mark_at = self.newest_mark_at.max(Some(object.modified_at));
             self.marked_at = Some(self.marked_at.map_or(object.modified_at, |at| at.min(object.modified_at)));
-        } else if let Some(pin) = name.strip_prefix("pins/").and_then(|name| name.strip_suffix(".json")) {
-            self.pins.push((pin.to_owned(), object.modified_at));
+        } else if let Some(pin) = name.strip_prefix("pins/") {
+            self.pins.push((pins::named(pin), object.modified_at));
         } else if name.starts_with("verifications/") {
             self.verification = true;
         } else if !name.contains('/') {
@@ -139,7 +147,7 @@ impl Facts {
     /// and one beside which nothing is stored outlived a withdrawal: whoever may not delete leaves it.
     pub(super) fn pins(&self) -> Vec<String> {
         let seen = |at: &DateTime<Utc>| self.marked_at.is_none_or(|marked| *at < marked);
-        let pins = self.pins.iter().filter(|(_, at)| self.data && seen(at));
+        let pins = self.pins.iter().filter(|(name, at)| self.data && seen(at) && !Repository::is_stray_pin(name));
         pins.map(|(name, _)| name.clone()).collect()
     }
 

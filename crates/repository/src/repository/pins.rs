@@ -1,5 +1,6 @@
 //! Pins: why a restore point may not be dropped; and relying on one without a lock.
 
+use futures_util::TryStreamExt as _;
 use holdpoint_core::pin::{self, PinRecord};
 use holdpoint_core::{DatabaseName, PointId, layout};
 use serde::Serialize;
@@ -8,12 +9,34 @@ use super::{LARGEST_RECORD, Repository, json, parse};
 use crate::error::{Error, Result};
 use crate::store::PutOptions;
 
+/// What the names begin with of files among the pins that are none.
+const STRAY: &str = "pins/";
+
+/// The name of what lies under that key below a restore point's pins.
+pub(super) fn named(below: &str) -> String {
+    let plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    match below.strip_suffix(".json").filter(|name| !name.is_empty()).filter(plain) {
+        Some(name) => name.to_owned(),
+        None => format!("{STRAY}{below}"),
+    }
+}
+
 impl Repository {
-    /// The names of a restore point's pins, sorted.
+    /// The names of a restore point's pins, sorted. What lies among them and is none, by its name, is told with its folder
+    /// ([`is_stray`](Self::is_stray_pin)): whoever put it there may have wanted the restore point to stay, so it does.
     pub async fn pins(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<String>> {
         let prefix = layout::pins(database, id);
-        let name = |key: String| key.strip_prefix(&prefix).and_then(|key| key.strip_suffix(".json")).map(str::to_owned);
-        Ok(self.keys(&prefix).await?.into_iter().filter_map(name).collect())
+        let pages: Vec<_> = self.store.list(&prefix).try_collect().await?;
+        let rest = pages.iter().flatten().filter_map(|object| object.key.strip_prefix(&prefix));
+        let mut names: Vec<String> = rest.map(named).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Whether this, of the names that [`pins`](Self::pins) gives, is that of a file that is no pin.
+    #[must_use]
+    pub fn is_stray_pin(name: &str) -> bool {
+        name.starts_with(STRAY)
     }
 
     /// Pins a restore point under a name that is the caller's alone, such as a run's: pinning twice is one pin. Else as
@@ -63,6 +86,10 @@ impl Repository {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`].
     pub async fn pin_record(&self, database: &DatabaseName, id: &PointId, name: &str) -> Result<PinRecord> {
+        if Self::is_stray_pin(name) {
+            let key = format!("{}{name}", layout::point(database, id));
+            return Err(Error::InvalidRecord { key, source: "no pin has such a name".into() });
+        }
         let key = layout::pin(database, id, name);
         let object = self.store.get_small(&key, LARGEST_RECORD).await?;
         parse(&key, &object.bytes, pin::FORMAT)

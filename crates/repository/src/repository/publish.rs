@@ -12,7 +12,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::TryStreamExt as _;
 use holdpoint_core::{Manifest, SnapshotManifest, layout};
 use sha2::{Digest, Sha256};
 
@@ -161,8 +160,7 @@ impl Repository {
     async fn faults(&self, manifest: &Manifest) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         // Before the objects: whoever sweeps removes its mark last.
-        let marks = self.store.list(&layout::withdrawn(&manifest.database, &manifest.id)).try_next().await?;
-        if marks.is_some_and(|page| !page.is_empty()) {
+        if self.is_marked(&manifest.database, &manifest.id).await? {
             faults.push("its objects are being removed as leftovers".to_owned());
         }
         faults.extend(self.objects_faults(manifest).await?);

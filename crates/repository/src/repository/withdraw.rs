@@ -6,7 +6,6 @@
 //! restore point is hidden, or a folder without a manifest; both are taken up again by the next one.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use holdpoint_core::{DatabaseName, PointId, Recorded, layout};
 use serde_json::json as value;
@@ -159,8 +158,7 @@ impl Repository {
     /// hidden then.
     pub async fn show_again(&self, database: &DatabaseName, id: &PointId) -> Result<Option<NoLongerHidden>> {
         let now = self.store.server_time().await?;
-        let pages: Vec<_> = self.store.list(&layout::withdrawn(database, id)).try_collect().await?;
-        let marks: Vec<ObjectInfo> = pages.into_iter().flatten().collect();
+        let marks = self.listed(&layout::withdrawn(database, id)).await?;
         let of_the_future: Vec<String> =
             marks.iter().filter(|mark| mark.modified_at > now + FUTURE).map(|mark| mark.key.clone()).collect();
         if !of_the_future.is_empty() {
@@ -264,10 +262,9 @@ impl Repository {
         failed
     }
 
-    /// Everything that lies in a restore point's folder.
+    /// Everything that lies in a restore point's folder, but what is not ours by its name.
     pub(super) async fn objects(&self, database: &DatabaseName, id: &PointId) -> Result<Vec<ObjectInfo>> {
-        let pages: Vec<_> = self.store.list(&layout::point(database, id)).try_collect().await?;
-        Ok(pages.into_iter().flatten().collect())
+        self.listed(&layout::point(database, id)).await
     }
 }
 

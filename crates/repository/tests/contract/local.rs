@@ -3,10 +3,16 @@
 use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use holdpoint_repository::{Error, LocalDirectory, ObjectStore, PutOptions, UnfinishedUpload, UploadOptions};
+use holdpoint_core::layout;
+use holdpoint_repository::{
+    Error, Identities, LocalDirectory, ObjectStore, PutOptions, Repository, UnfinishedUpload, UploadOptions,
+    Verifications, Withdrawal,
+};
 
+use crate::sample;
 use crate::suite::{self, keys, noise, put};
 
 struct Held {
@@ -176,4 +182,42 @@ async fn an_upload_is_one_new_file_and_no_copy() {
     let published = all_files(&held.root());
     assert_eq!(published, [held.root().join("shop/p/archive.dump")]);
     assert_eq!(std::fs::metadata(&published[0]).unwrap().ino(), inode);
+}
+
+#[tokio::test]
+async fn names_that_are_no_keys_fail_nobody() {
+    let held = store().await;
+    let repository = Repository::init(Arc::new(held.store.clone()), sample::NOW.parse().unwrap()).await.unwrap().0;
+    let (shop, id) = (sample::shop(), sample::point(1));
+    for (key, text) in sample::objects(&id) {
+        put(&held.store, &key, text).await;
+    }
+    repository.publish(&sample::manifest(&id), None).await.unwrap();
+    let verification = layout::verification(&shop, &id, sample::NOW.parse().unwrap(), "proved");
+    let point = layout::point(&shop, &id);
+    let odd = [
+        format!("{verification}~"),
+        format!("{point}verifications/x y.json"),
+        format!("{point}withdrawn/x y.json"),
+        format!("{point}notes (1)"),
+        format!("{}99999999T000000000000Z (1).json", layout::identities(&shop)),
+        format!("{}copy.json", layout::identities(&shop)),
+    ];
+    for key in &odd {
+        let path = held.root().join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "x").unwrap();
+    }
+    assert_eq!(repository.points(&shop).await.unwrap(), std::slice::from_ref(&id));
+    repository.manifest(&shop, &id).await.unwrap();
+    assert_eq!(repository.verifications(&shop, &id).await.unwrap(), Verifications::default());
+    assert_eq!(repository.identities(&shop).await.unwrap(), Identities::default());
+    assert_eq!(repository.identity(&shop).await.unwrap().unwrap().identity.database, "shop");
+    // What holdpoint did not write stays, and is no leftover of a restore point.
+    let gone = repository.withdraw(&shop, &id, &[]).await.unwrap();
+    assert!(matches!(&gone, Withdrawal::Done { remains, .. } if remains.is_empty()), "{gone:?}");
+    assert_eq!(repository.leftovers(&shop).await.unwrap(), []);
+    for key in &odd {
+        assert!(held.root().join(key).exists(), "{key}");
+    }
 }

@@ -24,6 +24,7 @@ on_both!(
     edited_and_newer_manifests_are_refused,
     verifications_steps_and_identities_are_kept,
     of_many_that_claim_a_folder_one_has_it,
+    restore_points_say_whose_a_folder_is_where_no_record_does,
     relying_and_withdrawing_see_each_other,
     a_point_that_nobody_relies_on_is_withdrawn,
     leftovers_are_found_and_removed,
@@ -332,4 +333,27 @@ async fn a_lost_record_is_not_made_anew_with_another_id(store: Arc<dyn ObjectSto
     repository.withdraw(&shop(), &point(1), &[]).await.unwrap();
     let refused = Repository::init_adopting(Arc::clone(&store), now).await.unwrap_err();
     assert!(matches!(&refused, Error::RecordLost { ids, points: 1, .. } if ids.is_empty()), "{refused:?}");
+}
+
+async fn restore_points_say_whose_a_folder_is_where_no_record_does(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    assert_eq!(repository.identity(&shop()).await.unwrap(), None);
+    for n in [1, 2] {
+        stored(&store, n).await;
+        let mut made = manifest(&point(n));
+        made.identity.endpoint = format!("host{n}:5432");
+        repository.publish(&made, None).await.unwrap();
+    }
+    let endpoint = async || repository.identity(&shop()).await.unwrap().map(|record| record.identity.endpoint);
+    assert_eq!(endpoint().await.as_deref(), Some("host2:5432"));
+    // A newest one that cannot be read, or is hidden, does not make the folder nobody's.
+    store.delete(&layout::manifest(&shop(), &point(2))).await.unwrap();
+    put(&*store, &layout::manifest(&shop(), &point(2)), "spoiled").await;
+    put(&*store, &format!("{}01.json", layout::withdrawn(&shop(), &point(1))), "{}").await;
+    assert_eq!(endpoint().await.as_deref(), Some("host1:5432"));
+    // A record is believed.
+    let record = json!({"format": 1, "identity": identity(), "recorded_at": NOW, "reason": "moved"});
+    repository.record_identity(&shop(), &serde_json::from_value(record).unwrap()).await.unwrap();
+    assert_eq!(endpoint().await.as_deref(), Some("h:5432"));
+    assert_eq!(repository.identities(&shop()).await.unwrap().records.len(), 1);
 }

@@ -24,6 +24,10 @@ fn empty(context: &Context) -> CheckReport {
     }
 }
 
+fn owners() -> Owners {
+    Owners(holdpoint_repository::Identities::default())
+}
+
 const OPTIONS: CheckOptions =
     CheckOptions { read_data: None, jobs: 1, max_proof_age: None, min_age: TimeDelta::days(3), repair: false };
 
@@ -96,7 +100,7 @@ async fn what_a_prune_is_at_work_on_is_a_note_and_what_a_killed_one_hid_a_findin
     let written = context.repository.store().head(&mark).await.unwrap().modified_at;
     for (age, notes, findings) in [(14, 1, 0), (16, 0, 1)] {
         let mut report = empty(&context);
-        folder(&context, &OPTIONS, written + TimeDelta::minutes(age), &mut report).await.unwrap();
+        folder(&context, &OPTIONS, &owners(), written + TimeDelta::minutes(age), &mut report).await.unwrap();
         assert_eq!((report.notes.len(), report.findings.len()), (notes, findings), "{age}: {:?}", report.findings);
     }
 }
@@ -231,13 +235,13 @@ async fn a_mark_of_the_future_is_told_and_dated_anew() {
     let now = store.server_time().await.unwrap();
     file.set_modified((now + TimeDelta::days(400)).into()).unwrap();
     let mut report = empty(&context);
-    folder(&context, &OPTIONS, now, &mut report).await.unwrap();
+    folder(&context, &OPTIONS, &owners(), now, &mut report).await.unwrap();
     assert_eq!((report.findings[0].kind, report.notes.len()), (FindingKind::Hidden, 0), "{report:?}");
     assert!(report.findings[0].reason.contains("a clock ran ahead"), "{:?}", report.findings);
     // Repaired, it is still hidden, by a mark of now: in a quarter of an hour it is shown again.
     let repair = CheckOptions { repair: true, ..OPTIONS };
     let mut report = empty(&context);
-    folder(&context, &repair, now, &mut report).await.unwrap();
+    folder(&context, &repair, &owners(), now, &mut report).await.unwrap();
     assert_eq!(report.repaired[0].how, Repair::ShowAgain);
     assert!(report.repaired[0].problem.is_some(), "{:?}", report.repaired);
     assert!(store.head(&key).await.is_err(), "the mark of the future is gone");
@@ -249,7 +253,7 @@ async fn a_mark_of_the_future_is_told_and_dated_anew() {
         mark.set_modified((now - TimeDelta::minutes(16)).into()).unwrap();
     }
     let mut report = empty(&context);
-    folder(&context, &repair, now, &mut report).await.unwrap();
+    folder(&context, &repair, &owners(), now, &mut report).await.unwrap();
     assert_eq!(report.repaired[0].problem, None);
     assert_eq!(context.repository.points(&context.database).await.unwrap(), [id]);
 }
@@ -290,4 +294,74 @@ async fn a_link_is_a_stray() {
     let strays: Vec<_> = report.findings.iter().filter(|one| one.kind == FindingKind::Stray).collect();
     assert_eq!(strays.len(), 1, "nobody follows it: {strays:?}");
     assert_eq!(strays[0].place, "shop/restore-points/elsewhere");
+}
+
+/// What a check finds of these kinds: where, and the words.
+async fn found(context: &Context, kinds: &[FindingKind]) -> Vec<(String, String)> {
+    let report = check(context, &OPTIONS).await.unwrap();
+    let found = report.findings.into_iter().filter(|one| kinds.contains(&one.kind));
+    found.map(|one| (one.place, format!("{}; {}", one.reason, one.cure))).collect()
+}
+
+#[tokio::test]
+async fn names_that_holdpoint_does_not_write_are_strays_and_keep_nothing_from_being_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let point = folder.path().join(layout::point(&context.database, &sample::point(1)));
+    let names =
+        ["verifications/x y.json", "verifications/20261121T024300125Z-proved.json~", "pins/Odd Name.json", "\u{e4}"];
+    for name in names {
+        std::fs::create_dir_all(point.join(name).parent().unwrap()).unwrap();
+        std::fs::write(point.join(name), "x").unwrap();
+    }
+    // No list shows a name that is no text.
+    let no_text = std::os::unix::ffi::OsStringExt::from_vec(b"odd\xff".to_vec());
+    std::fs::write(point.join::<std::ffi::OsString>(no_text), "x").unwrap();
+    let report = check(&context, &OPTIONS).await.unwrap();
+    assert_eq!((report.points.len(), &report.points[0].standing), (1, &Standing::Unproven));
+    let strays = found(&context, &[FindingKind::Stray]).await;
+    assert!(strays.len() == 1 && strays[0].1.contains("4 more like it"), "{strays:?}");
+    assert_eq!(found(&context, &[FindingKind::Unreadable]).await, []);
+}
+
+#[tokio::test]
+async fn a_lost_or_damaged_identity_record_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let of_identity = [FindingKind::Unreadable, FindingKind::IdentityMissing, FindingKind::AnotherDatabase];
+    assert_eq!(found(&context, &of_identity).await, []);
+    let key = layout::first_identity(&context.database);
+    let path = folder.path().join(&key);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "x").unwrap();
+    let damaged = found(&context, &of_identity).await;
+    assert!(damaged.len() == 1 && damaged[0].0 == key && damaged[0].1.contains("holdpoint adopt"), "{damaged:?}");
+    std::fs::remove_file(&path).unwrap();
+    let lost = found(&context, &of_identity).await;
+    assert!(lost.len() == 1 && lost[0].0 == "shop/identities/", "{lost:?}");
+    assert!(lost[0].1.contains("shop on h:5432") && lost[0].1.contains("holdpoint adopt"), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_restore_point_of_another_database_is_found_and_counts_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let counts = async || {
+        let (mut points, _) = survey(&context).await.unwrap();
+        Owners::read(&context).await.unwrap().set_aside_others(&mut points);
+        points[0].aside.is_none()
+    };
+    let mut record = context.repository.identity(&context.database).await.unwrap().unwrap();
+    record.identity.database = "crm".to_owned();
+    context.repository.record_identity(&context.database, &record).await.unwrap();
+    // The folder was its own once.
+    assert_eq!(found(&context, &[FindingKind::AnotherDatabase]).await, []);
+    assert!(counts().await);
+    std::fs::remove_file(folder.path().join(layout::first_identity(&context.database))).unwrap();
+    let told = found(&context, &[FindingKind::AnotherDatabase]).await;
+    assert!(
+        told.len() == 1 && told[0].0 == sample::point(1).as_str() && told[0].1.contains("shop on h:5432"),
+        "{told:?}"
+    );
+    assert!(!counts().await);
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use holdpoint_core::layout;
-use holdpoint_repository::{PutOptions, UploadOptions};
+use holdpoint_repository::{PutOptions, UploadOptions, Withdrawal};
 use holdpoint_testkit::{Fault, SeenRequest};
 
 use super::*;
@@ -143,4 +143,52 @@ async fn a_clock_that_nobody_else_vouches_for_is_told_where_it_is_far_past_the_n
     assert_eq!(far_past(&points, newest + TimeDelta::days(13)), None);
     let told = far_past(&points, newest + TimeDelta::days(14)).unwrap();
     assert!(told.contains("14 days old") && told.contains("--offline"), "{told}");
+}
+
+#[tokio::test]
+async fn what_lies_among_the_pins_keeps_its_restore_point_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let id = sample::point(1);
+    for odd in ["Odd Name.json", "audit.json~", "note"] {
+        let path = folder.path().join(layout::pins(&context.database, &id)).join(odd);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "x").unwrap();
+        let (points, _) = survey(&context).await.unwrap();
+        assert_eq!(points[0].summary.pins, [format!("pins/{odd}")]);
+        let report = prune(&context, None, &keeping_the_last()).await.unwrap();
+        let kept = format!("{:?}", report.plan.entries[0].fate);
+        assert!(kept.contains(&format!("pins/{odd}")), "{kept}");
+        // Also for who planned before it was there.
+        let withdrawn = context.repository.withdraw(&context.database, &id, &[]).await.unwrap();
+        assert!(matches!(&withdrawn, Withdrawal::Pinned { pins } if *pins == [format!("pins/{odd}")]), "{withdrawn:?}");
+        let refused = crate::retention::unpin(&context, &id, &format!("pins/{odd}")).await.unwrap_err().line();
+        assert!(refused.contains("by hand") && refused.contains(odd), "{refused}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    assert!(matches!(
+        context.repository.withdraw(&context.database, &id, &[]).await.unwrap(),
+        Withdrawal::Done { remains, .. } if remains.is_empty()
+    ));
+}
+
+#[tokio::test]
+async fn nothing_goes_because_of_a_restore_point_of_another_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let record = |database: &str| {
+        let mut identity = sample::identity();
+        identity["database"] = database.into();
+        let text = serde_json::json!({"format": 1, "identity": identity, "recorded_at": sample::NOW, "reason": "r"});
+        serde_json::from_value(text).unwrap()
+    };
+    let aside = async || {
+        let report = prune(&context, None, &PruneOptions { dry_run: true, ..keeping_the_last() }).await.unwrap();
+        report.plan.entries[0].aside.clone()
+    };
+    assert_eq!(aside().await, None, "nobody knows");
+    context.repository.record_identity(&context.database, &record("crm")).await.unwrap();
+    assert_eq!(aside().await, Some(holdpoint_core::retention::Aside::AnotherDatabase));
+    context.repository.record_identity(&context.database, &record("shop")).await.unwrap();
+    assert_eq!(aside().await, None);
 }
