@@ -26,7 +26,7 @@ use crate::{Error, runs};
 const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
 /// The same, where its command failed and only others' rows speak for it.
 const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that its command left anything. The schema is as it was, no \
-                             pending migration is recorded, and the rows that were written meanwhile are in tables that none of them writes";
+                             pending migration is recorded, and nobody wrote rows of a table that their SQL writes by name";
 /// What the ledger says before --after runs: without a later step that says how it went, nobody knows.
 const AFTER_BEGINS: &str = "what --after runs begins: the next step says how it went";
 /// What the ledger keeps of a good end.

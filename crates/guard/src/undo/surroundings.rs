@@ -8,6 +8,8 @@ use holdpoint_review::{Dialect, MetaCommand, MigrationSql, Note, ReviewOptions, 
 
 /// A script is not longer, or is not followed.
 const MOST_BYTES: u64 = 64 << 20;
+/// Meta-commands of psql by which a file that is included later may be written anew.
+const WRITES_FILES: [&str; 9] = ["!", "copy", "e", "edit", "lo_export", "o", "out", "w", "write"];
 /// So many files are followed.
 const MOST_FILES: usize = 100;
 
@@ -28,7 +30,7 @@ pub(super) fn surroundings_of(script: &Path, working: &Path) -> Surroundings {
     let mut all = Surroundings::Noted;
     let mut seen = BTreeSet::new();
     let mut open = vec![working.join(script)];
-    let (mut moves, mut from_working, mut absent, mut writes) = (false, false, false, false);
+    let (mut moves, mut from_working, mut absent, mut writes, mut rewrites) = (false, false, false, false, false);
     while let Some(path) = open.pop() {
         if !seen.insert(path.clone()) {
             continue;
@@ -46,6 +48,7 @@ pub(super) fn surroundings_of(script: &Path, working: &Path) -> Surroundings {
         }
         let commands = psql_text(&text).meta_commands;
         writes |= commands.iter().any(|one| !is_include(one) && !["cd", "set", "unset"].contains(&bare(one)));
+        rewrites |= commands.iter().any(|one| WRITES_FILES.contains(&bare(one)));
         moves |= commands.iter().any(|one| bare(one) == "cd");
         for command in commands.iter().filter(|one| is_include(one)) {
             let beside = matches!(bare(command), "ir" | "include_relative");
@@ -55,14 +58,17 @@ pub(super) fn surroundings_of(script: &Path, working: &Path) -> Surroundings {
             open.push(from.join(name));
         }
     }
-    // Where `\cd` leads, what is named from the working directory is elsewhere.
-    if moves && from_working || absent && writes { Surroundings::None } else { all }
+    // Where `\cd` leads, what is named from the working directory is elsewhere; what is included may be written until then.
+    let elsewhere = moves && from_working;
+    let other = absent && writes || rewrites && seen.len() > 1;
+    if elsewhere || other { Surroundings::None } else { all }
 }
 
 /// The text of a file; `None` where it cannot be read as one.
 fn read(path: &Path) -> Option<String> {
     let mut text = String::new();
-    let file = std::fs::File::open(path).ok().filter(|file| file.metadata().is_ok_and(|one| one.is_file()))?;
+    // Opening a pipe would wait for who writes into it.
+    let file = std::fs::File::open(path.is_file().then_some(path)?).ok()?;
     file.take(MOST_BYTES + 1).read_to_string(&mut text).ok()?;
     (text.len() as u64 <= MOST_BYTES).then_some(text)
 }
@@ -200,6 +206,8 @@ mod tests {
             // One that is not there ends psql; one that is made on the way may hold anything.
             ("\\i nofile.sql", Surroundings::Noted),
             ("\\! echo 'COMMIT;' > nofile.sql\n\\i nofile.sql", Surroundings::None),
+            ("\\o sql/plain.sql\nSELECT 'COMMIT;';\n\\o\n\\ir plain.sql", Surroundings::None),
+            ("\\echo on\n\\ir plain.sql", Surroundings::Noted),
             // Nobody can say which one it is.
             ("\\ir :name", Surroundings::None),
             ("\\ir 'it\\'s.sql'", Surroundings::None),

@@ -90,7 +90,12 @@ pub(crate) async fn run(task: Task) {
                 match back_up(&repository, Some(&told), &id, task.large).await {
                     Ok(()) => say(&format!("published {id}")),
                     // The sweep took what it was about to publish, or its upload.
-                    Err(Error::NotWhole { .. } | Error::NotFound { .. } | Error::Service { status: 404, .. }) => {}
+                    Err(
+                        Error::NotWhole { .. }
+                        | Error::NotFound { .. }
+                        | Error::UploadGone { .. }
+                        | Error::Service { status: 404, .. },
+                    ) => {}
                     Err(error) => panic!("{id}: {error:?}"),
                 }
             }
