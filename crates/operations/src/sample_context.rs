@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::progress::Silent;
+use holdpoint_core::{PointId, layout};
 use holdpoint_repository::{
     CredentialSource, LocalDirectory, ObjectStore, PutOptions, Repository, S3Options, S3Store, Timing,
 };
@@ -67,6 +68,12 @@ pub(crate) async fn publish(repository: &Repository) {
     let record = IdentityRecord { format: 1, identity, recorded_at, reason: "first restore point".to_owned() };
     repository.record_first_identity(&manifest.database, &record).await.unwrap();
     repository.publish(&manifest, None).await.unwrap();
+}
+
+/// Dates a restore point's manifest as the sample tells its time: else its clock is doubted, and it counts for nothing.
+pub(crate) fn date(folder: &Path, id: &PointId) {
+    let manifest = std::fs::File::open(folder.join(layout::manifest(&sample::shop(), id))).unwrap();
+    manifest.set_modified(sample::NOW.parse::<DateTime<Utc>>().unwrap().into()).unwrap();
 }
 
 /// A new repository in this store, with one restore point.

@@ -8,6 +8,7 @@ use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Identity, Manifest, PointId, PointKind, Recorded};
 
 use super::{PointSummary, ShowReport, Unreadable, show_any};
+use crate::check::objects::ask;
 use crate::{Context, Error};
 
 /// What a survey keeps of a restore point.
@@ -54,6 +55,11 @@ impl Surveyed {
             aside: self.aside.clone(),
             holds,
         }
+    }
+
+    /// Whether the store has everything that it is made of, as long as recorded; a request an object.
+    pub(crate) async fn is_all_there(&self, context: &Context) -> Result<bool, Error> {
+        Ok(ask(context, self.id(), &self.objects).await?.is_empty())
     }
 
     /// Whether it tells what the database can be brought back from: it is whole, and its clock was right.

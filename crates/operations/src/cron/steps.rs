@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{CronOptions, Facts, Failed, StepReport};
 use crate::backup::backup;
-use crate::catalogue::{stored_bytes, survey};
+use crate::catalogue::{Owners, Surveyed, stored_bytes, survey};
 use crate::check::{Finding, check};
 use crate::retention::{Outcome, PruneOptions, prune};
 use crate::verify::verify;
@@ -120,23 +120,31 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// When a whole restore point was last proven at a level, or further; nothing where another one was disproved since, as
-    /// then nobody knows what the others are worth.
-    async fn proven_at(&self, wanted: Level) -> Result<Option<DateTime<Utc>>, Error> {
-        let (points, _) = survey(self.context).await?;
+    /// When a whole restore point was last proven at a level, or further, all of whose objects are there; nothing where
+    /// another one was disproved since, as then nobody knows what the others are worth.
+    pub(super) async fn proven_at(&self, wanted: Level) -> Result<Option<DateTime<Utc>>, Error> {
+        let (mut points, _) = survey(self.context).await?;
+        Owners::read(self.context).await?.set_aside_others(&mut points);
         let now = self.context.repository.store().server_time().await?;
-        let standings: Vec<Standing> =
-            points.iter().filter(|one| one.is_archive() && one.counts(now)).map(|one| one.summary.standing).collect();
-        let proof = |one: &Standing| match *one {
+        let counting = || points.iter().filter(|one| one.is_archive() && one.counts(now));
+        let proof = |one: &Surveyed| match one.summary.standing {
             Standing::Proven { level, at } if level >= wanted => Some(at),
             _ => None,
         };
-        let disproof = |one: &Standing| match *one {
+        let disproof = |one: &Surveyed| match one.summary.standing {
             Standing::Disproved { at } => Some(at),
             _ => None,
         };
-        let disproved = standings.iter().filter_map(disproof).max();
-        Ok(standings.iter().filter_map(proof).max().filter(|at| disproved.is_none_or(|since| since < *at)))
+        let disproved = counting().filter_map(disproof).max();
+        let mut proofs: Vec<(DateTime<Utc>, &Surveyed)> =
+            counting().filter_map(|one| Some((proof(one)?, one))).collect();
+        proofs.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        for (at, one) in proofs.into_iter().take_while(|(at, _)| disproved.is_none_or(|since| since < *at)) {
+            if one.is_all_there(self.context).await? {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
     }
 
     async fn begin(&mut self, step: Step) -> Ran {

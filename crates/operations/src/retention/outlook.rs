@@ -7,7 +7,7 @@ use holdpoint_core::{PointId, PointKind};
 use serde::Serialize;
 
 use super::holds::Holds;
-use crate::catalogue::{Owners, PointSummary, survey};
+use crate::catalogue::{Owners, PointSummary, Surveyed, survey};
 use crate::{Context, Error};
 
 /// What a database has in the repository.
@@ -23,7 +23,7 @@ pub struct Outlook {
     pub stored_bytes: u64,
     /// The newest whole one.
     pub newest: Option<NewestPoint>,
-    /// The newest whole one that is proven of each level, as far as it is proven.
+    /// The newest whole one that is proven of each level, as far as it is proven, all of whose objects are there.
     pub proofs: Vec<NewestProof>,
     /// When the next one would be dropped if nothing but time passed; `None` where none would, or nothing is ever dropped.
     pub next_drop_at: Option<DateTime<Utc>>,
@@ -69,11 +69,15 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
         Some(policy) => next_drop(&held, policy, now)?,
     };
     // What holds a part, or was stamped by a wrong clock, must not look like what the database can be brought back from.
-    let counting: Vec<&PointSummary> = points.iter().filter(|one| one.counts(now)).map(|one| &one.summary).collect();
+    let counting: Vec<&Surveyed> = points.iter().filter(|one| one.counts(now)).collect();
     let summaries = || points.iter().map(|one| &one.summary);
     let disproved = summaries().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
-    let archives = counting.iter().filter(|one| one.stored_as.kind() == PointKind::Archive);
+    let archives = counting.iter().map(|one| &one.summary).filter(|one| one.stored_as.kind() == PointKind::Archive);
     let newest = archives.max_by_key(|one| one.snapshot_at);
+    let mut proofs = Vec::new();
+    for level in [Level::Stored, Level::Sampled, Level::Full, Level::Instance] {
+        proofs.extend(newest_proof(context, &counting, level).await?);
+    }
     Ok(Outlook {
         points: points.len() as u64,
         proven: summaries().filter(|one| one.standing.level().is_some()).count() as u64,
@@ -85,23 +89,23 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
             stored_bytes: one.stored_bytes,
             rows: one.rows.unwrap_or_default(),
         }),
-        proofs: proofs(&counting),
+        proofs,
         next_drop_at,
     })
 }
 
-fn proofs(points: &[&PointSummary]) -> Vec<NewestProof> {
-    let of = |level: Level| {
-        let proven = points.iter().filter_map(|one| match one.standing {
-            Standing::Proven { level: found, at } if found == level => Some((one, at)),
-            _ => None,
-        });
-        proven.max_by_key(|(one, _)| one.snapshot_at).map(|(one, at)| NewestProof {
-            level,
-            point: one.id.clone(),
-            snapshot_at: one.snapshot_at,
-            proven_at: at,
-        })
-    };
-    [Level::Stored, Level::Sampled, Level::Full, Level::Instance].into_iter().filter_map(of).collect()
+/// The newest of these that is proven exactly so far and has not lost an object since.
+async fn newest_proof(context: &Context, points: &[&Surveyed], level: Level) -> Result<Option<NewestProof>, Error> {
+    let proof =
+        |one: &&&Surveyed| matches!(one.summary.standing, Standing::Proven { level: found, .. } if found == level);
+    let mut proven: Vec<&&Surveyed> = points.iter().filter(proof).collect();
+    proven.sort_by_key(|one| std::cmp::Reverse(one.summary.snapshot_at));
+    for one in proven {
+        let Standing::Proven { at: proven_at, .. } = one.summary.standing else { continue };
+        if one.is_all_there(context).await? {
+            let PointSummary { id, snapshot_at, .. } = &one.summary;
+            return Ok(Some(NewestProof { level, point: id.clone(), snapshot_at: *snapshot_at, proven_at }));
+        }
+    }
+    Ok(None)
 }

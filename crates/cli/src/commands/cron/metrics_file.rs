@@ -31,6 +31,13 @@ impl MetricsFile {
                 "make the folder, or name another with --metrics-file",
             ));
         }
+        // Whoever opens a pipe waits for its other end.
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(Failure::usage(
+                format!("the metrics cannot be written to {}: it is no plain file", path.display()),
+                "name a file whose name ends in .prom with --metrics-file",
+            ));
+        }
         let reading = |source| Failure::Io { what: format!("reading {}", path.display()), source };
         let text = previous(&path).map_err(reading)?;
         Ok(Self { path, text })
@@ -69,6 +76,17 @@ mod tests {
     use holdpoint_operations::cron::Failed;
 
     use super::*;
+
+    #[test]
+    fn what_is_no_plain_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.prom");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        for path in [pipe.as_path(), folder.path()] {
+            let Err(refused) = MetricsFile::open(path) else { panic!("{} was taken", path.display()) };
+            assert!(matches!(refused, Failure::Usage { .. }));
+        }
+    }
 
     #[test]
     fn what_was_written_meanwhile_is_kept() {

@@ -501,3 +501,25 @@ async fn a_run_whose_lease_is_gone_failed_and_says_so_itself() {
     assert_eq!((report.events.as_slice(), history.succeeded_at), (&[CronEvent::Failed][..], None));
     assert_eq!(left_in_the_file(std::slice::from_ref(&report)).left.unwrap().failures["could_not_run"], 1);
 }
+
+/// What lost an object since it was proven is proven for nobody who asks whether another proof is due.
+#[tokio::test]
+async fn a_proof_of_what_is_not_all_there_any_more_is_none() {
+    use holdpoint_core::verification::Level;
+    let folder = tempfile::tempdir().unwrap();
+    let context = sample_context::with_a_point(Arc::new(LocalDirectory::new(folder.path()).unwrap())).await;
+    let id = sample::point(1);
+    sample_context::date(folder.path(), &id);
+    let mut made = sample::proof(&id);
+    made["manifest_sha256"] = context.repository.manifest(&context.database, &id).await.unwrap().sha256.into();
+    let made = serde_json::from_value(made).unwrap();
+    context.repository.record_verification(&context.database, &made).await.unwrap();
+    let ((source, options), history) = (nowhere(None), CronHistory::default());
+    let steps = Steps::new(&context, &source, &options, &history);
+    assert_eq!(steps.proven_at(Level::Full).await.unwrap(), Some(made.started_at));
+    let found = outlook(&context, None).await.unwrap();
+    assert_eq!((found.proofs.len(), &found.proofs[0].point), (1, &id));
+    context.repository.store().delete(&layout::archive(&context.database, &id)).await.unwrap();
+    assert_eq!(steps.proven_at(Level::Stored).await.unwrap(), None);
+    assert_eq!(outlook(&context, None).await.unwrap().proofs, []);
+}
