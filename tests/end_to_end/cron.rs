@@ -199,13 +199,15 @@ fn a_database_whose_section_is_wrong_keeps_no_other_from_its_night() {
          webhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n",
         metrics.display()
     );
-    // One without a URL of its own, one that cannot be read, and a trial that nobody works on at night anyway.
-    let wrong = "[database.bare]\n[database.crm]\nurll = \"env:CRM_URL\"\n[database.trial]\nurl = 5\nenvironment = \"staging\"\n";
+    // One without a URL of its own, one that cannot be read, a trial that nobody works on at night anyway, and one whose
+    // name no folder can have.
+    let wrong = "[database.bare]\n[database.crm]\nurll = \"env:CRM_URL\"\n[database.trial]\nurl = 5\nenvironment = \"staging\"\n\
+                 [database.\"z b\"]\nurl = \"env:SHOP_URL\"\n";
     scene.place.write_config(&format!("{wrong}{rest}"));
     let report = scene.place.holdpoint(&["cron", "--all", "--json"]).ended_with(2).json();
     let named: Vec<_> =
         report["databases"].as_array().unwrap().iter().map(|one| one["database"].as_str().unwrap()).collect();
-    assert_eq!(named, ["bare", "crm", "shop"], "{report:#}");
+    assert_eq!(named, ["bare", "crm", "shop", "z_b-9c92cf6b"], "{report:#}");
     assert_eq!(ends(&report, "shop"), ["done", "off", "off", "done"], "{report:#}");
     let failure = |at: usize| report["databases"][at]["failure"].clone();
     assert_eq!(
@@ -215,7 +217,8 @@ fn a_database_whose_section_is_wrong_keeps_no_other_from_its_night() {
     let message = |at: usize| failure(at)["message"].as_str().unwrap().to_owned();
     assert!(message(0).contains("[database.bare] names no url"), "{report:#}");
     assert!(message(1).contains("holdpoint.toml:3: unknown key \"urll\" (did you mean \"url\"?)"), "{report:#}");
-    assert_eq!(told(&web, 0), ["bare failed", "crm failed"]);
+    assert!(message(3).contains("holdpoint.toml:7: \"z b\" cannot name a database"), "{report:#}");
+    assert_eq!(told(&web, 0), ["bare failed", "crm failed", "z_b-9c92cf6b failed"]);
     assert_eq!(pings(&web, 0), ["/ping/start", "/ping/fail"]);
     let text = std::fs::read_to_string(&metrics).unwrap();
     let of = |name: &str| samples(&text).get(name).copied();
@@ -227,7 +230,7 @@ fn a_database_whose_section_is_wrong_keeps_no_other_from_its_night() {
     let named = shards.iter().flat_map(|one| one["databases"].as_array().unwrap());
     let mut named: Vec<_> = named.map(|one| one["database"].as_str().unwrap()).collect();
     named.sort_unstable();
-    assert_eq!(named, ["bare", "crm", "shop"], "{shards:#?}");
+    assert_eq!(named, ["bare", "crm", "shop", "z_b-9c92cf6b"], "{shards:#?}");
     let refused = scene.place.holdpoint(&["cron", "--database", "shop"]).ended_with(2);
     assert!(refused.stderr.contains("unknown key \"urll\""), "{refused:?}");
 }

@@ -28,11 +28,13 @@ impl DatabaseName {
     /// databases never share a folder.
     pub fn unconfigured(host_label: &str, database: &str) -> Self {
         let wanted = format!("{host_label}-{database}");
-        let cleaned: String = wanted.bytes().map(|b| if plain(b) { char::from(b) } else { '_' }).collect();
-        if cleaned == wanted && wanted.len() <= LONGEST && !wanted.starts_with('.') {
-            return Self(wanted);
-        }
-        let hash = hex::encode(&Sha256::digest(wanted.as_bytes())[..4]);
+        wanted.parse().unwrap_or_else(|_| Self::in_place_of(&wanted))
+    }
+
+    /// Makes the name under which a text is told of that cannot be one itself; each has its own.
+    pub fn in_place_of(text: &str) -> Self {
+        let cleaned: String = text.bytes().map(|b| if plain(b) { char::from(b) } else { '_' }).collect();
+        let hash = hex::encode(&Sha256::digest(text.as_bytes())[..4]);
         let kept: String = cleaned.trim_start_matches('.').chars().take(LONGEST - 9).collect();
         Self(format!("{kept}-{hash}"))
     }
@@ -169,7 +171,11 @@ mod tests {
         let colon = DatabaseName::unconfigured("db1", "sh:op");
         assert_ne!(slash, colon);
         assert!(slash.as_str().starts_with("db1-sh_op-"));
-        assert!(slash.as_str().parse::<DatabaseName>().is_ok());
+        for text in ["", "..", "a b", "naïve", &"x".repeat(300), slash.as_str()] {
+            let name = DatabaseName::in_place_of(text);
+            assert_eq!(name.as_str().parse::<DatabaseName>().unwrap(), name);
+            assert_ne!(name, DatabaseName::in_place_of("a_b"));
+        }
     }
 
     #[test]

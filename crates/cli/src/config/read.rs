@@ -27,22 +27,28 @@ impl Config {
     }
 
     /// Reads a file of which sections of databases are wrong, as if they were not there; each is found among the unreadable.
-    /// `None` where anything else is wrong. One of environment "staging" is left out, as nobody works on it unattended.
+    /// One whose name cannot be a folder's is found there under another. `None` where anything else is wrong. One of environment "staging" is left out, as nobody works on it unattended.
     pub(super) fn parse_readable(text: &str, path: &Path) -> Option<Self> {
         let mut table = DeTable::parse(text).ok()?;
         let mut unreadable = BTreeMap::new();
         if let Some(DeValue::Table(databases)) = table.get_mut().get_mut("database").map(Spanned::get_mut) {
             let mut wrong = Vec::new();
             for (key, section) in databases.iter() {
-                let key = key.get_ref().to_string();
-                let Ok(name) = key.parse::<DatabaseName>() else { continue };
-                if let Err(error) = DatabaseSection::deserialize(ValueDeserializer::from(section.clone())) {
-                    let environment = section.get_ref().get("environment").and_then(|one| one.get_ref().as_str());
-                    if environment != Some("staging") {
-                        unreadable.insert(name, WrongSection::from(explain(&error, text, path)));
+                let (name, why) = match key.get_ref().parse::<DatabaseName>() {
+                    Err(error) => {
+                        let why = wrong_name(&error.to_string(), text, key.span().start, path);
+                        (DatabaseName::in_place_of(key.get_ref()), why)
                     }
-                    wrong.push(key);
+                    Ok(name) => match DatabaseSection::deserialize(ValueDeserializer::from(section.clone())) {
+                        Err(error) => (name, WrongSection::from(explain(&error, text, path))),
+                        Ok(_) => continue,
+                    },
+                };
+                let environment = section.get_ref().get("environment").and_then(|one| one.get_ref().as_str());
+                if environment != Some("staging") {
+                    unreadable.insert(name, why);
                 }
+                wrong.push(key.get_ref().to_string());
             }
             for key in wrong {
                 databases.remove(key.as_str());
@@ -205,8 +211,7 @@ pub(super) fn rate<'de, D: Read<'de>>(deserializer: D) -> Result<Option<u64>, D:
 /// The library's own rendering shows the line it stumbled over, which may hold a password; so only its message is used.
 fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
     let path = path.to_owned();
-    let offset = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = line(text, error.span().map_or(0, |span| span.start));
     let message = error.message();
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let mut names = rest.split('`').skip(1).step_by(2).map(str::to_owned);
@@ -215,6 +220,19 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
         return ConfigError::UnknownKey { path, line, nearest: nearest(&key, &known), key, known };
     }
     ConfigError::Wrong { path, line, reason: Mask::default().message(&without_values(message)) }
+}
+
+/// A section whose name cannot be a folder's.
+fn wrong_name(why: &str, text: &str, offset: usize, path: &Path) -> WrongSection {
+    let reason = Mask::default().message(why);
+    let error = ConfigError::Wrong { path: path.to_owned(), line: line(text, offset), reason };
+    let hint = "call the section otherwise: the database's own name stands in its url";
+    WrongSection { message: error.to_string(), hint: Some(hint.to_owned()) }
+}
+
+/// The line of a place in the text, from 1.
+fn line(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// `invalid type: string "…", expected …` repeats the value: it goes.

@@ -154,7 +154,8 @@ fn wrong_sections_of_databases_are_set_aside_one_by_one() {
         find(Some(&path), folder.path(), sections)
     };
     let wrong = "default_database = \"billing\"\n[database.shop]\nurl = \"env:A\"\n[database.billing]\nurll = \"env:B\"\n\
-                 [database.crm]\nurl = 5\n[database.trial]\nurl = 5\nenvironment = \"staging\"\n[cron]\nparallel = 2\n";
+                 [database.crm]\nurl = 5\n[database.trial]\nurl = 5\nenvironment = \"staging\"\n[cron]\nparallel = 2\n\
+                 [database.\"z b\"]\nurl = \"env:D\"\n[database.\"x trial\"]\nenvironment = \"staging\"\n";
     let error = read(wrong, Sections::Together).unwrap_err().to_string();
     assert!(error.contains("holdpoint.toml:5: unknown key \"urll\""), "{error}");
     let config = read(wrong, Sections::OneByOne).unwrap();
@@ -163,12 +164,13 @@ fn wrong_sections_of_databases_are_set_aside_one_by_one() {
         (vec!["shop"], Some(2))
     );
     let told: Vec<_> = config.unreadable.iter().map(|(name, one)| (name.as_str(), one.message.as_str())).collect();
-    let [("billing", billing), ("crm", crm)] = &told[..] else { panic!("{told:?}") };
+    let [("billing", billing), ("crm", crm), ("z_b-9c92cf6b", odd)] = &told[..] else { panic!("{told:?}") };
     assert!(billing.ends_with("holdpoint.toml:5: unknown key \"urll\" (did you mean \"url\"?)"), "{billing}");
     assert!(crm.contains("holdpoint.toml:7: "), "{crm}");
+    assert!(odd.contains("holdpoint.toml:13: \"z b\" cannot name a database in the repository"), "{odd}");
     assert!(config.unreadable.values().next().unwrap().hint.as_ref().unwrap().starts_with("known here: url"));
     // What else is wrong is nobody's alone.
-    for more in ["[cron]\nparalel = 2\n", "[cron]\nparallel = 0\n", "no TOML\n", "[database.\"a b/c\"]\n"] {
+    for more in ["[cron]\nparalel = 2\n", "[cron]\nparallel = 0\n", "no TOML\n"] {
         let text = format!("[database.billing]\nurll = \"env:B\"\n{more}");
         read(&text, Sections::OneByOne).unwrap_err();
     }
