@@ -11,6 +11,8 @@ use holdpoint_postgres::programs::ProgramSearch;
 use holdpoint_repository::Repository;
 use tokio_util::sync::CancellationToken;
 
+use crate::Error;
+use crate::hint::of_files;
 use crate::rds::RdsReach;
 
 /// Tells the time of this machine.
@@ -35,6 +37,25 @@ pub struct Context {
     pub reads_for: Duration,
     /// How RDS is reached, for restore points that are snapshots there.
     pub rds: RdsReach,
+}
+
+impl Context {
+    /// What time it is by the store's clock. Who writes nothing goes by this machine's where the store's cannot be asked
+    /// without writing, as of a directory that is mounted read-only or is another user's; and is told so.
+    ///
+    /// # Errors
+    /// What the store gives.
+    pub(crate) async fn time(&self, writes: bool) -> Result<(DateTime<Utc>, Option<String>), Error> {
+        match self.repository.store().server_time().await {
+            Ok(at) => Ok((at, None)),
+            Err(holdpoint_repository::Error::AccessDenied { code, .. }) if !writes && of_files(&code) => {
+                let warning =
+                    format!("the repository cannot be written ({code}): ages are told by this machine's clock");
+                Ok(((self.clock)(), Some(warning)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Context {

@@ -240,6 +240,10 @@ pub fn of_repository(error: &Repository) -> Option<String> {
              correct the repository's URL"
         }
         Repository::NotARepository { .. } => "make it one: holdpoint init; or correct the repository's URL",
+        Repository::AccessDenied { code, .. } if *code == std::io::ErrorKind::ReadOnlyFilesystem.to_string() => {
+            "it is mounted read-only: do this where it can be written; holdpoint check and holdpoint prune --dry-run only \
+             read"
+        }
         // The rights of a directory are those of its files.
         Repository::AccessDenied { code, .. } if of_files(code) => {
             "see who owns the repository's files and their mode (ls -l); run holdpoint as that user, or let this one in"
@@ -300,7 +304,7 @@ fn writes(action: &str) -> bool {
 }
 
 /// Tells a refusal by the file system from one by a store: only the first speaks in the system's words.
-fn of_files(code: &str) -> bool {
+pub(crate) fn of_files(code: &str) -> bool {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     [PermissionDenied, ReadOnlyFilesystem].iter().any(|kind| kind.to_string() == code)
 }
@@ -314,6 +318,8 @@ mod tests {
         let denied = |code: String| Repository::AccessDenied { action: "write", key: "k".into(), code };
         let files = of_repository(&denied(std::io::ErrorKind::PermissionDenied.to_string())).unwrap();
         assert!(files.contains("owns") && !files.contains("policy"), "{files}");
+        let mounted = of_repository(&denied(std::io::ErrorKind::ReadOnlyFilesystem.to_string())).unwrap();
+        assert!(mounted.contains("mounted read-only"), "{mounted}");
         assert!(of_repository(&denied("AccessDenied".to_owned())).unwrap().contains("--print-policy"));
     }
 

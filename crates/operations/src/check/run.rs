@@ -109,7 +109,7 @@ pub struct CheckReport {
 /// # Errors
 /// Those of the repository where it cannot be asked; what it answers is a finding.
 pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckReport, Error> {
-    let now = context.repository.store().server_time().await?;
+    let (now, unwritable) = context.time(options.repair).await?;
     let (mut points, unreadable) = survey(context).await?;
     let owners = Owners::read(context).await?;
     owners.set_aside_others(&mut points);
@@ -121,7 +121,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
         read_bytes: 0,
         findings: Vec::new(),
         repaired: Vec::new(),
-        notes: Vec::new(),
+        notes: unwritable.into_iter().collect(),
     };
     for one in unreadable {
         let cure = "bring the manifest back from a version or copy of the bucket";

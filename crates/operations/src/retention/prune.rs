@@ -124,13 +124,14 @@ pub async fn prune(context: &Context, source: Option<&Source>, options: &PruneOp
 async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptions) -> Result<PruneReport, Error> {
     let mut warnings = Vec::new();
     if let Some(source) = source {
-        warnings.extend(same_database(context, source).await?);
+        warnings.extend(same_database(context, source, !options.dry_run).await?);
     }
     let PointFolders { withdrawn, pins, .. } = context.repository.folders(&context.database).await?;
     let (mut points, unreadable) = survey(context).await?;
     Owners::read(context).await?.set_aside_others(&mut points);
     refuse(context, &points, &unreadable)?;
-    let now = context.repository.store().server_time().await?;
+    let (now, unwritable) = context.time(!options.dry_run).await?;
+    warnings.extend(unwritable);
     let skew = now.signed_duration_since((context.clock)()).num_seconds();
     if skew.abs() > 60 {
         warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
@@ -187,12 +188,12 @@ async fn keeps_versions(context: &Context) -> Option<bool> {
 
 /// Asks the database whether the folder is its own, and what time it is: what is dropped goes by the store's clock, which in a
 /// directory is this machine's, and one clock alone may be wrong.
-async fn same_database(context: &Context, source: &Source) -> Result<Option<String>, Error> {
+async fn same_database(context: &Context, source: &Source, writes: bool) -> Result<Option<String>, Error> {
     let session = Session::connect(&source.settings, &SessionPurpose::new("holdpoint prune")).await?;
     let now = identity::read(&session).await?.identity;
     let server = preflight::clock(&session).await?;
     session.close().await;
-    apart_from_store("the server's", server, context.repository.store().server_time().await?)?;
+    apart_from_store("the server's", server, context.time(writes).await?.0)?;
     Ok(match folder_owner(context, &now).await? {
         FolderOwner::Nobody => None,
         FolderOwner::Ours(warning) => warning,

@@ -20,8 +20,12 @@ impl Repository {
     /// # Errors
     /// Those of the store.
     pub async fn store_lock(&self, database: &DatabaseName, id: &PointId) -> Result<Option<StoreLock>> {
-        let now = self.store.server_time().await?;
-        self.locked(&self.objects(database, id).await?, now).await
+        let longest = self.locked(&self.objects(database, id).await?, DateTime::<Utc>::MIN_UTC).await?;
+        // The time is asked for where there is a lock alone: a directory that is mounted read-only cannot tell it.
+        match longest {
+            Some(StoreLock { until: Some(until) }) if until <= self.store.server_time().await? => Ok(None),
+            longest => Ok(longest),
+        }
     }
 
     /// The longest lock of the objects that a restore point is made of.
