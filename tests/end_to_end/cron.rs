@@ -624,6 +624,33 @@ fn through_an_outage_each_failure_is_counted_and_told_once() {
     assert!(!text.contains("unreleased") && !text.contains("unrecorded") && !text.contains("killed"), "{text}");
 }
 
+/// Whoever opened a page for the failure must hear that it is over.
+#[test]
+fn a_recovery_that_the_webhook_did_not_take_is_told_by_the_next_run() {
+    let mut scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    // What is refused is not tried again within the run.
+    let web = Web::answering(&[200, 400, 200]);
+    scene.place.set("HOOK", &web.url("/hook")).set("KEY", SECRET);
+    scene.place.write_config("[cron]\nverify = \"none\"\nwebhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\n");
+    let url = scene.place.environment()["DATABASE_URL"].clone();
+    scene.place.set("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/shop");
+    let failed = scene.place.holdpoint(&["cron", "--json"]).json();
+    assert_eq!(failed["databases"][0]["events"], json!(["failed"]), "{failed:#}");
+    scene.place.set("DATABASE_URL", &url);
+    let run = || scene.place.holdpoint(&["cron", "--json"]).ended_with(0).json();
+    let good = run();
+    assert_eq!(good["databases"][0]["history"]["untold"], json!(["recovered"]), "{good:#}");
+    assert!(good["databases"][0]["warnings"].to_string().contains("the webhook was not told"), "{good:#}");
+    let next = run();
+    assert_eq!(
+        (&next["databases"][0]["events"], &next["databases"][0]["history"]["untold"]),
+        (&json!(["recovered"]), &Value::Null)
+    );
+    run();
+    assert_eq!(told(&web, 0), ["shop failed", "shop recovered", "shop recovered"]);
+}
+
 #[test]
 fn a_webhook_that_never_answers_holds_nothing_up_after_a_signal() {
     let mut scene = Scene::local();

@@ -29,6 +29,10 @@ pub struct CronHistory {
     /// When the last check ended that found nothing; `None` where the last one failed or found something, and so is due
     /// again.
     pub checked_at: Option<DateTime<Utc>>,
+    /// What was worth telling and was told nobody yet: the next run tells it, where it still holds. A failure is not among
+    /// it, as the next one tells of itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<CronEvent>,
 }
 
 /// What runs could not write down in the repository: they had no lease, since their configuration was wrong or the
@@ -68,7 +72,7 @@ impl Unrecorded {
 }
 
 /// What is worth telling somebody who is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CronEvent {
     /// The run failed.
@@ -132,10 +136,12 @@ impl CronHistory {
         self
     }
 
-    /// What is remembered after a run, and what is worth telling.
+    /// What is remembered after a run, and what is worth telling: what was told nobody before among it, where it still
+    /// holds.
     #[must_use]
     pub fn after(mut self, run: Ended<'_>) -> (Self, Vec<CronEvent>) {
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.untold);
+        events.retain(|event| *event == CronEvent::FirstProof || run.failure.is_none());
         self.ended_at = Some(run.at);
         match run.failure {
             Some(kind) => {
@@ -161,7 +167,16 @@ impl CronHistory {
             StepEnd::Failed => self.checked_at = None,
             StepEnd::NotDue | StepEnd::Off | StepEnd::NotRun => {}
         }
+        events.sort_unstable();
+        events.dedup();
         (self, events)
+    }
+
+    /// The same, where of these events nobody was told yet.
+    #[must_use]
+    pub fn until_told(self, events: &[CronEvent]) -> Self {
+        let untold = events.iter().copied().filter(|event| *event != CronEvent::Failed).collect();
+        Self { untold, ..self }
     }
 }
 
@@ -193,6 +208,28 @@ mod tests {
         assert_eq!((history.failing_since, history.succeeded_at), (None, Some(at(4))));
         let (history, events) = history.after(run(5, None, true));
         assert_eq!((events, history.first_proven_at), (vec![], Some(at(4))));
+    }
+
+    #[test]
+    fn what_nobody_was_told_is_told_later_while_it_holds() {
+        let both = [CronEvent::Recovered, CronEvent::FirstProof];
+        let (history, _) = CronHistory::default().after(run(1, Some("postgres"), false));
+        assert_eq!(history.clone().until_told(&[CronEvent::Failed]), history, "the next failure tells of itself");
+        let (history, events) = history.after(run(2, None, true));
+        assert_eq!(events, both);
+        let untold = history.clone().until_told(&events);
+        let written = serde_json::to_string(&untold).unwrap();
+        assert!(written.contains(r#""untold":["recovered","first_proof"]"#), "{written}");
+        assert_eq!(serde_json::from_str::<CronHistory>(&written).unwrap(), untold);
+        assert!(!serde_json::to_string(&history).unwrap().contains("untold"));
+        // The next one that is good tells both, and no more than once each.
+        let (again, events) = untold.clone().after(run(3, None, true));
+        assert_eq!((events.as_slice(), again.untold.as_slice()), (&both[..], &[][..]));
+        assert_eq!(again.after(run(4, None, true)).1, []);
+        // What failed since works no more; what was proven was.
+        let (failed, events) = untold.after(run(3, Some("postgres"), false));
+        assert_eq!(events, [CronEvent::Failed, CronEvent::FirstProof]);
+        assert_eq!(failed.until_told(&events).after(run(4, None, true)).1, both);
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub async fn tell_each(
 pub(super) async fn tell(repository: &str, clock: &Clock, telling: &Telling, report: &mut CronReport) {
     report.told = true;
     let Some(webhook) = &telling.webhook else { return };
-    let mut problems = Vec::new();
+    let (mut told, mut problems) = (Vec::new(), Vec::new());
     for event in &report.events {
         let history = report.history.as_ref();
         let message = Message {
@@ -154,7 +154,13 @@ pub(super) async fn tell(repository: &str, clock: &Clock, telling: &Telling, rep
             failure: report.failure.as_ref().map(Cause::from),
             steps: &report.steps,
         };
-        problems.extend(sent(webhook, telling, &message).await);
+        match sent(webhook, telling, &message).await {
+            None => told.push(*event),
+            problem => problems.extend(problem),
+        }
+    }
+    if let Some(history) = &mut report.history {
+        history.untold.retain(|event| !told.contains(event));
     }
     report.warnings.extend(problems);
 }

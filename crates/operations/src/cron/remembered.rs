@@ -14,11 +14,12 @@ use crate::{Context, Error};
 /// After how long a lease that could not be released is tried again.
 const RELEASES_AFTER: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
-/// Gives the lease back with what is to be remembered of the run, and says in the report what is worth telling.
+/// Gives the lease back with what is to be remembered of the run, and says in the report what is worth telling. That is
+/// remembered, too, until somebody was told: this run may be killed before.
 pub(super) async fn remember(
     context: &Context,
     options: &CronOptions,
-    mut lease: Lease,
+    lease: &mut Lease,
     history: CronHistory,
     proven_before: bool,
     report: &mut CronReport,
@@ -35,10 +36,14 @@ pub(super) async fn remember(
         check,
     };
     let (history, events) = history.after(ended);
+    let history = match options.telling.webhook {
+        Some(_) => history.until_told(&events),
+        None => history,
+    };
     report.events = events;
-    match released(&mut lease, &history, RELEASES_AFTER).await {
+    match released(lease, &history, RELEASES_AFTER).await {
         Ok(true) => report.recorded = true,
-        Ok(false) => return overtaken(options, &lease, before, ended, report).await,
+        Ok(false) => return overtaken(options, lease, before, ended, report).await,
         Err(error) => {
             let unwritten = unwritten(&history, lease.history());
             report.left = Some(LeaseLeft { turn: options.turn.id.clone(), unwritten: Some(unwritten) });
@@ -46,6 +51,21 @@ pub(super) async fn remember(
         }
     }
     report.history = Some(history);
+}
+
+/// Writes down what was told by now, where the lease that was given back is still as it was: another run that took it since
+/// tells it once more. What fails is a warning of the report.
+pub(super) async fn remember_told(lease: &mut Lease, report: &mut CronReport) {
+    let Some(history) = report.history.as_ref().filter(|history| report.recorded && **history != *lease.history())
+    else {
+        return;
+    };
+    if let Err(error) = lease.release(history.clone()).await {
+        let why = Error::from(error).line();
+        report
+            .warnings
+            .push(format!("what the webhook was told could not be written down, and is told once more: {why}"));
+    }
 }
 
 /// What is said of a run that lost its lease: it failed, whatever its steps did, as nobody kept another run off. Whoever took

@@ -12,7 +12,7 @@ use holdpoint_repository::{Lease, LeaseTaken};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::message::{tell, tell_killed};
-use super::remembered::remember;
+use super::remembered::{remember, remember_told};
 use super::steps::Steps;
 use super::{CronOptions, CronReport, Failed, LeaseLeft};
 use crate::catalogue::show_any;
@@ -53,8 +53,13 @@ pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> 
     if !kept_out {
         options.begins.notify_one();
     }
+    let mut given_back = None;
     let mut report = match taken {
-        Ok(lease) => with_lease(context, source, options, *lease).await,
+        Ok(mut lease) => {
+            let report = with_lease(context, source, options, &mut lease).await;
+            given_back = Some(lease);
+            report
+        }
         Err(NotTaken { error, left }) => {
             let mut report = CronReport::refused(context.database.clone(), &options.turn, Failed::from(&error));
             report.left = left.then(|| LeaseLeft { turn: options.turn.id.clone(), unwritten: None });
@@ -70,6 +75,9 @@ pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> 
     // After a signal there is little time: whoever called writes down what is to be written first.
     if !context.cancel.is_cancelled() {
         tell(&context.repository.url().to_string(), &context.clock, &options.telling, &mut report).await;
+        if let Some(lease) = &mut given_back {
+            remember_told(lease, &mut report).await;
+        }
     }
     report
 }
@@ -123,9 +131,9 @@ fn killed_before(lease: &Lease, options: &CronOptions) -> (Option<DateTime<Utc>>
     (killed_at, killed_at.into_iter().fold(history, CronHistory::after_a_kill))
 }
 
-async fn with_lease(context: &Context, source: &Source, options: &CronOptions, mut lease: Lease) -> CronReport {
+async fn with_lease(context: &Context, source: &Source, options: &CronOptions, lease: &mut Lease) -> CronReport {
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
-    let (killed_at, history) = killed_before(&lease, options);
+    let (killed_at, history) = killed_before(lease, options);
     // At once: this run may be killed, too.
     let noted = match killed_at {
         Some(_) => lease.remember(history.clone()).await,
@@ -148,7 +156,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, m
     let begun_at = if left_out { history.begun_at } else { Some((context.clock)()) };
     let (mut proven_before, mut untold, mut looked) = (false, None, None);
     let cut = {
-        let mut renewal = pin!(lost(&mut lease, PACE));
+        let mut renewal = pin!(lost(lease, PACE));
         let mut deadline = pin!(async {
             match options.deadline {
                 Some(at) => sleep_until(at).await,

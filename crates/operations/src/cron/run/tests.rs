@@ -115,6 +115,10 @@ async fn hear(listener: tokio::net::TcpListener, lease: &std::path::Path) -> Vec
 }
 
 async fn hear_one(listener: &tokio::net::TcpListener) -> serde_json::Value {
+    answer_one(listener, "200 OK").await
+}
+
+async fn answer_one(listener: &tokio::net::TcpListener, status: &str) -> serde_json::Value {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut text = Vec::new();
@@ -125,7 +129,7 @@ async fn hear_one(listener: &tokio::net::TcpListener) -> serde_json::Value {
             break message;
         }
     };
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(answer.as_bytes()).await.unwrap();
     message
 }
@@ -344,10 +348,10 @@ async fn a_run_that_does_not_know_whether_it_has_the_lease_says_so() {
 #[tokio::test]
 async fn a_run_that_another_has_overtaken_begins_nothing_and_leaves_the_kill_to_it() {
     let AfterAKill { folder: _folder, path, context, listener, source, options } = after_a_kill().await;
-    let Ok(ours) = take(&context, &options).await else { panic!("it is free") };
+    let Ok(mut ours) = take(&context, &options).await else { panic!("it is free") };
     assert!(!ours.before().unwrap().ended, "it finds the kill");
     let others = write(&path, |record| record["nonce"] = "another".into());
-    let (mut report, heard) = hearing(listener, with_lease(&context, &source, &options, *ours)).await;
+    let (mut report, heard) = hearing(listener, with_lease(&context, &source, &options, &mut ours)).await;
     assert_eq!(heard, [serde_json::Value::Null; 0], "whoever has the lease tells of the kill");
     assert_eq!(report.failure.as_ref().unwrap(), &Failed::of_step(&Error::LeaseLost, false));
     let ends: Vec<StepEnd> = report.steps.iter().map(|one| one.end).collect();
@@ -463,13 +467,13 @@ async fn a_run_that_is_overtaken_in_the_middle_is_counted_and_told_once() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hook = format!("http://{}/hook", listener.local_addr().unwrap());
     let (source, options) = nowhere(Some(hook.clone()));
-    let Ok(first) = take(&context, &options).await else { panic!("it is free") };
+    let Ok(mut first) = take(&context, &options).await else { panic!("it is free") };
     // It stood still for an hour.
     write(&path, |_| {});
     let (_, second) = nowhere(Some(hook));
     let both = async {
         let overtaker = Box::pin(cron(&context, &source, &second)).await;
-        (overtaker, with_lease(&context, &source, &options, *first).await)
+        (overtaker, with_lease(&context, &source, &options, &mut first).await)
     };
     let ((overtaker, overtaken), heard) = hearing(listener, both).await;
     let kinds: Vec<_> = heard.iter().map(|one| one["failure"]["kind"].as_str().unwrap()).collect();
@@ -492,10 +496,10 @@ async fn a_run_whose_lease_is_gone_failed_and_says_so_itself() {
     let folder = tempfile::tempdir().unwrap();
     let context = sample_context::in_directory(folder.path()).await;
     let (_, options) = nowhere(None);
-    let Ok(lease) = take(&context, &options).await else { panic!("it is free") };
+    let Ok(mut lease) = take(&context, &options).await else { panic!("it is free") };
     std::fs::remove_file(folder.path().join("shop/lease")).unwrap();
     let mut report = CronReport::new(context.database.clone(), &options.turn);
-    remember(&context, &options, *lease, CronHistory::default(), false, &mut report).await;
+    remember(&context, &options, &mut lease, CronHistory::default(), false, &mut report).await;
     assert_eq!(report.failure.as_ref().unwrap(), &Failed::of_step(&Error::LeaseLost, false), "although no step failed");
     let history = report.history.as_ref().unwrap();
     assert_eq!((report.events.as_slice(), history.succeeded_at), (&[CronEvent::Failed][..], None));
@@ -522,4 +526,35 @@ async fn a_proof_of_what_is_not_all_there_any_more_is_none() {
     context.repository.store().delete(&layout::archive(&context.database, &id)).await.unwrap();
     assert_eq!(steps.proven_at(Level::Stored).await.unwrap(), None);
     assert_eq!(outlook(&context, None).await.unwrap().proofs, []);
+}
+
+/// A first proof that the webhook did not take is told by the next run, whatever becomes of that, and once.
+#[tokio::test]
+async fn what_nobody_took_is_told_by_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(lease(folder.path()).await);
+    let path = folder.path().join("shop/lease");
+    write(&path, |record| {
+        record["holds_for_seconds"] = 0.into();
+        record["history"] = serde_json::json!({"first_proven_at": "2026-11-20T02:43:00Z", "untold": ["first_proof"]});
+    });
+    let context = sample_context::in_directory(folder.path()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
+    let untold = || {
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        record["history"]["untold"].clone()
+    };
+    for (status, left) in [("400 x", serde_json::json!(["first_proof"])), ("200 OK", serde_json::Value::Null)] {
+        let (source, options) = nowhere(Some(hook.clone()));
+        let hearing = async { [answer_one(&listener, status).await, answer_one(&listener, status).await] };
+        let (report, heard) = tokio::join!(Box::pin(cron(&context, &source, &options)), hearing);
+        let events = heard.map(|one| one["event"].as_str().unwrap().to_owned());
+        assert_eq!(events, ["failed", "first_proof"], "{report:?}");
+        assert_eq!(untold(), left, "{report:?}");
+        assert_eq!(report.warnings.len(), if left.is_null() { 0 } else { 2 }, "{report:?}");
+    }
+    let (source, options) = nowhere(None);
+    let report = Box::pin(cron(&context, &source, &options)).await;
+    assert_eq!(report.events, [CronEvent::Failed]);
 }
