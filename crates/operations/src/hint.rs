@@ -51,7 +51,10 @@ impl Error {
             }
             Self::TimeOver => Some("what was made stands; give more time with --max-runtime".to_owned()),
             Self::NoSuchPin { point, .. } => Some(format!("see its pins: holdpoint show {point}")),
-            Self::NothingAlive { .. } => Some("look at the repository's URL and at: holdpoint list".to_owned()),
+            Self::NothingAlive { .. } => Some(
+                "look at the repository's URL and at: holdpoint list; where killed prunes hide all of them: holdpoint check"
+                    .to_owned(),
+            ),
             Self::AnotherRepository { .. } => Some(
                 "look at the repository's URL: where restore points were copied into it, move them away; where its record was \
                  made anew by mistake, remove holdpoint.json and write it with the old id: holdpoint init --adopt"

@@ -47,14 +47,25 @@ pub(super) async fn folder(
         } else if folders.is_at_work(id, now) {
             report.notes.push(format!("{id} is hidden: a prune is at work on it, or was killed a moment ago"));
         } else {
-            let (reason, cure) = match folders.marked_ahead(id, now) {
-                None => ("a prune was killed at work on it".to_owned(), "holdpoint prune goes on".to_owned()),
-                Some(at) => (
-                    format!("a prune hid it, and its mark is dated {}: a clock ran ahead", at.format("%Y-%m-%d %H:%MZ")),
+            let ahead = folders.marked_ahead(id, now).map(|at| at.format("%Y-%m-%d %H:%MZ"));
+            let reason = match &ahead {
+                None => "a prune was killed at work on it".to_owned(),
+                Some(at) => format!("a prune hid it, and its mark is dated {at}: a clock ran ahead"),
+            };
+            // Where nothing alive is to be seen no prune does anything.
+            let cure = match (ahead.is_some(), report.points.is_empty()) {
+                (false, false) => "holdpoint prune goes on",
+                (false, true) => {
+                    "no other one is to be seen, so prune refuses; show it again: holdpoint check --repair"
+                }
+                (true, false) => {
                     "see that the clocks are right; holdpoint prune dates the mark anew, and the next one goes on, a quarter \
                      of an hour later"
-                        .to_owned(),
-                ),
+                }
+                (true, true) => {
+                    "see that the clocks are right; holdpoint check --repair dates the mark anew, and shows it again a quarter \
+                     of an hour later"
+                }
             };
             report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), reason, cure));
         }

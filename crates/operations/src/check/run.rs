@@ -110,10 +110,7 @@ pub struct CheckReport {
 /// Those of the repository where it cannot be asked; what it answers is a finding.
 pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckReport, Error> {
     let (now, unwritable) = context.time(options.repair).await?;
-    let (mut points, unreadable) = survey(context).await?;
     let owners = Owners::read(context).await?;
-    owners.set_aside_others(&mut points);
-    let of_identity = identity::look(context, &owners, &points);
     let mut report = CheckReport {
         database: context.database.clone(),
         points: Vec::new(),
@@ -123,6 +120,13 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
         repaired: Vec::new(),
         notes: unwritable.into_iter().collect(),
     };
+    // First, so that what is shown again is looked at like any other.
+    if options.repair {
+        folder(context, options, &owners, now, &mut report).await?;
+    }
+    let (mut points, unreadable) = survey(context).await?;
+    owners.set_aside_others(&mut points);
+    let of_identity = identity::look(context, &owners, &points);
     for one in unreadable {
         let cure = "bring the manifest back from a version or copy of the bucket";
         report.findings.push(Finding::new(FindingKind::Unreadable, one.id.as_str(), one.reason, cure));
@@ -147,7 +151,9 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     report.findings.extend(lease(context).await?);
     report.findings.extend(permissions::look(context)?);
     report.findings.extend(stray::look(context).await?);
-    folder(context, options, &owners, now, &mut report).await?;
+    if !options.repair {
+        folder(context, options, &owners, now, &mut report).await?;
+    }
     Ok(report)
 }
 

@@ -259,6 +259,25 @@ async fn a_mark_of_the_future_is_told_and_dated_anew() {
 }
 
 #[tokio::test]
+async fn what_a_prune_hid_of_all_that_there_is_is_shown_again_and_looked_at() {
+    let folder_of = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder_of.path()).await;
+    let id = proven(&context).await.id().clone();
+    sample_context::date(folder_of.path(), &id);
+    let key = format!("{}ab.json", layout::withdrawn(&context.database, &id));
+    let store = context.repository.store();
+    store.put_new(&key, "{}".into(), PutOptions::default()).await.unwrap();
+    let mark = std::fs::File::options().write(true).open(folder_of.path().join(&key)).unwrap();
+    mark.set_modified((store.server_time().await.unwrap() - TimeDelta::minutes(20)).into()).unwrap();
+    let report = check(&context, &OPTIONS).await.unwrap();
+    let hidden = report.findings.iter().find(|one| one.kind == FindingKind::Hidden).unwrap();
+    assert!(hidden.cure.contains("holdpoint check --repair"), "a prune refuses: {hidden:?}");
+    let report = check(&context, &CheckOptions { repair: true, ..OPTIONS }).await.unwrap();
+    assert_eq!((report.repaired.len(), &report.repaired[0].problem), (1, &None), "{:?}", report.repaired);
+    assert_eq!((report.points.len(), report.last_proof.map(|one| one.point)), (1, Some(id)));
+}
+
+#[tokio::test]
 async fn nothing_is_no_success() {
     let folder = tempfile::tempdir().unwrap();
     let context = sample_context::in_directory(folder.path()).await;
