@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
+use holdpoint_testkit::S3Server;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, name};
@@ -622,6 +623,22 @@ fn through_an_outage_each_failure_is_counted_and_told_once() {
     assert_eq!(told(&web, 0), ["shop failed", "shop failed", "shop recovered"]);
     let text = std::fs::read_to_string(&metrics).unwrap();
     assert!(!text.contains("unreleased") && !text.contains("unrecorded") && !text.contains("killed"), "{text}");
+}
+
+#[test]
+fn a_repository_that_does_not_answer_is_given_up_when_the_time_is_over() {
+    let scene = Scene::on_s3();
+    // Connections are taken, and nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    let nobody = format!("http://{}", silent.local_addr().unwrap());
+    assert!(config.contains(&S3Server::shared().endpoint()), "{config}");
+    scene.place.write_config(&config.replace(&S3Server::shared().endpoint(), &nobody));
+    let report = scene.place.holdpoint(&["cron", "--json", "--max-runtime", "2s"]).ended_with(5).json();
+    let one = &report["databases"][0];
+    assert_eq!((&one["failure"]["message"], &one["events"]), (&json!("its time is over"), &json!(["failed"])));
+    let warnings = one["warnings"].to_string();
+    assert!(warnings.contains("did not answer") && !warnings.contains("was given up"), "{report:#}");
 }
 
 /// Whoever opened a page for the failure must hear that it is over.

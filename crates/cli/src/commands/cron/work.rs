@@ -9,7 +9,7 @@ use holdpoint_core::progress::Silent;
 use holdpoint_operations::Error;
 use holdpoint_operations::cron::{CronOptions, CronReport, Failed, LeaseLeft, cron};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Duration, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::Common;
 use crate::arguments::LimitArguments;
@@ -18,6 +18,8 @@ use crate::invocation::{Invocation, Verification, now, seed, whole};
 
 /// For so long after `--max-runtime` what is under way may take to end, and what was left out is remembered and told.
 const GRACE: Duration = Duration::from_secs(300);
+/// So long a repository may take to be opened even where the time is over: what is left out is remembered there.
+const OPENS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A turn of one database, from now on.
 pub(super) fn turn() -> Turn {
@@ -105,9 +107,20 @@ async fn work(invocation: Invocation, common: &Common, database: DatabaseName, t
         // It had no turn: that is told and counted like any other failure.
         return refused(common, database, &turn, &Error::Interrupted.into(), true);
     }
-    match prepared(&invocation, common, &database, &turn).await {
-        Ok((context, source, options)) => cron(&context, &source, &options).await,
-        Err(failure) => refused(common, database, &turn, &failure, invocation.cancel.is_cancelled()),
+    let preparing = prepared(&invocation, common, &database, &turn);
+    match until_over(common.deadline, OPENS_WITHIN, preparing).await {
+        Some(Ok((context, source, options))) => cron(&context, &source, &options).await,
+        Some(Err(failure)) => refused(common, database, &turn, &failure, invocation.cancel.is_cancelled()),
+        None => refused(common, database, &turn, &Error::TimeOver.into(), invocation.cancel.is_cancelled())
+            .with_warning("the repository did not answer until then, and nothing was begun"),
+    }
+}
+
+/// What it comes to; `None` where the time is over by then, and it had its own time as well.
+async fn until_over<T>(deadline: Option<Instant>, within: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline.max(Instant::now() + within), work).await.ok(),
+        None => Some(work.await),
     }
 }
 
@@ -184,6 +197,21 @@ mod tests {
         assert_eq!(left.killed(Some(&before(&turn.id))), None);
         assert_ne!(left.killed(Some(&before("another"))), None);
         assert_eq!(left.left.unwrap().failures["could_not_run"], 1);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_answer_ends_with_the_time_and_has_some_of_its_own() {
+        let (soon, late) = (Duration::from_millis(20), Duration::from_secs(600));
+        for deadline in [Instant::now(), Instant::now() + soon] {
+            assert_eq!(until_over(Some(deadline), soon, std::future::pending::<()>()).await, None);
+        }
+        let slow = |answer| async move {
+            tokio::time::sleep(soon).await;
+            answer
+        };
+        assert_eq!(until_over(Some(Instant::now()), late, slow(7)).await, Some(7));
+        assert_eq!(until_over(Some(Instant::now() + late), Duration::ZERO, slow(8)).await, Some(8));
+        assert_eq!(until_over(None, Duration::ZERO, slow(9)).await, Some(9));
     }
 
     #[tokio::test]
