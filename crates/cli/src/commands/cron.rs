@@ -141,7 +141,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CronArguments) -> R
     reports.sort_by(|a, b| a.database.cmp(&b.database));
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = CronAll { databases: reports, took_ms, exit_code, warnings };
-    // Whoever asked for quiet wants mail about bad nights only.
+    // Whoever asked for quiet wants mail only about what somebody should look at.
     let good = [exit_code::DONE, exit_code::BUSY].contains(&exit_code)
         && report.databases.iter().all(|one| one.warnings.is_empty());
     if !invocation.settings.common.quiet || invocation.output.json || !good || !report.warnings.is_empty() {

@@ -1,7 +1,8 @@
 //! Everything that would make a backup fail or worthless, asked before it starts.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::quantity::counted;
+use holdpoint_core::Recorded;
+use holdpoint_core::quantity::{bytes, counted};
 use holdpoint_postgres::catalog::{database, roles};
 use holdpoint_postgres::identity::{self, ServerIdentity};
 use holdpoint_postgres::scratch::available_bytes;
@@ -9,7 +10,11 @@ use holdpoint_postgres::{Session, pooler, preflight};
 
 use super::clocks::Clocks;
 use super::{BackupOptions, FolderOwner, folder_owner};
+use crate::catalogue::stored_bytes;
 use crate::{Context, Error, Source};
+
+/// So many restore points are looked at for one of the whole database.
+const FEW: usize = 5;
 
 /// A database that may be backed up.
 #[derive(Clone, Debug)]
@@ -61,15 +66,44 @@ pub(crate) async fn check(
     Ok(Checked { server, started_at, started_at_by_store: clocks.store, warnings, not_covered, unclaimed })
 }
 
-/// A warning where a local repository's disk could not hold the archive even if it shrinks to a tenth of the database.
+/// A warning where a local repository's disk may not have room for one more archive.
 async fn space(context: &Context, session: &Session) -> Result<Option<String>, Error> {
     let store = context.repository.store();
     let Some(free) = store.url().directory().and_then(|directory| available_bytes(directory).ok()) else {
         return Ok(None);
     };
     let size = database::size_bytes(session).await?.unwrap_or(0);
-    let short = free < size / 10;
-    Ok(short.then(|| format!("the repository's disk has {free} bytes free, the database has {size}: it may not fit")))
+    Ok(short_of_room(free, size, newest_stored(context).await))
+}
+
+/// What the newest restore point of the whole database takes, and what the database had then; `None` where none is among the
+/// newest few, or none can be read.
+async fn newest_stored(context: &Context) -> Option<(u64, u64)> {
+    let points = context.repository.points(&context.database).await.ok()?;
+    for id in points.iter().rev().take(FEW) {
+        let found = context.repository.recorded(&context.database, id).await.ok().map(|stored| stored.recorded);
+        if let Some(Recorded::Archive(manifest)) = found
+            && manifest.aside().is_none()
+        {
+            return Some((stored_bytes(&manifest), manifest.totals.database_bytes));
+        }
+    }
+    None
+}
+
+/// The next one is about as large as the newest, and larger where the database grew; of the first nobody knows more than that
+/// it seldom takes less than a tenth of the database.
+fn short_of_room(free: u64, size: u64, newest: Option<(u64, u64)>) -> Option<String> {
+    let (needed, why) = match newest {
+        Some((stored, then)) => {
+            let grown = u128::from(stored) * u128::from(size.max(then)) / u128::from(then.max(1));
+            // A quarter more, as some nights bring more than others.
+            (grown.saturating_add(grown / 4), format!("the newest restore point takes {}", bytes(stored)))
+        }
+        None => (u128::from(size / 10), format!("the database has {}", bytes(size))),
+    };
+    let short = u128::from(free) < needed;
+    short.then(|| format!("the repository's disk has {} free, {why}: it may not fit", bytes(free)))
 }
 
 /// Refuses what is a transaction pooler for sure by its address, before it is asked anything.
@@ -137,4 +171,30 @@ async fn not_covered(session: &Session) -> Result<Vec<String>, Error> {
         not_covered.push(counted(counts.prepared_transactions.unsigned_abs(), "prepared transaction"));
     }
     Ok(not_covered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample_context::{self, sample};
+
+    #[tokio::test]
+    async fn room_is_needed_for_as_much_as_the_newest_restore_point_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = sample_context::in_directory(folder.path()).await;
+        assert_eq!(newest_stored(&context).await, None);
+        sample_context::publish(&context.repository).await;
+        let stored = sample::objects(&sample::point(1)).iter().map(|(_, text)| text.len() as u64).sum();
+        assert_eq!(newest_stored(&context).await, Some((stored, 0)));
+        // A small database is catalogs for the most part: it takes much less than a tenth.
+        let size = 7_730_867;
+        let room = |newest| short_of_room(446_464, size, newest);
+        assert_eq!(room(Some((43_000, size))), None);
+        assert!(room(None).unwrap().contains("the database has"));
+        for short in [(400_000, size), (43_000, size / 20)] {
+            let told = room(Some(short)).unwrap();
+            assert!(told.contains("the newest restore point takes"), "{told}");
+        }
+        assert!(short_of_room(u64::MAX, u64::MAX, Some((u64::MAX, 0))).is_some());
+    }
 }
