@@ -113,6 +113,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
+    /// Removes the folders below a prefix that hold nothing and were last changed before then: what is killed between
+    /// deleting an object and its folder leaves one. Where there are no folders nothing is done.
+    ///
+    /// # Errors
+    /// The first folder that could not be looked into or removed; the others are removed all the same.
+    fn remove_empty_folders<'a>(&'a self, _prefix: &'a str, _before: DateTime<Utc>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Writes a small object that must not exist yet.
     ///
     /// An answer that was lost is recognised: a retry that finds the object of this very call counts as success.

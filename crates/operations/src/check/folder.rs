@@ -86,6 +86,9 @@ pub(super) async fn folder(
             report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));
         }
     }
+    if options.repair {
+        dead::remove_empty_folders(context, options.min_age, now).await;
+    }
     Ok(())
 }
 

@@ -142,3 +142,13 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
 pub(crate) async fn remove(context: &Context, leftover: &Leftover) -> Option<String> {
     context.repository.remove_leftover(leftover).await.err().map(|error| Error::from(error).line())
 }
+
+/// Removes the empty folders that a kill left between deleting an object and its folder, once they are old. Nobody is held by
+/// one that stays.
+pub(crate) async fn remove_empty_folders(context: &Context, min_age: TimeDelta, now: DateTime<Utc>) {
+    let before = now.checked_sub_signed(min_age).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let prefix = layout::points(&context.database);
+    if let Err(error) = context.repository.store().remove_empty_folders(&prefix, before).await {
+        tracing::debug!(%error, "an empty folder stays");
+    }
+}

@@ -177,6 +177,9 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         format!("the manifest of {} is gone, and {evidence}: it is left as it is; holdpoint check", one.id)
     }));
     report.swept = sweep(context, options, dead).await;
+    if !options.dry_run {
+        dead::remove_empty_folders(context, options.sweep_min_age, now).await;
+    }
     Ok(report)
 }
 

@@ -142,6 +142,14 @@ impl ObjectStore for LocalDirectory {
         .boxed()
     }
 
+    fn remove_empty_folders<'a>(&'a self, prefix: &'a str, before: DateTime<Utc>) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let directory = self.directory(prefix)?;
+            blocking(move || walk::remove_empty(&directory, before)).await
+        }
+        .boxed()
+    }
+
     fn put_new<'a>(&'a self, key: &'a str, body: Bytes, _options: PutOptions) -> BoxFuture<'a, Result<Created>> {
         self.put(key, body, Expected::Absent)
     }

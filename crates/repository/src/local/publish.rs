@@ -68,10 +68,10 @@ pub(super) fn create_temporary(root: &Path, target: &Path, nonce: &str) -> io::R
     let path = directory.join(format!("{TEMPORARY}{nonce}.{name}"));
     let mut attempt = 0;
     loop {
-        make_directories(root, directory)?;
-        match OpenOptions::new().write(true).read(true).create_new(true).mode(0o600).open(&path) {
+        let made = make_directories(root, directory);
+        match made.and_then(|()| OpenOptions::new().write(true).read(true).create_new(true).mode(0o600).open(&path)) {
             Ok(file) => return Ok((file, path)),
-            // A deletion beside us took the empty directory away between the two calls.
+            // A deletion beside us took an empty directory away in between.
             Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < 5 => attempt += 1,
             Err(e) => return Err(e),
         }

@@ -4,6 +4,8 @@ use std::fs::{self, DirEntry, ReadDir};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use super::publish::{TEMPORARY, key_of_temporary, object_info};
 use crate::error::{Error, Result};
 use crate::key::RESERVED;
@@ -120,6 +122,37 @@ pub(super) fn children(directory: &Path) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Removes the directories below one that hold nothing, or nothing but such, and were last changed before then.
+pub(super) fn remove_empty(directory: &Path, before: DateTime<Utc>) -> Result<()> {
+    let fail = |path: &Path, e| Error::from_io("remove", &path.display().to_string(), e);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if gone(&e) => return Ok(()),
+        Err(e) => return Err(fail(directory, e)),
+    };
+    let mut ended = Ok(());
+    for entry in entries {
+        let path = entry.map_err(|e| fail(directory, e))?.path();
+        // Looked at before what is below it goes, which changes it. A link is not followed.
+        let found = fs::symlink_metadata(&path).and_then(|found| Ok((found.is_dir(), found.modified()?)));
+        let old = match found {
+            Ok((true, changed_at)) => DateTime::<Utc>::from(changed_at) < before,
+            Ok((false, _)) => continue,
+            Err(e) if gone(&e) => continue,
+            Err(e) => return Err(fail(&path, e)),
+        };
+        let mut removed = remove_empty(&path, before);
+        if old && removed.is_ok() {
+            removed = match fs::remove_dir(&path) {
+                Err(e) if !gone(&e) && e.kind() != io::ErrorKind::DirectoryNotEmpty => Err(fail(&path, e)),
+                _ => Ok(()),
+            };
+        }
+        ended = ended.and(removed);
+    }
+    ended
 }
 
 /// What is deleted while it is listed is not an error.

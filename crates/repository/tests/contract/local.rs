@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::TimeDelta;
 use holdpoint_core::layout;
 use holdpoint_repository::{
     Error, Identities, LocalDirectory, ObjectStore, PutOptions, Repository, UnfinishedUpload, UploadOptions,
@@ -75,6 +76,27 @@ async fn a_directory_that_is_not_there_is_not_made_by_a_write() {
     }
     assert!(!held.root().exists());
     assert!(LocalDirectory::new("relative/path").is_err());
+}
+
+#[tokio::test]
+async fn folders_that_hold_nothing_go_once_they_are_old() {
+    let held = store().await;
+    let root = held.root().join("shop/restore-points");
+    for folder in ["killed/withdrawn", "killed/verifications", "young/pins", "alive/pins"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    put(&*held, "shop/restore-points/alive/manifest.json", "x").await;
+    std::os::unix::fs::symlink(held.directory.path(), root.join("link")).unwrap();
+    let now = held.server_time().await.unwrap();
+    let old = std::time::SystemTime::from(now - TimeDelta::days(4));
+    for folder in ["killed/withdrawn", "killed/verifications", "killed", "alive/pins", "alive", ""] {
+        std::fs::File::open(root.join(folder)).unwrap().set_modified(old).unwrap();
+    }
+    held.remove_empty_folders("shop/restore-points/", now - TimeDelta::days(3)).await.unwrap();
+    let there = |name: &str| root.join(name).symlink_metadata().is_ok();
+    assert!(!there("killed") && !there("alive/pins"));
+    assert!(there("young/pins") && there("alive/manifest.json") && there("link"));
+    held.remove_empty_folders("crm/restore-points/", now).await.unwrap();
 }
 
 /// Runs the next test in a mount namespace of its own, which has a disk of 2 MiB and ends with it.

@@ -61,6 +61,22 @@ async fn a_prune_removes_unfinished_uploads_that_are_old() {
 }
 
 #[tokio::test]
+async fn an_empty_folder_that_a_killed_prune_left_goes_once_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let left = folder.path().join(layout::point(&context.database, &sample::point(2)));
+    std::fs::create_dir_all(left.join("withdrawn")).unwrap();
+    let young = PruneOptions { sweep_min_age: TimeDelta::hours(1), ..keeping_the_last() };
+    for options in [young, PruneOptions { dry_run: true, ..keeping_the_last() }] {
+        prune(&context, None, &options).await.unwrap();
+        assert!(left.join("withdrawn").exists(), "{options:?}");
+    }
+    prune(&context, None, &keeping_the_last()).await.unwrap();
+    assert!(!left.exists());
+    assert_eq!(context.repository.points(&context.database).await.unwrap(), [sample::point(1)]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_shown_again_makes_a_prune_fail_unless_another_one_is_at_work() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
