@@ -162,6 +162,30 @@ pub fn qualified(namespace: Option<&str>, name: &str) -> String {
     }
 }
 
+/// Schema and name of what [`qualified`] wrote, or SQL: a part may have quotes that it needs not. `None` for what has no
+/// schema, or more than two parts.
+pub fn schema_and_name(qualified: &str) -> Option<(String, String)> {
+    let (schema, rest) = first_part(qualified)?;
+    let (name, rest) = first_part(rest.strip_prefix('.')?)?;
+    rest.is_empty().then_some((schema, name))
+}
+
+/// Reads one part, quoted or up to the next point, and gives what follows it.
+fn first_part(text: &str) -> Option<(String, &str)> {
+    let Some(mut rest) = text.strip_prefix('"') else {
+        let (part, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+        return (!part.is_empty() && !part.contains('"')).then(|| (part.to_owned(), rest));
+    };
+    let mut part = String::new();
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        part.push_str(before);
+        let Some(more) = after.strip_prefix('"') else { return Some((part, after)) };
+        part.push('"');
+        rest = more;
+    }
+}
+
 /// The comparison group of tables that are loaded through a partitions' root, quoted as in the COPY statement.
 ///
 /// It has three parts, so it is never a table's own.
@@ -184,6 +208,28 @@ mod tests {
             tag: tag.into(),
             owner: Some(owner.into()),
             sha256: sha.into(),
+        }
+    }
+
+    #[test]
+    fn a_qualified_name_is_read_as_it_was_written() {
+        for (schema, name) in [
+            ("public", "my table"),
+            ("public", "t;x"),
+            ("public", "a, (b)"),
+            ("Odd", "Orders"),
+            ("s.t", "a.b"),
+            ("s", "q\"t"),
+            ("s", "$1"),
+            ("s", "tä"),
+        ] {
+            let written = qualified(Some(schema), name);
+            assert_eq!(schema_and_name(&written), Some((schema.to_owned(), name.to_owned())), "{written}");
+        }
+        let table = ("public".to_owned(), "my table".to_owned());
+        assert_eq!(schema_and_name("public.\"my table\""), Some(table), "as SQL writes it");
+        for other in ["t", "", "s.", ".t", "s.t.*", "s.\"t", "s.a\"b", &group_of_root("s.t")] {
+            assert_eq!(schema_and_name(other), None, "{other}");
         }
     }
 

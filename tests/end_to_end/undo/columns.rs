@@ -43,6 +43,21 @@ fn a_column_that_is_added_again_is_as_it_was() {
     assert_eq!((&undone["state"], project.shop(), columns()), (&json!("undone"), before, defined), "{undone:#}");
 }
 
+#[test]
+fn a_column_of_a_table_whose_name_needs_quotes_comes_back() {
+    for flags in [&["--applied-through", "none"][..], &["--applied-through", "none", "--no-rehearse"]] {
+        let project = project(
+            "CREATE TABLE shop.\"my table\" (id int PRIMARY KEY, x text); INSERT INTO shop.\"my table\" VALUES (1, 'one'); \
+             CREATE TABLE shop.\"T;x, (y)\" (id int PRIMARY KEY, x text); INSERT INTO shop.\"T;x, (y)\" VALUES (2, 'two')",
+            "ALTER TABLE shop.\"my table\" DROP COLUMN x;\nALTER TABLE shop.\"T;x, (y)\" DROP COLUMN x;\n",
+        );
+        let before = project.shop();
+        let report = project.guard(flags, 0);
+        let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+        assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+    }
+}
+
 /// Everything that belongs to columns, as the catalogue has it.
 const BELONGINGS: &str = "SELECT string_agg(t, chr(10) ORDER BY t) FROM ( \
     SELECT pg_get_constraintdef(oid) || conname || coalesce(obj_description(oid, 'pg_constraint'), '') FROM pg_constraint \

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdpoint_core::RelationName;
+use holdpoint_core::fingerprint::schema_and_name;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect, RowEffect, TableEffect};
 use holdpoint_operations::compare::{
@@ -214,9 +215,8 @@ async fn by_key(
 
 /// Reads a name as comparisons write it.
 pub(crate) fn relation_name(name: &str) -> Option<RelationName> {
-    let ((schema, table), rest) = holdpoint_core::relation_name::schema_and_name(name)?;
-    let quoted = format!("{}.{}", quote_identifier(&schema), quote_identifier(&table));
-    rest.is_empty().then(|| quoted.parse().ok()).flatten()
+    let (schema, table) = schema_and_name(name)?;
+    format!("{}.{}", quote_identifier(&schema), quote_identifier(&table)).parse().ok()
 }
 
 /// Schema objects that differ.

@@ -1,17 +1,32 @@
 //! Which tables a run puts at risk: as its review says, and as its rehearsal saw.
 
+use holdpoint_core::fingerprint::{qualified, schema_and_name};
+use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::TableEffect;
-use holdpoint_core::undoing::AtRisk;
+use holdpoint_core::undoing::{AtRisk, RiskRecord};
 
 use super::attempt::Work;
 use super::migrations::no_way;
 use crate::Error;
 
+/// What the run's review says, with tables called as comparisons call them: a review writes their names as SQL does.
+pub(super) fn reviewed(step: &RunStep) -> Option<RiskRecord> {
+    let called = |name: String| match schema_and_name(&name) {
+        Some((schema, name)) => qualified(Some(&schema), &name),
+        None => name,
+    };
+    let mut risk = step.risk.clone()?;
+    risk.tables = risk.tables.into_iter().map(|one| AtRisk { table: called(one.table), ..one }).collect();
+    risk.written = risk.written.into_iter().map(called).collect();
+    Some(risk)
+}
+
 /// The tables that the run puts at risk: as its review says, and as its rehearsal saw.
 pub(super) fn at_risk(work: &Work<'_>) -> Result<Vec<AtRisk>, Error> {
     let step = &work.step;
-    let mut tables = step.risk.as_ref().map(|risk| risk.tables.clone()).unwrap_or_default();
-    let everything = step.risk.as_ref().is_none_or(|risk| risk.everything);
+    let risk = reviewed(step);
+    let everything = risk.as_ref().is_none_or(|risk| risk.everything);
+    let mut tables = risk.map(|risk| risk.tables).unwrap_or_default();
     let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
     match (everything, effects) {
         (true, None) => {

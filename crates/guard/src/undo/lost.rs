@@ -5,6 +5,8 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::{RehearsalOutcome, TableEffect};
 use holdpoint_operations::restore::swap::{TableSince, WrittenSince};
 
+use super::at_risk::reviewed;
+
 /// What a run did to the tables, as its rehearsal saw and its review says; nothing here tells of others.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -30,7 +32,7 @@ impl Done {
     /// Reads what a run's newest step tells of it.
     pub(super) fn of(step: &RunStep) -> Self {
         let rehearsal = step.rehearsal.as_deref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned);
-        let risk = step.risk.clone().unwrap_or_default();
+        let risk = reviewed(step).unwrap_or_default();
         let (columns, whole): (Vec<_>, Vec<_>) = risk.tables.into_iter().partition(|one| !one.columns.is_empty());
         let names = |tables: Vec<holdpoint_core::undoing::AtRisk>| tables.into_iter().map(|one| one.table);
         Self {

@@ -6,7 +6,7 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::{LISTED, RowEffect};
 use holdpoint_core::undoing::{AtRisk, Way};
 
-use super::at_risk::taken;
+use super::at_risk::{reviewed, taken};
 use super::rows::Stake;
 
 /// Tables with the others under whose names the same rows are known: partitions, those above them, and what is loaded
@@ -32,7 +32,7 @@ pub(super) struct Stakes {
 impl Stakes {
     /// Reads the newest step of a run; `fully`: everything that was rehearsed was applied.
     pub(super) fn of(step: &RunStep, fully: bool, relatives: Relatives) -> Self {
-        let risk = step.risk.clone().unwrap_or_default();
+        let risk = reviewed(step).unwrap_or_default();
         let everything = step.risk.is_none() || risk.everything;
         let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
         let (mut tables, mut written, mut changed) = (risk.tables, risk.written, Vec::new());
@@ -148,6 +148,16 @@ mod tests {
         let tags = stakes.in_table("s.tags", Way::Recover);
         assert_eq!((tags.at_risk, tags.written, tags.brought_back), (None, true, true));
         assert_eq!(stakes.in_table("s.other", Way::Rollback), Stake::default());
+    }
+
+    #[test]
+    fn a_table_whose_name_needs_quotes_is_the_one_that_the_review_names_as_sql_does() {
+        let risk = serde_json::json!({ "tables": [{ "table": "\"Odd shop\".\"my table\"", "columns": ["x"] }],
+            "written": ["s.\"Orders\"", "s.\"a.b\""] });
+        let stakes = Stakes::of(&step(&risk), true, Relatives::new());
+        assert_eq!(stakes.names(), ["Odd shop.my table", "s.\"a.b\"", "s.Orders"]);
+        assert_eq!(stakes.in_table("Odd shop.my table", Way::Recover).at_risk, Some(vec!["x".to_owned()]));
+        assert!(stakes.in_table("s.Orders", Way::Recover).written);
     }
 
     #[test]
