@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use holdpoint_core::quantity::listed;
 use holdpoint_process::Status;
+use tokio_postgres::error::DbError;
 
 use crate::programs::{Cause, ProgramsMissing};
 
@@ -311,16 +312,43 @@ impl Error {
     /// Errors of classes 22 (data exception) and 23 (integrity) repeat values: of those only the SQLSTATE is told.
     pub fn said(&self) -> Option<String> {
         let Self::Query { source, .. } = self else { return None };
-        let said = source.as_db_error()?;
-        let code = said.code().code();
-        if ["22", "23"].iter().any(|class| code.starts_with(class)) {
-            let constraint = said.constraint().map(|name| format!("constraint {name} refuses a row"));
-            let column = || said.column().map(|name| format!("column {name} refuses a row"));
-            let what = constraint.or_else(column).unwrap_or_else(|| "it fails on some row".to_owned());
-            return Some(format!("{what} (SQLSTATE {code})"));
-        }
-        Some(said.message().to_owned())
+        source.as_db_error().map(words)
     }
+}
+
+/// An error of any crate with its causes, on one line; what the server said is told with its SQLSTATE, without values of
+/// rows, and ends it.
+pub fn line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let of_server = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error);
+        if let Some(said) = of_server {
+            let (words, code) = (words(said), format!("SQLSTATE {}", said.code().code()));
+            let code = if words.contains(&code) { String::new() } else { format!(" ({code})") };
+            text.push_str(&format!(": {words}{code}"));
+            break;
+        }
+        let words = cause.to_string();
+        // Some repeat what they are caused by.
+        if !text.contains(&words) {
+            text.push_str(&format!(": {words}"));
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// The server's words, without values of rows.
+fn words(said: &DbError) -> String {
+    let code = said.code().code();
+    if ["22", "23"].iter().any(|class| code.starts_with(class)) {
+        let constraint = said.constraint().map(|name| format!("constraint {name} refuses a row"));
+        let column = || said.column().map(|name| format!("column {name} refuses a row"));
+        let what = constraint.or_else(column).unwrap_or_else(|| "it fails on some row".to_owned());
+        return format!("{what} (SQLSTATE {code})");
+    }
+    said.message().to_owned()
 }
 
 /// Class 08 is the connection, 53 a lack of resources, 57P a shutdown, 40 a conflict that a retry solves, 55P03 a lock.

@@ -58,6 +58,94 @@ fn a_column_of_a_table_whose_name_needs_quotes_comes_back() {
     }
 }
 
+/// The columns of tables of the shop of such a name, with all that the catalogue has of them.
+fn columns_of(project: &Project, like: &str) -> String {
+    project.scene.sql(&format!(
+        "SELECT string_agg(concat_ws(' ', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, \
+           attgenerated, attislocal, attinhcount, pg_get_expr(adbin, adrelid)), ', ' ORDER BY attrelid::regclass::text, attname) \
+           || (SELECT string_agg(concat_ws(' ', conrelid::regclass, conname, conislocal, coninhcount), ', ' \
+                 ORDER BY conrelid::regclass::text, conname) FROM pg_constraint \
+               WHERE contype = 'n' AND connamespace = 'shop'::regnamespace) \
+           || (SELECT string_agg(indexdef || i.indisvalid, ', ' ORDER BY indexdef) FROM pg_indexes \
+               JOIN pg_index i ON i.indexrelid = format('%I.%I', schemaname, indexname)::regclass WHERE schemaname = 'shop') \
+         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum \
+         JOIN pg_class c ON c.oid = attrelid AND c.relkind IN ('r', 'p') AND c.relnamespace = 'shop'::regnamespace \
+         WHERE c.relname LIKE '{like}' AND attnum > 0 AND NOT attisdropped"
+    ))
+}
+
+#[test]
+fn a_column_of_a_partitioned_table_comes_back_in_all_of_its_partitions() {
+    for flags in [&["--applied-through", "none"][..], &["--applied-through", "none", "--no-rehearse"]] {
+        let project = project(
+            "CREATE TABLE shop.part (id int, k int NOT NULL, t text NOT NULL DEFAULT 'd', u text, v text DEFAULT 'v', \
+               twice int GENERATED ALWAYS AS (id * 2) STORED, PRIMARY KEY (id, k)) PARTITION BY RANGE (k); \
+             CREATE TABLE shop.part_1 PARTITION OF shop.part FOR VALUES FROM (0) TO (100); \
+             CREATE TABLE shop.part_2 PARTITION OF shop.part FOR VALUES FROM (100) TO (200) PARTITION BY RANGE (k); \
+             CREATE TABLE shop.part_2_a PARTITION OF shop.part_2 FOR VALUES FROM (100) TO (150); \
+             ALTER TABLE shop.part_1 ALTER COLUMN t SET DEFAULT 'own', ALTER COLUMN v DROP DEFAULT; \
+             CREATE INDEX part_t ON shop.part (t); \
+             INSERT INTO shop.part SELECT i, i, 't' || i, 'u' || i FROM generate_series(1, 149) AS i",
+            "ALTER TABLE shop.part DROP COLUMN t, DROP COLUMN u, DROP COLUMN v, DROP COLUMN twice;\n",
+        );
+        let (before, columns) = (project.shop(), columns_of(&project, "part%"));
+        let report = project.guard(flags, 0);
+        let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+        assert_eq!(columns_of(&project, "part%"), columns, "{undone:#}");
+        assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+    }
+}
+
+#[test]
+fn a_column_comes_back_in_tables_that_inherit_it() {
+    for flags in [&["--applied-through", "none"][..], &["--applied-through", "none", "--no-rehearse"]] {
+        let project = project(
+            "CREATE TABLE shop.parent (id int PRIMARY KEY, t text NOT NULL, u int, \
+           twice int GENERATED ALWAYS AS (id * 2) STORED); \
+         CREATE TABLE shop.parent_kid (z int, PRIMARY KEY (id)) INHERITS (shop.parent); \
+         CREATE TABLE shop.parent_grandchild (PRIMARY KEY (id)) INHERITS (shop.parent_kid); \
+         INSERT INTO shop.parent VALUES (1, 'one', 1); INSERT INTO shop.parent_kid VALUES (2, 'two', 2); \
+         INSERT INTO shop.parent_grandchild VALUES (3, 'three', 3)",
+            "ALTER TABLE shop.parent DROP COLUMN t, DROP COLUMN twice;\n",
+        );
+        let (before, columns) = (project.shop(), columns_of(&project, "parent%"));
+        let report = project.guard(flags, 0);
+        let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+        assert_eq!(columns_of(&project, "parent%"), columns, "{undone:#}");
+        assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+    }
+}
+
+#[test]
+fn what_the_server_says_against_an_undo_is_told_without_secrets_and_values() {
+    let project = project(
+        "ALTER TABLE shop.orders ADD COLUMN word text NOT NULL DEFAULT 'w'",
+        "ALTER TABLE shop.orders DROP COLUMN word;\n",
+    );
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    project.scene.sql(
+        "CREATE FUNCTION shop.refuses() RETURNS event_trigger LANGUAGE plpgsql AS \
+           'BEGIN RAISE EXCEPTION ''nobody alters now: password=hunter2'' USING ERRCODE = ''55000''; END'; \
+         CREATE EVENT TRIGGER refuses ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION shop.refuses()",
+    );
+    let refused = || project.undo(run(&report), &["--way", "recover"], 13).json()["failure"].to_string();
+    let told = refused();
+    assert!(told.contains("bringing columns of shop.orders back: nobody alters now"), "{told}");
+    assert!(told.contains("(SQLSTATE 55000)") && !told.contains("hunter2"), "{told}");
+    let steps = project.scene.place.holdpoint(&["show", &format!("run:{}", run(&report)), "--json"]).json().to_string();
+    assert!(steps.contains("(SQLSTATE 55000)") && !steps.contains("hunter2"), "{steps}");
+    // A row of others has no word, and nobody knows one for it.
+    project.scene.sql(
+        "DROP EVENT TRIGGER refuses; DROP FUNCTION shop.refuses(); \
+         INSERT INTO shop.orders (customer, status, placed) SELECT customer, status, placed FROM shop.orders LIMIT 1",
+    );
+    let told = refused();
+    assert!(
+        told.contains("bringing columns of shop.orders back: column word refuses a row (SQLSTATE 23502)"),
+        "{told}"
+    );
+}
+
 /// Everything that belongs to columns, as the catalogue has it.
 const BELONGINGS: &str = "SELECT string_agg(t, chr(10) ORDER BY t) FROM ( \
     SELECT pg_get_constraintdef(oid) || conname || coalesce(obj_description(oid, 'pg_constraint'), '') FROM pg_constraint \

@@ -9,6 +9,7 @@ use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::swap::SwapReport;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_operations::{Context, catalogue};
+use holdpoint_postgres::error::line;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::rds::ToAnInstant;
@@ -101,11 +102,11 @@ impl<'a> Attempt<'a> {
             // As where it is killed: it goes on by the same way, and nothing of it lives.
             Err(error) if interrupted => {
                 record.leaves_no_process();
-                let why = format!("{INTERRUPTED} ({})", self.options.mask.message(&error.to_string()));
+                let why = format!("{INTERRUPTED} ({})", self.options.mask.message(&line(&error)));
                 (RunState::Undoing, Some(why.clone()), vec![why])
             }
             Err(error) => {
-                let why = self.options.mask.message(&error.to_string());
+                let why = self.options.mask.message(&line(&error));
                 (RunState::UndoFailed, Some(why.clone()), vec![why])
             }
         };

@@ -53,6 +53,8 @@ pub(super) struct Now {
     pub(super) root: Option<String>,
     /// Where it is partitioned, the partitions that hold its rows.
     pub(super) parts: Vec<String>,
+    /// How many tables are above it, each a part or a child of the next: what one of them gets, it gets, too.
+    pub(super) level: i32,
 }
 
 /// A column of a live table.
@@ -106,7 +108,12 @@ impl Now {
                    WHERE t.isleaf AND c.oid <> $1";
         let parts = session.query("reading the partitions of a table at risk", sql, &[&form.oid]).await?;
         let parts = parts.iter().map(|row| qualified(Some(row.get(0)), row.get(1))).collect();
-        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty(), root, parts }))
+        let sql = "WITH RECURSIVE above (oid, level) AS ( \
+                     SELECT inhparent, 1 FROM pg_catalog.pg_inherits WHERE inhrelid = $1 \
+                     UNION SELECT i.inhparent, a.level + 1 FROM above a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid) \
+                   SELECT coalesce(pg_catalog.max(level), 0) FROM above";
+        let level = session.query_one("reading what a table at risk is a part of", sql, &[&form.oid]).await?.get(0);
+        Ok(Some(Self { columns, keys: form.keys, other_keys: !form.no_keys.is_empty(), root, parts, level }))
     }
 
     /// Whether it is a table of its own, or a whole of which others are parts.
@@ -247,8 +254,7 @@ mod tests {
             columns: columns.split_whitespace().map(column).collect(),
             keys: keys.iter().map(|key| list(key)).collect(),
             other_keys: false,
-            root: None,
-            parts: Vec::new(),
+            ..Now::default()
         }
     }
 

@@ -21,6 +21,7 @@ mod ran;
 mod rds;
 mod record;
 mod recover;
+mod refill;
 mod restore;
 mod rollback;
 mod rows;

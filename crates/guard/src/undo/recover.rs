@@ -8,18 +8,18 @@ use holdpoint_core::undoing::{AtRisk, Way};
 use holdpoint_operations::catalogue;
 use holdpoint_operations::compare::{StoredForm, stored_form};
 use holdpoint_operations::recover::{
-    ColumnPair, RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare,
+    RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare,
 };
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
 
 use super::at_risk::{at_risk, keys_move};
 use super::attempt::Work;
-use super::columns::GoneColumns;
 use super::comeback::{Bearing, Comeback, Now, What};
 use super::migrations::no_way;
 use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
+use super::refill::{Refill, Refilled};
 use super::rollback::RollingBack;
 use super::stakes::{Relatives, Stakes};
 use super::taken_by_scripts::{lost, taken_by_scripts};
@@ -179,7 +179,9 @@ impl Recovering {
         for one in self.tables.iter().filter(|one| !record.has_done(&one.label())) {
             let there = Now::read(work, &one.table).await?;
             match (&one.what, there) {
-                (What::Columns { filled, computed }, Some(there)) => columns.push((one, filled, computed, there)),
+                (What::Columns { filled, computed }, Some(there)) => {
+                    columns.push(Refilled { one, filled, computed, there });
+                }
                 (What::Rows { only_gone: true }, Some(_)) => {
                     only_gone.push(name(&one.table));
                     rows.push(one);
@@ -196,6 +198,8 @@ impl Recovering {
                 _ => rows.push(one),
             }
         }
+        // Rows of a child need the columns that it inherits.
+        let columns = Refill::begin(work, record, columns).await?;
         if !rows.is_empty() {
             let wanted = Wanted::Tables(rows.iter().map(|one| name(&one.table)).collect());
             recover(work, RecoverOptions { wanted, only_missing: only_gone, ..options(work, "") }).await?;
@@ -203,57 +207,7 @@ impl Recovering {
                 record.done(&one.label()).await?;
             }
         }
-        for (one, filled, computed, there) in columns {
-            self.fill(work, record, (&one.table, filled, computed), &there).await?;
-            record.done(&one.label()).await?;
-        }
-        Ok(())
-    }
-
-    /// Adds those of the columns that are not there, fills what holds values, and last adds what makes its own.
-    async fn fill(
-        &self,
-        work: &Work<'_>,
-        record: &mut Record<'_>,
-        (table, filled, computed): (&str, &[String], &[String]),
-        there: &Now,
-    ) -> Result<(), Error> {
-        let is_there = |column: &str| there.columns.iter().any(|one| one.name == column);
-        for column in filled.iter().chain(computed).filter(|column| !is_there(column)) {
-            let gone = gone(column, table);
-            if !record.has_done(&gone) {
-                record.done(&gone).await?;
-            }
-        }
-        // Also those that an undo added before it was killed: they have no default and no bound yet.
-        let is_gone = |column: &str| record.has_done(&gone(column, table));
-        let then = match filled.iter().chain(computed).any(|column| is_gone(column)) {
-            true => Some(GoneColumns::read(work, table, is_gone).await?),
-            false => None,
-        };
-        let again = || then.iter().flat_map(|then| then.columns.iter().map(move |column| (then, column)));
-        if let Some(then) = &then {
-            then.make_needed().await?;
-        }
-        for (then, column) in again().filter(|(_, one)| one.generated.is_none() && !is_there(&one.name)) {
-            then.add(column).await?;
-        }
-        let generated = |column: &&String| there.columns.iter().any(|one| one.name == **column && one.generated);
-        let pair = |column: &String| ColumnPair { then: column.clone(), now: column.clone() };
-        let columns: Vec<ColumnPair> = filled.iter().filter(|column| !generated(column)).map(pair).collect();
-        if !columns.is_empty() {
-            recover(work, RecoverOptions { columns, ..options(work, table) }).await?;
-        }
-        for (then, column) in again() {
-            if column.generated.is_some() && !is_there(&column.name) {
-                then.add(column).await?;
-            }
-            then.finish(column).await?;
-        }
-        if let Some(then) = &then {
-            then.make_what_went(record).await?;
-        }
-        Ok(())
+        columns.go(record, &self.tables).await
     }
 }
 
@@ -319,11 +273,6 @@ async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>,
     Ok(Err(Error::DataLossNotAccepted { run, way: Way::Recover, since, accepted, lost }))
 }
 
-/// What is written into the ledger before a column is added: whoever goes on knows that it is not whole yet.
-fn gone(column: &str, table: &str) -> String {
-    format!("found that {column} of {table} is gone")
-}
-
 pub(super) fn name(text: &str) -> TableName {
     match text.parse() {
         Ok(name) => name,
@@ -337,7 +286,7 @@ pub(super) fn quoted(table: &str) -> String {
     format!("{schema}{}", quote_identifier(&name))
 }
 
-async fn recover(work: &Work<'_>, options: RecoverOptions) -> Result<(), Error> {
+pub(super) async fn recover(work: &Work<'_>, options: RecoverOptions) -> Result<(), Error> {
     let recovery = prepare(work.context, &options).await?;
     if recovery.plan().refusals().is_empty() && !recovery.plan().changes_anything() {
         recovery.abandon().await?;
