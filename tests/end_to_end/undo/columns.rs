@@ -117,6 +117,24 @@ fn a_column_comes_back_in_tables_that_inherit_it() {
 }
 
 #[test]
+fn a_column_that_comes_back_has_its_bound_by_its_name() {
+    let project = project(
+        "CREATE TABLE shop.old (id int PRIMARY KEY, a int NOT NULL, b int CONSTRAINT never NOT NULL, c int NOT NULL, \
+           d int CONSTRAINT mine NOT NULL NO INHERIT); \
+         ALTER TABLE shop.old RENAME TO renamed; ALTER TABLE shop.renamed RENAME COLUMN c TO see; \
+         ALTER TABLE shop.renamed ADD COLUMN e int NOT NULL DEFAULT 5; \
+         INSERT INTO shop.renamed VALUES (1, 1, 1, 1, 1)",
+        "ALTER TABLE shop.renamed DROP COLUMN a, DROP COLUMN b, DROP COLUMN see, DROP COLUMN d, DROP COLUMN e;\n",
+    );
+    let (before, columns) = (project.shop(), columns_of(&project, "renamed"));
+    assert!(columns.contains("old_a_not_null") && columns.contains("renamed_e_not_null"), "{columns}");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+    assert_eq!(columns_of(&project, "renamed"), columns, "{undone:#}");
+    assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+}
+
+#[test]
 fn what_the_server_says_against_an_undo_is_told_without_secrets_and_values() {
     let project = project(
         "ALTER TABLE shop.orders ADD COLUMN word text NOT NULL DEFAULT 'w'",

@@ -78,7 +78,8 @@ impl<'a> GoneColumns<'a> {
             None => {}
         }
         if column.not_null && !now.not_null {
-            self.alter(&format!("ALTER COLUMN {name} SET NOT NULL")).await?;
+            let set = format!("ALTER COLUMN {name} SET NOT NULL");
+            self.alter(column.not_null_as.as_ref().unwrap_or(&set)).await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! A table's columns and checks as a source has them, read from a table that its definition makes for that moment.
 
+use std::collections::BTreeMap;
+
 use holdpoint_archive::first_statement;
 use holdpoint_core::name::quote_identifier;
 use holdpoint_postgres::{Row, Session};
@@ -36,6 +38,8 @@ pub struct ColumnThen {
     pub default: Option<String>,
     /// It holds no NULL.
     pub not_null: bool,
+    /// Where that has a name of its own, or is not inherited (since PostgreSQL 18): what adds it, from `ADD` on.
+    pub not_null_as: Option<String>,
     /// What makes its values, where it does so itself: the expression, and how they are kept.
     pub generated: Option<String>,
     /// How it is stored, compressed and counted where that was set, as `SET …` of an `ALTER COLUMN`.
@@ -91,7 +95,12 @@ async fn describe(session: &Session, source: &Source, table: &Recovered) -> Resu
                ORDER BY a.attnum";
     let rows = session.query(WHAT, sql, &[&defined]).await?;
     let set_behind = statements(source.facts(), &table.definition);
-    let columns = rows.iter().map(|row| column(row, &set_behind)).collect();
+    let named = not_null_as(session, &defined).await?;
+    let column = |row| {
+        let column = column(row, &set_behind);
+        ColumnThen { not_null_as: named.get(&column.name).cloned(), ..column }
+    };
+    let columns = rows.iter().map(column).collect();
     let sql = "SELECT conname::pg_catalog.text, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint \
                WHERE conrelid = $1::pg_catalog.text::pg_catalog.regclass AND contype = 'c' ORDER BY 1";
     let rows = session.query(WHAT, sql, &[&defined]).await?;
@@ -99,6 +108,30 @@ async fn describe(session: &Session, source: &Source, table: &Recovered) -> Resu
     // Sequences come with what uses them.
     let needed = made.into_iter().map(|one| one.make).filter(|make| !make.starts_with("CREATE SEQUENCE")).collect();
     Ok(TableThen { needed, columns, checks })
+}
+
+/// What adds the bounds of columns that hold no NULL, by the column: of those that are not as `SET NOT NULL` makes them.
+async fn not_null_as(session: &Session, defined: &str) -> Result<BTreeMap<String, String>, Error> {
+    if session.server().major < 18 {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT a.attname::pg_catalog.text, k.conname::pg_catalog.text, k.connoinherit \
+               FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
+               WHERE k.conrelid = $1::pg_catalog.text::pg_catalog.regclass AND k.contype = 'n'";
+    let rows = session.query(WHAT, sql, &[&defined]).await?;
+    Ok(rows.iter().filter_map(|row| Some((row.get(0), add_not_null(row.get(0), row.get(1), row.get(2))?))).collect())
+}
+
+/// What adds the bound of a column; `None` where `SET NOT NULL` does.
+fn add_not_null(column: &str, name: &str, no_inherit: bool) -> Option<String> {
+    // The server gave it a name of the table and the column, as it will of the live table.
+    let given = name.starts_with(&format!("{AS_DEFINED}_")) && name.ends_with("_not_null");
+    if given && !no_inherit {
+        return None;
+    }
+    let named = if given { String::new() } else { format!("CONSTRAINT {} ", quote_identifier(name)) };
+    let alone = if no_inherit { " NO INHERIT" } else { "" };
+    Some(format!("ADD {named}NOT NULL {}{alone}", quote_identifier(column)))
 }
 
 fn column(row: &Row, set_behind: &[String]) -> ColumnThen {
@@ -115,6 +148,7 @@ fn column(row: &Row, set_behind: &[String]) -> ColumnThen {
         generated: kept.and_then(|kept| Some(format!("({}) {kept}", expression.as_deref()?))),
         default: expression.filter(|_| kept.is_none()),
         not_null: row.get(3),
+        not_null_as: None,
         name,
     }
 }
@@ -145,6 +179,15 @@ fn settings(statements: &[String], column: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bound_is_added_by_name_where_the_server_did_not_give_it_one() {
+        let add = |name: &str, no_inherit| add_not_null("A b", name, no_inherit);
+        assert_eq!(add("holdpoint_definition_A b_not_null", false), None);
+        assert_eq!(add("old_a_not_null", false).as_deref(), Some("ADD CONSTRAINT \"old_a_not_null\" NOT NULL \"A b\""));
+        let alone = Some("ADD NOT NULL \"A b\" NO INHERIT");
+        assert_eq!(add("holdpoint_definition_A b_not_null", true).as_deref(), alone);
+    }
 
     #[test]
     fn what_is_set_for_a_column_is_found_behind_its_table() {
