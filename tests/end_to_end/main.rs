@@ -19,6 +19,7 @@ mod plan_runbooks;
 mod prepare;
 mod rds;
 mod rds_cut_over;
+mod rds_instant;
 mod rds_moto;
 mod rds_recover;
 mod rds_refused;

@@ -6,19 +6,19 @@ use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, Shipping, b
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
 
-const WITHIN: Duration = Duration::from_secs(300);
+pub(crate) const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);
     INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n;
     CREATE TABLE events (id int PRIMARY KEY)";
 
 /// A shop on an instance, and a project of plain SQL files whose only migration drops its table.
-struct Shop {
-    server: RdsServer,
-    place: Place,
+pub(crate) struct Shop {
+    pub(crate) server: RdsServer,
+    pub(crate) place: Place,
 }
 
 impl Shop {
-    fn new(major: u32) -> Self {
+    pub(crate) fn new(major: u32) -> Self {
         let server = RdsServer::start();
         server.create(&RdsInstance::new("shop", major));
         server.psql("shop", TABLES);
@@ -56,17 +56,17 @@ impl Shop {
         self.place.holdpoint(&[&["guard", "--json", "--yes"], &own[..]].concat()).ended_with(0).json()
     }
 
-    fn undo(&self, flags: &[&str]) -> Outcome {
+    pub(crate) fn undo(&self, flags: &[&str]) -> Outcome {
         let own = ["undo", "latest", "--way", "rds", "--json", "--tool", "plain-sql", "--migrations", "sql"];
         self.place.holdpoint(&[&own[..], flags].concat())
     }
 
-    fn orders(&self, identifier: &str) -> String {
+    pub(crate) fn orders(&self, identifier: &str) -> String {
         self.server.psql(identifier, "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'")
     }
 }
 
-fn way<'a>(report: &'a Value, way: &str) -> &'a Value {
+pub(crate) fn way<'a>(report: &'a Value, way: &str) -> &'a Value {
     let ways = report["ways_back"].as_array().unwrap();
     ways.iter().find(|one| one["way"] == way).unwrap_or_else(|| panic!("no way {way} in {ways:#?}"))
 }
@@ -157,7 +157,7 @@ fn a_run_on_an_older_major_is_undone_the_same_way() {
 }
 
 impl Shop {
-    fn stands(&self) -> String {
+    pub(crate) fn stands(&self) -> String {
         let runs = self.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
         runs["runs"][0]["standing"].as_str().unwrap().to_owned()
     }

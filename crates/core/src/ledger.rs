@@ -103,7 +103,8 @@ pub struct RunStep {
     pub point: Option<PointId>,
     /// The WAL position right before the command, from `Running` on.
     pub wal_position: Option<String>,
-    /// The server's instant right before the command, from `Running` on.
+    /// The server's instant right before the command, from `Running` on; where the command waited until RDS could restore it, the
+    /// one before that wait.
     pub instant: Option<DateTime<Utc>>,
     /// Which transactions the server had seen right before and after the command; `None` in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -51,6 +51,8 @@ pub enum Phase {
     Planning,
     /// The way back is known; the run lock is about to be taken.
     TakingRunLock,
+    /// The instant before the command is noted; until RDS can restore it is about to be waited for.
+    WaitingForInstant,
     /// The guarded command is about to run.
     RunningCommand,
     /// The guarded command has ended; what it left is about to be looked at.
@@ -91,7 +93,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Preflight,
         Self::SnapshotExported,
         Self::ReadingContents,
@@ -114,6 +116,7 @@ impl Phase {
         Self::Pruning,
         Self::Planning,
         Self::TakingRunLock,
+        Self::WaitingForInstant,
         Self::RunningCommand,
         Self::Judging,
         Self::RecordingRun,
@@ -159,6 +162,7 @@ impl Phase {
             Self::Pruning => "pruning",
             Self::Planning => "planning",
             Self::TakingRunLock => "taking-run-lock",
+            Self::WaitingForInstant => "waiting-for-instant",
             Self::RunningCommand => "running-command",
             Self::Judging => "judging",
             Self::RecordingRun => "recording-run",

@@ -43,7 +43,7 @@ pub enum Loss {
     NothingAsReviewed,
     /// What others wrote since into the tables at risk.
     OfTablesAtRisk,
-    /// What anybody wrote since the command began, into any database of the instance.
+    /// What anybody wrote since the instant before the command, into any database of the instance.
     OfInstance,
     /// What anybody wrote since the restore point.
     OfEverything,

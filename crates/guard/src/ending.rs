@@ -40,7 +40,7 @@ impl Guarded<'_> {
     pub(crate) async fn run(&self, ready: Ready, mut ledger: LedgerWriter<'_>) -> GuardReport {
         let Preparation { context, options, .. } = &self.preparation;
         let Ready { proven, lock, before, looked_for } = ready;
-        let Proven { planned, decision, relied, prepared_by, ways_back } = proven;
+        let Proven { planned, decision, relied, prepared_by, ways_back, .. } = proven;
         let time_outs = self.time_outs(&planned, ledger.run());
         let run = ledger.run().clone();
         let major = lock.session().server().major;

@@ -53,6 +53,14 @@ pub enum Error {
         /// Why.
         reasons: Vec<String>,
     },
+    /// RDS cannot restore the instant before the command, or not in time, and the policy asks for that.
+    #[error("no command runs before RDS can restore the instant before it (gate.wait_for_instant): {why}")]
+    NoInstant {
+        /// The instance, where one is configured.
+        instance: Option<String>,
+        /// What is in the way.
+        why: String,
+    },
     /// The project's connection leads to another database than the restore point's.
     #[error("{url} leads to another database than the one that a restore point is made of: {}", differences.join("; "))]
     AnotherDatabase {

@@ -28,7 +28,7 @@ use crate::running::{hooks, tool_lock};
 use crate::shown::Question;
 use crate::start::{Start, position};
 use crate::state::DatabaseState;
-use crate::ways_back::{self, Known};
+use crate::ways_back::{self, Known, Noted};
 use crate::{Error, runs, sessions};
 
 /// A run that is being guarded, or prepared.
@@ -46,6 +46,18 @@ pub(crate) struct Proven {
     /// The prepared run that it relies on, and until when.
     pub(crate) prepared_by: Option<(RunId, DateTime<Utc>)>,
     pub(crate) ways_back: Vec<WayBack>,
+    /// The RDS instance that the database is on, where that goes back to an instant.
+    pub(crate) instance: Option<RdsSource>,
+}
+
+impl Proven {
+    /// Refuses to rely on a prepared run that is not valid any more at `now`, by the server's clock.
+    fn demand_valid(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        match self.prepared_by.as_ref().filter(|(_, until)| *until < now) {
+            Some((run, until)) => Err(Error::Expired { run: run.to_string(), until: *until }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Everything is proven, locked and written: the command may start.
@@ -156,28 +168,28 @@ impl<'a> Guarded<'a> {
     /// Looks at everything again, under the run lock.
     async fn locked(
         &self,
-        proven: Proven,
+        mut proven: Proven,
         lock: &RunLock,
         ledger: &mut LedgerWriter<'_>,
     ) -> Result<(Proven, DatabaseState, Duration), Error> {
         let Preparation { context, options, .. } = &self.preparation;
-        let identity = &self.start.identity;
-        let point = proven.relied.point.as_ref();
-        tool_lock::demand_free(lock.session(), &tool_lock::keys(options.found())).await?;
-        let began = Instant::now();
-        let before = self.check_again(point, lock, ledger.run()).await?;
-        let looked_for = began.elapsed();
-        options.migrations.check_again(context, &proven.planned, identity, point).await?;
-        let (mut proven, mut before) = (proven, before);
         let session = lock.session();
-        sessions::wait_until_gone(session, schema_check::APPLICATION_NAME).await?;
-        let (instant, wal_position) = position(session).await?;
-        if let Some((run, until)) = proven.prepared_by.as_ref().filter(|(_, until)| *until < instant) {
-            return Err(Error::Expired { run: run.to_string(), until: *until });
+        tool_lock::demand_free(session, &tool_lock::keys(options.found())).await?;
+        let (mut before, looked_for) = self.as_proven(&proven, lock, ledger.run()).await?;
+        let (at, wal_position) = position(session).await?;
+        proven.demand_valid(at)?;
+        let waited = Box::pin(self.await_instant(&proven, at, ledger)).await?;
+        if waited.is_some() {
+            if !lock.is_held().await {
+                return Err(Error::LockLost);
+            }
+            // Others went on meanwhile.
+            (before, _) = self.as_proven(&proven, lock, ledger.run()).await?;
+            proven.demand_valid(position(session).await?.0)?;
         }
-        ledger.stands_at(instant, wal_position);
-        let ways = &mut proven.ways_back;
-        *ways = ways.iter().map(|way| ways_back::with_instant(way, instant)).collect();
+        let noted = Noted { at, waited };
+        ledger.stands_at(noted, wal_position);
+        proven.ways_back = proven.ways_back.iter().map(|way| noted.put_into(way)).collect();
         if context.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -213,6 +225,24 @@ impl<'a> Guarded<'a> {
         ledger.saw_before(before.seen_transactions());
         ledger.write(RunState::Running, remarks).await?;
         Ok((proven, before, looked_for))
+    }
+
+    /// Demands that database, schema and migrations are still those that were proven; the database's state, and how long it
+    /// took to read.
+    async fn as_proven(
+        &self,
+        proven: &Proven,
+        lock: &RunLock,
+        run: &RunId,
+    ) -> Result<(DatabaseState, Duration), Error> {
+        let Preparation { context, options, .. } = &self.preparation;
+        let point = proven.relied.point.as_ref();
+        let began = Instant::now();
+        let state = self.check_again(point, lock, run).await?;
+        let looked_for = began.elapsed();
+        options.migrations.check_again(context, &proven.planned, &self.start.identity, point).await?;
+        sessions::wait_until_gone(lock.session(), schema_check::APPLICATION_NAME).await?;
+        Ok((state, looked_for))
     }
 
     /// Asks whether the command may run, where somebody can be asked and data may be lost.
@@ -263,6 +293,7 @@ impl<'a> Guarded<'a> {
         let instance = self.instance(&planned, &mut doubts).await?;
         let window = instance.as_ref().and_then(|(_, restorable)| restorable.covered());
         let mut decision = self.preparation.decide(&planned, identity, window, self.start.now).await?;
+        self.demand_instance(&decision, instance.as_ref().map(|(source, _)| source), &doubts)?;
         let mut prepared_by = None;
         if let (Decision::MakeRestorePoint { policy, .. }, true) = (&decision, self.preparation.takes_prepared) {
             let command = self.mask.command(&options.command);
@@ -309,7 +340,8 @@ impl<'a> Guarded<'a> {
             known = what.ways_back();
         }
         ledger.goes_back_by(known.clone(), ways_back::risk(&planned));
-        Ok(Proven { planned, decision, relied, prepared_by, ways_back: known })
+        let instance = instance.map(|(source, _)| source);
+        Ok(Proven { planned, decision, relied, prepared_by, ways_back: known, instance })
     }
 
     /// What the RDS instance that the database is on goes back to; `None` where none is configured, or nothing is pending.

@@ -1,6 +1,5 @@
 //! Writing a run's steps into the ledger, and reading what other runs did.
 
-use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{
     FORMAT, HookRecord, HookState, HooksRecord, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord,
     Prepared, Process, RunState, RunStep, SeenTransactions, newest,
@@ -10,8 +9,9 @@ use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
 
+use crate::Error;
 use crate::runs::{came_to_its_command, owed};
-use crate::{Error, ways_back};
+use crate::ways_back::Noted;
 
 /// How many runs, newest first, are looked at for what they left.
 const LOOKED_AT: usize = 20;
@@ -112,10 +112,9 @@ impl<'a> LedgerWriter<'a> {
     }
 
     /// Notes where the server stood right before the command.
-    pub(crate) fn stands_at(&mut self, instant: DateTime<Utc>, wal_position: Option<String>) {
-        self.step.instant = Some(instant);
-        let ways = self.step.ways_back.iter();
-        self.step.ways_back = ways.map(|way| ways_back::with_instant(way, instant)).collect();
+    pub(crate) fn stands_at(&mut self, noted: Noted, wal_position: Option<String>) {
+        self.step.instant = Some(noted.at);
+        self.step.ways_back = self.step.ways_back.iter().map(|way| noted.put_into(way)).collect();
         self.step.wal_position = wal_position;
     }
 

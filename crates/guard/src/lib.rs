@@ -6,6 +6,7 @@
 //! before the lock can be prepared ahead of time. It never decides by itself how to undo.
 
 mod after;
+mod awaited;
 mod command;
 mod ending;
 mod error;

@@ -203,6 +203,9 @@ pub(crate) struct GateSection {
     /// How far the window's end may lag behind now.
     #[serde(deserialize_with = "read::duration")]
     pub(crate) max_window_lag: Option<Duration>,
+    /// How long a run waits, right before its command, until RDS can restore the instant that it noted.
+    #[serde(deserialize_with = "read::duration")]
+    pub(crate) wait_for_instant: Option<Duration>,
 }
 
 /// How the control plane of Amazon RDS is reached; credentials come from AWS's own places.

@@ -81,6 +81,7 @@ fn title(phase: Phase) -> &'static str {
         Phase::Pruning => "dropping restore points",
         Phase::Planning => "reading what is pending",
         Phase::TakingRunLock => "taking the run lock",
+        Phase::WaitingForInstant => "waiting until RDS can restore the instant",
         Phase::RunningCommand => "running the command",
         Phase::Judging => "looking at what it left",
         Phase::RecordingRun => "recording the run",

@@ -58,6 +58,7 @@ impl Settings {
         WindowPolicy {
             required: gate.require_window,
             max_lag_seconds: gate.max_window_lag.map_or(default.max_lag_seconds, seconds),
+            wait_seconds: gate.wait_for_instant.map_or(default.wait_seconds, |wait| wait.as_secs()),
         }
     }
 }

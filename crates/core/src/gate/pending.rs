@@ -55,7 +55,7 @@ pub struct Window {
     pub latest: DateTime<Utc>,
 }
 
-/// What is asked of the point-in-time window before an older restore point is relied on.
+/// What is asked of the point-in-time window before an older restore point is relied on, and before the command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WindowPolicy {
@@ -63,12 +63,15 @@ pub struct WindowPolicy {
     pub required: bool,
     /// How far its end may lag behind now, in seconds, to cover it.
     pub max_lag_seconds: i64,
+    /// How long a run waits, right before its command, until the window reaches the instant that it noted, in seconds; it
+    /// is refused after that. 0 for no wait: then the instant can be restored some minutes after the command began.
+    pub wait_seconds: u64,
 }
 
 impl Default for WindowPolicy {
-    /// Not required: most servers have none. RDS lags by about five minutes.
+    /// Not required, nor waited for: most servers have none. RDS lags by about five minutes.
     fn default() -> Self {
-        Self { required: false, max_lag_seconds: 600 }
+        Self { required: false, max_lag_seconds: 600, wait_seconds: 0 }
     }
 }
 

@@ -22,6 +22,7 @@ impl Error {
             | Self::ServerChanged { .. }
             | Self::Stopped { .. }
             | Self::Refused { .. }
+            | Self::NoInstant { .. }
             | Self::NotAsRehearsed { .. }
             | Self::Expired { .. }
             | Self::ConfigurationChanged { .. }
@@ -60,6 +61,13 @@ impl Error {
             }
             Self::Refused { .. } => {
                 Some("see it: holdpoint plan; to take the risk, recorded: --waive CLASS[:OBJECT]=REASON".to_owned())
+            }
+            Self::NoInstant { instance: Some(name), .. } => Some(format!(
+                "nothing was changed; see how far it is: holdpoint rds window {name}; wait longer, or not at all: \
+                 gate.wait_for_instant"
+            )),
+            Self::NoInstant { instance: None, .. } => {
+                Some("name it, and its region: rds_instance in holdpoint.toml; or leave gate.wait_for_instant out".to_owned())
             }
             Self::AnotherDatabase { .. } => {
                 Some("let url and backup_url of holdpoint.toml, or the variables, name one database".to_owned())

@@ -1,6 +1,9 @@
 //! The RDS instance as it was right before the command.
 
-use chrono::SecondsFormat;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use holdpoint_core::quantity::milliseconds;
 use holdpoint_core::undoing::{Loss, TimeFrom, Way, WayBack};
 use holdpoint_operations::rds::Restorable;
 pub(crate) use holdpoint_operations::rds::serves_another;
@@ -10,6 +13,19 @@ use super::Known;
 
 /// What stands for the instant until it is known.
 const INSTANT: &str = "INSTANT";
+/// Since when what is written is lost, as long as nobody waits for the instant.
+const SINCE: &str = "since the command began";
+/// What is told of the instant as long as nobody waits for it.
+const LATER: &str = "RDS stores its log every five minutes: the instant can be restored some minutes after the command";
+
+/// The instant right before the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// By the server's clock.
+    pub(crate) at: DateTime<Utc>,
+    /// How long the command waited until RDS could restore it; `None` where nobody waited.
+    pub(crate) waited: Option<Duration>,
+}
 
 impl Known<'_> {
     /// The instance of the database to the instant before the command; `None` where none is known that can be restored.
@@ -27,14 +43,13 @@ impl Known<'_> {
             seconds,
             time_from: seconds.map(|_| TimeFrom::Estimated),
             data_lost: format!(
-                "everything written since the command began, into every database of {}; what it had last stays in the \
+                "everything written {SINCE}, into every database of {}; what it had last stays in the \
                  instance that goes aside",
                 source.instance
             ),
             loss: Some(Loss::OfInstance),
             conditions: vec![
-                "RDS stores its log every five minutes: the instant can be restored some minutes after the command"
-                    .to_owned(),
+                LATER.to_owned(),
                 "the new instance costs what the old one costs, until one of them is dropped".to_owned(),
             ],
         })
@@ -52,11 +67,61 @@ pub(crate) async fn no_way(restorable: &Restorable, live: &ConnectionSettings) -
     }
 }
 
-/// The command of a way back once the instant is known.
-pub(crate) fn with_instant(way: &WayBack, at: chrono::DateTime<chrono::Utc>) -> WayBack {
-    let command = match way.command.strip_suffix(INSTANT).filter(|_| way.way == Way::Rds) {
-        Some(command) => format!("{command}{}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
-        None => way.command.clone(),
-    };
-    WayBack { command, ..way.clone() }
+impl Noted {
+    /// The instant as RDS takes it, by whole seconds.
+    pub(crate) fn written(&self) -> String {
+        self.at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
+    /// A way back once the instant is known: its command, and what the wait for it changes.
+    pub(crate) fn put_into(&self, way: &WayBack) -> WayBack {
+        let mut way = way.clone();
+        let Some(command) = way.command.strip_suffix(INSTANT).filter(|_| way.way == Way::Rds) else { return way };
+        way.command = format!("{command}{}", self.written());
+        let Some(waited) = self.waited else { return way };
+        way.data_lost = way.data_lost.replacen(SINCE, &format!("since {}, before the command", self.written()), 1);
+        let waited = milliseconds(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        let told = format!(
+            "RDS could restore that instant before the command ran, which waited {waited} for it: what was written meanwhile \
+             is lost, too"
+        );
+        way.conditions.iter_mut().filter(|one| *one == LATER).for_each(|one| one.clone_from(&told));
+        way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(way: Way) -> WayBack {
+        WayBack {
+            way,
+            title: String::new(),
+            command: format!("holdpoint undo R --accept-data-loss-since {INSTANT}"),
+            seconds: None,
+            time_from: None,
+            data_lost: format!("everything written {SINCE}, into every database of shop"),
+            loss: None,
+            conditions: vec![LATER.to_owned(), "it costs".to_owned()],
+        }
+    }
+
+    #[test]
+    fn of_an_instant_that_was_waited_for_the_loss_begins_before_the_command() {
+        let at = "2026-11-21T02:43:00.75Z".parse().unwrap();
+        let told = Noted { at, waited: None }.put_into(&by(Way::Rds));
+        assert!(told.command.ends_with(" 2026-11-21T02:43:00Z"), "{}", told.command);
+        assert!(told.data_lost.contains("since the command began"), "{}", told.data_lost);
+        assert_eq!(told.conditions, [LATER, "it costs"]);
+
+        let noted = Noted { at, waited: Some(Duration::from_secs(312)) };
+        let told = noted.put_into(&by(Way::Rds));
+        assert!(told.command.ends_with(" 2026-11-21T02:43:00Z"), "{}", told.command);
+        let lost = "everything written since 2026-11-21T02:43:00Z, before the command, into every database of shop";
+        assert_eq!(told.data_lost, lost);
+        assert!(told.conditions[0].contains("waited 5 min 12 s for it"), "{:?}", told.conditions);
+        assert_eq!(told.conditions[1], "it costs");
+        assert_eq!(noted.put_into(&by(Way::Restore)), by(Way::Restore), "no other way goes to an instant");
+    }
 }

@@ -20,7 +20,7 @@ use holdpoint_review::TableAtRisk;
 
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
-pub(crate) use instant::{no_way as no_instance, serves_another, with_instant};
+pub(crate) use instant::{Noted, no_way as no_instance, serves_another};
 pub(crate) use rank::{UNKNOWN, real_losses, taken_by};
 use rank::{loss_of_rollback, ranked, taken_from};
 

@@ -1,9 +1,12 @@
 //! The instance that a database is on: to which instants it goes back, and a new instance that is as it was then.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use holdpoint_core::gate::pending::Window as Covered;
 use holdpoint_core::quantity::milliseconds;
 use holdpoint_rds::{Endpoint, Instance, RestoreOptions, RestoreReport, When, Window, estimate_seconds};
+use tokio::time::Instant;
 
 use super::ControlPlane;
 use crate::Error;
@@ -61,7 +64,8 @@ impl RdsSource {
         Ok(Restorable { seconds: estimate_seconds(&made, &self.instance), window })
     }
 
-    /// Waits until the instance can be restored to `at`: RDS stores its log every five minutes.
+    /// Waits until the instance can be restored to `at`: RDS stores its log every five minutes. The last look is when the
+    /// time to wait is over, answers of RDS included.
     ///
     /// # Errors
     /// What keeps it from being restored; an instant before the window; [`holdpoint_rds::Error::GaveUp`] with the latest
@@ -69,13 +73,13 @@ impl RdsSource {
     pub async fn wait_until_restorable(&self, at: DateTime<Utc>) -> Result<(), Error> {
         let at = at.trunc_subsecs(0);
         let waiting = &self.plane.waiting;
-        let most = waiting.most_readings();
+        let began = Instant::now();
         let mut told = None;
-        let mut reading = 0;
         loop {
+            let left = waiting.give_up_after.saturating_sub(began.elapsed());
             let window = super::window(&self.plane, &self.instance).await?;
             window.check_open()?;
-            let waited = waiting.waited(reading);
+            let waited = began.elapsed().as_secs();
             if window.latest_at.is_some_and(|latest| latest >= at) {
                 window.check(at, (self.plane.clock)().max(at))?;
                 return Ok(());
@@ -89,15 +93,14 @@ impl RdsSource {
                     .note(&format!("{name} can be restored until {latest} after {after}; {at} is awaited"));
                 told = window.latest_at;
             }
-            reading += 1;
-            if reading >= most {
+            if left.is_zero() {
                 let status = format!("restorable until {latest} only");
                 let gave_up =
                     holdpoint_rds::Error::GaveUp { subject: self.instance.clone(), status, waited_seconds: waited };
                 return Err(gave_up.into());
             }
             tokio::select! {
-                () = tokio::time::sleep(waiting.pause()) => {}
+                () = tokio::time::sleep(waiting.pause().min(left).max(Duration::from_millis(1))) => {}
                 () = self.plane.cancel.cancelled() => return Err(Error::Interrupted),
             }
         }

@@ -98,7 +98,7 @@ fn both_losses_are_told_and_a_window_can_be_asked_for() {
     let window = |lag| Some(Window { earliest: now() - Duration::days(7), latest: now() - Duration::seconds(lag) });
     let Decision::Go { losses, .. } = decide(&Pending { window: window(300), ..case.clone() }) else { panic!() };
     assert!(losses[1].contains("300 s ago"), "{losses:?}");
-    let required = WindowPolicy { required: true, max_lag_seconds: 600 };
+    let required = WindowPolicy { required: true, ..WindowPolicy::default() };
     for (window, goes) in [(None, false), (window(300), true), (window(601), false)] {
         let decision = decide(&Pending { window, window_policy: required, ..case.clone() });
         assert_eq!(matches!(decision, Decision::Go { .. }), goes, "{decision:?}");
