@@ -265,8 +265,9 @@ fn whoever_waits_goes_first_and_locked_rows_are_tried_again() {
     // A batch that takes seconds, and longer than others want to wait.
     let slow = ["backfill", "counted", "--set", "n = n + 1 + length(pg_sleep(0.03)::text)", "--max-blocked", "200ms"];
     let mut running = scene.place.start(&slow);
+    // Not while it is planned, which takes the lock, too.
     let at_work = "EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = current_database() \
-                   AND a.application_name LIKE 'holdpoint backfill %' AND l.mode = 'RowExclusiveLock' AND l.granted \
+                   AND a.application_name LIKE 'holdpoint backfill %' AND l.mode = 'RowExclusiveLock' AND l.granted AND a.wait_event = 'PgSleep' \
                    AND l.relation = 'counted'::regclass)";
     wait_until(&mut running, "a batch is at work", &scene, at_work);
     let mut first = Client::running(&scene, "first", "BEGIN; LOCK TABLE counted IN SHARE MODE;").idle_in_transaction();
