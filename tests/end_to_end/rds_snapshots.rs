@@ -3,7 +3,7 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, bin_directory};
+use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsFault, RdsInstance, RdsServer, bin_directory};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
 
@@ -88,6 +88,29 @@ impl Shop {
     fn prune(&self, words: &[&str]) -> Outcome {
         let rules = ["prune", "--keep-last", "1", "--minimum-age", "0s", "--json"];
         self.place.holdpoint(&[&rules[..], words].concat())
+    }
+
+    /// Snapshots of these names, each proven.
+    fn proven<const N: usize>(&self, names: [&str; N]) -> [String; N] {
+        names.map(|name| {
+            let id = self.snapshot(name);
+            self.verified(&id, 0);
+            id
+        })
+    }
+
+    /// What is there: restore points that are shown, and snapshots in RDS.
+    fn there(&self) -> (Vec<String>, Vec<String>) {
+        self.server.settle();
+        (self.place.points(), self.server.snapshots())
+    }
+
+    /// Hides a restore point as a prune does that is killed, longer ago than any may be at work.
+    fn hide(&self, id: &str) {
+        let folder = self.place.repository().join("shop/restore-points").join(id).join("withdrawn");
+        std::fs::create_dir(&folder).unwrap();
+        let mark = std::fs::File::create(folder.join("01.json")).unwrap();
+        mark.set_modified(mark.metadata().unwrap().modified().unwrap() - Duration::from_secs(20 * 60)).unwrap();
     }
 
     fn kinds(&self) -> Vec<String> {
@@ -334,4 +357,131 @@ fn retention_withdraws_a_snapshot_and_deletes_it_unless_it_is_pinned_refused_or_
     shop.json(&["rds", "snapshot", "drop", "three", "--yes"], 0);
     shop.server.settle();
     assert_eq!((shop.place.points(), shop.server.snapshots()), (Vec::new(), vec!["one".to_owned()]));
+}
+
+/// What RDS has no more, has under the name of another one, or does not tell of, lets nothing go.
+#[test]
+fn a_snapshot_that_is_not_known_to_be_there_lets_no_other_one_go() {
+    let shop = Shop::new(NEWEST);
+    let ids = shop.proven(["one", "two"]);
+    let both = ids.to_vec();
+    let stays = |snapshots: &[&str], said: &str| {
+        let report = shop.prune(&[]).ended_with(15).json();
+        assert_eq!(report["dropped"], json!([]), "{said}: {report:#}");
+        let finding = &report["findings"][0];
+        assert_eq!((&finding["place"], finding["reason"].as_str().unwrap().contains(said)), (&json!(ids[1]), true));
+        let snapshots: Vec<String> = snapshots.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(shop.there(), (both.clone(), snapshots), "{said}");
+    };
+    shop.server.deny("DescribeDBSnapshots");
+    stays(&["one", "two"], "not known");
+    shop.server.allow("DescribeDBSnapshots");
+    shop.replace("two", false);
+    stays(&["one"], "not in us-east-1 any more");
+    shop.replace("two", true);
+    stays(&["one", "two"], "another one");
+}
+
+/// Where another account is asked, what is not found, or has the name, says nothing of what was recorded.
+#[test]
+fn in_another_account_nothing_is_taken_for_gone() {
+    let mut shop = Shop::new(NEWEST);
+    let [id] = shop.proven(["held"]);
+    let asked = "lies in account 123456789012 in us-east-1, and account 210987654321 in us-east-1 was asked";
+    for gone in [false, true] {
+        if gone {
+            shop.replace("held", false);
+        }
+        shop.server.set_account(Some("210987654321"));
+        let verdict = shop.verified(&id, 5);
+        assert!(verdict["obstacles"][0]["reason"].as_str().unwrap().contains(asked), "{gone}: {verdict:#}");
+        assert_eq!(shop.kinds(), ["snapshot"], "{gone}");
+        shop.server.set_account(None);
+    }
+    assert_eq!(shop.verified(&id, 4)["verdict"], "disproved", "in its own account it is gone");
+
+    // Where nothing is seen nobody knows which account it is; the disproved one would go first.
+    let proven = shop.proven(["next"]);
+    let other = RdsServer::start();
+    for (name, value) in other.environment(&ADMIN) {
+        shop.place.set(name, &value);
+    }
+    let report = shop.prune(&[]).ended_with(15).json();
+    assert!(report["findings"][0]["reason"].as_str().unwrap().contains("which account was asked is not known"));
+    assert_eq!(shop.there(), (vec![id.clone(), proven[0].clone()], vec!["next".to_owned()]), "{report:#}");
+
+    // What the flags name is asked to the end, not what the environment names.
+    let flags = ["rds", "--endpoint-url", &shop.server.endpoint(), "snapshot", "drop", "next", "--yes"];
+    shop.json(&flags, 0);
+    assert_eq!(shop.there(), (vec![id], Vec::new()));
+}
+
+/// Tags are copied with a snapshot: only the one that the manifest names is the restore point.
+#[test]
+fn a_copy_with_the_tags_of_a_restore_point_is_dropped_alone() {
+    let shop = Shop::new(NEWEST);
+    let id = shop.snapshot("held");
+    let names = [("SourceDBSnapshotIdentifier", "held"), ("TargetDBSnapshotIdentifier", "copy"), ("CopyTags", "true")];
+    assert_eq!(shop.server.call("CopyDBSnapshot", &names).status, 200);
+    shop.server.settle();
+    let tags = shop.server.snapshot_tags("copy");
+    assert!(tags.contains(&("holdpoint:point".to_owned(), id.clone())), "{tags:?}");
+    shop.json(&["rds", "snapshot", "drop", "copy", "--yes"], 0);
+    assert_eq!(shop.there(), (vec![id], vec!["held".to_owned()]));
+}
+
+/// Pins lie in the repository of a restore point: where that is another one, nobody can look at them.
+#[test]
+fn a_snapshot_of_another_repository_is_refused() {
+    let shop = Shop::new(NEWEST);
+    let id = shop.snapshot("held");
+    let drop = ["rds", "snapshot", "drop", "held", "--yes"];
+    for (tag, value, said) in [
+        ("holdpoint:repository", "elsewhere", "made in repository elsewhere"),
+        ("holdpoint:folder", "../shop", "no folder is tagged"),
+    ] {
+        shop.server.tag_snapshot("held", &[(tag, value)]);
+        let failure = shop.run(&drop).ended_with(3).failure();
+        failure.says(&[&id, said]).hints(&["--repository", "aws rds delete-db-snapshot"]);
+        assert_eq!(shop.there(), (vec![id.clone()], vec!["held".to_owned()]), "{tag}");
+    }
+}
+
+/// A deletion of which nothing is known may have been done: the restore point stays hidden, and the next prune asks again.
+#[test]
+fn what_a_killed_or_unanswered_withdrawal_left_is_settled_by_asking_rds() {
+    let shop = Shop::new(NEWEST);
+    let [one, two, three] = shop.proven(["one", "two", "three"]);
+    // Nobody knows: RDS answers what is no refusal.
+    let odd = RdsFault::Error(400, "SomethingElse".to_owned(), "who knows".to_owned());
+    shop.json(&["pin", &two, "--reason", "the auditors"], 0);
+    shop.server.fail("DeleteDBSnapshot", 1, odd);
+    let report = shop.prune(&[]).ended_with(8).json();
+    assert!(report["dropped"][0]["reason"].as_str().unwrap().contains("is not known"), "{report:#}");
+    assert_eq!(shop.place.points(), [two.clone(), three.clone()], "it is hidden");
+    let report = shop.prune(&[]).ended_with(0).json();
+    assert_eq!((&report["dropped"][0]["point"], &report["dropped"][0]["outcome"]), (&json!(one), &json!("gone")));
+    assert_eq!(shop.there().1, ["two", "three"]);
+
+    // A kill after the snapshot went: whatever the policy says, it is no restore point to be shown again.
+    shop.json(&["unpin", &two], 0);
+    shop.hide(&two);
+    shop.replace("two", false);
+    let keeping = ["prune", "--keep-last", "9", "--json"];
+    shop.server.deny("DescribeDBSnapshots");
+    let report = shop.place.holdpoint(&keeping).json();
+    assert!(report["hidden"][0]["problem"].as_str().unwrap().contains("not known"), "{report:#}");
+    let manifest = shop.place.repository().join("shop/restore-points").join(&two).join("manifest.json");
+    assert_eq!((shop.place.points(), manifest.exists()), (vec![three.clone()], true));
+    shop.server.allow("DescribeDBSnapshots");
+    shop.place.holdpoint(&keeping).ended_with(0);
+    assert_eq!(shop.there(), (vec![three.clone()], vec!["three".to_owned()]));
+    assert!(!manifest.exists());
+
+    // One that is there is shown again.
+    let [four] = shop.proven(["four"]);
+    shop.hide(&three);
+    assert_eq!(shop.place.points(), [four.clone()]);
+    shop.place.holdpoint(&keeping).ended_with(0);
+    assert_eq!(shop.place.points(), [three, four]);
 }

@@ -127,6 +127,7 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         Rds::InvalidName { .. } | Rds::Configuration { .. } | Rds::InTheFuture { .. } => ErrorKind::Usage,
         Rds::NotFound { .. } => ErrorKind::NotFound,
         Rds::NotOurs { .. }
+        | Rds::AnotherAccount { .. }
         | Rds::IsSource { .. }
         | Rds::InService { .. }
         | Rds::Protected { .. }

@@ -178,6 +178,19 @@ pub enum Error {
         /// What differs.
         differences: Vec<String>,
     },
+    /// What was named was made in another account or region than the one that was asked, which knows nothing of it.
+    #[error(
+        "{subject} lies in {made_in}, and {}",
+        .asked.as_ref().map_or_else(|| "which account was asked is not known".to_owned(), |asked| format!("{asked} was asked"))
+    )]
+    AnotherAccount {
+        /// The snapshot.
+        subject: String,
+        /// Its account and region.
+        made_in: String,
+        /// Those that were asked, where RDS shows them.
+        asked: Option<String>,
+    },
     /// Without holdpoint's tags nothing is touched.
     #[error("{subject} was not made by holdpoint")]
     NotOurs {

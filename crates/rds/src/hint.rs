@@ -14,6 +14,9 @@ impl Error {
             Self::NotFound { .. } => {
                 "see whether name, account and --region are right: aws rds describe-db-instances".to_owned()
             }
+            Self::AnotherAccount { made_in, .. } => {
+                format!("ask with credentials of {made_in} (--profile, AWS_PROFILE): aws sts get-caller-identity")
+            }
             Self::NameTaken { .. } => {
                 "choose another name with --into; what holdpoint made: holdpoint rds list".to_owned()
             }

@@ -26,9 +26,9 @@ pub use local::LocalDirectory;
 pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_conditional_writes};
 pub use reader::ObjectReader;
 pub use repository::{
-    Identities, Lease, LeaseTaken, Leftover, LostPoint, ManifestWrite, NoLongerHidden, NotPublished, OrphanFolder,
-    PointFolders, Ready, Repository, StoreLock, StoredManifest, StoredPoint, Unpublished, UnreadableIdentity,
-    Verifications, Withdrawal,
+    Identities, Lease, LeaseTaken, Leftover, LostPoint, ManifestWrite, NoLongerHidden, NotDropped, NotPublished,
+    OrphanFolder, PointFolders, Ready, Repository, StoreLock, StoredManifest, StoredPoint, Unpublished,
+    UnreadableIdentity, Verifications, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;
 pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};

@@ -36,7 +36,7 @@ pub use lease::{Lease, LeaseTaken};
 pub use leftovers::{Leftover, LostPoint, Unpublished};
 pub use lock::StoreLock;
 pub use publish::{ManifestWrite, NotPublished, Ready};
-pub use withdraw::{NoLongerHidden, Withdrawal};
+pub use withdraw::{NoLongerHidden, NotDropped, Withdrawal};
 
 /// The largest record, other than a manifest, that is read into memory.
 const LARGEST_RECORD: u64 = 16 << 20;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdpoint::exit_code;
 use holdpoint_core::DatabaseName;
+use holdpoint_operations::Context;
 use holdpoint_operations::rds::{
     self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsReach, RdsSource, RecordOptions,
     RestoreOptions, RestorePlan, ServedDatabase, Snapshot, SnapshotDropReport, SnapshotMade, When,
@@ -33,7 +34,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
             let options = at_an_instant(invocation, &wanted.source, &wanted.at, &wanted.new).await?;
             restore(invocation, &plane, &options, &wanted.new).await
         }
-        RdsVerb::Snapshot(wanted) => snapshot(invocation, &plane, &wanted.verb).await,
+        RdsVerb::Snapshot(wanted) => snapshot(invocation, &plane, &arguments.reach, &wanted.verb).await,
         RdsVerb::Wait(wanted) => {
             let report = rds::wait(&plane, &wanted.name).await?;
             printed(invocation.output.report(&report, output::rds_restored))?;
@@ -151,7 +152,12 @@ async fn restore(
     Ok(exit_code::DONE)
 }
 
-async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &SnapshotVerb) -> Result<u8, Failure> {
+async fn snapshot(
+    invocation: &Invocation,
+    plane: &ControlPlane,
+    reach: &ReachArguments,
+    verb: &SnapshotVerb,
+) -> Result<u8, Failure> {
     match verb {
         SnapshotVerb::Create { instance, name, reason, unrecorded, no_wait } => {
             let name = name.clone().unwrap_or_else(|| format!("{instance}-{}", now().format("%Y%m%dt%H%M%Sz")));
@@ -162,7 +168,7 @@ async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &Snapshot
                 waits: !no_wait,
                 retain_until: invocation.retain_until(),
             };
-            let made = Box::pin(create_snapshot(invocation, plane, &wanted, *unrecorded)).await?;
+            let made = Box::pin(create_snapshot(invocation, plane, reach, &wanted, *unrecorded)).await?;
             printed(invocation.output.report(&made, output::rds_snapshot_made))?;
         }
         SnapshotVerb::Copy { from, name, kms_key, no_wait } => {
@@ -182,9 +188,9 @@ async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &Snapshot
             let snapshot = rds::plan_drop_snapshot(plane, name).await?;
             if !dry_run {
                 let point = snapshot.tags.get(rds::POINT_TAG);
-                let point = point.map(|id| format!(", which is restore point {id}")).unwrap_or_default();
+                let point = point.map(|id| format!(", tagged as restore point {id}")).unwrap_or_default();
                 confirm(invocation, *yes, &format!("to be dropped for ever: the snapshot {name}{point}"))?;
-                if !withdrawn(invocation, &snapshot).await? {
+                if !Box::pin(withdrawn(invocation, reach, &snapshot)).await? {
                     rds::drop_snapshot(plane, &snapshot).await?;
                 }
             }
@@ -196,36 +202,58 @@ async fn snapshot(invocation: &Invocation, plane: &ControlPlane, verb: &Snapshot
 }
 
 /// Withdraws the restore point that a snapshot is, where it is one of a configured database's folder, and drops both; tells
-/// whether it was one.
-async fn withdrawn(invocation: &Invocation, snapshot: &Snapshot) -> Result<bool, Failure> {
+/// whether it was one. What is tagged as a restore point that cannot be looked at here, with its pins, is refused.
+async fn withdrawn(invocation: &Invocation, reach: &ReachArguments, snapshot: &Snapshot) -> Result<bool, Failure> {
+    let name = &snapshot.name;
+    let Some(point) = snapshot.tags.get(rds::POINT_TAG) else { return Ok(false) };
     let Some(folder) = snapshot.tags.get(rds::FOLDER_TAG).and_then(|name| name.parse::<DatabaseName>().ok()) else {
-        return Ok(false);
+        return Err(elsewhere(name, point, "no folder is tagged, so its pins cannot be looked at"));
     };
-    let context = invocation.of_database(&folder).context(false).await?;
+    let context = context_at(&invocation.of_database(&folder), reach, false).await?;
     match rds::withdraw_snapshot(&context, snapshot).await? {
-        None => Ok(false),
-        Some((_, Outcome::Gone { .. } | Outcome::Remains { .. })) => Ok(true),
-        Some((id, Outcome::Pinned { pins })) => Err(Failure::refused(
-            format!("{} is restore point {id}, and pinned: {}", snapshot.name, pins.join(", ")),
+        rds::Withdrawn::IsNone => Ok(false),
+        rds::Withdrawn::Elsewhere { point, repository } => {
+            let own = context.repository.id();
+            Err(elsewhere(name, &point, &format!("it was made in repository {repository}, and this one is {own}")))
+        }
+        rds::Withdrawn::Point(_, None | Some(Outcome::Gone { .. } | Outcome::Remains { .. })) => Ok(true),
+        rds::Withdrawn::Point(id, Some(Outcome::Pinned { pins })) => Err(Failure::refused(
+            format!("{name} is restore point {id}, and pinned: {}", pins.join(", ")),
             format!("see its pins: holdpoint show {id}; holdpoint unpin {id} --name NAME"),
         )),
-        Some((id, outcome)) => {
+        rds::Withdrawn::Point(id, Some(outcome)) => {
             let why = match outcome {
                 Outcome::Failed { reason } | Outcome::Unjustified { reason } => reason,
                 _ => "the store locks its manifest".to_owned(),
             };
-            Err(Failure::refused(
-                format!("{} is restore point {id}: {why}", snapshot.name),
-                "holdpoint check".to_owned(),
-            ))
+            Err(Failure::refused(format!("{name} is restore point {id}: {why}"), "holdpoint check".to_owned()))
         }
     }
+}
+
+/// The refusal of a snapshot that is tagged as a restore point of which nothing can be seen here.
+fn elsewhere(name: &str, point: &str, why: &str) -> Failure {
+    Failure::refused(
+        format!("the snapshot {name} is tagged as restore point {point}: {why}"),
+        format!(
+            "drop it with the repository that it was made in: --repository URL; where that is gone for good: aws rds \
+             delete-db-snapshot --db-snapshot-identifier {name}"
+        ),
+    )
+}
+
+/// A context that asks the RDS which this command's own flags name.
+async fn context_at(own: &Invocation, reach: &ReachArguments, writes: bool) -> Result<Context, Failure> {
+    let mut context = own.context(writes).await?;
+    context.rds = own.settings.rds_reach(reach);
+    Ok(context)
 }
 
 /// Makes a snapshot, and records it as a restore point of the database that is configured to be on the instance.
 async fn create_snapshot(
     invocation: &Invocation,
     plane: &ControlPlane,
+    reach: &ReachArguments,
     wanted: &RecordOptions,
     unrecorded: bool,
 ) -> Result<SnapshotMade, Failure> {
@@ -257,8 +285,8 @@ async fn create_snapshot(
     };
     let own = invocation.of_database(database);
     let context = match own.settings.repository() {
-        Ok(chosen) if !chosen.defaulted => own.context(true).await?,
-        _ => match own.context(false).await {
+        Ok(chosen) if !chosen.defaulted => context_at(&own, reach, true).await?,
+        _ => match context_at(&own, reach, false).await {
             Ok(context) => context,
             Err(_) => return plain("there is no repository yet: holdpoint init".to_owned()).await,
         },

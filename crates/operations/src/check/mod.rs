@@ -6,7 +6,7 @@ mod identity;
 pub(crate) mod objects;
 mod permissions;
 mod run;
-mod snapshots;
+pub(crate) mod snapshots;
 mod stray;
 
 pub use findings::{Finding, FindingKind};

@@ -3,6 +3,7 @@
 //! Nothing is undone by an end: what was asked of RDS goes on there, and `wait` takes it up again.
 
 mod data_check;
+mod found;
 mod instant;
 mod maker;
 mod proof;
@@ -24,6 +25,7 @@ use holdpoint_rds::{Rds, Reading};
 use tokio_util::sync::CancellationToken;
 
 pub use data_check::{DataCheck, ServedDatabase};
+pub(crate) use found::{Found, recorded_snapshot};
 pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{
     CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing,
@@ -33,7 +35,6 @@ pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
 pub use proof::{SnapshotPoint, SnapshotVerifyReport, plan_snapshot_verification, snapshot_point, verify_snapshot};
 pub use reach::RdsReach;
-pub(crate) use record::is_the_recorded;
 pub use record::{RecordOptions, SnapshotMade, create_recorded};
 pub use service::{Followed, check_before_cut_over, cut_over_served, lacks_a_check};
 pub use serving::{identity_behind, serves_another};
@@ -49,7 +50,7 @@ pub use verbs::{
     plan_drop, restore, wait, window,
 };
 pub(crate) use withdrawn::drop_recorded;
-pub use withdrawn::withdraw_snapshot;
+pub use withdrawn::{Withdrawn, withdraw_snapshot};
 
 use crate::{Clock, Error};
 

@@ -12,7 +12,7 @@ use holdpoint_rds::{Error as Rds, RestorePlan};
 use serde::Serialize;
 
 use super::ControlPlane;
-use super::record::is_the_recorded;
+use super::found::{Found, recorded_snapshot};
 use super::serving::identity_behind;
 use super::source::RdsSource;
 use super::temporary::Temporary;
@@ -140,13 +140,10 @@ async fn attempt(
 ) -> Result<Findings, Error> {
     let made = &manifest.snapshot;
     let plane = ControlPlane::of(context, &made.region).await?;
-    let found = match plane.unless_ended(plane.rds.snapshot(&made.name)).await {
-        Ok(found) if is_the_recorded(made, &found) => found,
-        Ok(_) => return Ok(Findings::gone(&made.arn, "another snapshot of the name")),
-        Err(Error::Rds(error)) if matches!(*error, Rds::NotFound { .. }) => {
-            return Ok(Findings::gone(&made.arn, "no such snapshot"));
-        }
-        Err(error) => return Err(error),
+    let found = match recorded_snapshot(&plane, made).await? {
+        Found::Recorded(found) => found,
+        Found::Another => return Ok(Findings::gone(&made.arn, "another snapshot of the name")),
+        Found::Gone => return Ok(Findings::gone(&made.arn, "no such snapshot")),
     };
     if found.status != "available" {
         let reason = format!("the snapshot {} is {}", found.name, found.status);

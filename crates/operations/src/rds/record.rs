@@ -157,15 +157,6 @@ pub(super) fn point_of(context: &Context, snapshot: &Snapshot) -> Option<PointId
     (snapshot.is_ours && same).then_some(id)
 }
 
-/// Whether a snapshot of the recorded name is the one that was recorded: its ARN says no more than its name.
-pub(crate) fn is_the_recorded(recorded: &SnapshotFacts, found: &Snapshot) -> bool {
-    let same_instant = match (recorded.created_at, found.created_at) {
-        (Some(was), Some(is)) => was == is,
-        _ => true,
-    };
-    recorded.arn == found.arn && same_instant
-}
-
 /// A snapshot of the name that a process which is gone made for this folder, of the same instance.
 async fn begun(
     plane: &ControlPlane,

@@ -4,11 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use holdpoint_core::{PointId, Recorded, layout};
 use holdpoint_repository::{
-    Leftover, LostPoint, NoLongerHidden, StoredPoint, UnfinishedUpload, Unpublished, Withdrawal,
+    Leftover, LostPoint, NoLongerHidden, NotDropped, StoredPoint, UnfinishedUpload, Unpublished, Withdrawal,
 };
 use serde::Serialize;
 
-use crate::rds::drop_recorded;
+use crate::rds::{ControlPlane, Found, drop_recorded, recorded_snapshot};
 use crate::{Context, Error};
 
 /// What became of a restore point that was to be dropped.
@@ -54,7 +54,7 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
     let (repository, database) = (&context.repository, &context.database);
     let withdrawn = match repository.hidden(database, point).await {
         Ok(StoredPoint { recorded: Recorded::Snapshot(manifest), .. }) => {
-            let drop: BoxFuture<'_, Result<(), String>> =
+            let drop: BoxFuture<'_, Result<(), NotDropped>> =
                 Box::pin(async move { drop_recorded(context, &manifest).await });
             repository.withdraw_with(database, point, over, Some(drop)).await
         }
@@ -71,6 +71,9 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
         Ok(Withdrawal::Pinned { pins }) => Outcome::Pinned { pins },
         Ok(Withdrawal::Locked { until }) => Outcome::Locked { until },
         Ok(Withdrawal::Kept { reason }) => Outcome::Failed { reason },
+        Ok(Withdrawal::InDoubt { reason }) => {
+            Outcome::Failed { reason: format!("{reason}; it is hidden until the next prune, which asks RDS again") }
+        }
         Err(error) => Outcome::Failed { reason: Error::from(error).line() },
     })
 }
@@ -83,8 +86,19 @@ pub(crate) struct StillHidden {
     pub(crate) failed: bool,
 }
 
-/// Shows a restore point again that a prune hid, unless another one dropped it; or tells why it is still hidden.
+/// Shows a restore point again that a prune hid, unless another one dropped it; or tells why it is still hidden. Where its snapshot
+/// was dropped before the prune was killed, what is left goes too, unless somebody relies on it.
 pub(crate) async fn show_again(context: &Context, point: &PointId) -> Result<NoLongerHidden, StillHidden> {
+    if snapshot_is_dropped(context, point).await? {
+        match withdraw(context, point, &[]).await {
+            None | Some(Outcome::Gone { .. } | Outcome::Remains { .. }) => return Ok(NoLongerHidden::Dropped),
+            Some(Outcome::Failed { reason } | Outcome::Unjustified { reason }) => {
+                return Err(StillHidden { reason, failed: true });
+            }
+            // It is to be seen again; `check` finds that its snapshot is missing.
+            Some(Outcome::Pinned { .. } | Outcome::Locked { .. }) => {}
+        }
+    }
     match context.repository.show_again(&context.database, point).await {
         Ok(Some(shown)) => Ok(shown),
         Ok(None) => {
@@ -92,6 +106,28 @@ pub(crate) async fn show_again(context: &Context, point: &PointId) -> Result<NoL
             Err(StillHidden { reason, failed: false })
         }
         Err(error) => Err(StillHidden { reason: Error::from(error).line(), failed: true }),
+    }
+}
+
+/// Whether a restore point that a prune hid is a snapshot that RDS has no more; or why it stays hidden, as nobody can tell.
+async fn snapshot_is_dropped(context: &Context, point: &PointId) -> Result<bool, StillHidden> {
+    let manifest = match context.repository.hidden(&context.database, point).await {
+        Ok(StoredPoint { recorded: Recorded::Snapshot(manifest), .. }) => manifest,
+        Ok(StoredPoint { recorded: Recorded::Archive(_), .. }) => return Ok(false),
+        Err(error) if error.is_not_found() => return Ok(false),
+        Err(error) => return Err(StillHidden { reason: Error::from(error).line(), failed: true }),
+    };
+    let found = async {
+        let plane = ControlPlane::of(context, &manifest.snapshot.region).await?;
+        recorded_snapshot(&plane, &manifest.snapshot).await
+    };
+    match Box::pin(found).await {
+        Ok(Found::Recorded(found)) => Ok(found.status == "deleting"),
+        Ok(Found::Another | Found::Gone) => Ok(true),
+        Err(error) => {
+            let reason = format!("whether its snapshot is dropped is not known: {}", error.line());
+            Err(StillHidden { reason, failed: true })
+        }
     }
 }
 

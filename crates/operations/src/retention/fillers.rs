@@ -1,22 +1,24 @@
-//! Whether what lets other restore points go is really there: its objects, as long as recorded.
+//! Whether what lets other restore points go is really there: its objects, as long as recorded; of a snapshot, RDS is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::PointId;
 use holdpoint_core::retention::{Aside, Entry, Held, RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::verification::Standing;
+use holdpoint_core::{PointId, Recorded};
 
 use super::dead::Outcome;
 use crate::catalogue::{RecordedObject, Surveyed, show_any};
 use crate::check::Finding;
 use crate::check::objects::ask;
+use crate::check::snapshots::Snapshots;
 use crate::{Context, Error};
 
-/// Asks the store for the objects of every restore point because of which another one would go; a request an object.
+/// Asks the store for the objects of every restore point because of which another one would go, a request an object, and RDS for
+/// the snapshot that one is.
 ///
-/// Where one is missing or short, that restore point is set aside and the plan is made anew, until each that lets another
-/// one go was asked for. One that is withdrawn meanwhile is taken out of `held`.
+/// Where something is missing, short, not available or cannot be asked for, that restore point is set aside and the plan is made
+/// anew, until each that lets another one go was asked for. One that is withdrawn meanwhile is taken out of `held`.
 pub(super) async fn set_aside(
     context: &Context,
     points: &[Surveyed],
@@ -24,7 +26,8 @@ pub(super) async fn set_aside(
     policy: &RetentionPolicy,
     now: DateTime<Utc>,
 ) -> Result<Vec<Finding>, Error> {
-    let objects: BTreeMap<&PointId, &[RecordedObject]> = points.iter().map(|one| (one.id(), &*one.objects)).collect();
+    let points: BTreeMap<&PointId, &Surveyed> = points.iter().map(|one| (one.id(), one)).collect();
+    let mut snapshots = Snapshots::new(context);
     let (mut asked, mut findings) = (BTreeSet::new(), Vec::new());
     loop {
         let plan = plan(held, policy, now)?;
@@ -34,10 +37,13 @@ pub(super) async fn set_aside(
             return Ok(findings);
         }
         for id in unasked {
-            let Some(objects) = objects.get(&id) else {
+            let Some(point) = points.get(&id) else {
                 return Err(Error::Internal(format!("{id} is planned for and was never read")));
             };
-            let found = ask(context, &id, objects).await?;
+            let mut found = ask(context, &id, &point.objects).await?;
+            if let Some(snapshot) = &point.snapshot {
+                found.extend(snapshots.ask(&id, snapshot).await?);
+            }
             if !found.is_empty() {
                 if is_gone(context, &id).await? {
                     held.retain(|one| one.id != id);
@@ -97,7 +103,10 @@ pub(super) async fn unjustified(
             let reason = format!("it stays: {other}, which was to be kept, is not proven any more");
             return Ok(Some(Outcome::Failed { reason }));
         };
-        let found = ask(context, other, &RecordedObject::all_of(&manifest)).await?;
+        let mut found = ask(context, other, &RecordedObject::all_of(&manifest)).await?;
+        if let Recorded::Snapshot(manifest) = &manifest {
+            found.extend(Snapshots::new(context).ask(other, &manifest.snapshot).await?);
+        }
         if let Some(first) = found.first() {
             let reason = format!("it stays: {other}, which was to be kept, is not all there: {}", first.place);
             findings.extend(found.into_iter().filter(|one| !findings.contains(one)).collect::<Vec<_>>());

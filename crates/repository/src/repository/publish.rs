@@ -189,7 +189,7 @@ impl Repository {
             Ok(Withdrawal::Done { .. } | Withdrawal::Gone) => None,
             Ok(Withdrawal::Pinned { pins }) => Some(format!("it is pinned: {}", pins.join(", "))),
             Ok(Withdrawal::Locked { .. }) => Some("the store locks it".to_owned()),
-            Ok(Withdrawal::Kept { reason }) => Some(reason),
+            Ok(Withdrawal::Kept { reason } | Withdrawal::InDoubt { reason }) => Some(reason),
             Err(error) => Some(error.to_string()),
         }
     }

@@ -54,6 +54,20 @@ pub enum Withdrawal {
         /// Why.
         reason: String,
     },
+    /// Whether what lies outside the repository is dropped is not known: it stays hidden, and the next withdrawal goes on.
+    InDoubt {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why what lies outside the repository was not dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotDropped {
+    /// Why.
+    pub reason: String,
+    /// It may be dropped all the same, or be dropped yet: nobody may rely on the restore point.
+    pub in_doubt: bool,
 }
 
 /// What became of a restore point that was hidden.
@@ -78,7 +92,7 @@ impl Repository {
 
     /// As [`Self::withdraw`], for a restore point of which a part lies elsewhere: `outside` drops that, under the mark, once
     /// nobody relies on it, and before the manifest that names it is deleted. Where it gives a reason why not, the restore
-    /// point is shown again. It is only polled then. A kill in between leaves a mark, and the next withdrawal does it again.
+    /// point is shown again, unless that leaves in doubt whether it is dropped. It is only polled then. A kill in between leaves a mark, and the next withdrawal does it again.
     ///
     /// # Errors
     /// As [`Self::withdraw`].
@@ -87,7 +101,7 @@ impl Repository {
         database: &DatabaseName,
         id: &PointId,
         over: &[String],
-        outside: Option<BoxFuture<'_, std::result::Result<(), String>>>,
+        outside: Option<BoxFuture<'_, std::result::Result<(), NotDropped>>>,
     ) -> Result<Withdrawal> {
         let objects = self.objects(database, id).await?;
         let manifest = layout::manifest(database, id);
@@ -116,8 +130,11 @@ impl Repository {
         }
         let half_gone = outside.is_some();
         if let Some(outside) = outside
-            && let Err(reason) = outside.await
+            && let Err(NotDropped { reason, in_doubt }) = outside.await
         {
+            if in_doubt {
+                return Ok(Withdrawal::InDoubt { reason });
+            }
             self.unmark(&mark, &objects, began).await?;
             return Ok(Withdrawal::Kept { reason });
         }

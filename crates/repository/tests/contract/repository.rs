@@ -8,7 +8,7 @@ use holdpoint_core::layout;
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::verification::Verification;
 use holdpoint_repository::{
-    Error, Leftover, LocalDirectory, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal,
+    Error, Leftover, LocalDirectory, NotDropped, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal,
 };
 use serde_json::json;
 
@@ -256,6 +256,15 @@ async fn a_point_that_nobody_relies_on_is_withdrawn(store: Arc<dyn ObjectStore>)
     assert!(matches!(withdraw(&over).await, Withdrawal::Pinned { pins } if pins == ["late"]));
     repository.manifest(&shop(), &point(1)).await.expect("it is as it was");
     repository.unpin(&shop(), &point(1), "late").await.unwrap();
+    // What lies outside stays, or nobody knows: only then it is hidden.
+    for in_doubt in [false, true] {
+        let outside = async move { Err(NotDropped { reason: "r".to_owned(), in_doubt }) };
+        let done = repository.withdraw_with(&shop(), &point(1), &over, Some(Box::pin(outside))).await.unwrap();
+        assert!(matches!(done, Withdrawal::Kept { .. } | Withdrawal::InDoubt { .. }), "{done:?}");
+        assert_eq!(matches!(done, Withdrawal::InDoubt { .. }), in_doubt);
+        assert_eq!(repository.recorded(&shop(), &point(1)).await.is_err(), in_doubt);
+        repository.hidden(&shop(), &point(1)).await.expect("its manifest is there");
+    }
     // A mark that somebody left hides it, and the next withdrawal goes on.
     put(&*store, &format!("{}abc.json", layout::withdrawn(&shop(), &point(1))), "{}").await;
     let folders = repository.folders(&shop()).await.unwrap();

@@ -29,6 +29,34 @@ impl RdsServer {
         lock(&self.state).denied.retain(|denied| denied != action);
     }
 
+    /// Answers from now on as another account, which has the same resources under ARNs of its own; `None`: as the first one.
+    pub fn set_account(&self, account: Option<&str>) {
+        lock(&self.state).account = account.map(str::to_owned);
+    }
+
+    /// Puts tags on a snapshot, past every right.
+    ///
+    /// # Panics
+    /// When there is no such snapshot.
+    pub fn tag_snapshot(&self, identifier: &str, tags: &[(&str, &str)]) {
+        let mut state = lock(&self.state);
+        let snapshot = state.snapshots.iter_mut().find(|one| one.identifier == identifier);
+        let own = &mut snapshot.expect("a snapshot of that name").shape.tags;
+        own.retain(|(key, _)| !tags.iter().any(|(named, _)| named == key));
+        own.extend(tags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    /// The tags of a snapshot.
+    ///
+    /// # Panics
+    /// When there is no such snapshot.
+    #[must_use]
+    pub fn snapshot_tags(&self, identifier: &str) -> Vec<(String, String)> {
+        let state = lock(&self.state);
+        let snapshot = state.snapshots.iter().find(|one| one.identifier == identifier);
+        snapshot.expect("a snapshot of that name").shape.tags.clone()
+    }
+
     /// Sets a quota by its name in `DescribeAccountAttributes`, such as `DBInstances`.
     pub fn set_quota(&self, name: &'static str, max: u64) {
         lock(&self.state).quotas.insert(name, max);

@@ -136,6 +136,7 @@ impl RdsServer {
             ]),
             faults: faults::Faults::default(),
             denied: Vec::new(),
+            account: None,
             calls: Vec::new(),
             ends: VecDeque::new(),
             relapses: Vec::new(),

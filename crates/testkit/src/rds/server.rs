@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::error::RdsError;
 use super::faults::RdsFault;
+use super::instance::ACCOUNT;
 use super::query::Query;
 use super::state::State;
 use super::xml;
@@ -108,6 +109,10 @@ fn answer(request: &Request, state: &mut State) -> Option<(u16, String, String)>
         }
         check_rights(request, &query.action, state)?;
         let inner = dispatch(&query, state)?;
+        let inner = match &state.account {
+            Some(account) => inner.replace(ACCOUNT, &format!("{REGION}:{account}")),
+            None => inner,
+        };
         Ok((fault != Some(RdsFault::AnswerLost)).then(|| xml::answer(&query.action, &inner, &id)))
     });
     match done {

@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) quotas: BTreeMap<&'static str, u64>,
     pub(super) faults: Faults,
     pub(super) denied: Vec<String>,
+    /// Whose resources they are, where that is not the first account.
+    pub(super) account: Option<String>,
     pub(super) calls: Vec<String>,
     /// States that the next restores end in instead of `available`.
     pub(super) ends: VecDeque<String>,
