@@ -58,8 +58,11 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
                 Box::pin(async move { drop_recorded(context, &manifest).await });
             repository.withdraw_with(database, point, over, Some(drop)).await
         }
-        // What cannot be read is told by the withdrawal.
-        _ => repository.withdraw(database, point, over).await,
+        Ok(StoredPoint { recorded: Recorded::Archive(_), .. }) => repository.withdraw(database, point, over).await,
+        // What is left of it holds no more than objects of an archive.
+        Err(error) if error.is_not_found() => repository.withdraw(database, point, over).await,
+        // It may be a snapshot, which would stay and cost, with nothing that names it.
+        Err(error) => return Some(Outcome::Failed { reason: Error::from(error).line() }),
     };
     Some(match withdrawn {
         Ok(Withdrawal::Gone) => return None,

@@ -208,3 +208,23 @@ async fn nothing_goes_because_of_a_restore_point_of_another_database() {
     context.repository.record_identity(&context.database, &record("shop")).await.unwrap();
     assert_eq!(aside().await, None);
 }
+
+/// What a manifest says decides whether more than its folder goes: one that cannot be read now is no archive because of it.
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_keeps_its_restore_point() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    sample_context::publish(&context.repository).await;
+    let id = sample::point(1);
+    let key = layout::manifest(&context.database, &id);
+    for _ in 0..sample_context::ATTEMPTS {
+        let key = key.clone();
+        let reads = move |request: &SeenRequest| request.operation() == "GetObject" && request.target.contains(&key);
+        proxy.push_when(reads, Fault::s3_error(503, "SlowDown"));
+    }
+    let outcome = dead::withdraw(&context, &id, &[]).await;
+    assert!(matches!(&outcome, Some(Outcome::Failed { reason }) if !reason.is_empty()), "{outcome:?}");
+    assert_eq!(proxy.pending(), 0);
+    context.repository.store().head(&key).await.expect("it is there as before");
+    let outcome = dead::withdraw(&context, &id, &[]).await;
+    assert!(matches!(outcome, Some(Outcome::Gone { .. })), "{outcome:?}");
+}
