@@ -168,6 +168,10 @@ fn a_snapshot_is_a_restore_point_of_its_own_kind_that_lists_shows_and_checks_kno
     }
 
     assert_eq!(shop.kinds(), [""; 0]);
+    let doctor = shop.place.holdpoint(&["doctor", "--json"]).json();
+    let checks = doctor["checks"].as_array().unwrap_or_else(|| panic!("{doctor:#}"));
+    let manifests = checks.iter().find(|one| one["name"] == "manifests").unwrap_or_else(|| panic!("{doctor:#}"));
+    assert_eq!(manifests["outcome"], "ok", "{manifests:#}");
     shop.server.deny("DescribeDBSnapshots");
     let report = shop.json(&["check"], 15);
     assert_eq!(

@@ -133,7 +133,7 @@ async fn read(findings: &mut Findings<'_>, subject: &Subject, repository: &Repos
 async fn manifests(subject: &Subject, repository: &Repository) -> Result<(usize, Vec<String>), Error> {
     let (mut read, mut unreadable) = (0, Vec::new());
     for id in repository.points(&subject.database).await? {
-        match repository.manifest(&subject.database, &id).await {
+        match repository.recorded(&subject.database, &id).await {
             Ok(_) => read += 1,
             // Withdrawn between the list and the read.
             Err(Store::NotFound { .. }) => {}
