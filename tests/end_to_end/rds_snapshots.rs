@@ -210,6 +210,9 @@ fn a_snapshot_that_nobody_waited_for_or_whose_maker_was_killed_is_recorded_by_th
     let went_on = shop.json(&["rds", "snapshot", "create", "shop", "--name", "next"], 0);
     assert!(went_on["remarks"].to_string().contains("was begun before"), "{went_on:#}");
     assert_eq!(shop.place.points().len(), 2);
+    let status = shop.json(&["status"], 0);
+    assert_eq!((&status["newest"], &status["points"]), (&Value::Null, &json!(2)), "{status:#}");
+    assert!(status["warnings"].to_string().contains("no restore point but 2 snapshots"), "{status:#}");
 }
 
 #[test]

@@ -78,7 +78,12 @@ impl PointSummary {
 
     /// Whether it is such a one, and an archive: what selectors choose from.
     pub(crate) fn is_whole_archive(&self) -> bool {
-        self.is_whole() && self.stored_as.kind() == PointKind::Archive
+        self.is_whole() && self.is_archive()
+    }
+
+    /// Whether it is an archive.
+    pub(crate) fn is_archive(&self) -> bool {
+        self.stored_as.kind() == PointKind::Archive
     }
 
     /// By what restore points are put in order of time: one that a wrong clock dated is not newer than those after it.

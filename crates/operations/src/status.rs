@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::RunStep;
+use holdpoint_core::quantity::counted;
 use holdpoint_core::verification::Standing;
 use holdpoint_core::{DatabaseName, Identity};
 use serde::Serialize;
@@ -21,7 +22,7 @@ pub struct StatusReport {
     pub identity: Option<Identity>,
     /// How many restore points there are.
     pub points: usize,
-    /// The newest restore point.
+    /// The newest whole archive.
     pub newest: Option<PointSummary>,
     /// The newest proven one.
     pub newest_proven: Option<PointSummary>,
@@ -38,19 +39,26 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     let at = (context.clock)();
     let listed = list(context).await?;
     let unsettled = unsettled_runs(context).await?;
-    let unlabelled = || listed.points.iter().filter(|point| point.is_whole());
+    // As selectors choose: `verify latest` knows no snapshot.
+    let unlabelled = || listed.points.iter().filter(|point| point.is_whole_archive());
     let newest = unlabelled().max_by_key(|point| point.taken_at()).cloned();
     let proven = |point: &&PointSummary| matches!(point.standing, Standing::Proven { .. });
     let newest_proven = unlabelled().filter(proven).max_by_key(|point| point.taken_at()).cloned();
     let mut warnings: Vec<String> =
         listed.unreadable.iter().map(|point| format!("{} cannot be read: {}", point.id, point.reason)).collect();
     warnings.extend(listed.points.iter().flat_map(|point| &point.unreadable).map(|one| one.reason.clone()));
-    if newest.is_none() {
+    let snapshots = listed.points.iter().filter(|point| !point.is_archive()).count();
+    if newest.is_none() && snapshots > 0 {
+        let of_all = counted(snapshots as u64, "snapshot");
+        warnings.push(format!("there is no restore point but {of_all} of its instance: holdpoint backup"));
+    } else if newest.is_none() {
         warnings.push("there is no restore point: holdpoint backup".to_owned());
     } else if newest_proven.is_none() {
         warnings.push("no restore point is proven: holdpoint verify latest".to_owned());
     }
-    for point in unlabelled().filter(|point| matches!(point.standing, Standing::Disproved { .. })) {
+    for point in
+        listed.points.iter().filter(|point| point.is_whole() && matches!(point.standing, Standing::Disproved { .. }))
+    {
         warnings.push(format!("{} is disproved: holdpoint show {}", point.id, point.id));
     }
     let identity = context.repository.identity(&context.database).await?.map(|record| record.identity);
