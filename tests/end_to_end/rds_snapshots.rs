@@ -213,6 +213,22 @@ fn a_snapshot_that_nobody_waited_for_or_whose_maker_was_killed_is_recorded_by_th
     let status = shop.json(&["status"], 0);
     assert_eq!((&status["newest"], &status["points"]), (&Value::Null, &json!(2)), "{status:#}");
     assert!(status["warnings"].to_string().contains("no restore point but 2 snapshots"), "{status:#}");
+
+    // Two go on with one snapshot: the second to record it says what it is, and advises nobody to drop it.
+    shop.server.set_pace("creating", Pace::Held);
+    let create = ["rds", "snapshot", "create", "shop", "--name", "both", "--json"];
+    let mut first = shop.place.start(&create);
+    first.wait_until("the snapshot is begun", WITHIN, || shop.server.snapshots().contains(&"both".to_owned()));
+    first.freeze();
+    let asked = shop.server.count("DescribeDBSnapshots");
+    let mut second = shop.place.start(&create);
+    second.wait_until("it waits too", WITHIN, || shop.server.count("DescribeDBSnapshots") >= asked + 3);
+    shop.server.set_pace("creating", Pace::Polls(1));
+    let second = second.finish().ended_with(0).json();
+    first.thaw();
+    let first = first.finish().ended_with(0).json();
+    assert_eq!((&first["point"], shop.place.points().len()), (&second["point"], 3), "{first:#}");
+    assert!(first["remarks"].to_string().contains("another process recorded it"), "{first:#}");
 }
 
 #[test]

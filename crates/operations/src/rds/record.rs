@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::recorded::{FORMAT, SnapshotFacts};
-use holdpoint_core::{Identity, PointId, PointKind, SnapshotManifest};
+use holdpoint_core::{Identity, PointId, PointKind, Recorded, SnapshotManifest};
 use holdpoint_postgres::{Session, SessionPurpose, identity, preflight};
 use holdpoint_rds::{Error as Rds, Snapshot, marks};
 use serde::Serialize;
@@ -84,22 +84,27 @@ pub async fn create_recorded(
         Err(error) => return Err(error.into()),
     };
     if !options.waits {
-        remarks.push(format!("it is no restore point yet; once it is available: {}", again(options)));
+        remarks.push(format!("it is no restore point yet; once it is available: {}", again(context, options)));
         return Ok(SnapshotMade { snapshot: made, point: None, remarks });
     }
     let recorded = async {
         let snapshot = finished(plane, made, true).await?;
-        publish(plane, context, options, &snapshot, &id, asked).await?;
-        Ok(snapshot)
+        let also = publish(plane, context, options, &snapshot, &id, asked).await?;
+        Ok((snapshot, also))
     };
     match Box::pin(recorded).await {
-        Ok(snapshot) => Ok(SnapshotMade { snapshot, point: Some(id), remarks }),
+        Ok((snapshot, also)) => {
+            remarks.extend(also);
+            Ok(SnapshotMade { snapshot, point: Some(id), remarks })
+        }
+        // What another process recorded is nothing to be dropped.
+        Err(Error::Rds(error)) if matches!(*error, Rds::NameTaken { .. }) => Err(Error::Rds(error)),
         Err(failure) => {
             let name = &options.name;
             let remains = format!(
                 "the snapshot {name} may be there, costs, and is no restore point yet: {}; or drop it: holdpoint rds snapshot \
                  drop {name}",
-                again(options)
+                again(context, options)
             );
             Err(Error::LeftBehind { failure: Box::new(failure), remains })
         }
@@ -107,8 +112,10 @@ pub async fn create_recorded(
 }
 
 /// The command that goes on with it.
-fn again(options: &RecordOptions) -> String {
-    format!("holdpoint rds snapshot create {} --name {}", options.instance, options.name)
+fn again(context: &Context, options: &RecordOptions) -> String {
+    let RecordOptions { instance, name, reason, .. } = options;
+    let reason = reason.as_ref().map(|reason| format!(" --reason {}", shell(reason))).unwrap_or_default();
+    format!("holdpoint rds snapshot create {instance} --name {name} --database {}{reason}", context.database)
 }
 
 async fn ask(
@@ -193,7 +200,7 @@ async fn publish(
     snapshot: &Snapshot,
     id: &PointId,
     asked: Asked,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     if context.cancel.is_cancelled() {
         return Err(Error::Interrupted);
     }
@@ -229,7 +236,21 @@ async fn publish(
         reason: options.reason.clone(),
         run: None,
     };
-    Ok(context.repository.publish_snapshot(&manifest, options.retain_until).await?)
+    match context.repository.publish_snapshot(&manifest, options.retain_until).await {
+        Ok(()) => Ok(None),
+        // Two went on with the same one.
+        Err(holdpoint_repository::Error::AlreadyExists { .. }) => already(context, &manifest).await.map(Some),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is said where another process recorded the same snapshot first.
+async fn already(context: &Context, manifest: &SnapshotManifest) -> Result<String, Error> {
+    let (id, snapshot) = (&manifest.id, &manifest.snapshot);
+    match context.repository.hidden(&context.database, id).await?.recorded {
+        Recorded::Snapshot(other) if other.snapshot == *snapshot => Ok(format!("another process recorded it as {id}")),
+        _ => Err(Rds::NameTaken { name: snapshot.name.clone() }.into()),
+    }
 }
 
 /// The commands that make an instance of it with the aws client alone. What is not named, such as groups, has RDS's defaults.
