@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdpoint_core::cron::{CronEvent, CronHistory, Ended, Step, StepEnd};
-use holdpoint_core::verification::Verdict;
+use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_repository::Lease;
 use tokio::time::sleep;
 
 use super::{CronOptions, CronReport, Facts, Failed, LeaseLeft};
+use crate::retention::NewestProof;
 use crate::{Context, Error};
 
 /// After how long a lease that could not be released is tried again.
@@ -31,7 +32,7 @@ pub(super) async fn remember(
         at: (context.clock)(),
         failure: report.failure.as_ref().map(|failure| failure.kind.word()),
         proved: report.steps.iter().any(|one| proved(&one.facts)),
-        proven: report.outlook.as_ref().is_some_and(|outlook| !outlook.proofs.is_empty()),
+        proven: report.outlook.as_ref().is_some_and(|outlook| has_a_proven_archive(&outlook.proofs)),
         proven_before,
         check,
     };
@@ -101,6 +102,11 @@ pub(super) fn unwritten(history: &CronHistory, written: &CronHistory) -> BTreeMa
     more.filter(|(_, count)| *count > 0).collect()
 }
 
+/// Whether an archive is proven: of level instance are snapshots alone, which no run proves by itself.
+fn has_a_proven_archive(proofs: &[NewestProof]) -> bool {
+    proofs.iter().any(|one| one.level != Level::Instance)
+}
+
 /// Releases the lease, again after each of these pauses: a good run whose lease stays would look killed.
 pub(super) async fn released(
     lease: &mut Lease,
@@ -115,4 +121,21 @@ pub(super) async fn released(
         sleep(*pause).await;
     }
     lease.release(history.clone()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use holdpoint_core::PointId;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_alone_is_not_the_first_proof() {
+        let at = "2026-11-21T02:43:00Z".parse().unwrap();
+        let of = |level| NewestProof { level, point: PointId::new(at, 1), snapshot_at: at, proven_at: at };
+        assert!(!has_a_proven_archive(&[]) && !has_a_proven_archive(&[of(Level::Instance)]));
+        for level in [Level::Stored, Level::Sampled, Level::Full] {
+            assert!(has_a_proven_archive(&[of(level), of(Level::Instance)]), "{level:?}");
+        }
+    }
 }
