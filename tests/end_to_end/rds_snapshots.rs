@@ -504,7 +504,7 @@ fn what_a_killed_or_unanswered_withdrawal_left_is_settled_by_asking_rds() {
     // One that is there is shown again.
     let [four] = shop.proven(["four"]);
     shop.hide(&three);
-    assert_eq!(shop.place.points(), [four.clone()]);
+    assert_eq!(shop.place.points(), std::slice::from_ref(&four));
     shop.place.holdpoint(&keeping).ended_with(0);
     assert_eq!(shop.place.points(), [three, four]);
 }
