@@ -23,6 +23,7 @@ mod rds_instant;
 mod rds_moto;
 mod rds_recover;
 mod rds_refused;
+mod rds_shop;
 mod rds_snapshots;
 mod rds_tokens;
 mod rds_undo;

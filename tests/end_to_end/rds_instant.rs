@@ -6,26 +6,10 @@ use holdpoint_testkit::{ADMIN, NEWEST, Shipping};
 use holdpoint_tests::{Outcome, Running, processes_with};
 use serde_json::Value;
 
-use crate::rds_undo::{Shop, WITHIN, way};
+use crate::rds_shop::config;
+use crate::rds_undo::{MIGRATES, PROJECT, Shop, WITHIN, way};
 
-const WORDS: [&str; 15] = [
-    "guard",
-    "--json",
-    "--yes",
-    "--tool",
-    "plain-sql",
-    "--migrations",
-    "sql",
-    "--level",
-    "stored",
-    "--applied-through",
-    "none",
-    "--before",
-    "echo on >> log",
-    "--after",
-    "echo off >> log",
-];
-const MIGRATES: [&str; 4] = ["--", "sh", "-c", "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/0001_drops.sql"];
+const AROUND: [&str; 4] = ["--before", "echo on >> log", "--after", "echo off >> log"];
 const WAITING: &str = "waiting-for-instant";
 
 /// A shop whose log is archived only when the test says so, and whose runs wait for so long.
@@ -39,19 +23,20 @@ fn shop(wait: &str) -> Shop {
 }
 
 fn waits(shop: &Shop, wait: &str) {
-    shop.place.write_config(&format!(
-        "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
-         wait_for = \"2m\"\n[gate]\nwait_for_instant = \"{wait}\"\n"
-    ));
+    shop.place.write_config(&config(&format!("[gate]\nwait_for_instant = \"{wait}\"\n")));
+}
+
+fn words() -> Vec<&'static str> {
+    [&["guard", "--json", "--yes"], &PROJECT[..], &AROUND, &MIGRATES].concat()
 }
 
 fn guard(shop: &Shop) -> Outcome {
-    shop.place.holdpoint(&[&WORDS[..], &MIGRATES].concat())
+    shop.place.holdpoint(&words())
 }
 
 /// A run that has noted its instant and is about to wait for it.
 fn paused(shop: &Shop) -> Running {
-    let mut run = shop.place.start_paused(&[&WORDS[..], &MIGRATES].concat(), WAITING);
+    let mut run = shop.place.start_paused(&words(), WAITING);
     run.wait_for_pause();
     run
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsFault, RdsInstance, RdsServer, Shipping, bin_directory};
+use holdpoint_testkit::{NEWEST, Pace, RdsFault, RdsInstance, RdsServer, Shipping};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::Value;
+
+use crate::rds_shop::shop_on;
 
 const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE customers (id int PRIMARY KEY, name text);
@@ -25,22 +27,14 @@ struct Shop {
 
 impl Shop {
     fn new(major: u32, damage: &str) -> Self {
-        let server = RdsServer::start();
         let shop = RdsInstance::new("shop", major).with("MultiAZ", "true").with("DeletionProtection", "true");
-        server.create(&shop);
-        server.psql("shop", TABLES);
+        let (server, place) = shop_on(&shop, major, TABLES);
         let content = server.psql("shop", CONTENT);
         // RDS restores to full seconds: what comes later is written in a later one.
         std::thread::sleep(Duration::from_millis(1100));
         let at = server.instant();
         std::thread::sleep(Duration::from_millis(1100));
         server.psql("shop", damage);
-        let mut place = Place::local();
-        for (name, value) in server.environment(&ADMIN) {
-            place.set(name, &value);
-        }
-        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
-        place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
         let shop = Self { server, place, at, content };
         shop.configure("shop");
         shop

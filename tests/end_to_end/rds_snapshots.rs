@@ -3,9 +3,11 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsFault, RdsInstance, RdsServer, bin_directory};
+use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsFault, RdsInstance, RdsServer};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
+
+use crate::rds_shop::{config, shop_on};
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -17,23 +19,10 @@ struct Shop {
 
 impl Shop {
     fn new(major: u32) -> Self {
-        let server = RdsServer::start();
-        server.create(&RdsInstance::new("shop", major));
-        server.psql(
-            "shop",
-            "CREATE TABLE orders (id int PRIMARY KEY, note text);
-             INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n",
-        );
-        let mut place = Place::local();
-        for (name, value) in server.environment(&ADMIN) {
-            place.set(name, &value);
-        }
-        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
-        place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
-        place.write_config(
-            "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
-             wait_for = \"2m\"\n",
-        );
+        let tables = "CREATE TABLE orders (id int PRIMARY KEY, note text);
+             INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n";
+        let (server, place) = shop_on(&RdsInstance::new("shop", major), major, tables);
+        place.write_config(&config(""));
         Self { server, place }
     }
 

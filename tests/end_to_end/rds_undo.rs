@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsInstance, RdsServer, Shipping, bin_directory};
+use holdpoint_testkit::{NEWEST, Pace, RdsInstance, RdsServer, Shipping};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
+
+use crate::rds_shop::{config, shop_on};
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);
     INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 500) n;
     CREATE TABLE events (id int PRIMARY KEY)";
+
+/// How the project is found; its restore points need no scratch server.
+pub(crate) const PROJECT: [&str; 8] =
+    ["--tool", "plain-sql", "--migrations", "sql", "--level", "stored", "--applied-through", "none"];
+/// What migrates.
+pub(crate) const MIGRATES: [&str; 4] =
+    ["--", "sh", "-c", "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/0001_drops.sql"];
 
 /// A shop on an instance, and a project of plain SQL files whose only migration drops its table.
 pub(crate) struct Shop {
@@ -19,41 +28,16 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn new(major: u32) -> Self {
-        let server = RdsServer::start();
-        server.create(&RdsInstance::new("shop", major));
-        server.psql("shop", TABLES);
-        let mut place = Place::local();
-        for (name, value) in server.environment(&ADMIN) {
-            place.set(name, &value);
-        }
-        place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
-        place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
-        place.write_config(
-            "[database.shop]\nurl = \"env:DATABASE_URL\"\nrds_instance = \"shop\"\n[rds]\npoll = \"20ms\"\n\
-             wait_for = \"2m\"\n[gate]\nrequire_window = true\n",
-        );
+        let (server, place) = shop_on(&RdsInstance::new("shop", major), major, TABLES);
+        place.write_config(&config("[gate]\nrequire_window = true\n"));
         std::fs::create_dir(place.work().join("sql")).unwrap();
         std::fs::write(place.work().join("sql/0001_drops.sql"), "DROP TABLE orders;\n").unwrap();
         Self { server, place }
     }
 
     fn guard(&self) -> Value {
-        let script = "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -f sql/0001_drops.sql";
-        let own = [
-            "--tool",
-            "plain-sql",
-            "--migrations",
-            "sql",
-            "--level",
-            "stored",
-            "--applied-through",
-            "none",
-            "--",
-            "sh",
-            "-c",
-            script,
-        ];
-        self.place.holdpoint(&[&["guard", "--json", "--yes"], &own[..]].concat()).ended_with(0).json()
+        let words = [&["guard", "--json", "--yes"], &PROJECT[..], &MIGRATES].concat();
+        self.place.holdpoint(&words).ended_with(0).json()
     }
 
     pub(crate) fn undo(&self, flags: &[&str]) -> Outcome {

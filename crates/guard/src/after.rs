@@ -44,10 +44,9 @@ impl Guarded<'_> {
 
     /// Whether a pending migration or the command holds a word.
     pub(crate) fn is_said(&self, word: &str, planned: &Planned) -> bool {
-        let pending = planned.report.iter().flat_map(|report| &report.pending);
-        let pending = pending.flat_map(|one| [one.sql.as_str(), one.program.as_str()]);
-        let mut texts = pending.chain(self.preparation.options.command.iter().map(String::as_str));
-        texts.any(|text| text.to_ascii_uppercase().contains(word))
+        let mut command = self.preparation.options.command.iter();
+        planned.report.iter().flat_map(|report| &report.pending).any(|one| one.says(word))
+            || command.any(|text| text.to_ascii_uppercase().contains(word))
     }
 
     /// How migrations connect, where that is by another role than the restore point's.

@@ -27,12 +27,8 @@ pub(crate) fn may_have_left(report: Option<&PlanReport>, change: &Change, record
 
 /// Whether the tool commits a migration together with its record, and none of these says otherwise.
 fn commits_with_record(transactions: Transactions, pending: &[Migration]) -> bool {
-    let says = |text: &String| {
-        let text = text.to_ascii_uppercase();
-        ["NOTRANSACTION", "COMMIT"].iter().any(|word| text.contains(word))
-    };
     let wraps = matches!(transactions, Transactions::Batch | Transactions::Each);
-    wraps && !pending.iter().flat_map(|one| [&one.sql, &one.program]).any(says)
+    wraps && !pending.iter().any(|one| one.says("NOTRANSACTION") || one.says("COMMIT"))
 }
 
 /// Whether the statements write rows of a table other than those that nobody wrote: those that can be reviewed, where

@@ -74,6 +74,16 @@ fn columns_of(project: &Project, like: &str) -> String {
     ))
 }
 
+/// Runs what drops columns of tables of such a name, and brings all of it back.
+#[track_caller]
+fn comes_back(project: &Project, flags: &[&str], like: &str) {
+    let (before, columns) = (project.shop(), columns_of(project, like));
+    let report = project.guard(flags, 0);
+    let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
+    assert_eq!(columns_of(project, like), columns, "{undone:#}");
+    assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+}
+
 #[test]
 fn a_column_of_a_partitioned_table_comes_back_in_all_of_its_partitions() {
     for flags in [&["--applied-through", "none"][..], &["--applied-through", "none", "--no-rehearse"]] {
@@ -88,11 +98,7 @@ fn a_column_of_a_partitioned_table_comes_back_in_all_of_its_partitions() {
              INSERT INTO shop.part SELECT i, i, 't' || i, 'u' || i FROM generate_series(1, 149) AS i",
             "ALTER TABLE shop.part DROP COLUMN t, DROP COLUMN u, DROP COLUMN v, DROP COLUMN twice;\n",
         );
-        let (before, columns) = (project.shop(), columns_of(&project, "part%"));
-        let report = project.guard(flags, 0);
-        let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
-        assert_eq!(columns_of(&project, "part%"), columns, "{undone:#}");
-        assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+        comes_back(&project, flags, "part%");
     }
 }
 
@@ -108,11 +114,7 @@ fn a_column_comes_back_in_tables_that_inherit_it() {
          INSERT INTO shop.parent_grandchild VALUES (3, 'three', 3)",
             "ALTER TABLE shop.parent DROP COLUMN t, DROP COLUMN twice;\n",
         );
-        let (before, columns) = (project.shop(), columns_of(&project, "parent%"));
-        let report = project.guard(flags, 0);
-        let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
-        assert_eq!(columns_of(&project, "parent%"), columns, "{undone:#}");
-        assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+        comes_back(&project, flags, "parent%");
     }
 }
 
@@ -126,12 +128,9 @@ fn a_column_that_comes_back_has_its_bound_by_its_name() {
          INSERT INTO shop.renamed VALUES (1, 1, 1, 1, 1)",
         "ALTER TABLE shop.renamed DROP COLUMN a, DROP COLUMN b, DROP COLUMN see, DROP COLUMN d, DROP COLUMN e;\n",
     );
-    let (before, columns) = (project.shop(), columns_of(&project, "renamed"));
+    let columns = columns_of(&project, "renamed");
     assert!(columns.contains("old_a_not_null") && columns.contains("renamed_e_not_null"), "{columns}");
-    let report = project.guard(&["--applied-through", "none"], 0);
-    let undone = project.undo(run(&report), &["--way", "recover"], 0).json();
-    assert_eq!(columns_of(&project, "renamed"), columns, "{undone:#}");
-    assert_eq!((&undone["state"], project.shop()), (&json!("undone"), before), "{undone:#}");
+    comes_back(&project, &["--applied-through", "none"], "renamed");
 }
 
 #[test]

@@ -39,6 +39,13 @@ pub struct Migration {
     pub program: String,
 }
 
+impl Migration {
+    /// Whether its text holds a word, which is given in upper case.
+    pub(crate) fn says(&self, word: &str) -> bool {
+        [&self.sql, &self.program].iter().any(|text| text.to_ascii_uppercase().contains(word))
+    }
+}
+
 /// A file that the tool runs at every migration, such as Flyway's `afterMigrate.sql`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
