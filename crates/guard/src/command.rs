@@ -10,7 +10,7 @@ use holdpoint_core::Mask;
 use holdpoint_core::progress::Phase;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
-use holdpoint_process::{Ended, Mark, Program, Running, Status, Stderr, Stdin, Stdout};
+use holdpoint_process::{Ended, Mark, Program, Running, Status, Stderr, Stdin, Stdout, Survivors};
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -125,10 +125,12 @@ impl Call<'_> {
         };
         end.started = true;
         // Whoever listens is there until the end; one that ended already has no mark.
-        if let Some(mark) = Mark::of(running.pid()) {
-            told.send(mark).ok();
-        } else {
-            drop(told);
+        let leader = Mark::of(running.pid());
+        match leader.clone() {
+            Some(mark) => {
+                told.send(mark).ok();
+            }
+            None => drop(told),
         }
         let recorder = Recorder::of(&mut running, options.run.tee.as_ref(), self.mask);
         let limit = options.run.command_timeout;
@@ -165,6 +167,14 @@ impl Call<'_> {
             }
         }
         end.output = recorder.finish(self.mask).await;
+        if let Some(leader) = leader.filter(|leader| end.ended_well() && leader.group_lives() == Some(true)) {
+            let told = format!(
+                "processes that the command started go on without it (process group {}): they are left alone",
+                leader.pid
+            );
+            context.progress.note(&told);
+            end.warnings.push(told);
+        }
         end
     }
 
@@ -178,6 +188,7 @@ impl Call<'_> {
             .stdout(if kept(Channel::Out) { Stdout::Piped } else { Stdout::Inherit })
             .stderr(if kept(Channel::Err) { Stderr::Piped } else { Stderr::Inherit })
             .in_foreground()
+            .survivors(Survivors::LeaveAfterSuccess)
             .start()
     }
 }

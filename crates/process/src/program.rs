@@ -101,6 +101,8 @@ pub enum Survivors {
     End,
     /// They are left alone when the program ends by itself.
     Leave,
+    /// They are left alone when the program ends by itself with exit code 0, and killed as soon as it has ended otherwise.
+    LeaveAfterSuccess,
 }
 
 /// A program to be started in a process group of its own, with an environment that holds only what is listed.

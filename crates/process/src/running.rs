@@ -202,7 +202,12 @@ impl Running {
     /// [`Error::Lost`] when the system cannot tell how it ended.
     pub async fn wait(&mut self) -> Result<Ended, Error> {
         let status = self.leader_end().await?;
-        self.conclude(status, self.survivors == Survivors::End).await
+        let end = match self.survivors {
+            Survivors::End => true,
+            Survivors::Leave => false,
+            Survivors::LeaveAfterSuccess => status != Status::Code(0),
+        };
+        self.conclude(status, end).await
     }
 
     /// Waits like [`Self::wait`]; when the token is cancelled first, ends the group.

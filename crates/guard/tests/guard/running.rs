@@ -139,6 +139,29 @@ async fn the_command_s_process_group_is_written_as_soon_as_it_is_started() {
 }
 
 #[tokio::test]
+async fn what_a_command_leaves_running_goes_on_where_it_succeeded_and_is_told() {
+    for (code, goes_on) in [(0, true), (1, false)] {
+        let mut shop = Shop::open(18).await;
+        let script = format!("sleep 300 >/dev/null 2>&1 & echo $! > $HERE/worker; echo $$ > $HERE/leader; exit {code}");
+        let report = shop.guard(&script).await.unwrap();
+        let read = |name: &str| std::fs::read_to_string(shop.file(name)).unwrap().trim().to_owned();
+        let told = format!("go on without it (process group {}): they are left alone", read("leader"));
+        assert_eq!(report.warnings.iter().any(|text| text.contains(&told)), goes_on, "{report:?}");
+        let worker = read("worker");
+        // One that is killed may stay as a zombie where nobody asks how it ended.
+        let stat = || std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        let lives = || stat().rsplit(") ").next().is_some_and(|state| state.starts_with(['S', 'R']));
+        if goes_on {
+            assert!(lives());
+            assert!(std::process::Command::new("kill").arg(&worker).status().unwrap().success());
+        }
+        while lives() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn secrets_of_the_command_are_not_in_the_ledger() {
     let mut shop = Shop::open(18).await;
     shop.options.operator = Some(format!("ann with PGPASSWORD={SECRET}"));

@@ -125,9 +125,16 @@ async fn dropping_kills_and_reaps() {
 
 #[tokio::test]
 async fn ends_or_leaves_survivors() {
-    let script = "sleep 300 >/dev/null 2>&1 & echo $!";
-    for (survivors, left) in [(Survivors::End, false), (Survivors::Leave, true)] {
-        let ended = shell(script).stdout(Stdout::Tail).survivors(survivors).start().unwrap().wait().await.unwrap();
+    let after = Survivors::LeaveAfterSuccess;
+    for (survivors, code, left) in [
+        (Survivors::End, 0, false),
+        (Survivors::Leave, 0, true),
+        (Survivors::Leave, 1, true),
+        (after, 0, true),
+        (after, 1, false),
+    ] {
+        let script = format!("sleep 300 >/dev/null 2>&1 & echo $!; exit {code}");
+        let ended = shell(&script).stdout(Stdout::Tail).survivors(survivors).start().unwrap().wait().await.unwrap();
         let pid: u32 = ended.stdout_tail.trim().parse().unwrap();
         if left {
             std::thread::sleep(Duration::from_millis(100));
