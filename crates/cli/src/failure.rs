@@ -53,6 +53,15 @@ pub(crate) enum Failure {
     /// A guarded run failed.
     #[error(transparent)]
     Guard(Box<holdpoint_guard::Error>),
+    /// An undo failed, or was refused.
+    #[error("{error}")]
+    Undo {
+        /// Why.
+        #[source]
+        error: Box<holdpoint_guard::Error>,
+        /// What another undo must repeat to find the project again.
+        flags: Vec<String>,
+    },
     /// The repository cannot be opened.
     #[error(transparent)]
     Repository(#[from] holdpoint_repository::Error),
@@ -103,7 +112,7 @@ impl Failure {
             Self::Refused { .. } => ErrorKind::Refused,
             Self::ConfirmationNeeded { .. } => ErrorKind::ConfirmationNeeded,
             Self::Operation(error) => error.kind(),
-            Self::Guard(error) => error.kind(),
+            Self::Guard(error) | Self::Undo { error, .. } => error.kind(),
             Self::Repository(
                 holdpoint_repository::Error::InvalidUrl { .. } | holdpoint_repository::Error::Configuration { .. },
             ) => ErrorKind::Usage,
@@ -129,6 +138,7 @@ impl Failure {
             Self::Operation(error) => error.hint(),
             Self::Repository(error) => holdpoint_operations::hint::of_repository(error),
             Self::Guard(error) => error.hint(),
+            Self::Undo { error, flags } => error.hint().map(|hint| hint::with_flags_of_undo(&hint, flags)),
             _ => None,
         };
         own.or_else(|| self.chain().find_map(hint::of_cause)).or_else(|| hint::of_kind(self.kind()))

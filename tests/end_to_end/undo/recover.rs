@@ -53,7 +53,8 @@ fn rows_that_others_deleted_come_back_only_where_somebody_accepts_that() {
     let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
     failure
         .says(&["others' deletion of 1 rows of shop.events would be lost: written since"])
-        .hints(&[&format!("--way recover --accept-data-loss-since {}", since(&report))]);
+        .hints(&[&format!("--way recover --accept-data-loss-since {}", since(&report))])
+        .hints(&[&format!("holdpoint undo {} --tool plain-sql --migrations ", run(&report))]);
     let late = ["--way", "recover", "--accept-data-loss-since", "2099-01-01T00:00:00Z"];
     project.undo(run(&report), &late, 3).failure().says(&["only what was written since 2099"]);
     assert_eq!((project.stands(), points(&project)), (("succeeded".to_owned(), false), had), "nothing was done");

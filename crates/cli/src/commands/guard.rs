@@ -240,7 +240,7 @@ pub(super) fn operator(invocation: &Invocation) -> Option<String> {
 }
 
 /// What `undo` must repeat to find the project again.
-fn project_flags(project: &ProjectArguments) -> Vec<String> {
+pub(super) fn project_flags(project: &ProjectArguments) -> Vec<String> {
     let path =
         |path: &std::path::PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
     let named = [

@@ -52,7 +52,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
     }
     let context = invocation.context(false).await?;
     invocation.output.keep_for_the_document().map_err(keeping)?;
-    let report = undo(&context, &options).await?;
+    let flags = || guard::project_flags(&arguments.project);
+    let failed = |error| Failure::Undo { error: Box::new(error), flags: flags() };
+    let report = undo(&context, &options).await.map_err(failed)?;
     printed(invocation.output.report(&report, output::undo))?;
     Ok(match report.end() {
         UndoEnd::Done => exit_code::DONE,
