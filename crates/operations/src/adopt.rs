@@ -52,7 +52,7 @@ async fn before(context: &Context) -> Result<Option<Identity>, Error> {
         return Ok(before);
     }
     let mut recorded: Vec<Identity> = Vec::new();
-    for point in survey(context).await?.0 {
+    for point in survey(context, context.time(true).await?.0).await?.0 {
         let (id, identity) = (point.id(), &point.identity);
         if recorded.iter().any(|known| !matches!(Identity::compare(known, identity), IdentityMatch::Different(_))) {
             continue;

@@ -134,7 +134,7 @@ pub struct ShowReport<M = Manifest> {
 ///
 /// A manifest that cannot be read does not hide the others: it is listed with its reason.
 pub async fn list(context: &Context) -> Result<ListReport, Error> {
-    let (points, unreadable) = survey(context).await?;
+    let (points, unreadable) = survey(context, context.time(false).await?.0).await?;
     let points = points.into_iter().map(|one| one.summary).collect();
     Ok(ListReport { database: context.database.clone(), points, unreadable })
 }
@@ -156,9 +156,21 @@ pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Erro
 /// # Errors
 /// [`Error::NoSuchPoint`]; else those of the repository.
 pub async fn show_any(context: &Context, point: &PointId) -> Result<ShowReport<Recorded>, Error> {
+    show_at(context, point, context.time(false).await?.0).await
+}
+
+/// As [`show_any`]; `now` is the time by the store's clock, which dates verdicts, so that they are weighed by no other one.
+///
+/// # Errors
+/// As [`show_any`].
+pub(crate) async fn show_at(
+    context: &Context,
+    point: &PointId,
+    now: DateTime<Utc>,
+) -> Result<ShowReport<Recorded>, Error> {
     let database = &context.database;
     let shown = match context.repository.recorded(database, point).await {
-        Ok(stored) => shown(context, stored).await,
+        Ok(stored) => shown(context, stored, now).await,
         Err(error) => Err(error.into()),
     };
     shown.map_err(|error| match error {
@@ -171,20 +183,22 @@ pub async fn show_any(context: &Context, point: &PointId) -> Result<ShowReport<R
     })
 }
 
-/// Tells everything about a restore point that a prune hid.
-pub(crate) async fn show_hidden(context: &Context, point: &PointId) -> Result<ShowReport<Recorded>, Error> {
+/// Tells everything about a restore point that a prune hid; `now` as of [`show_at`].
+pub(crate) async fn show_hidden(
+    context: &Context,
+    point: &PointId,
+    now: DateTime<Utc>,
+) -> Result<ShowReport<Recorded>, Error> {
     let stored = context.repository.hidden(&context.database, point).await?;
-    shown(context, stored).await
+    shown(context, stored, now).await
 }
 
-async fn shown(context: &Context, stored: StoredPoint) -> Result<ShowReport<Recorded>, Error> {
+async fn shown(context: &Context, stored: StoredPoint, now: DateTime<Utc>) -> Result<ShowReport<Recorded>, Error> {
     let (repository, database, point) = (&context.repository, &context.database, stored.recorded.id());
     let Verifications { made: verifications, unreadable } = repository.verifications(database, point).await?;
-    let standing =
-        holdpoint_core::verification::standing(&verifications, &unreadable, &stored.sha256, (context.clock)());
+    let standing = holdpoint_core::verification::standing(&verifications, &unreadable, &stored.sha256, now);
     let mut pins = repository.pins(database, point).await?;
     // Left by readers that were killed, or may not delete.
-    let now = (context.clock)();
     pins.retain(|name| !reading::is_over(name, now));
     let taken_at_by_store = stored.recorded.taken_at_by_store(stored.written_at);
     Ok(ShowReport { manifest: stored.recorded, taken_at_by_store, standing, verifications, unreadable, pins })

@@ -40,21 +40,24 @@ pub struct Context {
 }
 
 impl Context {
-    /// What time it is by the store's clock. Who writes nothing goes by this machine's where the store's cannot be asked
-    /// without writing, as of a directory that is mounted read-only or is another user's; and is told so.
+    /// What time it is by the store's clock. Who writes nothing goes by this machine's where the store tells none: it cannot be
+    /// asked without writing, as of a directory that is mounted read-only, is another user's or is full, or it does not say;
+    /// and is told so.
     ///
     /// # Errors
     /// What the store gives.
     pub(crate) async fn time(&self, writes: bool) -> Result<(DateTime<Utc>, Option<String>), Error> {
-        match self.repository.store().server_time().await {
-            Ok(at) => Ok((at, None)),
-            Err(holdpoint_repository::Error::AccessDenied { code, .. }) if !writes && of_files(&code) => {
-                let warning =
-                    format!("the repository cannot be written ({code}): ages are told by this machine's clock");
-                Ok(((self.clock)(), Some(warning)))
+        use holdpoint_repository::Error as Store;
+        let why = match self.repository.store().server_time().await {
+            Ok(at) => return Ok((at, None)),
+            Err(Store::AccessDenied { code, .. }) if !writes && of_files(&code) => {
+                format!("the repository cannot be written ({code})")
             }
-            Err(error) => Err(error.into()),
-        }
+            Err(Store::Full { .. }) if !writes => "the repository's disk is full".to_owned(),
+            Err(Store::Unsupported { .. }) if !writes => "the store does not tell the time".to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(((self.clock)(), Some(format!("{why}: ages are told by this machine's clock"))))
     }
 }
 

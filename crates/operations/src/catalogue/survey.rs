@@ -7,7 +7,7 @@ use holdpoint_core::retention::{Aside, Held, Hold};
 use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Identity, Manifest, PointId, PointKind, Recorded};
 
-use super::{PointSummary, ShowReport, Unreadable, show_any};
+use super::{PointSummary, ShowReport, Unreadable, show_at};
 use crate::check::objects::ask;
 use crate::{Context, Error};
 
@@ -141,11 +141,11 @@ impl RecordedObject {
 }
 
 /// Reads every restore point, oldest first, and tells which cannot be read. Memory: one manifest with its verifications, and
-/// a [`Surveyed`] for each.
-pub(crate) async fn survey(context: &Context) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
+/// a [`Surveyed`] for each. `now` is the time by the store's clock, as verdicts are dated by it.
+pub(crate) async fn survey(context: &Context, now: DateTime<Utc>) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
     let (mut points, mut unreadable) = (Vec::new(), Vec::new());
     for id in context.repository.points(&context.database).await? {
-        match show_any(context, &id).await {
+        match show_at(context, &id, now).await {
             Ok(point) => points.push(Surveyed::from(&point)),
             // Withdrawn between the list and the read.
             Err(Error::NoSuchPoint { .. }) => {}

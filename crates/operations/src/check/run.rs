@@ -124,7 +124,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     if options.repair {
         folder(context, options, &owners, now, &mut report).await?;
     }
-    let (mut points, unreadable) = survey(context).await?;
+    let (mut points, unreadable) = survey(context, now).await?;
     owners.set_aside_others(&mut points);
     let of_identity = identity::look(context, &owners, &points);
     for one in unreadable {
@@ -141,7 +141,7 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
             return Err(Error::Interrupted);
         }
         let read = chosen.contains(point.id());
-        if one_point(context, &mut point, read, options, (&mut report, &mut snapshots)).await? {
+        if one_point(context, &mut point, read, (options, now), (&mut report, &mut snapshots)).await? {
             all_there.push(point);
         }
     }
@@ -163,11 +163,10 @@ async fn one_point(
     context: &Context,
     point: &mut Surveyed,
     read: bool,
-    options: &CheckOptions,
+    (options, now): (&CheckOptions, DateTime<Utc>),
     (report, snapshots): (&mut CheckReport, &mut Snapshots<'_>),
 ) -> Result<bool, Error> {
     let id = point.id().clone();
-    let now = (context.clock)();
     let mut found = objects::ask(context, &id, &point.objects).await?;
     if let Some(snapshot) = &point.snapshot {
         found.extend(snapshots.ask(&id, snapshot).await?);

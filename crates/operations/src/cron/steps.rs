@@ -123,9 +123,9 @@ impl<'a> Steps<'a> {
     /// When a whole restore point was last proven at a level, or further, all of whose objects are there; nothing where
     /// another one was disproved since, as then nobody knows what the others are worth.
     pub(super) async fn proven_at(&self, wanted: Level) -> Result<Option<DateTime<Utc>>, Error> {
-        let (mut points, _) = survey(self.context).await?;
-        Owners::read(self.context).await?.set_aside_others(&mut points);
         let now = self.context.repository.store().server_time().await?;
+        let (mut points, _) = survey(self.context, now).await?;
+        Owners::read(self.context).await?.set_aside_others(&mut points);
         let counting = || points.iter().filter(|one| one.is_archive() && one.counts(now));
         let proof = |one: &Surveyed| match one.summary.standing {
             Standing::Proven { level, at } if level >= wanted => Some(at),

@@ -8,7 +8,7 @@ use holdpoint_core::verification::Standing;
 use holdpoint_core::{PointId, Recorded};
 
 use super::dead::Outcome;
-use crate::catalogue::{RecordedObject, Surveyed, show_any};
+use crate::catalogue::{RecordedObject, Surveyed, show_at};
 use crate::check::Finding;
 use crate::check::objects::ask;
 use crate::check::snapshots::Snapshots;
@@ -71,7 +71,7 @@ async fn is_gone(context: &Context, id: &PointId) -> Result<bool, Error> {
 /// nobody proved, and is of its kind, need not be proven.
 pub(super) async fn unjustified(
     context: &Context,
-    plan: &RetentionPlan,
+    (plan, now): (&RetentionPlan, DateTime<Utc>),
     entry: &Entry,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Outcome>, Error> {
@@ -89,7 +89,7 @@ pub(super) async fn unjustified(
             Standing::Unproven => unproven.contains(other),
             Standing::Disproved { .. } => false,
         };
-        let proven = match show_any(context, other).await {
+        let proven = match show_at(context, other, now).await {
             Ok(point) if good_enough(&point.standing) => Some(point.manifest),
             Ok(_) => None,
             // Another prune was first: the plan is out of date, and the next one says what goes.

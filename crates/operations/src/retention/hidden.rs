@@ -52,7 +52,7 @@ pub(super) async fn judge(
 ) -> Result<Vec<Hidden>, Error> {
     let mut hidden = Vec::new();
     for point in withdrawn {
-        let mut report = match show_hidden(context, &point).await {
+        let mut report = match show_hidden(context, &point, now).await {
             Ok(report) => [Surveyed::from(&report)],
             Err(Error::Repository(error)) if error.is_not_found() => continue,
             Err(error) => {

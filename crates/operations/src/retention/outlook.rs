@@ -60,9 +60,9 @@ pub struct NewestProof {
 /// # Errors
 /// What the store gives; [`Error::Core`] for a policy without a rule.
 pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Result<Outlook, Error> {
-    let (mut points, unreadable) = survey(context).await?;
-    Owners::read(context).await?.set_aside_others(&mut points);
     let now = context.repository.store().server_time().await?;
+    let (mut points, unreadable) = survey(context, now).await?;
+    Owners::read(context).await?.set_aside_others(&mut points);
     let held = Holds::new(context).held(&points).await?;
     let next_drop_at = match policy {
         None => None,

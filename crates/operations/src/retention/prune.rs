@@ -127,11 +127,11 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         warnings.extend(same_database(context, source, !options.dry_run).await?);
     }
     let PointFolders { withdrawn, pins, .. } = context.repository.folders(&context.database).await?;
-    let (mut points, unreadable) = survey(context).await?;
-    Owners::read(context).await?.set_aside_others(&mut points);
-    refuse(context, &points, &unreadable)?;
     let (now, unwritable) = context.time(!options.dry_run).await?;
     warnings.extend(unwritable);
+    let (mut points, unreadable) = survey(context, now).await?;
+    Owners::read(context).await?.set_aside_others(&mut points);
+    refuse(context, &points, &unreadable)?;
     let skew = now.signed_duration_since((context.clock)()).num_seconds();
     if skew.abs() > 60 {
         warnings.push(format!("the store's clock is {skew} s ahead of this machine's; ages are by the store's"));
@@ -263,7 +263,7 @@ async fn drop_one(
     holds: &mut Holds<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Outcome>, Error> {
-    if let Some(outcome) = fillers::unjustified(context, plan, entry, findings).await? {
+    if let Some(outcome) = fillers::unjustified(context, (plan, now), entry, findings).await? {
         return Ok(Some(outcome));
     }
     let over = over(holds, &entry.id, now).await?;

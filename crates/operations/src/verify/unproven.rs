@@ -154,7 +154,7 @@ pub(super) async fn survey_unproven(
     context: &Context,
     options: &UnprovenOptions,
 ) -> Result<(UnprovenPlan, Vec<Attempt>), Error> {
-    let (points, unreadable) = survey(context).await?;
+    let (points, unreadable) = survey(context, context.time(false).await?.0).await?;
     // What proves a snapshot of an instance is asked for by its id: it makes an instance, which costs.
     let candidates: Vec<Candidate> = points.into_iter().filter(Surveyed::is_archive).map(Candidate::from).collect();
     let mut plan = choose(&context.database, &candidates, options.verify.level, options.max_runtime);

@@ -31,22 +31,28 @@ fn owners() -> Owners {
 const OPTIONS: CheckOptions =
     CheckOptions { read_data: None, jobs: 1, max_proof_age: None, min_age: TimeDelta::days(3), repair: false };
 
+/// As a check looks at one.
+async fn looked(context: &Context, point: &mut Surveyed, read: bool, report: &mut CheckReport) -> bool {
+    let now = sample_context::now();
+    one_point(context, point, read, (&OPTIONS, now), (report, &mut Snapshots::new(context))).await.unwrap()
+}
+
 #[tokio::test]
 async fn what_is_dropped_after_it_was_listed_is_no_finding() {
     for read in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let context = with_a_point(folder.path()).await;
-        let (points, _) = survey(&context).await.unwrap();
+        let (points, _) = survey(&context, sample_context::now()).await.unwrap();
         let mut report = empty(&context);
         // It is there, and its index is not what the manifest says.
         let mut own = points[0].clone();
         own.repository_id = context.repository.id().to_owned();
-        one_point(&context, &mut own, read, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
+        looked(&context, &mut own, read, &mut report).await;
         assert_eq!((report.points.len(), report.findings.len()), (1, usize::from(read)), "{:?}", report.findings);
         // Gone.
         context.repository.withdraw(&context.database, own.id(), &[]).await.unwrap();
         let mut report = empty(&context);
-        one_point(&context, &mut own, read, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
+        looked(&context, &mut own, read, &mut report).await;
         assert_eq!((report.points.len(), report.findings.len()), (0, 0), "{:?}", report.findings);
     }
 }
@@ -55,14 +61,14 @@ async fn what_is_dropped_after_it_was_listed_is_no_finding() {
 async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
-    let (mut points, _) = survey(&context).await.unwrap();
+    let (mut points, _) = survey(&context, sample_context::now()).await.unwrap();
     let (store, id) = (context.repository.store(), points[0].id().clone());
     store.delete(&layout::archive(&context.database, &id)).await.unwrap();
     let manifest = layout::manifest(&context.database, &id);
     store.delete(&manifest).await.unwrap();
     store.put_new(&manifest, "spoiled".into(), PutOptions::default()).await.unwrap();
     let mut report = empty(&context);
-    one_point(&context, &mut points[0], false, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
+    looked(&context, &mut points[0], false, &mut report).await;
     assert!(report.findings.iter().any(|one| one.kind == FindingKind::Missing), "{:?}", report.findings);
 }
 
@@ -70,7 +76,7 @@ async fn what_is_missing_of_a_point_whose_manifest_cannot_be_read_any_more_is_to
 async fn a_proof_of_the_future_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
-    let (mut points, _) = survey(&context).await.unwrap();
+    let (mut points, _) = survey(&context, sample_context::now()).await.unwrap();
     let now = "2026-11-21T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
     points[0].summary.taken_at_by_store = None;
     let mut proof = |ahead: TimeDelta| {
@@ -113,7 +119,7 @@ async fn proven(context: &Context) -> Surveyed {
     proof["manifest_sha256"] = sha256.into();
     let made = serde_json::from_value(proof).unwrap();
     context.repository.record_verification(&context.database, &made).await.unwrap();
-    let (mut points, _) = survey(context).await.unwrap();
+    let (mut points, _) = survey(context, sample_context::now()).await.unwrap();
     let mut own = points.remove(0);
     assert_eq!(own.summary.standing.level(), Some(Level::Full));
     own.repository_id = context.repository.id().to_owned();
@@ -121,7 +127,7 @@ async fn proven(context: &Context) -> Surveyed {
 }
 
 async fn standing(context: &Context) -> Standing {
-    survey(context).await.unwrap().0[0].summary.standing
+    survey(context, sample_context::now()).await.unwrap().0[0].summary.standing
 }
 
 #[tokio::test]
@@ -130,15 +136,10 @@ async fn what_reading_finds_damaged_is_disproved_for_everybody() {
     let context = with_a_point(folder.path()).await;
     let mut own = proven(&context).await;
     let mut report = empty(&context);
-    assert!(
-        one_point(&context, &mut own, false, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap(),
-        "nothing was read"
-    );
+    assert!(looked(&context, &mut own, false, &mut report).await, "nothing was read");
     assert_eq!(standing(&context).await.level(), Some(Level::Full));
     let mut report = empty(&context);
-    assert!(
-        !one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap()
-    );
+    assert!(!looked(&context, &mut own, true, &mut report).await);
     assert_eq!(report.findings[0].kind, FindingKind::Damaged);
     assert!(!report.findings[0].reason.contains("recorded"), "{:?}", report.findings);
     assert!(matches!(report.points[0].standing, Standing::Disproved { .. }));
@@ -148,7 +149,7 @@ async fn what_reading_finds_damaged_is_disproved_for_everybody() {
     assert!(made[1].measured_on.contains("check --read-data"), "{made:#?}");
     // What is known is not read and recorded night after night.
     let mut report = empty(&context);
-    one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap();
+    looked(&context, &mut own, true, &mut report).await;
     assert_eq!(report.findings[0].kind, FindingKind::Disproved);
     assert_eq!(context.repository.verifications(&context.database, own.id()).await.unwrap().made.len(), 2);
 }
@@ -167,9 +168,7 @@ async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
     assert_eq!(finding.place, key);
     assert!(finding.cure.contains(&format!("holdpoint verify {}", own.id())), "{finding:?}");
     let mut report = empty(&context);
-    assert!(
-        !one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap()
-    );
+    assert!(!looked(&context, &mut own, true, &mut report).await);
     assert!(matches!(standing(&context).await, Standing::Disproved { .. }));
 }
 
@@ -177,7 +176,7 @@ async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
 async fn restore_points_of_a_wrong_clock_are_a_note() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
-    let (mut points, _) = survey(&context).await.unwrap();
+    let (mut points, _) = survey(&context, sample_context::now()).await.unwrap();
     let at = points[0].summary.snapshot_at;
     points[0].summary.taken_at_by_store = Some(at);
     assert_eq!(doubted(&points, at), None);
@@ -196,9 +195,7 @@ async fn damage_that_cannot_be_recorded_is_told_all_the_same() {
     std::fs::remove_dir_all(&records).unwrap();
     std::fs::write(records.to_str().unwrap().trim_end_matches('/'), "").unwrap();
     let mut report = empty(&context);
-    assert!(
-        !one_point(&context, &mut own, true, &OPTIONS, (&mut report, &mut Snapshots::new(&context))).await.unwrap()
-    );
+    assert!(!looked(&context, &mut own, true, &mut report).await);
     let finding = &report.findings[0];
     assert_eq!(finding.kind, FindingKind::Damaged);
     assert!(finding.reason.contains("could not be recorded"), "{finding:?}");
@@ -366,7 +363,7 @@ async fn a_restore_point_of_another_database_is_found_and_counts_for_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
     let counts = async || {
-        let (mut points, _) = survey(&context).await.unwrap();
+        let (mut points, _) = survey(&context, sample_context::now()).await.unwrap();
         Owners::read(&context).await.unwrap().set_aside_others(&mut points);
         points[0].aside.is_none()
     };

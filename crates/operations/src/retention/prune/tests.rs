@@ -5,6 +5,7 @@ use holdpoint_repository::{PutOptions, UploadOptions, Withdrawal};
 use holdpoint_testkit::{Fault, SeenRequest};
 
 use super::*;
+use crate::check::{CheckOptions, check};
 use crate::sample_context::{self, sample};
 
 fn keeping_the_last() -> PruneOptions {
@@ -15,14 +16,30 @@ fn keeping_the_last() -> PruneOptions {
 /// A repository with one restore point that was made in it.
 async fn with_a_point(folder: &Path) -> Context {
     let context = sample_context::in_directory(folder).await;
-    let id = sample::point(1);
+    publish(&context, 1).await;
+    context
+}
+
+/// Makes a restore point in the repository.
+async fn publish(context: &Context, n: u64) -> PointId {
+    let id = sample::point(n);
     for (key, text) in sample::objects(&id) {
         context.repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
     }
     let mut manifest = sample::manifest(&id);
     manifest.repository_id = context.repository.id().to_owned();
     context.repository.publish(&manifest, None).await.unwrap();
-    context
+    id
+}
+
+/// Records what a verification of level *full* found at an instant.
+async fn judged(context: &Context, id: &PointId, verdict: &str, at: DateTime<Utc>) {
+    let mut made = sample::proof(id);
+    made["verdict"] = verdict.into();
+    made["started_at"] = serde_json::to_value(at).unwrap();
+    made["manifest_sha256"] = context.repository.manifest(&context.database, id).await.unwrap().sha256.into();
+    let made = serde_json::from_value(made).unwrap();
+    context.repository.record_verification(&context.database, &made).await.unwrap();
 }
 
 #[tokio::test]
@@ -154,7 +171,7 @@ async fn an_odd_upload_is_told_and_the_others_are_swept() {
 async fn a_clock_that_nobody_else_vouches_for_is_told_where_it_is_far_past_the_newest_point() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
-    let (points, _) = survey(&context).await.unwrap();
+    let (points, _) = survey(&context, sample_context::now()).await.unwrap();
     let newest = points[0].summary.taken_at();
     assert_eq!(far_past(&points, newest + TimeDelta::days(13)), None);
     let told = far_past(&points, newest + TimeDelta::days(14)).unwrap();
@@ -170,7 +187,7 @@ async fn what_lies_among_the_pins_keeps_its_restore_point_and_no_other() {
         let path = folder.path().join(layout::pins(&context.database, &id)).join(odd);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "x").unwrap();
-        let (points, _) = survey(&context).await.unwrap();
+        let (points, _) = survey(&context, sample_context::now()).await.unwrap();
         assert_eq!(points[0].summary.pins, [format!("pins/{odd}")]);
         let report = prune(&context, None, &keeping_the_last()).await.unwrap();
         let kept = format!("{:?}", report.plan.entries[0].fate);
@@ -227,4 +244,51 @@ async fn a_manifest_that_cannot_be_read_keeps_its_restore_point() {
     context.repository.store().head(&key).await.expect("it is there as before");
     let outcome = dead::withdraw(&context, &id, &[]).await;
     assert!(matches!(outcome, Some(Outcome::Gone { .. })), "{outcome:?}");
+}
+
+/// Verdicts are dated by the store's clock, so a machine that is two hours behind does not take the newest for one of the future.
+#[tokio::test]
+async fn what_was_disproved_and_proven_again_is_weighed_by_the_clock_that_dated_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut context = with_a_point(folder.path()).await;
+    let (old, new) = (sample::point(1), publish(&context, 2).await);
+    [&old, &new].into_iter().for_each(|id| sample_context::date(folder.path(), id));
+    let now = context.repository.store().server_time().await.unwrap();
+    judged(&context, &old, "proved", now - TimeDelta::hours(5)).await;
+    judged(&context, &new, "disproved", now - TimeDelta::hours(4)).await;
+    judged(&context, &new, "proved", now).await;
+    context.clock = std::sync::Arc::new(move || now - TimeDelta::hours(2));
+
+    let listed = crate::catalogue::list(&context).await.unwrap().points;
+    let shown = crate::catalogue::show_any(&context, &new).await.unwrap();
+    for standing in [listed[1].standing, shown.standing] {
+        assert!(standing.level().is_some(), "{standing:?}");
+    }
+    let options =
+        CheckOptions { read_data: None, jobs: 1, max_proof_age: None, min_age: TimeDelta::days(3), repair: false };
+    let findings = check(&context, &options).await.unwrap().findings;
+    let of_it: Vec<_> = findings.iter().filter(|one| one.place.contains(new.as_str())).collect();
+    assert!(of_it.is_empty(), "{of_it:?}");
+    let looked = super::super::outlook(&context, None).await.unwrap();
+    assert_eq!((looked.proven, looked.unusable), (2, 0));
+    prune(&context, None, &keeping_the_last()).await.unwrap();
+    assert_eq!(context.repository.points(&context.database).await.unwrap(), [new], "the one that is proven and newest");
+}
+
+/// Without the store's clock nobody who only reads is kept from reading.
+#[tokio::test]
+async fn a_store_that_tells_no_time_can_be_read() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    sample_context::publish(&context.repository).await;
+    let dateless =
+        Fault::Answer { status: 200, headers: vec![("date".to_owned(), "yesterday".to_owned())], body: String::new() };
+    for _ in 0..4 {
+        proxy.push_for("HeadBucket", dateless.clone());
+    }
+    assert_eq!(crate::catalogue::list(&context).await.unwrap().points.len(), 1);
+    crate::catalogue::show_any(&context, &sample::point(1)).await.unwrap();
+    let (at, why) = context.time(false).await.unwrap();
+    assert!(why.is_some_and(|why| why.contains("does not tell the time")), "{at}");
+    context.time(true).await.expect_err("who drops something must know");
+    assert_eq!(proxy.pending(), 0);
 }
