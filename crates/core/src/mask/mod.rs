@@ -7,6 +7,7 @@
 
 mod address;
 mod flag;
+mod shape;
 mod statement;
 mod value;
 
@@ -15,6 +16,7 @@ pub use statement::{shadow, statement};
 
 use address::{open_address, urls, without_scheme};
 use flag::{Flags, flags};
+use shape::{key_end, may_hold_shape, open_bearer, opens_key, shapes};
 use value::{Introduction, is_name, is_scheme, is_secret, values};
 
 /// What stands in a secret's place.
@@ -23,6 +25,9 @@ const MASK: &str = "***";
 const SHORTEST: usize = 5;
 /// Words that are no secret even where they are a password: without them no text could be read.
 const WORDS: &str = "postgresql password holdpoint database";
+
+/// Bytes within which the end of a private key is looked for.
+pub const LONGEST_KEY: usize = shape::LONGEST_KEY;
 
 /// Secrets that are known by their value, and the rules for those that are not.
 #[derive(Clone, Default)]
@@ -56,26 +61,28 @@ impl Mask {
     /// Masks a message: known secrets, passwords of URLs, values of parameters such as `password=`.
     #[must_use]
     pub fn message(&self, text: &str) -> String {
-        values(&urls(&self.without_known(text)), Introduction::Parameter)
+        values(&urls(&shapes(&self.without_known(text))), Introduction::Parameter)
     }
 
     /// Masks a text in which somebody gives orders, such as a shell's: known secrets, addresses with passwords, values
     /// of whatever is named like a secret, and of flags of known programs that hold one.
     #[must_use]
     pub fn script(&self, text: &str) -> String {
-        if !text.contains(['=', ':', '@', '%', '-', '\'', '+', '\\'])
+        if !text.contains(['=', ':', '@', '%', '-', '\'', '+', '\\', '$'])
+            && !may_hold_shape(text)
             && !self.known.iter().any(|one| text.contains(one.expose()))
         {
             return text.to_owned();
         }
-        values(&without_scheme(&urls(&flags(&self.without_known(text)))), Introduction::Any)
+        let text = shapes(&self.without_known(text));
+        values(&without_scheme(&urls(&flags(&text))), Introduction::Any)
     }
 
     /// Finds up to where a text that goes on may be shown: from there on it may be the beginning of a secret that
     /// [`Mask::script`] would mask, were all of it there.
     #[must_use]
     pub fn open_at(&self, text: &str) -> usize {
-        let until = open_address(text).unwrap_or(text.len());
+        let until = [open_address(text), open_bearer(text)].into_iter().flatten().min().unwrap_or(text.len());
         let mut at = 0;
         while let Some(next) = text[at..].chars().next().filter(|_| at < until) {
             let rest = &text[at..];
@@ -87,6 +94,18 @@ impl Mask {
             at += whole.unwrap_or(next.len_utf8());
         }
         until
+    }
+
+    /// Whether a text ends within a private key, so that what follows belongs to it.
+    #[must_use]
+    pub fn ends_in_key(text: &str) -> bool {
+        opens_key(text)
+    }
+
+    /// Where the line begins in a text that ends a private key.
+    #[must_use]
+    pub fn end_of_key(text: &str) -> Option<usize> {
+        key_end(text)
     }
 
     /// Masks the words of a command.

@@ -59,6 +59,20 @@ fn a_shell_command_in_one_word_is_masked_too() {
         ("migrate --db-pass hush && x", "migrate --db-pass *** && x"),
         ("psql -c \"ALTER ROLE a PASSWORD 'hu sh'\"", "psql -c \"ALTER ROLE a PASSWORD ***\""),
         (r"PGPASSWORD='hu'\''sh sh' psql", "PGPASSWORD=*** psql"),
+        ("api-key: hush\nx-api-key: hush\nsecret-key: hush", "api-key: ***\nx-api-key: ***\nsecret-key: ***"),
+        (r#"{"pass" : "hu sh", "n" : 1}"#, r#"{"pass" : ***, "n" : 1}"#),
+        ("ALTER ROLE a PASSWORD $$hu sh$$; x", "ALTER ROLE a PASSWORD ***; x"),
+        ("ALTER ROLE a PASSWORD $tag$hu $$ sh$tag$ VALID", "ALTER ROLE a PASSWORD *** VALID"),
+        ("ALTER ROLE a PASSWORD E'hu\\' sh' VALID", "ALTER ROLE a PASSWORD *** VALID"),
+        ("x Bearer hush-9f1; y", "x Bearer ***; y"),
+        ("AccountName=a;AccountKey=hush/x==;Suffix=y", "AccountName=a;AccountKey=***;Suffix=y"),
+        ("Endpoint=sb://h/;SharedAccessKey=hush=", "Endpoint=sb://h/;SharedAccessKey=***"),
+        ("password = hush\ndb_password = 'hu sh' x", "password = ***\ndb_password = *** x"),
+        (
+            "the pass : fails, the \"pass\", a password or 3 passes: pass = 3",
+            "the pass : fails, the \"pass\", a password or 3 passes: pass = 3",
+        ),
+        ("the bearer of the key : a primary key : id", "the bearer of the key : a primary key : id"),
         ("a::pass::b tokens https://pass://x", "a::pass::b tokens https://pass://x"),
     ] {
         assert_eq!(mask.script(given), expected);
@@ -89,6 +103,9 @@ fn values_of_secret_parameters_go_from_messages() {
         ("password='two words' x", "password=*** x"),
         ("?user=u&Password=hush&x=1", "?user=u&Password=***&x=1"),
         ("PGPASSWORD=hush pg_dump", "PGPASSWORD=*** pg_dump"),
+        ("sent Bearer hush-9f1 to https://hooks.slack.com/T/hush", "sent Bearer *** to https://hooks.slack.com/***"),
+        ("k=-----BEGIN PRIVATE KEY-----\nhush", "k=-----BEGIN PRIVATE KEY-----***"),
+        ("AccountName=a;AccountKey=hush==;x", "AccountName=a;AccountKey=***;x"),
         ("password=", "password="),
         ("password='open", "password=***"),
     ] {
@@ -172,6 +189,8 @@ fn what_may_be_a_secrets_beginning_is_open() {
         ("postgres://ann:hush@db", ""),
         ("see http://localhost:", "30"),
         ("see http://localhost:3000 ", ""),
+        ("send Bearer ", "tok"),
+        ("send Bearer tok ", ""),
     ] {
         let text = format!("{shown}{kept_back}");
         assert_eq!(mask.open_at(&text), shown.len(), "{text}");

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::JoinSet;
 
 use super::{Listener, RehearseError};
+use crate::running::Masked;
 
 /// How long the command's group has to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -75,9 +76,9 @@ impl Child {
         let mut running = program.start()?;
         self.leader.send_replace(Some(running.pid()));
         let mut readers = JoinSet::new();
-        let (mask, listener) = (Arc::new(self.mask), self.listener);
+        let (mask, listener) = (self.mask, self.listener);
         if let Some(stream) = running.take_stdout() {
-            readers.spawn(tell(stream, Arc::clone(&mask), Arc::clone(&listener)));
+            readers.spawn(tell(stream, mask.clone(), Arc::clone(&listener)));
         }
         if let Some(stream) = running.take_stderr() {
             readers.spawn(tell(stream, mask, listener));
@@ -110,28 +111,30 @@ async fn end(running: &mut Running, how: &How) -> Result<Ended, RehearseError> {
 }
 
 /// Reads a stream to its end and tells every line, masked.
-async fn tell(mut stream: impl AsyncRead + Unpin, mask: Arc<Mask>, listener: Listener) {
+async fn tell(mut stream: impl AsyncRead + Unpin, mask: Mask, listener: Listener) {
     let mut buffer = vec![0_u8; LINE_BYTES];
+    let mut masked = Masked::new(mask);
     let mut line: Vec<u8> = Vec::new();
-    let say = |line: &[u8]| listener(&mask.script(String::from_utf8_lossy(line).trim_end_matches('\r')));
+    let say = |line: &[u8]| listener(String::from_utf8_lossy(line).trim_end_matches('\r'));
     while let Ok(count) = stream.read(&mut buffer).await {
-        if count == 0 {
-            break;
-        }
-        for byte in &buffer[..count] {
+        let piece = if count == 0 { masked.end_line() } else { masked.take(&buffer[..count]) };
+        for byte in piece {
             match byte {
                 b'\n' => {
                     say(&line);
                     line.clear();
                 }
-                byte => line.push(*byte),
+                byte => line.push(byte),
             }
-            // Cut between words, so that no secret is cut in two.
+            // Cut between words.
             if line.len() >= LINE_BYTES {
                 let end = line.iter().rposition(u8::is_ascii_whitespace).filter(|end| *end > 0).unwrap_or(line.len());
                 say(&line[..end]);
                 line.drain(..end);
             }
+        }
+        if count == 0 {
+            break;
         }
     }
     if !line.is_empty() {
@@ -172,6 +175,13 @@ mod tests {
         assert_eq!((end.how, end.ended.status), (How::ByItself, holdpoint_process::Status::Code(3)));
         lines.sort();
         assert_eq!(lines, ["no end ***", "one", "pg://u:***@h"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_private_key_no_line_is_heard() {
+        let key = "-----BEGIN PRIVATE KEY-----\nhush\nhush==\n-----END PRIVATE KEY-----";
+        let (_, lines) = run(&format!("echo '{key}'; echo next"), LONG, std::future::pending()).await;
+        assert_eq!(lines, ["-----BEGIN PRIVATE KEY-----***-----END PRIVATE KEY-----", "next"]);
     }
 
     #[tokio::test]

@@ -1,12 +1,17 @@
 //! What the command writes, as it may be shown: without secrets, and as soon as it is there.
 //!
 //! Secrets are looked for in whole lines, whatever pieces they come in. Of a line that does not end, such as a prompt,
-//! what cannot be a part of a secret is shown after a moment.
+//! what cannot be a part of a secret is shown after a moment. A private key takes several lines, of which nothing is shown.
 
 use holdpoint_core::Mask;
+use holdpoint_core::mask::LONGEST_KEY;
 
 /// A longer line is shown in pieces.
 const LONGEST_LINE: usize = 64 << 10;
+/// So much of what was shown is kept of such a line, since it may introduce a secret.
+const CONTEXT: usize = 256;
+/// No line that ends a private key is longer.
+const LONGEST_MARK: usize = 80;
 
 /// One stream on its way to whoever reads it.
 pub(crate) struct Masked {
@@ -18,11 +23,13 @@ pub(crate) struct Masked {
     as_text: String,
     /// The rest of this line belongs to a secret.
     swallows: bool,
+    /// The lines belong to a private key, of which so many bytes were read.
+    key: Option<usize>,
 }
 
 impl Masked {
     pub(crate) fn new(mask: Mask) -> Self {
-        Self { mask, line: Vec::new(), shown: 0, as_text: String::new(), swallows: false }
+        Self { mask, line: Vec::new(), shown: 0, as_text: String::new(), swallows: false, key: None }
     }
 
     /// Takes a piece; gives the lines that it ends.
@@ -30,13 +37,13 @@ impl Masked {
         let mut out = Vec::with_capacity(piece.len());
         for part in piece.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             self.line.extend_from_slice(part);
+            if self.key.is_some_and(|read| self.goes_on(read + part.len())) {
+                continue;
+            }
             if part.ends_with(b"\n") || part.ends_with(b"\r") {
                 out.extend(self.end_line());
             } else if self.line.len() > LONGEST_LINE {
-                out.extend(self.pause());
-                self.line.drain(..self.shown);
-                self.shown = 0;
-                self.swallows |= std::mem::take(&mut self.as_text).ends_with('*');
+                out.extend(self.shorten());
             }
         }
         out
@@ -44,11 +51,14 @@ impl Masked {
 
     /// Whether something waits to be shown.
     pub(crate) fn waits(&self) -> bool {
-        self.line.len() > self.shown
+        self.key.is_none() && self.line.len() > self.shown
     }
 
     /// Gives what may be shown of a line that does not end.
     pub(crate) fn pause(&mut self) -> Vec<u8> {
+        if self.key.is_some() {
+            return Vec::new();
+        }
         // Half a letter is shown with its other half.
         let half = self.line.utf8_chunks().last().map_or(&[][..], |last| last.invalid());
         let half = std::str::from_utf8(half).is_err_and(|error| error.error_len().is_none()).then_some(half.len());
@@ -62,7 +72,11 @@ impl Masked {
 
     /// Gives the rest of the line, and begins another.
     pub(crate) fn end_line(&mut self) -> Vec<u8> {
+        if self.key.is_some() {
+            return Vec::new();
+        }
         let mut out = self.show(self.line.len());
+        self.key = Mask::ends_in_key(&String::from_utf8_lossy(&self.line)).then_some(0);
         if std::mem::take(&mut self.swallows) {
             out.extend(self.line.last().filter(|byte| matches!(byte, b'\n' | b'\r')));
         }
@@ -70,6 +84,49 @@ impl Masked {
         self.as_text.clear();
         self.shown = 0;
         out
+    }
+
+    /// Takes away what was shown of a line that is too long.
+    fn shorten(&mut self) -> Vec<u8> {
+        let mut out = self.pause();
+        if Mask::ends_in_key(&String::from_utf8_lossy(&self.line)) {
+            self.key = Some(0);
+            self.line.drain(..self.line.len().saturating_sub(LONGEST_MARK));
+            (self.shown, self.swallows) = (0, false);
+            self.as_text.clear();
+            return out;
+        }
+        let is_masked = self.as_text.ends_with('*');
+        let waits_for_ever = !self.swallows && !is_masked && self.line.len() - self.shown > LONGEST_LINE;
+        if waits_for_ever {
+            out.extend_from_slice(b"***");
+        }
+        if self.swallows || is_masked || waits_for_ever {
+            self.swallows = true;
+            self.line.clear();
+            self.as_text.clear();
+            self.shown = 0;
+            return out;
+        }
+        let cut = self.shown.saturating_sub(CONTEXT);
+        self.line.drain(..cut);
+        self.shown -= cut;
+        self.as_text = self.mask.script(&String::from_utf8_lossy(&self.line[..self.shown]));
+        out
+    }
+
+    /// Whether a private key goes on, of which so many bytes were read; else the line begins with what ends it.
+    fn goes_on(&mut self, read: usize) -> bool {
+        let text = String::from_utf8_lossy(&self.line);
+        if let Some(end) = Mask::end_of_key(&text) {
+            self.line = text[end..].into();
+            self.key = None;
+            return false;
+        }
+        let kept = if read > LONGEST_KEY { 0 } else { LONGEST_MARK };
+        self.key = (read <= LONGEST_KEY).then_some(read);
+        self.line.drain(..self.line.len().saturating_sub(kept));
+        true
     }
 
     fn show(&mut self, up_to: usize) -> Vec<u8> {
@@ -122,6 +179,64 @@ mod tests {
         let letters: Vec<String> = text.chars().map(String::from).collect();
         let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
         assert_eq!(paused(&letters), expected);
+    }
+
+    #[test]
+    fn wherever_a_piece_ends_secrets_known_by_their_shape_do_not_show() {
+        let text = "x-api-key: hush9\n{\"pass\" : \"hu sh\"}\nPASSWORD $$hu sh$$ x\nPASSWORD $t$hush$t$;\nBearer hush-9f1 x\n\
+            AccountKey=hush/9==;x\nhttps://hooks.slack.com/services/T0/hush x\na\n-----BEGIN RSA PRIVATE KEY-----\r\nhush\n\
+            hush==\n-----END RSA PRIVATE KEY-----\nbearer token, the pass : fails";
+        let expected = "x-api-key: ***\n{\"pass\" : ***}\nPASSWORD *** x\nPASSWORD ***;\nBearer *** x\n\
+            AccountKey=***;x\nhttps://hooks.slack.com/*** x\na\n-----BEGIN RSA PRIVATE KEY-----***\
+            -----END RSA PRIVATE KEY-----\nbearer token, the pass : fails";
+        assert_eq!(Mask::default().script(text), expected);
+        for at in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
+            let (one, other) = text.split_at(at);
+            let mut quick = masked();
+            let out = [quick.take(one.as_bytes()), quick.take(other.as_bytes()), quick.end_line()].concat();
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "cut at {at}");
+            assert_eq!(paused(&[one, other]), expected, "cut at {at}, with a pause");
+        }
+        let letters: Vec<String> = text.chars().map(String::from).collect();
+        let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+        assert_eq!(paused(&letters), expected);
+    }
+
+    #[test]
+    fn a_key_without_an_end_hides_no_more_than_a_key_may_take() {
+        let mut masked = masked();
+        let mut out = masked.take(b"-----BEGIN PRIVATE KEY-----\n");
+        for _ in 0..LONGEST_KEY {
+            out.extend(masked.take(b"hush\n"));
+            assert!(masked.line.len() <= LONGEST_MARK);
+            if masked.key.is_none() {
+                break;
+            }
+        }
+        out.extend(masked.take(b"next\n"));
+        assert_eq!(String::from_utf8(out).unwrap(), "-----BEGIN PRIVATE KEY-----***next\n");
+    }
+
+    #[test]
+    fn what_introduces_a_secret_is_remembered_in_a_line_without_end() {
+        let cases = [("Bearer ", &[&b"hush"[..], b"-9f1", b" x\n"]), ("postgres://ann:", &[b"hu", b"sh", b"@h x\n"])];
+        for (introduction, pieces) in cases {
+            let mut masked = Masked::new(Mask::default());
+            let mut out = masked.take(&[b' '; LONGEST_LINE]);
+            out.extend(masked.take(introduction.as_bytes()));
+            pieces.iter().for_each(|piece| out.extend(masked.take(piece)));
+            let out = String::from_utf8(out).unwrap();
+            let masked_as = format!("{introduction}***");
+            assert!(out.trim().starts_with(&masked_as) && !out.contains("sh"), "{}", out.trim());
+            // However long it is.
+            let mut out = masked.take(introduction.as_bytes());
+            for _ in 0..4 {
+                out.extend(masked.take(&[b'9'; LONGEST_LINE]));
+                assert!(masked.line.len() <= 2 * LONGEST_LINE);
+            }
+            out.extend(masked.take(b"\nnext\n"));
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{masked_as}\nnext\n"));
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use holdpoint_core::ledger::{Origin, Process};
 use holdpoint_operations::webhook;
 
 use crate::Error;
+pub(crate) use masked::Masked;
 
 /// A migration that waits longer for a lock holds up everybody who comes after it.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
