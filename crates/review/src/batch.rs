@@ -43,12 +43,27 @@ pub(crate) struct Batch {
     pub(crate) triggers: Vec<(ObjectName, ObjectName)>,
     /// What rules that were made do when their table is written to.
     pub(crate) rules: Vec<(ObjectName, Vec<Finding>)>,
+    /// Tables with a function that an expression calls which they were given: whoever writes to them calls it.
+    pub(crate) expressions: Vec<(ObjectName, ObjectName)>,
+    /// Tables that were made with the expressions of others.
+    pub(crate) copied: Vec<Copied>,
     /// Prepared statements.
     pub(crate) prepared: BTreeMap<String, Vec<Finding>>,
     made: Vec<MadeTable>,
     renamed: Vec<(ObjectName, ObjectName)>,
     /// Types, functions and extensions that have another name.
     renamed_others: Vec<(ObjectName, ObjectName)>,
+}
+
+/// That a new table has the expressions of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// The new one.
+    pub(crate) table: ObjectName,
+    /// The other.
+    pub(crate) from: ObjectName,
+    /// It is a partition of the other, and fires its triggers, too.
+    pub(crate) triggers: bool,
 }
 
 #[derive(Clone, Debug)]

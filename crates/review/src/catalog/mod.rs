@@ -149,6 +149,13 @@ pub enum Event {
     Truncate,
 }
 
+impl Event {
+    /// Whether a table's defaults, checks and generated columns are computed then.
+    pub(crate) fn computes(self) -> bool {
+        matches!(self, Self::Insert | Self::Update)
+    }
+}
+
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRule {

@@ -68,7 +68,7 @@ impl<'a> Closure<'a> {
     /// A table that the statement names.
     pub(super) fn touch(&mut self, finding: &Finding, touch: &Touch) {
         if touch.made == Made::Yes {
-            return;
+            return self.copied(finding, touch);
         }
         let name = touch.before.as_ref().unwrap_or(&touch.table);
         let path = finding.search_path.as_deref();
@@ -91,6 +91,29 @@ impl<'a> Closure<'a> {
                 self.read(relation, finding.kind == Kind::RefreshView);
             }
             self.reach(finding.loses, touch, relation);
+        }
+    }
+
+    /// What happens when a new table is written to that has the expressions, or the triggers, of one of the catalog's.
+    fn copied(&mut self, finding: &Finding, touch: &Touch) {
+        let event = match touch.reach {
+            Reach::Insert => Event::Insert,
+            Reach::Update => Event::Update,
+            Reach::Delete => Event::Delete,
+            _ => return,
+        };
+        let (catalog, batch) = (self.catalog, self.world.batch);
+        if touch.role == Role::Read || touch.role == Role::Reference {
+            return;
+        }
+        for copied in batch.copied.iter().filter(|one| batch.means(&one.table, &touch.table)) {
+            for relation in catalog.meant(&copied.from, finding.search_path.as_deref()) {
+                if copied.triggers {
+                    self.fire(&relation.name, event);
+                } else {
+                    self.compute(&relation.name, event);
+                }
+            }
         }
     }
 
@@ -236,15 +259,24 @@ impl<'a> Closure<'a> {
         }
     }
 
+    /// What the table's own expressions call when it happens: those of the catalog, and those that the run gave to it.
+    fn compute(&mut self, table: &ObjectName, event: Event) {
+        let (catalog, batch) = (self.catalog, self.world.batch);
+        let there = catalog.expressions.iter().filter(|one| one.table == *table && one.events.contains(&event));
+        let given = batch.expressions.iter().filter(|(on, _)| event.computes() && batch.means(on, table));
+        let functions = there.map(|one| &one.function).chain(given.map(|(_, function)| function));
+        for function in functions {
+            self.findings.extend(run(self.world, Within::Routine(function.clone()), self.line, &self.within));
+        }
+    }
+
     /// What triggers, rules and the table's own expressions do when it happens.
     fn fire(&mut self, table: &ObjectName, event: Event) {
         let catalog = self.catalog;
         for trigger in catalog.triggers.iter().filter(|one| one.table == *table && one.events.contains(&event)) {
             self.findings.extend(run(self.world, Within::Trigger(trigger.function.clone()), self.line, &self.within));
         }
-        for one in catalog.expressions.iter().filter(|one| one.table == *table && one.events.contains(&event)) {
-            self.findings.extend(run(self.world, Within::Routine(one.function.clone()), self.line, &self.within));
-        }
+        self.compute(table, event);
         let made = self.world.batch.triggers.iter().filter(|(on, _)| self.world.batch.means(on, table));
         for (_, function) in made {
             self.findings.extend(run(self.world, Within::Trigger(function.clone()), self.line, &self.within));

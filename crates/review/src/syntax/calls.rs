@@ -120,6 +120,7 @@ impl Reader<'_> {
         if !fires || touch.role == Role::Read {
             return;
         }
+        self.call_on_write(touch);
         let triggers = self.batch.triggers.iter().filter(|(table, _)| self.batch.means(table, &touch.table));
         let functions: Vec<ObjectName> = triggers.map(|(_, function)| function.clone()).collect();
         for function in functions {

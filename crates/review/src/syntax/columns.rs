@@ -71,9 +71,12 @@ impl Reader<'_> {
         if let Some(default) = default {
             self.calls(default.syntax());
         }
-        for check in constraints.iter().filter(|one| matches!(one, ast::Constraint::CheckConstraint(_))) {
-            self.calls(check.syntax());
+        use ast::Constraint as C;
+        let filled = |one: &&C| matches!(one, C::CheckConstraint(_) | C::GeneratedConstraint(_));
+        for computed in constraints.iter().filter(filled) {
+            self.calls(computed.syntax());
         }
+        self.called_on_write(table, column.syntax());
     }
 
     pub(super) fn drop_column(&mut self, table: &ObjectName, column: &ast::DropColumn) {
@@ -155,6 +158,14 @@ impl Reader<'_> {
             | Option_::SetStorage(_) => property(LockMode::AccessExclusive),
         };
         self.add(finding.column(name));
+        match &option {
+            Option_::SetDefault(_) => self.called_on_write(table, option.syntax()),
+            Option_::SetExpression(_) => {
+                self.calls(option.syntax());
+                self.called_on_write(table, option.syntax());
+            }
+            _ => {}
+        }
     }
 
     /// A finding with ACCESS EXCLUSIVE on a table whose rows stay.

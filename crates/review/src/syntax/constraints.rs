@@ -33,6 +33,7 @@ impl Reader<'_> {
         self.batch.links.extend(keys);
         self.add(finding.column(name));
         self.calls(constraint.syntax());
+        self.called_on_write(table, constraint.syntax());
     }
 
     pub(super) fn drop_constraint(&mut self, table: &ObjectName, dropped: &ast::DropConstraint) {
@@ -61,6 +62,7 @@ impl Reader<'_> {
             let finding = Finding::new(kind).on(ObjectClass::Index, table).column(name.map(|name| name.name));
             let finding = finding.lock(table, mode).touch(table, Role::Reference, Reach::Children);
             reader.add(if concurrently { finding.outside_transactions() } else { finding });
+            reader.called_on_write(table, index.syntax());
         });
         self.calls(index.syntax());
     }

@@ -10,6 +10,7 @@ mod depth;
 mod drops;
 mod names;
 mod objects;
+mod on_write;
 mod query;
 mod session;
 mod statement;

@@ -183,9 +183,20 @@ impl Reader<'_> {
             | S::AlterLargeObject(_)
             | S::CreateUserMapping(_)
             | S::AlterUserMapping(_) => self.access(tree, None),
-            S::CreatePolicy(_) | S::AlterPolicy(_) => self.access(tree, Some(LockMode::AccessExclusive)),
+            S::CreatePolicy(_) | S::AlterPolicy(_) => {
+                self.access(tree, Some(LockMode::AccessExclusive));
+                let table = tree.descendants().find_map(ast::TableNameRef::cast);
+                if let Some(table) = table.and_then(|table| super::names::name_of(table.syntax())) {
+                    self.called_on_write(&table, tree);
+                }
+            }
             S::AlterTrigger(_) | S::AlterEventTrigger(_) | S::AlterRule(_) => self.add(Finding::new(Kind::Trigger)),
             S::AlterDomain(one) => self.alter_domain(one),
+            // In which columns and casts it is used is not followed: as if it were at once.
+            S::CreateDomain(_) => {
+                self.additive();
+                self.calls(tree);
+            }
             // Its script may do anything, and what becomes a member of it is dropped with it.
             S::AlterExtension(_) if super::names::moved(tree).is_none() => {
                 let name = "ALTER EXTENSION".to_owned();
@@ -238,7 +249,6 @@ impl Reader<'_> {
             | S::CreateCast(_)
             | S::CreateCollation(_)
             | S::CreateConversion(_)
-            | S::CreateDomain(_)
             | S::CreateExtension(_)
             | S::CreateForeignDataWrapper(_)
             | S::CreateLanguage(_)

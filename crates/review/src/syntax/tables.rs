@@ -4,6 +4,7 @@ use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::names::{has_word, name_of};
+use super::on_write::unknown_calls;
 use super::{Reader, node};
 use crate::link::{Link, OnKey, Tie};
 use crate::{Finding, Kind, LockMode, Loss, ObjectClass, ObjectName, Reach, Role, WayBack};
@@ -40,6 +41,8 @@ impl Reader<'_> {
                 finding = finding.touch(parent, Role::Reference, Reach::Itself);
             }
             reader.batch.links.extend(keys);
+            reader.called_on_write(name, statement);
+            reader.expressions_of_others(name, statement);
             for like in statement.descendants().filter_map(ast::LikeClause::cast) {
                 if let Some(like) = like.relation_name_ref().and_then(|like| name_of(like.syntax())) {
                     finding = finding.lock(&like, LockMode::AccessShare).touch(&like, Role::Read, Reach::Itself);
@@ -135,12 +138,6 @@ pub(super) fn parents(keys: &[Link]) -> impl Iterator<Item = &ObjectName> {
 /// Whether `ON COMMIT DROP` takes the table away, and gives an older one its name back, when nobody can say.
 fn goes_with_transaction(statement: &SyntaxNode) -> bool {
     statement.descendants().any(|part| ast::OnCommit::can_cast(part.kind()) && has_word(&part, "drop"))
-}
-
-/// The functions that a view calls and that no list knows.
-fn unknown_calls(query: &SyntaxNode) -> Vec<ObjectName> {
-    let calls = super::calls::called(query).into_iter().filter_map(|(name, _)| name);
-    calls.filter(|name| crate::functions::known(name).is_none()).collect()
 }
 
 /// The foreign keys in a definition, as links from the table that each refers to.

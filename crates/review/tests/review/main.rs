@@ -4,6 +4,7 @@
 mod bad_input;
 mod catalog;
 mod mutations;
+mod on_write;
 mod public;
 mod runbooks;
 mod server;
