@@ -174,6 +174,29 @@ pub struct SeenTransactions {
     /// After it had ended; `None` where that was not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Tables that were there and of which rows were written in between, by the command or by others, as the server counted;
+    /// `None` where its counters cannot be believed, and in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Vec<WrittenMeanwhile>>,
+}
+
+/// What was written into a table while a command ran, by anybody, also what was rolled back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenMeanwhile {
+    /// The table.
+    pub table: String,
+    /// Rows that were inserted.
+    #[serde(default)]
+    pub inserted: u64,
+    /// Rows that were updated.
+    #[serde(default)]
+    pub updated: u64,
+    /// Rows that were deleted.
+    #[serde(default)]
+    pub deleted: u64,
+    /// It was emptied or written anew: it has another file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_file: bool,
 }
 
 /// What was pending when a run began.

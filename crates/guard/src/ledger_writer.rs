@@ -2,7 +2,7 @@
 
 use holdpoint_core::ledger::{
     FORMAT, HookRecord, HookState, HooksRecord, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord,
-    Prepared, Process, RunState, RunStep, SeenTransactions, newest,
+    Prepared, Process, RunState, RunStep, SeenTransactions, WrittenMeanwhile, newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
@@ -120,13 +120,14 @@ impl<'a> LedgerWriter<'a> {
 
     /// Notes which transactions the server had seen right before the command.
     pub(crate) fn saw_before(&mut self, before: &str) {
-        self.step.transactions = Some(SeenTransactions { before: before.to_owned(), after: None });
+        self.step.transactions = Some(SeenTransactions { before: before.to_owned(), after: None, written: None });
     }
 
-    /// Notes which it had seen once the command had ended, where that could be read.
-    pub(crate) fn saw_after(&mut self, after: Option<String>) {
+    /// Notes which it had seen once the command had ended, and of which tables rows were written meanwhile, where that could be
+    /// read.
+    pub(crate) fn saw_after(&mut self, after: Option<String>, written: Option<Vec<WrittenMeanwhile>>) {
         if let Some(seen) = &mut self.step.transactions {
-            seen.after = after;
+            (seen.after, seen.written) = (after, written);
         }
     }
 

@@ -29,6 +29,7 @@ mod unshown;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_core::manifest::Extension;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect};
@@ -37,7 +38,7 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{Session, preflight};
 
 pub(crate) use self::catalogs::catalogs_written;
-use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved};
+use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved, written};
 use self::shared::Databases;
 pub(crate) use self::transactions::nothing_kept_since;
 use self::transactions::{Kept, Transactions};
@@ -124,6 +125,8 @@ pub(crate) struct Change {
     pub(crate) unreadable: Vec<String>,
     /// Tables of which nobody wrote a row, by the counters, where these tell.
     pub(crate) unmoved: Vec<String>,
+    /// The others that were there before, with what was written, by the counters, where these tell.
+    pub(crate) written: Option<Vec<WrittenMeanwhile>>,
     /// SHA-256 over the schema as it is now, where it could be read.
     pub(crate) left_schema: Option<String>,
     /// Which transactions the server had seen by then, where that could be read.
@@ -142,6 +145,7 @@ impl Change {
             prepared: Vec::new(),
             unreadable: Vec::new(),
             unmoved: Vec::new(),
+            written: None,
             left_schema: None,
             transactions: None,
         }
@@ -220,6 +224,7 @@ impl DatabaseState {
         if counted {
             let still = |name: &&String| after.counters.get(*name) == self.counters.get(*name);
             change.unmoved = self.counters.keys().filter(still).cloned().collect();
+            change.written = written(&self.counters, &after.counters);
         }
         if restarted {
             change.warnings.push("the server was restarted while the command ran".to_owned());
@@ -241,7 +246,11 @@ impl DatabaseState {
         if kept == Kept::Something && counted && moved.is_empty() {
             match held_back(session, patient).await? {
                 HeldBack::Nothing => {}
-                HeldBack::Passed => moved = counters::moved(&self.counters, &counters(session).await?),
+                HeldBack::Passed => {
+                    let now = counters(session).await?;
+                    moved = counters::moved(&self.counters, &now);
+                    change.written = written(&self.counters, &now);
+                }
                 HeldBack::Perhaps => {
                     change
                         .remarks

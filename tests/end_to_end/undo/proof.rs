@@ -175,3 +175,65 @@ fn rows_that_moved_to_another_partition_and_those_of_a_partition_that_goes_are_t
     let undone = project.undo(run(&report), &["--way", "rollback"], 11).json();
     assert!(open(&undone).contains("1 rows of shop.readings_2027 that were there when the undo began"), "{undone:#}");
 }
+
+#[test]
+fn rows_that_went_while_the_command_ran_are_told_where_no_review_could_see_it() {
+    // What the check of a domain calls that was there before is in no catalog that the review has.
+    let project =
+        project("CREATE TABLE shop.z (i shop.fine);\nINSERT INTO shop.z VALUES (1);\n", "DROP TABLE shop.z;\n");
+    project
+        .scene
+        .sql("CREATE TABLE shop.taken (id integer PRIMARY KEY); INSERT INTO shop.taken SELECT generate_series(1, 9)");
+    project.scene.sql(
+        "CREATE FUNCTION shop.takes(integer) RETURNS boolean LANGUAGE plpgsql AS \
+         $$ BEGIN DELETE FROM shop.taken WHERE id < 5; RETURN true; END $$",
+    );
+    project.scene.sql("CREATE DOMAIN shop.fine AS integer CHECK (shop.takes(VALUE))");
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    assert_eq!(project.scene.sql("SELECT count(*) FROM shop.taken"), "5");
+    project.scene.sql("INSERT INTO shop.events (at, kind, body) VALUES (now(), 'later', '{}')");
+    let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
+    let (proof, look) = (undone["undo"]["proof"].to_string(), undone["warnings"].to_string());
+    let told = "(0 inserted, 0 updated, 4 deleted)";
+    assert!(
+        proof.contains(&format!(
+            "rows of shop.taken were written since the restore point, also while the command ran {told}"
+        )),
+        "{undone:#}"
+    );
+    assert!(look.contains(&format!("rows of shop.taken went or changed while the command ran {told}")), "{undone:#}");
+    // What others wrote afterwards is still told as that.
+    let later = "rows of shop.events were written since the restore point, and not while the command ran: they were not at risk";
+    assert!(proof.contains(later) && !look.contains("shop.events"), "{undone:#}");
+    let ledger =
+        project.scene.place.holdpoint(&["show", &format!("run:{}", run(&report)), "--json"]).ended_with(0).json();
+    assert!(ledger.to_string().contains("brings none of them back"), "{ledger:#}");
+}
+
+#[test]
+fn a_default_that_takes_rows_is_no_additive_migration() {
+    let up = "CREATE TABLE shop.z (i integer DEFAULT shop.takes());\nINSERT INTO shop.z DEFAULT VALUES;\n";
+    let project = project(up, "DROP TABLE shop.z;\n");
+    project
+        .scene
+        .sql("CREATE TABLE shop.taken (id integer PRIMARY KEY); INSERT INTO shop.taken SELECT generate_series(1, 9)");
+    project.scene.sql(
+        "CREATE FUNCTION shop.takes() RETURNS integer LANGUAGE plpgsql AS \
+         $$ BEGIN DELETE FROM shop.taken WHERE id < 5; RETURN 1; END $$",
+    );
+    let report = project.guard(&["--applied-through", "none"], 0);
+    assert_eq!(way(&report, "rollback")["loss"], json!("known"), "{report:#}");
+    let undone = project.undo(run(&report), &["--way", "rollback"], 11).json();
+    assert!(open(&undone).contains("4 rows of shop.taken are gone"), "{undone:#}");
+}
+
+#[test]
+fn a_table_that_nobody_wrote_is_not_called_written_since() {
+    let project =
+        project("ALTER TABLE shop.orders ADD COLUMN n integer;\n", "ALTER TABLE shop.orders DROP COLUMN n;\n");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
+    let proof = undone["undo"]["proof"].to_string();
+    assert!(!proof.contains("written since"), "{undone:#}");
+    assert!(proof.contains("tables hold exactly the restore point's rows"), "{undone:#}");
+}

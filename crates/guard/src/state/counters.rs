@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holdpoint_core::fingerprint::{qualified, schema_and_name};
+use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_postgres::{Session, preflight};
 
 use super::shared;
@@ -12,6 +14,9 @@ use crate::Error;
 pub(super) const COLLECTOR_DELAY: Duration = Duration::from_millis(1100);
 /// From 15 on a session that is idle passes its counters on within ten seconds (`PGSTAT_IDLE_INTERVAL` of pgstat.c).
 const HELD_BACK: Duration = Duration::from_secs(11);
+
+/// What was written is noted of so many tables.
+const NOTED: usize = 1000;
 
 /// A table's counters: rows inserted, updated, deleted, and its file.
 pub(super) type Counters = (i64, i64, i64, u32);
@@ -46,6 +51,28 @@ pub(super) fn moved(before: &BTreeMap<String, Counters>, after: &BTreeMap<String
     moved.sort();
     moved.dedup();
     moved
+}
+
+/// What was written into the tables that were there before, called as comparisons call them; `None` where these are too many
+/// to be noted.
+pub(super) fn written(
+    before: &BTreeMap<String, Counters>,
+    after: &BTreeMap<String, Counters>,
+) -> Option<Vec<WrittenMeanwhile>> {
+    let more = |now: i64, then: i64| u64::try_from(now - then).unwrap_or_default();
+    let both = before.iter().filter_map(|(name, then)| Some((name, then, after.get(name)?)));
+    let moved = both.filter(|(_, then, now)| then != now).filter_map(|(name, then, now)| {
+        let (schema, name) = schema_and_name(name)?;
+        Some(WrittenMeanwhile {
+            table: qualified(Some(&schema), &name),
+            inserted: more(now.0, then.0),
+            updated: more(now.1, then.1),
+            deleted: more(now.2, then.2),
+            new_file: now.3 != then.3,
+        })
+    });
+    let moved: Vec<WrittenMeanwhile> = moved.take(NOTED + 1).collect();
+    (moved.len() <= NOTED).then_some(moved)
 }
 
 /// Whether sessions of others keep counters that the server does not show yet.
@@ -91,6 +118,29 @@ mod tests {
     use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
 
     use super::*;
+
+    #[test]
+    fn what_was_written_meanwhile_is_told_of_the_tables_that_were_there() {
+        let of = |all: &[(&str, Counters)]| all.iter().map(|(name, one)| ((*name).to_owned(), *one)).collect();
+        let before = of(&[
+            ("s.a", (5, 0, 0, 1)),
+            ("s.\"B c\"", (5, 1, 2, 2)),
+            ("s.gone", (1, 1, 1, 3)),
+            ("s.same", (1, 0, 0, 4)),
+        ]);
+        let after = of(&[
+            ("s.a", (7, 0, 50, 1)),
+            ("s.\"B c\"", (5, 1, 2, 9)),
+            ("s.new", (1, 1, 1, 3)),
+            ("s.same", (1, 0, 0, 4)),
+        ]);
+        let told = written(&before, &after).unwrap();
+        let line = |one: &WrittenMeanwhile| (one.table.clone(), one.inserted, one.updated, one.deleted, one.new_file);
+        let told: Vec<_> = told.iter().map(line).collect();
+        assert_eq!(told, [("s.B c".to_owned(), 0, 0, 0, true), ("s.a".to_owned(), 2, 0, 50, false)]);
+        let many = |rows: i64| (0..=NOTED).map(|one| (format!("s.t{one}"), (rows, 0, 0, 1))).collect();
+        assert_eq!(written(&many(0), &many(1)), None);
+    }
 
     #[tokio::test]
     async fn a_session_whose_kind_is_hidden_may_hold_counters_back() {

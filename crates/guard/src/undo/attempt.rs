@@ -97,7 +97,9 @@ impl<'a> Attempt<'a> {
         // Whatever failed once a person ended it failed by that.
         let interrupted = gone.is_err() && self.context.cancel.is_cancelled();
         let (state, failure, remarks) = match gone {
-            Ok(()) if record.undo.not_as_before.is_empty() => (RunState::Undone, None, record.undo.proof.clone()),
+            Ok(()) if record.undo.not_as_before.is_empty() => {
+                (RunState::Undone, None, [&record.undo.proof[..], &record.look].concat())
+            }
             Ok(()) => (RunState::UndoFailed, None, record.undo.not_as_before.clone()),
             // As where it is killed: it goes on by the same way, and nothing of it lives.
             Err(error) if interrupted => {
@@ -113,6 +115,7 @@ impl<'a> Attempt<'a> {
         if let Err(error) = record.write(state, remarks).await {
             warnings.push(format!("the end of the undo could not be written into the ledger: {error}"));
         }
+        warnings.append(&mut record.look);
         let undo = Some(record.undo);
         let state = Some(state);
         Ok(UndoReport { plan, dry_run: false, state, undo, failure, interrupted, swap, took_ms: took(), warnings })

@@ -18,7 +18,7 @@ pub(super) fn judge_database(then: &CompareReport, since: Option<&CompareReport>
     if !then.whole {
         let part = "not looked at: large objects, and settings, grants, comment and owner of the database, for the \
                     restore point holds a part of it";
-        return Told { proof: vec![part.to_owned()], open: Vec::new() };
+        return Told { proof: vec![part.to_owned()], ..Told::default() };
     }
     let mut told = properties(&then.properties, since.map(|since| since.properties.as_slice()));
     let objects = large_objects(&then.large_objects, since.map(|since| &since.large_objects), added_by_run);

@@ -66,7 +66,7 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
         found.open.push("what the undo itself took is not known: the restore point from before it is gone".to_owned());
     }
     for sequence in &report.sequences {
-        let Told { proof, open } = judge_sequence(sequence);
+        let Told { proof, open, .. } = judge_sequence(sequence);
         found.open.extend(open);
         if stakes.names().contains(&sequence.name.as_str()) {
             found.proof.extend(proof);
@@ -92,6 +92,7 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     ));
     record.undo.proof = found.proof;
     record.undo.not_as_before = found.open;
+    record.look = found.look;
     Ok(())
 }
 
@@ -110,6 +111,7 @@ fn relatives(report: &CompareReport, since: Option<&Since>) -> Relatives {
 struct Found {
     proof: Vec<String>,
     open: Vec<String>,
+    look: Vec<String>,
 }
 
 impl Found {
@@ -189,6 +191,15 @@ impl Found {
             self.open.push(format!("{what} since the undo began: by what it ran, or written meanwhile"));
             return Ok(());
         }
+        // Columns that others added or dropped make a table another one, whatever its rows are.
+        if !at_stake
+            && table.change == TableChange::Columns
+            && !since.rows(name).any()
+            && rows(work, &work.point, against, name).await?.is_some_and(|then| !then.any())
+        {
+            self.proof.push(format!("rows of {name} are those of the restore point, in the columns that both have"));
+            return Ok(());
+        }
         let then = if at_stake { rows(work, &work.point, against, name).await? } else { Some(Rows::default()) };
         let Some(then) = then else {
             self.open.push(format!("{}: written since, or not brought back", differ(table)));
@@ -207,7 +218,7 @@ impl Found {
                 let what = differ(difference);
                 self.open.push(format!("{what} since the undo began{why}: by what it ran, or written meanwhile"));
             }
-            _ if since.rows(name) != Rows::default() => {
+            _ if since.rows(name).any() => {
                 self.told(judge(name, stake, &Rows::default(), &since.rows(name)));
             }
             _ => {}
@@ -217,6 +228,7 @@ impl Found {
     fn told(&mut self, told: Told) {
         self.proof.extend(told.proof);
         self.open.extend(told.open);
+        self.look.extend(told.look);
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Record<'a> {
     context: &'a Context,
     step: RunStep,
     pub(super) undo: UndoRecord,
+    /// What a person should look at, though it is undone.
+    pub(super) look: Vec<String>,
 }
 
 impl<'a> Record<'a> {
@@ -49,7 +51,7 @@ impl<'a> Record<'a> {
             undo.point = None;
         }
         let (operator, process) = (options.operator.clone(), options.process.clone());
-        Self { context, step: RunStep { operator, process, ..step.clone() }, undo }
+        Self { context, step: RunStep { operator, process, ..step.clone() }, undo, look: Vec::new() }
     }
 
     /// Notes the restore point that was made before.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_core::quantity::listed;
 
 const NAMED: usize = 5;
@@ -24,7 +25,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.new + self.missing + self.changed > 0
     }
 }
@@ -42,6 +43,8 @@ pub(super) struct Stake {
     pub(super) brought_back: bool,
     /// Rows go, and none that stays is changed.
     pub(super) rows_only_go: bool,
+    /// What was written there while the command ran, by it or by others; `None`: nobody knows.
+    pub(super) meanwhile: Option<WrittenMeanwhile>,
 }
 
 /// What is shown, in words.
@@ -51,6 +54,8 @@ pub(super) struct Told {
     pub(super) proof: Vec<String>,
     /// What is not as before, or may not be.
     pub(super) open: Vec<String>,
+    /// What a person should look at, though nothing shows that it is the run's.
+    pub(super) look: Vec<String>,
 }
 
 /// Judges a table whose rows are not those of the run's restore point; `since` is how they differ from those right
@@ -65,7 +70,7 @@ pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> To
                  it ran, or written meanwhile"
             ));
         } else {
-            told.proof.push(format!("rows of {table} were written since: they were not at risk"));
+            told_of_others(table, stake.meanwhile.as_ref(), &mut told);
         }
         return told;
     };
@@ -102,6 +107,35 @@ pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> To
     told
 }
 
+/// Tells of a table that is not known to be the run's, and holds other rows than before since before the undo began.
+fn told_of_others(table: &str, meanwhile: Option<&WrittenMeanwhile>, told: &mut Told) {
+    let WrittenMeanwhile { inserted, updated, deleted, new_file, .. } = match meanwhile {
+        Some(written) => written.clone(),
+        None => {
+            told.proof.push(format!(
+                "rows of {table} were written since the restore point: nothing says that the run writes there, and whether it \
+                 was while the command ran is not known"
+            ));
+            return;
+        }
+    };
+    if inserted + updated + deleted == 0 && !new_file {
+        let when = "since the restore point, and not while the command ran";
+        told.proof.push(format!("rows of {table} were written {when}: they were not at risk"));
+        return;
+    }
+    let emptied = if new_file { ", and it was emptied or written anew" } else { "" };
+    let what = format!("{inserted} inserted, {updated} updated, {deleted} deleted{emptied}");
+    told.proof
+        .push(format!("rows of {table} were written since the restore point, also while the command ran ({what})"));
+    if updated + deleted > 0 || new_file {
+        told.look.push(format!(
+            "rows of {table} went or changed while the command ran ({what}), by it or by others: nothing says that the run \
+             writes there, and this way brings none of them back; holdpoint compare shows them"
+        ));
+    }
+}
+
 /// Tells rows that went since the undo began, where these are more than the run added.
 fn taken(table: &str, stake: &Stake, since: &Rows) -> Option<String> {
     if since.missing <= stake.inserted.unwrap_or_default() {
@@ -120,7 +154,8 @@ fn taken(table: &str, stake: &Stake, since: &Rows) -> Option<String> {
 pub(super) fn judge_part(table: &str, of: &str, rows: u64, inserted: Option<u64>) -> Told {
     let stake = Stake { inserted, ..Stake::default() };
     let open = taken(table, &stake, &Rows { missing: rows, ..Rows::default() });
-    Told { proof: Vec::new(), open: open.map(|open| format!("{open}; they are rows of {of}")).into_iter().collect() }
+    let open = open.map(|open| format!("{open}; they are rows of {of}"));
+    Told { open: open.into_iter().collect(), ..Told::default() }
 }
 
 /// Judges a sequence that stands elsewhere than in the restore point. One that came or is gone is told as an object.
@@ -133,13 +168,13 @@ pub(super) fn judge_sequence(difference: &Difference) -> Told {
     };
     if further {
         let proof = vec![format!("{name} stands further ({then}, now {now}): numbers were given out since")];
-        return Told { proof, open: Vec::new() };
+        return Told { proof, ..Told::default() };
     }
     let open = vec![format!(
         "{name} is behind where it stood ({then}, now {now}): set by the run or its undo, unless it counts down; it may \
          give out numbers again"
     )];
-    Told { proof: Vec::new(), open }
+    Told { open, ..Told::default() }
 }
 
 /// Where a sequence stands, as `setval` takes it: the value, and whether it was given out.
@@ -188,6 +223,32 @@ mod tests {
         assert!(is_open(&at_risk(&["note"]), &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
         let recovery = Stake { brought_back: true, ..at_risk(&["note"]) };
         assert!(!is_open(&recovery, &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
+    }
+
+    #[test]
+    fn what_was_written_while_the_command_ran_is_never_called_not_at_risk() {
+        let told = |meanwhile: Option<WrittenMeanwhile>| {
+            let stake = Stake { meanwhile, ..Stake::default() };
+            judge("s.orders", &stake, &Rows::default(), &Rows::default())
+        };
+        let rows = |inserted, updated, deleted| {
+            Some(WrittenMeanwhile { table: "s.orders".into(), inserted, updated, deleted, new_file: false })
+        };
+        let not_then = told(rows(0, 0, 0));
+        assert!(not_then.proof[0].ends_with("not while the command ran: they were not at risk"), "{not_then:?}");
+        assert!(not_then.look.is_empty());
+        let inserted = told(rows(3, 0, 0));
+        assert!(inserted.proof[0].contains("(3 inserted, 0 updated, 0 deleted)") && inserted.look.is_empty());
+        for gone in [rows(0, 0, 50), rows(0, 1, 0), rows(0, 0, 0).map(|one| WrittenMeanwhile { new_file: true, ..one })]
+        {
+            let gone = told(gone);
+            assert!(
+                !gone.proof[0].contains("not at risk") && gone.look[0].contains("brings none of them back"),
+                "{gone:?}"
+            );
+        }
+        let unknown = told(None);
+        assert!(unknown.proof[0].ends_with("whether it was while the command ran is not known"), "{unknown:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdpoint_core::ledger::RunStep;
+use holdpoint_core::ledger::{RunStep, WrittenMeanwhile};
 use holdpoint_core::rehearsal::{LISTED, RowEffect};
 use holdpoint_core::undoing::{AtRisk, Way};
 
@@ -25,6 +25,8 @@ pub(super) struct Stakes {
     /// What the run did to the rows of each table, where that is known; what is not listed it left alone.
     rehearsed: Option<BTreeMap<String, RowEffect>>,
     relatives: Relatives,
+    /// Where rows were written while the command ran, by it or by others; `None`: nobody knows.
+    meanwhile: Option<Vec<WrittenMeanwhile>>,
     /// Tables of which the rehearsal shows that rows which stayed were changed.
     changed: Vec<String>,
 }
@@ -56,7 +58,8 @@ impl Stakes {
         }
         let seen = effects.is_some_and(|effects| effects.len() < LISTED);
         let rehearsed = Some(rehearsed).filter(|_| seen && fully);
-        Self { everything, anywhere: everything && !seen, tables, written, changed, rehearsed, relatives }
+        let meanwhile = step.transactions.as_ref().and_then(|seen| seen.written.clone());
+        Self { everything, anywhere: everything && !seen, tables, written, changed, rehearsed, relatives, meanwhile }
     }
 
     /// What is at stake in a table, when a way is gone: under its own name, and for a partition under those of the tables
@@ -73,7 +76,22 @@ impl Stakes {
             inserted: self.inserted(table),
             brought_back: way == Way::Recover,
             rows_only_go: self.rows_only_go(table),
+            meanwhile: self.meanwhile(table),
         }
+    }
+
+    /// What was written into a table while the command ran; of partitions that are loaded through one root into all of them.
+    fn meanwhile(&self, table: &str) -> Option<WrittenMeanwhile> {
+        let group = table.ends_with(".*");
+        let is = |name: &str| name == table || group && self.relatives(table).any(|part| part == name);
+        let mut sum = WrittenMeanwhile { table: table.to_owned(), ..WrittenMeanwhile::default() };
+        for one in self.meanwhile.as_ref()?.iter().filter(|one| is(&one.table)) {
+            sum.inserted += one.inserted;
+            sum.updated += one.updated;
+            sum.deleted += one.deleted;
+            sum.new_file |= one.new_file;
+        }
+        Some(sum)
     }
 
     /// How many rows the run added to a table; of partitions that are loaded through one root to all of them.
@@ -198,6 +216,21 @@ mod tests {
         assert_eq!((part.at_risk, part.written), (Some(list(&["kind"])), true));
         assert_eq!(stakes.in_table("s.log.*", Way::Rollback).at_risk, Some(Vec::new()));
         assert_eq!(stakes.in_table("s.other", Way::Rollback), Stake::default());
+    }
+
+    #[test]
+    fn what_was_written_meanwhile_is_summed_over_partitions_that_are_one_group() {
+        let mut step = step(&serde_json::json!({}));
+        let relatives = || Relatives::from([("s.log.*".to_owned(), vec!["s.log".to_owned(), "s.log_1".to_owned()])]);
+        let of =
+            |step: &RunStep, table: &str| Stakes::of(step, true, relatives()).in_table(table, Way::Rollback).meanwhile;
+        assert_eq!(of(&step, "s.log.*"), None, "an older version");
+        let seen = serde_json::json!({ "before": "7:7:", "after": "9:9:", "written": [
+            { "table": "s.log", "deleted": 1 }, { "table": "s.log_1", "deleted": 2 }, { "table": "s.a", "updated": 5 }] });
+        step.transactions = Some(serde_json::from_value(seen).unwrap());
+        assert_eq!(of(&step, "s.log.*").unwrap().deleted, 3);
+        assert_eq!(of(&step, "s.log_1").unwrap().deleted, 2);
+        assert_eq!(of(&step, "s.b").unwrap(), WrittenMeanwhile { table: "s.b".into(), ..WrittenMeanwhile::default() });
     }
 
     #[test]
