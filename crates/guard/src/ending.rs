@@ -230,6 +230,11 @@ impl Guarded<'_> {
             Some(busy) => Err(busy.as_str()),
             None => Ok(()),
         };
+        if good.is_ok() && options.run.after.is_some() {
+            let begins = note(&context, ledger.run(), HookState::Began, AFTER_BEGINS.to_owned()).await;
+            let not_told = |error| format!("that --after begins could not be written into the ledger: {error}");
+            warnings.extend(begins.err().map(not_told));
+        }
         let after = self.run_after(good, ledger.run()).await;
         let state = if good.is_ok() { ran(after.as_ref()) } else { HookState::NotRun };
         ledger.after_is(state);

@@ -142,6 +142,10 @@ impl<'a> Guarded<'a> {
         };
         if let (Some(_), Some(line)) = (&options.run.before, &options.run.after) {
             // The command never ran, so the application may go on.
+            ledger.after_is(HookState::Began);
+            if let Err(error) = ledger.remark(vec!["what --after runs begins".to_owned()]).await {
+                context.progress.note(&format!("that --after begins could not be written into the ledger: {error}"));
+            }
             let ran = hooks::run(line, options, ledger.run(), &self.mask, &CancellationToken::new()).await;
             ledger.after_is(if ran.is_ok() { HookState::Ran } else { HookState::Failed });
             if let Err(reason) = ran {

@@ -109,6 +109,24 @@ fn a_run_killed_with_maintenance_mode_on_is_told_by_the_next_run_and_by_its_undo
     assert!(undone["warnings"].to_string().contains(told), "{undone:#}");
 }
 
+#[test]
+fn an_after_that_began_and_was_killed_is_not_told_as_one_that_did_not_run() {
+    let bench = Bench::new();
+    let waits = "touch began; while [ ! -e go ]; do sleep 0.1; done; rm began";
+    let mut run = bench.start(&["--before", "echo on >> log", "--after", waits], &MIGRATES);
+    let began = bench.scene.place.work().join("began");
+    run.wait_until("its --after has begun", LONG, || began.exists());
+    let told = "its --after began, and how it ended is not known: look first whether it is still at work";
+    run.kill();
+    run.finish();
+    let owed = newest(&bench)["owed"].as_str().unwrap().to_owned();
+    assert!(owed.contains(told) && !owed.contains("did not run"), "{owed}");
+    assert!(warned(&bench).contains(told));
+    bench.write("go", "");
+    wait("the line ended", || !began.exists());
+    bench.bare(&pasted(&owed));
+}
+
 fn newest_but_one(bench: &Bench) -> String {
     let runs = bench.scene.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
     runs["runs"][1]["run"].as_str().unwrap().to_owned()

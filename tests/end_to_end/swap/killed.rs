@@ -136,6 +136,22 @@ fn going_on_where_it_was_killed() {
 
 /// A live database that a kill left closed is looked at as any other: whose it is, and who may swap it.
 #[test]
+fn a_copy_that_was_never_ready_closed_nothing() {
+    let damaged = Damaged::on(own_server());
+    let scene = &damaged.scene;
+    kill_at(scene, &SWAP, "restoring");
+    assert!(of_kind(&leftovers(scene, &[]), "scratch_database").is_some());
+    // A second swap goes through: the database before is kept, closed, and the dead copy names it.
+    let swapped = scene.place.holdpoint(&[&SWAP[..], &["--json"]].concat()).ended_with(0).json();
+    let kept = swapped["kept_as"].as_str().unwrap();
+    let left = leftovers(scene, &[]);
+    assert_eq!(of_kind(&left, "closed_database"), None, "{left:#?}");
+    leftovers(scene, &["--remove"]);
+    assert!(!is_open(scene.cluster, kept), "it is kept, closed and whole");
+    mended(&damaged);
+}
+
+#[test]
 fn going_on_takes_what_a_swap_takes() {
     let damaged = Damaged::on(own_server());
     let scene = &damaged.scene;

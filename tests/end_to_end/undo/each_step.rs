@@ -193,3 +193,27 @@ fn a_restore_goes_on_from_any_step_before_its_exchange() {
     project.run_the_tool();
     assert!(project.pending().is_empty());
 }
+
+#[test]
+fn an_undo_at_once_that_is_ended_by_ctrl_c_ends_the_run_with_13_and_goes_on() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    project.write("sql/2_fails.sql", "SELECT 1 / 0;\n");
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    project.write("sql/rollback/2_fails.sql", "SELECT 1;\n");
+    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
+    let words = ["guard", "--json", "--yes", "--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
+    let way = ["--level", "stored", "--no-rehearse", "--on-failure", "rollback", "--", "sh", "apply.sh"];
+    let mut guard = project.scene.place.start_paused(&[&words[..], &way].concat(), "undoing");
+    guard.wait_for_pause();
+    guard.interrupt();
+    let report = guard.finish().ended_with(13).json();
+    let undo = &report["undo"];
+    assert_eq!((&undo["state"], &undo["interrupted"]), (&"undoing".into(), &true.into()), "{report:#}");
+    let told = undo["failure"].as_str().unwrap();
+    assert!(told.contains(&format!("goes on from there: holdpoint undo {} --way rollback", run(&report))), "{told}");
+    assert_stands(stands(&project), BROKEN_OFF, "undoing", By::CtrlC);
+    let undone = project.undo(run(&report), &[], 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
+}

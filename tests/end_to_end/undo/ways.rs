@@ -372,6 +372,10 @@ fn what_cannot_be_undone_is_refused_with_the_reason() {
     project.undo("20261121T024300Z-k3f9", &[], 6).failure().says(&["no run 20261121T024300Z-k3f9"]);
     let nothing = project.guard(&[], 0);
     project.undo(run(&nothing), &[], 3).failure().says(&["cannot be undone"]);
+    // Refused first, asked then.
+    for (words, code) in [(["undo", run(&nothing), "--json"], 3), (["undo", "20261121T024300Z-k3f9", "--json"], 6)] {
+        project.scene.place.holdpoint(&words).ended_with(code);
+    }
     project.write("drizzle/0001_adds.sql", ADDS);
     project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
     project.journal(&["0000_first", "0001_adds"]);

@@ -41,7 +41,8 @@ pub(super) fn somebody_is_there(invocation: &Invocation, yes: bool, what: &str) 
     if nobody && !yes { Err(needed(what)) } else { Ok(()) }
 }
 
-fn needed(what: &str) -> Failure {
+/// Nobody said yes.
+pub(super) fn needed(what: &str) -> Failure {
     Failure::ConfirmationNeeded { message: format!("nobody confirmed: {what}") }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use holdpoint::exit_code;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
+use holdpoint_guard::Error;
 use holdpoint_guard::runs::this_process;
 use holdpoint_guard::undo::{Scripts, UndoEnd, UndoOptions, UndoQuestion, undo};
 use holdpoint_operations::backup::BackupLimits;
@@ -23,9 +24,6 @@ const LOCK_WAIT_SECONDS: u64 = 10;
 
 pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> Result<u8, Failure> {
     const WHAT: &str = "the database would be changed back";
-    if !arguments.dry_run {
-        confirm::somebody_is_there(invocation, arguments.yes, WHAT)?;
-    }
     let wanted = Wanted {
         run: arguments.run.clone(),
         way: arguments.way.map(crate::arguments::WayBackFlag::way),
@@ -44,16 +42,20 @@ pub(super) async fn run(invocation: &Invocation, arguments: &UndoArguments) -> R
     options.unfinished = arguments.unfinished_script.map(crate::arguments::UnfinishedScript::unfinished);
     if !arguments.yes && !arguments.dry_run {
         let (own, progress) = (invocation.output.clone(), Arc::clone(&invocation.progress));
+        let somebody = confirm::somebody_is_there(invocation, false, WHAT).is_ok();
         options.question = Some(UndoQuestion(Arc::new(move |plan| {
             progress.rest();
             own.aside(&output::undo_plan(plan));
-            confirm::answered(WHAT)
+            somebody && confirm::answered(WHAT)
         })));
     }
     let context = invocation.context(false).await?;
     invocation.output.keep_for_the_document().map_err(keeping)?;
     let flags = || guard::project_flags(&arguments.project);
-    let failed = |error| Failure::Undo { error: Box::new(error), flags: flags() };
+    let failed = |error| match error {
+        Error::NotConfirmed => confirm::needed(WHAT),
+        error => Failure::Undo { error: Box::new(error), flags: flags() },
+    };
     let report = undo(&context, &options).await.map_err(failed)?;
     printed(invocation.output.report(&report, output::undo))?;
     Ok(match report.end() {

@@ -9,7 +9,14 @@ use crate::ways_back::shell_quote;
 pub fn owed(step: &RunStep) -> Option<String> {
     let after = step.hooks.as_ref()?.owed()?;
     let command = command(step, &after.line);
-    let how = if after.state == HookState::Failed { "its --after failed" } else { "its --after did not run" };
+    let how = match after.state {
+        HookState::Failed => "its --after failed",
+        HookState::Began => {
+            "its --after began, and how it ended is not known: look first whether it is still at work, for this runs it once \
+             more"
+        }
+        HookState::NotRun | HookState::Ran | HookState::Declared => "its --after did not run",
+    };
     Some(format!("maintenance mode of run {} may still be on: {how}: {command}", step.run))
 }
 

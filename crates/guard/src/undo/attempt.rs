@@ -24,6 +24,11 @@ use crate::{Error, leads, sessions};
 /// Why an undo ended that a person ended.
 const INTERRUPTED: &str = "interrupted: what was done is recorded, and the undo goes on from there";
 
+/// The command that goes on: what was given and accepted for the way stands in the run's record.
+fn going_on(plan: &UndoPlan) -> String {
+    plan.command.clone().unwrap_or_else(|| format!("holdpoint undo {} --way {}", plan.run, plan.way.word()))
+}
+
 /// An undo that begins.
 pub(super) struct Attempt<'a> {
     pub(super) context: &'a Context,
@@ -104,7 +109,8 @@ impl<'a> Attempt<'a> {
             // As where it is killed: it goes on by the same way, and nothing of it lives.
             Err(error) if interrupted => {
                 record.leaves_no_process();
-                let why = format!("{INTERRUPTED} ({})", self.options.mask.message(&line(&error)));
+                let said = self.options.mask.message(&line(&error));
+                let why = format!("{INTERRUPTED}: {} ({said})", going_on(&plan));
                 (RunState::Undoing, Some(why.clone()), vec![why])
             }
             Err(error) => {

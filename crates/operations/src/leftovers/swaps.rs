@@ -16,14 +16,14 @@ fn put_in(name: &str) -> String {
 pub(super) fn closed(server: &ConnectionSettings, rows: &[Row]) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for successor in rows {
-        let Some(oid) = successor.mark.as_ref().and_then(Mark::takes) else { continue };
+        let Some(oid) = successor.mark.as_ref().and_then(Mark::closes) else { continue };
         let Some(live) = rows.iter().find(|row| row.oid == oid && !row.open) else { continue };
         let place = format!("{}/{}", server.endpoint(), live.name);
         if found.iter().any(|known| known.leftover.place == place) {
             continue;
         }
         // Of several, one whose swap was killed says nothing of another that is at work.
-        let takes_it = |row: &&Row| row.mark.as_ref().and_then(Mark::takes) == Some(oid);
+        let takes_it = |row: &&Row| row.mark.as_ref().and_then(Mark::closes) == Some(oid);
         let worker = rows.iter().filter(takes_it).find_map(|row| row.worker);
         let (dead, reason) = match worker {
             Some(pid) => (false, format!("a swap is at work on it: process {pid} of the server")),

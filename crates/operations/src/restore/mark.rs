@@ -76,6 +76,14 @@ impl Mark {
         }
     }
 
+    /// The OID of the database that it may have closed: a copy does so once it is ready.
+    pub(crate) fn closes(&self) -> Option<u32> {
+        match self {
+            Self::Successor(mark) if !mark.ready => None,
+            Self::Successor(_) | Self::Replaced(_) => self.takes(),
+        }
+    }
+
     /// The OID of the database whose place it is about to take.
     pub(crate) fn takes(&self) -> Option<u32> {
         match self {
@@ -105,6 +113,7 @@ mod tests {
             assert_eq!(Mark::read(&mark.text()).as_ref(), Some(mark), "{}", mark.text());
         }
         assert_eq!((successor.takes(), replaced.takes()), (Some(16_384), Some(7)));
+        assert_eq!((successor.closes(), replaced.closes()), (None, Some(7)), "a copy that is not ready closed nothing");
     }
 
     #[test]
