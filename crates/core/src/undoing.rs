@@ -70,6 +70,17 @@ pub struct RollbackScript {
     pub path: String,
     /// SHA-256 of that file in lower-case hexadecimal.
     pub sha256: String,
+    /// SHA-256 over what it includes; `None` where it includes nothing, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included: Option<String>,
+}
+
+impl RollbackScript {
+    /// Whether it is the recorded one, as far as the record tells: an older one says nothing of what a script includes.
+    pub fn is_as(&self, recorded: &Self) -> bool {
+        let older = Self { included: None, ..self.clone() };
+        self == recorded || older == *recorded
+    }
 }
 
 /// Where a duration comes from.

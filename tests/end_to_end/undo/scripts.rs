@@ -130,3 +130,21 @@ fn a_script_whose_transaction_nobody_could_ask_for_is_told_as_that() {
     refused.says(&["says itself what kind it is", "all of it may be there, or nothing"]);
     assert_eq!(project.undo(run, &["--unfinished-script", "done"], 0).json()["state"], "undone");
 }
+
+#[test]
+fn a_file_that_a_script_includes_counts_as_the_script() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write("sql/1_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    project.write("sql/rollback/1_adds.sql", "\\ir parts/tags.psql\n");
+    project.write("sql/rollback/parts/tags.psql", "DROP TABLE shop.tags;\n");
+    project.scene.place.set("FILES", "sql/1_adds.sql");
+    let report = project.guard(&["--applied-through", "none", "--level", "stored", "--no-rehearse"], 0);
+    let run = report["run"].as_str().unwrap();
+    project.write("sql/rollback/parts/tags.psql", "DROP TABLE shop.tags;\nDELETE FROM shop.orders;\n");
+    let failure = project.undo(run, &["--way", "rollback"], 3).failure();
+    failure.says(&["what sql/rollback/1_adds.sql includes was changed since the run was planned"]);
+    project.write("sql/rollback/parts/tags.psql", "DROP TABLE shop.tags;\n");
+    let undone = project.undo(run, &["--way", "rollback"], 0).json();
+    assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
+}

@@ -6,6 +6,7 @@ use holdpoint_core::undoing::RollbackScript;
 
 use crate::plan::Project;
 use crate::tools::{Migration, NodePgMigrateOptions, Rollback, Tool};
+use crate::undo::included::included_sha256;
 
 /// One thing to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,10 @@ pub(crate) fn scripts(project: &Project, migrations: &[&Migration]) -> Vec<Rollb
             Rollback::SameFile | Rollback::Program => (found.migrations.join(&one.path), &one.sha256),
             Rollback::Ambiguous { .. } | Rollback::Missing => return None,
         };
-        Some(RollbackScript { migration: one.path.clone(), path: below(path), sha256: sha256.clone() })
+        let by_psql = matches!(one.rollback, Rollback::Script { .. });
+        let working = std::env::current_dir().unwrap_or_default();
+        let included = by_psql.then(|| included_sha256(&path, &working)).flatten();
+        Some(RollbackScript { migration: one.path.clone(), path: below(path), sha256: sha256.clone(), included })
     };
     migrations.iter().filter_map(script).collect()
 }

@@ -12,6 +12,7 @@ mod columns;
 mod comeback;
 mod database;
 mod end_sessions;
+pub(crate) mod included;
 mod lost;
 mod messages;
 mod migrations;

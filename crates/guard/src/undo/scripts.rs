@@ -7,6 +7,7 @@ use holdpoint_core::undoing::{RollbackScript, Way};
 use holdpoint_core::{RunId, quantity::listed};
 
 use super::attempt::Work;
+use super::included::included_sha256;
 use crate::Error;
 use crate::tools::sha256;
 
@@ -62,8 +63,10 @@ pub(super) fn check(work: &Work<'_>, way: Way, found: &[RollbackScript]) -> Resu
 
 /// Makes sure, right before a script runs, that it is the one that was looked at.
 pub(super) fn unchanged(run: &RunId, way: Way, folder: &Path, script: &RollbackScript) -> Result<(), Error> {
-    let same = std::fs::read(folder.join(&script.path)).is_ok_and(|content| sha256(&content) == script.sha256);
-    if same {
+    let path = folder.join(&script.path);
+    let same = std::fs::read(&path).is_ok_and(|content| sha256(&content) == script.sha256);
+    let working = std::env::current_dir().unwrap_or_default();
+    if same && (script.included.is_none() || included_sha256(&path, &working) == script.included) {
         return Ok(());
     }
     let what = format!("{} was changed while the undo was under way", script.path);
@@ -75,7 +78,10 @@ fn changed(recorded: &[RollbackScript], found: &[RollbackScript]) -> Vec<String>
     let how = |one: &RollbackScript| {
         let before = recorded.iter().find(|before| before.migration == one.migration);
         match before {
-            Some(before) if before == one => None,
+            Some(before) if one.is_as(before) => None,
+            Some(before) if before.path == one.path && before.sha256 == one.sha256 => {
+                Some(format!("what {} includes was changed since the run was planned", one.path))
+            }
             Some(before) if before.path == one.path => {
                 Some(format!("{} was changed since the run was planned", one.path))
             }
@@ -107,7 +113,7 @@ mod tests {
     use super::*;
 
     fn script(migration: &str, path: &str, sha256: &str) -> RollbackScript {
-        RollbackScript { migration: migration.into(), path: path.into(), sha256: sha256.into() }
+        RollbackScript { migration: migration.into(), path: path.into(), sha256: sha256.into(), included: None }
     }
 
     #[test]
@@ -117,6 +123,14 @@ mod tests {
         assert_eq!(changed(&recorded, &recorded[1..]), [""; 0], "what does not run may be gone");
         let edited = changed(&recorded, &[script("1.sql", "down/1.sql", "c")]);
         assert_eq!(edited, ["down/1.sql was changed since the run was planned"]);
+        let including = |included: &str| RollbackScript {
+            included: Some(included.to_owned()),
+            ..script("1.sql", "down/1.sql", "a")
+        };
+        let other = changed(&[including("x")], &[including("y")]);
+        assert_eq!(other, ["what down/1.sql includes was changed since the run was planned"]);
+        assert_eq!(changed(&[including("x")], &[script("1.sql", "down/1.sql", "a")]).len(), 1);
+        assert_eq!(changed(&recorded, &[including("x")]), [""; 0], "an older record does not tell");
         let moved = changed(&recorded, &[script("1.sql", "undo/1.sql", "a")]);
         assert_eq!(moved, ["undo/1.sql undoes 1.sql now, and down/1.sql did when the run was planned"]);
         let new = changed(&recorded, &[script("3.sql", "down/3.sql", "a")]);

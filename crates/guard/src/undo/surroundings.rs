@@ -11,7 +11,7 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Meta-commands of psql by which a file that is included later may be written anew.
 const WRITES_FILES: [&str; 9] = ["!", "copy", "e", "edit", "lo_export", "o", "out", "w", "write"];
 /// So many files are followed.
-const MOST_FILES: usize = 100;
+pub(super) const MOST_FILES: usize = 100;
 
 /// Which transaction a script gets around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) fn surroundings_of(script: &Path, working: &Path) -> Surroundings {
 }
 
 /// The text of a file; `None` where it cannot be read as one.
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     let mut text = String::new();
     // Opening a pipe would wait for who writes into it.
     let file = std::fs::File::open(path.is_file().then_some(path)?).ok()?;
@@ -73,16 +73,16 @@ fn read(path: &Path) -> Option<String> {
     (text.len() as u64 <= MOST_BYTES).then_some(text)
 }
 
-fn bare(command: &MetaCommand) -> &str {
+pub(super) fn bare(command: &MetaCommand) -> &str {
     command.name.trim_end_matches(['\\', '`'])
 }
 
-fn is_include(command: &MetaCommand) -> bool {
+pub(super) fn is_include(command: &MetaCommand) -> bool {
     matches!(bare(command), "i" | "include" | "ir" | "include_relative")
 }
 
 /// The name of the file that is included, where it stands there as it is: no variable, escape, home folder or further word.
-fn included(command: &MetaCommand) -> Option<PathBuf> {
+pub(super) fn included(command: &MetaCommand) -> Option<PathBuf> {
     let text = command.arguments.as_str();
     let quoted = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
     let plain = |sign: char| !sign.is_whitespace() && !matches!(sign, '\'' | '"' | ':' | '~' | '|');

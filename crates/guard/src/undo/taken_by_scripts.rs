@@ -37,7 +37,7 @@ pub(super) fn lost(tables: &[String]) -> Vec<String> {
 /// Whether the scripts are those that the run recorded.
 fn as_recorded(step: &RunStep, scripts: &[RollbackScript]) -> bool {
     let recorded = step.plan.as_ref().and_then(|plan| plan.rollbacks.as_deref());
-    recorded.is_some_and(|recorded| scripts.iter().all(|one| recorded.contains(one)))
+    recorded.is_some_and(|recorded| scripts.iter().all(|one| recorded.iter().any(|other| one.is_as(other))))
 }
 
 /// Reviews scripts that were changed since, after the run's migrations. The catalog of before is not there any more, so they
@@ -107,6 +107,7 @@ mod tests {
             migration: "1.sql".into(),
             path: "down/1.sql".into(),
             sha256: sha256.into(),
+            included: None,
         };
         let mut step: RunStep = serde_json::from_value(serde_json::json!({
             "format": 1, "run": "20261121T024300Z-k3f9", "n": 5, "state": "succeeded", "at": "2026-11-21T02:43:00Z",
