@@ -13,18 +13,25 @@ use crate::failure::Failure;
 /// Who reads it runs as another user.
 const READABLE: u32 = 0o644;
 
+/// So many symbolic links are followed, as the kernel does.
+const MOST_LINKS: u32 = 40;
+
 /// The file, of which it is known that it can be read.
 pub(super) struct MetricsFile {
+    /// Where it lies, behind symbolic links.
     path: PathBuf,
     /// What stood in it when it was opened.
     text: String,
 }
 
 impl MetricsFile {
-    /// Finds the file, which need not be there; its folder must be.
+    /// Finds the file, which need not be there; its folder must be. A symbolic link stays one: what it leads to is the file, be it
+    /// there or not.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let path = std::path::absolute(path)
             .map_err(|source| Failure::Io { what: format!("finding {}", path.display()), source })?;
+        let path = behind_links(path.clone())
+            .map_err(|source| Failure::Io { what: format!("finding what {} leads to", path.display()), source })?;
         if !path.parent().is_some_and(Path::is_dir) {
             return Err(Failure::usage(
                 format!("the metrics cannot be written to {}: its folder is not there", path.display()),
@@ -61,6 +68,21 @@ impl MetricsFile {
     }
 }
 
+/// What a path leads to, through every symbolic link of that name.
+fn behind_links(mut path: PathBuf) -> io::Result<PathBuf> {
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(leads_to) => path = path.parent().unwrap_or(Path::new("/")).join(leads_to),
+            // It is no link, or nothing is there yet.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
+                return Ok(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("its symbolic links lead in a circle"))
+}
+
 /// What stands in the file; nothing where there is none.
 fn previous(path: &Path) -> io::Result<String> {
     match std::fs::read_to_string(path) {
@@ -86,6 +108,36 @@ mod tests {
             let Err(refused) = MetricsFile::open(path) else { panic!("{} was taken", path.display()) };
             assert!(matches!(refused, Failure::Usage { .. }));
         }
+    }
+
+    /// As where one folder of the collector links to many.
+    #[test]
+    fn what_a_link_leads_to_is_written_and_the_link_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("elsewhere")).unwrap();
+        let links = [
+            ("there.prom", "elsewhere/there.txt"),
+            ("dangling.prom", "elsewhere/new.txt"),
+            ("twice.prom", "there.prom"),
+        ];
+        for (link, leads_to) in links {
+            std::os::unix::fs::symlink(leads_to, at(link)).unwrap();
+        }
+        std::fs::write(at("elsewhere/there.txt"), "").unwrap();
+        let failed = Failed { kind: ErrorKind::Busy, message: String::new(), hint: None };
+        let turn = Turn { id: "t1".to_owned(), began_at: "2026-11-21T02:43:00Z".parse().unwrap() };
+        for (n, (link, _)) in links.into_iter().enumerate() {
+            let database = format!("shop{n}");
+            let report = CronReport::refused(database.parse().unwrap(), &turn, failed.clone());
+            MetricsFile::open(&at(link)).unwrap().write(&[report]).unwrap();
+            assert!(at(link).symlink_metadata().unwrap().is_symlink(), "{link}");
+            assert!(std::fs::metadata(at(link)).unwrap().is_file(), "{link}");
+        }
+        let left: Vec<_> = std::fs::read_dir(at("elsewhere")).unwrap().map(|one| one.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        std::os::unix::fs::symlink("circle.prom", at("circle.prom")).unwrap();
+        assert!(MetricsFile::open(&at("circle.prom")).is_err());
     }
 
     #[test]
