@@ -34,7 +34,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{ChecksumMode as HeadChecksum, ObjectLockLegalHoldStatus};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -55,6 +55,9 @@ use failure::Failure;
 pub use holdpoint_aws::CredentialSource;
 pub use options::{LockMode, S3Options, SseMode, Timing};
 use parts::PartPlan;
+
+/// Whoever worked on an upload so lately may have a part of it on its way still.
+const LATELY: TimeDelta = TimeDelta::minutes(15);
 
 /// User metadata by which a writer knows its own object again.
 const NONCE: &str = "holdpoint-nonce";
@@ -339,7 +342,15 @@ impl ObjectStore for S3Store {
     }
 
     fn abort_upload<'a>(&'a self, upload: &'a UnfinishedUpload) -> BoxFuture<'a, Result<()>> {
-        self.bucket.abort_multipart(&upload.key, &upload.id, false).boxed()
+        async move {
+            let lately = match upload.worked_on_at {
+                Some(at) => self.bucket.server_time().await.is_ok_and(|now| now.signed_duration_since(at) < LATELY),
+                None => false,
+            };
+            // Whoever works on it, or was killed a moment ago, may have a part on its way.
+            self.bucket.abort_multipart(&upload.key, &upload.id, lately).await
+        }
+        .boxed()
     }
 
     fn read<'a>(

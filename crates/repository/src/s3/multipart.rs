@@ -15,9 +15,9 @@ use crate::checksum::{ChecksumMode, Crc64, PartChecksum};
 use crate::error::{Error, Result};
 
 /// How often an upload is aborted again because a part arrived meanwhile.
-const ABORTS: u32 = 3;
-/// So long after an upload was aborted while a part was on its way it is looked at once more.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
+const ABORTS: u32 = 6;
+/// So long after an upload was aborted while a part was on its way it is looked at again, each time after the look before.
+const LOOKS_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(1)];
 
 /// An upload that the store knows.
 #[derive(Debug, Clone)]
@@ -223,12 +223,13 @@ impl Bucket {
 
     /// Aborts an upload and makes sure that nothing of it remains.
     ///
-    /// A part that arrives while the upload is aborted may survive it, so the parts are asked for afterwards; where one was
-    /// `on_its_way`, as nobody waited for its answer, a second time a moment later. One that arrives later than that is an
-    /// unfinished upload, which the next sweep removes.
-    pub(super) async fn abort_multipart(&self, key: &str, id: &str, mut on_its_way: bool) -> Result<()> {
+    /// A part that arrives while the upload is aborted may survive it, so it is aborted until the store lists no part of it. Where
+    /// one was `on_its_way`, as nobody waited for its answer, the store has to say so several times, moments apart, and anew after
+    /// each part that came. One that arrives later than that is an unfinished upload, which the next sweep removes.
+    pub(super) async fn abort_multipart(&self, key: &str, id: &str, on_its_way: bool) -> Result<()> {
         let full = self.full_key(key);
-        let mut attempt = 1;
+        let pauses: &[Duration] = if on_its_way { &LOOKS_AGAIN } else { &[] };
+        let (mut attempt, mut left) = (1, pauses.iter());
         loop {
             let aborted = self
                 .call("abort upload of", key, |client| {
@@ -248,9 +249,9 @@ impl Bucket {
             }
             if remains {
                 tokio::time::sleep(self.timing.pause(attempt)).await;
-                attempt += 1;
-            } else if std::mem::take(&mut on_its_way) {
-                tokio::time::sleep(ARRIVES_WITHIN).await;
+                (attempt, left) = (attempt + 1, pauses.iter());
+            } else if let Some(pause) = left.next() {
+                tokio::time::sleep(*pause).await;
             } else {
                 return Ok(());
             }

@@ -210,12 +210,33 @@ async fn a_part_that_arrives_after_the_upload_was_aborted_is_looked_for() {
     s.proxy.push_when(data, Fault::StopReading);
     let mut upload = s.store.begin_upload("x", UploadOptions::default()).await.unwrap();
     upload.write(noise(LARGE, 1)).await.unwrap();
+    // The store says that nothing is left, twice, and then something is.
+    for _ in 0..2 {
+        s.proxy.push_for("AbortMultipartUpload", Fault::answer(204, ""));
+        s.proxy.push_for("ListParts", Fault::s3_error(404, "NoSuchUpload"));
+    }
+    upload.abort().await.unwrap();
+    assert_eq!((s.proxy.pending(), s.proxy.count("AbortMultipartUpload")), (0, 3));
+    assert_eq!(s.straight.list_uploads("").await.unwrap(), []);
+}
+
+/// A sweep does not know either whether whoever worked on an upload a moment ago has a part on its way.
+#[tokio::test]
+async fn a_part_that_arrives_after_its_upload_was_swept_is_looked_for() {
+    let s = spoiled(timing()).await;
+    for operation in ["CompleteMultipartUpload", "AbortMultipartUpload"] {
+        s.proxy.push_for(operation, Fault::s3_error(403, "AccessDenied"));
+    }
+    let mut upload = s.store.begin_upload("shop/archive.dump", UploadOptions::default()).await.unwrap();
+    upload.write(noise(LARGE, 1)).await.unwrap();
+    upload.finish(Bytes::new()).await.unwrap_err();
+    let left = s.straight.list_uploads("").await.unwrap();
+    assert_eq!((left.len(), s.proxy.pending()), (1, 0), "{left:?}");
     // The store says that nothing is left, and then something is.
     s.proxy.push_for("AbortMultipartUpload", Fault::answer(204, ""));
     s.proxy.push_for("ListParts", Fault::s3_error(404, "NoSuchUpload"));
-    upload.abort().await.unwrap();
-    assert_eq!((s.proxy.pending(), s.proxy.count("AbortMultipartUpload")), (0, 2));
-    assert_eq!(s.straight.list_uploads("").await.unwrap(), []);
+    s.store.abort_upload(&left[0]).await.unwrap();
+    assert_eq!((s.proxy.pending(), s.straight.list_uploads("").await.unwrap()), (0, vec![]));
 }
 
 #[tokio::test]
