@@ -497,3 +497,20 @@ fn what_a_killed_or_unanswered_withdrawal_left_is_settled_by_asking_rds() {
     shop.place.holdpoint(&keeping).ended_with(0);
     assert_eq!(shop.place.points(), [three, four]);
 }
+
+/// Only where nobody made a repository yet is a snapshot made that is no restore point; what cannot be read may hold many.
+#[test]
+fn a_default_repository_that_cannot_be_read_is_not_taken_for_none() {
+    let mut shop = Shop::new(NEWEST);
+    let data = shop.place.path().join("data");
+    shop.place.unset("HOLDPOINT_REPOSITORY").set("XDG_DATA_HOME", data.to_str().unwrap());
+    let alone = shop.json(&["rds", "snapshot", "create", "shop", "--name", "alone"], 0);
+    assert_eq!(alone["point"], Value::Null, "{alone:#}");
+    assert!(alone["remarks"].to_string().contains("there is no repository yet"), "{alone:#}");
+    let repository = data.join("holdpoint/repository");
+    std::fs::create_dir_all(&repository).unwrap();
+    std::fs::write(repository.join("holdpoint.json"), "{").unwrap();
+    let failure = shop.run(&["rds", "snapshot", "create", "shop", "--name", "held"]).ended_with(8).failure();
+    failure.says(&["holdpoint.json is something else"]);
+    assert_eq!(shop.server.snapshots(), ["alone"], "nothing was made");
+}

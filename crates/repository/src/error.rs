@@ -226,6 +226,8 @@ pub enum Error {
         root: String,
         /// What was found instead.
         reason: String,
+        /// There is no record of any repository, not even of one that cannot be read.
+        nothing: bool,
     },
     /// There are restore points, and the repository's own record is gone.
     #[error("{root} has lost its holdpoint.json: {points} restore points are there, made in {}", repositories(ids))]
@@ -345,6 +347,12 @@ impl Error {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether there is no repository, so that one may be made: the place is not there, or holds no record of one.
+    #[must_use]
+    pub fn is_no_repository(&self) -> bool {
+        matches!(self, Self::BucketNotFound { .. } | Self::NotARepository { nothing: true, .. })
     }
 
     /// How often it was tried before it was given up; 0 where that is not counted.

@@ -288,10 +288,20 @@ async fn create_snapshot(
         Ok(chosen) if !chosen.defaulted => context_at(&own, reach, true).await?,
         _ => match context_at(&own, reach, false).await {
             Ok(context) => context,
-            Err(_) => return plain("there is no repository yet: holdpoint init".to_owned()).await,
+            Err(failure) if is_no_repository(&failure) => {
+                return plain("there is no repository yet: holdpoint init".to_owned()).await;
+            }
+            Err(failure) => return Err(failure),
         },
     };
     Ok(rds::create_recorded(plane, &context, &own.source()?, wanted).await?)
+}
+
+/// Whether a repository could not be opened because there is none. One that is there and cannot be read is no such one: whoever
+/// makes a snapshot wants it recorded there.
+fn is_no_repository(failure: &Failure) -> bool {
+    let Failure::Operation(error) = failure else { return false };
+    matches!(&**error, holdpoint_operations::Error::Repository(error) if error.is_no_repository())
 }
 
 /// What was typed as what RDS is asked; only `before:RUN` opens the repository.
