@@ -175,6 +175,10 @@ fn a_folder_whose_manifests_are_gone_is_emptied_by_nobody() {
     let plain_finding = found["findings"].as_array().unwrap().iter().find(|one| one["place"] == json!(plain)).unwrap();
     assert!(plain_finding["reason"].as_str().unwrap().contains("more likely wrong than true"), "{found:#}");
     scene.place.holdpoint(&prune).ended_with(6);
+    let left = scene.place.holdpoint(&["leftovers", "--json", "--remove", "--min-age", "0"]).ended_with(0).json();
+    let left = left["leftovers"].as_array().unwrap().iter().find(|one| one["id"] == json!(plain)).unwrap().clone();
+    assert_eq!((&left["dead"], &left["removed"]), (&json!(false), &json!(false)), "{left:#}");
+    assert!(left["reason"].as_str().unwrap().contains("more likely wrong than true"), "{left:#}");
     assert_eq!(before, scene.place.tree());
     for id in [&proven, &plain] {
         std::fs::rename(aside.join(id), manifest(id)).unwrap();

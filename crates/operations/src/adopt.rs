@@ -47,7 +47,7 @@ async fn before(context: &Context) -> Result<Option<Identity>, Error> {
         Err(Store::InvalidRecord { .. } | Store::TooLarge { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let Identities { records, unreadable } = repository.identities(database).await?;
+    let Identities { records, unreadable, .. } = repository.identities(database).await?;
     if !records.is_empty() || !unreadable.is_empty() {
         return Ok(before);
     }

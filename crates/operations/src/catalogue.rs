@@ -68,9 +68,18 @@ pub struct PointSummary {
     /// Verifications that cannot be read: any may be a disproof.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnreadableVerification>,
+    /// Keys of its objects that are gone, or have another length than was stored, as a list of all restore points shows it: whatever
+    /// its standing, it cannot be restored. Of a snapshot, which lies in RDS, nobody asks here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
 
 impl PointSummary {
+    /// Whether it is proven, and nothing that the store has of it was lost since.
+    pub(crate) fn is_proven_and_there(&self) -> bool {
+        matches!(self.standing, Standing::Proven { .. }) && self.incomplete.is_empty()
+    }
+
     /// Whether it is one of the whole database that nobody labelled: only such a one counts for others.
     pub(crate) fn is_whole(&self) -> bool {
         !self.partial && self.label.is_none()
@@ -232,6 +241,7 @@ impl ShowReport<Recorded> {
             reason: self.manifest.reason().map(str::to_owned),
             label,
             unreadable: self.unreadable.clone(),
+            incomplete: Vec::new(),
         }
     }
 }

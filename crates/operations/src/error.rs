@@ -247,6 +247,13 @@ pub enum Error {
         /// Who they are.
         sessions: Vec<String>,
     },
+    /// A verification was not begun, as its verdict could not be recorded.
+    #[error("the verdict could not be recorded in the repository, so nothing was verified: {failure}")]
+    Unrecordable {
+        /// Why not.
+        #[source]
+        failure: Box<Error>,
+    },
     /// A verification could not run.
     #[error("the verification could not run: {}", obstacles.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; "))]
     CouldNotRun {

@@ -121,6 +121,7 @@ impl Error {
                  {name}"
             )),
             Self::Recover(error) => error.hint(),
+            Self::Unrecordable { failure } => failure.hint(),
             Self::LeftBehind { failure, .. } => {
                 failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
             }

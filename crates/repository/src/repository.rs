@@ -159,10 +159,13 @@ impl Repository {
     /// [`Error::BucketNotFound`] when there is no such place.
     pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Self> {
         let root = store.url().to_string();
-        let fail = |reason: String| Error::NotARepository { root: root.clone(), reason };
+        let fail = |reason: String| Error::NotARepository { root: root.clone(), reason, nothing: false };
         let object = match store.get_small(layout::REPOSITORY, LARGEST_RECORD).await {
             Ok(object) => object,
-            Err(Error::NotFound { .. }) => return Err(fail("it has no holdpoint.json".to_owned())),
+            Err(Error::NotFound { .. }) => {
+                let reason = "it has no holdpoint.json".to_owned();
+                return Err(Error::NotARepository { root, reason, nothing: true });
+            }
             Err(Error::TooLarge { .. }) => return Err(fail("its holdpoint.json is something else".to_owned())),
             Err(error) => return Err(error),
         };
@@ -291,7 +294,9 @@ impl Repository {
     /// The steps of a run, in order.
     pub async fn steps(&self, database: &DatabaseName, run: &RunId) -> Result<Vec<RunStep>> {
         let mut steps: Vec<RunStep> = Vec::new();
-        for key in self.keys(&layout::run(database, run)).await?.iter().filter(|key| key.ends_with(".json")) {
+        let keys = self.keys(&layout::run(database, run)).await?;
+        // What somebody put beside them is none.
+        for key in keys.iter().filter(|key| layout::run_step_number(database, run, key).is_some()) {
             let object = self.store.get_small(key, LARGEST_RECORD).await?;
             steps.push(parse(key, &object.bytes, ledger::FORMAT)?);
         }

@@ -51,6 +51,31 @@ fn noise(scene: &Scene, megabytes: u32) {
 }
 
 #[test]
+fn what_could_not_be_recorded_is_not_verified() {
+    if !is_root() {
+        // A directory that cannot be written needs a mount where its owner may change its mode.
+        return;
+    }
+    let mut scene = Scene::local();
+    let folder = scene.place.path().join("mounted");
+    let _volume = Volume::mount(&folder, 16);
+    scene.place.use_folder(&folder);
+    scene.place.holdpoint(&["init"]).ended_with(0);
+    scene.place.backup();
+    system(&format!("mount -o remount,ro '{}'", folder.display())).ended_with(0);
+    let before = scene.before();
+    for level in ["stored", "full"] {
+        let refused =
+            scene.place.holdpoint(&["verify", "latest", "--level", level, "--progress", "json"]).ended_with(8);
+        let told = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(told.contains("could not be recorded") && told.contains("mounted read-only"), "{told}");
+        assert!(!told.contains("restor") || !told.contains("phase"), "{told}");
+    }
+    scene.place.holdpoint(&["list"]).ended_with(0);
+    scene.assert_untouched(&before);
+}
+
+#[test]
 fn a_prune_frees_a_repository_that_is_full() {
     if !is_root() {
         // The room itself is tested where the store is; a disk can only be filled where one may be mounted.

@@ -24,7 +24,10 @@ pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
                 Some(name) => format!("snapshot {name}"),
                 None => bytes(point.stored_bytes),
             },
-            standing(&point.standing),
+            match point.incomplete.is_empty() {
+                true => standing(&point.standing),
+                false => format!("{}, INCOMPLETE", standing(&point.standing)),
+            },
             point.pins.join(", "),
             remark,
         ]
@@ -34,6 +37,8 @@ pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
         report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
     unreadable.extend(report.points.iter().flat_map(|point| &point.unreadable).map(|one| one.reason.clone()));
     text.push_str(&bullets("cannot be read", &unreadable));
+    let incomplete: Vec<String> = report.points.iter().flat_map(|point| point.incomplete.clone()).collect();
+    text.push_str(&bullets("gone, or cut off: holdpoint check", &incomplete));
     text
 }
 

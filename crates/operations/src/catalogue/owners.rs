@@ -20,7 +20,7 @@ impl Owners {
 
     /// Whether the records tell that the folder never was this database's; where one is lost or cannot be read, nobody knows.
     pub(crate) fn never_had(&self, identity: &Identity) -> bool {
-        let Identities { records, unreadable } = &self.0;
+        let Identities { records, unreadable, .. } = &self.0;
         let is_another =
             |recorded: &Identity| matches!(Identity::compare(recorded, identity), IdentityMatch::Different(_));
         !records.is_empty() && unreadable.is_empty() && records.iter().all(|one| is_another(&one.identity))

@@ -1,15 +1,18 @@
 //! A survey of a database's restore points: what is kept of each has a fixed size, whatever its tables, settings and
 //! verifications hold.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use holdpoint_core::recorded::SnapshotFacts;
 use holdpoint_core::retention::{Aside, Held, Hold};
 use holdpoint_core::verification::{Level, Verdict, Verification};
-use holdpoint_core::{Identity, Manifest, PointId, PointKind, Recorded};
+use holdpoint_core::{Identity, Manifest, PointId, PointKind, Recorded, layout};
+use holdpoint_repository::PointFolders;
 
 use super::{PointSummary, ShowReport, Unreadable, show_at};
 use crate::check::objects::ask;
-use crate::{Context, Error};
+use crate::{Context, Error, reading};
 
 /// What a survey keeps of a restore point.
 #[derive(Clone, Debug)]
@@ -143,12 +146,18 @@ impl RecordedObject {
 /// Reads every restore point, oldest first, and tells which cannot be read. Memory: one manifest with its verifications, and
 /// a [`Surveyed`] for each. `now` is the time by the store's clock, as verdicts are dated by it.
 pub(crate) async fn survey(context: &Context, now: DateTime<Utc>) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
-    let (mut points, mut unreadable) = (Vec::new(), Vec::new());
-    for id in context.repository.points(&context.database).await? {
+    let (mut points, mut unreadable, mut not_there) = (Vec::new(), Vec::new(), Vec::new());
+    let PointFolders { published, stored, .. } = context.repository.folders(&context.database).await?;
+    for id in published {
         match show_at(context, &id, now).await {
-            Ok(point) => points.push(Surveyed::from(&point)),
-            // Withdrawn between the list and the read.
-            Err(Error::NoSuchPoint { .. }) => {}
+            Ok(shown) => {
+                let mut point = Surveyed::from(&shown);
+                if let Some(incomplete) = incomplete(context, &point, stored.get(&id)).await? {
+                    point.summary.incomplete = incomplete;
+                    points.push(point);
+                }
+            }
+            Err(Error::NoSuchPoint { .. }) => not_there.push(id),
             Err(Error::Repository(
                 error @ (holdpoint_repository::Error::InvalidRecord { .. }
                 | holdpoint_repository::Error::NewerFormat { .. }
@@ -157,7 +166,36 @@ pub(crate) async fn survey(context: &Context, now: DateTime<Utc>) -> Result<(Vec
             Err(error) => return Err(error),
         }
     }
+    if !not_there.is_empty() {
+        // What was withdrawn since the list shows in the next one; else the list and the objects of the store are out of step.
+        let listed = context.repository.folders(&context.database).await?.published;
+        let reason = "the store lists its manifest, and says that it is not there when it is read";
+        let out_of_step = not_there.into_iter().filter(|id| listed.contains(id));
+        unreadable.extend(out_of_step.map(|id| Unreadable { id, reason: reason.to_owned() }));
+    }
     Ok((points, unreadable))
+}
+
+/// The keys of a restore point's objects that are gone, or have another length than was stored; `None` where it was dropped since
+/// it was listed. Where the list shows all of them nothing more is asked; else each is asked for, as a list is not of one moment.
+async fn incomplete(
+    context: &Context,
+    point: &Surveyed,
+    listed: Option<&BTreeMap<String, u64>>,
+) -> Result<Option<Vec<String>>, Error> {
+    let folder = layout::point(&context.database, point.id());
+    let is_listed = |one: &RecordedObject| {
+        let name = one.key.strip_prefix(&folder);
+        name.and_then(|name| listed?.get(name)) == Some(&one.bytes)
+    };
+    if point.objects.iter().all(is_listed) {
+        return Ok(Some(Vec::new()));
+    }
+    let found = ask(context, point.id(), &point.objects).await?;
+    if !found.is_empty() && reading::is_dropped(context, point.id()).await? {
+        return Ok(None);
+    }
+    Ok(Some(found.into_iter().map(|one| one.place).collect()))
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub(super) async fn folder(
     }
     let dead = dead::look(context, options.min_age, now).await?;
     report.findings.extend(dead.lost.iter().map(|one| manifest_lost(context, one)));
-    report.findings.extend(dead.doubted.iter().map(manifest_doubted));
+    report.findings.extend(dead.doubted.iter().map(|id| manifest_doubted(context, id)));
     report.notes.extend(dead.unaged.iter().map(dead::unaged).map(|(what, problem)| format!("{what}: {problem}")));
     for leftover in dead.leftovers {
         let (place, what) = match &leftover {
@@ -107,10 +107,13 @@ fn manifest_lost(context: &Context, one: &LostPoint) -> Finding {
 }
 
 /// What may have been one, where nothing at all is left that can be seen.
-fn manifest_doubted(id: &PointId) -> Finding {
+fn manifest_doubted(context: &Context, id: &PointId) -> Finding {
     let reason = "everything but its manifest is there, and no restore point is to be seen: the listing is more likely \
                   wrong than true, and nothing is removed";
-    let cure = "look at the repository's URL, and bring manifest.json back from a version or copy of the bucket; if it \
-                never was a restore point, as its backup was killed: holdpoint leftovers --remove";
+    let cure = format!(
+        "look at the repository's URL, and bring manifest.json back from a version or copy of the bucket; if it never was a \
+         restore point, as its backup was killed: delete {}, or make a new one, after which it is a leftover like others",
+        layout::point(&context.database, id)
+    );
     Finding::new(FindingKind::ManifestMissing, id.as_str(), reason, cure)
 }

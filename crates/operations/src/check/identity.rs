@@ -10,7 +10,7 @@ use crate::{Context, hint};
 /// Looks at the records and at what every manifest says.
 pub(super) fn look(context: &Context, owners: &Owners, points: &[Surveyed]) -> Vec<Finding> {
     let database = &context.database;
-    let Owners(Identities { records, unreadable }) = owners;
+    let Owners(Identities { records, unreadable, has_first }) = owners;
     let mut findings = Vec::new();
     for one in unreadable {
         let reason = format!("{}: whose the folder is, or was, cannot be compared", one.reason);
@@ -30,11 +30,19 @@ pub(super) fn look(context: &Context, owners: &Owners, points: &[Surveyed]) -> V
     }));
     findings.extend(points.iter().filter(|one| owners.never_had(&one.identity)).map(|one| {
         let of = &one.identity;
+        let (no_record, cure) = match has_first {
+            true => ("no record says", "look how it came here, and move its objects to where they belong"),
+            // The oldest is what a lifecycle rule by age takes first.
+            false => (
+                "the first record of whose the folder was is lost; none that is left says",
+                "bring the record back from a version or copy of the bucket, and see who deletes objects here (a lifecycle rule?); \
+                 only where the folder never was that one's, look how it came here, and move its objects to where they belong",
+            ),
+        };
         let reason = format!(
-            "it is of {} on {}, and no record says that the folder was ever that one's: nothing goes because of it",
+            "it is of {} on {}, and {no_record} that the folder was ever that one's: nothing goes because of it",
             of.database, of.endpoint
         );
-        let cure = "look how it came here, and move its objects to where they belong";
         Finding::new(FindingKind::AnotherDatabase, one.id().as_str(), reason, cure)
     }));
     findings

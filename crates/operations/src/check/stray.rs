@@ -164,7 +164,10 @@ fn belongs(database: &DatabaseName, below: &str) -> bool {
             let key = format!("{}{below}", layout::database(database));
             key == layout::first_identity(database) || layout::identity_instant(database, &key).is_some()
         }
-        ["runs", run, name] => run.parse::<RunId>().is_ok() && (json(name) || name == "output.txt"),
+        ["runs", run, name] => run.parse::<RunId>().is_ok_and(|run| {
+            let key = format!("{}{below}", layout::database(database));
+            name == "output.txt" || layout::run_step_number(database, &run, &key).is_some()
+        }),
         ["restore-points", id, name] => id.parse::<PointId>().is_ok() && OBJECTS.contains(&name),
         ["restore-points", id, part, name] => {
             id.parse::<PointId>().is_ok() && ["verifications", "pins", "withdrawn"].contains(&part) && json(name)

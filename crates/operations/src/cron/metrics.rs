@@ -179,13 +179,13 @@ const FAMILIES: &[Family] = &[
     Family {
         name: "holdpoint_restore_points_proven",
         kind: "gauge",
-        help: "Restore points that are proven.",
+        help: "Restore points that are proven, and of which the store has everything.",
         samples: |report| one(report.outlook.as_ref()?.proven as f64),
     },
     Family {
         name: "holdpoint_restore_points_unusable",
         kind: "gauge",
-        help: "Restore points that are disproved, or cannot be read.",
+        help: "Restore points that are disproved, have lost an object, or cannot be read.",
         samples: |report| one(report.outlook.as_ref()?.unusable as f64),
     },
     Family {

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
 use holdpoint_core::layout;
-use holdpoint_repository::{Leftover as Stored, ObjectInfo};
+use holdpoint_repository::{Leftover as Stored, ObjectInfo, Unpublished};
 
 use super::{Found, Leftover, LeftoverKind, Unseen, What, doctor_prefix, judge_age};
 use crate::{Context, Error};
+
+/// Why what lacks nothing but its manifest stays where no restore point is to be seen: as for `check --repair`, such a listing shows
+/// nothing.
+const DOUBTED: &str = "it lacks only its manifest, and no restore point is to be seen, which is more likely wrong than true: see \
+                       holdpoint check";
 
 /// Finds what is in the database's folder; what the store does not tell is named in `unseen`.
 pub(super) async fn find(context: &Context, min_age: TimeDelta, unseen: &mut Vec<Unseen>) -> Vec<Found> {
@@ -25,7 +30,14 @@ pub(super) async fn find(context: &Context, min_age: TimeDelta, unseen: &mut Vec
     }
     // What lost its manifest and is pinned is no leftover: `check` tells of it.
     match context.repository.unpublished(database).await {
-        Ok(unpublished) => found.extend(unpublished.orphans.into_iter().map(|orphan| of_store(orphan, now, min_age))),
+        Ok(Unpublished { orphans, doubted, .. }) => found.extend(orphans.into_iter().map(|orphan| {
+            let is_doubted = matches!(&orphan, Stored::Orphan { id, .. } if doubted.contains(id));
+            let mut one = of_store(orphan, now, min_age);
+            if is_doubted && one.leftover.dead {
+                (one.leftover.dead, one.leftover.reason) = (false, DOUBTED.to_owned());
+            }
+            one
+        })),
         Err(error) => not_seen("objects", error),
     }
     let tried: Result<Vec<Vec<ObjectInfo>>, _> = store.list(&doctor_prefix(database)).try_collect().await;

@@ -46,7 +46,7 @@ pub(super) async fn judge(
     context: &Context,
     holds: &mut Holds<'_>,
     seen: &[Held],
-    withdrawn: Vec<PointId>,
+    (withdrawn, owners): (Vec<PointId>, &Owners),
     policy: &RetentionPolicy,
     now: DateTime<Utc>,
 ) -> Result<Vec<Hidden>, Error> {
@@ -61,7 +61,7 @@ pub(super) async fn judge(
             }
         };
         // The others that are hidden may go: each is judged by itself.
-        Owners::read(context).await?.set_aside_others(&mut report);
+        owners.set_aside_others(&mut report);
         let mut own = holds.held(&report).await?;
         let judged = |own: &[Held]| -> Result<Option<Entry>, Error> {
             let entries = plan(&[seen, own].concat(), policy, now)?.entries;

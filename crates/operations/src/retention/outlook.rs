@@ -15,9 +15,9 @@ use crate::{Context, Error};
 pub struct Outlook {
     /// Restore points that can be read.
     pub points: u64,
-    /// Those that are proven.
+    /// Those that are proven, and of which the store has everything.
     pub proven: u64,
-    /// Those that are disproved, or cannot be read.
+    /// Those that are disproved, have lost an object, or cannot be read.
     pub unusable: u64,
     /// Bytes of all of them.
     pub stored_bytes: u64,
@@ -71,7 +71,9 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
     // What holds a part, or was stamped by a wrong clock, must not look like what the database can be brought back from.
     let counting: Vec<&Surveyed> = points.iter().filter(|one| one.counts(now)).collect();
     let summaries = || points.iter().map(|one| &one.summary);
-    let disproved = summaries().filter(|one| matches!(one.standing, Standing::Disproved { .. })).count();
+    let is_unusable =
+        |one: &&PointSummary| matches!(one.standing, Standing::Disproved { .. }) || !one.incomplete.is_empty();
+    let unusable = summaries().filter(is_unusable).count();
     let archives = counting.iter().map(|one| &one.summary).filter(|one| one.stored_as.kind() == PointKind::Archive);
     let newest = archives.max_by_key(|one| one.snapshot_at);
     let mut proofs = Vec::new();
@@ -80,8 +82,8 @@ pub async fn outlook(context: &Context, policy: Option<&RetentionPolicy>) -> Res
     }
     Ok(Outlook {
         points: points.len() as u64,
-        proven: summaries().filter(|one| one.standing.level().is_some()).count() as u64,
-        unusable: (disproved + unreadable.len()) as u64,
+        proven: summaries().filter(|one| one.is_proven_and_there()).count() as u64,
+        unusable: (unusable + unreadable.len()) as u64,
         stored_bytes: summaries().map(|one| one.stored_bytes).sum(),
         newest: newest.map(|one| NewestPoint {
             point: one.id.clone(),

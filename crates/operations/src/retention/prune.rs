@@ -130,7 +130,8 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     let (now, unwritable) = context.time(!options.dry_run).await?;
     warnings.extend(unwritable);
     let (mut points, unreadable) = survey(context, now).await?;
-    Owners::read(context).await?.set_aside_others(&mut points);
+    let owners = Owners::read(context).await?;
+    owners.set_aside_others(&mut points);
     refuse(context, &points, &unreadable)?;
     let skew = now.signed_duration_since((context.clock)()).num_seconds();
     if skew.abs() > 60 {
@@ -142,7 +143,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     let mut holds = Holds::new(context);
     let mut held = holds.held(&points).await?;
     let findings = fillers::set_aside(context, &points, &mut held, &options.policy, now).await?;
-    let hidden = hidden::judge(context, &mut holds, &held, withdrawn, &options.policy, now).await?;
+    let hidden = hidden::judge(context, &mut holds, &held, (withdrawn, &owners), &options.policy, now).await?;
     // What is hidden may go any moment: nothing else is dropped for its sake.
     let plan = holds.plan(&mut held, &options.policy, now).await?;
     warnings.extend(doubted(&plan));

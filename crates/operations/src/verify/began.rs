@@ -2,10 +2,31 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::Context;
+use holdpoint_repository::Error as Store;
+
+use crate::hint::of_files;
+use crate::{Context, Error};
 
 /// A clock of this machine that differs from the store's by more does not order verdicts.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
+
+/// Looks whether a directory can be written, before hours go into a verdict that nobody could record. What a bucket lets an identity
+/// write only writing tells.
+///
+/// # Errors
+/// [`Error::Unrecordable`].
+pub(crate) async fn recordable(context: &Context) -> Result<(), Error> {
+    match context.repository.store().server_time().await {
+        Err(error) if matches!(&error, Store::Full { .. }) || is_unwritable(&error) => {
+            Err(Error::Unrecordable { failure: Box::new(error.into()) })
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn is_unwritable(error: &Store) -> bool {
+    matches!(error, Store::AccessDenied { code, .. } if of_files(code))
+}
 
 /// This moment by this machine's clock; by the store's where that is known and differs from it.
 pub(crate) async fn began(context: &Context) -> DateTime<Utc> {

@@ -26,7 +26,7 @@ const KEPT: usize = 1000;
 /// Verifies a restore point and records the verdict beside its manifest.
 ///
 /// Returns a report for all three verdicts; an error only when nothing could be recorded, such as a repository that
-/// fails, or an interruption. The scratch server and everything on it are gone when this returns.
+/// fails or a directory that cannot be written, which is told before anything is read, or an interruption. The scratch server and everything on it are gone when this returns.
 pub async fn verify(context: &Context, point: &PointId, options: &VerifyOptions) -> Result<VerifyReport, Error> {
     Ok(recorded(context, point, options, Afterwards::Remove).await?.report)
 }
@@ -53,6 +53,7 @@ async fn recorded(
     afterwards: Afterwards,
 ) -> Result<KeptVerification, Error> {
     let began = Instant::now();
+    super::began::recordable(context).await?;
     let started_at = super::began::began(context).await;
     let stored = manifest(context, point).await?;
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());

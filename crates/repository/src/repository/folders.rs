@@ -24,6 +24,8 @@ pub struct PointFolders {
     pub marked_at: BTreeMap<PointId, DateTime<Utc>>,
     /// The pins of both, by the names that [`Repository::pins`] gives them.
     pub pins: Vec<(PointId, String)>,
+    /// What the folder of each published one holds beside its manifest, by the list: names and lengths.
+    pub stored: BTreeMap<PointId, BTreeMap<String, u64>>,
     /// Folders without a manifest: being written, left over, or of a restore point whose manifest is lost.
     pub orphans: Vec<OrphanFolder>,
 }
@@ -95,7 +97,10 @@ impl Repository {
                 folders.pins.extend(facts.pins.iter().map(|(name, _)| (id.clone(), name.clone())));
             }
             match (facts.manifest, facts.marked_at.is_some()) {
-                (true, false) => folders.published.push(id),
+                (true, false) => {
+                    folders.stored.insert(id.clone(), facts.stored);
+                    folders.published.push(id);
+                }
                 (true, true) => {
                     folders.marked_at.extend(facts.newest_mark_at.map(|at| (id.clone(), at)));
                     folders.withdrawn.push(id);
@@ -111,9 +116,8 @@ impl Repository {
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) manifest: bool,
-    /// Something is there that a backup stores.
-    data: bool,
-    index: bool,
+    /// What is there that a backup stores, with its length.
+    stored: BTreeMap<String, u64>,
     verification: bool,
     /// When the oldest mark of a withdrawal was written.
     marked_at: Option<DateTime<Utc>>,
@@ -138,8 +142,7 @@ impl Facts {
         } else if name.starts_with("verifications/") {
             self.verification = true;
         } else if !name.contains('/') {
-            self.data = true;
-            self.index |= name == "index.jsonl.zst";
+            self.stored.insert(name.to_owned(), object.size_bytes);
         }
     }
 
@@ -147,14 +150,17 @@ impl Facts {
     /// and one beside which nothing is stored outlived a withdrawal: whoever may not delete leaves it.
     pub(super) fn pins(&self) -> Vec<String> {
         let seen = |at: &DateTime<Utc>| self.marked_at.is_none_or(|marked| *at < marked);
-        let pins = self.pins.iter().filter(|(name, at)| self.data && seen(at) && !Repository::is_stray_pin(name));
+        let pins = self
+            .pins
+            .iter()
+            .filter(|(name, at)| !self.stored.is_empty() && seen(at) && !Repository::is_stray_pin(name));
         pins.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether a folder without a manifest was a restore point that nobody withdrew: only what is published is verified, and
     /// whoever withdraws one leaves a mark until everything else is gone.
     pub(super) fn verified(&self) -> bool {
-        self.data && self.verification && self.marked_at.is_none()
+        !self.stored.is_empty() && self.verification && self.marked_at.is_none()
     }
 
     fn orphan(&self, id: PointId) -> OrphanFolder {
@@ -164,7 +170,7 @@ impl Facts {
             newest_at: self.newest_at,
             pins: self.pins(),
             verified: self.verified(),
-            lacks_manifest_only: self.index && self.marked_at.is_none(),
+            lacks_manifest_only: self.stored.contains_key("index.jsonl.zst") && self.marked_at.is_none(),
         }
     }
 }

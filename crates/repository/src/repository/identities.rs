@@ -18,6 +18,8 @@ pub struct Identities {
     pub records: Vec<IdentityRecord>,
     /// Those that cannot.
     pub unreadable: Vec<UnreadableIdentity>,
+    /// The record of the first database is among them; whoever claims a folder writes it, so where it is not it was lost.
+    pub has_first: bool,
 }
 
 /// A record that cannot be read.
@@ -48,7 +50,9 @@ impl Repository {
     /// Those of the store.
     pub async fn identities(&self, database: &DatabaseName) -> Result<Identities> {
         let mut found = Identities::default();
+        let first = layout::first_identity(database);
         for key in self.identity_keys(database).await? {
+            found.has_first |= key == first;
             match self.identity_at(&key).await {
                 Ok(record) => found.records.push(record),
                 Err(error) if error.is_not_found() => {}

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use holdpoint_core::layout;
 use holdpoint_repository::{LocalDirectory, PutOptions};
+use holdpoint_testkit::{Fault, SeenRequest};
 
 use super::*;
 use crate::sample_context::{self, sample};
@@ -380,4 +381,49 @@ async fn a_restore_point_of_another_database_is_found_and_counts_for_nothing() {
         "{told:?}"
     );
     assert!(!counts().await);
+}
+
+/// What a lifecycle rule by age takes first is the first record, and with it whose the older restore points rightly are.
+#[tokio::test]
+async fn a_first_record_that_is_lost_is_named_before_anybody_moves_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let mut identity = sample::identity();
+    identity["database"] = "crm".into();
+    let adopted =
+        serde_json::json!({"format": 1, "identity": identity, "recorded_at": sample::NOW, "reason": "it was moved"});
+    context.repository.record_identity(&context.database, &serde_json::from_value(adopted).unwrap()).await.unwrap();
+    let another = async || {
+        let findings = check(&context, &OPTIONS).await.unwrap().findings;
+        findings.into_iter().find(|one| one.kind == FindingKind::AnotherDatabase)
+    };
+    assert_eq!(another().await, None, "the folder was its own");
+    context.repository.store().delete(&layout::first_identity(&context.database)).await.unwrap();
+    let lost = another().await.unwrap();
+    assert!(lost.reason.contains("the first record of whose the folder was is lost"), "{lost:?}");
+    assert!(lost.cure.starts_with("bring the record back"), "{lost:?}");
+}
+
+/// As a bucket whose index is out of step with its objects, or a replica, answers.
+#[tokio::test]
+async fn a_manifest_that_is_listed_and_cannot_be_had_is_told() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    sample_context::publish(&context.repository).await;
+    let id = sample::point(1);
+    let key = layout::manifest(&context.database, &id);
+    let lose = || {
+        let key = key.clone();
+        let reads = move |request: &SeenRequest| request.operation() == "GetObject" && request.target.contains(&key);
+        proxy.push_when(reads, Fault::s3_error(404, "NoSuchKey"));
+    };
+    lose();
+    let listed = crate::catalogue::list(&context).await.unwrap();
+    assert_eq!((listed.points.len(), listed.unreadable.len()), (0, 1), "{listed:?}");
+    assert_eq!((&listed.unreadable[0].id, proxy.pending()), (&id, 0));
+    lose();
+    let findings = check(&context, &OPTIONS).await.unwrap().findings;
+    let told =
+        findings.iter().find(|one| one.kind == FindingKind::Unreadable).unwrap_or_else(|| panic!("{findings:?}"));
+    assert!(told.place.contains(id.as_str()) && told.reason.contains("lists its manifest"), "{told:?}");
+    assert_eq!(crate::catalogue::list(&context).await.unwrap().points.len(), 1);
 }
