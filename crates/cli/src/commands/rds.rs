@@ -300,8 +300,7 @@ async fn create_snapshot(
 /// Whether a repository could not be opened because there is none. One that is there and cannot be read is no such one: whoever
 /// makes a snapshot wants it recorded there.
 fn is_no_repository(failure: &Failure) -> bool {
-    let Failure::Operation(error) = failure else { return false };
-    matches!(&**error, holdpoint_operations::Error::Repository(error) if error.is_no_repository())
+    matches!(failure, Failure::Repository(error) if error.is_no_repository())
 }
 
 /// What was typed as what RDS is asked; only `before:RUN` opens the repository.
