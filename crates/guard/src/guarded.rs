@@ -329,6 +329,12 @@ impl<'a> Guarded<'a> {
                 Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
                 Rehearsed::No(_) => None,
             };
+            let unrecoverable = ways_back::unrecoverable(&source.settings, &planned, rehearsal).await?;
+            if let Some(why) = &unrecoverable {
+                let warning = self.mask.script(&format!("recover is no way back: {why}"));
+                self.preparation.context.progress.note(&warning);
+                relied.warnings.push(warning);
+            }
             let what = Known {
                 run: ledger.run(),
                 manifest: &shown.manifest,
@@ -339,6 +345,7 @@ impl<'a> Guarded<'a> {
                 project_flags: &options.project_flags,
                 planned: &planned,
                 rehearsal,
+                unrecoverable: unrecoverable.as_deref(),
                 instance: instance.as_ref(),
             };
             known = what.ways_back();

@@ -271,9 +271,13 @@ fn a_table_that_the_run_renamed_is_not_set_back_uncounted() {
     project
         .scene
         .sql("UPDATE shop.happenings SET kind = 'theirs' WHERE id = 8; DELETE FROM shop.happenings WHERE id = 7");
-    let failed = project.undo(run(&report), &["--way", "recover"], 13).json();
-    let failure = failed["failure"].as_str().unwrap();
-    assert!(failure.contains("shop.events came back with rows by what undoes the migrations"), "{failure}");
+    let told = "the run renames shop.events to shop.happenings, and its rows are found by their table's name";
+    assert!(report["warnings"].to_string().contains(told), "{report:#}");
+    assert!(!report["ways_back"].to_string().contains("--way recover"), "{:#}", report["ways_back"]);
+    let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+    failure.says(&["the run renamed shop.events to shop.happenings", "first holdpoint undo"]);
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.events') IS NULL"), "t", "nothing was touched");
+    project.undo(run(&report), &["--way", "rollback"], 11);
     let theirs = "SELECT count(*) FILTER (WHERE kind = 'theirs'), count(*) FILTER (WHERE id = 7) FROM shop.events";
     assert_eq!(project.scene.sql(theirs), "1|0", "what others wrote is there");
     // Now it has its name, and what others did is counted and asked for.
@@ -284,4 +288,29 @@ fn a_table_that_the_run_renamed_is_not_set_back_uncounted() {
     let undone = project.undo(run(&report), &accepts, 11).json();
     assert!(undone["undo"]["not_as_before"].to_string().contains("1 rows of shop.events are gone"), "{undone:#}");
     assert_eq!(project.scene.sql("SELECT count(*) FROM shop.events WHERE kind = 'theirs'"), "0");
+}
+
+#[test]
+fn a_recovery_that_can_never_work_is_not_listed() {
+    for (sql, told) in [
+        ("ALTER TABLE shop.log DROP COLUMN x;", "rows of shop.log cannot be told apart"),
+        ("UPDATE shop.keyed SET id = id + 1000;", "the run changes id of shop.keyed"),
+        (
+            "ALTER TABLE shop.keyed RENAME TO other;\nALTER TABLE shop.other DROP COLUMN x;",
+            "the run renames shop.keyed",
+        ),
+    ] {
+        let mut project = Project::plain();
+        project.scene.sql(
+            "CREATE TABLE shop.log (at timestamptz DEFAULT now(), x text); INSERT INTO shop.log (x) VALUES ('a'); \
+             CREATE TABLE shop.keyed (id integer PRIMARY KEY, x text); INSERT INTO shop.keyed VALUES (1, 'a')",
+        );
+        project.write("sql/1_first.sql", &format!("{sql}\n"));
+        project.scene.place.set("FILES", "sql/1_first.sql");
+        let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+        assert!(!report["ways_back"].to_string().contains("--way recover"), "{sql}: {:#}", report["ways_back"]);
+        assert!(report["warnings"].to_string().contains(&format!("recover is no way back: {told}")), "{report:#}");
+        let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+        failure.says(&["has no way back by recover"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use holdpoint_core::fingerprint::{qualified, schema_and_name};
 use holdpoint_core::ledger::RunStep;
-use holdpoint_core::rehearsal::TableEffect;
+use holdpoint_core::rehearsal::{Rehearsal, TableEffect};
 use holdpoint_core::undoing::{AtRisk, RiskRecord};
 
 use super::attempt::Work;
@@ -11,14 +11,18 @@ use crate::Error;
 
 /// What the run's review says, with tables called as comparisons call them: a review writes their names as SQL does.
 pub(super) fn reviewed(step: &RunStep) -> Option<RiskRecord> {
+    step.risk.clone().map(as_compared)
+}
+
+/// What a review says, with tables called as comparisons call them.
+pub(crate) fn as_compared(mut risk: RiskRecord) -> RiskRecord {
     let called = |name: String| match schema_and_name(&name) {
         Some((schema, name)) => qualified(Some(&schema), &name),
         None => name,
     };
-    let mut risk = step.risk.clone()?;
     risk.tables = risk.tables.into_iter().map(|one| AtRisk { table: called(one.table), ..one }).collect();
     risk.written = risk.written.into_iter().map(called).collect();
-    Some(risk)
+    risk
 }
 
 /// The tables that the run puts at risk: as its review says, and as its rehearsal saw.
@@ -44,16 +48,22 @@ pub(super) fn at_risk(work: &Work<'_>) -> Result<Vec<AtRisk>, Error> {
 }
 
 /// Whether the rehearsal shows that rows got other keys: more are new by key than were inserted.
-pub(super) fn keys_move(work: &Work<'_>, table: &str) -> bool {
-    let effects = work.step.rehearsal.iter().flat_map(|one| &one.tables);
+pub(crate) fn keys_move(rehearsal: Option<&Rehearsal>, table: &str) -> bool {
+    let effects = rehearsal.into_iter().flat_map(|one| &one.tables);
     effects.filter(|one| one.table == table).any(|effect| match (effect.rows, effect.written) {
         (Some(rows), Some(written)) => written.updated > 0 && rows.deleted > 0 && rows.inserted > written.inserted,
         _ => false,
     })
 }
 
+/// What the rehearsal shows a table to be called afterwards, where it got another name.
+pub(crate) fn renamed_to<'a>(rehearsal: Option<&'a Rehearsal>, table: &str) -> Option<&'a str> {
+    let mut effects = rehearsal.into_iter().flat_map(|one| &one.tables);
+    effects.find(|one| one.table == table && !one.added)?.renamed_to.as_deref()
+}
+
 /// What a table's effect on the copy says that is gone or changed.
-pub(super) fn taken(effect: &TableEffect) -> Option<AtRisk> {
+pub(crate) fn taken(effect: &TableEffect) -> Option<AtRisk> {
     let rows = effect.rows.is_some_and(|rows| rows.updated + rows.deleted > 0);
     let fewer = effect.rows_after < effect.rows_before;
     if effect.added || !(effect.dropped || rows || fewer || !effect.columns_gone.is_empty()) {

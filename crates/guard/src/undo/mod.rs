@@ -6,7 +6,7 @@
 //! with the restore point. An undo that is killed is found by its newest step, and goes on from there.
 
 mod admission;
-mod at_risk;
+pub(crate) mod at_risk;
 mod attempt;
 mod columns;
 mod comeback;

@@ -13,7 +13,7 @@ use holdpoint_operations::recover::{
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
 
-use super::at_risk::{at_risk, keys_move};
+use super::at_risk::{at_risk, keys_move, renamed_to};
 use super::attempt::Work;
 use super::comeback::{Bearing, Comeback, Now, What};
 use super::migrations::no_way;
@@ -86,6 +86,11 @@ impl Recovering {
             let Some(relation) = relation_name(&one.table) else {
                 return Err(no_way(work, "recover", format!("{} has no name that can be read", one.table)));
             };
+            if now.is_none()
+                && let Some(why) = gone_by_name(work, one, scripts)
+            {
+                return Err(no_way(work, Way::Recover.word(), why));
+            }
             // A table that is gone comes back whole, whatever it was like.
             let form = match &now {
                 Some(_) => stored_form(work.context, &work.point, &relation).await,
@@ -93,7 +98,8 @@ impl Recovering {
             };
             let form = form.map_err(|error| not_compared(work, error))?;
             let rows_only_go = stakes.rows_only_go(&one.table);
-            let run = Bearing { scripts, rows_only_go, keys_move: keys_move(work, &one.table) };
+            let run =
+                Bearing { scripts, rows_only_go, keys_move: keys_move(work.step.rehearsal.as_deref(), &one.table) };
             self.take_up(work, one, (&form, &relation), (now.as_ref(), run)).await?;
             // Rows that are whole again have the columns that went with them; those that stayed have to be filled. What a
             // script brings back has values of its own.
@@ -209,6 +215,33 @@ impl Recovering {
         }
         columns.go(record, &self.tables).await
     }
+}
+
+/// Why a table that has not its name of before cannot come back as one that is gone: it is there under another name, or what
+/// undoes the migrations would bring it back with rows that nobody compared.
+fn gone_by_name(work: &Work<'_>, one: &AtRisk, scripts: bool) -> Option<String> {
+    let table = &one.table;
+    let then = |first: &str| {
+        let run = &work.run;
+        if scripts {
+            format!("{first}; nothing was changed; first holdpoint undo {run} --way rollback, then this way")
+        } else {
+            format!("{first}; nothing was changed; give it its name of before, then this way again")
+        }
+    };
+    if let Some(other) = renamed_to(work.step.rehearsal.as_deref(), table) {
+        return Some(then(&format!(
+            "the run renamed {table} to {other}, and its rows are found by their table's name"
+        )));
+    }
+    // Of a table that the run dropped, all of it is at risk.
+    let columns = &one.columns;
+    (!columns.is_empty()).then(|| {
+        then(&format!(
+            "{table} ({}) is at risk, and there is no table of that name now: renamed, or dropped since",
+            columns.join(", ")
+        ))
+    })
 }
 
 /// Whether a table holds any row.

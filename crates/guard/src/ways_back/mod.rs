@@ -1,11 +1,12 @@
 //! The ways back of a run, before its command runs: each with its time, its loss and its command, the best first.
 //!
 //! What is not listed is not there: a rollback needs something that undoes every pending migration, a recovery needs
-//! tables at risk that are known.
+//! tables at risk that are known, and whose rows can be found again.
 
 mod beside;
 mod instant;
 mod rank;
+mod recoverable;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub(crate) use beside::{may_not_create, powerless};
 pub(crate) use instant::{Noted, no_way as no_instance, serves_another};
 pub(crate) use rank::{UNKNOWN, real_losses, taken_by};
 use rank::{loss_of_rollback, ranked, taken_from};
+pub(crate) use recoverable::unrecoverable;
 
 use crate::plan::{PlanReport, RollbackReview};
 use crate::planned::Planned;
@@ -46,6 +48,8 @@ pub(crate) struct Known<'a> {
     pub(crate) project_flags: &'a [String],
     pub(crate) planned: &'a Planned,
     pub(crate) rehearsal: Option<&'a Rehearsal>,
+    /// Why a recovery can never work, where that is known.
+    pub(crate) unrecoverable: Option<&'a str>,
     /// The RDS instance that the database is on, where one is configured and could be asked for.
     pub(crate) instance: Option<&'a (RdsSource, Restorable)>,
 }
@@ -163,7 +167,7 @@ impl Known<'_> {
     fn recovery(&self, risk: &RiskRecord) -> Option<WayBack> {
         let plan = self.planned.report.as_ref()?;
         let (tables, positions) = recoverable(risk, &plan.review.tables);
-        if risk.everything || tables.is_empty() {
+        if risk.everything || tables.is_empty() || self.unrecoverable.is_some() {
             return None;
         }
         let undone =

@@ -1,0 +1,125 @@
+//! Whether a recovery can find the rows of the tables at risk again: where it is known before the command that it cannot, it is
+//! no way back.
+
+use holdpoint_core::fingerprint::schema_and_name;
+use holdpoint_core::rehearsal::Rehearsal;
+use holdpoint_core::undoing::AtRisk;
+use holdpoint_postgres::catalog::table_form::table_form;
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use holdpoint_review::{Kind, Loss, ObjectClass, ObjectName, ResolvedReview};
+
+use super::risk;
+use crate::Error;
+use crate::planned::Planned;
+use crate::undo::at_risk::{as_compared, keys_move, renamed_to, taken};
+
+/// What is known of what the run does to a table at risk.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bearing<'a> {
+    /// It is dropped, and comes back whole.
+    dropped: bool,
+    /// It gets another name.
+    renamed: Option<&'a str>,
+    /// The rehearsal shows that rows got other keys.
+    keys_move: bool,
+}
+
+/// Why a recovery of what the run puts at risk can never work, in words, by the catalog of the live database before the command
+/// and by the rehearsal; `None` where nothing says so, and where it is not known what is at risk.
+pub(crate) async fn unrecoverable(
+    live: &ConnectionSettings,
+    planned: &Planned,
+    rehearsal: Option<&Rehearsal>,
+) -> Result<Option<String>, Error> {
+    let mut risk = as_compared(risk(planned));
+    let (Some(plan), false) = (&planned.report, risk.everything) else { return Ok(None) };
+    let effects = rehearsal.map(|one| one.tables.as_slice()).unwrap_or_default();
+    for more in effects.iter().filter_map(taken) {
+        if !risk.tables.iter().any(|one| one.table == more.table) {
+            risk.tables.push(more);
+        }
+    }
+    let own = rehearsal.and_then(|one| one.tracking.table.as_deref());
+    let tables: Vec<&AtRisk> = risk.tables.iter().filter(|one| Some(one.table.as_str()) != own).collect();
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let renames = renames(&plan.review);
+    let session = Session::connect(live, &SessionPurpose::new("holdpoint guard way back")).await?;
+    let mut why = None;
+    for one in tables {
+        let Some((schema, name)) = schema_and_name(&one.table) else { continue };
+        let Some(form) = table_form(&session, &schema, &name).await? else { continue };
+        let effect = effects.iter().find(|effect| effect.table == one.table && !effect.added);
+        let is = |other: &ObjectName| other.name == name && other.schema.as_ref().is_none_or(|one| *one == schema);
+        let reviewed = plan.review.tables.iter().find(|table| is(&table.table));
+        let renamed = renames.iter().find(|from| is(from)).map(|_| "another name");
+        let bearing = Bearing {
+            dropped: effect.map_or(reviewed.is_some_and(|table| table.loss == Loss::Tables), |effect| effect.dropped),
+            renamed: renamed_to(rehearsal, &one.table).or(renamed.filter(|_| rehearsal.is_none())),
+            keys_move: keys_move(rehearsal, &one.table),
+        };
+        why = obstacle(one, &form.keys, bearing);
+        if why.is_some() {
+            break;
+        }
+    }
+    session.close().await;
+    Ok(why)
+}
+
+/// The tables that the pending SQL renames, by their names of before.
+fn renames(review: &ResolvedReview) -> Vec<&ObjectName> {
+    let findings = review.review.findings().map(|(_, finding)| finding);
+    let targets = findings.filter(|one| one.kind == Kind::Rename).filter_map(|one| one.target.as_ref());
+    let tables = targets.filter(|target| target.class == ObjectClass::Table && target.column.is_none());
+    tables.map(|target| target.before.as_ref().unwrap_or(&target.name)).collect()
+}
+
+/// Why the rows of a table cannot be found again by what it is like before the command.
+fn obstacle(one: &AtRisk, keys: &[Vec<String>], run: Bearing<'_>) -> Option<String> {
+    let table = &one.table;
+    if let Some(other) = run.renamed {
+        return Some(format!("the run renames {table} to {other}, and its rows are found by their table's name"));
+    }
+    if run.dropped {
+        return None;
+    }
+    let Some(first) = keys.first() else {
+        return Some(format!(
+            "rows of {table} cannot be told apart: it has no primary key and no unique index without NULL"
+        ));
+    };
+    let told = |columns: &[String]| {
+        format!("the run changes {} of {table}, which is what its rows are told apart by", columns.join(", "))
+    };
+    if !keys.iter().any(|key| !key.iter().any(|column| one.columns.contains(column))) {
+        let moved: Vec<String> = first.iter().filter(|column| one.columns.contains(column)).cloned().collect();
+        return Some(told(&moved));
+    }
+    run.keys_move.then(|| told(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_key_that_stays_or_another_name_is_not_found_again() {
+        let key = |columns: &[&str]| columns.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        let at_risk = |columns: &[&str]| AtRisk { table: "s.t".into(), columns: key(columns), rows_only_go: false };
+        let why =
+            |columns: &[&str], keys: &[Vec<String>], run| obstacle(&at_risk(columns), keys, run).unwrap_or_default();
+        let run = Bearing::default();
+        assert_eq!(why(&["x"], &[key(&["id"])], run), "");
+        assert_eq!(why(&[], &[key(&["id"])], run), "", "whole rows, by their key");
+        assert!(why(&["x"], &[], run).contains("rows of s.t cannot be told apart"));
+        assert!(why(&[], &[], run).contains("cannot be told apart"));
+        assert_eq!(why(&[], &[], Bearing { dropped: true, ..run }), "", "it comes back whole");
+        assert!(why(&["a"], &[key(&["a", "b"])], run).starts_with("the run changes a of s.t"));
+        assert_eq!(why(&["a"], &[key(&["a", "b"]), key(&["c"])], run), "", "another key stays");
+        assert!(why(&[], &[key(&["id"])], Bearing { keys_move: true, ..run }).starts_with("the run changes id of s.t"));
+        let renamed = Bearing { renamed: Some("s.u"), ..run };
+        assert!(why(&["x"], &[key(&["id"])], renamed).starts_with("the run renames s.t to s.u"));
+    }
+}
