@@ -1,5 +1,6 @@
 //! What goes with the command of a guarded run: its time-outs before, its judgement, and who is told.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdpoint_core::RunId;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::guarded::Guarded;
 use crate::judgement::{Evidence, judge};
 use crate::ledger_writer::LedgerWriter;
+use crate::may_have_left::commits_with_record;
 use crate::planned::Planned;
 use crate::rehearsed::Rehearsed;
 use crate::rows_written::{Kinds, on_the_copy};
@@ -26,6 +28,7 @@ use crate::running::output::Stored;
 use crate::running::{health, hooks, tool_lock};
 use crate::runs;
 use crate::shown_files::{There, is_called, shown};
+use crate::spoken::is_said;
 use crate::state::Change;
 use crate::tools::ToolName;
 
@@ -42,11 +45,15 @@ impl Guarded<'_> {
         with_time_outs(&options.environment, &options.run, run, &options.command, found, concurrently)
     }
 
-    /// Whether a pending migration or the command holds a word.
+    /// Whether a pending migration, the command or a script that one of them names holds a word, given in upper case.
     pub(crate) fn is_said(&self, word: &str, planned: &Planned) -> bool {
-        let mut command = self.preparation.options.command.iter();
-        planned.report.iter().flat_map(|report| &report.pending).any(|one| one.says(word))
-            || command.any(|text| text.to_ascii_uppercase().contains(word))
+        let options = self.preparation.options;
+        let folder = options.found().map(|found| found.migrations.clone()).unwrap_or_default();
+        let pending = planned.report.iter().flat_map(|report| &report.pending).flat_map(|one| {
+            let folder = folder.join(&one.path).parent().map(Path::to_owned).unwrap_or_default();
+            [&one.sql, &one.program].map(|text| (text.clone(), folder.clone()))
+        });
+        is_said(word, pending.chain([(options.command.join(" "), PathBuf::new())]))
     }
 
     /// How migrations connect, where that is by another role than the restore point's.
@@ -146,6 +153,7 @@ impl Guarded<'_> {
             runs_pending: planned.migrations.is_some(),
             told_by_runs: record.is_some_and(|record| record.tool == ToolName::PlainSql.to_string()),
             still_pending,
+            commits_with_record: planned.report.as_ref().is_some_and(commits_with_record),
             recorded_all_the_same,
             same_major: rehearsal.is_some_and(|one| one.major == Some(major)),
             rehearsal,

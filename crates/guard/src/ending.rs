@@ -25,8 +25,9 @@ use crate::{Error, runs};
 /// What is told where a run counts as failed, and is not undone by itself.
 const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
 /// The same, where its command failed and only others' rows speak for it.
-const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that its command left anything. The schema is as it was, no \
-                             pending migration is recorded, and nobody wrote rows of a table that their SQL writes by name";
+const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that its command left anything: no pending migration is \
+                             recorded, and its tool would have recorded what it kept; or the schema is as it was, and nobody wrote rows \
+                             of a table that their SQL writes";
 /// What the ledger says before --after runs: without a later step that says how it went, nobody knows.
 const AFTER_BEGINS: &str = "what --after runs begins: the next step says how it went";
 /// What the ledger keeps of a good end.

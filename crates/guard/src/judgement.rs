@@ -36,6 +36,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) still_pending: Option<Vec<String>>,
     /// What shows that files ran, of a folder without a tool; `None` of anything else, or where it was not read.
     pub(crate) shown: Option<Shown>,
+    /// The tool commits what a migration did together with its record: what has none was not kept.
+    pub(crate) commits_with_record: bool,
     /// The tool recorded something although nothing was pending.
     pub(crate) recorded_all_the_same: bool,
     /// Whether the copy was of the server's major: each writes definitions in its own way.
@@ -141,6 +143,10 @@ fn verdict(
             }
             Verdict::PartlyApplied
         }
+        (Some([]), Some(_)) if changed && !evidence.succeeded && nothing_kept(evidence) => {
+            reasons.push("none is recorded, and their tool records what it keeps: others changed the database meanwhile, or the command did so beside them".to_owned());
+            Verdict::Unknown
+        }
         // Of the pending list nothing is recorded, or nobody knows.
         _ if changed && !evidence.succeeded => Verdict::PartlyApplied,
         (None, _) if evidence.succeeded && changed && unlike.is_some() => {
@@ -155,6 +161,11 @@ fn verdict(
         _ if changed => Verdict::PartlyApplied,
         _ => Verdict::Unknown,
     }
+}
+
+/// Whether a command that recorded nothing kept nothing, whoever changed whatever meanwhile.
+fn nothing_kept(evidence: &Evidence<'_>) -> bool {
+    evidence.commits_with_record && evidence.invalid_indexes.is_empty() && evidence.prepared.is_empty()
 }
 
 /// What is not as planned although the command succeeded, in words.
@@ -320,6 +331,23 @@ mod tests {
         let judged = judge(&Evidence { succeeded: false, ..all_applied() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, false));
         assert!(judged.reasons[0].contains("the command failed, and yet"), "{judged:?}");
+    }
+
+    #[test]
+    fn what_others_changed_is_no_part_of_a_migration_that_would_have_its_record() {
+        let failed = || Evidence { succeeded: false, still_pending: Some(names(&["1", "2"])), ..all_applied() };
+        assert_eq!(judge(&failed()).verdict, Verdict::PartlyApplied);
+        let judged = judge(&Evidence { commits_with_record: true, ..failed() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, false));
+        assert!(judged.reasons.iter().any(|reason| reason.contains("others changed the database")), "{judged:?}");
+        for more in [
+            Evidence { invalid_indexes: names(&["public.i"]), ..failed() },
+            Evidence { prepared: names(&["x"]), ..failed() },
+            Evidence { still_pending: Some(names(&["2"])), ..failed() },
+        ] {
+            let judged = judge(&Evidence { commits_with_record: true, ..more });
+            assert_eq!(judged.verdict, Verdict::PartlyApplied, "{judged:?}");
+        }
     }
 
     #[test]

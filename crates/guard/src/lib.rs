@@ -32,6 +32,7 @@ pub mod runs;
 mod sessions;
 mod shown;
 mod shown_files;
+mod spoken;
 mod start;
 mod state;
 pub mod tools;

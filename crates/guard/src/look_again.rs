@@ -78,7 +78,8 @@ impl Guarded<'_> {
             };
             left_schema = Some(after.schema.sha256());
             transactions = Some(after.seen_transactions().to_owned());
-            let mut change = before.compare(&after, &session, patient).await?;
+            let own = self.preparation.options.found().and_then(|found| found.table.as_ref());
+            let mut change = before.compare(&after, &session, patient, own).await?;
             if change.database == "unchanged" && !stood_still {
                 change.database = "unknown";
                 change.remarks.push(UNSETTLED.to_owned());

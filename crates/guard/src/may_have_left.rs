@@ -6,43 +6,47 @@ use holdpoint_review::{ObjectName, Reach, ResolvedReview, Touch};
 use crate::plan::PlanReport;
 use crate::shown_files::is_called;
 use crate::state::Change;
-use crate::tools::{Migration, Transactions};
+use crate::tools::{Migration, ToolName, Transactions};
 
 /// Whether a command that failed changed something, or may have written rows of which nobody can say whose they are.
 ///
-/// Where the schema is as it was and none of the pending migrations is recorded, those rows are only in tables that the
-/// pending migrations write. Others that were written meanwhile are others' work: every busy database has some. Without a
-/// plan nobody knows what the command writes; nor where something cannot be reviewed, unless the tool commits what a
-/// migration wrote together with its record.
+/// Where nothing was recorded by a tool that commits what a migration did together with its record, nothing was left, whoever
+/// wrote or changed whatever meanwhile. Otherwise, where the schema is as it was and none of the pending migrations is recorded,
+/// rows may only be left in tables that the pending migrations write: others that were written meanwhile are others' work, as
+/// every busy database has some. Without a plan nobody knows what the command writes, nor where something cannot be reviewed.
 pub(crate) fn may_have_left(report: Option<&PlanReport>, change: &Change, recorded: Option<&[String]>) -> bool {
-    let recorded_some = recorded.is_some_and(|names| !names.is_empty());
-    if change.database == "changed" || recorded_some || !change.prepared.is_empty() {
+    if recorded.is_some_and(|names| !names.is_empty()) || !change.prepared.is_empty() {
         return true;
     }
-    report.is_none_or(|report| {
-        let with_record = recorded.is_some() && commits_with_record(report.transactions, &report.pending);
-        writes_a_moved_table(&report.review, &change.unmoved, with_record)
-    })
+    if recorded.is_some() && report.is_some_and(commits_with_record) {
+        return !change.invalid_indexes.is_empty();
+    }
+    change.database == "changed" || report.is_none_or(|report| writes_a_moved_table(&report.review, &change.unmoved))
 }
 
-/// Whether the tool commits a migration together with its record, and none of these says otherwise.
-fn commits_with_record(transactions: Transactions, pending: &[Migration]) -> bool {
-    let wraps = matches!(transactions, Transactions::Batch | Transactions::Each);
-    wraps && !pending.iter().any(|one| one.says("NOTRANSACTION") || one.says("COMMIT"))
+/// Whether the tool commits a migration together with its record, or after it, and none of these says otherwise: what has no
+/// record was not kept. Prisma writes the end of a migration into its record when that is committed.
+pub(crate) fn commits_with_record(report: &PlanReport) -> bool {
+    let wraps =
+        matches!(report.transactions, Transactions::Batch | Transactions::Each) && report.tool != ToolName::Prisma;
+    wraps && report.callbacks.is_empty() && !leaves_its_transaction(&report.pending)
 }
 
-/// Whether the statements write rows of a table other than those that nobody wrote: those that can be reviewed, where
-/// what the others wrote would have a record.
-fn writes_a_moved_table(review: &ResolvedReview, unmoved: &[String], with_record: bool) -> bool {
-    if review.everything_at_risk && !with_record {
+/// Whether one of the migrations says that it is in no transaction, or ends its own.
+fn leaves_its_transaction(pending: &[Migration]) -> bool {
+    pending.iter().any(|one| ["NOTRANSACTION", "COMMIT", "DBLINK"].iter().any(|word| one.says(word)))
+}
+
+/// Whether the statements write rows of a table other than those that nobody wrote, or nobody knows which they write.
+fn writes_a_moved_table(review: &ResolvedReview, unmoved: &[String]) -> bool {
+    if review.everything_at_risk {
         return true;
     }
     let findings = review.review.files.iter().flat_map(|file| &file.statements).flat_map(|one| &one.findings);
     let named: Vec<&ObjectName> =
         findings.flat_map(|finding| &finding.touches).filter(writes_rows).map(|touch| &touch.table).collect();
     // Of what a statement reaches beyond the tables that it names, such as by a trigger, those are at risk.
-    let known = !named.is_empty() && !review.everything_at_risk;
-    let reached = review.tables.iter().map(|one| &one.table).filter(|_| known);
+    let reached = review.tables.iter().map(|one| &one.table).filter(|_| !named.is_empty());
     let moved = |table: &ObjectName| !unmoved.iter().any(|name| is_called(name, table));
     named.iter().copied().chain(reached).any(moved)
 }
@@ -57,18 +61,18 @@ mod tests {
 
     use super::*;
 
-    fn may(sql: &str, unmoved: &[&str], with_record: bool) -> bool {
+    fn may(sql: &str, unmoved: &[&str]) -> bool {
         let files = [MigrationSql::new("1.sql", sql, Dialect::Psql)];
         let review = review_against(&files, &ReviewOptions::default(), &Catalog::default());
         let unmoved: Vec<String> = unmoved.iter().map(|name| (*name).to_owned()).collect();
-        writes_a_moved_table(&review, &unmoved, with_record)
+        writes_a_moved_table(&review, &unmoved)
     }
 
     #[test]
     fn rows_that_others_wrote_while_a_definition_was_to_change_are_theirs() {
-        assert!(!may("ALTER TABLE public.t ADD COLUMN n integer; SELECT 1 / 0;", &[], false));
-        assert!(!may("CREATE INDEX CONCURRENTLY i ON public.t (n);", &["public.w"], false));
-        assert!(!may("ALTER TABLE public.t DROP COLUMN n;", &[], false));
+        assert!(!may("ALTER TABLE public.t ADD COLUMN n integer; SELECT 1 / 0;", &[]));
+        assert!(!may("CREATE INDEX CONCURRENTLY i ON public.t (n);", &["public.w"]));
+        assert!(!may("ALTER TABLE public.t DROP COLUMN n;", &[]));
     }
 
     #[test]
@@ -80,20 +84,14 @@ mod tests {
             "TRUNCATE public.t;",
             "COPY public.t FROM stdin;\n1\n\\.\n",
         ] {
-            assert!(may(sql, &["public.w"], true), "{sql}");
-            assert!(!may(sql, &["public.t", "public.w"], true), "{sql}");
+            assert!(may(sql, &["public.w"]), "{sql}");
+            assert!(!may(sql, &["public.t", "public.w"]), "{sql}");
         }
     }
 
     #[test]
-    fn what_cannot_be_reviewed_may_write_anything_unless_it_would_have_a_record() {
-        let sql = "DO LANGUAGE plpython3u $$ plpy.execute('x') $$;";
-        assert!(may(sql, &["public.t"], false));
-        assert!(!may(sql, &["public.t"], true));
-        // What can be reviewed beside it is looked at.
-        let both = format!("UPDATE public.t SET n = 1; {sql}");
-        assert!(may(&both, &["public.w"], true) && may(&both, &["public.t"], false));
-        assert!(!may(&both, &["public.t"], true));
+    fn what_cannot_be_reviewed_may_write_anything() {
+        assert!(may("DO LANGUAGE plpython3u $$ plpy.execute('x') $$;", &["public.t"]));
     }
 
     #[test]
@@ -104,13 +102,9 @@ mod tests {
             let language = crate::tools::Language::Program;
             [Migration { name, path, sha256, language, rollback, sql: String::new(), program: text.to_owned() }]
         };
-        let plain = program("export const up = (pgm) => pgm.sql('UPDATE t SET n = 1')");
-        assert!(commits_with_record(Transactions::Each, &plain) && commits_with_record(Transactions::Batch, &plain));
-        assert!(
-            !commits_with_record(Transactions::None, &plain) && !commits_with_record(Transactions::Unknown, &plain)
-        );
-        for text in ["pgm.noTransaction(); pgm.sql('x')", "pgm.sql('commit')"] {
-            assert!(!commits_with_record(Transactions::Each, &program(text)), "{text}");
+        assert!(!leaves_its_transaction(&program("export const up = (pgm) => pgm.sql('UPDATE t SET n = 1')")));
+        for text in ["pgm.noTransaction(); pgm.sql('x')", "pgm.sql('commit')", "pgm.sql('SELECT dblink_exec(1)')"] {
+            assert!(leaves_its_transaction(&program(text)), "{text}");
         }
     }
 }

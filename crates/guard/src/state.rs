@@ -11,6 +11,8 @@
 //!    that ([`shared`]). These counters count rolled-back rows too. They are read when no session can hold any of its own back any more: a
 //!    server keeps those of an idle one for up to ten seconds, and up to 14 until its next transaction.
 //!
+//! That a tool made its own table, which is empty, is no change: tools do so before the transaction of their first migration.
+//!
 //! Anything else is *unknown*: rows that were written cannot be attributed to the command.
 //!
 //! Neither `nextval` nor `setval` is ever rolled back. That a sequence is further than before says nothing; one that is
@@ -38,7 +40,7 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{Session, preflight};
 
 pub(crate) use self::catalogs::catalogs_written;
-use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, moved, written};
+use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, written};
 use self::shared::Databases;
 pub(crate) use self::transactions::nothing_kept_since;
 use self::transactions::{Kept, Transactions};
@@ -46,6 +48,7 @@ use self::unshown::Unshown;
 pub(crate) use self::unshown::prepared;
 use crate::Error;
 use crate::rehearse::effects;
+use crate::tools::TableName;
 
 /// How many names a remark lists.
 const LISTED: usize = 5;
@@ -105,6 +108,13 @@ pub(crate) struct DatabaseState {
 
 /// Start of the server, last reset of the counters, whether they count whoever connects.
 type Counting = (DateTime<Utc>, Option<DateTime<Utc>>, bool);
+
+/// The tool's own table, which is new and holds nothing.
+struct CameEmpty<'a> {
+    table: &'a TableName,
+    /// Its name as the counters have it, quoted where SQL needs that.
+    in_counters: String,
+}
 
 /// What became of the database between two moments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,12 +225,24 @@ impl DatabaseState {
     }
 
     /// Compares with the state after the command, as the module's documentation says; `patient`: the answer is worth
-    /// waiting for the counters of others.
-    pub(crate) async fn compare(&self, after: &Self, session: &Session, patient: bool) -> Result<Change, Error> {
-        let mut change = self.visible_changes(after);
+    /// waiting for the counters of others; `own`: the tool's own table.
+    pub(crate) async fn compare(
+        &self,
+        after: &Self,
+        session: &Session,
+        patient: bool,
+        own: Option<&TableName>,
+    ) -> Result<Change, Error> {
+        let came_empty = self.came_empty(after, own, session).await?;
+        let mut change = self.visible_changes(after, came_empty.as_ref());
+        let moved = |now: &BTreeMap<String, Counters>| {
+            let mut moved = counters::moved(&self.counters, now);
+            moved.retain(|name| came_empty.as_ref().is_none_or(|own| own.in_counters != *name));
+            moved
+        };
         let restarted = self.counting.0 != after.counting.0;
         let counted = self.counting == after.counting && self.counting.2;
-        let mut moved = moved(&self.counters, &after.counters);
+        let mut touched = moved(&after.counters);
         if counted {
             let still = |name: &&String| after.counters.get(*name) == self.counters.get(*name);
             change.unmoved = self.counters.keys().filter(still).cloned().collect();
@@ -237,18 +259,20 @@ impl DatabaseState {
         if !not_read.is_empty() {
             change.remarks.push(format!("not looked at, as this role may not read it: {}", not_read.join(", ")));
         }
+        let own = came_empty.as_ref();
+        change.remarks.extend(own.map(|own| format!("the tool made its own table {}, which is empty", own.table)));
         change.remarks.extend(self.moved_on(after));
         change.remarks.extend(self.databases.changes(&after.databases));
         if kept == Kept::Nothing {
             change.database = "unchanged";
             return Ok(change);
         }
-        if kept == Kept::Something && counted && moved.is_empty() {
+        if kept == Kept::Something && counted && touched.is_empty() {
             match held_back(session, patient).await? {
                 HeldBack::Nothing => {}
                 HeldBack::Passed => {
                     let now = counters(session).await?;
-                    moved = counters::moved(&self.counters, &now);
+                    touched = moved(&now);
                     change.written = written(&self.counters, &now);
                 }
                 HeldBack::Perhaps => {
@@ -258,14 +282,14 @@ impl DatabaseState {
                     return Ok(change);
                 }
             }
-            if moved.is_empty() {
+            if touched.is_empty() {
                 change.database = "unchanged";
                 return Ok(change);
             }
-            change.unmoved.retain(|name| !moved.contains(name));
+            change.unmoved.retain(|name| !touched.contains(name));
         }
-        if !moved.is_empty() {
-            let names = listed(&moved, LISTED);
+        if !touched.is_empty() {
+            let names = listed(&touched, LISTED);
             change.remarks.push(format!("rows were written in {names} while the command ran, by it or by others"));
         }
         if kept == Kept::Open {
@@ -274,12 +298,38 @@ impl DatabaseState {
         Ok(change)
     }
 
-    /// What shows in the catalog: changed, or not known yet.
-    fn visible_changes(&self, after: &Self) -> Change {
+    /// The tool's own table, where it was not there and is now, and holds nothing: tools make it before the transaction of
+    /// their first migration, and leave it where that fails.
+    async fn came_empty<'a>(
+        &self,
+        after: &Self,
+        own: Option<&'a TableName>,
+        session: &Session,
+    ) -> Result<Option<CameEmpty<'a>>, Error> {
+        const WHAT: &str = "looking at the tool's own table";
+        let is_new =
+            |own: &&TableName| !self.schema.has_table(&own.to_string()) && after.schema.has_table(&own.to_string());
+        let Some(own) = own.filter(is_new) else { return Ok(None) };
+        let sql = "SELECT pg_catalog.format('%I.%I', $1::pg_catalog.text, $2::pg_catalog.text)";
+        let in_counters: String = session.query_one(WHAT, sql, &[&own.schema, &own.name]).await?.get(0);
+        let sql = "SELECT pg_catalog.has_table_privilege($1::pg_catalog.text, 'SELECT')";
+        if !session.query_one(WHAT, sql, &[&in_counters]).await?.get::<_, bool>(0) {
+            return Ok(None);
+        }
+        let sql = format!("SELECT NOT EXISTS (SELECT FROM {in_counters})");
+        let is_empty: bool = session.query_one(WHAT, &sql, &[]).await?.get(0);
+        Ok(is_empty.then_some(CameEmpty { table: own, in_counters }))
+    }
+
+    /// What shows in the catalog: changed, or not known yet; that the tool's own table came, which is empty, is no change.
+    fn visible_changes(&self, after: &Self, came_empty: Option<&CameEmpty<'_>>) -> Change {
         let objects = effects::objects(&self.schema, &after.schema);
+        let of_the_tool = |one: &ObjectEffect| {
+            one.change == ObjectChange::Added && came_empty.is_some_and(|own| own.table.names(&one.name))
+        };
         let mut change = Change::unknown();
-        if !objects.is_empty() {
-            let names: Vec<String> = objects.iter().map(words).collect();
+        let names: Vec<String> = objects.iter().filter(|one| !of_the_tool(one)).map(words).collect();
+        if !names.is_empty() {
             change.remarks.push(format!("changed in the schema: {}", listed(&names, LISTED)));
         }
         change.objects = Some(objects);

@@ -1,5 +1,7 @@
 //! node-pg-migrate: one transaction for all, unless a migration steps out of it.
 
+use serde_json::Value;
+
 use super::{Bench, judged, list, wait};
 
 const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
@@ -33,12 +35,12 @@ fn success_is_judged_by_the_table_and_the_rehearsal() {
     assert!(output.contains("Migrations complete!"), "{output}");
     let tree = bench.scene.place.tree();
     let step = bench.scene.place.object(tree.ending_with("-succeeded.json").next().unwrap());
-    let step: serde_json::Value = serde_json::from_slice(&step).unwrap();
+    let step: Value = serde_json::from_slice(&step).unwrap();
     assert_eq!((&step["judgement"]["verdict"], &step["output"]["key"]), (&report["verdict"], &report["output"]));
     assert!(step["origin"]["host"].is_string(), "{step:#}");
     // Nothing pending: nothing is asked for, and it is as planned.
     let report = bench.guard(&[], &UP, 0);
-    assert_eq!((judged(&report).1, &report["point"]), (true, &serde_json::Value::Null), "{report:#}");
+    assert_eq!((judged(&report).1, &report["point"]), (true, &Value::Null), "{report:#}");
 }
 
 #[test]
@@ -85,6 +87,33 @@ fn a_failure_in_the_transaction_leaves_nothing() {
     let report = bench.guard(&[], &UP, 10);
     assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
     assert_eq!(list(&report, "still_pending"), ["2_fails.sql"]);
+}
+
+#[test]
+fn the_first_run_of_all_that_fails_leaves_the_tools_empty_table_which_is_no_change() {
+    let bench = bench(Bench::alone());
+    migration(&bench, "1_first", "ALTER TABLE shop.orders ADD COLUMN weight integer; SELECT 1 / 0;");
+    let report = bench.guard(&["--no-rehearse", "--on-failure", "rollback"], &UP, 10);
+    assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
+    assert!(report["warnings"].to_string().contains("its own table public.pgmigrations, which is empty"), "{report:#}");
+    assert_eq!((bench.sql("SELECT count(*) FROM public.pgmigrations").as_str(), &report["undo"]), ("0", &Value::Null));
+}
+
+#[test]
+fn what_others_do_while_a_migration_fails_is_not_undone_where_the_table_shows_that_nothing_was_kept() {
+    let bench = bench(Bench::new());
+    bench.bare(&format!("node {TOOL} up"));
+    migration(&bench, "2_fails", "UPDATE shop.orders SET note = 'x'; ALTER TABLE shop.orders ADD CHECK (id < 0);");
+    // Beside it somebody else writes, and makes a partition.
+    let others = "UPDATE shop.customers SET name = 'of others'; CREATE TABLE shop.events ()";
+    bench.write("deploy.sh", &format!("psql -X -q \"$DATABASE_URL\" -c \"{others}\"\nexec node {TOOL} up\n"));
+    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh deploy.sh\"]\n");
+    let flags = ["--no-rehearse", "--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let report = bench.guard(&flags, &["sh", "deploy.sh"], 11);
+    assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
+    assert_eq!((list(&report, "recorded"), &report["undo"]), (Vec::<&str>::new(), &Value::Null), "{report:#}");
+    assert!(report["warnings"].to_string().contains("nothing shows that its command left anything"), "{report:#}");
+    assert_eq!(bench.sql("SELECT to_regclass('shop.events') IS NULL"), "f");
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! Whether a word stands in what a command runs: in its line, in pending migrations, and in the scripts that these name.
+//!
+//! Nothing is parsed. A word that stands in a comment counts as well: what depends on it is only left out where it is said.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// So many scripts are followed.
+const MOST_FILES: usize = 100;
+/// A script is not longer, or is not followed; its text is held in memory.
+const MOST_BYTES: u64 = 4 << 20;
+/// What ends a word that may name a file.
+const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', '|', ','];
+
+/// Whether a word, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
+/// one of them names: from the folder in which holdpoint runs, or from its own.
+pub(crate) fn is_said(word: &str, texts: impl IntoIterator<Item = (String, PathBuf)>) -> bool {
+    let mut open: Vec<(String, PathBuf)> = texts.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    while let Some((text, folder)) = open.pop() {
+        if text.to_ascii_uppercase().contains(word) {
+            return true;
+        }
+        for name in
+            text.split(|sign: char| sign.is_whitespace() || BETWEEN.contains(&sign)).filter(|name| !name.is_empty())
+        {
+            for path in [PathBuf::from(name), folder.join(name)] {
+                if seen.len() < MOST_FILES
+                    && !seen.contains(&path)
+                    && let Some(text) = script(&path)
+                {
+                    open.push((text, path.parent().unwrap_or(&folder).to_owned()));
+                    seen.insert(path);
+                }
+            }
+        }
+    }
+    false
+}
+
+/// The text of a script of SQL or of a shell; a tool's own programs are none.
+fn script(path: &Path) -> Option<String> {
+    let is_tools = path.components().any(|one| one.as_os_str() == "node_modules");
+    // Opening a pipe would wait for who writes into it.
+    if is_tools || !path.metadata().ok().is_some_and(|found| found.is_file() && found.len() <= MOST_BYTES) {
+        return None;
+    }
+    let mut text = String::new();
+    std::fs::File::open(path).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let shell = || text.lines().next().is_some_and(|first| first.starts_with("#!") && first.trim_end().ends_with("sh"));
+    (matches!(ending, Some("sql" | "psql" | "sh" | "bash")) || shell()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_in_what_is_run_and_in_the_scripts_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        for (name, text) in [
+            ("deploy", "#!/bin/sh\nset -e\nexec psql -X --file='HERE/step.sql'\n"),
+            ("step.sql", "SELECT 1;\n\\ir deeper/index.sql\n"),
+            ("deeper/index.sql", "create index concurrently i on t (n);\n\\ir ../step.sql\n"),
+            ("node_modules/tool/run.sh", "concurrently\n"),
+            ("plain.sql", "CREATE INDEX i ON t (n);\n"),
+            ("words.txt", "concurrently\n"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text.replace("HERE", &folder.path().display().to_string())).unwrap();
+        }
+        let said = |text: &str| is_said("CONCURRENTLY", [(text.to_owned(), folder.path().to_owned())]);
+        for text in
+            ["create index Concurrently", "sh deploy", &at("deploy"), "\\i deeper/index.sql", "psql -f step.sql"]
+        {
+            assert!(said(text), "{text}");
+        }
+        let tool = at("node_modules/tool/run.sh");
+        for text in ["", "nothing.sql", "psql -f plain.sql", &tool, "cat words.txt", "/dev/zero", &at("deeper")] {
+            assert!(!said(text), "{text}");
+        }
+    }
+}
