@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
+use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
@@ -34,6 +35,8 @@ use crate::tools::ToolName;
 
 /// How long what the command recorded may take to be read: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
+/// How many names a warning lists.
+const LISTED: usize = 5;
 
 impl Guarded<'_> {
     /// The command's environment, with time-outs in the way that its tool takes them.
@@ -140,7 +143,7 @@ impl Guarded<'_> {
             warnings.extend(shown.unwritten.iter().cloned());
             warnings.extend(shown.without_evidence.iter().map(tell));
         }
-        judge(&Evidence {
+        let judgement = judge(&Evidence {
             shown,
             succeeded,
             database: change.database,
@@ -157,7 +160,16 @@ impl Guarded<'_> {
             recorded_all_the_same,
             same_major: rehearsal.is_some_and(|one| one.major == Some(major)),
             rehearsal,
-        })
+        });
+        // One that records something counts as one that runs them; of any other that says nothing.
+        let still = judgement.still_pending.iter().flatten().cloned().collect::<Vec<_>>();
+        if succeeded && planned.migrations.is_none() && judgement.recorded.is_none() && !still.is_empty() {
+            let names = listed(&still, LISTED);
+            warnings.push(format!(
+                "still pending: {names}: whether the command is to run them is not known ([migrations] commands says so)"
+            ));
+        }
+        judgement
     }
 
     /// Asks whether the application is well; one that never is counts as a failed run. Where asking was interrupted,

@@ -82,13 +82,11 @@ impl Guarded<'_> {
         let left_nothing = change.database == "unchanged" && !judgement.as_planned;
         let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed && !left_nothing);
         // What nobody looked at, or of which nothing shows, may be as it should be: a person decides.
-        let stays = match (change.objects.is_some(), succeeded) {
-            (false, _) => Some(NOT_UNDONE),
-            (true, true) => None,
-            (true, false) => {
-                let left = may_have_left(planned.report.as_ref(), &change, judgement.recorded.as_deref());
-                (!left).then_some(NOTHING_SHOWN)
-            }
+        let stays = if change.objects.is_none() {
+            Some(NOT_UNDONE)
+        } else {
+            let left = may_have_left(planned.report.as_ref(), &change, judgement.recorded.as_deref());
+            (!left).then_some(NOTHING_SHOWN)
         };
         let on_failure = on_failure.filter(|_| {
             end.warnings.extend(stays.map(str::to_owned));

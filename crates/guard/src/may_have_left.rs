@@ -1,4 +1,4 @@
-//! Whether a command that failed may have left something that nobody can see: what is undone without a question needs
+//! Whether a run that failed may have left something that nobody can see: what is undone without a question needs
 //! more than that somebody wrote rows meanwhile.
 
 use holdpoint_review::{ObjectName, Reach, ResolvedReview, Touch};
@@ -8,7 +8,7 @@ use crate::shown_files::is_called;
 use crate::state::Change;
 use crate::tools::{Migration, ToolName, Transactions};
 
-/// Whether a command that failed changed something, or may have written rows of which nobody can say whose they are.
+/// Whether the command of a run that failed changed something, or may have written rows of which nobody can say whose they are.
 ///
 /// Where nothing was recorded by a tool that commits what a migration did together with its record, nothing was left, whoever
 /// wrote or changed whatever meanwhile. Otherwise, where the schema is as it was and none of the pending migrations is recorded,

@@ -63,7 +63,7 @@ fn a_failure_takes_all_of_it_back() {
 fn the_first_run_of_all_that_fails_leaves_the_tools_empty_table_which_is_no_change() {
     let bench = bench(Bench::alone());
     migrations(&bench, &[FIRST, ("0001_fails", "SELECT 1 / 0;\n")]);
-    let report = bench.guard(&["--no-rehearse"], &command(), 10);
+    let report = bench.guard(&[], &command(), 10);
     assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
     assert_eq!(bench.sql("SELECT count(*) FROM drizzle.__drizzle_migrations"), "0");
 }

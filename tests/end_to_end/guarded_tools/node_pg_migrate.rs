@@ -93,7 +93,7 @@ fn a_failure_in_the_transaction_leaves_nothing() {
 fn the_first_run_of_all_that_fails_leaves_the_tools_empty_table_which_is_no_change() {
     let bench = bench(Bench::alone());
     migration(&bench, "1_first", "ALTER TABLE shop.orders ADD COLUMN weight integer; SELECT 1 / 0;");
-    let report = bench.guard(&["--no-rehearse", "--on-failure", "rollback"], &UP, 10);
+    let report = bench.guard(&["--on-failure", "rollback"], &UP, 10);
     assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
     assert!(report["warnings"].to_string().contains("its own table public.pgmigrations, which is empty"), "{report:#}");
     assert_eq!((bench.sql("SELECT count(*) FROM public.pgmigrations").as_str(), &report["undo"]), ("0", &Value::Null));
@@ -103,17 +103,24 @@ fn the_first_run_of_all_that_fails_leaves_the_tools_empty_table_which_is_no_chan
 fn what_others_do_while_a_migration_fails_is_not_undone_where_the_table_shows_that_nothing_was_kept() {
     let bench = bench(Bench::new());
     bench.bare(&format!("node {TOOL} up"));
-    migration(&bench, "2_fails", "UPDATE shop.orders SET note = 'x'; ALTER TABLE shop.orders ADD CHECK (id < 0);");
+    migration(&bench, "2_fails", "UPDATE shop.orders SET note = note; ALTER TABLE shop.orders ADD CHECK (id < 0);");
     // Beside it somebody else writes, and makes a partition.
-    let others = "UPDATE shop.customers SET name = 'of others'; CREATE TABLE shop.events ()";
+    let others = "CREATE TABLE shop.events_2026_12 AS SELECT 1 AS id";
     bench.write("deploy.sh", &format!("psql -X -q \"$DATABASE_URL\" -c \"{others}\"\nexec node {TOOL} up\n"));
     bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh deploy.sh\"]\n");
-    let flags = ["--no-rehearse", "--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let flags = ["--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
     let report = bench.guard(&flags, &["sh", "deploy.sh"], 11);
     assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
     assert_eq!((list(&report, "recorded"), &report["undo"]), (Vec::<&str>::new(), &Value::Null), "{report:#}");
     assert!(report["warnings"].to_string().contains("nothing shows that its command left anything"), "{report:#}");
-    assert_eq!(bench.sql("SELECT to_regclass('shop.events') IS NULL"), "f");
+    assert_eq!(bench.sql("SELECT to_regclass('shop.events_2026_12') IS NULL"), "f");
+}
+
+#[test]
+fn what_a_command_of_which_nothing_is_known_leaves_pending_is_told() {
+    let bench = bench(Bench::new());
+    let report = bench.guard(&[], &["true"], 0);
+    assert!(report["warnings"].to_string().contains("still pending: 1_first.sql"), "{report:#}");
 }
 
 #[test]
