@@ -57,12 +57,15 @@ impl Guarded<'_> {
         let read = async {
             let purpose = SessionPurpose::new("holdpoint guard check");
             let session = Session::connect(&self.start.settings, &purpose).await?;
+            let mut under_other_names = Vec::new();
             if end.ended_well() {
                 let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
                 end.warnings.extend((!left.is_empty()).then(|| sessions::still_there(&left)));
             } else {
                 let own = self.of_the_migrating_role().await;
                 end.warnings.extend(sessions::cancel_by(&session, own.as_ref(), run).await?);
+                let by: Vec<&Session> = own.iter().chain([&session]).collect();
+                under_other_names = sessions::begun_since(&by, before.at()).await?;
                 if let Some(own) = own {
                     own.close().await;
                 }
@@ -86,6 +89,10 @@ impl Guarded<'_> {
             }
             if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
                 change.database = "unknown";
+            }
+            if change.database == "unchanged" && !under_other_names.is_empty() {
+                change.database = "unknown";
+                change.warnings.push(sessions::perhaps_the_commands(&under_other_names));
             }
             session.close().await;
             Ok::<_, Error>(change)

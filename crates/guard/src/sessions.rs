@@ -3,8 +3,10 @@
 //! The end of a client does not end its statement: a migration that was killed goes on in the server until it is
 //! cancelled there. Sessions without the token are never touched.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use holdpoint_core::RunId;
 use holdpoint_postgres::Session;
 use tokio::time::{Instant, sleep};
@@ -57,6 +59,47 @@ async fn wait(session: &Session, text: &str, limit: Duration) -> Result<Vec<i32>
         }
         sleep(POLL).await;
     }
+}
+
+/// Lists server processes that may be at work for the command under another name: sessions of this database that began
+/// since then, and are in a transaction that they do not leave within a moment.
+///
+/// A statement that has written nothing yet is in no list of transactions. `by` are the sessions that look: of another
+/// role's sessions their times are hidden, unless a role may read all statistics.
+pub(crate) async fn begun_since(by: &[&Session], since: DateTime<Utc>) -> Result<Vec<i32>, Error> {
+    let began = Instant::now();
+    let mut left = in_a_transaction(by, since).await?;
+    while !left.is_empty() && began.elapsed() < NOTICE_WITHIN {
+        sleep(POLL).await;
+        // Who begins only now is nobody whom the command left.
+        let now = in_a_transaction(by, since).await?;
+        left.retain(|one| now.contains(one));
+    }
+    Ok(left.into_iter().map(|(pid, _)| pid).collect())
+}
+
+/// Sessions of this database, without ours, that began since then, and since when they are in their transaction.
+async fn in_a_transaction(by: &[&Session], since: DateTime<Utc>) -> Result<BTreeSet<(i32, DateTime<Utc>)>, Error> {
+    let sql = "SELECT pid, xact_start FROM pg_catalog.pg_stat_activity \
+               WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid() \
+                 AND backend_type = 'client backend' AND backend_start >= $1 AND xact_start IS NOT NULL \
+                 AND application_name NOT LIKE 'holdpoint %'";
+    let mut found = BTreeSet::new();
+    for session in by {
+        let rows = session.query("looking for the command's sessions", sql, &[&since]).await?;
+        found.extend(rows.iter().map(|row| (row.get(0), row.get(1))));
+    }
+    Ok(found)
+}
+
+/// Says which sessions may be the command's, under another name.
+pub(crate) fn perhaps_the_commands(pids: &[i32]) -> String {
+    let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (those, own) = if pids.len() == 1 { ("a session that", "it may be") } else { ("sessions that", "they may be") };
+    format!(
+        "{those} began while the command ran, under another name, and still in a transaction (process {list}): {own} the \
+         command's, and keep what was written; holdpoint watch shows more, and watch --cancel PID ends a statement"
+    )
 }
 
 /// As [`cancel_by`], with one session alone.
@@ -170,6 +213,28 @@ mod tests {
         assert!(wait(&own, &token(&run), CANCEL_WITHIN).await.unwrap().is_empty());
         assert_eq!(pid(&other).await.unwrap(), pids[0], "it lives");
         assert!(pid(&of_run).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_began_meanwhile_and_stays_in_a_transaction_may_be_the_commands() {
+        let cluster = Cluster::start(ClusterOptions::major(NEWEST));
+        cluster.create_database("shop");
+        let settings = ConnectionSettings::resolve(&cluster.url("shop"), &Default::default()).unwrap();
+        let connect = async |name: &str| Session::connect(&settings, &SessionPurpose::new(name)).await.unwrap();
+        let older = connect("pool").await;
+        older.run("a test", "BEGIN").await.unwrap();
+        let own = connect("holdpoint guard check").await;
+        let since = holdpoint_postgres::preflight::clock(&own).await.unwrap();
+        let (idle, inside, ours) = (connect("idle").await, connect("rails").await, connect("holdpoint guard").await);
+        ours.run("a test", "BEGIN").await.unwrap();
+        assert!(begun_since(&[&own], since).await.unwrap().is_empty());
+        inside.run("a test", "BEGIN").await.unwrap();
+        let pid: i32 = inside.query_one("a test", "SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        assert_eq!(begun_since(&[&own], since).await.unwrap(), [pid]);
+        assert!(perhaps_the_commands(&[pid]).contains(&format!("(process {pid})")));
+        inside.run("a test", "ROLLBACK").await.unwrap();
+        assert!(begun_since(&[&own], since).await.unwrap().is_empty());
+        drop(idle);
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub(crate) struct DatabaseState {
     /// A difference makes the counters worthless.
     counting: Counting,
     transactions: Transactions,
+    /// The server's clock when the transaction ids were read.
+    at: DateTime<Utc>,
 }
 
 /// Start of the server, last reset of the counters, whether they count whoever connects.
@@ -193,7 +195,9 @@ impl DatabaseState {
             }
             reading += 1;
         };
+        let at = preflight::clock(session).await?;
         Ok(Self {
+            at,
             schema,
             extensions,
             invalid_indexes,
@@ -211,7 +215,13 @@ impl DatabaseState {
     /// Reads the transaction ids again: right before the command, after everything else.
     pub(crate) async fn note_transactions(&mut self, session: &Session) -> Result<(), Error> {
         self.transactions = Transactions::read(session).await?;
+        self.at = preflight::clock(session).await?;
         Ok(())
+    }
+
+    /// The server's clock right before the command, where this is the state from before.
+    pub(crate) fn at(&self) -> DateTime<Utc> {
+        self.at
     }
 
     /// The command may switch counting off: what is not counted is no evidence.

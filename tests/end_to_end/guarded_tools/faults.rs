@@ -99,6 +99,20 @@ fn a_command_whose_time_is_over_ends_with_its_sessions_and_no_others() {
 const FILES: [&str; 6] = ["--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
 
 #[test]
+fn a_session_under_another_name_leaves_open_what_the_command_leaves() {
+    let bench = Bench::alone();
+    // It has no transaction's number before it finds its first row.
+    let sql = "DELETE FROM shop.orders WHERE id <= 3 AND (SELECT pg_sleep(60)) IS NOT NULL";
+    let script = format!("PGAPPNAME=rails psql -X -q \"$DATABASE_URL\" -c \"{sql}\"");
+    let report = bench.guard(&["--command-timeout", "3s"], &["sh", "-c", &script], 11);
+    assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
+    let pid = bench.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'rails'");
+    let told = format!("under another name, and still in a transaction (process {pid})");
+    assert!(report["warnings"].to_string().contains(&told), "{report:#}");
+    bench.sql(&format!("SELECT pg_terminate_backend({pid})"));
+}
+
+#[test]
 fn a_run_that_a_restart_of_the_server_broke_is_undone_once_it_is_back() {
     let bench = Bench::alone();
     bench.write("sql/1_adds.sql", "CREATE TABLE shop.kept (id integer PRIMARY KEY);\n");
