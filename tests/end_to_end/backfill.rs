@@ -27,14 +27,12 @@ fn wait_until(running: &mut Running, what: &str, scene: &Scene, condition: &str)
 }
 
 const ONCE: [&str; 4] = ["backfill", "public.counted", "--set", "n = n + 1"];
+const SLOWLY: [&str; 6] = ["--batch", "100", "--batch-time", "20ms", "--pause", "30ms"];
 
-#[test]
-fn a_killed_one_goes_on_and_changes_every_row_once() {
-    let scene = Scene::local();
-    table(&scene, 4_000);
-    let slow = [&ONCE[..], &["--batch", "100", "--batch-time", "20ms", "--pause", "30ms"]].concat();
-    let mut running = scene.place.start(&slow);
-    wait_until(&mut running, "some rows are changed", &scene, "count(*) > 300 FROM counted WHERE n > 0");
+/// Begins one on the table, and kills it once it has changed some rows.
+fn killed_in_the_middle(scene: &Scene) {
+    let mut running = scene.place.start(&[&ONCE[..], &SLOWLY].concat());
+    wait_until(&mut running, "some rows are changed", scene, "count(*) > 300 FROM counted WHERE n > 0");
     running.kill();
     running.finish().ended_with(137);
     // The server may still be at the last batch.
@@ -42,7 +40,35 @@ fn a_killed_one_goes_on_and_changes_every_row_once() {
     while scene.sql(gone) != "0" {
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(changed(&scene).starts_with("0:"), "it was killed in the middle: {}", changed(&scene));
+    assert!(changed(scene).starts_with("0:"), "it was killed in the middle: {}", changed(scene));
+}
+
+#[test]
+fn one_whose_table_has_another_name_by_now_is_not_begun_anew() {
+    let scene = Scene::local();
+    table(&scene, 4_000);
+    killed_in_the_middle(&scene);
+    scene.sql("ALTER TABLE counted RENAME TO later");
+    let anew = ["backfill", "public.later", "--set", "n = n + 1"];
+    let refused = scene.place.holdpoint(&[&anew[..], &["--json"]].concat()).ended_with(3);
+    refused
+        .failure()
+        .says(&["public.later, which was public.counted then, has not been finished", "backfill-"])
+        .hints(&["the same command with --resume", "remove"]);
+    scene.place.holdpoint(&[&anew[..], &["--resume", "--json"]].concat()).ended_with(0);
+    scene.sql("ALTER TABLE later RENAME TO counted");
+    assert_eq!(changed(&scene), "1:4000");
+    // It is done: no file is left under either name.
+    let done = scene.place.holdpoint(&[&ONCE[..], &["--resume", "--json"]].concat()).ended_with(6);
+    done.failure().says(&["there is no backfill of public.counted to go on with"]);
+}
+
+#[test]
+fn a_killed_one_goes_on_and_changes_every_row_once() {
+    let scene = Scene::local();
+    table(&scene, 4_000);
+    let slow = [&ONCE[..], &SLOWLY].concat();
+    killed_in_the_middle(&scene);
     let again = scene.place.holdpoint(&[&ONCE[..], &["--json"]].concat()).ended_with(3);
     again
         .failure()

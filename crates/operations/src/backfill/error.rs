@@ -89,6 +89,18 @@ pub enum BackfillError {
         /// Rows that it changed.
         rows: u64,
     },
+    /// An earlier one has not been finished, which was begun when the table had another name.
+    #[error("an earlier backfill of {table}, which was {earlier} then, has not been finished: {} rows so far, in {}", holdpoint_core::quantity::count(*rows), file.display())]
+    UnfinishedUnderAnotherName {
+        /// The table.
+        table: String,
+        /// Its name then.
+        earlier: String,
+        /// The file that says how far it came.
+        file: PathBuf,
+        /// Rows that it changed.
+        rows: u64,
+    },
     /// There is nothing to go on with.
     #[error("there is no backfill of {table} to go on with: {} is not there", file.display())]
     NothingToResume {
@@ -172,9 +184,11 @@ impl BackfillError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownTable { .. } | Self::NothingToResume { .. } => ErrorKind::NotFound,
-            Self::Unfinished { .. } | Self::AnotherTimeline { .. } | Self::RowSecurity { .. } | Self::Standby => {
-                ErrorKind::Refused
-            }
+            Self::Unfinished { .. }
+            | Self::UnfinishedUnderAnotherName { .. }
+            | Self::AnotherTimeline { .. }
+            | Self::RowSecurity { .. }
+            | Self::Standby => ErrorKind::Refused,
             Self::AnotherIsRunning { .. } | Self::WentOn { .. } | Self::Stuck { .. } => ErrorKind::Busy,
             Self::RowsRefused { .. } => ErrorKind::Postgres,
             Self::State { .. } => ErrorKind::Internal,
@@ -204,6 +218,9 @@ impl BackfillError {
             Self::Standby => "connect to its primary".to_owned(),
             Self::Unfinished { file, .. } => {
                 format!("go on with it: --resume; or, to begin anew, remove {}", file.display())
+            }
+            Self::UnfinishedUnderAnotherName { file, .. } => {
+                format!("go on with it: the same command with --resume; or, to begin anew, remove {}", file.display())
             }
             Self::NothingToResume { .. } => {
                 "leave out --resume to begin; an earlier one that was finished left no file".to_owned()

@@ -77,8 +77,17 @@ impl Prepared {
 
     /// What an earlier one left; read under the lock, or it may be another one's by the next statement.
     pub(super) fn earlier(&self, options: &BackfillOptions) -> Result<Option<Progressed>, BackfillError> {
-        let earlier = self.file.read(&self.what)?;
-        let (table, file) = (self.subject.name.clone(), self.file.path().to_owned());
+        let table = self.subject.name.clone();
+        let renamed = self.file.under_another_name(&self.what)?;
+        if let Some(renamed) = renamed.as_ref().filter(|_| !options.resume)
+            && let Some(found) = renamed.found()?
+        {
+            let rows = found.updated + found.pending.as_ref().map_or(0, |pending| pending.updated);
+            let (earlier, file) = (found.what.table, renamed.path().to_owned());
+            return Err(BackfillError::UnfinishedUnderAnotherName { table, earlier, file, rows });
+        }
+        let earlier = renamed.as_ref().unwrap_or(&self.file).read(&self.what)?;
+        let file = self.file.path().to_owned();
         match &earlier {
             Some(earlier) if !options.resume => {
                 let rows = earlier.updated + earlier.pending.as_ref().map_or(0, |pending| pending.updated);

@@ -71,7 +71,13 @@ pub async fn backfill(
     alone(&prepared).await?;
     let monitor = Session::connect(&source.settings, &SessionPurpose::new("holdpoint watch")).await?;
     let (state, resumed) = match prepared.earlier(options)? {
-        Some(earlier) => (earlier, true),
+        Some(mut earlier) => {
+            if let Some(renamed) = prepared.file.under_another_name(&prepared.what)? {
+                prepared.file.replaces(&renamed)?;
+            }
+            earlier.what.table.clone_from(&prepared.what.table);
+            (earlier, true)
+        }
         None => {
             let end = prepared.end().await?.unwrap_or_default();
             (Progressed::begin(prepared.what.clone(), end, (context.clock)()), false)

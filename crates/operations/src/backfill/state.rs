@@ -100,10 +100,6 @@ pub(super) struct StateFile {
 impl StateFile {
     /// Names the file; a database's and a table's name may hold anything.
     pub(super) fn of(directory: &Path, what: &What) -> Self {
-        let plain = |text: &str| -> String {
-            let plain = |sign: char| if sign.is_ascii_alphanumeric() || "._-".contains(sign) { sign } else { '_' };
-            text.chars().map(plain).take(80).collect()
-        };
         let name = format!("backfill-{}-{}-{}.json", plain(&what.database), plain(&what.table), what.table_oid);
         Self { path: directory.join(name) }
     }
@@ -112,12 +108,54 @@ impl StateFile {
         &self.path
     }
 
+    /// The file that was begun while the table had another name: that of the same table, by its OID, of the same database.
+    pub(super) fn under_another_name(&self, what: &What) -> Result<Option<Self>, BackfillError> {
+        if self.path.exists() {
+            return Ok(None);
+        }
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        let files = match std::fs::read_dir(directory) {
+            Ok(files) => files,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let (begins, ends) = (format!("backfill-{}-", plain(&what.database)), format!("-{}.json", what.table_oid));
+        let mut paths: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        paths.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&begins) && name.ends_with(&ends)
+        });
+        paths.sort();
+        for path in paths {
+            let file = Self { path };
+            let found = file.found()?;
+            let same =
+                |found: &Progressed| (&found.what.system, &found.what.database) == (&what.system, &what.database);
+            if found.is_some_and(|found| same(&found) && found.what.table_oid == what.table_oid) {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the place of a file that was begun under another name of the table.
+    pub(super) fn replaces(&self, other: &Self) -> Result<(), BackfillError> {
+        std::fs::rename(&other.path, &self.path).map_err(|error| self.failed(&error))
+    }
+
     fn failed(&self, error: &impl std::fmt::Display) -> BackfillError {
         BackfillError::State { file: self.path.clone(), why: error.to_string() }
     }
 
     /// Reads what an earlier one left; it must have been the same backfill.
     pub(super) fn read(&self, what: &What) -> Result<Option<Progressed>, BackfillError> {
+        let Some(found) = self.found()? else { return Ok(None) };
+        self.demand_same(&found.what, what)?;
+        Ok(Some(found))
+    }
+
+    /// Reads what stands there, whatever it is of.
+    pub(super) fn found(&self) -> Result<Option<Progressed>, BackfillError> {
         let text = match std::fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -127,7 +165,6 @@ impl StateFile {
         if found.format != FORMAT {
             return Err(self.failed(&format!("it has format {}, this program knows {FORMAT}", found.format)));
         }
-        self.demand_same(&found.what, what)?;
         Ok(Some(found))
     }
 
@@ -136,7 +173,8 @@ impl StateFile {
         let differs = [
             ("the server", earlier.system != now.system),
             ("the database", earlier.database != now.database),
-            ("the table", (&earlier.table, earlier.table_oid) != (&now.table, now.table_oid)),
+            // It may have another name by now.
+            ("the table", earlier.table_oid != now.table_oid),
             ("--key", earlier.key != now.key),
             ("--set", earlier.set != now.set),
             ("--where", earlier.condition != now.condition),
@@ -189,6 +227,12 @@ impl StateFile {
             _ => Ok(()),
         }
     }
+}
+
+/// A name in the name of a file.
+fn plain(text: &str) -> String {
+    let plain = |sign: char| if sign.is_ascii_alphanumeric() || "._-".contains(sign) { sign } else { '_' };
+    text.chars().map(plain).take(80).collect()
 }
 
 #[cfg(test)]
@@ -246,6 +290,28 @@ mod tests {
         let error = file.demand_unchanged(&progressed()).unwrap_err();
         assert!(matches!(&error, BackfillError::WentOn { .. }), "{error}");
         file.demand_unchanged(&further).unwrap();
+    }
+
+    #[test]
+    fn a_table_with_another_name_is_found_by_its_oid() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = StateFile::of(folder.path(), &what());
+        file.write(&progressed()).unwrap();
+        assert!(file.under_another_name(&what()).unwrap().is_none(), "it has its own name");
+        let renamed = What { table: "public.new".into(), ..what() };
+        let now = StateFile::of(folder.path(), &renamed);
+        for other in [
+            What { table_oid: 6_400, ..renamed.clone() },
+            What { system: "8".into(), ..renamed.clone() },
+            What { database: "shop2".into(), ..renamed.clone() },
+        ] {
+            assert!(StateFile::of(folder.path(), &other).under_another_name(&other).unwrap().is_none(), "{other:?}");
+        }
+        let earlier = now.under_another_name(&renamed).unwrap().expect("the file");
+        assert_eq!(earlier.read(&renamed).unwrap(), Some(progressed()));
+        now.replaces(&earlier).unwrap();
+        assert!(!file.path().exists() && now.read(&renamed).unwrap().is_some());
+        assert!(StateFile::of(&folder.path().join("none"), &renamed).under_another_name(&renamed).unwrap().is_none());
     }
 
     #[test]
