@@ -59,7 +59,7 @@ pub(super) async fn read(
     jobs: usize,
     notes: &mut Vec<String>,
 ) -> Result<ReadAgain, Error> {
-    let (started_at, began) = (verify::began(context).await, Instant::now());
+    let (started_at, began) = (verify::began(context, &stored.manifest.id).await?, Instant::now());
     let (manifest, id) = (stored.manifest.clone(), stored.manifest.id.to_string());
     let work = async || {
         let expected = Expected::of(context, stored.clone()).await?;

@@ -85,7 +85,7 @@ pub async fn verify_snapshot(
     jobs: usize,
 ) -> Result<SnapshotVerifyReport, Error> {
     let began = Instant::now();
-    let started_at = crate::verify::began(context).await;
+    let started_at = crate::verify::began(context, &point.manifest.id).await?;
     let (id, made) = (&point.manifest.id, &point.manifest.snapshot);
     let work = Box::pin(attempt(context, login, &point.manifest, jobs));
     let outcome = Box::pin(reading::held(context, id, work)).await;

@@ -1,6 +1,9 @@
 //! When a verification began: of several verdicts the newest decides, whichever machine gave it.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt as _;
+use holdpoint_core::verification::is_ahead;
+use holdpoint_core::{PointId, layout};
 
 use holdpoint_repository::Error as Store;
 
@@ -28,10 +31,26 @@ fn is_unwritable(error: &Store) -> bool {
     matches!(error, Store::AccessDenied { code, .. } if of_files(code))
 }
 
-/// This moment by this machine's clock; by the store's where that is known and differs from it.
-pub(crate) async fn began(context: &Context) -> DateTime<Utc> {
+/// This moment by this machine's clock; by the store's where that is known and differs from it. Where a verification of the restore
+/// point is dated later, as the clock of whoever made it was ahead by less than is noticed: right after that, since what begins now
+/// comes after all that is there, and a proof must not outlive a disproof that was found after it.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn began(context: &Context, point: &PointId) -> Result<DateTime<Utc>, Error> {
     let machine = (context.clock)();
-    believed(machine, context.repository.store().server_time().await.ok())
+    let now = believed(machine, context.repository.store().server_time().await.ok());
+    let prefix = layout::verifications(&context.database, point);
+    let pages: Vec<_> = context.repository.store().list(&prefix).try_collect().await?;
+    let made = pages.iter().flatten();
+    let made = made.filter_map(|one| layout::verification_instant(&context.database, point, &one.key));
+    Ok(after(now, made))
+}
+
+/// Names tell milliseconds.
+fn after(now: DateTime<Utc>, made: impl Iterator<Item = DateTime<Utc>>) -> DateTime<Utc> {
+    let newest = made.filter(|at| !is_ahead(*at, now)).max();
+    newest.map_or(now, |at| now.max(at + TimeDelta::milliseconds(1)))
 }
 
 fn believed(machine: DateTime<Utc>, store: Option<DateTime<Utc>>) -> DateTime<Utc> {
@@ -41,6 +60,17 @@ fn believed(machine: DateTime<Utc>, store: Option<DateTime<Utc>>) -> DateTime<Ut
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_begins_now_comes_after_what_a_clock_that_was_ahead_dated() {
+        let at = |text: &str| format!("2026-11-21T{text}Z").parse::<DateTime<Utc>>().unwrap();
+        let now = at("10:00:00");
+        assert_eq!(after(now, [].into_iter()), now);
+        assert_eq!(after(now, [at("08:00:00"), at("09:59:59")].into_iter()), now);
+        assert_eq!(after(now, [at("10:50:00"), at("09:00:00")].into_iter()), at("10:50:00.001"));
+        // What is dated in the future proves nothing, and dates nothing.
+        assert_eq!(after(now, [at("11:00:01")].into_iter()), now);
+    }
 
     #[test]
     fn a_later_verdict_is_newer_however_wrong_the_clock() {

@@ -54,7 +54,7 @@ async fn recorded(
 ) -> Result<KeptVerification, Error> {
     let began = Instant::now();
     super::began::recordable(context).await?;
-    let started_at = super::began::began(context).await;
+    let started_at = super::began::began(context, point).await?;
     let stored = manifest(context, point).await?;
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;

@@ -427,3 +427,25 @@ async fn a_manifest_that_is_listed_and_cannot_be_had_is_told() {
     assert!(told.place.contains(id.as_str()) && told.reason.contains("lists its manifest"), "{told:?}");
     assert_eq!(crate::catalogue::list(&context).await.unwrap().points.len(), 1);
 }
+
+/// A directory's clock is the machine's: one that is ahead by less than an hour is noticed by nobody.
+#[tokio::test]
+async fn a_proof_of_a_clock_that_was_a_little_ahead_does_not_outlive_damage_that_is_found_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let id = sample::point(1);
+    let mut proof = sample::proof(&id);
+    proof["manifest_sha256"] = context.repository.manifest(&context.database, &id).await.unwrap().sha256.into();
+    proof["started_at"] = serde_json::to_value(sample_context::now() + TimeDelta::minutes(50)).unwrap();
+    let made = serde_json::from_value(proof).unwrap();
+    context.repository.record_verification(&context.database, &made).await.unwrap();
+    assert_eq!(standing(&context).await.level(), Some(Level::Full));
+    // Its archive holds no archive, which reading finds.
+    let (mut points, _) = survey(&context, sample_context::now()).await.unwrap();
+    points[0].repository_id = context.repository.id().to_owned();
+    assert!(!looked(&context, &mut points[0], true, &mut empty(&context)).await);
+    assert!(matches!(standing(&context).await, Standing::Disproved { .. }));
+    // Nor once its hour has come.
+    let (later, _) = survey(&context, sample_context::now() + TimeDelta::hours(2)).await.unwrap();
+    assert!(matches!(later[0].summary.standing, Standing::Disproved { .. }), "{:?}", later[0].summary.standing);
+}
