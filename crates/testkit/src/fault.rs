@@ -1,5 +1,7 @@
 //! What a [`FaultProxy`](crate::FaultProxy) does to one connection.
 
+use std::time::Duration;
+
 /// What happens to one connection (one request, in HTTP mode).
 ///
 /// Bytes are counted from the first one after the HTTP head, or from the connection's first one in TCP mode; the head
@@ -29,6 +31,8 @@ pub enum Fault {
     CloseAfterResponseBytes(u64),
     /// After so many bytes of the answer nothing more reaches the client, and the connection stays open.
     StallAfterResponseBytes(u64),
+    /// The answer's bytes reach the client one by one, each after such a pause.
+    Trickle(Duration),
     /// A header of the answer arrives with another value (HTTP mode); one that is not there is not added.
     ReplaceHeader {
         /// Its name in lower case.

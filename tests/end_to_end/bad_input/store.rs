@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use holdpoint_testkit::fake::FakePrograms;
-use holdpoint_testkit::{ADMIN, Fault, FaultProxy, NEWEST, S3Server};
+use holdpoint_testkit::{ADMIN, Fault, FaultProxy, NEWEST, Rule, S3Server};
 use holdpoint_tests::{Failure, Place};
 
 use super::failed;
@@ -126,6 +126,43 @@ fn store_that_dies() {
     assert_eq!(before, scene.place.tree());
     scene.place.backup();
     scene.place.prove();
+}
+
+/// Neither a stall nor an end: what trickles in would take hours.
+#[test]
+fn store_whose_answers_trickle() {
+    let (scene, proxy) = behind_proxy();
+    scene.place.backup();
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    let trickle = || {
+        let slow = Fault::Trickle(Duration::from_secs(3));
+        proxy.rule(Rule::new(slow).operation("GetObject").target("manifest.json").always());
+    };
+    let reads: [&[&str]; 4] = [&["list"], &["status"], &["check"], &["prune", "--dry-run", "--keep-last", "1"]];
+    // The time-outs of three attempts are over in some twenty seconds.
+    scene.place.write_config(&format!("{config}[repository.timeouts]\nstall = \"5s\"\nattempts = 3\n"));
+    trickle();
+    let began = Instant::now();
+    failed(&scene, &["list"], 8).says(&["manifest.json", "timed out", "given up after 3 attempts"]);
+    assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
+    proxy.clear();
+    // With times that no test would wait for, one signal ends it.
+    let patient = "[repository.timeouts]\nanswer = \"600s\"\nrequest = \"1800s\"\nstall = \"600s\"\n";
+    scene.place.write_config(&format!("{config}{patient}"));
+    let cron: &[&str] = &["cron"];
+    for arguments in reads.iter().chain([&cron]) {
+        trickle();
+        let met = proxy.met();
+        let mut run = scene.place.start(arguments);
+        run.wait_until("it reads a manifest", Duration::from_secs(300), || proxy.met() > met);
+        let signalled = Instant::now();
+        run.interrupt();
+        run.finish().ended_with(130);
+        assert!(signalled.elapsed() < Duration::from_secs(60), "{arguments:?}: {:?}", signalled.elapsed());
+        proxy.clear();
+    }
+    scene.place.write_config(&config);
+    scene.place.holdpoint(&["list"]).ended_with(0);
 }
 
 /// A writer that may not even abort: the upload remains, and that is told and listed.

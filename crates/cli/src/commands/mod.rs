@@ -47,6 +47,29 @@ use holdpoint::exit_code;
 /// # Errors
 /// Whatever the verb could not do; its findings are exit codes.
 pub(crate) async fn run(invocation: &Invocation, verb: &Verb) -> Result<u8, Failure> {
+    if !only_reads(verb) {
+        return work(invocation, verb).await;
+    }
+    // Nothing is half done: a store that answers slowly keeps nobody who wants to end.
+    tokio::select! {
+        biased;
+        done = Box::pin(work(invocation, verb)) => done,
+        () = invocation.cancel.cancelled() => Err(holdpoint_operations::Error::Interrupted.into()),
+    }
+}
+
+/// Whether it writes nothing, neither to the repository nor to a database.
+fn only_reads(verb: &Verb) -> bool {
+    match verb {
+        Verb::List | Verb::Show(_) | Verb::Runs(_) | Verb::Status => true,
+        // What is read and found damaged is recorded as disproved.
+        Verb::Check(arguments) => !arguments.repair && arguments.read_data.is_none(),
+        Verb::Prune(arguments) => arguments.dry_run,
+        _ => false,
+    }
+}
+
+async fn work(invocation: &Invocation, verb: &Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Init(arguments) => init::run(invocation, arguments).await,
         Verb::Doctor => doctor::run(invocation).await,

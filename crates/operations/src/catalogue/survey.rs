@@ -145,7 +145,20 @@ impl RecordedObject {
 
 /// Reads every restore point, oldest first, and tells which cannot be read. Memory: one manifest with its verifications, and
 /// a [`Surveyed`] for each. `now` is the time by the store's clock, as verdicts are dated by it.
+/// A signal that comes meanwhile ends it at once.
 pub(crate) async fn survey(context: &Context, now: DateTime<Utc>) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
+    if context.cancel.is_cancelled() {
+        // Who asks after a signal wants to know all the same.
+        return Box::pin(surveyed(context, now)).await;
+    }
+    tokio::select! {
+        biased;
+        read = Box::pin(surveyed(context, now)) => read,
+        () = context.cancel.cancelled() => Err(Error::Interrupted),
+    }
+}
+
+async fn surveyed(context: &Context, now: DateTime<Utc>) -> Result<(Vec<Surveyed>, Vec<Unreadable>), Error> {
     let (mut points, mut unreadable, mut not_there) = (Vec::new(), Vec::new(), Vec::new());
     let PointFolders { published, stored, .. } = context.repository.folders(&context.database).await?;
     for id in published {

@@ -34,6 +34,14 @@ pub struct CheckOptions {
     pub repair: bool,
 }
 
+impl CheckOptions {
+    /// Whether nothing is written: data that are read and found damaged are recorded as disproved.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        !self.repair && self.read_data.is_none()
+    }
+}
+
 /// A restore point that was checked.
 #[derive(Clone, Debug, Serialize)]
 pub struct PointChecked {

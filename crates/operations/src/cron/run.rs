@@ -167,7 +167,9 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, l
             if let Some(began_at) = killed_at {
                 untold = tell_killed(context, &options.telling, &history, began_at).await;
             }
-            proven_before = history.first_proven_at.is_none() && proven(context).await;
+            // A signal that comes while it is looked for ends the looking: the steps then tell of it.
+            proven_before = history.first_proven_at.is_none()
+                && context.cancel.run_until_cancelled(proven(context)).await.unwrap_or_default();
             steps.run().await;
         });
         let mut cut = match gone {
@@ -188,6 +190,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, l
                 biased;
                 () = &mut deadline => looked = Some(Err(Error::TimeOver)),
                 found = outlook(context, options.retention.as_ref()) => looked = Some(found),
+                () = context.cancel.cancelled() => {}
                 () = &mut renewal => cut = Some(Error::LeaseLost),
             }
         }

@@ -9,10 +9,12 @@ use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt};
+use tokio::time::{Duration, Instant};
 
 use super::Bucket;
 use super::encryption::with_customer_key;
 use super::failure::{chain, dated};
+use super::options::Timing;
 use crate::error::{Error, Result};
 use crate::reader::{FetchCount, ObjectReader};
 use crate::store::SmallObject;
@@ -20,8 +22,9 @@ use crate::store::SmallObject;
 /// So many bytes without a cut, and earlier cuts no longer count.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
+/// Reads a whole object; with its body that takes no longer than any other request of so many bytes.
 pub(super) async fn whole(bucket: &Arc<Bucket>, key: &str, max_bytes: u64) -> Result<SmallObject> {
-    let (reader, modified_at) = open(bucket, key, None, None).await?;
+    let (reader, modified_at) = open_until(bucket, key, None, None, Some(Instant::now())).await?;
     let etag = reader.etag().to_owned();
     Ok(SmallObject { bytes: reader.read_to_end(max_bytes).await?, etag, modified_at })
 }
@@ -31,6 +34,17 @@ pub(super) async fn open(
     key: &str,
     range: Option<Range<u64>>,
     etag: Option<&str>,
+) -> Result<(ObjectReader, DateTime<Utc>)> {
+    open_until(bucket, key, range, etag, None).await
+}
+
+/// As [`open`]; with `began` the body must have come by when a request that began then is given up.
+async fn open_until(
+    bucket: &Arc<Bucket>,
+    key: &str,
+    range: Option<Range<u64>>,
+    etag: Option<&str>,
+    began: Option<Instant>,
 ) -> Result<(ObjectReader, DateTime<Utc>)> {
     let full = bucket.checked_key(key)?;
     if let Some(range) = range.as_ref().filter(|r| r.start >= r.end) {
@@ -75,6 +89,8 @@ pub(super) async fn open(
         failures: 0,
         attempts: 0,
         since_failure: 0,
+        pace: Pace::default(),
+        until: began.map(|at| at + bucket.timing.request_for(bucket.timing.send_for(body_bytes))),
         fetched: fetched.clone(),
     };
     let chunks = stream::try_unfold(download, |mut download| async {
@@ -120,18 +136,55 @@ struct Download {
     /// Attempts of the failures that count.
     attempts: u32,
     since_failure: u64,
+    pace: Pace,
+    /// When it is given up, whatever came.
+    until: Option<Instant>,
     fetched: FetchCount,
+}
+
+/// What came in so much waiting. The time in which nobody asks for more does not count: whoever reads may be slow.
+#[derive(Debug, Default, Clone, Copy)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// How long the next bytes may keep one waiting.
+    fn left(&self, timing: &Timing) -> Duration {
+        timing.stall_for.saturating_sub(self.waited)
+    }
+
+    /// Counts what came after a wait, and begins anew where there was enough for the time.
+    fn came(&mut self, waited: Duration, bytes: u64, timing: &Timing) {
+        self.waited += waited;
+        self.bytes += bytes;
+        let enough = timing.slowest_bytes_per_second as f64 * timing.stall_for.as_secs_f64();
+        if self.bytes as f64 >= enough {
+            *self = Self::default();
+        }
+    }
 }
 
 impl Download {
     async fn next_chunk(&mut self) -> Result<Option<Bytes>> {
+        let Some(until) = self.until else { return self.advance().await };
+        if let Ok(advanced) = tokio::time::timeout_at(until, self.advance()).await {
+            return advanced;
+        }
+        Err(Error::Timeout { action: "read", key: self.key.clone(), attempts: self.attempts + 1 })
+    }
+
+    async fn advance(&mut self) -> Result<Option<Bytes>> {
         while self.next < self.end {
             let Some(body) = &mut self.body else {
                 self.reopen().await?;
                 continue;
             };
-            let error = match tokio::time::timeout(self.bucket.timing.stall_for, body.next()).await {
+            let asked = Instant::now();
+            let error = match tokio::time::timeout(self.pace.left(&self.bucket.timing), body.next()).await {
                 Ok(Some(Ok(chunk))) => {
+                    self.pace.came(asked.elapsed(), chunk.len() as u64, &self.bucket.timing);
                     let left = self.end - self.next;
                     self.fetched.add(chunk.len());
                     self.next += chunk.len() as u64;
@@ -171,6 +224,7 @@ impl Download {
         self.failures += 1;
         self.attempts += error.attempts();
         self.since_failure = 0;
+        self.pace = Pace::default();
         if self.failures >= self.bucket.timing.attempts {
             return Err(error.after(self.attempts));
         }

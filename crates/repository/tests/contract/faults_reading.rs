@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdpoint_repository::{Error, ObjectStore};
-use holdpoint_testkit::Fault;
+use holdpoint_repository::{Error, ObjectStore, Timing};
+use holdpoint_testkit::{Fault, Rule};
 
 use crate::engine::{impatient, spoiled, timing};
 use crate::suite::{noise, put, upload};
@@ -83,6 +83,56 @@ async fn a_stalled_download_is_cut_and_goes_on() {
     assert!(first == data[..first.len()] && rest == data[first.len()..]);
     assert!(s.proxy.count("GetObject") > 1, "it was cut");
     assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn a_download_that_trickles_is_cut_and_goes_on_or_is_given_up() {
+    let s = spoiled(impatient()).await;
+    let data = noise(LENGTH, 1);
+    upload(&s.straight, "d", &Bytes::new(), &data).await;
+    // Each byte comes long before the stream would count as stalled.
+    let trickle = Fault::Trickle(Duration::from_millis(100));
+    s.proxy.push_for("GetObject", trickle.clone());
+    let all = s.store.read("d", None, None).await.unwrap().read_to_end(u64::MAX).await.unwrap();
+    assert!(all == data && s.proxy.count("GetObject") > 1, "it was cut");
+    s.proxy.rule(Rule::new(trickle).operation("GetObject").always());
+    let began = Instant::now();
+    let error = s.store.read("d", None, None).await.unwrap().read_to_end(u64::MAX).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { attempts: 4, .. }), "{error:?}");
+    let error = s.store.get_small("d", u64::MAX).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { attempts: 4, .. }), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_small_read_has_the_time_of_a_request_with_its_body() {
+    // Neither a stall nor a number of attempts ends it.
+    let patient = Timing { stall_for: Duration::from_secs(600), request_for: Duration::from_secs(8), ..impatient() };
+    let s = spoiled(patient).await;
+    put(&s.straight, "record", &"0123456789".repeat(100)).await;
+    s.proxy.rule(Rule::new(Fault::Trickle(Duration::from_secs(1))).operation("GetObject").always());
+    let began = Instant::now();
+    let error = s.store.get_small("record", 1000).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(7) && took < Duration::from_secs(60), "{took:?}");
+}
+
+#[tokio::test]
+async fn whoever_reads_slowly_is_not_cut() {
+    let s = spoiled(Timing { stall_for: Duration::from_secs(4), ..impatient() }).await;
+    let data = noise(LENGTH, 1);
+    upload(&s.straight, "d", &Bytes::new(), &data).await;
+    let mut reader = s.store.read("d", None, None).await.unwrap();
+    let mut all = Vec::new();
+    while let Some(chunk) = reader.next_chunk().await.unwrap() {
+        if all.len() < 3 * chunk.len() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        all.extend_from_slice(&chunk);
+    }
+    assert!(all == data);
+    assert_eq!(s.proxy.count("GetObject"), 1, "it was cut");
 }
 
 #[tokio::test]

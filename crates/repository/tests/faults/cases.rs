@@ -47,6 +47,7 @@ pub(crate) fn all() -> Vec<Spoil> {
         one("flipped byte", Fault::FlipResponseByte(30), Needs::Checksum, false),
         one("stalled request", Fault::StopReading, Needs::Nothing, true),
         one("stalled answer", Fault::StallAfterResponseBytes(30), Needs::Answer, true),
+        one("trickling answer", Fault::Trickle(Duration::from_millis(500)), Needs::Answer, true),
         one("no answer", Fault::Silence, Needs::Nothing, true),
     ]
 }

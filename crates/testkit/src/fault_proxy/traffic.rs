@@ -24,6 +24,7 @@ struct Spoil {
     stall_after: Option<u64>,
     flip_at: Option<u64>,
     bytes_per_second: Option<u64>,
+    pause_per_byte: Option<Duration>,
     swallow: bool,
     /// This is the direction in which traps are set.
     trapped: bool,
@@ -64,6 +65,7 @@ impl Shared {
             Fault::CloseAfterResponseBytes(bytes) => down.close_after = Some(bytes),
             Fault::StallAfterResponseBytes(bytes) => down.stall_after = Some(bytes),
             Fault::FlipResponseByte(offset) => down.flip_at = Some(offset),
+            Fault::Trickle(pause) => down.pause_per_byte = Some(pause),
             Fault::Throttle(rate) => (up.bytes_per_second, down.bytes_per_second) = (Some(rate), Some(rate)),
             Fault::LoseResponse | Fault::Silence => down.swallow = true,
             _ => {}
@@ -137,6 +139,21 @@ impl Shared {
         }
     }
 
+    /// Sends byte by byte, each after a pause.
+    fn trickle(&self, link: &Link, mut to: &TcpStream, bytes: &[u8], pause: Duration) -> io::Result<()> {
+        for byte in bytes {
+            let due = Instant::now() + pause;
+            while Instant::now() < due {
+                if link.cut.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst) {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                sleep(LOOK_EVERY.min(due.saturating_duration_since(Instant::now())));
+            }
+            to.write_all(&[*byte])?;
+        }
+        Ok(())
+    }
+
     /// Moves bytes until the source ends. The first `head` bytes of `pending` pass uncounted.
     fn pump(
         &self,
@@ -182,7 +199,9 @@ impl Shared {
             if let Some(offset) = spoil.flip_at.filter(|offset| (moved..end).contains(offset)) {
                 chunk[usize::try_from(offset - moved).expect("within the chunk")] ^= 0xff;
             }
-            if !spoil.swallow {
+            if let Some(pause) = spoil.pause_per_byte {
+                self.trickle(link, to, &chunk, pause)?;
+            } else if !spoil.swallow {
                 to.write_all(&chunk)?;
             }
             moved += chunk.len() as u64;
