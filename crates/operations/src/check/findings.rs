@@ -30,6 +30,8 @@ pub enum FindingKind {
     Disproved,
     /// There is no restore point.
     NothingThere,
+    /// The manifest is not the one that was proven.
+    ManifestChanged,
     /// A proof is dated in the future.
     WrongClock,
     /// Nothing is proven, or the newest proof is older than it may be.
@@ -62,6 +64,7 @@ impl FindingKind {
             Self::IdentityMissing => "identity missing",
             Self::Disproved => "disproved",
             Self::NothingThere => "nothing there",
+            Self::ManifestChanged => "manifest changed",
             Self::WrongClock => "wrong clock",
             Self::ProofTooOld => "proof",
             Self::Hidden => "hidden",

@@ -196,6 +196,7 @@ async fn one_point(
     }
     found.extend(point.summary.unreadable.iter().map(|one| unreadable_verification(&id, one)));
     found.extend(proof_ahead(context, point, now));
+    found.extend(proven_otherwise(context, point, now));
     if read && readable {
         match read_again(context, &id, options, report).await {
             Ok((_, Ok(bytes))) => report.read_bytes += bytes,
@@ -266,6 +267,23 @@ fn proof_ahead(context: &Context, point: &Surveyed, now: DateTime<Utc>) -> Optio
         point.id()
     );
     Some(Finding::new(FindingKind::WrongClock, &key, reason, cure))
+}
+
+/// A proof that counts for nothing although its date is right and nothing speaks against it: it is of another manifest.
+fn proven_otherwise(context: &Context, point: &Surveyed, now: DateTime<Utc>) -> Option<Finding> {
+    let counts = |one: &&Attempt| one.verdict == Verdict::Proved && !is_ahead(one.started_at, now);
+    let at = point.attempts.iter().find(counts)?.started_at;
+    if point.summary.standing != Standing::Unproven || !point.summary.unreadable.is_empty() {
+        return None;
+    }
+    let key = layout::manifest(&context.database, point.id());
+    let reason = format!("it is not the one that was proven on {}: it was written anew since", at.format("%Y-%m-%d"));
+    let cure = format!(
+        "bring the manifest back from a version or copy of the bucket; or see who wrote it, and prove what is there: holdpoint \
+         verify {}",
+        point.id()
+    );
+    Some(Finding::new(FindingKind::ManifestChanged, &key, reason, cure))
 }
 
 /// What retention keeps and counts for nothing, as nobody knows of when it is.

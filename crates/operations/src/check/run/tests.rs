@@ -174,6 +174,24 @@ async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_is_not_the_one_that_was_proven_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let own = proven(&context).await;
+    let changed = async || {
+        let report = check(&context, &OPTIONS).await.unwrap();
+        report.findings.into_iter().find(|one| one.kind == FindingKind::ManifestChanged)
+    };
+    assert_eq!(changed().await, None);
+    let key = layout::manifest(&context.database, own.id());
+    let path = folder.path().join(&key);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text} ")).unwrap();
+    assert_eq!(standing(&context).await, Standing::Unproven);
+    assert_eq!(changed().await.unwrap().place, key);
+}
+
+#[tokio::test]
 async fn restore_points_of_a_wrong_clock_are_a_note() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
