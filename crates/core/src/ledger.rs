@@ -178,6 +178,20 @@ pub struct SeenTransactions {
     /// `None` where its counters cannot be believed, and in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Vec<WrittenMeanwhile>>,
+    /// What no dump of the database shows and that came, went or changed in between, by the command or by others: roles and
+    /// memberships, replication slots, subscriptions, settings of the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<ChangedBeside>,
+}
+
+/// Something that no dump of the database shows, and that was changed while a command ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedBeside {
+    /// What it is, such as `role app` or `replication slot cdc`.
+    pub what: String,
+    /// A digest of what could be read of it before; `None` where it was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
 }
 
 /// What was written into a table while a command ran, by anybody, also what was rolled back.

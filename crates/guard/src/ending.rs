@@ -104,7 +104,7 @@ impl Guarded<'_> {
         let output = self.keep_output(end.output.take(), &ledger, &mut end.warnings).await;
         ledger.ended(exit_code, signal);
         ledger.left_schema(change.left_schema.clone());
-        ledger.saw_after(change.transactions.clone(), change.written.clone());
+        ledger.saw_after(&change);
         ledger.judged(&judgement, output.clone());
         let unasked = judgement.health == Health::Interrupted;
         let interrupted = end.cut_off == Some(CutOff::Interrupted) || unasked;

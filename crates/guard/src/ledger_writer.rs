@@ -2,7 +2,7 @@
 
 use holdpoint_core::ledger::{
     FORMAT, HookRecord, HookState, HooksRecord, JudgementRecord, MigrationRecord, Origin, OutputRecord, PlanRecord,
-    Prepared, Process, RunState, RunStep, SeenTransactions, WrittenMeanwhile, newest,
+    Prepared, Process, RunState, RunStep, SeenTransactions, newest,
 };
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
@@ -11,6 +11,7 @@ use holdpoint_operations::Context;
 
 use crate::Error;
 use crate::runs::{came_to_its_command, owed};
+use crate::state::Change;
 use crate::ways_back::Noted;
 
 /// How many runs, newest first, are looked at for what they left.
@@ -120,14 +121,16 @@ impl<'a> LedgerWriter<'a> {
 
     /// Notes which transactions the server had seen right before the command.
     pub(crate) fn saw_before(&mut self, before: &str) {
-        self.step.transactions = Some(SeenTransactions { before: before.to_owned(), after: None, written: None });
+        self.step.transactions =
+            Some(SeenTransactions { before: before.to_owned(), after: None, written: None, beside: Vec::new() });
     }
 
-    /// Notes which it had seen once the command had ended, and of which tables rows were written meanwhile, where that could be
-    /// read.
-    pub(crate) fn saw_after(&mut self, after: Option<String>, written: Option<Vec<WrittenMeanwhile>>) {
+    /// Notes which it had seen once the command had ended, of which tables rows were written meanwhile, and what was changed that
+    /// no dump shows, where that could be read.
+    pub(crate) fn saw_after(&mut self, change: &Change) {
         if let Some(seen) = &mut self.step.transactions {
-            (seen.after, seen.written) = (after, written);
+            (seen.after, seen.written) = (change.transactions.clone(), change.written.clone());
+            seen.beside.clone_from(&change.beside);
         }
     }
 

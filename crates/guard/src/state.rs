@@ -31,7 +31,7 @@ mod unshown;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::WrittenMeanwhile;
+use holdpoint_core::ledger::{ChangedBeside, WrittenMeanwhile};
 use holdpoint_core::manifest::Extension;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect};
@@ -44,8 +44,7 @@ use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, w
 use self::shared::Databases;
 pub(crate) use self::transactions::nothing_kept_since;
 use self::transactions::{Kept, Transactions};
-use self::unshown::Unshown;
-pub(crate) use self::unshown::prepared;
+pub(crate) use self::unshown::{Unshown, prepared};
 use crate::Error;
 use crate::rehearse::effects;
 use crate::tools::TableName;
@@ -139,6 +138,8 @@ pub(crate) struct Change {
     pub(crate) unmoved: Vec<String>,
     /// The others that were there before, with what was written, by the counters, where these tell.
     pub(crate) written: Option<Vec<WrittenMeanwhile>>,
+    /// What no dump shows, and that came, went or changed.
+    pub(crate) beside: Vec<ChangedBeside>,
     /// SHA-256 over the schema as it is now, where it could be read.
     pub(crate) left_schema: Option<String>,
     /// Which transactions the server had seen by then, where that could be read.
@@ -158,6 +159,7 @@ impl Change {
             unreadable: Vec::new(),
             unmoved: Vec::new(),
             written: None,
+            beside: Vec::new(),
             left_schema: None,
             transactions: None,
         }
@@ -351,6 +353,7 @@ impl DatabaseState {
         if change.invalid_indexes.is_empty() && self.invalid_indexes != after.invalid_indexes {
             change.remarks.push("an invalid index is gone".to_owned());
         }
+        change.beside = self.unshown.changed_beside(&after.unshown);
         let unshown = self.unshown.changes(&after.unshown);
         if !unshown.is_empty() {
             change.remarks.push(format!("changed beside the schema: {}", listed(&unshown, LISTED)));

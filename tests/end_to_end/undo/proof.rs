@@ -237,3 +237,33 @@ fn a_table_that_nobody_wrote_is_not_called_written_since() {
     assert!(!proof.contains("written since"), "{undone:#}");
     assert!(proof.contains("tables hold exactly the restore point's rows"), "{undone:#}");
 }
+
+#[test]
+fn roles_and_slots_that_a_run_left_are_told_with_the_plan_and_with_the_result() {
+    let mut project = Project::plain_alone();
+    project.scene.sql("CREATE ROLE app_left LOGIN");
+    let made = "CREATE ROLE made_by_run;\nALTER ROLE app_left NOLOGIN;\nGRANT made_by_run TO app_left;\n\
+                SELECT pg_create_physical_replication_slot('left_by_run');\nALTER TABLE shop.orders ADD COLUMN n integer;\n";
+    project.write("sql/1_first.sql", made);
+    project.write("sql/rollback/1_first.sql", "ALTER TABLE shop.orders DROP COLUMN n;\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    let run = report["run"].as_str().unwrap();
+    let way = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "rollback").unwrap();
+    let condition = "stay as the run leaves them: 1_first.sql:1 CREATE ROLE, 1_first.sql:2 ALTER ROLE";
+    assert!(way["conditions"].to_string().contains(condition), "{way:#}");
+
+    let told = [
+        "membership of app_left in made_by_run is still there",
+        "replication slot left_by_run is still there",
+        "role app_left is not as before",
+        "role made_by_run is still there",
+    ];
+    let planned = project.undo(run, &["--way", "rollback", "--dry-run"], 0).json();
+    let undone = project.undo(run, &["--way", "rollback"], 0).json();
+    for told in told {
+        assert!(planned["plan"]["warnings"].to_string().contains(told), "{told}: {planned:#}");
+        assert!(undone["warnings"].to_string().contains(told), "{told}: {undone:#}");
+    }
+    project.scene.sql("SELECT pg_drop_replication_slot('left_by_run')");
+}

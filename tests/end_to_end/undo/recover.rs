@@ -137,6 +137,8 @@ fn what_scripts_may_take_of_tables_that_were_there_is_asked_for_before() {
     let way = report["ways_back"].as_array().unwrap().iter().find(|one| one["way"] == "recover").unwrap();
     let told = "what undoes the migrations may take or change rows of shop.events that others wrote";
     assert!(way["conditions"].to_string().contains(told), "{way:#}");
+    let goes = "; what was written since into what the migration made goes";
+    assert!(way["data_lost"].as_str().unwrap().ends_with(goes), "the scripts take it: {way:#}");
     let had = points(&project);
     let lost = "what others wrote into shop.events, as far as the scripts take or change rows there, would be lost";
     let planned = project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holdpoint_core::ledger::ChangedBeside;
 use holdpoint_postgres::Session;
 
 use crate::Error;
@@ -10,6 +11,8 @@ use crate::Error;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unshown {
     things: BTreeMap<String, String>,
+    /// Roles and memberships in the same form: everybody's, so that others' are no change of this database.
+    roles: BTreeMap<String, String>,
     /// What the session's role may not read.
     hidden: Vec<&'static str>,
 }
@@ -19,8 +22,8 @@ const OF_A_FIRST_COPY: &str = "pg\\_%\\_sync\\_%";
 
 impl Unshown {
     /// Reads subscriptions and logical replication slots of this database, and of the server its physical slots and what
-    /// ALTER SYSTEM wrote.
-    pub(super) async fn read(session: &Session) -> Result<Self, Error> {
+    /// ALTER SYSTEM wrote, and roles, as far as anybody may read them.
+    pub(crate) async fn read(session: &Session) -> Result<Self, Error> {
         const WHAT: &str = "reading what no dump shows";
         let mut all = Self::default();
         // The connection of a subscription is hidden from most, and where it skips to changes by itself.
@@ -58,7 +61,42 @@ impl Unshown {
             let rows = session.query(WHAT, &sql, &[]).await?;
             all.things.extend(rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))));
         }
+        // Without passwords: the view hides them.
+        let roles = "SELECT pg_catalog.format('role %I', r.rolname), pg_catalog.md5(ROW(r.*)::text) \
+                     FROM pg_catalog.pg_roles r \
+                     UNION ALL SELECT pg_catalog.format('membership of %s in %s', m.member::pg_catalog.regrole, \
+                                                        m.roleid::pg_catalog.regrole), \
+                                      pg_catalog.string_agg(m.admin_option::text, ',' ORDER BY m.grantor) \
+                     FROM pg_catalog.pg_auth_members m GROUP BY m.member, m.roleid";
+        let rows = session.query(WHAT, roles, &[]).await?;
+        all.roles = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         Ok(all)
+    }
+
+    /// What came, went or changed until later, roles included, as it was before.
+    pub(super) fn changed_beside(&self, later: &Self) -> Vec<ChangedBeside> {
+        let names: BTreeSet<&String> =
+            [&self.things, &self.roles, &later.things, &later.roles].into_iter().flat_map(BTreeMap::keys).collect();
+        let changed = names.into_iter().filter(|name| self.digest(name) != later.digest(name));
+        changed.map(|name| ChangedBeside { what: name.clone(), before: self.digest(name).cloned() }).collect()
+    }
+
+    fn digest(&self, name: &str) -> Option<&String> {
+        self.things.get(name).or_else(|| self.roles.get(name))
+    }
+
+    /// What of that which a run, or others meanwhile, changed is still not as before, in words; this is how it is now.
+    pub(crate) fn still(&self, changed: &[ChangedBeside]) -> Vec<String> {
+        let hidden = |what: &str| self.hidden.iter().any(|hidden| what.starts_with(hidden.trim_end_matches('s')));
+        let word = |one: &ChangedBeside| match (&one.before, self.digest(&one.what)) {
+            (Some(before), Some(now)) if before == now => None,
+            (None, None) => None,
+            (None, Some(_)) => Some(format!("{} is still there", one.what)),
+            (Some(_), None) if hidden(&one.what) => Some(format!("{} cannot be read now", one.what)),
+            (Some(_), None) => Some(format!("{} is gone", one.what)),
+            (Some(_), Some(_)) => Some(format!("{} is not as before", one.what)),
+        };
+        changed.iter().filter_map(word).collect()
     }
 
     /// Lists what differs later, in words.
@@ -88,4 +126,28 @@ pub(crate) async fn prepared(session: &Session) -> Result<BTreeSet<String>, Erro
     let sql = "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()";
     let rows = session.query("looking for prepared transactions", sql, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_changed_beside_is_told_until_it_is_as_before() {
+        let map = |all: &[(&str, &str)]| all.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let state = |things: &[(&str, &str)], roles: &[(&str, &str)]| Unshown {
+            things: map(things),
+            roles: map(roles),
+            hidden: Vec::new(),
+        };
+        let before = state(&[("subscription s", "1")], &[("role app", "1"), ("role old", "1"), ("role same", "1")]);
+        let after = state(&[("replication slot c", "p")], &[("role app", "2"), ("role new", "1"), ("role same", "1")]);
+        let changed = before.changed_beside(&after);
+        let told = ["replication slot c is still there", "role app is not as before", "role new is still there"];
+        assert_eq!(after.still(&changed), [&told[..], &["role old is gone", "subscription s is gone"]].concat());
+        assert_eq!(before.still(&changed), [""; 0]);
+        let later = state(&[("subscription s", "1")], &[("role app", "1"), ("role old", "1"), ("role new", "1")]);
+        assert_eq!(later.still(&changed), ["role new is still there"]);
+        assert_eq!(before.changes(&state(&[("subscription s", "1")], &[])), [""; 0], "roles are everybody's");
+    }
 }

@@ -12,6 +12,7 @@ use holdpoint_operations::{Context, catalogue};
 use holdpoint_postgres::error::line;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
+use super::beside::left_beside;
 use super::rds::ToAnInstant;
 use super::record::{self, Record};
 use super::recover::Recovering;
@@ -68,7 +69,8 @@ impl<'a> Attempt<'a> {
         self.finish_begun().await?;
         let work = self.admitted(held.as_ref().map(RunLock::pid)).await?;
         let (way, todo) = work.chosen().await?;
-        let plan = work.plan(way, &todo);
+        let mut plan = work.plan(way, &todo);
+        plan.warnings.extend(left_beside(&work, way).await?);
         let took = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if self.options.dry_run {
             let warnings = Vec::new();
@@ -99,13 +101,19 @@ impl<'a> Attempt<'a> {
         let mut swap = None;
         let gone = Box::pin(work.go(todo, lock, &mut record, &mut swap)).await;
         let mut warnings = Vec::new();
+        if gone.is_ok() {
+            let left = left_beside(&work, way).await;
+            record.look.extend(
+                left.unwrap_or_else(|error| vec![format!("roles and slots could not be read: {}", line(&error))]),
+            );
+        }
         // Whatever failed once a person ended it failed by that.
         let interrupted = gone.is_err() && self.context.cancel.is_cancelled();
         let (state, failure, remarks) = match gone {
             Ok(()) if record.undo.not_as_before.is_empty() => {
                 (RunState::Undone, None, [&record.undo.proof[..], &record.look].concat())
             }
-            Ok(()) => (RunState::UndoFailed, None, record.undo.not_as_before.clone()),
+            Ok(()) => (RunState::UndoFailed, None, [&record.undo.not_as_before[..], &record.look].concat()),
             // As where it is killed: it goes on by the same way, and nothing of it lives.
             Err(error) if interrupted => {
                 record.leaves_no_process();

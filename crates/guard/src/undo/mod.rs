@@ -8,6 +8,7 @@
 mod admission;
 pub(crate) mod at_risk;
 mod attempt;
+mod beside;
 mod columns;
 mod comeback;
 mod database;

@@ -17,7 +17,7 @@ use holdpoint_core::verification::{Level, Verdict, Verification};
 use holdpoint_core::{Manifest, RunId};
 use holdpoint_operations::rds::{RdsSource, Restorable};
 use holdpoint_postgres::ConnectionSettings;
-use holdpoint_review::TableAtRisk;
+use holdpoint_review::{Kind, Review, StatementReview, TableAtRisk};
 
 pub use beside::shell_quote;
 pub(crate) use beside::{may_not_create, powerless};
@@ -86,7 +86,17 @@ impl Known<'_> {
         let risk = risk(self.planned);
         let [beside, swap] = self.restores();
         let ways = [self.rollback(&risk), self.recovery(&risk), self.instant(), Some(beside), Some(swap)];
-        ranked(ways.into_iter().flatten().collect())
+        let mut ways: Vec<WayBack> = ways.into_iter().flatten().collect();
+        let beside =
+            self.planned.report.as_ref().map(|plan| beside_the_database(&plan.review.review)).unwrap_or_default();
+        if !beside.is_empty() {
+            let told = format!(
+                "roles, subscriptions and the server's settings stay as the run leaves them: {}",
+                listed(&beside, NAMED)
+            );
+            ways.iter_mut().filter(|one| one.way != Way::Rds).for_each(|one| one.conditions.push(told.clone()));
+        }
+        ranked(ways)
     }
 
     /// What the team has to undo all of it.
@@ -202,9 +212,10 @@ impl Known<'_> {
             seconds,
             time_from: seconds.map(|_| TimeFrom::Estimated),
             data_lost: format!(
-                "changes since {} of the same rows and columns in {}",
+                "changes since {} of the same rows and columns in {}{}",
                 self.since(),
-                listed(&names, NAMED)
+                listed(&names, NAMED),
+                if undone { "; what was written since into what the migration made goes" } else { "" }
             ),
             loss: Some(Loss::OfTablesAtRisk),
             conditions,
@@ -251,6 +262,21 @@ impl Known<'_> {
         // A recovery makes its side schema and compares, however little it is.
         self.restore_seconds().map(|seconds| 1.0 + seconds * (bytes as f64 / all as f64).min(1.0))
     }
+}
+
+/// The statements, with file and line, by whose words something is changed that is in no dump of the database.
+fn beside_the_database(review: &Review) -> Vec<String> {
+    let is_beside = |one: &StatementReview| {
+        let Some((verb, what)) = one.words.split_once(' ') else { return false };
+        // A mapping of a user is the database's own.
+        let role = || what != "USER" || one.findings.iter().any(|finding| finding.kind == Kind::Access);
+        ["CREATE", "ALTER", "DROP"].contains(&verb)
+            && ["ROLE", "USER", "GROUP", "SUBSCRIPTION", "SYSTEM"].contains(&what)
+            && role()
+    };
+    let statements = review.files.iter().flat_map(|file| file.statements.iter().map(move |one| (file, one)));
+    let beside = statements.filter(|(_, one)| is_beside(one));
+    beside.map(|(file, one)| format!("{}:{} {}", file.file, one.line, one.words)).collect()
 }
 
 /// What has rows that a recovery can bring back, and what has only a position, such as a sequence.
