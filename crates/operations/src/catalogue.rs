@@ -61,6 +61,9 @@ pub struct PointSummary {
     pub standing: Standing,
     /// Names of its pins.
     pub pins: Vec<String>,
+    /// Pins by hand whose end is past, which the next prune removes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub over_pins: Vec<String>,
     /// Why it was made.
     pub reason: Option<String>,
     /// Its mark.
@@ -137,6 +140,9 @@ pub struct ShowReport<M = Manifest> {
     pub unreadable: Vec<UnreadableVerification>,
     /// Names of its pins.
     pub pins: Vec<String>,
+    /// Pins by hand whose end is past, which the next prune removes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub over_pins: Vec<String>,
 }
 
 /// Lists the restore points of a database, oldest first.
@@ -153,11 +159,11 @@ pub async fn list(context: &Context) -> Result<ListReport, Error> {
 /// # Errors
 /// [`Error::NoSuchPoint`]; a snapshot of an instance is refused, with what to do instead.
 pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
-    let ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins } =
+    let ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins, over_pins } =
         show_any(context, point).await?;
     let stored = StoredPoint { recorded: manifest, sha256: String::new(), written_at: None };
     let manifest = stored.archive()?.manifest;
-    Ok(ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins })
+    Ok(ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins, over_pins })
 }
 
 /// Tells everything about one restore point of either kind.
@@ -209,8 +215,18 @@ async fn shown(context: &Context, stored: StoredPoint, now: DateTime<Utc>) -> Re
     let mut pins = repository.pins(database, point).await?;
     // Left by readers that were killed, or may not delete.
     pins.retain(|name| !reading::is_over(name, now));
+    let over_pins = crate::retention::pins_over(context, point, &pins, now).await;
+    pins.retain(|name| !over_pins.contains(name));
     let taken_at_by_store = stored.recorded.taken_at_by_store(stored.written_at);
-    Ok(ShowReport { manifest: stored.recorded, taken_at_by_store, standing, verifications, unreadable, pins })
+    Ok(ShowReport {
+        manifest: stored.recorded,
+        taken_at_by_store,
+        standing,
+        verifications,
+        unreadable,
+        pins,
+        over_pins,
+    })
 }
 
 impl ShowReport<Recorded> {
@@ -238,6 +254,7 @@ impl ShowReport<Recorded> {
             rows,
             standing: self.standing,
             pins: self.pins.clone(),
+            over_pins: self.over_pins.clone(),
             reason: self.manifest.reason().map(str::to_owned),
             label,
             unreadable: self.unreadable.clone(),

@@ -28,7 +28,7 @@ pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
                 true => standing(&point.standing),
                 false => format!("{}, INCOMPLETE", standing(&point.standing)),
             },
-            point.pins.join(", "),
+            pins(&point.pins, &point.over_pins),
             remark,
         ]
     };
@@ -56,11 +56,11 @@ pub(crate) fn show(report: &ShowReport<Recorded>, now: DateTime<Utc>) -> String 
     let mut text = format!("restore point {}: {}\n", report.manifest.id(), standing(&report.standing));
     let recipe = match &report.manifest {
         Recorded::Archive(manifest) => {
-            text.push_str(&archive(manifest, &report.pins, now));
+            text.push_str(&archive(manifest, &pins(&report.pins, &report.over_pins), now));
             &manifest.recipe
         }
         Recorded::Snapshot(manifest) => {
-            text.push_str(&snapshot(manifest, &report.pins, now));
+            text.push_str(&snapshot(manifest, &pins(&report.pins, &report.over_pins), now));
             &manifest.recipe
         }
     };
@@ -81,7 +81,13 @@ pub(crate) fn show(report: &ShowReport<Recorded>, now: DateTime<Utc>) -> String 
 }
 
 /// A snapshot of the instance, which holds all its databases.
-fn snapshot(manifest: &SnapshotManifest, pins: &[String], now: DateTime<Utc>) -> String {
+/// Pins by their names, those that are over as such.
+fn pins(holding: &[String], over: &[String]) -> String {
+    let over = over.iter().map(|name| format!("{name} (over)"));
+    holding.iter().cloned().chain(over).collect::<Vec<_>>().join(", ")
+}
+
+fn snapshot(manifest: &SnapshotManifest, pins: &str, now: DateTime<Utc>) -> String {
     let made = &manifest.snapshot;
     let engine = made.engine_version.as_deref().unwrap_or(&manifest.server_version);
     let key = if made.is_encrypted { "encrypted" } else { "not encrypted" };
@@ -99,12 +105,12 @@ fn snapshot(manifest: &SnapshotManifest, pins: &[String], now: DateTime<Utc>) ->
         ("  ARN", Some(made.arn.clone())),
         ("  made by", Some(format!("holdpoint {}", manifest.holdpoint_version))),
         ("  reason", manifest.reason.clone()),
-        ("  pins", Some(pins.join(", "))),
+        ("  pins", Some(pins.to_owned())),
         ("  restore", Some(format!("holdpoint rds snapshot restore {} --into NAME", made.name))),
     ])
 }
 
-fn archive(manifest: &Manifest, pins: &[String], now: DateTime<Utc>) -> String {
+fn archive(manifest: &Manifest, pins: &str, now: DateTime<Utc>) -> String {
     let totals = &manifest.totals;
     let server = &manifest.server;
     let wal = manifest.snapshot.wal_position.as_ref().map(|position| format!(" at {position}")).unwrap_or_default();
@@ -146,7 +152,7 @@ fn archive(manifest: &Manifest, pins: &[String], now: DateTime<Utc>) -> String {
         ("  archive", Some(manifest.archive.key.clone())),
         ("  extensions", Some(extensions.join(", "))),
         ("  options", Some(manifest.options.join(" "))),
-        ("  pins", Some(pins.join(", "))),
+        ("  pins", Some(pins.to_owned())),
         ("  stored in", Some(milliseconds(manifest.timings.stored_for_ms))),
     ]);
     text + &bullets("not covered", &manifest.not_covered)

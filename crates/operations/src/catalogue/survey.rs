@@ -241,7 +241,15 @@ mod tests {
         let standing = holdpoint_core::verification::standing(&verifications, &[], "00", sample_context::now());
         let (unreadable, pins) = (Vec::new(), vec!["audit".to_owned()]);
         let manifest = Recorded::Archive(Box::new(manifest));
-        ShowReport { manifest, taken_at_by_store: None, standing, verifications, unreadable, pins }
+        ShowReport {
+            manifest,
+            taken_at_by_store: None,
+            standing,
+            verifications,
+            unreadable,
+            pins,
+            over_pins: Vec::new(),
+        }
     }
 
     /// What it holds, spelled out.

@@ -151,8 +151,7 @@ async fn a_killed_reader_leaves_a_pin_that_ends() {
         assert!(pins.len() == 1 && left > TimeDelta::minutes(50) && left < TimeDelta::minutes(70), "{pins:?} {left}");
         let shown = crate::catalogue::show(&context, &id).await.unwrap();
         assert_eq!(shown.pins, pins);
-        let later = Context { clock: Arc::new(move || until), ..context.clone() };
-        assert_eq!(crate::catalogue::show(&later, &id).await.unwrap().pins, [""; 0]);
+        assert_eq!(crate::catalogue::show_at(&context, &id, until).await.unwrap().pins, [""; 0]);
     })
     .await;
 }

@@ -8,6 +8,8 @@ mod outlook;
 mod pins;
 mod prune;
 
+pub(crate) use pins::pins_over;
+
 pub use dead::Outcome;
 pub use hidden::Hidden;
 pub use outlook::{NewestPoint, NewestProof, Outlook, outlook};

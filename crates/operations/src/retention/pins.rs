@@ -74,10 +74,13 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
     let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
     // Whoever pins under the same name at the same time is told.
     context.repository.pin_new(&context.database, point, &name, &pin).await.map_err(|error| match error {
-        Repository::AlreadyExists { .. } => Error::Usage(format!(
-            "{point} has a pin {name} already: choose another name, or remove it first: holdpoint unpin {point} --name=\
-             {name}"
-        )),
+        Repository::AlreadyExists { .. } => {
+            let over = if shown.over_pins.contains(&name) { ", which is over and goes with the next prune" } else { "" };
+            Error::Usage(format!(
+                "{point} has a pin {name} already{over}: choose another name, or remove it first: holdpoint unpin {point} \
+                 --name={name}"
+            ))
+        }
         error => gone_or(error, context, point),
     })?;
     let (mut locked_until, mut warnings) = (None, Vec::new());
@@ -115,7 +118,7 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
         )));
     }
     let pins = match crate::catalogue::show_any(context, point).await {
-        Ok(shown) => shown.pins,
+        Ok(shown) => [shown.pins, shown.over_pins].concat(),
         Err(error @ Error::NoSuchPoint { .. }) => {
             let lost = context.repository.unpublished(&context.database).await?.lost;
             lost.into_iter().find(|one| one.id == *point).ok_or(error)?.pins
@@ -140,6 +143,20 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
     };
     let lock = lock.map(|lock| Hold::ObjectLock { until: lock.until });
     Ok(UnpinReport { point: point.clone(), name: name.to_owned(), remaining, lock })
+}
+
+/// Those of the named pins that somebody set by hand with an end, which is past: nobody is held by them. One whose record
+/// cannot be read holds.
+pub(crate) async fn pins_over(context: &Context, point: &PointId, names: &[String], now: DateTime<Utc>) -> Vec<String> {
+    let mut over = Vec::new();
+    for name in names.iter().filter(|name| check(name).is_ok()) {
+        match context.repository.pin_record(&context.database, point, name).await {
+            Ok(PinRecord { run: None, until: Some(until), .. }) if until <= now => over.push(name.clone()),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, name, "whether the pin is over is not known"),
+        }
+    }
+    over
 }
 
 fn check(name: &str) -> Result<(), Error> {

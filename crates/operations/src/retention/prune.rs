@@ -13,6 +13,7 @@ use super::dead::{self, Dead, Outcome};
 use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
+use super::pins::pins_over;
 use crate::backup::{FolderOwner, apart_from_store, folder_owner};
 use crate::catalogue::{Owners, Surveyed, Unreadable, survey};
 use crate::check::Finding;
@@ -161,7 +162,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
     };
     if !options.dry_run {
         apply(context, &mut report, &mut holds, now).await?;
-        readers_pins(context, &pins, now).await;
+        remove_over(context, &pins, now).await;
     }
     let dead = match dead::look(context, options.sweep_min_age, now).await {
         Ok(dead) => dead,
@@ -292,9 +293,14 @@ async fn over(holds: &mut Holds<'_>, point: &PointId, now: DateTime<Utc>) -> Res
     Ok(holds.of(point).await?.into_iter().filter_map(over).collect())
 }
 
-/// Removes what readers left that were killed, or may not delete: nobody is held by it.
-async fn readers_pins(context: &Context, pins: &[(PointId, String)], now: DateTime<Utc>) {
-    for (point, name) in pins.iter().filter(|(_, name)| reading::is_over(name, now)) {
+/// Removes pins that are over: what readers left that were killed or may not delete, and those by hand whose end is past,
+/// so that their names are free again. Nobody is held by them.
+async fn remove_over(context: &Context, pins: &[(PointId, String)], now: DateTime<Utc>) {
+    for (point, name) in pins {
+        // The record is read at the last moment: under a name that was free meanwhile there may be another pin.
+        if !reading::is_over(name, now) && pins_over(context, point, std::slice::from_ref(name), now).await.is_empty() {
+            continue;
+        }
         if let Err(error) = context.repository.unpin(&context.database, point, name).await {
             tracing::debug!(%error, name, "a pin that is over stays");
         }

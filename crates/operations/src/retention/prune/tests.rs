@@ -179,6 +179,52 @@ async fn a_clock_that_nobody_else_vouches_for_is_told_where_it_is_far_past_the_n
 }
 
 #[tokio::test]
+async fn a_pin_that_is_over_is_told_as_such_and_goes_with_the_next_prune() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let (id, end) = (sample::point(1), context.repository.store().server_time().await.unwrap());
+    for (name, until) in [("over", Some(end)), ("holds", Some(end + TimeDelta::hours(1))), ("for-ever", None)] {
+        let reason = "release".to_owned();
+        let pin = holdpoint_core::pin::PinRecord { format: 1, reason, at: end, until, run: None, operator: None };
+        context.repository.pin_new(&context.database, &id, name, &pin).await.unwrap();
+    }
+    let (points, _) = survey(&context, end).await.unwrap();
+    let summary = &points[0].summary;
+    assert_eq!(
+        (&*summary.pins, &*summary.over_pins),
+        (&["for-ever", "holds"].map(str::to_owned)[..], &["over".to_owned()][..])
+    );
+    let again = crate::retention::PinOptions {
+        name: "over".to_owned(),
+        reason: "another".to_owned(),
+        until: None,
+        operator: None,
+        lock_until: None,
+    };
+    let taken = crate::retention::pin(&context, &id, &again).await.unwrap_err().line();
+    assert!(taken.contains("which is over and goes with the next prune"), "{taken}");
+    let dry = PruneOptions { dry_run: true, ..keeping_the_last() };
+    prune(&context, None, &dry).await.unwrap();
+    assert_eq!(context.repository.pins(&context.database, &id).await.unwrap().len(), 3);
+    prune(&context, None, &keeping_the_last()).await.unwrap();
+    assert_eq!(context.repository.pins(&context.database, &id).await.unwrap(), ["for-ever", "holds"]);
+    // Its name is free again; and one that is over may be removed by hand.
+    crate::retention::pin(&context, &id, &again).await.unwrap();
+    let over = holdpoint_core::pin::PinRecord {
+        format: 1,
+        reason: "short".to_owned(),
+        at: end,
+        until: Some(end),
+        run: None,
+        operator: None,
+    };
+    context.repository.pin_new(&context.database, &id, "short", &over).await.unwrap();
+    crate::retention::unpin(&context, &id, "short").await.unwrap();
+    prune(&context, None, &keeping_the_last()).await.unwrap();
+    assert_eq!(context.repository.pins(&context.database, &id).await.unwrap(), ["for-ever", "holds", "over"]);
+}
+
+#[tokio::test]
 async fn what_lies_among_the_pins_keeps_its_restore_point_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
