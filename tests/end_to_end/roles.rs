@@ -33,9 +33,15 @@ fn answer(server: &S3Server, role: &'static str, method: &str, key: &str) -> u16
 
 /// What a role is refused by the store.
 fn refused(scene: &Scene, words: &[&str]) {
+    refused_but_to(scene, words, "");
+}
+
+/// What a role is refused by the store, and which role may.
+fn refused_but_to(scene: &Scene, words: &[&str], role: &str) {
     let outcome = scene.place.holdpoint(words).ended_with(8);
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(said.contains("denied"), "{words:?}: {said}");
+    assert!(said.contains(&format!("--print-policy {role}")) || role.is_empty(), "{words:?}: {said}");
 }
 
 #[test]
@@ -76,6 +82,17 @@ fn each_does_its_own_work_and_no_more() {
         assert_eq!(answer(server, role, "PUT", &manifest), 412, "{role}");
     }
 
+    // Nobody fails at what a role by design may not do, and nothing stays of what was tried.
+    for role in ROLES {
+        scene.place.use_identity(&identity(role));
+        let report = scene.place.holdpoint(&["doctor", "--json"]).ended_with(0).json();
+        let text = report.to_string();
+        assert!(!text.contains("\"failure\""), "{role}: {report:#}");
+        assert_eq!(text.contains("if this identity is only to restore"), role == "restorer", "{role}: {report:#}");
+    }
+    let left = server.list_objects(BUCKET, "backups/");
+    assert!(!left.iter().any(|one| one.key.contains("/doctor/")), "everything is removed again: {left:?}");
+
     scene.place.use_identity(&identity("verifier"));
     // Neither of the next two may pin what it reads: it says so, once.
     let without = |outcome: holdpoint_tests::Outcome| {
@@ -90,7 +107,7 @@ fn each_does_its_own_work_and_no_more() {
     scene.cluster.create_database_with(&copy, "TEMPLATE template0");
     without(scene.place.holdpoint(&["restore", "--from", "latest", "--into", &scene.cluster.url(&copy)]).ended_with(0));
     scene.cluster.drop_database(&copy);
-    refused(&scene, &["verify", "latest", "--level", "stored"]);
+    refused_but_to(&scene, &["verify", "latest", "--level", "stored"], "verifier");
     refused(&scene, &["backup"]);
 
     // Backs up, proves, keeps its ledger, pins: and never deletes.

@@ -69,6 +69,11 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
         }
         PolicyRole::Restorer => Keys { encrypt: false },
     };
+    // What doctor tries out, and removes again: nothing else lies there.
+    if keys.encrypt {
+        let tried: Vec<&str> = write.iter().copied().chain(["s3:DeleteObject"]).collect();
+        statements.push(allow("TryOut", &tried, &[below("*/doctor/*")]));
+    }
     if options.sse == SseMode::Kms {
         let key = options.kms_key_id.clone().unwrap_or_else(|| "*".to_owned());
         // Parts of an upload are decrypted again when they are put together.
@@ -143,7 +148,16 @@ mod tests {
         for role in ROLES {
             let text = text(role, &S3Options::default());
             let deletes = matches!(role, PolicyRole::Pruner | PolicyRole::Cron);
-            assert_eq!(text.contains("s3:Delete"), deletes, "{role:?}");
+            let policy: Value = serde_json::from_str(&text).unwrap();
+            let deleting =
+                policy["Statement"].as_array().unwrap().iter().filter(|one| one.to_string().contains("s3:Delete"));
+            let (own, others): (Vec<_>, Vec<_>) = deleting.partition(|one| one["Sid"] == "HoldpointTryOut");
+            assert_eq!(!others.is_empty(), deletes, "{role:?}");
+            let tried: Vec<_> = own.iter().map(|one| &one["Resource"]).collect();
+            match role {
+                PolicyRole::Restorer => assert!(tried.is_empty(), "{tried:?}"),
+                _ => assert_eq!(tried, [&json!(["arn:aws:s3:::acme/pg/*/doctor/*"])], "{role:?}"),
+            }
             assert_eq!(
                 text.contains("s3:GetObjectRetention"),
                 deletes,
@@ -166,6 +180,7 @@ mod tests {
                 let writes = |one: &&Value| {
                     one["Effect"] == effect
                         && one["Sid"] != "HoldpointNoMarks"
+                        && one["Sid"] != "HoldpointTryOut"
                         && one["Action"].to_string().contains("\"s3:PutObject\"")
                 };
                 let found = statements.iter().filter(writes).filter_map(|one| one["Resource"].as_array());

@@ -98,6 +98,8 @@ pub enum Error {
         role: String,
         /// What it cannot read.
         objects: Vec<String>,
+        /// The statement to give where another than `pg_read_all_data` helps, as with large objects.
+        grant: Option<String>,
     },
     /// Row security would hide rows.
     #[error("row security hides rows of {} from role {role}", listed(tables, LISTED))]

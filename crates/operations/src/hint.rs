@@ -1,6 +1,7 @@
 //! The next step after a failure of a server, a program or a store: each said once, for every verb and for `doctor`.
 
 use holdpoint_postgres::Error as Postgres;
+use holdpoint_postgres::preflight::UnreadableLargeObjects;
 use holdpoint_postgres::programs::Cause;
 use holdpoint_repository::Error as Repository;
 
@@ -23,8 +24,9 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk, or name another directory for temporary files in TMPDIR".to_owned())
             }
+            Self::CannotRead { grant: Some(grant), .. } => Some(grant.clone()),
             Self::CannotRead { role, .. } => {
-                Some(format!("GRANT pg_read_all_data TO \"{role}\"; large objects need their owner or a superuser"))
+                Some(format!("GRANT pg_read_all_data TO {};", holdpoint_core::name::quote_identifier(role)))
             }
             Self::RowSecurity { role, .. } => {
                 Some(format!("ALTER ROLE \"{role}\" BYPASSRLS; or connect as the tables' owner"))
@@ -252,8 +254,12 @@ pub fn of_repository(error: &Repository) -> Option<String> {
         Repository::AccessDenied { code, .. } if of_files(code) => {
             "see who owns the repository's files and their mode (ls -l); run holdpoint as that user, or let this one in"
         }
-        Repository::AccessDenied { .. } => {
-            "see what the credentials may do: holdpoint doctor; what they need: holdpoint init --print-policy writer"
+        Repository::AccessDenied { action, key, .. } => {
+            return Some(format!(
+                "see what the credentials may do: holdpoint doctor; this needs those of another role: holdpoint init \
+                 --print-policy {}",
+                role_of(action, key)
+            ));
         }
         Repository::Credentials { .. } => "log in (aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID",
         Repository::WrongRegion { .. } => "set repository.s3.region in holdpoint.toml, or AWS_REGION",
@@ -302,6 +308,34 @@ pub(crate) const IDENTITY: &str = "bring it back from a version or copy of the r
 /// What to do about a record of a newer form.
 pub(crate) const NEWER: &str = "install the newer holdpoint that wrote it";
 
+/// What lets a role read large objects, which `pg_read_all_data` does not cover: a statement to give by psql.
+pub(crate) fn large_objects(unreadable: &UnreadableLargeObjects, role: &str) -> String {
+    let role = holdpoint_core::name::quote_identifier(role);
+    if unreadable.count == unreadable.examples.len() as u64 {
+        let all: Vec<String> = unreadable.examples.iter().map(u32::to_string).collect();
+        return format!("GRANT SELECT ON LARGE OBJECT {} TO {role};", all.join(", "));
+    }
+    let literal = role.replace('\'', "''").replace('%', "%%");
+    format!(
+        "SELECT format('GRANT SELECT ON LARGE OBJECT %s TO {literal}', oid) FROM pg_largeobject_metadata \\gexec (in psql; \
+         pg_read_all_data does not cover them)"
+    )
+}
+
+/// The role whose printed policy allows what was denied: of those that do, the one with the fewest rights.
+fn role_of(action: &str, key: &str) -> &'static str {
+    let below = |folder: &str| key.contains(&format!("/{folder}/"));
+    match action {
+        _ if key.ends_with("/lease") || key.contains("/lease-") => "cron",
+        "delete" => "pruner",
+        _ if action.starts_with("read") || action == "list" || action == "head" => "restorer",
+        _ if below("withdrawn") => "pruner",
+        _ if below("verifications") => "verifier",
+        _ if below("runs") => "guard",
+        _ => "writer",
+    }
+}
+
 /// Tells whether an action sends the bytes of an object: fewer at a time are then sooner through.
 fn writes(action: &str) -> bool {
     ["upload part of", "write"].contains(&action)
@@ -325,6 +359,35 @@ mod tests {
         let mounted = of_repository(&denied(std::io::ErrorKind::ReadOnlyFilesystem.to_string())).unwrap();
         assert!(mounted.contains("mounted read-only"), "{mounted}");
         assert!(of_repository(&denied("AccessDenied".to_owned())).unwrap().contains("--print-policy"));
+    }
+
+    /// Whoever may read every table already is told what helps.
+    #[test]
+    fn large_objects_need_a_grant_of_their_own() {
+        let few = UnreadableLargeObjects { count: 2, examples: vec![7, 9], owners: vec!["web".into()] };
+        assert_eq!(large_objects(&few, "Few"), "GRANT SELECT ON LARGE OBJECT 7, 9 TO \"Few\";");
+        let many = UnreadableLargeObjects { count: 11, ..few };
+        let told = large_objects(&many, "it's");
+        assert!(told.contains("LARGE OBJECT %s TO \"it''s\"', oid)") && told.contains("\\gexec"), "{told}");
+    }
+
+    #[test]
+    fn what_a_store_denies_names_the_role_that_may() {
+        for (action, key, role) in [
+            ("write", "shop/restore-points/x/archive.dump", "writer"),
+            ("begin upload of", "shop/restore-points/x/archive.dump", "writer"),
+            ("write", "shop/restore-points/x/pins/audit.json", "writer"),
+            ("write", "shop/restore-points/x/verifications/y.json", "verifier"),
+            ("write", "shop/runs/x/0001-started.json", "guard"),
+            ("write", "shop/restore-points/x/withdrawn/y.json", "pruner"),
+            ("delete", "shop/restore-points/x/pins/audit.json", "pruner"),
+            ("write", "shop/lease", "cron"),
+            ("read", "shop/restore-points/x/manifest.json", "restorer"),
+        ] {
+            let denied = Repository::AccessDenied { action, key: key.into(), code: "AccessDenied".into() };
+            let hint = of_repository(&denied).unwrap();
+            assert!(hint.ends_with(&format!("--print-policy {role}")), "{action} {key}: {hint}");
+        }
     }
 
     #[test]

@@ -84,7 +84,12 @@ pub async fn probe(store: &dyn ObjectStore, options: &ProbeOptions) -> Vec<Probe
         Ok(_) => probes.push(Probe::ok("write", format!("wrote {small}"))),
         Err(error) => {
             // Without writing there is nothing else to try.
-            probes.push(Probe::failure("write", &error));
+            probes.push(match &error {
+                Error::AccessDenied { code, .. } if !of_files(code) => {
+                    Probe::warning("write", chain(&error), READS_ONLY)
+                }
+                _ => Probe::failure("write", &error),
+            });
             return probes;
         }
     }
@@ -273,9 +278,22 @@ fn chain(error: &Error) -> String {
     texts.collect::<Vec<_>>().join(": ")
 }
 
+/// A role that only restores is refused by design, and nobody can tell what an identity is meant for.
+const READS_ONLY: &str = "nothing, if this identity is only to restore; backups, verifications and prunes need a role that writes: \
+    holdpoint init --print-policy writer (verifier, guard, pruner, cron)";
+
+/// Tells a refusal by the file system from one by a store: only the first speaks in the system's words.
+fn of_files(code: &str) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    [PermissionDenied, ReadOnlyFilesystem].iter().any(|kind| kind.to_string() == code)
+}
+
 /// What to change so that an error does not come again.
 fn cure(error: &Error) -> &'static str {
     match error {
+        Error::AccessDenied { code, .. } if of_files(code) => {
+            "see who owns the repository's files, their mode (ls -l), and whether it is mounted read-only"
+        }
         Error::AccessDenied { .. } => "give the identity this right; holdpoint init --print-policy shows all it needs",
         Error::Credentials { .. } => "sign in, or name a profile",
         Error::BucketNotFound { .. } => "create the bucket or the directory, or correct the url",

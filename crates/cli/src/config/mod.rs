@@ -349,6 +349,9 @@ pub(crate) struct CronSection {
     pub(crate) webhook: Option<Value>,
     /// What its messages are signed with.
     pub(crate) webhook_secret: Option<Value>,
+    /// What messages are signed with cannot be read; see [`Self::told`].
+    #[serde(skip)]
+    pub(crate) unreadable_secret: bool,
     /// An address that is asked at start, success and failure.
     pub(crate) ping: Option<Value>,
 }

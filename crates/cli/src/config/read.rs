@@ -109,7 +109,7 @@ impl CronSection {
     /// Whom `[cron]` names to be told, whatever else is wrong. Where it cannot be read what messages are signed with, there is
     /// no webhook: what is to be signed is not sent unsigned.
     pub(super) fn told(text: &str) -> Self {
-        let Ok(mut table) = DeTable::parse(text) else { return Self::default() };
+        let Ok(mut table) = DeTable::parse(text) else { return Self { unreadable_secret: true, ..Self::default() } };
         let Some(DeValue::Table(cron)) = table.get_mut().get_mut("cron").map(Spanned::get_mut) else {
             return Self::default();
         };
@@ -118,9 +118,10 @@ impl CronSection {
             Value::deserialize(ValueDeserializer::from(value.clone())).ok().map(Some)
         };
         let webhook_secret = read("webhook_secret");
+        let unreadable_secret = webhook_secret.is_none();
         let webhook = webhook_secret.as_ref().and_then(|_| read("webhook")).flatten();
         let webhook_secret = webhook_secret.flatten().filter(|_| webhook.is_some());
-        Self { webhook, webhook_secret, ping: read("ping").flatten(), ..Self::default() }
+        Self { webhook, webhook_secret, unreadable_secret, ping: read("ping").flatten(), ..Self::default() }
     }
 }
 

@@ -52,6 +52,11 @@ pub(crate) struct CronSettings {
     pub(crate) ping: Option<Secret>,
 }
 
+/// What is told where: beats the file.
+const WEBHOOK: &str = "HOLDPOINT_WEBHOOK";
+const WEBHOOK_SECRET: &str = "HOLDPOINT_WEBHOOK_SECRET";
+const PING: &str = "HOLDPOINT_PING";
+
 impl Settings {
     /// Puts together how unattended runs work.
     ///
@@ -95,8 +100,15 @@ impl Settings {
     /// As for [`Self::cron`].
     pub(crate) fn webhook(&self) -> Result<(Option<Secret>, Option<Secret>), Failure> {
         let file = &self.config.cron;
-        let Some(webhook) = self.address_of("cron.webhook", file.webhook.as_ref())? else { return Ok((None, None)) };
-        Ok((Some(webhook), self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?))
+        let Some(webhook) = self.address_of("cron.webhook", WEBHOOK, file.webhook.as_ref())? else {
+            return Ok((None, None));
+        };
+        match self.variables.get(WEBHOOK_SECRET) {
+            Some(secret) => Ok((Some(webhook), Some(Secret::new(secret.to_owned())))),
+            // What is to be signed is not sent unsigned.
+            None if file.unreadable_secret => Ok((None, None)),
+            None => Ok((Some(webhook), self.secret_of("cron.webhook_secret", file.webhook_secret.as_ref())?)),
+        }
     }
 
     /// The address that is asked at start, success and failure.
@@ -104,7 +116,7 @@ impl Settings {
     /// # Errors
     /// As for [`Self::cron`].
     pub(crate) fn ping(&self) -> Result<Option<Secret>, Failure> {
-        self.address_of("cron.ping", self.config.cron.ping.as_ref())
+        self.address_of("cron.ping", PING, self.config.cron.ping.as_ref())
     }
 
     fn secret_of(&self, key: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {
@@ -112,9 +124,12 @@ impl Settings {
         Ok(Some(Secret::new(value.get(key, &self.variables)?)))
     }
 
-    fn address_of(&self, key: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {
+    fn address_of(&self, key: &str, variable: &str, value: Option<&Value>) -> Result<Option<Secret>, Failure> {
         let empty = |value: &Value| value.variable().is_some_and(|name| self.variables.is_empty(name));
-        let address = self.secret_of(key, value.filter(|value| !empty(value)))?;
+        let (key, address) = match self.variables.get(variable) {
+            Some(url) => (variable, Some(Secret::new(url.to_owned()))),
+            None => (key, self.secret_of(key, value.filter(|value| !empty(value)))?),
+        };
         if let Some(url) = &address {
             let wrong = |why| Failure::usage(format!("{key} cannot be used: {why}"), "see docs/cron.md");
             webhook::check(url).map_err(wrong)?;
@@ -178,6 +193,51 @@ mod tests {
         let refused = cron("[cron]\nwebhook = \"ftp://h/s3cret\"", &[], &[]).unwrap_err().to_string();
         assert!(refused.contains("cron.webhook") && !refused.contains("s3cret"), "{refused}");
         assert!(cron("[cron]\nping = \"env:NOT_SET\"", &[], &[]).is_err());
+    }
+
+    #[test]
+    fn variables_say_who_is_told_before_the_file_does_and_without_one() {
+        let variables = [
+            ("HOLDPOINT_WEBHOOK", "https://chat.example/env"),
+            ("HOLDPOINT_WEBHOOK_SECRET", "k3y"),
+            ("HOLDPOINT_PING", "https://hc.example/env"),
+        ];
+        let file = "[cron]\nwebhook = \"https://chat.example/file\"\nwebhook_secret = \"env:KEY\"\n\
+                    ping = \"https://hc.example/file\"";
+        let shown = |secret: &Option<Secret>| secret.as_ref().map(|one| one.expose().to_owned());
+        for file in ["", file] {
+            let set = cron(file, &variables, &[]).unwrap();
+            let told = [&set.webhook, &set.webhook_secret, &set.ping].map(shown);
+            assert_eq!(told, variables.map(|(_, value)| Some(value.to_owned())), "{file}");
+        }
+        // Set to nothing is not set.
+        let nothing = variables.map(|(name, _)| (name, ""));
+        let set = cron(file, &[&nothing[..], &[("KEY", "of-the-file")]].concat(), &[]).unwrap();
+        let told = [&set.webhook, &set.webhook_secret, &set.ping].map(shown);
+        assert_eq!(
+            told,
+            ["https://chat.example/file", "of-the-file", "https://hc.example/file"].map(|one| Some(one.to_owned()))
+        );
+        let none = cron("", &nothing, &[]).unwrap();
+        assert!(none.webhook.is_none() && none.webhook_secret.is_none() && none.ping.is_none());
+        let refused = cron("", &[("HOLDPOINT_WEBHOOK", "ftp://h/s3cret")], &[]).unwrap_err().to_string();
+        assert!(refused.contains("HOLDPOINT_WEBHOOK") && !refused.contains("s3cret"), "{refused}");
+        // Where a file says with what messages are signed, and that cannot be read, the variable's address gets none.
+        let words = Arguments::try_parse_from(["holdpoint", "cron"]).unwrap();
+        let mut settings = Settings {
+            common: words.common,
+            variables: Variables::new([variables[0]]),
+            config: Config::default(),
+            tokens: std::sync::Arc::default(),
+        };
+        settings.config.cron.unreadable_secret = true;
+        assert!(matches!(settings.webhook(), Ok((None, None))));
+        settings.variables = Variables::new(variables);
+        assert!(matches!(settings.webhook(), Ok((Some(_), Some(_)))));
+    }
+
+    #[test]
+    fn what_cannot_be_a_setting_is_refused() {
         for wrong in ["read_data = 0", "read_data = 101", "parallel = 0", "webhook_secret = \"x\"", "verify = \"some\""]
         {
             let text = format!("[cron]\n{wrong}");

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::Recorded;
+use holdpoint_core::name::quote_identifier;
 use holdpoint_core::quantity::{bytes, counted};
 use holdpoint_postgres::catalog::{database, roles};
 use holdpoint_postgres::identity::{self, ServerIdentity};
@@ -130,12 +131,16 @@ async fn readable(session: &Session, options: &BackupOptions, warnings: &mut Vec
     let whole = options.selection == holdpoint_postgres::programs::DumpSelection::default();
     let mut objects: Vec<String> =
         preflight::unreadable_relations(session).await?.into_iter().map(|relation| relation.name).collect();
+    let mut grant = None;
     if let Some(large) = preflight::unreadable_large_objects(session).await? {
+        let all = format!("GRANT pg_read_all_data TO {}; ", quote_identifier(&role));
+        let all = if objects.is_empty() { String::new() } else { all };
+        grant = Some(all + &crate::hint::large_objects(&large, &role));
         objects.push(format!("{} of {}", counted(large.count, "large object"), large.owners.join(", ")));
     }
     let hidden: Vec<String> = preflight::filtered_tables(session).await?.into_iter().map(|table| table.name).collect();
     match (whole, objects.is_empty(), hidden.is_empty()) {
-        (true, false, _) => Err(Error::CannotRead { role, objects }),
+        (true, false, _) => Err(Error::CannotRead { role, objects, grant }),
         (true, true, false) => Err(Error::RowSecurity { role, tables: hidden }),
         (_, true, true) => Ok(()),
         // With a selection, what cannot be read may be left out; pg_dump itself refuses what is not.

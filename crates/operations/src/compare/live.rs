@@ -188,7 +188,7 @@ async fn must_read_everything(session: &Session, then: &Recorded) -> Result<(), 
     let objects: Vec<String> =
         preflight::unreadable_relations(session).await?.into_iter().map(|relation| relation.name).collect();
     if !objects.is_empty() {
-        return Err(Error::CannotRead { role, objects });
+        return Err(Error::CannotRead { role, objects, grant: None });
     }
     let tables: Vec<String> = preflight::filtered_tables(session).await?.into_iter().map(|table| table.name).collect();
     if tables.is_empty() { Ok(()) } else { Err(Error::RowSecurity { role, tables }) }

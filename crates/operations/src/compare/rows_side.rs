@@ -189,7 +189,7 @@ impl TableSide {
         if !form.readable || form.row_security {
             let role = roles::own_rights(&session).await?.name;
             return Err(match form.readable {
-                false => Error::CannotRead { role, objects: vec![name] },
+                false => Error::CannotRead { role, objects: vec![name], grant: None },
                 true => Error::RowSecurity { role, tables: vec![name] },
             });
         }

@@ -153,7 +153,7 @@ impl ServedDatabase {
         let read = read_tables(&there, self.jobs, progress, &plane.cancel).await?;
         if !read.refused.is_empty() {
             let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
-            return Err(Error::CannotRead { role: there.user().to_owned(), objects });
+            return Err(Error::CannotRead { role: there.user().to_owned(), objects, grant: None });
         }
         if !read.damaged.is_empty() {
             let damaged = read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}"));

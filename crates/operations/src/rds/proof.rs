@@ -200,7 +200,7 @@ async fn read(
     let read = read_tables(&settings, jobs, std::sync::Arc::clone(&context.progress), &context.cancel).await?;
     if !read.refused.is_empty() {
         let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
-        return Err(Error::CannotRead { role: settings.user().to_owned(), objects });
+        return Err(Error::CannotRead { role: settings.user().to_owned(), objects, grant: None });
     }
     findings.compared =
         Compared { tables: read.tables, rows: read.rows, large_objects: read.large_objects, ..Compared::default() };

@@ -90,16 +90,7 @@ async fn large_objects(findings: &mut Findings<'_>, session: &Session, role: &st
         Some(None) => findings.ok(NAME, "the role may read every one"),
         Some(Some(unreadable)) => {
             let examples: Vec<String> = unreadable.examples.iter().map(u32::to_string).collect();
-            let all = unreadable.count == unreadable.examples.len() as u64;
-            let cure = if all {
-                format!("GRANT SELECT ON LARGE OBJECT {} TO {};", examples.join(", "), quote_identifier(role))
-            } else {
-                format!(
-                    "pg_read_all_data does not cover them: back up as their owner ({}) or a superuser, or grant SELECT \
-                     on each",
-                    unreadable.owners.join(", ")
-                )
-            };
+            let cure = crate::hint::large_objects(&unreadable, role);
             let detail = format!(
                 "role {role} cannot read {} of them, such as {}; their owners: {}",
                 unreadable.count,

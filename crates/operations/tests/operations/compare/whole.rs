@@ -299,7 +299,7 @@ async fn rights_identity_and_folders_are_looked_at() {
     let against = Against::Database { source: Box::new(source), own: true };
     let refused = compare(context, &options(&made, against)).await.unwrap_err();
     assert!(
-        matches!(&refused, Error::CannotRead { role, objects } if role == "reader" && objects == &["public.secret"])
+        matches!(&refused, Error::CannotRead { role, objects, .. } if role == "reader" && objects == &["public.secret"])
     );
     assert_eq!(refused.kind(), ErrorKind::Postgres);
     // A clone that nobody named is not what was asked about; named, it may be compared.
