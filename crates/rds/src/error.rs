@@ -7,6 +7,19 @@ use chrono::{DateTime, SecondsFormat, Utc};
 /// The result of every call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// An instance that is to be available.
+    Instance,
+    /// An instance that is to be gone.
+    Deletion,
+    /// A snapshot that is to be available.
+    Snapshot,
+    /// An instant that is to be restorable.
+    Instant,
+}
+
 /// Says why RDS did not do what was asked.
 ///
 /// A variant exists where a person or a caller acts differently. Messages name the instance or the snapshot, never a
@@ -163,8 +176,10 @@ pub enum Error {
     /// The time to wait is over; nothing was stopped.
     #[error("{subject} is still {status} after {waited_seconds} s")]
     GaveUp {
-        /// The instance.
+        /// The instance or snapshot.
         subject: String,
+        /// What it was to come to.
+        awaited: Awaited,
         /// Its status.
         status: String,
         /// How long it was waited for.

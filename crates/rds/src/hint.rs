@@ -1,6 +1,6 @@
 //! What to do next after an error.
 
-use crate::error::{Error, told};
+use crate::error::{Awaited, Error, told};
 
 impl Error {
     /// What to do next, where that is known: the next command to type, or what to change.
@@ -23,9 +23,21 @@ impl Error {
             Self::InvalidName { .. } => {
                 "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
             }
-            Self::WrongState { subject, .. } | Self::GaveUp { subject, .. } => {
+            Self::WrongState { subject, .. } => {
                 format!("nothing was stopped; go on waiting with: holdpoint rds wait {subject}")
             }
+            Self::GaveUp { subject, awaited, .. } => match awaited {
+                Awaited::Instance => format!("nothing was stopped; go on waiting with: holdpoint rds wait {subject}"),
+                Awaited::Deletion => "RDS goes on with it; whether it is gone: holdpoint rds list".to_owned(),
+                Awaited::Snapshot => {
+                    "RDS goes on with it; whether it is available: holdpoint rds snapshot list; then the same command again"
+                        .to_owned()
+                }
+                Awaited::Instant => format!(
+                    "RDS stores logs every five minutes: once holdpoint rds window {subject} reaches that far, the same \
+                     command again"
+                ),
+            },
             Self::Stopped { subject } => {
                 format!("start it first: aws rds start-db-instance --db-instance-identifier {subject}")
             }
@@ -91,5 +103,26 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Network { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gave_up_waiting_is_told_where_to_look_by_what_was_awaited() {
+        let hint = |awaited| {
+            let (subject, status) = ("shop".to_owned(), "creating".to_owned());
+            Error::GaveUp { subject, awaited, status, waited_seconds: 60 }.hint().unwrap()
+        };
+        for (awaited, command) in [
+            (Awaited::Instance, "holdpoint rds wait shop"),
+            (Awaited::Deletion, "holdpoint rds list"),
+            (Awaited::Snapshot, "holdpoint rds snapshot list"),
+            (Awaited::Instant, "holdpoint rds window shop"),
+        ] {
+            assert!(hint(awaited).contains(command), "{awaited:?}");
+        }
     }
 }

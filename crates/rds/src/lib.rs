@@ -33,7 +33,7 @@ mod window;
 pub use client::Rds;
 pub use cluster::Cluster;
 pub use cut_over::{CutOverPlan, CutOverReport, Rename, is_cut_over_begun};
-pub use error::{Error, Result};
+pub use error::{Awaited, Error, Result};
 pub use instance::{Endpoint, Instance};
 pub use name::{check_name, with_ending};
 pub use options::{CredentialSource, RdsOptions, Timing};

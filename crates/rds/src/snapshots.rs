@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{count, instant_in, tags_in, tags_out};
 use crate::client::Rds;
-use crate::error::{Error, Result, told};
+use crate::error::{Awaited, Error, Result, told};
 use crate::failure::classify;
 use crate::marks::{self, Tags};
 use crate::name::{check_name, same};
@@ -200,7 +200,12 @@ impl Rds {
             }
             readings += 1;
             if readings >= waiting.most_readings() {
-                return Err(Error::GaveUp { subject: name.to_owned(), status: snapshot.status, waited_seconds });
+                return Err(Error::GaveUp {
+                    subject: name.to_owned(),
+                    awaited: Awaited::Snapshot,
+                    status: snapshot.status,
+                    waited_seconds,
+                });
             }
             tokio::time::sleep(waiting.pause()).await;
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
-use crate::error::{Error, Result};
+use crate::error::{Awaited, Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks;
@@ -230,7 +230,12 @@ impl Rds {
             report(&reading);
             readings += 1;
             if readings >= waiting.most_readings() {
-                return Err(Error::GaveUp { subject: made.name.clone(), status: found.status, waited_seconds: waited });
+                return Err(Error::GaveUp {
+                    subject: made.name.clone(),
+                    awaited: Awaited::Deletion,
+                    status: found.status,
+                    waited_seconds: waited,
+                });
             }
             tokio::time::sleep(waiting.pause()).await;
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Rds;
-use crate::error::{Error, Result};
+use crate::error::{Awaited, Error, Result};
 use crate::instance::Instance;
 use crate::standing::Standing;
 
@@ -156,7 +156,7 @@ impl Rds {
             }
             readings += 1;
             if readings >= most {
-                return Err(Error::GaveUp { subject, status, waited_seconds: waited });
+                return Err(Error::GaveUp { subject, awaited: Awaited::Instance, status, waited_seconds: waited });
             }
             tokio::time::sleep(waiting.pause()).await;
         }

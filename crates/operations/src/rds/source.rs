@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, Utc};
 use holdpoint_core::gate::pending::Window as Covered;
 use holdpoint_core::quantity::milliseconds;
-use holdpoint_rds::{Endpoint, Instance, RestoreOptions, RestoreReport, When, Window, estimate_seconds};
+use holdpoint_rds::{Awaited, Endpoint, Instance, RestoreOptions, RestoreReport, When, Window, estimate_seconds};
 use tokio::time::Instant;
 
 use super::ControlPlane;
@@ -95,8 +95,12 @@ impl RdsSource {
             }
             if left.is_zero() {
                 let status = format!("restorable until {latest} only");
-                let gave_up =
-                    holdpoint_rds::Error::GaveUp { subject: self.instance.clone(), status, waited_seconds: waited };
+                let gave_up = holdpoint_rds::Error::GaveUp {
+                    subject: self.instance.clone(),
+                    awaited: Awaited::Instant,
+                    status,
+                    waited_seconds: waited,
+                };
                 return Err(gave_up.into());
             }
             tokio::select! {
