@@ -143,6 +143,20 @@ async fn stopped(server: ScratchServer, error: Error) -> Error {
     }
 }
 
+/// Extensions that Amazon builds for RDS and Aurora, and no package has ("Extension versions for Amazon RDS for PostgreSQL" and
+/// "Extension versions for Amazon Aurora PostgreSQL", release notes of both).
+const ONLY_ON_RDS: [&str; 10] = [
+    "apg_plan_mgmt",
+    "aws_commons",
+    "aws_lambda",
+    "aws_ml",
+    "aws_s3",
+    "flow_control",
+    "pg_ad_mapping",
+    "pg_transport",
+    "rds_activity_stream",
+    "rds_tools",
+];
 /// Libraries that some extension of the source needs loaded at start; others would only be in the way.
 pub(crate) fn preload(server: &ServerFacts, extensions: &[Extension]) -> Vec<String> {
     const NEED_PRELOAD: [&str; 5] = ["timescaledb", "pg_stat_statements", "citus", "pg_cron", "pgaudit"];
@@ -158,7 +172,7 @@ pub(crate) async fn extension_obstacles(needed: &[Extension], server: &ScratchSe
     let obstacle = |gap: holdpoint_postgres::scratch::ExtensionGap| match gap.reason {
         GapReason::Absent => Obstacle {
             reason: format!("extension {} {} is not installed on the scratch server", gap.name, gap.needed),
-            cure: format!("install the package that holds {}, or give a scratch server that has it", gap.name),
+            cure: cure_of_absence(&gap.name),
         },
         GapReason::VersionDiffers { created } => Obstacle {
             reason: format!(
@@ -171,6 +185,17 @@ pub(crate) async fn extension_obstacles(needed: &[Extension], server: &ScratchSe
         },
     };
     Ok(extension_gaps(wanted, &available).into_iter().map(obstacle).collect())
+}
+
+/// How a scratch server comes to have an extension that it has not.
+fn cure_of_absence(name: &str) -> String {
+    if ONLY_ON_RDS.contains(&name) {
+        return format!(
+            "only Amazon RDS has {name}: give an instance of RDS as the scratch server (--scratch-url), prove a snapshot instead \
+             (holdpoint rds snapshot create, holdpoint verify ID), or do without: DROP EXTENSION {name} where nothing needs it"
+        );
+    }
+    format!("install the package that holds {name}, or give a scratch server that has it")
 }
 
 /// Makes the roles that are missing, with what grants and owners hang on: memberships, and where it must be, superuser.
@@ -228,4 +253,15 @@ pub(crate) fn obstacle_to_start(error: &holdpoint_postgres::Error, major: u32) -
         _ => "see the reason; holdpoint doctor tries the scratch server alone".to_owned(),
     };
     Obstacle { reason, cure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_rds_has_no_package_brings() {
+        assert!(cure_of_absence("aws_s3").starts_with("only Amazon RDS has aws_s3: "), "{}", cure_of_absence("aws_s3"));
+        assert!(cure_of_absence("postgis").starts_with("install the package that holds postgis"));
+    }
 }
