@@ -56,7 +56,7 @@ impl Guarded<'_> {
             let folder = folder.join(&one.path).parent().map(Path::to_owned).unwrap_or_default();
             [&one.sql, &one.program].map(|text| (text.clone(), folder.clone()))
         });
-        is_said(word, pending.chain([(options.command.join(" "), PathBuf::new())]))
+        is_said(word, [(options.command.join(" "), PathBuf::new())].into_iter().chain(pending))
     }
 
     /// How migrations connect, where that is by another role than the restore point's.

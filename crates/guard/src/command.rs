@@ -10,7 +10,7 @@ use holdpoint_core::Mask;
 use holdpoint_core::progress::Phase;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
-use holdpoint_process::{Ended, Mark, Program, Running, Status, Stderr, Stdin, Stdout, Survivors};
+use holdpoint_process::{Ended, Mark, Program, Running, Status, Stderr, Stdin, Stdout, Survivors, group_is_there};
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -125,7 +125,8 @@ impl Call<'_> {
         };
         end.started = true;
         // Whoever listens is there until the end; one that ended already has no mark.
-        let leader = Mark::of(running.pid());
+        let pid = running.pid();
+        let leader = Mark::of(pid);
         match leader.clone() {
             Some(mark) => {
                 told.send(mark).ok();
@@ -167,10 +168,12 @@ impl Call<'_> {
             }
         }
         end.output = recorder.finish(self.mask).await;
-        if let Some(leader) = leader.filter(|leader| end.ended_well() && leader.group_lives() == Some(true)) {
+        // One that ended at once has no mark, and its number is nobody else's while something of its group is left.
+        let goes_on =
+            || leader.as_ref().map_or_else(|| group_is_there(pid), |leader| leader.group_lives() == Some(true));
+        if end.ended_well() && goes_on() {
             let told = format!(
-                "processes that the command started go on without it (process group {}): they are left alone",
-                leader.pid
+                "processes that the command started go on without it (process group {pid}): they are left alone"
             );
             context.progress.note(&told);
             end.warnings.push(told);

@@ -24,10 +24,12 @@ use crate::{Error, runs};
 
 /// What is told where a run counts as failed, and is not undone by itself.
 const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
-/// The same, where its command failed and only others' rows speak for it.
-const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that its command left anything: no pending migration is \
-                             recorded, and its tool would have recorded what it kept; or the schema is as it was, and nobody wrote rows \
-                             of a table that their SQL writes";
+/// The same, where only others' work speaks for it.
+const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that a migration left anything: none of the pending ones is \
+                             recorded, and their tool records what it keeps, or nobody wrote rows of a table that their SQL writes. What \
+                             changed, others did meanwhile, or the command beside its migrations";
+/// The same, where a session that may be the command's is in a transaction.
+const AT_WORK: &str = "it was not undone by itself: what its command left may not be all yet";
 /// What the ledger says before --after runs: without a later step that says how it went, nobody knows.
 const AFTER_BEGINS: &str = "what --after runs begins: the next step says how it went";
 /// What the ledger keeps of a good end.
@@ -84,8 +86,12 @@ impl Guarded<'_> {
         // What nobody looked at, or of which nothing shows, may be as it should be: a person decides.
         let stays = if change.objects.is_none() {
             Some(NOT_UNDONE)
+        } else if change.perhaps_at_work {
+            Some(AT_WORK)
         } else {
-            let left = may_have_left(planned.report.as_ref(), &change, judgement.recorded.as_deref());
+            let known = planned.report.as_ref().filter(|_| planned.migrations.is_some());
+            let own = options.found().and_then(|found| found.table.as_ref());
+            let left = may_have_left(known, &change, judgement.recorded.as_deref(), own);
             (!left).then_some(NOTHING_SHOWN)
         };
         let on_failure = on_failure.filter(|_| {

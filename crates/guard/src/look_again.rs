@@ -90,9 +90,12 @@ impl Guarded<'_> {
             if change.database == "unchanged" && !sessions::named(&session, &sessions::token(run)).await?.is_empty() {
                 change.database = "unknown";
             }
-            if change.database == "unchanged" && !under_other_names.is_empty() {
-                change.database = "unknown";
+            if !under_other_names.is_empty() {
                 change.warnings.push(sessions::perhaps_the_commands(&under_other_names));
+                change.perhaps_at_work = change.database == "unchanged";
+            }
+            if change.perhaps_at_work {
+                change.database = "unknown";
             }
             session.close().await;
             Ok::<_, Error>(change)

@@ -1,40 +1,75 @@
 //! Whether a run that failed may have left something that nobody can see: what is undone without a question needs
 //! more than that somebody wrote rows meanwhile.
 
-use holdpoint_review::{ObjectName, Reach, ResolvedReview, Touch};
+use holdpoint_review::{Note, ObjectName, Reach, ResolvedReview, Touch};
 
 use crate::plan::PlanReport;
 use crate::shown_files::is_called;
 use crate::state::Change;
-use crate::tools::{Migration, ToolName, Transactions};
+use crate::tools::{Migration, TableName, ToolName, Transactions};
 
 /// Whether the command of a run that failed changed something, or may have written rows of which nobody can say whose they are.
 ///
-/// Where nothing was recorded by a tool that commits what a migration did together with its record, nothing was left, whoever
-/// wrote or changed whatever meanwhile. Otherwise, where the schema is as it was and none of the pending migrations is recorded,
-/// rows may only be left in tables that the pending migrations write: others that were written meanwhile are others' work, as
-/// every busy database has some. Without a plan nobody knows what the command writes, nor where something cannot be reviewed.
-pub(crate) fn may_have_left(report: Option<&PlanReport>, change: &Change, recorded: Option<&[String]>) -> bool {
+/// Where migrations were pending and none was recorded by a tool that commits what one did together with its record, none of them
+/// left anything, whoever wrote or changed whatever meanwhile. Otherwise, where the schema is as it was and none of the pending
+/// migrations is recorded, rows may only be left in tables that the pending migrations write: others that were written meanwhile are
+/// others' work, as every busy database has some. `report`: what the command is known to run, without which nobody knows what it writes;
+/// nor where something cannot be reviewed. `own`: the tool's own table, in which something is recorded although nothing was pending.
+pub(crate) fn may_have_left(
+    report: Option<&PlanReport>,
+    change: &Change,
+    recorded: Option<&[String]>,
+    own: Option<&TableName>,
+) -> bool {
     if recorded.is_some_and(|names| !names.is_empty()) || !change.prepared.is_empty() {
         return true;
     }
-    if recorded.is_some() && report.is_some_and(commits_with_record) {
+    let Some(report) = report else { return true };
+    if report.pending.is_empty() {
+        let own = own.map(|table| ObjectName { schema: Some(table.schema.clone()), name: table.name.clone() });
+        return change.database == "changed" || own.is_some_and(|own| is_moved(&own, &change.unmoved));
+    }
+    if recorded.is_some() && commits_with_record(report) {
         return !change.invalid_indexes.is_empty();
     }
-    change.database == "changed" || report.is_none_or(|report| writes_a_moved_table(&report.review, &change.unmoved))
+    change.database == "changed" || writes_a_moved_table(&report.review, &change.unmoved)
 }
 
-/// Whether the tool commits a migration together with its record, or after it, and none of these says otherwise: what has no
-/// record was not kept. Prisma writes the end of a migration into its record when that is committed.
+/// Whether the tool commits a migration together with its record, and none of these can do otherwise: what has no record was not
+/// kept. Prisma writes the end of a migration into its record when that is committed, and Flyway leaves its transaction where a statement
+/// or a setting of the file's own wants that.
 pub(crate) fn commits_with_record(report: &PlanReport) -> bool {
-    let wraps =
-        matches!(report.transactions, Transactions::Batch | Transactions::Each) && report.tool != ToolName::Prisma;
-    wraps && report.callbacks.is_empty() && !leaves_its_transaction(&report.pending)
+    let wraps = match report.tool {
+        ToolName::Drizzle | ToolName::NodePgMigrate => {
+            matches!(report.transactions, Transactions::Batch | Transactions::Each)
+        }
+        ToolName::Prisma | ToolName::Flyway | ToolName::PlainSql | ToolName::Command => false,
+    };
+    let leaves = |note: &Note| match note {
+        Note::OwnTransaction { .. } | Note::FailsInTransaction { .. } | Note::NotAtomic => true,
+        Note::HoldsLock { .. } => false,
+    };
+    let notes = report.review.review.files.iter().flat_map(|file| &file.notes);
+    wraps && !notes.into_iter().any(leaves) && !report.pending.iter().any(does_otherwise)
 }
 
-/// Whether one of the migrations says that it is in no transaction, or ends its own.
-fn leaves_its_transaction(pending: &[Migration]) -> bool {
-    pending.iter().any(|one| ["NOTRANSACTION", "COMMIT", "DBLINK"].iter().any(|word| one.says(word)))
+/// Whether a migration says that it is in no transaction, ends its own, does what no transaction takes back, or has a connection of its own.
+fn does_otherwise(migration: &Migration) -> bool {
+    const WORDS: [&str; 8] = [
+        "NOTRANSACTION",
+        "COMMIT",
+        "ROLLBACK",
+        "PREPARE TRANSACTION",
+        "DBLINK",
+        "SETVAL",
+        "REPLICATION_SLOT",
+        "READFILE",
+    ];
+    let of_another_module = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        (line.contains("require(") || line.contains("import")) && !line.contains("node-pg-migrate")
+    };
+    WORDS.iter().any(|word| migration.says(word)) || migration.program.lines().any(of_another_module)
 }
 
 /// Whether the statements write rows of a table other than those that nobody wrote, or nobody knows which they write.
@@ -47,8 +82,11 @@ fn writes_a_moved_table(review: &ResolvedReview, unmoved: &[String]) -> bool {
         findings.flat_map(|finding| &finding.touches).filter(writes_rows).map(|touch| &touch.table).collect();
     // Of what a statement reaches beyond the tables that it names, such as by a trigger, those are at risk.
     let reached = review.tables.iter().map(|one| &one.table).filter(|_| !named.is_empty());
-    let moved = |table: &ObjectName| !unmoved.iter().any(|name| is_called(name, table));
-    named.iter().copied().chain(reached).any(moved)
+    named.iter().copied().chain(reached).any(|table| is_moved(table, unmoved))
+}
+
+fn is_moved(table: &ObjectName, unmoved: &[String]) -> bool {
+    !unmoved.iter().any(|name| is_called(name, table))
 }
 
 fn writes_rows(touch: &&Touch) -> bool {
@@ -95,16 +133,29 @@ mod tests {
     }
 
     #[test]
-    fn a_record_says_nothing_where_a_migration_commits_by_itself() {
+    fn a_record_says_nothing_of_what_a_migration_does_beside_its_transaction() {
         let program = |text: &str| {
             let rollback = crate::tools::Rollback::Program;
             let (name, path, sha256) = Default::default();
             let language = crate::tools::Language::Program;
-            [Migration { name, path, sha256, language, rollback, sql: String::new(), program: text.to_owned() }]
+            Migration { name, path, sha256, language, rollback, sql: String::new(), program: text.to_owned() }
         };
-        assert!(!leaves_its_transaction(&program("export const up = (pgm) => pgm.sql('UPDATE t SET n = 1')")));
-        for text in ["pgm.noTransaction(); pgm.sql('x')", "pgm.sql('commit')", "pgm.sql('SELECT dblink_exec(1)')"] {
-            assert!(leaves_its_transaction(&program(text)), "{text}");
+        for text in [
+            "export const up = (pgm) => pgm.sql('UPDATE t SET n = 1')",
+            "import type { MigrationBuilder } from 'node-pg-migrate';\nexport const up = (pgm: MigrationBuilder) => {}",
+        ] {
+            assert!(!does_otherwise(&program(text)), "{text}");
+        }
+        for text in [
+            "pgm.noTransaction(); pgm.sql('x')",
+            "pgm.sql('commit')",
+            "pgm.sql('rollback; begin')",
+            "pgm.sql('SELECT dblink_exec(1)')",
+            "pgm.sql(\"SELECT setval('s', 1)\")",
+            "import { pool } from '../src/db.js'\nawait pool.query('UPDATE t SET n = 1')",
+            "const fs = require('fs')",
+        ] {
+            assert!(does_otherwise(&program(text)), "{text}");
         }
     }
 }

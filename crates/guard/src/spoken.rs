@@ -2,41 +2,49 @@
 //!
 //! Nothing is parsed. A word that stands in a comment counts as well: what depends on it is only left out where it is said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// So many scripts are followed.
-const MOST_FILES: usize = 100;
+/// So many paths are looked at.
+const MOST_ASKED: usize = 1000;
 /// A script is not longer, or is not followed; its text is held in memory.
 const MOST_BYTES: u64 = 4 << 20;
 /// What ends a word that may name a file.
 const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', '|', ','];
 
 /// Whether a word, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
-/// one of them names: from the folder in which holdpoint runs, or from its own.
+/// one of them names: from the folder in which holdpoint runs, or from its own. In the first text, the command's, a script is named by
+/// any word, elsewhere by one with the ending of a script.
 pub(crate) fn is_said(word: &str, texts: impl IntoIterator<Item = (String, PathBuf)>) -> bool {
-    let mut open: Vec<(String, PathBuf)> = texts.into_iter().collect();
-    let mut seen = BTreeSet::new();
-    while let Some((text, folder)) = open.pop() {
+    let mut open: VecDeque<(String, PathBuf)> = texts.into_iter().collect();
+    let mut asked = BTreeSet::new();
+    let mut is_command = true;
+    while let Some((text, folder)) = open.pop_front() {
         if text.to_ascii_uppercase().contains(word) {
             return true;
         }
-        for name in
-            text.split(|sign: char| sign.is_whitespace() || BETWEEN.contains(&sign)).filter(|name| !name.is_empty())
-        {
-            for path in [PathBuf::from(name), folder.join(name)] {
-                if seen.len() < MOST_FILES
-                    && !seen.contains(&path)
-                    && let Some(text) = script(&path)
-                {
-                    open.push((text, path.parent().unwrap_or(&folder).to_owned()));
-                    seen.insert(path);
-                }
+        let named = |name: &&str| is_command && !name.is_empty() || ending(Path::new(name)).is_some();
+        let names = text.split(|sign: char| sign.is_whitespace() || BETWEEN.contains(&sign)).filter(named);
+        for path in names.flat_map(|name| [PathBuf::from(name), folder.join(name)]) {
+            if asked.len() == MOST_ASKED {
+                break;
+            }
+            if asked.insert(path.clone())
+                && let Some(text) = script(&path)
+            {
+                open.push_back((text, path.parent().unwrap_or(&folder).to_owned()));
             }
         }
+        is_command = false;
     }
     false
+}
+
+/// The ending of a script's name.
+fn ending(path: &Path) -> Option<&str> {
+    let ending = path.extension()?.to_str()?;
+    matches!(ending, "sql" | "psql" | "sh" | "bash").then_some(ending)
 }
 
 /// The text of a script of SQL or of a shell; a tool's own programs are none.
@@ -48,9 +56,8 @@ fn script(path: &Path) -> Option<String> {
     }
     let mut text = String::new();
     std::fs::File::open(path).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
-    let ending = path.extension().and_then(|ending| ending.to_str());
     let shell = || text.lines().next().is_some_and(|first| first.starts_with("#!") && first.trim_end().ends_with("sh"));
-    (matches!(ending, Some("sql" | "psql" | "sh" | "bash")) || shell()).then_some(text)
+    (ending(path).is_some() || shell()).then_some(text)
 }
 
 #[cfg(test)]

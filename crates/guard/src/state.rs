@@ -134,6 +134,8 @@ pub(crate) struct Change {
     pub(crate) prepared: Vec<String>,
     /// What the backup's role may not read now, and could.
     pub(crate) unreadable: Vec<String>,
+    /// Whether only sessions that may be the command's, and are in a transaction, leave open what was kept.
+    pub(crate) perhaps_at_work: bool,
     /// Tables of which nobody wrote a row, by the counters, where these tell.
     pub(crate) unmoved: Vec<String>,
     /// The others that were there before, with what was written, by the counters, where these tell.
@@ -157,6 +159,7 @@ impl Change {
             invalid_indexes: Vec::new(),
             prepared: Vec::new(),
             unreadable: Vec::new(),
+            perhaps_at_work: false,
             unmoved: Vec::new(),
             written: None,
             beside: Vec::new(),

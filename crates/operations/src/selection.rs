@@ -2,7 +2,6 @@
 
 use holdpoint_core::ledger::{RunStep, newest};
 use holdpoint_core::selector::Selector;
-use holdpoint_core::verification::Standing;
 use holdpoint_core::{PointId, RunId};
 
 use crate::catalogue::{PointSummary, list};
@@ -22,8 +21,7 @@ pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, 
         Selector::Id(id) => Ok(id.clone()),
         Selector::Latest => choose(context, |_| true).await?.ok_or_else(|| nothing("there is none yet")),
         Selector::Proven => {
-            let proven = |point: &PointSummary| matches!(point.standing, Standing::Proven { .. });
-            choose(context, proven).await?.ok_or_else(|| nothing("none is proven"))
+            choose(context, PointSummary::is_proven_and_there).await?.ok_or_else(|| nothing("none is proven"))
         }
         Selector::BeforeInstant(at) => {
             if *at > (context.clock)() {

@@ -19,7 +19,7 @@ mod terminal;
 pub use error::Error;
 pub use fifo::{make_fifo, open_fifo};
 pub use forwarder::{Destination, Forwarder};
-pub use mark::Mark;
+pub use mark::{Mark, group_is_there};
 pub use program::{Program, RunAs, Stderr, Stdin, Stdout, Survivors};
 pub use running::{Ended, Running, Status};
 pub use tail::TAIL_BYTES;

@@ -51,10 +51,15 @@ impl Mark {
         if started(self.pid).is_some() || !fs::read_to_string(BOOT).is_ok_and(begun) {
             return Some(false);
         }
-        let Ok(all) = fs::read_dir("/proc") else { return Some(false) };
-        let mut pids = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        Some(pids.any(|pid| stat(pid).is_some_and(|stat| stat.group == i64::from(self.pid))))
+        Some(group_is_there(self.pid))
     }
+}
+
+/// Tells whether anything lives of a process group of this machine, as far as the system tells.
+pub fn group_is_there(group: u32) -> bool {
+    let Ok(all) = fs::read_dir("/proc") else { return false };
+    let mut pids = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.any(|pid| stat(pid).is_some_and(|stat| stat.group == i64::from(group)))
 }
 
 fn host() -> String {

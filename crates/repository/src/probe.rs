@@ -86,7 +86,7 @@ pub async fn probe(store: &dyn ObjectStore, options: &ProbeOptions) -> Vec<Probe
             // Without writing there is nothing else to try.
             probes.push(match &error {
                 Error::AccessDenied { code, .. } if !of_files(code) => {
-                    Probe::warning("write", chain(&error), READS_ONLY)
+                    Probe { cure: Some(READS_ONLY.to_owned()), ..Probe::failure("write", &error) }
                 }
                 _ => Probe::failure("write", &error),
             });
@@ -278,9 +278,9 @@ fn chain(error: &Error) -> String {
     texts.collect::<Vec<_>>().join(": ")
 }
 
-/// A role that only restores is refused by design, and nobody can tell what an identity is meant for.
-const READS_ONLY: &str = "nothing, if this identity is only to restore; backups, verifications and prunes need a role that writes: \
-    holdpoint init --print-policy writer (verifier, guard, pruner, cron)";
+/// A role that only restores is refused by design; nobody can tell what an identity is meant for, so it is a failure all the same.
+const READS_ONLY: &str = "backups, verifications and prunes need a role that writes: holdpoint init --print-policy writer (verifier, \
+    guard, pruner, cron); nothing, if this identity is only to restore";
 
 /// Tells a refusal by the file system from one by a store: only the first speaks in the system's words.
 fn of_files(code: &str) -> bool {

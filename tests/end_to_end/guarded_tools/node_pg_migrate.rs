@@ -103,17 +103,35 @@ fn the_first_run_of_all_that_fails_leaves_the_tools_empty_table_which_is_no_chan
 fn what_others_do_while_a_migration_fails_is_not_undone_where_the_table_shows_that_nothing_was_kept() {
     let bench = bench(Bench::new());
     bench.bare(&format!("node {TOOL} up"));
-    migration(&bench, "2_fails", "UPDATE shop.orders SET note = note; ALTER TABLE shop.orders ADD CHECK (id < 0);");
-    // Beside it somebody else writes, and makes a partition.
-    let others = "CREATE TABLE shop.events_2026_12 AS SELECT 1 AS id";
-    bench.write("deploy.sh", &format!("psql -X -q \"$DATABASE_URL\" -c \"{others}\"\nexec node {TOOL} up\n"));
-    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh deploy.sh\"]\n");
-    let flags = ["--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
-    let report = bench.guard(&flags, &["sh", "deploy.sh"], 11);
+    let waits =
+        "SELECT pg_advisory_lock(7); UPDATE shop.orders SET note = note; ALTER TABLE shop.orders ADD CHECK (id < 0);";
+    migration(&bench, "2_fails", waits);
+    let held = bench.hold("SELECT pg_advisory_lock(7)");
+    let flags = ["--lock-timeout", "0", "--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let mut run = bench.start(&flags, &UP);
+    run.wait_until("the migration waits", super::LONG, || bench.waits_for_a_lock());
+    // Beside it somebody else makes a partition.
+    bench.sql("CREATE TABLE shop.events_2026_12 AS SELECT 1 AS id");
+    held.release();
+    let report = run.finish().ended_with(11).json();
     assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
     assert_eq!((list(&report, "recorded"), &report["undo"]), (Vec::<&str>::new(), &Value::Null), "{report:#}");
-    assert!(report["warnings"].to_string().contains("nothing shows that its command left anything"), "{report:#}");
+    assert!(report["warnings"].to_string().contains("nothing shows that a migration left anything"), "{report:#}");
     assert_eq!(bench.sql("SELECT to_regclass('shop.events_2026_12') IS NULL"), "f");
+}
+
+#[test]
+fn what_a_run_changed_although_nothing_was_pending_is_not_taken_for_the_work_of_others() {
+    let bench = bench(Bench::new());
+    bench.bare(&format!("node {TOOL} up"));
+    let sneaks = format!("psql -X -q \"$DATABASE_URL\" -c 'CREATE TABLE shop.sneaked ()'\nexec node {TOOL} up\n");
+    bench.write("deploy.sh", &sneaks);
+    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh deploy.sh\"]\n");
+    let flags = ["--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    // An undo was asked for, and there is nothing that it could go back to.
+    let report = bench.guard(&flags, &["sh", "deploy.sh"], 13);
+    assert_eq!(judged(&report).2, "failed", "{report:#}");
+    assert!(report["undo_failure"].to_string().contains("it relied on no restore point"), "{report:#}");
 }
 
 #[test]

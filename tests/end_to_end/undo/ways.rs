@@ -362,7 +362,7 @@ fn what_others_write_while_a_command_fails_is_not_undone_by_itself() {
         let on_failure = ["--no-rehearse", "--applied-through", "none", "--on-failure", way];
         let report = project.guard(&[&on_failure[..], flags].concat(), 11);
         assert_eq!((&report["state"], &report["undo"]), (&json!("failed"), &Value::Null), "{way}: {report:#}");
-        assert!(report["warnings"].to_string().contains("nothing shows that its command left anything"), "{report:#}");
+        assert!(report["warnings"].to_string().contains("nothing shows that a migration left anything"), "{report:#}");
         assert!(!report["ways_back"].as_array().unwrap().is_empty(), "a person may: {report:#}");
         assert_eq!(project.stands(), ("failed".to_owned(), true), "{way}");
         assert_eq!(project.scene.sql("SELECT count(*) > 0 FROM shop.orders WHERE note = 'of others'"), "t", "{way}");

@@ -31,8 +31,10 @@ fn path(named: Option<&Path>, from: &Path) -> Option<PathBuf> {
 /// Whom the file names to be told of unattended runs, and nothing else, as far as that can be read of a file in which
 /// something is wrong.
 pub(crate) fn find_told(named: Option<&Path>, from: &Path) -> Config {
-    let text = path(named, from).and_then(|path| std::fs::read_to_string(path).ok());
-    Config { cron: text.map(|text| CronSection::told(&text)).unwrap_or_default(), ..Config::default() }
+    // Of one that cannot be read nobody knows whether it names a secret.
+    let unreadable = || CronSection { unreadable_secret: true, ..CronSection::default() };
+    let told = |path| std::fs::read_to_string(path).map_or_else(|_| unreadable(), |text| CronSection::told(&text));
+    Config { cron: path(named, from).map(told).unwrap_or_default(), ..Config::default() }
 }
 
 fn read(path: &Path, sections: Sections) -> Result<Config, ConfigError> {

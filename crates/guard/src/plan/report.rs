@@ -137,7 +137,11 @@ impl PlanReport {
             verdict,
             tool: found.tool.name(),
             migrations: folder.display().to_string(),
-            transactions: found.tool.transactions(),
+            // What a command lists is run by a command: of that nobody knows what it puts into a transaction.
+            transactions: match pending.tool {
+                ToolName::Command => Transactions::Unknown,
+                _ => found.tool.transactions(),
+            },
             known,
             runs: pending.runs,
             callbacks: pending.callbacks,

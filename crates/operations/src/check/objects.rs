@@ -59,7 +59,7 @@ pub(super) async fn read(
     jobs: usize,
     notes: &mut Vec<String>,
 ) -> Result<ReadAgain, Error> {
-    let (started_at, began) = (verify::began(context, &stored.manifest.id).await?, Instant::now());
+    let (dates, began) = (verify::began(context, &stored.manifest.id).await?, Instant::now());
     let (manifest, id) = (stored.manifest.clone(), stored.manifest.id.to_string());
     let work = async || {
         let expected = Expected::of(context, stored.clone()).await?;
@@ -87,6 +87,7 @@ pub(super) async fn read(
                  anew: holdpoint verify {id}"
             );
             let outcome = found(FindingKind::Damaged, &id, &reason, cure);
+            let started_at = dates.of_a_disproof;
             let damage = DamageFound { started_at, began, reason, note, by: "holdpoint check --read-data" };
             Ok(ReadAgain { outcome, damage: Some(damage) })
         }

@@ -269,15 +269,19 @@ fn proof_ahead(context: &Context, point: &Surveyed, now: DateTime<Utc>) -> Optio
     Some(Finding::new(FindingKind::WrongClock, &key, reason, cure))
 }
 
-/// A proof that counts for nothing although its date is right and nothing speaks against it: it is of another manifest.
+/// A verdict that counts for nothing although its date is right: it is of another manifest.
 fn proven_otherwise(context: &Context, point: &Surveyed, now: DateTime<Utc>) -> Option<Finding> {
-    let counts = |one: &&Attempt| one.verdict == Verdict::Proved && !is_ahead(one.started_at, now);
+    let counts = |one: &&Attempt| match one.verdict {
+        Verdict::Proved => !is_ahead(one.started_at, now),
+        Verdict::Disproved => true,
+        Verdict::CouldNotRun => false,
+    };
     let at = point.attempts.iter().find(counts)?.started_at;
     if point.summary.standing != Standing::Unproven || !point.summary.unreadable.is_empty() {
         return None;
     }
     let key = layout::manifest(&context.database, point.id());
-    let reason = format!("it is not the one that was proven on {}: it was written anew since", at.format("%Y-%m-%d"));
+    let reason = format!("it is not the one that was verified on {}: it was written anew since", at.format("%Y-%m-%d"));
     let cure = format!(
         "bring the manifest back from a version or copy of the bucket; or see who wrote it, and prove what is there: holdpoint \
          verify {}",

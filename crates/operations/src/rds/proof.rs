@@ -85,7 +85,7 @@ pub async fn verify_snapshot(
     jobs: usize,
 ) -> Result<SnapshotVerifyReport, Error> {
     let began = Instant::now();
-    let started_at = crate::verify::began(context, &point.manifest.id).await?;
+    let dates = crate::verify::began(context, &point.manifest.id).await?;
     let (id, made) = (&point.manifest.id, &point.manifest.snapshot);
     let work = Box::pin(attempt(context, login, &point.manifest, jobs));
     let outcome = Box::pin(reading::held(context, id, work)).await;
@@ -94,7 +94,7 @@ pub async fn verify_snapshot(
         point: id.clone(),
         level: Level::Instance,
         verdict: Verdict::CouldNotRun,
-        started_at,
+        started_at: dates.at,
         took_ms: 0,
         restore_took_ms: None,
         measured_on: format!("a temporary RDS instance in {}", made.region),
@@ -114,6 +114,9 @@ pub async fn verify_snapshot(
         normal: Vec::new(),
     };
     judge(&mut verification, outcome)?;
+    if verification.verdict == Verdict::Disproved {
+        verification.started_at = dates.of_a_disproof;
+    }
     if verification.verdict == Verdict::Disproved && reading::is_dropped(context, id).await? {
         return Err(reading::dropped(context, id));
     }

@@ -31,26 +31,38 @@ fn is_unwritable(error: &Store) -> bool {
     matches!(error, Store::AccessDenied { code, .. } if of_files(code))
 }
 
-/// This moment by this machine's clock; by the store's where that is known and differs from it. Where a verification of the restore
-/// point is dated later, as the clock of whoever made it was ahead by less than is noticed: right after that, since what begins now
-/// comes after all that is there, and a proof must not outlive a disproof that was found after it.
+/// The dates of what begins now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Began {
+    /// This moment by this machine's clock; by the store's where that is known and differs from it. Where a verification of the
+    /// restore point is dated later, as the clock of whoever made it was ahead by less than is noticed: right after that.
+    pub(crate) at: DateTime<Utc>,
+    /// The date of a disproof, after every verification that is there, however far ahead: a proof of the future counts once its date has
+    /// come, and must not outlive what was found after it.
+    pub(crate) of_a_disproof: DateTime<Utc>,
+}
+
+/// When what begins now began, of which all verifications of the restore point are older.
 ///
 /// # Errors
 /// Those of the store.
-pub(crate) async fn began(context: &Context, point: &PointId) -> Result<DateTime<Utc>, Error> {
+pub(crate) async fn began(context: &Context, point: &PointId) -> Result<Began, Error> {
     let machine = (context.clock)();
     let now = believed(machine, context.repository.store().server_time().await.ok());
     let prefix = layout::verifications(&context.database, point);
     let pages: Vec<_> = context.repository.store().list(&prefix).try_collect().await?;
     let made = pages.iter().flatten();
     let made = made.filter_map(|one| layout::verification_instant(&context.database, point, &one.key));
-    Ok(after(now, made))
+    Ok(after(now, made.collect()))
 }
 
 /// Names tell milliseconds.
-fn after(now: DateTime<Utc>, made: impl Iterator<Item = DateTime<Utc>>) -> DateTime<Utc> {
-    let newest = made.filter(|at| !is_ahead(*at, now)).max();
-    newest.map_or(now, |at| now.max(at + TimeDelta::milliseconds(1)))
+fn after(now: DateTime<Utc>, made: Vec<DateTime<Utc>>) -> Began {
+    let past = |newest: Option<DateTime<Utc>>| newest.map_or(now, |at| now.max(at + TimeDelta::milliseconds(1)));
+    Began {
+        at: past(made.iter().copied().filter(|at| !is_ahead(*at, now)).max()),
+        of_a_disproof: past(made.iter().copied().max()),
+    }
 }
 
 fn believed(machine: DateTime<Utc>, store: Option<DateTime<Utc>>) -> DateTime<Utc> {
@@ -65,11 +77,12 @@ mod tests {
     fn what_begins_now_comes_after_what_a_clock_that_was_ahead_dated() {
         let at = |text: &str| format!("2026-11-21T{text}Z").parse::<DateTime<Utc>>().unwrap();
         let now = at("10:00:00");
-        assert_eq!(after(now, [].into_iter()), now);
-        assert_eq!(after(now, [at("08:00:00"), at("09:59:59")].into_iter()), now);
-        assert_eq!(after(now, [at("10:50:00"), at("09:00:00")].into_iter()), at("10:50:00.001"));
-        // What is dated in the future proves nothing, and dates nothing.
-        assert_eq!(after(now, [at("11:00:01")].into_iter()), now);
+        let both = |date| Began { at: date, of_a_disproof: date };
+        assert_eq!(after(now, vec![]), both(now));
+        assert_eq!(after(now, vec![at("08:00:00"), at("09:59:59")]), both(now));
+        assert_eq!(after(now, vec![at("10:50:00"), at("09:00:00")]), both(at("10:50:00.001")));
+        // What is dated in the future proves nothing before its date has come, and nothing after that what was disproved since.
+        assert_eq!(after(now, vec![at("11:00:01")]), Began { at: now, of_a_disproof: at("11:00:01.001") });
     }
 
     #[test]

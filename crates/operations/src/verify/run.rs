@@ -54,7 +54,7 @@ async fn recorded(
 ) -> Result<KeptVerification, Error> {
     let began = Instant::now();
     super::began::recordable(context).await?;
-    let started_at = super::began::began(context, point).await?;
+    let dates = super::began::began(context, point).await?;
     let stored = manifest(context, point).await?;
     let (manifest, manifest_sha256) = (stored.manifest.clone(), stored.sha256.clone());
     let plan = plan_for(context, &manifest, options).await?;
@@ -75,7 +75,7 @@ async fn recorded(
         point: point.clone(),
         level: options.level,
         verdict: Verdict::CouldNotRun,
-        started_at,
+        started_at: dates.at,
         took_ms: 0,
         restore_took_ms: None,
         measured_on: match options.restore_as {
@@ -95,6 +95,9 @@ async fn recorded(
     };
     let partial = !manifest.options.is_empty();
     judge(&mut verification, outcome, partial)?;
+    if verification.verdict == Verdict::Disproved {
+        verification.started_at = dates.of_a_disproof;
+    }
     // What goes away while it is read says nothing of what it was.
     if verification.verdict == Verdict::Disproved && reading::is_dropped(context, point).await? {
         return Err(reading::dropped(context, point));

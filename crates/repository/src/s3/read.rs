@@ -142,6 +142,10 @@ struct Download {
     fetched: FetchCount,
 }
 
+/// A download that is slower over the time of a stall is no slow line but one that stands still: bytes a second. Others may take the most of
+/// a line, so it is far less than an upload's, which holds memory.
+const SLOWEST_BYTES_PER_SECOND: f64 = 4096.0;
+
 /// What came in so much waiting. The time in which nobody asks for more does not count: whoever reads may be slow.
 #[derive(Debug, Default, Clone, Copy)]
 struct Pace {
@@ -159,7 +163,7 @@ impl Pace {
     fn came(&mut self, waited: Duration, bytes: u64, timing: &Timing) {
         self.waited += waited;
         self.bytes += bytes;
-        let enough = timing.slowest_bytes_per_second as f64 * timing.stall_for.as_secs_f64();
+        let enough = SLOWEST_BYTES_PER_SECOND * timing.stall_for.as_secs_f64();
         if self.bytes as f64 >= enough {
             *self = Self::default();
         }

@@ -171,6 +171,9 @@ async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
     let mut report = empty(&context);
     assert!(!looked(&context, &mut own, true, &mut report).await);
     assert!(matches!(standing(&context).await, Standing::Disproved { .. }));
+    // Also once that date has come.
+    let (points, _) = survey(&context, sample_context::now() + TimeDelta::days(31)).await.unwrap();
+    assert!(matches!(points[0].summary.standing, Standing::Disproved { .. }), "{:?}", points[0].summary.standing);
 }
 
 #[tokio::test]
