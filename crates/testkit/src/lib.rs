@@ -48,7 +48,7 @@ pub use fault::{Fault, SeenRequest};
 pub use fault_proxy::{FaultProxy, Rule};
 pub use http::Response;
 pub use moto_server::MotoServer;
-pub use rds::{Pace, RDS_MASTER, RDS_MASTER_PASSWORD, RdsFault, RdsInstance, RdsServer, Shipping};
+pub use rds::{Pace, RDS_MASTER, RDS_MASTER_PASSWORD, RdsCluster, RdsFault, RdsInstance, RdsServer, Shipping};
 pub use s3_client::ListedObject;
 pub use s3_server::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};
 pub use token_front::TokenFront;

@@ -23,6 +23,8 @@ pub(super) struct DbCluster {
     pub(super) standing: Standing,
     pub(super) shape: Shape,
     pub(super) parameter_group: String,
+    /// The limits of serverless capacity, least and most.
+    pub(super) capacity: Option<(String, String)>,
     /// The instances; the first one writes.
     pub(super) members: Vec<String>,
     pub(super) address: Ipv4Addr,
@@ -44,7 +46,7 @@ impl State {
         });
     }
 
-    fn cluster_place(&self, identifier: &str) -> Result<usize, RdsError> {
+    pub(super) fn cluster_place(&self, identifier: &str) -> Result<usize, RdsError> {
         let place = self.clusters.iter().position(|cluster| cluster.identifier == identifier);
         place.ok_or_else(|| RdsError::cluster_not_found(identifier))
     }
@@ -55,9 +57,15 @@ impl State {
         let members = self.instances.iter().filter(|member| member.cluster.as_deref() == Some(identifier));
         let mut addresses: Vec<Ipv4Addr> =
             members.filter(|member| member.reachable).map(|member| member.address).collect();
+        // What the instance that writes is told goes before what its cluster is told.
+        let writer = self.clusters[place].members.first().and_then(|writer| self.place(writer).ok());
+        let mut lines = self.cluster_parameters(&self.clusters[place].parameter_group);
+        lines.extend(
+            writer.map(|writer| self.parameters(&self.instances[writer].shape.parameter_group)).unwrap_or_default(),
+        );
         let cluster = &mut self.clusters[place];
         addresses.insert(0, cluster.address);
-        cluster.port = cluster.engine.listen(&addresses, cluster.port, &[]);
+        cluster.port = cluster.engine.listen(&addresses, cluster.port, &lines);
         let port = cluster.port;
         for member in self.instances.iter_mut().filter(|member| member.cluster.as_deref() == Some(identifier)) {
             member.port = port;
@@ -138,8 +146,9 @@ impl State {
                 self.clusters.iter().find(|cluster| cluster.identifier == identifier)
             }
         };
-        let named = query.text("SourceDBClusterIdentifier").or(query.text("SourceDbClusterResourceId"));
-        let source = source.ok_or_else(|| RdsError::cluster_not_found(named.unwrap_or_default()))?;
+        let asked = query.text("SourceDBClusterIdentifier").or(query.text("SourceDbClusterResourceId"));
+        let source = source.ok_or_else(|| RdsError::cluster_not_found(asked.unwrap_or_default()))?;
+        let named = Some(source.identifier.clone());
         if self.cluster_place(&target).is_ok() {
             return Err(RdsError::new(400, "DBClusterAlreadyExistsFault", "DB Cluster already exists"));
         }
@@ -147,23 +156,42 @@ impl State {
             return Err(RdsError::new(403, "DBClusterQuotaExceededFault", "DB Cluster quota exceeded."));
         }
         let at = restore_time(query, "RestoreToTime")?;
-        let clone = query.text("RestoreType") == Some("copy-on-write");
+        let clone = match query.text("RestoreType") {
+            None | Some("full-copy") => false,
+            Some("copy-on-write") => true,
+            Some(other) => return Err(RdsError::value(format!("Invalid RestoreType: {other}"))),
+        };
         if clone && at.is_some() {
             return Err(RdsError::combination("RestoreToTime cannot be used with the restore type copy-on-write."));
         }
         let window = source.engine.backup.latest.map(|latest| (source.engine.backup.earliest, latest));
         check_window(at, window, source.shape.property("BackupRetentionPeriod"))?;
         self.check_groups(query)?;
+        self.check_cluster_group(query)?;
         let mut shape = source.shape.restored();
         shape.name_in_restore(query)?;
         let group =
             query.text("DBClusterParameterGroupName").map_or_else(|| shape.parameter_group.clone(), str::to_owned);
+        let capacity = capacity_of(query);
+        if clone {
+            // A clone begins with what is there now.
+            let resource = source.resource.clone();
+            self.clusters.iter_mut().filter(|cluster| cluster.resource == resource).for_each(|cluster| {
+                cluster.engine.ship();
+            });
+        }
+        let source = self.clusters.iter().find(|cluster| Some(&cluster.identifier) == named.as_ref());
+        let source = source.ok_or_else(|| RdsError::cluster_not_found(&target))?;
         let port = port_of(query)?.unwrap_or(source.port);
         let engine = Engine::recovered(&self.common, &source.engine.backup, at);
         let engine =
             engine.map_err(|_| RdsError::new(400, "InvalidRestoreFault", "The data could not be recovered."))?;
-        let standing = Standing::resting("available").then("creating", Then::Nothing);
-        Ok(self.add_cluster(&target, shape, &group, port, engine, standing))
+        let rest = self.failing_restore().unwrap_or_else(|| "available".to_owned());
+        let standing = Standing::resting(&rest).then("creating", Then::Nothing);
+        self.add_cluster(&target, shape, &group, port, engine, standing);
+        let cluster = self.clusters.last_mut().expect("the cluster was added");
+        cluster.capacity = capacity;
+        Ok(element("DBCluster", &cluster.xml()))
     }
 
     /// Adds a cluster without instances, and writes the answer.
@@ -183,6 +211,7 @@ impl State {
             standing,
             shape,
             parameter_group: parameter_group.into(),
+            capacity: None,
             members: Vec::new(),
             address: self.address_of(&format!("{identifier}.cluster")),
             port,
@@ -207,7 +236,14 @@ impl State {
         let others =
             ["DBParameterGroupName", "AvailabilityZone", "PubliclyAccessible", "CACertificateIdentifier", "Tags"];
         let more = ["AutoMinorVersionUpgrade", "PreferredMaintenanceWindow", "DBSubnetGroupName", "CopyTagsToSnapshot"];
-        query.refuse_others(&[&own, &others, &more])?;
+        let watched = [
+            "MonitoringInterval",
+            "MonitoringRoleArn",
+            "EnablePerformanceInsights",
+            "PerformanceInsightsKMSKeyId",
+            "PerformanceInsightsRetentionPeriod",
+        ];
+        query.refuse_others(&[&own, &others, &more, &watched])?;
         let identifier = query.new_identifier("DBInstanceIdentifier")?;
         let Some(cluster) = query.text("DBClusterIdentifier").map(plain_name) else {
             return Err(RdsError::combination("This endpoint makes instances of Aurora clusters only."));
@@ -221,13 +257,21 @@ impl State {
             return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
         }
         let owner = &self.clusters[place];
+        let (asked, runs) = (query.required("Engine")?, owner.shape.property("Engine"));
+        if asked != runs {
+            return Err(RdsError::combination(format!(
+                "The engine name requested for your DB instance ({asked}) doesn't match the engine name of your DB cluster \
+                 ({runs})."
+            )));
+        }
         let mut shape = owner.shape.restored();
         shape.tags.clear();
         shape.security_groups.clone_from(&owner.shape.security_groups);
         shape.subnet_group.clone_from(&owner.shape.subnet_group);
         let port = owner.port;
         shape.name_in_restore(query)?;
-        shape.properties.insert("PromotionTier".into(), query.text("PromotionTier").unwrap_or("1").into());
+        shape.properties.insert("PromotionTier".into(), "1".into());
+        shape.properties.extend(Shape::modified(query));
         self.check_named(query, &shape)?;
         let standing = Standing::resting("available").then("creating", Then::Start);
         self.clusters[place].members.push(identifier.clone());
@@ -242,7 +286,11 @@ impl State {
         query.refuse_others(&[&own])?;
         let identifier = query.identifier("DBClusterIdentifier")?;
         let place = self.cluster_place(&identifier)?;
-        let cluster = &mut self.clusters[place];
+        let cluster = &self.clusters[place];
+        if cluster.standing.status() == "deleting" {
+            let message = format!("Cluster {identifier} is already being deleted.");
+            return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
+        }
         if cluster.shape.property("DeletionProtection") == "true" {
             return Err(RdsError::combination(
                 "Cannot delete protected Cluster, please disable deletion protection and try again.",
@@ -252,18 +300,36 @@ impl State {
             let message = "Cluster cannot be deleted, it still contains DB instances in non-deleting state.";
             return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
         }
-        if !query.flag("SkipFinalSnapshot") {
-            return Err(RdsError::combination(
-                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
-            ));
+        match (query.flag("SkipFinalSnapshot"), query.text("FinalDBSnapshotIdentifier")) {
+            (true, None) => {}
+            (true, Some(_)) => {
+                return Err(RdsError::combination(
+                    "FinalDBSnapshotIdentifier cannot be specified when SkipFinalSnapshot is specified.",
+                ));
+            }
+            (false, None) => {
+                return Err(RdsError::combination(
+                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
+                ));
+            }
+            (false, Some(_)) => {
+                self.take_cluster_snapshot(place, &query.new_identifier("FinalDBSnapshotIdentifier")?)?
+            }
         }
+        let cluster = &mut self.clusters[place];
         cluster.standing = Standing::resting("deleting").then("deleting", Then::Remove { keep_backups: false });
         Ok(element("DBCluster", &cluster.xml()))
     }
 }
 
+/// Reads the limits of serverless capacity that a call names.
+pub(super) fn capacity_of(query: &Query) -> Option<(String, String)> {
+    let limit = |name: &str| query.text(&format!("ServerlessV2ScalingConfiguration.{name}")).map(str::to_owned);
+    limit("MinCapacity").zip(limit("MaxCapacity"))
+}
+
 impl DbCluster {
-    fn xml(&self) -> String {
+    pub(super) fn xml(&self) -> String {
         let member = |(place, identifier): (usize, &String)| {
             text("DBInstanceIdentifier", identifier)
                 + &text("IsClusterWriter", if place == 0 { "true" } else { "false" })
@@ -290,11 +356,19 @@ impl DbCluster {
         if let Some(latest) = self.engine.backup.latest {
             xml += &text("LatestRestorableTime", &written(latest));
         }
+        if let Some((least, most)) = &self.capacity {
+            let limits = text("MinCapacity", least) + &text("MaxCapacity", most);
+            xml += &element("ServerlessV2ScalingConfiguration", &limits);
+        }
+        if let Some(key) = self.shape.properties.get("KmsKeyId") {
+            xml += &text("KmsKeyId", key);
+        }
         for name in [
             "Engine",
             "EngineVersion",
             "MasterUsername",
             "MultiAZ",
+            "StorageType",
             "BackupRetentionPeriod",
             "PreferredBackupWindow",
             "PreferredMaintenanceWindow",

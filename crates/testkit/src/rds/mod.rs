@@ -1,6 +1,8 @@
 //! An endpoint of Amazon RDS on loopback, with real PostgreSQL servers behind it.
 
 mod aurora;
+mod aurora_change;
+mod aurora_source;
 mod change;
 mod describe;
 mod engine;
@@ -37,6 +39,7 @@ use crate::keeper::Keeper;
 use crate::place::short_directory;
 use crate::s3_server::Identity;
 use crate::signature::encode;
+pub use aurora_source::RdsCluster;
 pub use faults::RdsFault;
 use server::lock;
 pub use source::RdsInstance;
@@ -114,9 +117,11 @@ impl RdsServer {
             instances: Vec::new(),
             clusters: Vec::new(),
             snapshots: Vec::new(),
+            cluster_snapshots: Vec::new(),
             retained: Vec::new(),
             events: Vec::new(),
             parameter_groups: BTreeMap::new(),
+            cluster_parameter_groups: BTreeMap::new(),
             option_groups: BTreeMap::new(),
             subnet_groups: vec!["default".into()],
             security_groups: vec!["sg-default".into()],

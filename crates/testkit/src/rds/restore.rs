@@ -145,7 +145,7 @@ impl State {
     }
 
     /// Returns the state that this restore was told to end in.
-    fn failing_restore(&mut self) -> Option<String> {
+    pub(super) fn failing_restore(&mut self) -> Option<String> {
         self.ends.pop_front()
     }
 

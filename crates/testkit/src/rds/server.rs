@@ -163,6 +163,7 @@ fn dispatch(query: &Query, state: &mut State) -> Result<String, RdsError> {
         "StopDBInstance" => state.stop_instance(query),
         "StartDBInstance" => state.start_instance(query),
         "DeleteDBInstance" => state.delete(query),
+        "ModifyDBCluster" => state.modify_cluster(query),
         "DeleteDBCluster" => state.delete_cluster(query),
         "ListTagsForResource" => state.list_tags(query),
         "AddTagsToResource" => state.add_tags(query),

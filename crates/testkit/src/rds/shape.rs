@@ -148,6 +148,9 @@ impl Shape {
         for (name, value) in defaults {
             self.properties.entry(name.into()).or_insert_with(|| value.into());
         }
+        if self.property("Engine").starts_with("aurora") {
+            self.properties.insert("StorageType".into(), "aurora".into());
+        }
         self.security_groups = vec!["sg-default".into()];
         self.parameter_group = default_parameter_group(self.property("Engine"), self.property("EngineVersion"));
         self.option_group = default_option_group(self.property("Engine"), self.property("EngineVersion"));

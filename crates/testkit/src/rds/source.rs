@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::aurora_source::RdsCluster;
 use super::engine::Engine;
 use super::instant::{now, written};
 use super::server::lock;
@@ -141,26 +142,12 @@ impl RdsServer {
         state.ship(&instance.identifier);
     }
 
-    /// Makes an Aurora cluster with one instance; both are `available` and the window is open.
+    /// Makes an Aurora cluster with one instance and the defaults; both are `available` and the window is open.
     ///
     /// # Panics
     /// When its server cannot be made.
     pub fn create_aurora(&self, cluster: &str, instance: &str, major: u32) {
-        let mut state = lock(&self.state);
-        let engine = Engine::new(&state.common, major);
-        let shape = Shape::new("aurora-postgresql", &engine.version(), RDS_MASTER);
-        let (group, port) = (shape.parameter_group.clone(), state.port);
-        state.add_cluster(cluster, shape.clone(), &group, port, engine, Standing::resting("available"));
-        state.add(instance, shape, port, None, Standing::resting("available"));
-        let place = state.instances.len() - 1;
-        state.instances[place].cluster = Some(cluster.into());
-        if let Some(owner) = state.clusters.last_mut() {
-            owner.members.push(instance.into());
-        }
-        state.start(place);
-        if let Some(owner) = state.clusters.last_mut() {
-            owner.engine.ship();
-        }
+        self.create_cluster(&RdsCluster::new(cluster, instance, major));
     }
 
     /// Returns address and port of an instance, or of an Aurora cluster: what `Endpoint` shows when it is reachable.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::Shipping;
 use super::aurora::DbCluster;
+use super::aurora_change::ClusterSnapshot;
 use super::engine::{Backup, Common};
 use super::error::RdsError;
 use super::events::Event;
@@ -43,9 +44,12 @@ pub(super) struct State {
     pub(super) instances: Vec<Instance>,
     pub(super) clusters: Vec<DbCluster>,
     pub(super) snapshots: Vec<Snapshot>,
+    pub(super) cluster_snapshots: Vec<ClusterSnapshot>,
     pub(super) retained: Vec<Retained>,
     pub(super) events: Vec<Event>,
     pub(super) parameter_groups: BTreeMap<String, ParameterGroup>,
+    /// Lines of `postgresql.conf` by the names of clusters' parameter groups.
+    pub(super) cluster_parameter_groups: BTreeMap<String, Vec<String>>,
     pub(super) option_groups: BTreeMap<String, (String, String)>,
     pub(super) subnet_groups: Vec<String>,
     pub(super) security_groups: Vec<String>,

@@ -1,0 +1,96 @@
+//! The actions that change an Aurora cluster, and its snapshots.
+
+use std::path::PathBuf;
+
+use super::aurora::capacity_of;
+use super::error::RdsError;
+use super::query::Query;
+use super::shape::Shape;
+use super::standing::Then;
+use super::state::State;
+use super::xml::element;
+
+/// A snapshot of a cluster: a packed data directory.
+#[derive(Debug)]
+pub(super) struct ClusterSnapshot {
+    pub(super) identifier: String,
+    pub(super) file: PathBuf,
+}
+
+impl State {
+    /// Returns the lines of a cluster's parameter group.
+    pub(super) fn cluster_parameters(&self, group: &str) -> Vec<String> {
+        self.cluster_parameter_groups.get(group).cloned().unwrap_or_default()
+    }
+
+    /// Refuses a cluster's parameter group that there is not; those of the service are always there.
+    pub(super) fn check_cluster_group(&self, query: &Query) -> Result<(), RdsError> {
+        let Some(name) = query.text("DBClusterParameterGroupName").map(str::to_ascii_lowercase) else { return Ok(()) };
+        if name.starts_with("default.") || self.cluster_parameter_groups.contains_key(&name) {
+            return Ok(());
+        }
+        let message = format!("DBClusterParameterGroup not found: {name}");
+        Err(RdsError::new(404, "DBClusterParameterGroupNotFound", message))
+    }
+
+    pub(super) fn modify_cluster(&mut self, query: &Query) -> Result<String, RdsError> {
+        let plain = [
+            "DeletionProtection",
+            "BackupRetentionPeriod",
+            "PreferredBackupWindow",
+            "PreferredMaintenanceWindow",
+            "EnableIAMDatabaseAuthentication",
+            "CopyTagsToSnapshot",
+            "StorageType",
+            "Iops",
+            "NetworkType",
+        ];
+        let others = [
+            "DBClusterIdentifier",
+            "ApplyImmediately",
+            "VpcSecurityGroupIds",
+            "DBClusterParameterGroupName",
+            "CloudwatchLogsExportConfiguration",
+            "ServerlessV2ScalingConfiguration",
+        ];
+        query.refuse_others(&[&plain, &others])?;
+        let identifier = query.identifier("DBClusterIdentifier")?;
+        let place = self.cluster_place(&identifier)?;
+        self.check_groups(query)?;
+        self.check_cluster_group(query)?;
+        let cluster = &mut self.clusters[place];
+        if cluster.standing.status() != "available" {
+            let message = format!("DB cluster {identifier} is not currently in the available state");
+            return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
+        }
+        cluster.shape.properties.extend(Shape::modified(query));
+        cluster.shape.name_groups(query);
+        if let Some(group) = query.text("DBClusterParameterGroupName") {
+            cluster.parameter_group = group.to_ascii_lowercase();
+        }
+        cluster.capacity = capacity_of(query).or(cluster.capacity.take());
+        for (wanted, on) in [("EnableLogTypes", true), ("DisableLogTypes", false)] {
+            for log in query.list(&format!("CloudwatchLogsExportConfiguration.{wanted}")).unwrap_or_default() {
+                cluster.shape.log_exports.retain(|known| *known != log);
+                if on {
+                    cluster.shape.log_exports.push(log);
+                }
+            }
+        }
+        cluster.standing.push("modifying", Then::Nothing);
+        Ok(element("DBCluster", &cluster.xml()))
+    }
+
+    /// Packs the data of a cluster.
+    pub(super) fn take_cluster_snapshot(&mut self, place: usize, identifier: &str) -> Result<(), RdsError> {
+        if self.cluster_snapshots.iter().any(|snapshot| snapshot.identifier == identifier) {
+            let message = format!("DB cluster snapshot {identifier} already exists.");
+            return Err(RdsError::new(400, "DBClusterSnapshotAlreadyExistsFault", message));
+        }
+        let file = self.common.home.join(format!("{}.tar", Self::resource("cluster-snapshot")));
+        self.clusters[place].engine.pack_to(&file);
+        self.event_of("db-cluster-snapshot", identifier, "creation", "DB cluster snapshot created");
+        self.cluster_snapshots.push(ClusterSnapshot { identifier: identifier.into(), file });
+        Ok(())
+    }
+}
