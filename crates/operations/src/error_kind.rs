@@ -141,6 +141,7 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::ReadReplica { .. }
         | Rds::ClusterMember { .. }
         | Rds::ClusterSource { .. }
+        | Rds::UnknownCluster { .. }
         | Rds::WrongEngine { .. }
         | Rds::NotPossible { .. } => ErrorKind::Refused,
         Rds::GaveUp { .. } | Rds::WrongState { .. } | Rds::Throttled { .. } => ErrorKind::Busy,

@@ -178,13 +178,14 @@ impl Rds {
         Ok(answer.account_quotas().iter().filter_map(quota).collect())
     }
 
-    /// What happened to an instance since `since`, the oldest first.
+    /// What happened to an instance, or to a cluster, since `since`, the oldest first.
     ///
     /// # Errors
     /// [`Error::AccessDenied`] without `rds:DescribeEvents`.
-    pub async fn events(&self, name: &str, since: DateTime<Utc>) -> Result<Vec<Happened>> {
+    pub async fn events(&self, name: &str, is_cluster: bool, since: DateTime<Utc>) -> Result<Vec<Happened>> {
         const ACTION: &str = "DescribeEvents";
-        let call = self.client.describe_events().source_type(SourceType::DbInstance).source_identifier(name);
+        let kind = if is_cluster { SourceType::DbCluster } else { SourceType::DbInstance };
+        let call = self.client.describe_events().source_type(kind).source_identifier(name);
         let answer = call.start_time(instant_out(since)).send().await;
         let answer = answer.map_err(|failure| classify(failure, ACTION, name))?;
         let event = |event: &aws_sdk_rds::types::Event| {

@@ -78,9 +78,15 @@ impl Rds {
         let Some(instance) = instance else {
             return match all.iter().find(|one| same(&one.name, new)) {
                 Some(_) => Err(Error::NotOurs { subject: new.to_owned() }),
+                None if self.find_cluster(new).await?.is_some() => {
+                    Err(Error::ClusterSource { subject: new.to_owned() })
+                }
                 None => Err(Error::NotFound { subject: new.to_owned() }),
             };
         };
+        if let Some(cluster) = &instance.cluster {
+            return Err(Error::ClusterMember { source_name: instance.name.clone(), cluster: cluster.clone() });
+        }
         let tag = |key: &str| instance.tags.get(key).cloned();
         let source_resource = tag(marks::SOURCE_RESOURCE).unwrap_or_default();
         let source = all.iter().find(|one| one.resource_id == source_resource && !source_resource.is_empty());

@@ -135,11 +135,19 @@ pub enum Error {
         /// The cluster.
         cluster: String,
     },
-    /// The source is a cluster, of which only the window is known to this program yet.
-    #[error("{subject} is a cluster: this program tells its window and does not restore it yet")]
+    /// It is a cluster, and this is done with instances only.
+    #[error("{subject} is a cluster, and this is done with instances only")]
     ClusterSource {
         /// The cluster.
         subject: String,
+    },
+    /// The cluster is none whose instances are made one by one: of such a one only the window is told.
+    #[error("{subject} is {kind}, of which only the window is told")]
+    UnknownCluster {
+        /// The cluster.
+        subject: String,
+        /// What it is.
+        kind: String,
     },
     /// The source is no PostgreSQL.
     #[error("{source_name} runs {engine}, not PostgreSQL")]

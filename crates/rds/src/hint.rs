@@ -70,8 +70,12 @@ impl Error {
             Self::ReadReplica { primary, .. } => format!("name what it replicates: {primary}"),
             Self::ClusterMember { cluster, .. } => format!("name the cluster: {cluster}"),
             Self::ClusterSource { .. } => {
-                "docs/rds.md has the two commands of the AWS client that restore a cluster".to_owned()
+                "clusters have rds window, plan, restore, wait, list and drop; docs/rds.md, Aurora, has the rest".to_owned()
             }
+            Self::UnknownCluster { subject, .. } => format!(
+                "the AWS client restores it: aws rds restore-db-cluster-to-point-in-time --source-db-cluster-identifier \
+                 {subject}"
+            ),
             Self::WrongEngine { .. } => "holdpoint knows the engines postgres and aurora-postgresql".to_owned(),
             Self::Ended { subject, .. } => {
                 format!("see why in its events, then remove it: holdpoint rds drop {subject}")

@@ -106,6 +106,12 @@ fn properties(raw: &DbInstance) -> Properties {
     Properties {
         engine_version: text(raw.engine_version()),
         class: text(raw.db_instance_class()),
+        capacity: None,
+        // Only the instances of a cluster have one.
+        promotion_tier: raw
+            .db_cluster_identifier()
+            .and_then(|_| raw.promotion_tier())
+            .and_then(|tier| count(Some(tier))),
         storage_gib: count(raw.allocated_storage()),
         storage_type: text(raw.storage_type()),
         iops: count(raw.iops()),

@@ -10,6 +10,9 @@
 mod call;
 mod client;
 mod cluster;
+mod cluster_plan;
+mod cluster_restore;
+mod cluster_tidy;
 mod cut_over;
 mod error;
 mod failure;
@@ -32,6 +35,9 @@ mod window;
 
 pub use client::Rds;
 pub use cluster::Cluster;
+pub use cluster_plan::ClusterPlan;
+pub use cluster_restore::ClusterReport;
+pub use cluster_tidy::ClusterDropPlan;
 pub use cut_over::{CutOverPlan, CutOverReport, Rename, is_cut_over_begun};
 pub use error::{Awaited, Error, Result};
 pub use instance::{Endpoint, Instance};

@@ -24,6 +24,8 @@ pub const MADE_AT: &str = "holdpoint:made-at";
 pub const RESOURCE: &str = "holdpoint:resource";
 /// What was asked for other than the source has it, so that another process can go on.
 pub const ASKED: &str = "holdpoint:asked";
+/// The instance of a cluster, so that another process can make it.
+pub const MEMBER: &str = "holdpoint:member";
 /// What an instance was made for that its maker drops again, such as `recover-table`.
 pub const NEEDED_FOR: &str = "holdpoint:needed-for";
 /// The process that made such an instance, in words that only its maker's machine understands.

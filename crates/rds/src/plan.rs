@@ -44,6 +44,8 @@ pub struct RestoreOptions {
     pub to: When,
     /// Restore this snapshot of the source instead of an instant.
     pub snapshot: Option<String>,
+    /// Whether a cluster shares its source's storage until either writes; such a clone has the present state.
+    pub copy_on_write: bool,
     /// The class.
     pub class: Option<String>,
     /// Whether it stands in several zones.
@@ -65,6 +67,7 @@ impl RestoreOptions {
             target: target.into(),
             to,
             snapshot: None,
+            copy_on_write: false,
             class: None,
             multi_az: None,
             deletion_protection: None,
@@ -127,7 +130,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         Self { what: error.to_string(), hint: error.hint() }
     }
 }
@@ -205,6 +208,12 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
         problems.push(Problem::of(&error));
     } else if target_taken {
         problems.push(Problem::of(&Error::NameTaken { name: options.target.clone() }));
+    }
+    if options.copy_on_write {
+        problems.push(Problem {
+            what: format!("{} is an instance: only a cluster of Aurora is cloned", source.name),
+            hint: Some("leave --copy-on-write out".to_owned()),
+        });
     }
     let asked = options.asked();
     let new = desired(&source.properties, &asked);

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Properties {
     pub engine_version: Option<String>,
     pub class: Option<String>,
+    pub capacity: Option<String>,
+    pub promotion_tier: Option<u32>,
     pub storage_gib: Option<u32>,
     pub storage_type: Option<String>,
     pub iops: Option<u32>,
@@ -109,6 +111,8 @@ fn above_zero(value: Option<u32>) -> Option<String> {
 const PROPERTIES: &[(&str, How, bool, Get)] = &[
     ("engine version", How::Inherited, false, |p| p.engine_version.clone()),
     ("class", How::Given, true, |p| p.class.clone()),
+    ("serverless capacity, ACU", How::Given, true, |p| p.capacity.clone()),
+    ("promotion tier", How::Given, false, |p| shown(&p.promotion_tier)),
     ("storage, GiB", How::Inherited, true, |p| shown(&p.storage_gib)),
     ("storage type", How::Given, true, |p| p.storage_type.clone()),
     ("IOPS", How::Given, true, |p| above_zero(p.iops)),

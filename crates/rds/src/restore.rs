@@ -38,7 +38,12 @@ pub struct RestoreReport {
 }
 
 /// How often RDS is asked to modify what it says it modified.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
+
+/// What differs and can be modified, and what differs and cannot.
+pub(crate) fn open_and_fixed(wanted: &Properties, actual: &Properties) -> (Vec<Difference>, Vec<Difference>) {
+    wanted.differences(actual).into_iter().partition(|difference| difference.how != How::Inherited)
+}
 
 /// Sets on a call what both ways to restore take; the SDK has a type for each.
 macro_rules! given {
@@ -140,6 +145,9 @@ impl Rds {
         if !marks::is_ours(&first.tags) {
             return Err(Error::NotOurs { subject: name.to_owned() });
         }
+        if let Some(cluster) = first.cluster {
+            return Err(Error::ClusterMember { source_name: first.name, cluster });
+        }
         let asked_at = marks::instant(&first.tags, marks::MADE_AT);
         let since = asked_at.unwrap_or(now);
         let mut instance = self.wait_available(name, waiting, since, report).await?;
@@ -151,9 +159,7 @@ impl Rds {
         let mut remains = Vec::new();
         if let Some(wanted) = &wanted {
             for round in 0..=ROUNDS {
-                let differences = wanted.differences(&instance.properties);
-                let (open, fixed): (Vec<_>, Vec<_>) =
-                    differences.into_iter().partition(|difference| difference.how != How::Inherited);
+                let (open, fixed) = open_and_fixed(wanted, &instance.properties);
                 remains = fixed;
                 if open.is_empty() {
                     break;
@@ -194,7 +200,7 @@ impl Rds {
 
     /// Asks for what differs. `InvalidDBInstanceState` directly after `available` is normal: the caller waits again and
     /// comes back.
-    async fn modify(&self, name: &str, wanted: &Properties, open: &[Difference]) -> Result<()> {
+    pub(crate) async fn modify(&self, name: &str, wanted: &Properties, open: &[Difference]) -> Result<()> {
         const ACTION: &str = "ModifyDBInstance";
         let mut call = self.client.modify_db_instance().db_instance_identifier(name).apply_immediately(true);
         for difference in open {
@@ -211,6 +217,7 @@ impl Rds {
 fn ask(call: ModifyDBInstanceFluentBuilder, wanted: &Properties, property: &str) -> ModifyDBInstanceFluentBuilder {
     match property {
         "class" => call.set_db_instance_class(wanted.class.clone()),
+        "promotion tier" => call.set_promotion_tier(number(wanted.promotion_tier)),
         "storage type" | "IOPS" | "throughput, MiB/s" => call
             .set_storage_type(wanted.storage_type.clone())
             .set_iops(number(wanted.iops.filter(|iops| *iops > 0)))

@@ -26,7 +26,13 @@ pub fn standing(status: &str) -> Standing {
         "available" | "storage-optimization" | "storage-config-upgrade" | "storage-initialization" => Standing::Usable,
         "stopped" => Standing::Stopped,
         "deleting" | "delete-precheck" => Standing::Going,
-        "failed" | "restore-error" | "insufficient-capacity" | "storage-full" | "upgrade-failed" => Standing::Broken,
+        "failed"
+        | "restore-error"
+        | "insufficient-capacity"
+        | "storage-full"
+        | "upgrade-failed"
+        | "cloning-failed"
+        | "migration-failed" => Standing::Broken,
         _ if status.starts_with("incompatible-") || status.starts_with("inaccessible-encryption") => Standing::Broken,
         _ => Standing::Working,
     }
@@ -53,6 +59,7 @@ mod tests {
             ("incompatible-network", Standing::Broken),
             ("incompatible-option-group", Standing::Broken),
             ("insufficient-capacity", Standing::Broken),
+            ("cloning-failed", Standing::Broken),
             ("inaccessible-encryption-credentials-recoverable", Standing::Broken),
         ] {
             assert_eq!(standing(status), expected, "{status}");

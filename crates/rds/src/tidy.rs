@@ -40,12 +40,25 @@ pub struct Made {
     pub is_protected: bool,
     /// Who made it for some work and drops it again; `None` where a person does.
     pub maker: Option<Maker>,
+    /// The instances of a cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
+}
+
+/// What is to be gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Going<'a> {
+    /// The instance of that name, as long as it is the one with that resource id.
+    Instance { name: &'a str, resource_id: &'a str },
+    /// The cluster of that name and resource id.
+    Cluster { name: &'a str, resource_id: &'a str },
 }
 
 impl Made {
     fn of(instance: &Instance) -> Option<Self> {
         let own = instance.tags.get(marks::RESOURCE).is_none_or(|id| *id == instance.resource_id);
-        (own && marks::is_ours(&instance.tags)).then(|| Self {
+        // An instance of a cluster comes and goes with that.
+        (own && instance.cluster.is_none() && marks::is_ours(&instance.tags)).then(|| Self {
             name: instance.name.clone(),
             resource_id: instance.resource_id.clone(),
             status: instance.status.clone(),
@@ -61,6 +74,7 @@ impl Made {
                 needed_for: needed_for.clone(),
                 process: instance.tags.get(marks::MAKER).cloned().unwrap_or_default(),
             }),
+            members: Vec::new(),
         })
     }
 }
@@ -134,7 +148,13 @@ impl Rds {
     pub async fn plan_drop(&self, options: &DropOptions) -> Result<DropPlan> {
         let instance = self.instance(&options.name).await?;
         let subject = instance.name.clone();
-        let made = Made::of(&instance).ok_or_else(|| Error::NotOurs { subject: subject.clone() })?;
+        let made = match (Made::of(&instance), &instance.cluster) {
+            (Some(made), _) => made,
+            (None, Some(cluster)) if marks::is_ours(&instance.tags) => {
+                return Err(Error::ClusterMember { source_name: subject, cluster: cluster.clone() });
+            }
+            (None, _) => return Err(Error::NotOurs { subject }),
+        };
         // Tags of an instance can be copied by hand; the source of a restore is never what was restored.
         let others = self.instances().await?;
         let is_source = others.iter().any(|other| {
@@ -173,7 +193,8 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         self.begin_drop(plan, waiting, now, report).await?;
-        self.wait_gone(&plan.instance, waiting, report).await
+        let Made { name, resource_id, .. } = &plan.instance;
+        self.wait_gone(Going::Instance { name, resource_id }, waiting, report).await
     }
 
     /// Drops the instance of a plan as [`drop_made`](Self::drop_made) does, and returns once RDS has taken it on: nothing
@@ -214,26 +235,35 @@ impl Rds {
         Ok(())
     }
 
-    async fn wait_gone(&self, made: &Made, waiting: &Waiting, report: &mut (dyn FnMut(&Reading) + Send)) -> Result<()> {
+    pub(crate) async fn wait_gone(
+        &self,
+        what: Going<'_>,
+        waiting: &Waiting,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
         let mut readings: u128 = 0;
         loop {
-            let Some(found) = self.find(&made.name).await?.filter(|found| found.resource_id == made.resource_id) else {
-                return Ok(());
+            let (name, found) = match what {
+                Going::Instance { name, resource_id } => {
+                    let found = self.find(name).await?.filter(|found| found.resource_id == resource_id);
+                    (name, found.map(|found| found.status))
+                }
+                Going::Cluster { name, resource_id } => {
+                    let found = self.find_cluster(name).await?.filter(|found| found.resource_id == resource_id);
+                    (name, found.map(|found| found.status))
+                }
             };
+            let Some(status) = found else { return Ok(()) };
             let waited = waiting.waited(readings);
-            let reading = Reading {
-                name: made.name.clone(),
-                status: found.status.clone(),
-                waited_seconds: waited,
-                events: Vec::new(),
-            };
+            let reading =
+                Reading { name: name.to_owned(), status: status.clone(), waited_seconds: waited, events: Vec::new() };
             report(&reading);
             readings += 1;
             if readings >= waiting.most_readings() {
                 return Err(Error::GaveUp {
-                    subject: made.name.clone(),
+                    subject: name.to_owned(),
                     awaited: Awaited::Deletion,
-                    status: found.status,
+                    status,
                     waited_seconds: waited,
                 });
             }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Rds;
+use crate::cluster::Cluster;
 use crate::error::{Awaited, Error, Result};
 use crate::instance::Instance;
 use crate::standing::Standing;
@@ -76,6 +77,23 @@ pub(crate) enum Whom<'a> {
     Name(&'a str),
     /// Whatever its name is; while it is renamed it may be gone for some readings.
     Resource { id: &'a str, until_named: &'a str },
+    /// The cluster that has the name.
+    Cluster(&'a str),
+}
+
+/// What was waited for.
+enum Found {
+    Instance(Instance),
+    Cluster(Cluster),
+}
+
+impl Found {
+    fn parts(&self) -> (&str, &str, Standing) {
+        match self {
+            Self::Instance(instance) => (&instance.name, &instance.status, instance.standing()),
+            Self::Cluster(cluster) => (&cluster.name, &cluster.status, cluster.standing()),
+        }
+    }
 }
 
 impl Rds {
@@ -102,6 +120,37 @@ impl Rds {
         since: DateTime<Utc>,
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<Instance> {
+        match self.wait_found(whom, waiting, since, report).await? {
+            Found::Instance(instance) => Ok(instance),
+            Found::Cluster(cluster) => Err(Error::ClusterSource { subject: cluster.name }),
+        }
+    }
+
+    /// Waits until the cluster is available, as [`wait_available`](Self::wait_available) does for an instance.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn wait_cluster(
+        &self,
+        name: &str,
+        waiting: &Waiting,
+        since: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<Cluster> {
+        match self.wait_found(Whom::Cluster(name), waiting, since, report).await? {
+            Found::Cluster(cluster) => Ok(cluster),
+            Found::Instance(instance) => Err(Error::NotFound { subject: instance.name }),
+        }
+    }
+
+    async fn wait_found(
+        &self,
+        whom: Whom<'_>,
+        waiting: &Waiting,
+        since: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<Found> {
+        let is_cluster = matches!(whom, Whom::Cluster(_));
         let (mut usable, mut seen, mut last) = (0, false, String::new());
         let mut told = since;
         let most = waiting.most_readings();
@@ -109,31 +158,32 @@ impl Rds {
         loop {
             let waited = waiting.waited(readings);
             let found = match whom {
-                Whom::Name(name) => self.find(name).await?,
-                Whom::Resource { id, .. } => self.find_resource(id).await?,
+                Whom::Name(name) => self.find(name).await?.map(Found::Instance),
+                Whom::Resource { id, .. } => self.find_resource(id).await?.map(Found::Instance),
+                Whom::Cluster(name) => self.find_cluster(name).await?.map(Found::Cluster),
             };
-            let subject = match (whom, &found) {
-                (_, Some(instance)) => instance.name.clone(),
-                (Whom::Name(name), None) => name.to_owned(),
-                (Whom::Resource { until_named, .. }, None) => until_named.to_owned(),
+            let (subject, status) = match (whom, &found) {
+                (_, Some(found)) => (found.parts().0, found.parts().1),
+                (Whom::Name(name) | Whom::Cluster(name), None) => (name, "not to be seen"),
+                (Whom::Resource { until_named, .. }, None) => (until_named, "not to be seen"),
             };
-            let status = found.as_ref().map_or_else(|| "not to be seen".to_owned(), |instance| instance.status.clone());
+            let (subject, status) = (subject.to_owned(), status.to_owned());
             let mut events = Vec::new();
             if status != last {
-                events = self.news(&subject, told).await;
+                events = self.news(&subject, is_cluster, told).await;
                 told = events.last().map_or(told, |event| event.at + chrono::TimeDelta::milliseconds(1));
             }
             let reading = Reading { name: subject.clone(), status: status.clone(), waited_seconds: waited, events };
             report(&reading);
             last.clone_from(&status);
             match found {
-                Some(instance) => {
+                Some(found) => {
                     seen = true;
                     let named = match whom {
-                        Whom::Name(_) => true,
-                        Whom::Resource { until_named, .. } => crate::name::same(&instance.name, until_named),
+                        Whom::Name(_) | Whom::Cluster(_) => true,
+                        Whom::Resource { until_named, .. } => crate::name::same(&subject, until_named),
                     };
-                    match instance.standing() {
+                    match found.parts().2 {
                         Standing::Usable if named => usable += 1,
                         Standing::Usable | Standing::Working => usable = 0,
                         Standing::Stopped => return Err(Error::Stopped { subject }),
@@ -141,18 +191,18 @@ impl Rds {
                         Standing::Broken => {
                             let event = match reading.events.last() {
                                 Some(event) => Some(event.message.clone()),
-                                None => self.news(&subject, since).await.pop().map(|event| event.message),
+                                None => self.news(&subject, is_cluster, since).await.pop().map(|event| event.message),
                             };
                             return Err(Error::Ended { subject, status, event });
                         }
                     }
                     if usable >= waiting.readings.max(1) {
-                        return Ok(instance);
+                        return Ok(found);
                     }
                 }
-                None if matches!(whom, Whom::Name(_)) && !seen => return Err(Error::NotFound { subject }),
-                None if matches!(whom, Whom::Name(_)) => return Err(Error::Gone { subject }),
-                None => usable = 0,
+                None if matches!(whom, Whom::Resource { .. }) => usable = 0,
+                None if !seen => return Err(Error::NotFound { subject }),
+                None => return Err(Error::Gone { subject }),
             }
             readings += 1;
             if readings >= most {
@@ -163,8 +213,8 @@ impl Rds {
     }
 
     /// Events are told where they may be read; without the permission the wait goes on.
-    async fn news(&self, name: &str, since: DateTime<Utc>) -> Vec<Happened> {
-        self.events(name, since).await.unwrap_or_else(|error| {
+    async fn news(&self, name: &str, is_cluster: bool, since: DateTime<Utc>) -> Vec<Happened> {
+        self.events(name, is_cluster, since).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "events are not told");
             Vec::new()
         })

@@ -39,7 +39,10 @@ pub(crate) use init::{InitArguments, PolicyRole};
 pub(crate) use leftovers::LeftoversArguments;
 pub(crate) use limits::{Jobs, LimitArguments};
 pub(crate) use plan::{PlanArguments, ProjectArguments, WaiverArguments};
-pub(crate) use rds::{NewArguments as NewInstanceArguments, RdsArguments, RdsVerb, ReachArguments, SnapshotVerb};
+pub(crate) use rds::{
+    DropArguments as DropInstanceArguments, NewArguments as NewInstanceArguments, RdsArguments, RdsVerb,
+    ReachArguments, RestoreArguments as RestoreInstanceArguments, SnapshotVerb,
+};
 pub(crate) use recover_table::RecoverTableArguments;
 pub(crate) use rehearse::{RehearsalArguments, RehearseArguments};
 pub(crate) use restore::RestoreArguments;

@@ -20,6 +20,7 @@ Examples:
   holdpoint rds plan shop-prod --at 2026-11-21T02:43:00Z
   holdpoint rds restore shop-prod --at before:20261121T024300Z-k3f9 --into shop-restored
   holdpoint rds restore shop-prod --at latest --into shop-look --temporary
+  holdpoint rds restore shop-cluster --at latest --copy-on-write --into shop-look
   holdpoint rds wait shop-restored
   holdpoint rds cut-over shop-restored --dry-run
   holdpoint rds list
@@ -62,10 +63,14 @@ pub(crate) enum RdsVerb {
     #[command(after_help = "Examples:\n  holdpoint rds window shop-prod\n  holdpoint rds window shop-prod --json")]
     Window(WindowArguments),
     /// Tell what a restore would make: source and new instance side by side, quotas, names, costs.
-    #[command(after_help = "Examples:\n  holdpoint rds plan shop-prod --at 2026-11-21T02:43:00Z --into shop-restored")]
+    #[command(
+        after_help = "Examples:\n  holdpoint rds plan shop-prod --at 2026-11-21T02:43:00Z --into shop-restored\n  holdpoint rds plan shop-cluster --at latest --copy-on-write"
+    )]
     Plan(RestoreArguments),
-    /// Restore an instance to an instant as a new instance that is like its source.
-    #[command(after_help = "Examples:\n  holdpoint rds restore shop-prod --at latest --into shop-restored --single-az")]
+    /// Restore an instance, or a cluster of Aurora, to an instant as a new one that is like its source.
+    #[command(
+        after_help = "A cluster gets one instance that is like its source's writer.\n\nExamples:\n  holdpoint rds restore shop-prod --at latest --into shop-restored --single-az\n  holdpoint rds restore shop-cluster --at 2026-11-21T02:43:00Z --into shop-then\n  holdpoint rds restore shop-cluster --at latest --copy-on-write --into shop-look --temporary"
+    )]
     Restore(RestoreArguments),
     /// Go on with a restore that another process began, and wait for it.
     #[command(after_help = "Examples:\n  holdpoint rds wait shop-restored")]
@@ -75,12 +80,12 @@ pub(crate) enum RdsVerb {
         after_help = "Examples:\n  holdpoint rds cut-over shop-restored --dry-run\n  holdpoint rds cut-over shop-prod --back"
     )]
     CutOver(CutOverArguments),
-    /// List the instances that holdpoint made and that are still there.
+    /// List the instances and clusters that holdpoint made and that are still there.
     #[command(after_help = "Examples:\n  holdpoint rds list --json")]
     List,
     /// Make, list, copy, restore and drop snapshots of instances.
     Snapshot(SnapshotArguments),
-    /// Drop an instance that holdpoint made; never another.
+    /// Drop an instance, or a cluster with its instances, that holdpoint made; never another.
     #[command(after_help = "Examples:\n  holdpoint rds drop shop-restored --final-snapshot shop-restored-last --yes")]
     Drop(DropArguments),
 }
@@ -197,12 +202,15 @@ pub(crate) struct WindowArguments {
 /// Arguments of `rds plan` and `rds restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
-    /// The instance to restore.
+    /// The instance or cluster to restore.
     #[arg(value_name = "INSTANCE")]
     pub(crate) source: String,
     /// Restore to this: an instant with its time zone, latest, or before:RUN, right before a guarded run's command.
     #[arg(long, value_name = "INSTANT|before:RUN|latest")]
     pub(crate) at: Moment,
+    /// Clone a cluster: it shares its source's storage until either writes. Only with --at latest.
+    #[arg(long)]
+    pub(crate) copy_on_write: bool,
     #[command(flatten)]
     pub(crate) new: NewArguments,
 }
@@ -210,7 +218,7 @@ pub(crate) struct RestoreArguments {
 /// Arguments of `rds wait`.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArguments {
-    /// The new instance.
+    /// The new instance or cluster.
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }
@@ -241,7 +249,7 @@ pub(crate) struct CutOverArguments {
 /// Arguments of `rds drop`.
 #[derive(Debug, Args)]
 pub(crate) struct DropArguments {
-    /// The instance.
+    /// The instance or cluster.
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Keep a last snapshot of this name; it costs until it is deleted.

@@ -6,14 +6,18 @@ use holdpoint::exit_code;
 use holdpoint_core::DatabaseName;
 use holdpoint_operations::Context;
 use holdpoint_operations::rds::{
-    self, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsReach, RdsSource, RecordOptions,
-    RestoreOptions, RestorePlan, ServedDatabase, Snapshot, SnapshotDropReport, SnapshotMade, When,
+    self, ClusterDropReport, ClusterPlan, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsReach,
+    RdsSource, RecordOptions, RestoreOptions, RestorePlan, ServedDatabase, Snapshot, SnapshotDropReport, SnapshotMade,
+    When,
 };
 use holdpoint_operations::retention::Outcome;
 
 use super::confirm::{confirm, somebody_is_there};
 use super::printed;
-use crate::arguments::{NewInstanceArguments, RdsArguments, RdsVerb, ReachArguments, SnapshotVerb};
+use crate::arguments::{
+    DropInstanceArguments, NewInstanceArguments, RdsArguments, RdsVerb, ReachArguments, RestoreInstanceArguments,
+    SnapshotVerb,
+};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, now};
 use crate::output;
@@ -27,15 +31,26 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
             Ok(if window.is_open() { exit_code::DONE } else { exit_code::FINDINGS })
         }
         RdsVerb::Plan(wanted) => {
-            let options = at_an_instant(invocation, &wanted.source, &wanted.at, &wanted.new).await?;
+            let options = at_an_instant(invocation, wanted).await?;
+            if rds::is_cluster(&plane, &options.source).await? {
+                return show_cluster(invocation, &rds::plan_cluster(&plane, &options).await?);
+            }
             show(invocation, &rds::plan(&plane, &options).await?)
         }
         RdsVerb::Restore(wanted) => {
-            let options = at_an_instant(invocation, &wanted.source, &wanted.at, &wanted.new).await?;
+            let options = at_an_instant(invocation, wanted).await?;
+            if rds::is_cluster(&plane, &options.source).await? {
+                return restore_cluster(invocation, &plane, &options, &wanted.new).await;
+            }
             restore(invocation, &plane, &options, &wanted.new).await
         }
         RdsVerb::Snapshot(wanted) => snapshot(invocation, &plane, &arguments.reach, &wanted.verb).await,
         RdsVerb::Wait(wanted) => {
+            if rds::is_cluster(&plane, &wanted.name).await? {
+                let report = Box::pin(rds::wait_cluster(&plane, &wanted.name)).await?;
+                printed(invocation.output.report(&report, output::rds_cluster_restored))?;
+                return Ok(exit_code::DONE);
+            }
             let report = rds::wait(&plane, &wanted.name).await?;
             printed(invocation.output.report(&report, output::rds_restored))?;
             Ok(exit_code::DONE)
@@ -84,6 +99,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
                 final_snapshot: wanted.final_snapshot.clone(),
                 lift_protection: wanted.lift_protection,
             };
+            if rds::is_cluster(&plane, &options.name).await? {
+                return drop_cluster(invocation, &plane, &options, wanted).await;
+            }
             let plan = rds::plan_drop(&plane, &options).await?;
             let report = if wanted.dry_run {
                 DropReport { plan, dropped: false }
@@ -149,6 +167,54 @@ async fn restore(
         Some(finished) => output::rds_restored(finished),
         None => format!("{0} is being made; go on with: holdpoint rds wait {0}\n", report.begun.name),
     }))?;
+    Ok(exit_code::DONE)
+}
+
+fn show_cluster(invocation: &Invocation, plan: &ClusterPlan) -> Result<u8, Failure> {
+    printed(invocation.output.report(plan, output::rds_cluster_plan))?;
+    Ok(if plan.is_possible() { exit_code::DONE } else { exit_code::FINDINGS })
+}
+
+async fn restore_cluster(
+    invocation: &Invocation,
+    plane: &ControlPlane,
+    options: &RestoreOptions,
+    wanted: &NewInstanceArguments,
+) -> Result<u8, Failure> {
+    let plan = rds::plan_cluster(plane, options).await?;
+    if wanted.dry_run {
+        return show_cluster(invocation, &plan);
+    }
+    if plan.is_possible() {
+        invocation.output.aside(&output::rds_cluster_plan(&plan));
+    }
+    let outcome = Box::pin(rds::restore_cluster(plane, &plan, !wanted.no_wait)).await?;
+    printed(invocation.output.report(&outcome, |report| match &report.finished {
+        Some(finished) => output::rds_cluster_restored(finished),
+        None => format!(
+            "{0} is being made, and has no instance yet; go on with: holdpoint rds wait {0}\n",
+            report.begun.name
+        ),
+    }))?;
+    Ok(exit_code::DONE)
+}
+
+async fn drop_cluster(
+    invocation: &Invocation,
+    plane: &ControlPlane,
+    options: &DropOptions,
+    wanted: &DropInstanceArguments,
+) -> Result<u8, Failure> {
+    let plan = rds::plan_drop_cluster(plane, options).await?;
+    let report = if wanted.dry_run {
+        ClusterDropReport { plan, dropped: false }
+    } else {
+        let what = output::rds_cluster_drop(&ClusterDropReport { plan: plan.clone(), dropped: false });
+        somebody_is_there(invocation, wanted.yes, what.trim_end())?;
+        confirm(invocation, wanted.yes, what.trim_end())?;
+        Box::pin(rds::drop_cluster(plane, plan)).await?
+    };
+    printed(invocation.output.report(&report, output::rds_cluster_drop))?;
     Ok(exit_code::DONE)
 }
 
@@ -304,17 +370,13 @@ fn is_no_repository(failure: &Failure) -> bool {
 }
 
 /// What was typed as what RDS is asked; only `before:RUN` opens the repository.
-async fn at_an_instant(
-    invocation: &Invocation,
-    source: &str,
-    at: &Moment,
-    wanted: &NewInstanceArguments,
-) -> Result<RestoreOptions, Failure> {
-    let context = match at {
+async fn at_an_instant(invocation: &Invocation, wanted: &RestoreInstanceArguments) -> Result<RestoreOptions, Failure> {
+    let context = match &wanted.at {
         Moment::BeforeRun(_) => Some(invocation.context(false).await?),
         Moment::Latest | Moment::At(_) => None,
     };
-    Ok(like(source, rds::resolve(context.as_ref(), at).await?, wanted))
+    let to = rds::resolve(context.as_ref(), &wanted.at).await?;
+    Ok(RestoreOptions { copy_on_write: wanted.copy_on_write, ..like(&wanted.source, to, &wanted.new) })
 }
 
 fn like(source: &str, to: When, wanted: &NewInstanceArguments) -> RestoreOptions {

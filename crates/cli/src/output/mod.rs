@@ -48,8 +48,8 @@ pub(crate) use leftovers::leftovers;
 pub(crate) use live_screen::LiveScreen;
 pub(crate) use plan::migration_plan;
 pub(crate) use rds::{
-    rds_cut_over, rds_drop, rds_list, rds_plan, rds_restored, rds_snapshot, rds_snapshot_dropped, rds_snapshot_made,
-    rds_snapshots, rds_window,
+    rds_cluster_drop, rds_cluster_plan, rds_cluster_restored, rds_cut_over, rds_drop, rds_list, rds_plan, rds_restored,
+    rds_snapshot, rds_snapshot_dropped, rds_snapshot_made, rds_snapshots, rds_window,
 };
 pub(crate) use recover_table::{recover_table, recovery_plan};
 pub(crate) use rehearse::{rehearsal, rehearse};

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_operations::rds::{
-    CutOverOutcome, DataCheck, DropReport, How, ListReport, Made, Missing, RestorePlan, RestoreReport, Snapshot,
-    SnapshotDropReport, SnapshotMade, SnapshotsReport, Window,
+    ClusterDropReport, ClusterPlan, ClusterReport, CutOverOutcome, DataCheck, DropReport, How, ListReport, Made,
+    Missing, Problem, PropertyLine, Quota, RestorePlan, RestoreReport, Snapshot, SnapshotDropReport, SnapshotMade,
+    SnapshotsReport, Window,
 };
 
 use super::table::{bullets, columns};
@@ -40,7 +41,13 @@ fn lacks(missing: &Missing) -> String {
 pub(crate) fn rds_plan(plan: &RestorePlan) -> String {
     let at = plan.at.map_or_else(|| "-".to_owned(), instant);
     let mut text = format!("restore {} to {at} as {}\n\n", plan.source.name, plan.target);
-    let rows = plan.lines.iter().map(|line| {
+    text.push_str(&side_by_side(&plan.lines, &plan.source.name, &plan.target));
+    text + &quotas_and_more(&plan.quotas, &plan.warnings, &plan.problems)
+}
+
+/// The properties of a source and of what becomes of it.
+fn side_by_side(lines: &[PropertyLine], source: &str, target: &str) -> String {
+    let rows = lines.iter().map(|line| {
         let how = match line.how {
             How::Given => "",
             How::Inherited => "from the backup",
@@ -56,13 +63,16 @@ pub(crate) fn rds_plan(plan: &RestorePlan) -> String {
             how.to_owned(),
         ]
     });
-    text.push_str(&columns(&["PROPERTY", &plan.source.name, &plan.target, "COSTS", "HOW"], rows));
-    for quota in &plan.quotas {
+    columns(&["PROPERTY", source, target, "COSTS", "HOW"], rows)
+}
+
+fn quotas_and_more(quotas: &[Quota], warnings: &[String], problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for quota in quotas {
         text.push_str(&format!("quota {}: {} of {} used\n", quota.name, quota.used, quota.most));
     }
-    text.push_str(&bullets("worth knowing", &plan.warnings));
-    let problems: Vec<String> = plan
-        .problems
+    text.push_str(&bullets("worth knowing", warnings));
+    let problems: Vec<String> = problems
         .iter()
         .map(|problem| match &problem.hint {
             Some(hint) => format!("{}; {hint}", problem.what),
@@ -70,6 +80,52 @@ pub(crate) fn rds_plan(plan: &RestorePlan) -> String {
         })
         .collect();
     text + &bullets("in the way", &problems)
+}
+
+/// Two clusters and two instances side by side, and what stands against it.
+pub(crate) fn rds_cluster_plan(plan: &ClusterPlan) -> String {
+    let at = plan.at.map_or_else(|| "-".to_owned(), instant);
+    let how = if plan.copy_on_write { "a copy-on-write clone" } else { "a full copy" };
+    let mut text = format!("restore the cluster {} to {at} as {}, {how}\n\n", plan.source.name, plan.target);
+    text.push_str(&side_by_side(&plan.lines, &plan.source.name, &plan.target));
+    let writer = plan.writer.as_deref().unwrap_or("-");
+    text.push_str(&format!("\nits instance {}, as the writer\n\n", plan.member));
+    text.push_str(&side_by_side(&plan.member_lines, writer, &plan.member));
+    text + &quotas_and_more(&plan.quotas, &plan.warnings, &plan.problems)
+}
+
+/// What became of a cluster's restore.
+pub(crate) fn rds_cluster_restored(report: &ClusterReport) -> String {
+    let cluster = &report.cluster;
+    let to = report.restored_to.map(|at| format!(" at {}", instant(at))).unwrap_or_default();
+    let mut text = format!("{} is {}: {}{to}\n", cluster.name, cluster.status, report.source);
+    if let Some(endpoint) = &cluster.endpoint {
+        text.push_str(&format!("endpoint {}:{}\n", endpoint.host, endpoint.port));
+    }
+    text.push_str(&format!("instance {} is {}\n", report.instance.name, report.instance.status));
+    text.push_str(&bullets("modified after the restore", &report.modified));
+    let remains: Vec<String> = report.remains.iter().map(ToString::to_string).collect();
+    text.push_str(&bullets("other than at the source", &remains));
+    if !report.is_checked {
+        text.push_str("its source is gone: its properties were held against nothing\n");
+    }
+    text + &format!("it costs until it is dropped: holdpoint rds drop {}\n", cluster.name)
+}
+
+/// What is, or would be, dropped of a cluster.
+pub(crate) fn rds_cluster_drop(report: &ClusterDropReport) -> String {
+    let plan = &report.plan;
+    let kept = match &plan.final_snapshot {
+        Some(snapshot) => format!("the cluster's snapshot {snapshot} is kept, and costs"),
+        None => "nothing of it is kept".to_owned(),
+    };
+    let members = match plan.cluster.members.as_slice() {
+        [] => "which has no instance".to_owned(),
+        members => format!("after its instances {}", members.join(", ")),
+    };
+    let protection = if plan.lifts_protection { ", its protection is lifted" } else { "" };
+    let done = if report.dropped { "dropped" } else { "to be dropped" };
+    format!("{done}: the cluster {} {members}, with its automated backups{protection}; {kept}\n", plan.cluster.name)
 }
 
 /// What became of a restore.
@@ -91,8 +147,8 @@ pub(crate) fn rds_restored(report: &RestoreReport) -> String {
 
 /// One line an instance.
 pub(crate) fn rds_list(report: &ListReport, now: DateTime<Utc>) -> String {
-    if report.instances.is_empty() {
-        return format!("holdpoint made no instance that is still there in {}\n", report.region);
+    if report.instances.is_empty() && report.clusters.is_empty() {
+        return format!("holdpoint made no instance or cluster that is still there in {}\n", report.region);
     }
     let row = |one: &Made| {
         let state = match (one.is_in_service, one.ready_at) {
@@ -110,14 +166,14 @@ pub(crate) fn rds_list(report: &ListReport, now: DateTime<Utc>) -> String {
             state.to_owned(),
             one.source.clone().unwrap_or_default(),
             one.restored_to.map(instant).unwrap_or_default(),
-            one.class.clone().unwrap_or_default(),
+            one.class.clone().unwrap_or_else(|| format!("cluster of {}", one.members.len())),
             one.made_at.map(|at| age(at, now)).unwrap_or_default(),
             took.map(milliseconds).unwrap_or_default(),
         ]
     };
     columns(
         &["NAME", "STATUS", "STATE", "SOURCE", "RESTORED TO", "CLASS", ">AGE", ">TOOK"],
-        report.instances.iter().map(row),
+        report.instances.iter().chain(&report.clusters).map(row),
     )
 }
 

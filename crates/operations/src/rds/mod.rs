@@ -2,6 +2,7 @@
 //!
 //! Nothing is undone by an end: what was asked of RDS goes on there, and `wait` takes it up again.
 
+mod clusters;
 mod data_check;
 mod found;
 mod instant;
@@ -24,12 +25,17 @@ use holdpoint_core::quantity::milliseconds;
 use holdpoint_rds::{Rds, Reading};
 use tokio_util::sync::CancellationToken;
 
+pub use clusters::{
+    ClusterDropReport, ClusterOutcome, drop_cluster, is_cluster, plan_cluster, plan_drop_cluster, restore_cluster,
+    wait_cluster,
+};
 pub use data_check::{DataCheck, ServedDatabase};
 pub(crate) use found::{Found, recorded_snapshot};
 pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{
-    CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How, Made, Maker, Missing,
-    RdsOptions, RestoreOptions, RestorePlan, RestoreReport, Snapshot, Waiting, When, Window, region_of,
+    ClusterPlan, ClusterReport, CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How,
+    Made, Maker, Missing, Problem, PropertyLine, Quota, RdsOptions, RestoreOptions, RestorePlan, RestoreReport,
+    Snapshot, Waiting, When, Window, region_of,
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};

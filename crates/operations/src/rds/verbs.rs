@@ -27,6 +27,8 @@ pub struct ListReport {
     pub region: String,
     /// The instances, the oldest first.
     pub instances: Vec<Made>,
+    /// The clusters, the oldest first; their instances are theirs.
+    pub clusters: Vec<Made>,
 }
 
 /// What `rds drop` did.
@@ -107,7 +109,8 @@ pub async fn wait(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Err
 /// What RDS refuses.
 pub async fn list(plane: &ControlPlane) -> Result<ListReport, Error> {
     let instances = plane.unless_ended(plane.rds.made()).await?;
-    Ok(ListReport { region: plane.rds.region().to_owned(), instances })
+    let clusters = plane.unless_ended(plane.rds.made_clusters()).await?;
+    Ok(ListReport { region: plane.rds.region().to_owned(), instances, clusters })
 }
 
 /// Plans a cut-over, or its way back.

@@ -1,0 +1,86 @@
+//! The verbs of `rds` for clusters of Aurora, without a word for anybody.
+
+use holdpoint_rds::{
+    Cluster, ClusterDropPlan, ClusterPlan, ClusterReport, DropOptions, RestoreOptions, estimate_seconds,
+};
+use serde::Serialize;
+
+use super::ControlPlane;
+use crate::Error;
+
+/// What `rds restore` did with a cluster.
+#[derive(Debug, Serialize)]
+pub struct ClusterOutcome {
+    /// The cluster that was begun.
+    pub begun: Cluster,
+    /// What it became; `None` when it was not waited for: it has no instance then.
+    pub finished: Option<ClusterReport>,
+}
+
+/// What `rds drop` did with a cluster.
+#[derive(Debug, Serialize)]
+pub struct ClusterDropReport {
+    /// What was to be done.
+    pub plan: ClusterDropPlan,
+    /// Whether it was done; a dry run does not.
+    pub dropped: bool,
+}
+
+/// Whether a name is a cluster's, and not an instance's.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn is_cluster(plane: &ControlPlane, name: &str) -> Result<bool, Error> {
+    plane.unless_ended(plane.rds.is_cluster(name)).await
+}
+
+/// Plans the restore of a cluster.
+///
+/// # Errors
+/// What RDS refuses; what stands against the restore is in the plan.
+pub async fn plan_cluster(plane: &ControlPlane, options: &RestoreOptions) -> Result<ClusterPlan, Error> {
+    plane.unless_ended(plane.rds.plan_cluster_restore(options, (plane.clock)())).await
+}
+
+/// Does what was planned; `waits` for the end, which makes the cluster's instance.
+///
+/// # Errors
+/// What RDS refuses, and how the new cluster or its instance ended.
+pub async fn restore_cluster(plane: &ControlPlane, plan: &ClusterPlan, waits: bool) -> Result<ClusterOutcome, Error> {
+    let begun = plane.unless_ended(plane.rds.begin_cluster_restore(plan)).await?;
+    plane.progress.note(&format!("{} is being made: it costs from now on", begun.name));
+    let finished = if waits { Some(wait_cluster(plane, &begun.name).await?) } else { None };
+    Ok(ClusterOutcome { begun, finished })
+}
+
+/// Waits for the cluster that a restore began, in whatever process, makes its instance and finishes both.
+///
+/// # Errors
+/// As [`restore_cluster`].
+pub async fn wait_cluster(plane: &ControlPlane, name: &str) -> Result<ClusterReport, Error> {
+    let made = plane.unless_ended(plane.rds.made_clusters()).await?;
+    let source = made.iter().find(|one| one.name.eq_ignore_ascii_case(name)).and_then(|one| one.source.clone());
+    let expected = source.and_then(|source| estimate_seconds(&made, &source));
+    let mut listen = plane.listener(expected);
+    let clock = &*plane.clock;
+    plane.unless_ended(plane.rds.finish_cluster_restore(name, &plane.waiting, clock, &mut listen)).await
+}
+
+/// Plans the drop of a cluster.
+///
+/// # Errors
+/// Whatever holdpoint did not make, a source, what is protected.
+pub async fn plan_drop_cluster(plane: &ControlPlane, options: &DropOptions) -> Result<ClusterDropPlan, Error> {
+    plane.unless_ended(plane.rds.plan_drop_cluster(options)).await
+}
+
+/// Drops what was planned, and waits until it is gone.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn drop_cluster(plane: &ControlPlane, plan: ClusterDropPlan) -> Result<ClusterDropReport, Error> {
+    let mut listen = plane.listener(None);
+    let now = (plane.clock)();
+    plane.unless_ended(plane.rds.drop_cluster(&plan, &plane.waiting, now, &mut listen)).await?;
+    Ok(ClusterDropReport { plan, dropped: true })
+}

@@ -1,0 +1,412 @@
+//! What a point-in-time restore of a cluster will do: a cluster that is like its source, and one instance that is like the
+//! source's writer.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
+
+use crate::client::Rds;
+use crate::cluster::{AURORA, Cluster};
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::marks::{self, MOST_TAGS, Tags};
+use crate::name::{check_name, with_ending};
+use crate::plan::{Problem, RestoreOptions, When};
+use crate::properties::{How, Properties, PropertyLine};
+use crate::quota::Quota;
+use crate::standing::Standing;
+use crate::window::Window;
+
+/// What a restore of a cluster will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterPlan {
+    /// The source as it is now.
+    pub source: Cluster,
+    /// The name of the source's instance that writes, as which the new one is made.
+    pub writer: Option<String>,
+    /// The name of the new cluster.
+    pub target: String,
+    /// The name of its instance.
+    pub member: String,
+    /// Whether it shares the source's storage until either writes.
+    pub copy_on_write: bool,
+    /// To which instant it was asked.
+    pub to: When,
+    /// The instant that this is now, whole seconds.
+    pub at: Option<DateTime<Utc>>,
+    /// What can be restored.
+    pub window: Window,
+    /// The properties of the new cluster.
+    pub new: Properties,
+    /// Those of its instance.
+    pub new_member: Properties,
+    /// The clusters side by side.
+    pub lines: Vec<PropertyLine>,
+    /// The instances side by side.
+    pub member_lines: Vec<PropertyLine>,
+    /// The tags of the new cluster.
+    pub tags: Tags,
+    /// The quotas that count; empty where they may not be read.
+    pub quotas: Vec<Quota>,
+    /// What has to be solved first; empty when the restore can begin.
+    pub problems: Vec<Problem>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+impl ClusterPlan {
+    /// Whether the restore can begin.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// The fewest days that a cluster keeps its backups; it cannot keep none.
+const FEWEST_DAYS: u32 = 1;
+
+/// The quotas that a restore counts against.
+const COUNTED: [&str; 2] = ["DBClusters", "DBInstances"];
+
+/// What the new cluster and its instance are asked to be, as a tag's value: class and parameter group stand in it even where they
+/// are the writer's, since the instance may be made when the source is gone.
+fn asked(options: &RestoreOptions, member: &Properties) -> String {
+    let days = options.retention_days.map(|days| days.max(FEWEST_DAYS));
+    let parts = [
+        member.class.as_ref().map(|class| format!("class={class}")),
+        member.parameter_group.as_ref().map(|group| format!("parameter-group={group}")),
+        options.deletion_protection.map(|value| format!("deletion-protection={value}")),
+        days.map(|days| format!("retention-days={days}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn parts(asked: &str) -> impl Iterator<Item = (&str, &str)> {
+    asked.split(' ').filter_map(|part| part.split_once('='))
+}
+
+/// The properties that a new cluster shall have: the source's, and what was asked other.
+pub(crate) fn desired_cluster(source: &Properties, asked: &str) -> Properties {
+    let mut wanted = source.clone();
+    for (key, value) in parts(asked) {
+        match key {
+            "deletion-protection" => wanted.deletion_protection = value.parse().ok(),
+            "retention-days" => wanted.retention_days = value.parse().ok(),
+            _ => {}
+        }
+    }
+    wanted
+}
+
+/// The properties that its instance shall have: those of the source's writer that are not the cluster's, and what was asked.
+pub(crate) fn desired_member(writer: Option<&Properties>, asked: &str) -> Properties {
+    let mut wanted = writer.map(member_side).unwrap_or_default();
+    for (key, value) in parts(asked) {
+        match key {
+            "class" => wanted.class = Some(value.to_owned()),
+            "parameter-group" => wanted.parameter_group = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    wanted
+}
+
+/// What an instance has of its own in a cluster.
+pub(crate) fn member_side(writer: &Properties) -> Properties {
+    let insights = writer.performance_insights == Some(true);
+    let monitored = writer.monitoring_seconds.unwrap_or_default() > 0;
+    Properties {
+        class: writer.class.clone(),
+        promotion_tier: writer.promotion_tier,
+        parameter_group: writer.parameter_group.clone(),
+        is_public: writer.is_public,
+        ca: writer.ca.clone(),
+        maintenance_window: writer.maintenance_window.clone(),
+        minor_upgrades: writer.minor_upgrades,
+        monitoring_seconds: writer.monitoring_seconds,
+        monitoring_role: writer.monitoring_role.clone().filter(|_| monitored),
+        performance_insights: writer.performance_insights,
+        performance_insights_kms_key: writer.performance_insights_kms_key.clone().filter(|_| insights),
+        performance_insights_days: writer.performance_insights_days.filter(|_| insights),
+        ..Properties::default()
+    }
+}
+
+/// The tags of the instance: the writer's own, and those that say whose it is.
+pub(crate) fn member_tags(writer: Option<&Instance>, cluster: &Tags, now: DateTime<Utc>) -> Tags {
+    let (none, at) = (Tags::new(), marks::instant(cluster, marks::RESTORED_TO));
+    let (tags, name, resource) = match writer {
+        Some(writer) => (&writer.tags, writer.name.as_str(), writer.resource_id.as_str()),
+        None => (&none, "", ""),
+    };
+    let mut tags = marks::of_restore(tags, name, resource, at, "", now);
+    tags.retain(|key, value| !(value.is_empty() && key.starts_with(marks::PREFIX)));
+    tags
+}
+
+/// What a plan is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterFacts {
+    pub(crate) source: Cluster,
+    pub(crate) writer: Option<Instance>,
+    /// The names that are wanted and taken.
+    pub(crate) taken: Vec<String>,
+    /// `Err` says why they are not known.
+    pub(crate) quotas: std::result::Result<Vec<Quota>, String>,
+}
+
+/// The name of a new cluster's instance.
+pub(crate) fn member_name(target: &str) -> String {
+    with_ending(target, "-1")
+}
+
+/// Why a cluster is none that is restored here.
+fn unknown(source: &Cluster) -> Option<Error> {
+    let kind = match (source.engine.as_str(), source.mode.as_str()) {
+        ("postgres", _) => "a Multi-AZ DB cluster".to_owned(),
+        (AURORA, "" | "provisioned") => return None,
+        (AURORA, mode) => format!("a cluster of the mode {mode}"),
+        _ => return None,
+    };
+    Some(Error::UnknownCluster { subject: source.name.clone(), kind })
+}
+
+/// Makes the plan of a cluster's restore from facts. Pure.
+#[must_use]
+pub(crate) fn cluster_plan_of(facts: ClusterFacts, options: &RestoreOptions, now: DateTime<Utc>) -> ClusterPlan {
+    let ClusterFacts { source, writer, taken, quotas } = facts;
+    let window = Window::of_cluster(&source, now);
+    let mut problems: Vec<Problem> = unknown(&source).iter().map(Problem::of).collect();
+    let mut warnings = window.warnings.clone();
+    let at = match options.to {
+        When::Latest if options.copy_on_write => window.check_open().map(|()| Some(now.trunc_subsecs(0))),
+        When::Latest => window.check_open().map(|()| window.latest_at),
+        When::At(at) => window.check(at, now).map(Some),
+    };
+    let at = at.unwrap_or_else(|error| {
+        problems.push(Problem::of(&error));
+        None
+    });
+    if options.copy_on_write && options.to != When::Latest {
+        problems.push(Problem {
+            what: "a copy-on-write clone has the present state, not an earlier one".to_owned(),
+            hint: Some("say --at latest, or leave --copy-on-write out".to_owned()),
+        });
+    }
+    let member = member_name(&options.target);
+    match check_name(&options.target) {
+        Err(error) => problems.push(Problem::of(&error)),
+        Ok(()) => problems.extend(taken.into_iter().map(|name| Problem::of(&Error::NameTaken { name }))),
+    }
+    let mut new_member = desired_member(writer.as_ref().map(|writer| &writer.properties), "");
+    new_member.class = options.class.clone().or(new_member.class);
+    if new_member.class.is_none() {
+        problems.push(Problem {
+            what: format!("{} has no instance as which the new one could be made", source.name),
+            hint: Some("name a class: --class db.r6g.large".to_owned()),
+        });
+    }
+    let asked = asked(options, &new_member);
+    let new = desired_cluster(&source.properties, &asked);
+    let quotas = quotas.unwrap_or_else(|why| {
+        warnings.push(format!("the account's quotas are not known: {why}"));
+        Vec::new()
+    });
+    for what in Quota::passed(&quotas, &COUNTED.map(|name| (name, 1))) {
+        let hint = Error::Quota { subject: String::new(), code: String::new(), message: String::new() }.hint();
+        problems.push(Problem { what, hint });
+    }
+    let mut tags = marks::of_restore(&source.tags, &source.name, &source.resource_id, at, &asked, now);
+    tags.insert(marks::MEMBER.to_owned(), member.clone());
+    if let Some(maker) = &options.maker {
+        tags.insert(marks::NEEDED_FOR.to_owned(), marks::value(&maker.needed_for));
+        tags.insert(marks::MAKER.to_owned(), marks::value(&maker.process));
+    }
+    if tags.len() > MOST_TAGS {
+        let what = format!("{} tags are more than the {MOST_TAGS} that RDS takes", tags.len());
+        problems.push(Problem { what, hint: Some("take some tags from the source away".to_owned()) });
+    }
+    let others = source.members.len().saturating_sub(1);
+    if others > 0 {
+        warnings.push(format!("the new cluster has one instance, and {} has {}", source.name, others + 1));
+    }
+    if !matches!(source.standing(), Standing::Usable | Standing::Stopped) {
+        warnings.push(format!("the source is {}", source.status));
+    }
+    if options.copy_on_write {
+        warnings.push("what either side changes is stored twice from then on, and billed".to_owned());
+    }
+    warnings.push("passwords are those of the restored instant".to_owned());
+    let before = writer.as_ref().map(|writer| member_side(&writer.properties)).unwrap_or_default();
+    let mut member_lines = before.beside(&new_member);
+    // The call that makes the instance says all of them; security groups and log exports are the cluster's.
+    member_lines.retain(|line| line.property != "security groups" && line.property != "log exports");
+    member_lines.iter_mut().for_each(|line| line.how = How::Given);
+    ClusterPlan {
+        lines: source.properties.beside(&new),
+        member_lines,
+        writer: writer.map(|writer| writer.name),
+        target: options.target.clone(),
+        member,
+        copy_on_write: options.copy_on_write,
+        to: options.to,
+        at,
+        window,
+        new,
+        new_member,
+        tags,
+        quotas: quotas.into_iter().filter(|quota| COUNTED.contains(&quota.name.as_str())).collect(),
+        problems,
+        warnings,
+        source,
+    }
+}
+
+impl Rds {
+    /// Plans the restore of a cluster. Nothing is changed; what stands against it is told in the plan, all of it at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no such cluster; [`Error::AccessDenied`] names the permission.
+    pub async fn plan_cluster_restore(&self, options: &RestoreOptions, now: DateTime<Utc>) -> Result<ClusterPlan> {
+        let source = self.cluster(&options.source).await?;
+        let writer = self.writer_of(&source).await?;
+        let mut taken = Vec::new();
+        if check_name(&options.target).is_ok() {
+            // Instances and clusters have names of their own; with one name for both, nobody could say which is meant.
+            if self.find_cluster(&options.target).await?.is_some() || self.find(&options.target).await?.is_some() {
+                taken.push(options.target.clone());
+            }
+            let member = member_name(&options.target);
+            if self.find(&member).await?.is_some() {
+                taken.push(member);
+            }
+        }
+        let quotas = self.quotas().await.map_err(|error| error.to_string());
+        Ok(cluster_plan_of(ClusterFacts { source, writer, taken, quotas }, options, now))
+    }
+
+    /// The instance of a cluster that writes, else any of them.
+    pub(crate) async fn writer_of(&self, cluster: &Cluster) -> Result<Option<Instance>> {
+        match cluster.writer.as_ref().or(cluster.members.first()) {
+            Some(name) => self.find(name).await,
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::at;
+
+    const NOW: &str = "2026-11-21T03:00:10Z";
+
+    fn shop() -> Cluster {
+        Cluster {
+            name: "shop".into(),
+            resource_id: "cluster-SHOP".into(),
+            engine: AURORA.into(),
+            mode: "provisioned".into(),
+            status: "available".into(),
+            earliest_restorable_at: Some(at("2026-11-20T03:00:00Z")),
+            latest_restorable_at: Some(at("2026-11-21T03:00:00Z")),
+            retention_days: 7,
+            members: vec!["shop-2".into(), "shop-1".into()],
+            writer: Some("shop-1".into()),
+            tags: [("team".to_owned(), "a".to_owned())].into(),
+            properties: Properties {
+                parameter_group: Some("shop-cluster".into()),
+                deletion_protection: Some(true),
+                retention_days: Some(7),
+                ..Properties::default()
+            },
+            ..Cluster::default()
+        }
+    }
+
+    fn writer() -> Instance {
+        let properties = Properties {
+            class: Some("db.r6g.large".into()),
+            parameter_group: Some("shop-pg".into()),
+            promotion_tier: Some(2),
+            retention_days: Some(7),
+            security_groups: vec!["sg-1".into()],
+            performance_insights: Some(false),
+            performance_insights_days: Some(7),
+            ..Properties::default()
+        };
+        Instance { name: "shop-1".into(), resource_id: "db-1".into(), properties, ..Instance::default() }
+    }
+
+    fn plan(source: Cluster, options: &RestoreOptions) -> ClusterPlan {
+        let facts = ClusterFacts { source, writer: Some(writer()), taken: Vec::new(), quotas: Ok(Vec::new()) };
+        cluster_plan_of(facts, options, at(NOW))
+    }
+
+    #[test]
+    fn the_cluster_is_its_sources_and_its_instance_the_writers() {
+        let options = RestoreOptions::new("shop", "shop-r", When::At(at("2026-11-21T02:00:00.9Z")));
+        let made = plan(shop(), &options);
+        assert!(made.is_possible(), "{:?}", made.problems);
+        assert_eq!((made.at, made.member.as_str()), (Some(at("2026-11-21T02:00:00Z")), "shop-r-1"));
+        assert_eq!(made.new, shop().properties);
+        assert_eq!(made.new_member.class.as_deref(), Some("db.r6g.large"));
+        assert_eq!((made.new_member.promotion_tier, made.new_member.retention_days), (Some(2), None));
+        assert_eq!(made.new_member.performance_insights_days, None, "RDS takes no days where there are no insights");
+        assert_eq!(made.tags[marks::ASKED], "class=db.r6g.large parameter-group=shop-pg");
+        assert_eq!((made.tags[marks::MEMBER].as_str(), made.tags["team"].as_str()), ("shop-r-1", "a"));
+        assert!(made.member_lines.iter().all(|line| line.property != "security groups"), "{:?}", made.member_lines);
+        assert!(made.warnings[0].contains("one instance, and shop has 2"), "{:?}", made.warnings);
+        // Where the source is gone, the tags alone say what its instance is.
+        assert_eq!(desired_member(None, &made.tags[marks::ASKED]).parameter_group.as_deref(), Some("shop-pg"));
+
+        let options = RestoreOptions { class: Some("db.t4g.medium".into()), ..options }.temporary();
+        let made = plan(shop(), &options);
+        assert_eq!((made.new.deletion_protection, made.new.retention_days), (Some(false), Some(1)));
+        assert_eq!(made.new_member.class.as_deref(), Some("db.t4g.medium"));
+        assert_eq!(desired_cluster(&shop().properties, &made.tags[marks::ASKED]), made.new);
+    }
+
+    #[test]
+    fn a_clone_has_the_present_state_alone() {
+        let clone = |to| RestoreOptions { copy_on_write: true, ..RestoreOptions::new("shop", "shop-r", to) };
+        let made = plan(shop(), &clone(When::Latest));
+        assert!(made.is_possible() && made.at == Some(at(NOW)), "{made:?}");
+        let made = plan(shop(), &clone(When::At(at("2026-11-21T02:00:00Z"))));
+        assert!(made.problems[0].what.contains("the present state"), "{:?}", made.problems);
+        assert!(made.problems[0].hint.is_some());
+    }
+
+    #[test]
+    fn what_stands_against_it_is_told_at_once() {
+        let options = RestoreOptions::new("shop", "shop-r", When::At(at("2026-11-01T00:00:00Z")));
+        let source = Cluster { mode: "serverless".into(), ..shop() };
+        let quotas = Ok(vec![Quota { name: "DBClusters".into(), used: 40, most: 40 }]);
+        let facts = ClusterFacts { source, writer: None, taken: vec!["shop-r-1".into()], quotas };
+        let told: Vec<String> =
+            cluster_plan_of(facts, &options, at(NOW)).problems.into_iter().map(|problem| problem.what).collect();
+        for (one, says) in told.iter().zip([
+            "shop is a cluster of the mode serverless",
+            "its window is",
+            "the name shop-r-1 is taken",
+            "has no instance as which",
+            "the quota DBClusters",
+        ]) {
+            assert!(one.contains(says), "{says}: {told:?}");
+        }
+        assert_eq!(told.len(), 5, "{told:?}");
+        let source = Cluster { engine: "postgres".into(), ..shop() };
+        assert!(plan(source, &options).problems[0].what.contains("a Multi-AZ DB cluster"));
+        let source = Cluster { engine: "aurora-mysql".into(), ..shop() };
+        assert!(plan(source, &options).problems[0].what.contains("runs aurora-mysql"));
+    }
+
+    #[test]
+    fn an_instance_carries_the_tags_of_its_cluster_also_without_a_writer() {
+        let made = plan(shop(), &RestoreOptions::new("shop", "shop-r", When::Latest));
+        let tags = member_tags(Some(&writer()), &made.tags, at(NOW));
+        assert!(marks::is_ours(&tags) && tags[marks::SOURCE_RESOURCE] == "db-1", "{tags:?}");
+        assert_eq!(tags[marks::RESTORED_TO], made.tags[marks::RESTORED_TO]);
+        let tags = member_tags(None, &made.tags, at(NOW));
+        assert!(marks::is_ours(&tags) && !tags.contains_key(marks::SOURCE), "{tags:?}");
+    }
+}

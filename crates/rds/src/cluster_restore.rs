@@ -1,0 +1,346 @@
+//! The restore of a cluster: RDS makes it without instances, so its instance is made next; then both are held against what was
+//! asked.
+//!
+//! Each step finds out by itself whether it is already done, so `finish` in another process goes on where a killed one
+//! stopped.
+
+use aws_sdk_rds::operation::modify_db_cluster::builders::ModifyDBClusterFluentBuilder;
+use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, ServerlessV2ScalingConfiguration};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::call::{instant_out, number, tags_out};
+use crate::client::Rds;
+use crate::cluster::{AURORA, Cluster};
+use crate::cluster_plan::{ClusterPlan, desired_cluster, desired_member, member_name, member_side, member_tags};
+use crate::cluster_tidy::is_own;
+use crate::error::{Error, Result, told};
+use crate::failure::classify;
+use crate::instance::Instance;
+use crate::marks::{self, Tags};
+use crate::name::same;
+use crate::plan::When;
+use crate::properties::{Difference, Properties};
+use crate::restore::{ROUNDS, open_and_fixed};
+use crate::wait::{Reading, Waiting};
+
+/// A cluster that is as asked, with its instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterReport {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its instance.
+    pub instance: Instance,
+    /// The name that its source had.
+    pub source: String,
+    /// The instant that it was restored to.
+    pub restored_to: Option<DateTime<Utc>>,
+    /// When it was asked for.
+    pub asked_at: Option<DateTime<Utc>>,
+    /// What was modified after the restore, in words.
+    pub modified: Vec<String>,
+    /// Whether its properties were held against the source's; not possible once the source is gone.
+    pub is_checked: bool,
+    /// What is not as asked and cannot be modified.
+    pub remains: Vec<Difference>,
+}
+
+fn capacity(range: &str) -> Option<ServerlessV2ScalingConfiguration> {
+    let (least, most) = range.split_once('-')?;
+    let range = ServerlessV2ScalingConfiguration::builder().min_capacity(least.parse().ok()?);
+    Some(range.max_capacity(most.parse().ok()?).build())
+}
+
+/// An error about a cluster's instance as one about the cluster, by whose name all goes on.
+fn of_member(error: Error, cluster: &str) -> Error {
+    let within = |member: &str, status: &str| format!("without its instance: {member} is {status}");
+    match error {
+        Error::GaveUp { subject, awaited, status, waited_seconds } => {
+            Error::GaveUp { status: within(&subject, &status), subject: cluster.to_owned(), awaited, waited_seconds }
+        }
+        Error::Ended { subject, status, event } => {
+            Error::Ended { status: format!("{status} in its instance {subject}"), subject: cluster.to_owned(), event }
+        }
+        Error::Differs { subject, differences } => Error::Differs {
+            subject: cluster.to_owned(),
+            differences: differences.into_iter().map(|one| format!("{subject}: {one}")).collect(),
+        },
+        other => other,
+    }
+}
+
+/// What was modified, each once.
+fn note(modified: &mut Vec<String>, of: &str, open: Vec<Difference>) {
+    for difference in open {
+        let line = format!("{of}{}: {}", difference.property, difference.asked);
+        if !modified.contains(&line) {
+            modified.push(line);
+        }
+    }
+}
+
+impl Rds {
+    /// Begins the restore of a plan and returns at once; [`finish_cluster_restore`](Self::finish_cluster_restore) makes the
+    /// instance and does the rest. The new cluster is listed by [`made_clusters`](Self::made_clusters) until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::NotPossible`] for a plan with problems; what RDS refuses.
+    pub async fn begin_cluster_restore(&self, plan: &ClusterPlan) -> Result<Cluster> {
+        const ACTION: &str = "RestoreDBClusterToPointInTime";
+        if !plan.is_possible() {
+            let problems = plan.problems.iter().map(|problem| problem.what.clone()).collect();
+            return Err(Error::NotPossible { target: plan.target.clone(), problems });
+        }
+        let new = &plan.new;
+        let mut call = self
+            .client
+            .restore_db_cluster_to_point_in_time()
+            .source_db_cluster_identifier(&plan.source.name)
+            .db_cluster_identifier(&plan.target)
+            .restore_type(if plan.copy_on_write { "copy-on-write" } else { "full-copy" })
+            .set_storage_type(new.storage_type.clone())
+            .set_iops(number(new.iops.filter(|iops| *iops > 0)))
+            .set_db_subnet_group_name(new.subnet_group.clone())
+            .set_vpc_security_group_ids((!new.security_groups.is_empty()).then(|| new.security_groups.clone()))
+            .set_db_cluster_parameter_group_name(new.parameter_group.clone())
+            .set_port(new.port.map(i32::from))
+            .set_enable_iam_database_authentication(new.iam_auth)
+            .deletion_protection(false)
+            .set_enable_cloudwatch_logs_exports((!new.log_exports.is_empty()).then(|| new.log_exports.clone()))
+            .set_copy_tags_to_snapshot(new.copy_tags_to_snapshot)
+            .set_backup_retention_period(number(new.retention_days))
+            .set_preferred_backup_window(new.backup_window.clone())
+            .set_network_type(new.network_type.clone())
+            .set_serverless_v2_scaling_configuration(new.capacity.as_deref().and_then(capacity))
+            .set_tags(Some(tags_out(&plan.tags)));
+        call = match (plan.to, plan.at) {
+            (When::At(_), Some(at)) => call.restore_to_time(instant_out(at)),
+            _ => call.use_latest_restorable_time(true),
+        };
+        let answer = call.send().await.map_err(|failure| match classify(failure, ACTION, &plan.target) {
+            // These are about the source, not about what is to be made.
+            Error::NotFound { subject } if subject == plan.target => {
+                Error::NotFound { subject: plan.source.name.clone() }
+            }
+            Error::Stopped { .. } => Error::Stopped { subject: plan.source.name.clone() },
+            // RDS has its own view of the window, which may have moved since the plan.
+            Error::Service { code, .. } if code == "InvalidRestoreFault" || code == "InvalidRestore" => {
+                Error::OutsideWindow {
+                    source_name: plan.source.name.clone(),
+                    at: plan.at.unwrap_or_default(),
+                    earliest: plan.window.earliest_at,
+                    latest: plan.window.latest_at,
+                }
+            }
+            other => other,
+        })?;
+        let raw = answer.db_cluster().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBCluster" })?;
+        Cluster::of(ACTION, raw)
+    }
+
+    /// Waits for a cluster that [`begin_cluster_restore`](Self::begin_cluster_restore) made, in this process or another, makes
+    /// its instance and waits for that, modifies what the calls could not set, checks that all is as asked, and notes that in
+    /// the cluster's tags.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`], those of [`wait_available`](Self::wait_available), what RDS refuses, and [`Error::Differs`] when RDS
+    /// does not take a modification.
+    pub async fn finish_cluster_restore(
+        &self,
+        name: &str,
+        waiting: &Waiting,
+        clock: &(dyn Fn() -> DateTime<Utc> + Send + Sync),
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<ClusterReport> {
+        let now = clock();
+        let first = self.cluster(name).await?;
+        if !is_own(&first) {
+            return Err(Error::NotOurs { subject: first.name });
+        }
+        let name = first.name.as_str();
+        let asked_at = marks::instant(&first.tags, marks::MADE_AT);
+        let since = asked_at.unwrap_or(now);
+        let tag = |key: &str| first.tags.get(key).cloned();
+        let cluster = self.wait_cluster(name, waiting, since, report).await?;
+        let source = self.find_cluster_resource(&tag(marks::SOURCE_RESOURCE).unwrap_or_default()).await?;
+        let writer = match &source {
+            Some(source) => self.writer_of(source).await?,
+            None => None,
+        };
+        let asked = tag(marks::ASKED).unwrap_or_default();
+        let wanted = source.as_ref().map(|source| desired_cluster(&source.properties, &asked));
+        let wanted_member = desired_member(writer.as_ref().map(|writer| &writer.properties), &asked);
+        let member = tag(marks::MEMBER).unwrap_or_else(|| member_name(name));
+        if !cluster.members.iter().any(|one| same(one, &member)) {
+            let tags = member_tags(writer.as_ref(), &first.tags, clock());
+            self.make_member(&cluster, &member, &wanted_member, &tags).await?;
+        }
+        let mut modified = Vec::new();
+        let (instance, mut remains) =
+            match self.settle_member(&member, &wanted_member, waiting, since, report, &mut modified).await {
+                Ok(settled) => settled,
+                Err(error) => return Err(of_member(error, name)),
+            };
+        let mut cluster = self.wait_cluster(name, waiting, since, report).await?;
+        if let Some(wanted) = &wanted {
+            for round in 0..=ROUNDS {
+                let (open, fixed) = open_and_fixed(wanted, &cluster.properties);
+                if open.is_empty() {
+                    remains.extend(fixed);
+                    break;
+                }
+                if round == ROUNDS {
+                    let differences = open.iter().map(ToString::to_string).collect();
+                    return Err(Error::Differs { subject: name.to_owned(), differences });
+                }
+                self.modify_cluster(name, wanted, &open).await?;
+                note(&mut modified, "", open);
+                cluster = self.wait_cluster(name, waiting, now, report).await?;
+            }
+        }
+        if !cluster.tags.contains_key(marks::READY_AT) {
+            let ready: Tags = [
+                (marks::READY_AT.to_owned(), told(clock())),
+                (marks::RESOURCE.to_owned(), cluster.resource_id.clone()),
+            ]
+            .into();
+            self.tag(&cluster.arn, name, &ready).await?;
+            cluster.tags.extend(ready);
+        }
+        Ok(ClusterReport {
+            source: cluster.tags.get(marks::SOURCE).cloned().unwrap_or_default(),
+            restored_to: marks::instant(&cluster.tags, marks::RESTORED_TO),
+            asked_at,
+            modified,
+            is_checked: wanted.is_some(),
+            remains,
+            instance,
+            cluster,
+        })
+    }
+
+    /// Makes the instance of a cluster. One of the name that is there and the cluster's is the one that a killed process made.
+    async fn make_member(&self, cluster: &Cluster, member: &str, wanted: &Properties, tags: &Tags) -> Result<()> {
+        const ACTION: &str = "CreateDBInstance";
+        let call = self
+            .client
+            .create_db_instance()
+            .db_instance_identifier(member)
+            .db_cluster_identifier(&cluster.name)
+            .engine(AURORA)
+            .set_db_instance_class(wanted.class.clone())
+            .set_db_parameter_group_name(wanted.parameter_group.clone())
+            .set_ca_certificate_identifier(wanted.ca.clone())
+            .set_promotion_tier(number(wanted.promotion_tier))
+            .set_publicly_accessible(wanted.is_public)
+            .set_auto_minor_version_upgrade(wanted.minor_upgrades)
+            .set_preferred_maintenance_window(wanted.maintenance_window.clone())
+            .set_monitoring_interval(number(wanted.monitoring_seconds))
+            .set_monitoring_role_arn(wanted.monitoring_role.clone())
+            .set_enable_performance_insights(wanted.performance_insights)
+            .set_performance_insights_kms_key_id(wanted.performance_insights_kms_key.clone())
+            .set_performance_insights_retention_period(number(wanted.performance_insights_days))
+            .set_tags(Some(tags_out(tags)));
+        match call.send().await.map_err(|failure| classify(failure, ACTION, member)) {
+            Ok(_) => Ok(()),
+            Err(error @ Error::NameTaken { .. }) => {
+                let found = self.find(member).await?.and_then(|found| found.cluster);
+                if found.is_some_and(|of| same(&of, &cluster.name)) { Ok(()) } else { Err(error) }
+            }
+            Err(Error::WrongState { message, .. }) => Err(Error::WrongState { subject: cluster.name.clone(), message }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the instance of a cluster, and modifies what is not as asked.
+    async fn settle_member(
+        &self,
+        member: &str,
+        wanted: &Properties,
+        waiting: &Waiting,
+        since: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+        modified: &mut Vec<String>,
+    ) -> Result<(Instance, Vec<Difference>)> {
+        let mut round = 0;
+        loop {
+            let instance = self.wait_available(member, waiting, since, report).await?;
+            let (open, fixed) = open_and_fixed(wanted, &member_side(&instance.properties));
+            if open.is_empty() {
+                return Ok((instance, fixed));
+            }
+            if round == ROUNDS {
+                let differences = open.iter().map(ToString::to_string).collect();
+                return Err(Error::Differs { subject: member.to_owned(), differences });
+            }
+            self.modify(member, wanted, &open).await?;
+            note(modified, "its instance's ", open);
+            round += 1;
+        }
+    }
+
+    /// Asks for what differs; in a wrong state the caller waits again and comes back.
+    async fn modify_cluster(&self, name: &str, wanted: &Properties, open: &[Difference]) -> Result<()> {
+        const ACTION: &str = "ModifyDBCluster";
+        let mut call = self.client.modify_db_cluster().db_cluster_identifier(name).apply_immediately(true);
+        for difference in open {
+            call = ask(call, wanted, &difference.property);
+        }
+        match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
+            Ok(_) | Err(Error::WrongState { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Adds one property to a modification, by its name in the table of properties.
+fn ask(call: ModifyDBClusterFluentBuilder, wanted: &Properties, property: &str) -> ModifyDBClusterFluentBuilder {
+    match property {
+        "storage type" | "IOPS" => {
+            call.set_storage_type(wanted.storage_type.clone()).set_iops(number(wanted.iops.filter(|iops| *iops > 0)))
+        }
+        "serverless capacity, ACU" => {
+            call.set_serverless_v2_scaling_configuration(wanted.capacity.as_deref().and_then(capacity))
+        }
+        "security groups" => call.set_vpc_security_group_ids(Some(wanted.security_groups.clone())),
+        "parameter group" => call.set_db_cluster_parameter_group_name(wanted.parameter_group.clone()),
+        "port" => call.set_port(wanted.port.map(i32::from)),
+        "IAM authentication" => call.set_enable_iam_database_authentication(wanted.iam_auth),
+        "deletion protection" => call.set_deletion_protection(wanted.deletion_protection),
+        "log exports" => call.cloudwatch_logs_export_configuration(
+            CloudwatchLogsExportConfiguration::builder().set_enable_log_types(Some(wanted.log_exports.clone())).build(),
+        ),
+        "tags go to snapshots" => call.set_copy_tags_to_snapshot(wanted.copy_tags_to_snapshot),
+        "backup retention, days" => call.set_backup_retention_period(number(wanted.retention_days)),
+        "backup window" => call.set_preferred_backup_window(wanted.backup_window.clone()),
+        "maintenance window" => call.set_preferred_maintenance_window(wanted.maintenance_window.clone()),
+        "network type" => call.set_network_type(wanted.network_type.clone()),
+        _ => call,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Awaited;
+
+    #[test]
+    fn a_capacity_goes_there_and_back_as_it_is() {
+        let range = capacity("0.5-16").unwrap();
+        assert_eq!((range.min_capacity(), range.max_capacity()), (Some(0.5), Some(16.0)));
+        assert!(capacity("16").is_none() && capacity("a-b").is_none());
+    }
+
+    #[test]
+    fn what_becomes_of_an_instance_is_told_by_the_name_of_its_cluster() {
+        let (subject, status) = ("shop-r-1".to_owned(), "creating".to_owned());
+        let error = Error::GaveUp { subject, awaited: Awaited::Instance, status, waited_seconds: 60 };
+        let error = of_member(error, "shop-r");
+        assert_eq!(error.to_string(), "shop-r is still without its instance: shop-r-1 is creating after 60 s");
+        assert!(error.hint().unwrap().ends_with("holdpoint rds wait shop-r"), "{:?}", error.hint());
+        let error = Error::Ended { subject: "shop-r-1".to_owned(), status: "failed".to_owned(), event: None };
+        let error = of_member(error, "shop-r");
+        assert_eq!(error.to_string(), "shop-r ended as failed in its instance shop-r-1");
+        assert!(error.hint().unwrap().ends_with("holdpoint rds drop shop-r"), "{:?}", error.hint());
+    }
+}

@@ -1,0 +1,166 @@
+//! The clusters that holdpoint made and did not remove, and their removal: instances first, then the cluster.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::client::Rds;
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::failure::classify;
+use crate::marks;
+use crate::name::check_name;
+use crate::plan::Maker;
+use crate::standing::Standing;
+use crate::tidy::{DropOptions, Going, Made};
+use crate::wait::{Reading, Waiting};
+
+/// Whether holdpoint made a cluster; tags that were copied from one that it made do not count.
+pub(crate) fn is_own(cluster: &Cluster) -> bool {
+    marks::is_ours(&cluster.tags) && cluster.tags.get(marks::RESOURCE).is_none_or(|id| *id == cluster.resource_id)
+}
+
+impl Made {
+    fn of_cluster(cluster: &Cluster) -> Option<Self> {
+        is_own(cluster).then(|| Self {
+            name: cluster.name.clone(),
+            resource_id: cluster.resource_id.clone(),
+            status: cluster.status.clone(),
+            class: None,
+            storage_gib: None,
+            source: cluster.tags.get(marks::SOURCE).cloned(),
+            restored_to: marks::instant(&cluster.tags, marks::RESTORED_TO),
+            made_at: marks::instant(&cluster.tags, marks::MADE_AT),
+            ready_at: marks::instant(&cluster.tags, marks::READY_AT),
+            is_in_service: false,
+            is_protected: cluster.properties.deletion_protection == Some(true),
+            maker: cluster.tags.get(marks::NEEDED_FOR).map(|needed_for| Maker {
+                needed_for: needed_for.clone(),
+                process: cluster.tags.get(marks::MAKER).cloned().unwrap_or_default(),
+            }),
+            members: cluster.members.clone(),
+        })
+    }
+}
+
+/// What a drop of a cluster will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterDropPlan {
+    /// The cluster, with the instances that go first.
+    pub cluster: Made,
+    /// The last snapshot of the cluster.
+    pub final_snapshot: Option<String>,
+    /// Whether its protection is taken away first.
+    pub lifts_protection: bool,
+    /// Whether it is being deleted already.
+    pub is_going: bool,
+}
+
+impl Rds {
+    /// The clusters that holdpoint made and that are still there, the oldest first.
+    ///
+    /// # Errors
+    /// Those of [`clusters`](Self::clusters).
+    pub async fn made_clusters(&self) -> Result<Vec<Made>> {
+        let mut made: Vec<Made> = self.clusters().await?.iter().filter_map(Made::of_cluster).collect();
+        made.sort_by(|one, other| (one.made_at, &one.name).cmp(&(other.made_at, &other.name)));
+        Ok(made)
+    }
+
+    /// Plans the drop of a cluster with its instances. Only what carries holdpoint's tags can be dropped, and never a source;
+    /// an instance that somebody else put into the cluster keeps it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::IsSource`], [`Error::Protected`], [`Error::InvalidName`].
+    pub async fn plan_drop_cluster(&self, options: &DropOptions) -> Result<ClusterDropPlan> {
+        let cluster = self.cluster(&options.name).await?;
+        let subject = cluster.name.clone();
+        let made = Made::of_cluster(&cluster).ok_or_else(|| Error::NotOurs { subject: subject.clone() })?;
+        let of_it = |other: &Cluster| {
+            other.tags.get(marks::SOURCE_RESOURCE).is_some_and(|source| *source == cluster.resource_id)
+        };
+        if of_it(&cluster) || self.clusters().await?.iter().any(of_it) {
+            return Err(Error::IsSource { subject });
+        }
+        for member in &made.members {
+            let found = self.find(member).await?;
+            if found.is_some_and(|found| !marks::is_ours(&found.tags)) {
+                return Err(Error::NotOurs { subject: format!("{member}, an instance of {subject},") });
+            }
+        }
+        if made.is_protected && !options.lift_protection {
+            return Err(Error::Protected { subject });
+        }
+        if let Some(snapshot) = &options.final_snapshot {
+            check_name(snapshot)?;
+        }
+        Ok(ClusterDropPlan {
+            lifts_protection: made.is_protected,
+            final_snapshot: options.final_snapshot.clone(),
+            is_going: cluster.standing() == Standing::Going,
+            cluster: made,
+        })
+    }
+
+    /// Drops the instances of a plan, waits until they are gone, drops the cluster with its automated backups, and waits until
+    /// that is gone. After a kill the same command goes on.
+    ///
+    /// # Errors
+    /// What RDS refuses; [`Error::GaveUp`] when something is still there, which stops nothing.
+    pub async fn drop_cluster(
+        &self,
+        plan: &ClusterDropPlan,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
+        let name = &plan.cluster.name;
+        if plan.lifts_protection {
+            const ACTION: &str = "ModifyDBCluster";
+            let call = self.client.modify_db_cluster().db_cluster_identifier(name).deletion_protection(false);
+            call.apply_immediately(true).send().await.map_err(|failure| classify(failure, ACTION, name))?;
+            self.wait_cluster(name, waiting, now, report).await?;
+        }
+        let mut members = Vec::new();
+        for member in &plan.cluster.members {
+            let Some(found) = self.find(member).await? else { continue };
+            if found.standing() != Standing::Going {
+                self.delete_member(member).await?;
+            }
+            members.push((found.name, found.resource_id));
+        }
+        for (member, resource) in &members {
+            self.wait_gone(Going::Instance { name: member, resource_id: resource }, waiting, report).await?;
+        }
+        if !plan.is_going {
+            self.delete_cluster(name, plan.final_snapshot.as_deref()).await?;
+        }
+        let going = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
+        self.wait_gone(going, waiting, report).await
+    }
+
+    /// Its data are the cluster's, and so are its snapshots and backups.
+    async fn delete_member(&self, name: &str) -> Result<()> {
+        const ACTION: &str = "DeleteDBInstance";
+        let call = self.client.delete_db_instance().db_instance_identifier(name).skip_final_snapshot(true);
+        match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete_cluster(&self, name: &str, final_snapshot: Option<&str>) -> Result<()> {
+        const ACTION: &str = "DeleteDBCluster";
+        let mut call = self.client.delete_db_cluster().db_cluster_identifier(name).delete_automated_backups(true);
+        call = match final_snapshot {
+            Some(snapshot) => call.final_db_snapshot_identifier(snapshot).skip_final_snapshot(false),
+            None => call.skip_final_snapshot(true),
+        };
+        match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(Error::NameTaken { .. }) => {
+                Err(Error::NameTaken { name: final_snapshot.unwrap_or_default().to_owned() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
