@@ -18,6 +18,7 @@ mod plan;
 mod plan_runbooks;
 mod prepare;
 mod rds;
+mod rds_aurora;
 mod rds_cut_over;
 mod rds_instant;
 mod rds_moto;
