@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use holdpoint_testkit::{Pace, READ_ONLY, RdsFault, RdsInstance, RdsServer, Response, Shipping};
+use holdpoint_testkit::{Pace, READ_ONLY, RdsCluster, RdsFault, RdsInstance, RdsServer, Response, Shipping};
 
 /// Calls, and returns the answer; any but `200` fails the test.
 #[track_caller]
@@ -216,6 +216,68 @@ fn an_aurora_cluster_is_restored_without_instances() {
     ask(&rds, "DeleteDBCluster", &delete);
     rds.settle();
     assert_eq!(refusal(&rds, "DescribeDBClusters", &[names[0]]).0, "DBClusterNotFoundFault");
+}
+
+#[test]
+fn an_aurora_cluster_has_both_parameter_groups_is_changed_cloned_and_leaves_a_last_snapshot() {
+    let rds = RdsServer::start();
+    let main = RdsCluster::new("main", "main-1", 16)
+        .with_parameter_group("of-cluster", &["work_mem = '7MB'", "maintenance_work_mem = '70MB'"])
+        .with_instance_parameter_group("of-instance", &["maintenance_work_mem = '77MB'"])
+        .with_capacity("0.5", "16");
+    rds.create_cluster(&main);
+    let settings = "SELECT current_setting('work_mem'), current_setting('maintenance_work_mem')";
+    assert_eq!(rds.psql("main", settings), "7MB|77MB");
+    rds.psql("main", "CREATE TABLE t AS SELECT 1 AS n");
+
+    let names = [("DBClusterIdentifier", "copy"), ("SourceDBClusterIdentifier", "main")];
+    let with = |more: &[(&'static str, &'static str)]| [&names[..], more].concat();
+    let latest = ("UseLatestRestorableTime", "true");
+    let code = |more: &[(&'static str, &'static str)]| refusal(&rds, "RestoreDBClusterToPointInTime", &with(more)).0;
+    assert_eq!(code(&[latest, ("DBClusterParameterGroupName", "none")]), "DBClusterParameterGroupNotFound");
+    assert_eq!(code(&[latest, ("RestoreType", "other")]), "InvalidParameterValue");
+    let both = [("RestoreType", "copy-on-write"), ("RestoreToTime", "2026-11-21T00:00:00Z")];
+    assert_eq!(code(&both), "InvalidParameterCombination");
+    // A clone has what was committed up to now, and none of the source's settings that nobody names.
+    rds.psql("main", "INSERT INTO t VALUES (2)");
+    let capacity = ("ServerlessV2ScalingConfiguration.MinCapacity", "1");
+    let capacity = [capacity, ("ServerlessV2ScalingConfiguration.MaxCapacity", "4")];
+    ask(&rds, "RestoreDBClusterToPointInTime", &with(&[&[latest, both[0]][..], &capacity].concat()));
+    rds.settle();
+    let member = |engine| {
+        let names = [("DBInstanceIdentifier", "copy-1"), ("DBClusterIdentifier", "copy"), ("Engine", engine)];
+        [&names[..], &[("DBInstanceClass", "db.t4g.medium"), ("PromotionTier", "3")]].concat()
+    };
+    assert_eq!(refusal(&rds, "CreateDBInstance", &member("postgres")).0, "InvalidParameterCombination");
+    ask(&rds, "CreateDBInstance", &member("aurora-postgresql"));
+    rds.settle();
+    let seen = ask(&rds, "DescribeDBInstances", &[("DBInstanceIdentifier", "copy-1")]);
+    assert_eq!((one(&seen, "PromotionTier"), one(&seen, "DBClusterIdentifier")), ("3".into(), "copy".into()));
+    assert_eq!(rds.psql("copy", "SELECT array_agg(n ORDER BY n) FROM t"), "{1,2}");
+    assert_ne!(rds.psql("copy", settings), "7MB|77MB");
+
+    let modify = [names[0], ("DeletionProtection", "true"), ("PreferredMaintenanceWindow", "sun:04:00-sun:04:30")];
+    ask(&rds, "ModifyDBCluster", &modify);
+    assert_eq!(refusal(&rds, "ModifyDBCluster", &modify).0, "InvalidDBClusterStateFault");
+    rds.settle();
+    let seen = ask(&rds, "DescribeDBClusters", &[names[0]]);
+    let of = |element: &str| one(&seen, element);
+    assert_eq!(
+        (of("DeletionProtection"), of("MinCapacity"), of("MaxCapacity")),
+        ("true".into(), "1".into(), "4".into())
+    );
+    assert_eq!(of("PreferredMaintenanceWindow"), "sun:04:00-sun:04:30");
+    let last = [names[0], ("SkipFinalSnapshot", "false"), ("FinalDBSnapshotIdentifier", "last")];
+    assert_eq!(refusal(&rds, "DeleteDBCluster", &last).0, "InvalidParameterCombination");
+    ask(&rds, "ModifyDBCluster", &[names[0], ("DeletionProtection", "false")]);
+    rds.settle();
+    ask(&rds, "DeleteDBInstance", &[("DBInstanceIdentifier", "copy-1"), ("SkipFinalSnapshot", "true")]);
+    rds.settle();
+    ask(&rds, "DeleteDBCluster", &last);
+    assert_eq!(refusal(&rds, "DeleteDBCluster", &last).0, "InvalidDBClusterStateFault");
+    rds.settle();
+    assert_eq!((rds.clusters(), rds.cluster_snapshots()), (vec!["main".to_owned()], vec!["last".to_owned()]));
+    assert_eq!(rds.identifiers(), ["main-1"]);
 }
 
 #[test]

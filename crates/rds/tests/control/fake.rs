@@ -24,6 +24,7 @@ pub(crate) struct Db {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) dbs: BTreeMap<String, Db>,
+    pub(crate) clusters: BTreeMap<String, Db>,
     pub(crate) snapshots: BTreeMap<String, Parameters>,
     /// Errors to give: action, status, code, message; taken from the front.
     pub(crate) faults: VecDeque<(&'static str, u16, &'static str, &'static str)>,
@@ -108,6 +109,43 @@ impl Fake {
             tags: [("team".to_owned(), "a".to_owned()), ("aws:x".to_owned(), "y".to_owned())].into(),
         };
         self.with(|state| state.dbs.insert("shop".into(), shop));
+    }
+
+    /// A cluster of Aurora with one instance, `pool-1`.
+    pub(crate) fn put_pool(&self) {
+        let fields = |fields: &[(&str, &str)]| -> Parameters {
+            fields.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        let of_cluster = fields(&[
+            ("Engine", "aurora-postgresql"),
+            ("EngineVersion", "16.3"),
+            ("Port", "5433"),
+            ("BackupRetentionPeriod", "7"),
+            ("DeletionProtection", "true"),
+            ("PreferredMaintenanceWindow", "sun:04:00-sun:04:30"),
+            ("DBSubnetGroupName", "private"),
+            ("DBClusterParameterGroupName", "pool-cluster"),
+        ]);
+        let of_instance = fields(&[
+            ("Engine", "aurora-postgresql"),
+            ("DBInstanceClass", "db.r6g.large"),
+            ("DBClusterIdentifier", "pool"),
+            ("DBParameterGroupName", "pool-pg"),
+            ("PromotionTier", "2"),
+            ("Port", "5433"),
+        ]);
+        let (states, groups) = (VecDeque::from(["available"]), vec!["sg-1".to_owned(), "sg-2".to_owned()]);
+        let db = |id: &str, fields| Db {
+            id: id.to_owned(),
+            states: states.clone(),
+            fields,
+            groups: groups.clone(),
+            tags: Parameters::new(),
+        };
+        self.with(|state| {
+            state.clusters.insert("pool".into(), db("cluster-POOL", of_cluster));
+            state.dbs.insert("pool-1".into(), db("db-POOL", of_instance));
+        });
     }
 }
 
@@ -227,7 +265,65 @@ fn answer(state: &mut State, action: &str, parameters: Parameters) -> (u16, Stri
              <Date>2026-11-21T03:05:00Z</Date></Event></Events>",
             get("SourceIdentifier")
         ),
-        "DescribeDBClusters" => return refused("DBClusterNotFoundFault", "no such cluster"),
+        "DescribeDBClusters" => {
+            let wanted = parameters.get("DBClusterIdentifier").cloned();
+            let filter = parameters.get("Filters.Filter.1.Values.Value.1").cloned();
+            let fits = |name: &String, cluster: &Db| {
+                wanted.as_ref().is_none_or(|wanted| wanted == name)
+                    && filter.as_ref().is_none_or(|id| *id == cluster.id)
+            };
+            let members = members_of(&state.dbs);
+            let found: String = state
+                .clusters
+                .iter_mut()
+                .filter(|(name, cluster)| fits(name, cluster))
+                .map(|(name, cluster)| cluster_told(name, cluster, &members, true))
+                .collect();
+            if wanted.is_some() && found.is_empty() {
+                return refused("DBClusterNotFoundFault", "no such cluster");
+            }
+            format!("<DBClusters>{found}</DBClusters>")
+        }
+        "RestoreDBClusterToPointInTime" => {
+            let target = get("DBClusterIdentifier");
+            if state.clusters.contains_key(&target) {
+                return refused("DBClusterAlreadyExistsFault", "DB Cluster already exists");
+            }
+            let Some(source) = state.clusters.get(&get("SourceDBClusterIdentifier")).cloned() else {
+                return refused("DBClusterNotFoundFault", "no such source");
+            };
+            let mut made = made(state, &source.fields, &parameters);
+            made.id = format!("cluster-MADE{}", state.made);
+            state.clusters.insert(target.clone(), made);
+            cluster_told(&target, state.clusters.get_mut(&target).expect("made"), &BTreeMap::new(), false)
+        }
+        "CreateDBInstance" => {
+            let name = get("DBInstanceIdentifier");
+            if state.dbs.contains_key(&name) {
+                return refused("DBInstanceAlreadyExists", "DB instance already exists");
+            }
+            let port = [("Port".to_owned(), "5433".to_owned())].into();
+            let made = made(state, &port, &parameters);
+            state.dbs.insert(name.clone(), made);
+            told(&name, state.dbs.get_mut(&name).expect("made"), false)
+        }
+        "ModifyDBCluster" => {
+            let name = get("DBClusterIdentifier");
+            let Some(cluster) = state.clusters.get_mut(&name) else { return refused("DBClusterNotFoundFault", "gone") };
+            cluster.fields.extend(parameters.clone());
+            cluster.states = ["modifying", "available"].into();
+            String::new()
+        }
+        "DeleteDBCluster" => {
+            let name = get("DBClusterIdentifier");
+            if members_of(&state.dbs).contains_key(&name) {
+                return refused("InvalidDBClusterStateFault", "Cluster cannot be deleted");
+            }
+            if state.clusters.remove(&name).is_none() {
+                return refused("DBClusterNotFoundFault", "gone");
+            }
+            String::new()
+        }
         "RestoreDBInstanceToPointInTime" => {
             let target = get("TargetDBInstanceIdentifier");
             if state.dbs.contains_key(&target) {
@@ -269,7 +365,8 @@ fn answer(state: &mut State, action: &str, parameters: Parameters) -> (u16, Stri
         "AddTagsToResource" => {
             let arn = get("ResourceName");
             let (tags, name) = (tags_of(&parameters), arn.rsplit(':').next().unwrap_or_default());
-            let Some(db) = state.dbs.get_mut(name) else { return refused("DBInstanceNotFound", "gone") };
+            let of = if arn.contains(":cluster:") { &mut state.clusters } else { &mut state.dbs };
+            let Some(db) = of.get_mut(name) else { return refused("DBInstanceNotFound", "gone") };
             db.tags.extend(tags);
             String::new()
         }
@@ -312,6 +409,61 @@ fn made(state: &mut State, source: &Parameters, parameters: &Parameters) -> Db {
     }
 }
 
+/// The instances by their clusters.
+fn members_of(dbs: &BTreeMap<String, Db>) -> BTreeMap<String, Vec<String>> {
+    let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, db) in dbs {
+        if let Some(cluster) = db.fields.get("DBClusterIdentifier") {
+            members.entry(cluster.clone()).or_default().push(name.clone());
+        }
+    }
+    members
+}
+
+fn cluster_told(name: &str, cluster: &mut Db, members: &BTreeMap<String, Vec<String>>, is_reading: bool) -> String {
+    let state = cluster.states.front().copied().unwrap_or("available");
+    if is_reading && cluster.states.len() > 1 {
+        cluster.states.pop_front();
+    }
+    let mut xml = format!(
+        "<DBClusterIdentifier>{name}</DBClusterIdentifier><DbClusterResourceId>{}</DbClusterResourceId>\
+         <DBClusterArn>arn:aws:rds:eu-west-1:1:cluster:{name}</DBClusterArn><Status>{state}</Status>\
+         <Endpoint>{name}.cluster.local</Endpoint><EngineMode>provisioned</EngineMode>\
+         <EarliestRestorableTime>2026-11-14T03:00:00Z</EarliestRestorableTime>\
+         <LatestRestorableTime>2026-11-21T03:00:00Z</LatestRestorableTime>",
+        cluster.id
+    );
+    for (key, of) in [
+        ("Engine", "Engine"),
+        ("EngineVersion", "EngineVersion"),
+        ("Port", "Port"),
+        ("BackupRetentionPeriod", "BackupRetentionPeriod"),
+        ("DeletionProtection", "DeletionProtection"),
+        ("PreferredMaintenanceWindow", "PreferredMaintenanceWindow"),
+        ("DBSubnetGroup", "DBSubnetGroupName"),
+        ("DBClusterParameterGroup", "DBClusterParameterGroupName"),
+    ] {
+        let value = cluster.fields.get(of).map_or("", String::as_str);
+        xml += &format!("<{key}>{value}</{key}>");
+    }
+    let groups = cluster.groups.iter().map(|group| {
+        format!(
+            "<VpcSecurityGroupMembership><VpcSecurityGroupId>{group}</VpcSecurityGroupId></VpcSecurityGroupMembership>"
+        )
+    });
+    xml += &format!("<VpcSecurityGroups>{}</VpcSecurityGroups>", groups.collect::<String>());
+    let members = members.get(name).into_iter().flatten().map(|member| {
+        format!(
+            "<DBClusterMember><DBInstanceIdentifier>{member}</DBInstanceIdentifier>\
+             <IsClusterWriter>true</IsClusterWriter></DBClusterMember>"
+        )
+    });
+    xml += &format!("<DBClusterMembers>{}</DBClusterMembers>", members.collect::<String>());
+    let tags = cluster.tags.iter().map(|(key, value)| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>"));
+    xml += &format!("<TagList>{}</TagList>", tags.collect::<String>());
+    format!("<DBCluster>{xml}</DBCluster>")
+}
+
 fn told(name: &str, db: &mut Db, is_reading: bool) -> String {
     let state = db.states.front().copied().unwrap_or("available");
     if is_reading && db.states.len() > 1 {
@@ -330,6 +482,8 @@ fn told(name: &str, db: &mut Db, is_reading: bool) -> String {
         "DeletionProtection",
         "IAMDatabaseAuthenticationEnabled",
         "CACertificateIdentifier",
+        "DBClusterIdentifier",
+        "PromotionTier",
         "ReadReplicaSourceDBInstanceIdentifier",
     ];
     let field = |key: &str| db.fields.get(key).cloned().unwrap_or_default();

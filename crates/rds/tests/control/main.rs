@@ -1,5 +1,6 @@
 //! Conversations with a control plane whose states and refusals a test scripts.
 
+mod clusters;
 mod fake;
 
 use std::time::Duration;

@@ -1,0 +1,102 @@
+//! Clusters of Aurora: made without an instance, given one, held against what was asked, dropped from the instance on.
+
+use holdpoint_rds::{DropOptions, Error, RestoreOptions, When};
+
+use crate::fake::Fake;
+use crate::{client, now, quiet, waiting};
+
+#[tokio::test]
+async fn a_cluster_is_restored_and_its_instance_is_made_once_whoever_goes_on() {
+    let fake = Fake::start();
+    fake.put_pool();
+    let rds = client(&fake).await;
+    assert!(rds.is_cluster("pool").await.unwrap() && !rds.is_cluster("pool-1").await.unwrap());
+    let options = RestoreOptions::new("pool", "pool-r", When::At("2026-11-20T10:00:00.9Z".parse().unwrap()));
+    let plan = rds.plan_cluster_restore(&options, now()).await.unwrap();
+    assert!(plan.is_possible(), "{:?}", plan.problems);
+    assert_eq!(fake.count("RestoreDBClusterToPointInTime"), 0, "a plan changes nothing");
+    fake.with(|state| state.next_states = vec!["creating", "creating", "available", "modifying", "available"]);
+    rds.begin_cluster_restore(&plan).await.unwrap();
+    let asked = fake.last("RestoreDBClusterToPointInTime");
+    for (key, value) in [
+        ("RestoreToTime", "2026-11-20T10:00:00Z"),
+        ("RestoreType", "full-copy"),
+        ("VpcSecurityGroupIds.VpcSecurityGroupId.2", "sg-2"),
+        ("DBClusterParameterGroupName", "pool-cluster"),
+        ("DBSubnetGroupName", "private"),
+        ("DeletionProtection", "false"),
+        ("Port", "5433"),
+    ] {
+        assert_eq!(asked[key], value, "{key}");
+    }
+    assert!(matches!(rds.begin_cluster_restore(&plan).await, Err(Error::NameTaken { .. })));
+
+    // Ended before the instance is made, and after it: another process goes on.
+    fake.with(|state| state.faults.push_back(("CreateDBInstance", 403, "AccessDenied", "no")));
+    let denied = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();
+    assert!(denied.to_string().contains("rds:CreateDBInstance"), "{denied}");
+    fake.with(|state| state.faults.push_back(("ModifyDBCluster", 403, "AccessDenied", "no")));
+    let denied = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();
+    assert!(denied.to_string().contains("rds:ModifyDBCluster"), "{denied}");
+    let report = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
+    assert_eq!(fake.count("CreateDBInstance"), 2, "one was denied, one was made");
+    let asked = fake.last("CreateDBInstance");
+    for (key, value) in [
+        ("DBInstanceIdentifier", "pool-r-1"),
+        ("DBClusterIdentifier", "pool-r"),
+        ("Engine", "aurora-postgresql"),
+        ("DBInstanceClass", "db.r6g.large"),
+        ("DBParameterGroupName", "pool-pg"),
+        ("PromotionTier", "2"),
+    ] {
+        assert_eq!(asked[key], value, "{key}");
+    }
+    assert_eq!(report.modified, ["deletion protection: yes", "maintenance window: sun:04:00-sun:04:30"]);
+    assert!(report.is_checked && report.remains.is_empty(), "{report:?}");
+    assert_eq!(report.cluster.endpoint.as_ref().map(|at| at.host.as_str()), Some("pool-r.cluster.local"));
+    let made = rds.made_clusters().await.unwrap();
+    assert_eq!((made.len(), made[0].members.as_slice()), (1, &["pool-r-1".to_owned()][..]));
+    assert!(made[0].ready_at.is_some() && rds.made().await.unwrap().is_empty(), "its instance is its own");
+}
+
+#[tokio::test]
+async fn a_cluster_goes_after_its_instances_and_only_what_was_made_here() {
+    let fake = Fake::start();
+    fake.put_pool();
+    let rds = client(&fake).await;
+    let drop = |name: &str| DropOptions { name: name.to_owned(), ..DropOptions::default() };
+    assert!(matches!(rds.plan_drop_cluster(&drop("pool")).await, Err(Error::NotOurs { .. })));
+    let plan = rds.plan_cluster_restore(&RestoreOptions::new("pool", "pool-r", When::Latest), now()).await.unwrap();
+    rds.begin_cluster_restore(&plan).await.unwrap();
+    rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
+
+    // Even with tags copied by hand a source is not dropped.
+    fake.with(|state| {
+        let tags = state.clusters["pool-r"].tags.clone();
+        let of_source = &mut state.clusters.get_mut("pool").unwrap().tags;
+        of_source.extend(tags);
+    });
+    assert!(matches!(rds.plan_drop_cluster(&drop("pool")).await, Err(Error::NotOurs { .. })));
+    fake.with(|state| state.clusters.get_mut("pool").unwrap().tags.remove("holdpoint:resource"));
+    assert!(matches!(rds.plan_drop_cluster(&drop("pool")).await, Err(Error::IsSource { .. })));
+
+    assert!(matches!(rds.plan_drop(&drop("pool-r-1")).await, Err(Error::ClusterMember { .. })));
+    assert!(matches!(rds.plan_cut_over("pool-r", None, false).await, Err(Error::ClusterSource { .. })));
+    assert!(matches!(rds.plan_cut_over("pool-r-1", None, false).await, Err(Error::ClusterMember { .. })));
+    assert!(matches!(rds.plan_drop_cluster(&drop("pool-r")).await, Err(Error::Protected { .. })));
+    let options = DropOptions { lift_protection: true, final_snapshot: Some("last".into()), ..drop("pool-r") };
+    let plan = rds.plan_drop_cluster(&options).await.unwrap();
+    assert!(fake.with(|state| state.dbs.contains_key("pool-r-1")), "a plan changes nothing");
+    // Ended between the instance and the cluster: the same command goes on.
+    fake.with(|state| state.faults.push_back(("DeleteDBCluster", 403, "AccessDenied", "no")));
+    rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap_err();
+    assert!(fake.with(|state| !state.dbs.contains_key("pool-r-1") && state.clusters.contains_key("pool-r")));
+    let plan = rds.plan_drop_cluster(&options).await.unwrap();
+    rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+    assert_eq!(fake.last("DeleteDBCluster")["FinalDBSnapshotIdentifier"], "last");
+    let left: (Vec<String>, Vec<String>) =
+        fake.with(|state| (state.clusters.keys().cloned().collect(), state.dbs.keys().cloned().collect()));
+    assert_eq!(left, (vec!["pool".to_owned()], vec!["pool-1".to_owned()]));
+    // Whoever is killed in between drops it again.
+    rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+}
