@@ -148,7 +148,8 @@ fn a_cluster_goes_back_to_an_instant_with_an_instance_like_its_writer_and_is_dro
 fn a_cluster_of_an_older_major_goes_back_and_is_cloned() {
     let (server, place) = scene(16);
     let before = before_the_loss(&server);
-    // The answer that tells of the instance does not come: it is made once.
+    // The answers that tell of the cluster and of its instance do not come: each is made once.
+    server.fail("RestoreDBClusterToPointInTime", 1, RdsFault::AnswerLost);
     server.fail("CreateDBInstance", 1, RdsFault::AnswerLost);
     let report = rds(&place, &["restore", "shop", "--at", &before, "--into", "then"]).ended_with(0).json();
     assert!(says(&report["finished"]["cluster"]["properties"]["engine_version"], "16."), "{report:#}");
@@ -168,6 +169,8 @@ fn a_cluster_of_an_older_major_goes_back_and_is_cloned() {
     assert_eq!(server.psql("look", "SELECT count(*), max(n) FROM orders"), "101|150");
     server.psql("look", "DELETE FROM orders");
     assert_eq!(server.psql("shop", "SELECT count(*) FROM orders"), "101");
+    server.fail("DeleteDBInstance", 1, RdsFault::AnswerLost);
+    server.fail("DeleteDBCluster", 1, RdsFault::AnswerLost);
     rds(&place, &["drop", "look", "--yes"]).ended_with(0);
     rds(&place, &["drop", "then", "--lift-protection", "--yes"]).ended_with(0);
     assert_eq!((server.clusters(), server.identifiers()), (vec!["shop".to_owned()], vec!["shop-1".to_owned()]));

@@ -69,6 +69,12 @@ fn of_member(error: Error, cluster: &str) -> Error {
     }
 }
 
+/// Whether a cluster is the one that this plan began.
+fn is_of(plan: &ClusterPlan, cluster: &Cluster) -> bool {
+    let same = |key: &str| plan.tags.contains_key(key) && plan.tags.get(key) == cluster.tags.get(key);
+    is_own(cluster) && [marks::MADE_AT, marks::SOURCE_RESOURCE, marks::MEMBER].into_iter().all(same)
+}
+
 /// What was modified, each once.
 fn note(modified: &mut Vec<String>, of: &str, open: Vec<Difference>) {
     for difference in open {
@@ -117,7 +123,15 @@ impl Rds {
             (When::At(_), Some(at)) => call.restore_to_time(instant_out(at)),
             _ => call.use_latest_restorable_time(true),
         };
-        let answer = call.send().await.map_err(|failure| match classify(failure, ACTION, &plan.target) {
+        let answer = match call.send().await.map_err(|failure| classify(failure, ACTION, &plan.target)) {
+            // An answer that was lost is asked for again; what has this plan's tags is what was made then.
+            Err(error @ Error::NameTaken { .. }) => {
+                let there = self.find_cluster(&plan.target).await?;
+                return there.filter(|there| is_of(plan, there)).ok_or(error);
+            }
+            answer => answer,
+        };
+        let answer = answer.map_err(|error| match error {
             // These are about the source, not about what is to be made.
             Error::NotFound { subject } if subject == plan.target => {
                 Error::NotFound { subject: plan.source.name.clone() }

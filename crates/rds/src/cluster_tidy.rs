@@ -144,6 +144,11 @@ impl Rds {
         let call = self.client.delete_db_instance().db_instance_identifier(name).skip_final_snapshot(true);
         match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            // The answer to an earlier attempt was lost.
+            Err(error @ Error::WrongState { .. }) => {
+                let found = self.find(name).await?;
+                if found.is_none_or(|found| found.standing() == Standing::Going) { Ok(()) } else { Err(error) }
+            }
             Err(error) => Err(error),
         }
     }
@@ -159,6 +164,10 @@ impl Rds {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(Error::NameTaken { .. }) => {
                 Err(Error::NameTaken { name: final_snapshot.unwrap_or_default().to_owned() })
+            }
+            Err(error @ Error::WrongState { .. }) => {
+                let found = self.find_cluster(name).await?;
+                if found.is_none_or(|found| found.standing() == Standing::Going) { Ok(()) } else { Err(error) }
             }
             Err(error) => Err(error),
         }

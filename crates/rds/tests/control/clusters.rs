@@ -29,7 +29,12 @@ async fn a_cluster_is_restored_and_its_instance_is_made_once_whoever_goes_on() {
     ] {
         assert_eq!(asked[key], value, "{key}");
     }
-    assert!(matches!(rds.begin_cluster_restore(&plan).await, Err(Error::NameTaken { .. })));
+    // As after an answer that was lost: it is there, and it is the plan's. Another's is another's.
+    let begun = rds.begin_cluster_restore(&plan).await.unwrap();
+    assert_eq!((begun.name.as_str(), fake.with(|state| state.made)), ("pool-r", 1));
+    let mut another = plan.clone();
+    another.tags.insert("holdpoint:made-at".into(), "2026-11-21T03:04:01Z".into());
+    assert!(matches!(rds.begin_cluster_restore(&another).await, Err(Error::NameTaken { .. })));
 
     // Ended before the instance is made, and after it: another process goes on.
     fake.with(|state| state.faults.push_back(("CreateDBInstance", 403, "AccessDenied", "no")));

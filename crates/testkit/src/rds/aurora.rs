@@ -280,46 +280,6 @@ impl State {
         instance.cluster = Some(cluster);
         Ok(element("DBInstance", &instance.xml()))
     }
-
-    pub(super) fn delete_cluster(&mut self, query: &Query) -> Result<String, RdsError> {
-        let own = ["DBClusterIdentifier", "SkipFinalSnapshot", "FinalDBSnapshotIdentifier", "DeleteAutomatedBackups"];
-        query.refuse_others(&[&own])?;
-        let identifier = query.identifier("DBClusterIdentifier")?;
-        let place = self.cluster_place(&identifier)?;
-        let cluster = &self.clusters[place];
-        if cluster.standing.status() == "deleting" {
-            let message = format!("Cluster {identifier} is already being deleted.");
-            return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
-        }
-        if cluster.shape.property("DeletionProtection") == "true" {
-            return Err(RdsError::combination(
-                "Cannot delete protected Cluster, please disable deletion protection and try again.",
-            ));
-        }
-        if !cluster.members.is_empty() {
-            let message = "Cluster cannot be deleted, it still contains DB instances in non-deleting state.";
-            return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
-        }
-        match (query.flag("SkipFinalSnapshot"), query.text("FinalDBSnapshotIdentifier")) {
-            (true, None) => {}
-            (true, Some(_)) => {
-                return Err(RdsError::combination(
-                    "FinalDBSnapshotIdentifier cannot be specified when SkipFinalSnapshot is specified.",
-                ));
-            }
-            (false, None) => {
-                return Err(RdsError::combination(
-                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
-                ));
-            }
-            (false, Some(_)) => {
-                self.take_cluster_snapshot(place, &query.new_identifier("FinalDBSnapshotIdentifier")?)?
-            }
-        }
-        let cluster = &mut self.clusters[place];
-        cluster.standing = Standing::resting("deleting").then("deleting", Then::Remove { keep_backups: false });
-        Ok(element("DBCluster", &cluster.xml()))
-    }
 }
 
 /// Reads the limits of serverless capacity that a call names.

@@ -1,4 +1,4 @@
-//! The actions that change an Aurora cluster, and its snapshots.
+//! The actions that change an Aurora cluster or end it, and its snapshots.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::aurora::capacity_of;
 use super::error::RdsError;
 use super::query::Query;
 use super::shape::Shape;
-use super::standing::Then;
+use super::standing::{Standing, Then};
 use super::state::State;
 use super::xml::element;
 
@@ -81,8 +81,48 @@ impl State {
         Ok(element("DBCluster", &cluster.xml()))
     }
 
+    pub(super) fn delete_cluster(&mut self, query: &Query) -> Result<String, RdsError> {
+        let own = ["DBClusterIdentifier", "SkipFinalSnapshot", "FinalDBSnapshotIdentifier", "DeleteAutomatedBackups"];
+        query.refuse_others(&[&own])?;
+        let identifier = query.identifier("DBClusterIdentifier")?;
+        let place = self.cluster_place(&identifier)?;
+        let cluster = &self.clusters[place];
+        if cluster.standing.status() == "deleting" {
+            let message = format!("Cluster {identifier} is already being deleted.");
+            return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
+        }
+        if cluster.shape.property("DeletionProtection") == "true" {
+            return Err(RdsError::combination(
+                "Cannot delete protected Cluster, please disable deletion protection and try again.",
+            ));
+        }
+        if !cluster.members.is_empty() {
+            let message = "Cluster cannot be deleted, it still contains DB instances in non-deleting state.";
+            return Err(RdsError::new(400, "InvalidDBClusterStateFault", message));
+        }
+        match (query.flag("SkipFinalSnapshot"), query.text("FinalDBSnapshotIdentifier")) {
+            (true, None) => {}
+            (true, Some(_)) => {
+                return Err(RdsError::combination(
+                    "FinalDBSnapshotIdentifier cannot be specified when SkipFinalSnapshot is specified.",
+                ));
+            }
+            (false, None) => {
+                return Err(RdsError::combination(
+                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
+                ));
+            }
+            (false, Some(_)) => {
+                self.take_cluster_snapshot(place, &query.new_identifier("FinalDBSnapshotIdentifier")?)?
+            }
+        }
+        let cluster = &mut self.clusters[place];
+        cluster.standing = Standing::resting("deleting").then("deleting", Then::Remove { keep_backups: false });
+        Ok(element("DBCluster", &cluster.xml()))
+    }
+
     /// Packs the data of a cluster.
-    pub(super) fn take_cluster_snapshot(&mut self, place: usize, identifier: &str) -> Result<(), RdsError> {
+    fn take_cluster_snapshot(&mut self, place: usize, identifier: &str) -> Result<(), RdsError> {
         if self.cluster_snapshots.iter().any(|snapshot| snapshot.identifier == identifier) {
             let message = format!("DB cluster snapshot {identifier} already exists.");
             return Err(RdsError::new(400, "DBClusterSnapshotAlreadyExistsFault", message));
