@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, READ_ONLY, RdsFault, RdsInstance, RdsServer};
-use holdpoint_tests::{Outcome, Place};
+use holdpoint_testkit::{NEWEST, Pace, READ_ONLY, RdsFault, RdsInstance, RdsServer};
+use holdpoint_tests::Place;
+
+use crate::rds_shop::{rds, uses};
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -20,14 +22,8 @@ fn scene(major: u32) -> (RdsServer, Place) {
         .with_tag("team", "a");
     server.create(&shop);
     let mut place = Place::bare();
-    for (name, value) in server.environment(&ADMIN) {
-        place.set(name, &value);
-    }
+    uses(&mut place, &server);
     (server, place)
-}
-
-fn rds(place: &Place, words: &[&str]) -> Outcome {
-    place.holdpoint(&[&["rds"], words, &["--poll", "20ms", "--json"]].concat())
 }
 
 #[test]

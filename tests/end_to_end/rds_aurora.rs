@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsCluster, RdsFault, RdsInstance, RdsServer, workspace_directory};
-use holdpoint_tests::{Outcome, Place};
+use holdpoint_testkit::{NEWEST, Pace, RdsCluster, RdsFault, RdsInstance, RdsServer, workspace_directory};
+use holdpoint_tests::Place;
 use serde_json::{Value, json};
+
+use crate::rds_shop::{rds, uses};
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -34,14 +36,8 @@ fn scene(major: u32) -> (RdsServer, Place) {
         .with_of_instance("PerformanceInsightsRetentionPeriod", "31");
     server.create_cluster(&shop);
     let mut place = Place::bare();
-    for (name, value) in server.environment(&ADMIN) {
-        place.set(name, &value);
-    }
+    uses(&mut place, &server);
     (server, place)
-}
-
-fn rds(place: &Place, words: &[&str]) -> Outcome {
-    place.holdpoint(&[&["rds"], words, &["--poll", "20ms", "--json"]].concat())
 }
 
 fn says(value: &Value, text: &str) -> bool {

@@ -2,8 +2,10 @@
 //! no time and refuses little; docs/rds.md says what this can show and what it cannot.
 
 use holdpoint_testkit::MotoServer;
-use holdpoint_tests::{Outcome, Place, aws, shell};
+use holdpoint_tests::{Place, aws, shell};
 use serde_json::{Value, json};
+
+use crate::rds_shop::rds;
 
 /// Makes an instance by the stock client, as its owner would. moto knows no option group of PostgreSQL, names one all the
 /// same, and refuses that name in a restore: so the instance gets the group of another engine.
@@ -28,10 +30,6 @@ fn create(server: &MotoServer, place: &Place, name: &str, engine: &str) {
     let variables = server.environment().into_iter().chain([path]);
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
     shell(&place.work(), &variables, &format!("set -- {name} {engine}; {CREATE}")).ended_with(0);
-}
-
-fn rds(place: &Place, words: &[&str]) -> Outcome {
-    place.holdpoint(&[&["rds"], words, &["--poll", "20ms", "--json"]].concat())
 }
 
 fn names(report: &Value, of: &str) -> Vec<String> {

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsFault, RdsInstance, RdsServer, workspace_directory};
+use holdpoint_testkit::{NEWEST, Pace, RdsFault, RdsInstance, RdsServer, workspace_directory};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
+
+use crate::rds_shop::uses;
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -21,9 +23,7 @@ impl Account {
         let server = RdsServer::start();
         server.create(&RdsInstance::new("shop", NEWEST).with("DeletionProtection", "true"));
         let mut place = Place::bare();
-        for (name, value) in server.environment(&ADMIN) {
-            place.set(name, &value);
-        }
+        uses(&mut place, &server);
         Self { server, place }
     }
 

@@ -1,5 +1,6 @@
 //! What goes with the command of a guarded run: its time-outs before, its judgement, and who is told.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,9 +55,10 @@ impl Guarded<'_> {
         let folder = options.found().map(|found| found.migrations.clone()).unwrap_or_default();
         let pending = planned.report.iter().flat_map(|report| &report.pending).flat_map(|one| {
             let folder = folder.join(&one.path).parent().map(Path::to_owned).unwrap_or_default();
-            [&one.sql, &one.program].map(|text| (text.clone(), folder.clone()))
+            [&one.sql, &one.program].map(|text| (Cow::from(text), folder.clone()))
         });
-        is_said(word, [(options.command.join(" "), PathBuf::new())].into_iter().chain(pending))
+        let command = (Cow::from(options.command.join(" ")), PathBuf::new());
+        is_said(word, std::iter::once(command).chain(pending))
     }
 
     /// How migrations connect, where that is by another role than the restore point's.

@@ -92,10 +92,10 @@ impl Guarded<'_> {
             }
             if !under_other_names.is_empty() {
                 change.warnings.push(sessions::perhaps_the_commands(&under_other_names));
-                change.perhaps_at_work = change.database == "unchanged";
-            }
-            if change.perhaps_at_work {
-                change.database = "unknown";
+                if change.database == "unchanged" {
+                    change.database = "unknown";
+                    change.perhaps_at_work = true;
+                }
             }
             session.close().await;
             Ok::<_, Error>(change)

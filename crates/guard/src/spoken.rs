@@ -2,6 +2,7 @@
 //!
 //! Nothing is parsed. A word that stands in a comment counts as well: what depends on it is only left out where it is said.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', 
 /// Whether a word, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
 /// one of them names: from the folder in which holdpoint runs, or from its own. In the first text, the command's, a script is named by
 /// any word, elsewhere by one with the ending of a script.
-pub(crate) fn is_said(word: &str, texts: impl IntoIterator<Item = (String, PathBuf)>) -> bool {
-    let mut open: VecDeque<(String, PathBuf)> = texts.into_iter().collect();
+pub(crate) fn is_said<'a>(word: &str, texts: impl IntoIterator<Item = (Cow<'a, str>, PathBuf)>) -> bool {
+    let mut open: VecDeque<(Cow<'_, str>, PathBuf)> = texts.into_iter().collect();
     let mut asked = BTreeSet::new();
     let mut is_command = true;
     while let Some((text, folder)) = open.pop_front() {
@@ -33,7 +34,7 @@ pub(crate) fn is_said(word: &str, texts: impl IntoIterator<Item = (String, PathB
             if asked.insert(path.clone())
                 && let Some(text) = script(&path)
             {
-                open.push_back((text, path.parent().unwrap_or(&folder).to_owned()));
+                open.push_back((text.into(), path.parent().unwrap_or(&folder).to_owned()));
             }
         }
         is_command = false;
@@ -80,7 +81,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text.replace("HERE", &folder.path().display().to_string())).unwrap();
         }
-        let said = |text: &str| is_said("CONCURRENTLY", [(text.to_owned(), folder.path().to_owned())]);
+        let said = |text: &str| is_said("CONCURRENTLY", [(text.into(), folder.path().to_owned())]);
         for text in
             ["create index Concurrently", "sh deploy", &at("deploy"), "\\i deeper/index.sql", "psql -f step.sql"]
         {

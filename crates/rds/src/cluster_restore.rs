@@ -21,7 +21,7 @@ use crate::marks::{self, Tags};
 use crate::name::same;
 use crate::plan::When;
 use crate::properties::{Difference, Properties};
-use crate::restore::{ROUNDS, open_and_fixed};
+use crate::restore::{ROUNDS, of_the_source, open_and_fixed};
 use crate::wait::{Reading, Waiting};
 
 /// A cluster that is as asked, with its instance.
@@ -131,23 +131,8 @@ impl Rds {
             }
             answer => answer,
         };
-        let answer = answer.map_err(|error| match error {
-            // These are about the source, not about what is to be made.
-            Error::NotFound { subject } if subject == plan.target => {
-                Error::NotFound { subject: plan.source.name.clone() }
-            }
-            Error::Stopped { .. } => Error::Stopped { subject: plan.source.name.clone() },
-            // RDS has its own view of the window, which may have moved since the plan.
-            Error::Service { code, .. } if code == "InvalidRestoreFault" || code == "InvalidRestore" => {
-                Error::OutsideWindow {
-                    source_name: plan.source.name.clone(),
-                    at: plan.at.unwrap_or_default(),
-                    earliest: plan.window.earliest_at,
-                    latest: plan.window.latest_at,
-                }
-            }
-            other => other,
-        })?;
+        let of_source = |error| of_the_source(error, &plan.target, &plan.source.name, plan.at, &plan.window);
+        let answer = answer.map_err(of_source)?;
         let raw = answer.db_cluster().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBCluster" })?;
         Cluster::of(ACTION, raw)
     }

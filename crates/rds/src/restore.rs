@@ -17,6 +17,7 @@ use crate::marks;
 use crate::plan::{RestorePlan, When, desired};
 use crate::properties::{Difference, How, Properties};
 use crate::wait::{Reading, Waiting};
+use crate::window::Window;
 
 /// An instance that is as asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +75,28 @@ macro_rules! given {
     }};
 }
 
+/// What RDS says of the target of a restore to an instant, where it is about the source, not about what is to be made.
+pub(crate) fn of_the_source(
+    error: Error,
+    target: &str,
+    source: &str,
+    at: Option<DateTime<Utc>>,
+    window: &Window,
+) -> Error {
+    let source_name = source.to_owned();
+    match error {
+        Error::NotFound { subject } if subject == target => Error::NotFound { subject: source_name },
+        Error::BackupsDisabled { .. } => Error::BackupsDisabled { source_name },
+        Error::Stopped { .. } => Error::Stopped { subject: source_name },
+        // RDS has its own view of the window, which may have moved since the plan.
+        Error::Service { code, .. } if code == "InvalidRestoreFault" || code == "InvalidRestore" => {
+            let at = at.unwrap_or_default();
+            Error::OutsideWindow { source_name, at, earliest: window.earliest_at, latest: window.latest_at }
+        }
+        other => other,
+    }
+}
+
 impl Rds {
     /// Begins the restore of a plan and returns at once; [`finish_restore`](Self::finish_restore) does the rest. The new
     /// instance costs from now on, and is listed by [`made`](Self::made) until it is dropped.
@@ -96,23 +119,9 @@ impl Rds {
             (When::At(_), Some(at)) => call.restore_time(instant_out(at)),
             _ => call.use_latest_restorable_time(true),
         };
-        let answer = call.send().await.map_err(|failure| match classify(failure, ACTION, &plan.target) {
-            // These are about the source, not about what is to be made.
-            Error::NotFound { subject } if subject == plan.target => {
-                Error::NotFound { subject: plan.source.name.clone() }
-            }
-            Error::BackupsDisabled { .. } => Error::BackupsDisabled { source_name: plan.source.name.clone() },
-            Error::Stopped { .. } => Error::Stopped { subject: plan.source.name.clone() },
-            // RDS has its own view of the window, which may have moved since the plan.
-            Error::Service { code, .. } if code == "InvalidRestoreFault" || code == "InvalidRestore" => {
-                Error::OutsideWindow {
-                    source_name: plan.source.name.clone(),
-                    at: plan.at.unwrap_or_default(),
-                    earliest: plan.window.earliest_at,
-                    latest: plan.window.latest_at,
-                }
-            }
-            other => other,
+        let answer = call.send().await.map_err(|failure| {
+            let error = classify(failure, ACTION, &plan.target);
+            of_the_source(error, &plan.target, &plan.source.name, plan.at, &plan.window)
         })?;
         let raw = answer.db_instance().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBInstance" })?;
         Instance::of(ACTION, raw)

@@ -1,11 +1,10 @@
 //! The verbs of `rds` for clusters of Aurora, without a word for anybody.
 
-use holdpoint_rds::{
-    Cluster, ClusterDropPlan, ClusterPlan, ClusterReport, DropOptions, RestoreOptions, estimate_seconds,
-};
+use holdpoint_rds::{Cluster, ClusterDropPlan, ClusterPlan, ClusterReport, DropOptions, RestoreOptions};
 use serde::Serialize;
 
 use super::ControlPlane;
+use super::verbs::expected;
 use crate::Error;
 
 /// What `rds restore` did with a cluster.
@@ -59,9 +58,7 @@ pub async fn restore_cluster(plane: &ControlPlane, plan: &ClusterPlan, waits: bo
 /// As [`restore_cluster`].
 pub async fn wait_cluster(plane: &ControlPlane, name: &str) -> Result<ClusterReport, Error> {
     let made = plane.unless_ended(plane.rds.made_clusters()).await?;
-    let source = made.iter().find(|one| one.name.eq_ignore_ascii_case(name)).and_then(|one| one.source.clone());
-    let expected = source.and_then(|source| estimate_seconds(&made, &source));
-    let mut listen = plane.listener(expected);
+    let mut listen = plane.listener(expected(&made, name));
     let clock = &*plane.clock;
     plane.unless_ended(plane.rds.finish_cluster_restore(name, &plane.waiting, clock, &mut listen)).await
 }

@@ -96,11 +96,15 @@ pub async fn restore(plane: &ControlPlane, plan: &RestorePlan, waits: bool) -> R
 /// As [`restore`].
 pub async fn wait(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Error> {
     let made = plane.unless_ended(plane.rds.made()).await?;
-    let source = made.iter().find(|one| one.name.eq_ignore_ascii_case(name)).and_then(|one| one.source.clone());
-    let expected = source.and_then(|source| estimate_seconds(&made, &source));
-    let mut listen = plane.listener(expected);
+    let mut listen = plane.listener(expected(&made, name));
     let clock = &*plane.clock;
     plane.unless_ended(plane.rds.finish_restore(name, &plane.waiting, clock, &mut listen)).await
+}
+
+/// How many seconds a restore that was begun is expected to take, by those of its source that are still there.
+pub(super) fn expected(made: &[Made], name: &str) -> Option<i64> {
+    let own = made.iter().find(|one| one.name.eq_ignore_ascii_case(name))?;
+    estimate_seconds(made, own.source.as_deref()?)
 }
 
 /// Lists what holdpoint made.
