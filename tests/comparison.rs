@@ -1,5 +1,7 @@
 //! Whether two databases hold the same, judged by stock pg_dump alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use holdpoint_testkit::{Cluster, expect_success};
 
 /// Whatever the database's own settings say, the text is written in one form.
@@ -91,4 +93,53 @@ pub fn assert_same(what: &str, one: &str, other: &str) {
         other.lines().count(),
         lines.join("\n")
     );
+}
+
+/// Names the parts of the database that differ between two contents, as pg_dump divides them: `+` in front of one that only
+/// the second has, `-` of one that only the first has, `~` of one that is otherwise.
+///
+/// # Panics
+/// When they differ in what belongs to no part.
+#[must_use]
+#[track_caller]
+pub fn differing_parts(one: &str, other: &str) -> Vec<String> {
+    let (one, other) = (parts(one), parts(other));
+    assert_same("settings of the dump", &one[""], &other[""]);
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let sign = |name: &&String| match (one.get(*name), other.get(*name)) {
+        (None, _) => Some("+"),
+        (_, None) => Some("-"),
+        (before, after) => (before != after).then_some("~"),
+    };
+    names.into_iter().filter_map(|name| Some(format!("{} {name}", sign(&name)?))).collect()
+}
+
+/// What stands under each heading, such as `-- Name: orders; Type: TABLE; Schema: shop; Owner: …`; under none what comes
+/// before the first.
+fn parts(contents: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::from([(String::new(), String::new())]);
+    let mut name = String::new();
+    for line in contents.lines() {
+        if let Some(found) = heading(line) {
+            name = found;
+        }
+        // pg_dump frames its headings, and ends, with comments that say nothing.
+        if !line.is_empty() && !line.starts_with("--") {
+            let part: &mut String = all.entry(name.clone()).or_default();
+            part.push_str(line);
+            part.push('\n');
+        }
+    }
+    all
+}
+
+fn heading(line: &str) -> Option<String> {
+    if line.starts_with("rows of ") {
+        return Some(line.to_owned());
+    }
+    let (name, rest) =
+        line.strip_prefix("-- Name: ").or_else(|| line.strip_prefix("-- Data for Name: "))?.split_once("; Type: ")?;
+    let (kind, rest) = rest.split_once("; Schema: ")?;
+    let schema = rest.split("; ").next()?;
+    Some(format!("{kind} {schema}.{name}"))
 }

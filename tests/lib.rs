@@ -16,7 +16,7 @@ mod running;
 mod tools;
 mod tree;
 
-pub use comparison::{assert_same, contents};
+pub use comparison::{assert_same, contents, differing_parts};
 pub use outcome::{Failure, Outcome};
 pub use place::Place;
 pub use processes::{Process, kill, processes_with, resume, stop, wait_until_gone};

@@ -234,7 +234,7 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
     }
     if !evidence.unreadable.is_empty() {
         let names = listed(&evidence.unreadable, NAMED);
-        wrong.push(format!("the backup's role may not read {names}: the next restore point would fail"));
+        wrong.push(format!("the backup's role may not read or lock {names}: the next restore point would fail"));
     }
     wrong
 }

@@ -25,6 +25,9 @@ const READ_WITHIN: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How often the database is read where somebody changes its catalogs meanwhile.
 const READINGS: u32 = 3;
+/// What is told where no connection is left by which the command's sessions could be cancelled.
+const NOT_CANCELLED: &str =
+    "what its sessions still do could not be cancelled: no connection to the server was left, and it may go on there";
 /// What is told where each reading was overtaken.
 const UNSETTLED: &str = "the catalog was written to each time while it was read: nobody can say that nothing changed";
 
@@ -56,7 +59,15 @@ impl Guarded<'_> {
         let (mut left_schema, mut transactions, mut prepared) = (None, None, Vec::new());
         let read = async {
             let purpose = SessionPurpose::new("holdpoint guard check");
-            let session = Session::connect(&self.start.settings, &purpose).await?;
+            let session = match Session::connect(&self.start.settings, &purpose).await {
+                Ok(session) => session,
+                Err(error) => {
+                    if !end.ended_well() {
+                        end.warnings.extend(self.cancel_by_the_commands_way(run).await);
+                    }
+                    return Err(error.into());
+                }
+            };
             let mut under_other_names = Vec::new();
             if end.ended_well() {
                 let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
@@ -107,6 +118,20 @@ impl Guarded<'_> {
             Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
         };
         Change { left_schema, transactions, prepared, ..change }
+    }
+
+    /// Cancels what the command's sessions still do, connected as migrations are, where the way by which holdpoint looks
+    /// leads to no server any more; returns what was done, or that nobody could do it.
+    async fn cancel_by_the_commands_way(&self, run: &RunId) -> Vec<String> {
+        let not_cancelled = || vec![NOT_CANCELLED.to_owned()];
+        let Some(settings) = &self.preparation.options.way_back else { return not_cancelled() };
+        let purpose = SessionPurpose::new("holdpoint guard check");
+        let Ok(Ok(session)) = tokio::time::timeout(CONNECT_WITHIN, Session::connect(settings, &purpose)).await else {
+            return not_cancelled();
+        };
+        let cancelled = sessions::cancel(&session, run).await;
+        session.close().await;
+        cancelled.unwrap_or_else(|_| not_cancelled())
     }
 
     /// A session of the role by which migrations connect, where that is another one, and gets a connection.

@@ -84,7 +84,7 @@ fn the_table_of_tools_names_tests() {
     let page = include_str!("../../../docs/testing.md").split("## Guarded runs by tool").nth(1).unwrap();
     let page = page.split("\n## ").next().unwrap();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
-    assert_eq!(rows.len(), 10, "{rows:#?}");
+    assert_eq!(rows.len(), 12, "{rows:#?}");
     let modules = modules(&workspace_directory().join("tests/end_to_end"), "");
     let sources: Vec<(&str, &str)> = modules.iter().map(|(name, source)| (name.as_str(), source.as_str())).collect();
     let there = tests(&sources);

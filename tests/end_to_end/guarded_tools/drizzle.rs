@@ -54,9 +54,12 @@ fn a_failure_takes_all_of_it_back() {
     bench.bare("npx drizzle-kit migrate");
     let all = [FIRST, ("0001_second", "CREATE TABLE shop.second ();\n"), ("0002_fails", "SELECT 1 / 0;\n")];
     migrations(&bench, &all);
+    let before = bench.contents();
     let report = bench.guard(&[], &command(), 10);
     assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
     assert_eq!(list(&report, "still_pending"), ["0001_second.sql", "0002_fails.sql"]);
+    // The number that the second's row had taken is gone all the same: no rollback gives numbers back.
+    bench.differs_in(&before, &["~ SEQUENCE SET drizzle.__drizzle_migrations_id_seq"]);
 }
 
 #[test]
@@ -76,9 +79,13 @@ fn a_commit_in_a_migration_leaves_a_part() {
     let commits =
         "CREATE TABLE shop.second ();\n--> statement-breakpoint\nCOMMIT;\n--> statement-breakpoint\nSELECT 1 / 0;\n";
     migrations(&bench, &[FIRST, ("0001_commits", commits)]);
+    let before = bench.contents();
     let report = bench.guard(&[], &command(), 11);
     assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
     assert!(report["warnings"].to_string().contains("TABLE shop.second (new)"), "{report:#}");
+    bench.differs_in(&before, &["+ TABLE shop.second", "+ TABLE DATA shop.second"]);
+    bench.undo("restore", &[]);
+    bench.is_as_before(&before);
 }
 
 #[test]

@@ -4,17 +4,17 @@
 use super::{Bench, judged, list};
 
 /// A tool in a project, and how its migrations are written.
-struct Tool {
-    bench: Bench,
-    flags: &'static [&'static str],
+pub(super) struct Tool {
+    pub(super) bench: Bench,
+    pub(super) flags: &'static [&'static str],
     /// What the very first run has to say besides.
-    at_first: &'static [&'static str],
+    pub(super) at_first: &'static [&'static str],
     /// The command, as `[migrations] commands` has it, too.
-    command: &'static [&'static str],
+    pub(super) command: &'static [&'static str],
     /// Its migrations, in order: as they are named in a plan, and in the findings.
     names: [(&'static str, &'static str); 4],
     /// Writes the first of its migrations, all of them anew.
-    write: fn(&Bench, &[&str]),
+    pub(super) write: fn(&Bench, &[&str]),
     /// Whether an edited file is told once it is applied: the tool's table, or the ledger, has what it was.
     tells_edits: bool,
     /// The verdict of a run that did everything: without a rehearsal, a table of the tool's says so.
@@ -64,11 +64,12 @@ impl Tool {
     /// planned.
     fn edited_after_and_before(&self) {
         (self.write)(&self.bench, &[MAKES, EDITED]);
+        let before = self.bench.contents();
         let report = self.guard(&[], 0);
         let told = report["warnings"].to_string();
         let name = self.names[1].1;
         assert_eq!(told.contains(&format!("{name} was edited after it was applied")), self.tells_edits, "{report:#}");
-        assert!(!self.has("edited"), "{report:#}");
+        self.bench.is_as_before(&before);
 
         (self.write)(&self.bench, &[MAKES, EDITED, THIRD]);
         let words = [&["guard", "--json"], &super::CHEAP[..], self.flags, &["--"], self.command].concat();
@@ -78,7 +79,7 @@ impl Tool {
         run.go_on();
         let failure = run.finish().ended_with(3).failure();
         failure.says(&[self.names[2].0]).hints(&["run the same command again"]);
-        assert!(!self.has("third") && !self.has("other"), "nothing ran");
+        self.bench.is_as_before(&before);
         (self.write)(&self.bench, &[MAKES, EDITED, THIRD]);
         let report = self.guard(&[], 0);
         assert!(self.has("third"), "{report:#}");
@@ -89,6 +90,7 @@ impl Tool {
         (self.write)(&self.bench, &[MAKES, EDITED, THIRD, FOURTH]);
         self.bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh lies.sh\"]\n");
         self.bench.write("lies.sh", "echo done\n");
+        let before = self.bench.contents();
         let report = self.bench.guard(self.flags, &["sh", "lies.sh"], 11);
         let (_, as_planned, state) = judged(&report);
         assert_eq!((as_planned, state, &report["exit_code"]), (false, "failed", &0.into()), "{report:#}");
@@ -98,7 +100,7 @@ impl Tool {
         if self.all_of_it == "fully_applied" {
             assert_eq!(list(&report, "still_pending"), [self.names[3].0], "{report:#}");
         }
-        assert!(!self.has("fourth"));
+        self.bench.is_as_before(&before);
     }
 
     fn all(&self) {
@@ -106,107 +108,119 @@ impl Tool {
         self.edited_after_and_before();
         self.passed_over();
     }
+
+    pub(super) fn drizzle() -> Self {
+        const TAGS: [&str; 4] = ["0000_first", "0001_second", "0002_third", "0003_fourth"];
+        Self {
+            bench: super::drizzle::bench(Bench::new()),
+            flags: &[],
+            at_first: &[],
+            command: &["npx", "drizzle-kit", "migrate"],
+            names: [
+                ("0000_first.sql", TAGS[0]),
+                ("0001_second.sql", TAGS[1]),
+                ("0002_third.sql", TAGS[2]),
+                ("0003_fourth.sql", TAGS[3]),
+            ],
+            write: |bench, all| {
+                let named: Vec<(&str, &str)> = TAGS.into_iter().zip(all.iter().copied()).collect();
+                super::drizzle::migrations(bench, &named);
+            },
+            tells_edits: true,
+            all_of_it: "fully_applied",
+        }
+    }
+
+    pub(super) fn node_pg_migrate() -> Self {
+        const NAMES: [&str; 4] = ["1_first", "2_second", "3_third", "4_fourth"];
+        Self {
+            bench: super::node_pg_migrate::bench(Bench::new()),
+            flags: &[],
+            at_first: &[],
+            command: &super::node_pg_migrate::UP,
+            names: [
+                ("1_first.sql", NAMES[0]),
+                ("2_second.sql", NAMES[1]),
+                ("3_third.sql", NAMES[2]),
+                ("4_fourth.sql", NAMES[3]),
+            ],
+            write: |bench, all| {
+                for (name, sql) in NAMES.into_iter().zip(all) {
+                    super::node_pg_migrate::migration(bench, name, sql);
+                }
+            },
+            // Its table holds names alone.
+            tells_edits: false,
+            all_of_it: "fully_applied",
+        }
+    }
+
+    pub(super) fn prisma() -> Self {
+        const NAMES: [&str; 4] =
+            ["20240101000000_first", "20240102000000_second", "20240103000000_third", "20240104000000_fourth"];
+        Self {
+            bench: super::prisma::bench(),
+            flags: &[],
+            at_first: &[],
+            command: &super::prisma::UP,
+            names: [
+                ("20240101000000_first/migration.sql", NAMES[0]),
+                ("20240102000000_second/migration.sql", NAMES[1]),
+                ("20240103000000_third/migration.sql", NAMES[2]),
+                ("20240104000000_fourth/migration.sql", NAMES[3]),
+            ],
+            write: |bench, all| {
+                for (name, sql) in NAMES.into_iter().zip(all) {
+                    super::prisma::migration(bench, name, sql);
+                }
+            },
+            tells_edits: true,
+            all_of_it: "fully_applied",
+        }
+    }
+
+    pub(super) fn plain_sql() -> Self {
+        const NAMES: [&str; 4] = ["1_first.sql", "2_second.sql", "3_third.sql", "4_fourth.sql"];
+        let bench = Bench::alone();
+        // Its own list of what it has run: the team's, which holdpoint knows nothing of.
+        bench.write(
+            "apply.sh",
+            "set -e\ntouch ran\nfor file in sql/*.sql; do\n  grep -qx $file ran && continue\n  \
+             psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f $file\n  echo $file >> ran\ndone\n",
+        );
+        Self {
+            bench,
+            flags: &super::plain_sql::FLAGS,
+            at_first: &["--applied-through", "none"],
+            command: &["sh", "apply.sh"],
+            names: NAMES.map(|name| (name, name)),
+            write: |bench, all| {
+                for (name, sql) in NAMES.into_iter().zip(all) {
+                    bench.write(&format!("sql/{name}"), sql);
+                }
+            },
+            tells_edits: true,
+            all_of_it: "unknown",
+        }
+    }
 }
 
 #[test]
 fn drizzle() {
-    const TAGS: [&str; 4] = ["0000_first", "0001_second", "0002_third", "0003_fourth"];
-    let tool = Tool {
-        bench: super::drizzle::bench(Bench::new()),
-        flags: &[],
-        at_first: &[],
-        command: &["npx", "drizzle-kit", "migrate"],
-        names: [
-            ("0000_first.sql", TAGS[0]),
-            ("0001_second.sql", TAGS[1]),
-            ("0002_third.sql", TAGS[2]),
-            ("0003_fourth.sql", TAGS[3]),
-        ],
-        write: |bench, all| {
-            let named: Vec<(&str, &str)> = TAGS.into_iter().zip(all.iter().copied()).collect();
-            super::drizzle::migrations(bench, &named);
-        },
-        tells_edits: true,
-        all_of_it: "fully_applied",
-    };
-    tool.all();
+    Tool::drizzle().all();
 }
 
 #[test]
 fn node_pg_migrate() {
-    const NAMES: [&str; 4] = ["1_first", "2_second", "3_third", "4_fourth"];
-    let tool = Tool {
-        bench: super::node_pg_migrate::bench(Bench::new()),
-        flags: &[],
-        at_first: &[],
-        command: &super::node_pg_migrate::UP,
-        names: [
-            ("1_first.sql", NAMES[0]),
-            ("2_second.sql", NAMES[1]),
-            ("3_third.sql", NAMES[2]),
-            ("4_fourth.sql", NAMES[3]),
-        ],
-        write: |bench, all| {
-            for (name, sql) in NAMES.into_iter().zip(all) {
-                super::node_pg_migrate::migration(bench, name, sql);
-            }
-        },
-        // Its table holds names alone.
-        tells_edits: false,
-        all_of_it: "fully_applied",
-    };
-    tool.all();
+    Tool::node_pg_migrate().all();
 }
 
 #[test]
 fn prisma() {
-    const NAMES: [&str; 4] =
-        ["20240101000000_first", "20240102000000_second", "20240103000000_third", "20240104000000_fourth"];
-    let tool = Tool {
-        bench: super::prisma::bench(),
-        flags: &[],
-        at_first: &[],
-        command: &super::prisma::UP,
-        names: [
-            ("20240101000000_first/migration.sql", NAMES[0]),
-            ("20240102000000_second/migration.sql", NAMES[1]),
-            ("20240103000000_third/migration.sql", NAMES[2]),
-            ("20240104000000_fourth/migration.sql", NAMES[3]),
-        ],
-        write: |bench, all| {
-            for (name, sql) in NAMES.into_iter().zip(all) {
-                super::prisma::migration(bench, name, sql);
-            }
-        },
-        tells_edits: true,
-        all_of_it: "fully_applied",
-    };
-    tool.all();
+    Tool::prisma().all();
 }
 
 #[test]
 fn plain_sql() {
-    const NAMES: [&str; 4] = ["1_first.sql", "2_second.sql", "3_third.sql", "4_fourth.sql"];
-    let bench = Bench::alone();
-    // Its own list of what it has run: the team's, which holdpoint knows nothing of.
-    bench.write(
-        "apply.sh",
-        "set -e\ntouch ran\nfor file in sql/*.sql; do\n  grep -qx $file ran && continue\n  \
-         psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f $file\n  echo $file >> ran\ndone\n",
-    );
-    let tool = Tool {
-        bench,
-        flags: &super::plain_sql::FLAGS,
-        at_first: &["--applied-through", "none"],
-        command: &["sh", "apply.sh"],
-        names: NAMES.map(|name| (name, name)),
-        write: |bench, all| {
-            for (name, sql) in NAMES.into_iter().zip(all) {
-                bench.write(&format!("sql/{name}"), sql);
-            }
-        },
-        tells_edits: true,
-        all_of_it: "unknown",
-    };
-    tool.all();
+    Tool::plain_sql().all();
 }

@@ -1,14 +1,19 @@
 //! Guarded runs of real migration tools: what they did is told by what is found, whatever they say of it.
 
 mod around;
+mod cut_off;
 mod drizzle;
 mod each_tool;
 mod faults;
 mod locks;
 mod maintenance;
 mod node_pg_migrate;
+mod on_failure;
+mod origin;
 mod plain_sql;
 pub(crate) mod prisma;
+mod rights;
+mod time_outs;
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};
@@ -99,6 +104,38 @@ impl Bench {
         self.scene.sql(sql)
     }
 
+    /// What stock pg_dump says of the database, rows and all.
+    pub(crate) fn contents(&self) -> String {
+        holdpoint_tests::contents(self.scene.cluster, &self.scene.database)
+    }
+
+    /// Demands that exactly these parts of the database differ from what it was; see
+    /// [`holdpoint_tests::differing_parts`].
+    #[track_caller]
+    pub(crate) fn differs_in(&self, before: &str, parts: &[&str]) {
+        let mut expected = parts.to_vec();
+        expected.sort_unstable();
+        let mut found = holdpoint_tests::differing_parts(before, &self.contents());
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+
+    /// Demands that the database is what it was, to the last row.
+    #[track_caller]
+    pub(crate) fn is_as_before(&self, before: &str) {
+        holdpoint_tests::assert_same("the database", before, &self.contents());
+    }
+
+    /// Undoes the newest run by this way, whatever was written since its restore point.
+    #[track_caller]
+    pub(crate) fn undo(&self, way: &str, flags: &[&str]) -> Value {
+        let words =
+            ["undo", "latest", "--way", way, "--accept-data-loss-since", "2026-01-01T00:00:00Z", "--yes", "--json"];
+        let undone = self.scene.place.holdpoint(&[&words[..], flags].concat()).ended_with(0).json();
+        assert_eq!(undone["state"], "undone", "{undone:#}");
+        undone
+    }
+
     /// Guards a command behind a cheap restore point.
     #[track_caller]
     pub(crate) fn guard(&self, flags: &[&str], command: &[&str], code: i32) -> Value {
@@ -125,6 +162,15 @@ impl Bench {
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
              AND application_name LIKE 'holdpoint:%' AND wait_event_type = 'Lock'",
         ) != "0"
+    }
+
+    /// Waits until the guard has looked at the sessions of a command that stands still.
+    #[track_caller]
+    pub(crate) fn wait_until_looked_at(&self) {
+        let watched = "SELECT count(*) FROM pg_stat_activity w WHERE w.application_name = 'holdpoint guard watch' \
+                       AND w.datname = current_database() AND w.query_start > (SELECT max(m.query_start) FROM pg_stat_activity m \
+                         WHERE m.application_name LIKE 'holdpoint:%' AND m.datname = current_database())";
+        wait("it was looked at", || self.sql(watched) != "0");
     }
 
     /// A session that keeps what this statement took, until it is dropped.

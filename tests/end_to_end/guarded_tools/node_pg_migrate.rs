@@ -2,10 +2,24 @@
 
 use serde_json::Value;
 
-use super::{Bench, judged, list, wait};
+use super::{Bench, judged, list};
 
 const TOOL: &str = "node_modules/node-pg-migrate/bin/node-pg-migrate.js";
 pub(super) const UP: [&str; 3] = ["node", TOOL, "up"];
+
+/// What the first migration leaves, and the tool's own table with its row.
+const FIRST_AND_ITS_ROW: [&str; 10] = [
+    "+ TABLE shop.first",
+    "+ TABLE DATA shop.first",
+    "+ CONSTRAINT shop.first first_pkey",
+    "+ TABLE public.pgmigrations",
+    "+ TABLE DATA public.pgmigrations",
+    "+ CONSTRAINT public.pgmigrations pgmigrations_pkey",
+    "+ DEFAULT public.pgmigrations id",
+    "+ SEQUENCE public.pgmigrations_id_seq",
+    "+ SEQUENCE OWNED BY public.pgmigrations_id_seq",
+    "+ SEQUENCE SET public.pgmigrations_id_seq",
+];
 
 pub(super) fn bench(bench: Bench) -> Bench {
     let bench = bench.with_tool("node-pg-migrate");
@@ -55,10 +69,7 @@ fn the_time_outs_are_in_force_and_that_is_shown() {
     );
     let mut run = bench.start(&["--lock-timeout", "10m"], &UP);
     run.wait_until("the migration waits", super::LONG, || bench.waits_for_a_lock());
-    let watched = "SELECT count(*) FROM pg_stat_activity w WHERE w.application_name = 'holdpoint guard watch' \
-                   AND w.datname = current_database() AND w.query_start > (SELECT max(m.query_start) FROM pg_stat_activity m \
-                     WHERE m.application_name LIKE 'holdpoint:%' AND m.datname = current_database())";
-    wait("it was looked at", || bench.sql(watched) != "0");
+    bench.wait_until_looked_at();
     held.release();
     let report = run.finish().ended_with(0).json();
     assert_eq!(report["judgement"]["time_outs"], "yes", "{report:#}");
@@ -84,9 +95,11 @@ fn a_failure_in_the_transaction_leaves_nothing() {
     let bench = bench(Bench::alone());
     bench.bare(&format!("node {TOOL} up"));
     migration(&bench, "2_fails", "CREATE TABLE shop.second (id integer); SELECT 1 / 0;");
+    let before = bench.contents();
     let report = bench.guard(&[], &UP, 10);
     assert_eq!(judged(&report), ("unchanged", false, "rolled_back"), "{report:#}");
     assert_eq!(list(&report, "still_pending"), ["2_fails.sql"]);
+    bench.is_as_before(&before);
 }
 
 #[test]
@@ -149,10 +162,17 @@ fn one_that_steps_out_of_the_transaction_leaves_a_part() {
         "export const up = (pgm) => { pgm.noTransaction(); pgm.sql('CREATE TABLE shop.outside ()'); \
          pgm.sql('SELECT 1 / 0'); };\n",
     );
+    let before = bench.contents();
     let report = bench.guard(&[], &UP, 11);
     assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
     assert_eq!(list(&report, "recorded"), ["1_first.sql"], "{report:#}");
     assert_eq!(list(&report, "still_pending"), ["2_outside.js"]);
+    bench.differs_in(
+        &before,
+        &[&FIRST_AND_ITS_ROW[..], &["+ TABLE shop.outside", "+ TABLE DATA shop.outside"]].concat(),
+    );
+    bench.undo("restore", &[]);
+    bench.is_as_before(&before);
 }
 
 #[test]
@@ -183,12 +203,16 @@ fn one_that_skips_a_migration_is_found_out() {
     migration(&bench, "2_second", "CREATE TABLE shop.second ();");
     bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh lies.sh\"]\n");
     bench.write("lies.sh", &format!("node {TOOL} up 1\n"));
+    let before = bench.contents();
     let report = bench.guard(&[], &["sh", "lies.sh"], 11);
     assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
     assert_eq!(
         (list(&report, "recorded"), list(&report, "still_pending")),
         (vec!["1_first.sql"], vec!["2_second.sql"])
     );
+    bench.differs_in(&before, &FIRST_AND_ITS_ROW);
+    bench.undo("restore", &[]);
+    bench.is_as_before(&before);
 }
 
 #[test]

@@ -34,9 +34,13 @@ fn a_script_that_fails_leaves_a_part() {
     let bench = bench();
     bench.write("sql/2_fails.sql", "SELECT 1 / 0;\n");
     let flags = [&FLAGS[..], &["--applied-through", "none"]].concat();
+    let before = bench.contents();
     let report = bench.guard(&flags, &["sh", "apply.sh"], 11);
     assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
     assert!(!report["ways_back"].as_array().unwrap().is_empty(), "{report:#}");
+    bench.differs_in(&before, &["+ TABLE shop.first", "+ TABLE DATA shop.first"]);
+    bench.undo("restore", &FLAGS);
+    bench.is_as_before(&before);
 }
 
 #[test]
@@ -57,8 +61,10 @@ fn what_was_skipped_without_a_word_is_pending_still() {
     let report = bench.guard(&flags, &["sh", "apply.sh"], 0);
     assert_eq!(judged(&report).2, "succeeded", "{report:#}");
     bench.write("sql/2_second.sql", "CREATE TABLE shop.second (id integer);\n");
+    let before = bench.contents();
     let report = bench.guard(&FLAGS, &["true"], 11);
     assert_eq!(judged(&report), ("unchanged", false, "failed"), "{report:#}");
+    bench.is_as_before(&before);
     let words = [&["plan", "--json"], &FLAGS[..]].concat();
     let plan = bench.scene.place.holdpoint(&words).ended_with(0).json();
     assert_eq!(plan["pending"].as_array().unwrap().len(), 1, "{plan:#}");

@@ -69,10 +69,14 @@ pub(crate) fn run(report: &RunReport) -> String {
         let wal = last.and_then(|step| step.wal_position.as_ref()).map(|wal| format!(" at {wal}")).unwrap_or_default();
         format!("{}{wal}", instant(at))
     });
+    let origin = last.and_then(|step| step.origin.clone()).unwrap_or_default();
     text.push_str(&facts([
         ("  database", identity),
         ("  command", Some(summary.command.join(" "))),
         ("  operator", summary.operator.clone()),
+        ("  host", origin.host),
+        ("  commit", origin.commit),
+        ("  CI job", origin.link),
         ("  verdict", summary.verdict.map(|verdict| verdict.words().to_owned())),
         ("  relies on", summary.point.as_ref().map(ToString::to_string)),
         ("  prepared by", last.and_then(|step| step.relies_on_run.as_ref()).map(|run| format!("run {run}"))),
