@@ -230,6 +230,48 @@ fn what_cannot_be_made_of_a_cluster_is_told_and_what_is_not_ours_stays() {
     assert_eq!((server.count("DeleteDBCluster"), server.clusters().len()), (0, 4));
 }
 
+/// As docs/rds.md says it is done by hand: both are renamed, and later the tags are taken off.
+#[test]
+fn a_cluster_that_was_put_in_its_sources_place_by_hand_is_not_dropped() {
+    let (server, place) = scene(NEWEST);
+    let before = before_the_loss(&server);
+    let report = rds(&place, &["restore", "shop", "--at", &before, "--into", "shop-then"]).ended_with(0).json();
+    let rename = |from: &str, to: &str| {
+        let names = [("DBClusterIdentifier", from), ("NewDBClusterIdentifier", to), ("ApplyImmediately", "true")];
+        assert_eq!(server.call("ModifyDBCluster", &names).status, 200);
+        server.settle();
+    };
+    server.forget_calls();
+    let drop = |name: &str| rds(&place, &["drop", name, "--lift-protection", "--yes"]).ended_with(3).failure();
+    rename("shop", "shop-old");
+    drop("shop-then").says(&["shop-then is in service in the place of its source"]).hints(&["docs/rds.md"]);
+    rename("shop-then", "shop");
+    let rows = "SELECT count(*), max(n) FROM orders";
+    assert_eq!((server.psql("shop", rows), server.psql("shop-old", rows)), ("100|100".into(), "101|150".into()));
+    drop("shop").says(&["shop is in service in the place of its source"]).hints(&["docs/rds.md"]);
+    drop("shop-old").says(&["shop-old was not made by holdpoint"]);
+    let list = rds(&place, &["list"]).ended_with(0).json();
+    assert_eq!(
+        (&list["clusters"][0]["name"], &list["clusters"][0]["is_in_service"]),
+        (&json!("shop"), &json!(true)),
+        "{list:#}"
+    );
+
+    let finished = &report["finished"];
+    let arns = [&finished["cluster"]["arn"], &finished["instance"]["arn"]].map(|arn| arn.as_str().unwrap());
+    for arn in [arns[0].replace("shop-then", "shop").as_str(), arns[1]] {
+        let tags = [("ResourceName", arn), ("TagKeys.member.1", "holdpoint:kind")];
+        assert_eq!(server.call("RemoveTagsFromResource", &tags).status, 200, "{arn}");
+    }
+    drop("shop").says(&["shop was not made by holdpoint"]);
+    let list = rds(&place, &["list"]).ended_with(0).json();
+    assert_eq!(list["clusters"], json!([]), "{list:#}");
+    for (action, calls) in [("DeleteDBInstance", 0), ("DeleteDBCluster", 0), ("ModifyDBCluster", 2)] {
+        assert_eq!(server.count(action), calls, "{action}");
+    }
+    assert_eq!((server.clusters().len(), server.identifiers().len()), (2, 2));
+}
+
 /// The actions of the policy for clusters in docs/rds.md, without `rds:`.
 fn policy() -> BTreeSet<String> {
     let page = std::fs::read_to_string(workspace_directory().join("docs/rds.md")).unwrap();

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::client::Rds;
 use crate::cluster::Cluster;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
 use crate::marks;
-use crate::name::check_name;
+use crate::name::{check_name, same};
 use crate::plan::Maker;
 use crate::standing::Standing;
 use crate::tidy::{DropOptions, Going, Made};
@@ -19,8 +19,19 @@ pub(crate) fn is_own(cluster: &Cluster) -> bool {
     marks::is_ours(&cluster.tags) && cluster.tags.get(marks::RESOURCE).is_none_or(|id| *id == cluster.resource_id)
 }
 
+/// Whether a cluster serves in the place of its source. Clusters are renamed by hand, so no tag says it: it has the name that
+/// its source had, or the source was renamed and nobody has its name yet.
+fn is_in_service(cluster: &Cluster, all: &[Cluster]) -> bool {
+    let Some(source) = cluster.tags.get(marks::SOURCE) else { return false };
+    let is_source = |other: &Cluster| cluster.tags.get(marks::SOURCE_RESOURCE) == Some(&other.resource_id);
+    match all.iter().find(|other| same(&other.name, source)) {
+        Some(named) => named.resource_id == cluster.resource_id,
+        None => all.iter().any(is_source),
+    }
+}
+
 impl Made {
-    fn of_cluster(cluster: &Cluster) -> Option<Self> {
+    fn of_cluster(cluster: &Cluster, all: &[Cluster]) -> Option<Self> {
         is_own(cluster).then(|| Self {
             name: cluster.name.clone(),
             resource_id: cluster.resource_id.clone(),
@@ -31,7 +42,7 @@ impl Made {
             restored_to: marks::instant(&cluster.tags, marks::RESTORED_TO),
             made_at: marks::instant(&cluster.tags, marks::MADE_AT),
             ready_at: marks::instant(&cluster.tags, marks::READY_AT),
-            is_in_service: false,
+            is_in_service: is_in_service(cluster, all),
             is_protected: cluster.properties.deletion_protection == Some(true),
             maker: cluster.tags.get(marks::NEEDED_FOR).map(|needed_for| Maker {
                 needed_for: needed_for.clone(),
@@ -61,25 +72,31 @@ impl Rds {
     /// # Errors
     /// Those of [`clusters`](Self::clusters).
     pub async fn made_clusters(&self) -> Result<Vec<Made>> {
-        let mut made: Vec<Made> = self.clusters().await?.iter().filter_map(Made::of_cluster).collect();
+        let all = self.clusters().await?;
+        let mut made: Vec<Made> = all.iter().filter_map(|cluster| Made::of_cluster(cluster, &all)).collect();
         made.sort_by(|one, other| (one.made_at, &one.name).cmp(&(other.made_at, &other.name)));
         Ok(made)
     }
 
-    /// Plans the drop of a cluster with its instances. Only what carries holdpoint's tags can be dropped, and never a source;
-    /// an instance that somebody else put into the cluster keeps it.
+    /// Plans the drop of a cluster with its instances. Only what carries holdpoint's tags can be dropped, never a source, and
+    /// never what serves in the place of its source; an instance that somebody else put into the cluster keeps it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::IsSource`], [`Error::Protected`], [`Error::InvalidName`].
+    /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::IsSource`], [`Error::InService`], [`Error::Protected`],
+    /// [`Error::InvalidName`].
     pub async fn plan_drop_cluster(&self, options: &DropOptions) -> Result<ClusterDropPlan> {
         let cluster = self.cluster(&options.name).await?;
         let subject = cluster.name.clone();
-        let made = Made::of_cluster(&cluster).ok_or_else(|| Error::NotOurs { subject: subject.clone() })?;
+        let all = self.clusters().await?;
+        let made = Made::of_cluster(&cluster, &all).ok_or_else(|| Error::NotOurs { subject: subject.clone() })?;
         let of_it = |other: &Cluster| {
             other.tags.get(marks::SOURCE_RESOURCE).is_some_and(|source| *source == cluster.resource_id)
         };
-        if of_it(&cluster) || self.clusters().await?.iter().any(of_it) {
+        if of_it(&cluster) || all.iter().any(of_it) {
             return Err(Error::IsSource { subject });
+        }
+        if made.is_in_service {
+            return Err(Error::InService { subject, thing: Thing::Cluster });
         }
         for member in &made.members {
             let found = self.find(member).await?;
@@ -105,7 +122,8 @@ impl Rds {
     /// that is gone. After a kill the same command goes on.
     ///
     /// # Errors
-    /// What RDS refuses; [`Error::GaveUp`] when something is still there, which stops nothing.
+    /// [`Error::Gone`] and [`Error::InService`] where it was renamed since the plan was made: nothing is dropped then. What RDS
+    /// refuses; [`Error::GaveUp`] when something is still there, which stops nothing.
     pub async fn drop_cluster(
         &self,
         plan: &ClusterDropPlan,
@@ -114,6 +132,16 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         let name = &plan.cluster.name;
+        // Between the plan and its confirmation there may be hours.
+        let all = self.clusters().await?;
+        match all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id) {
+            None => return Ok(()),
+            Some(there) if !same(&there.name, name) => return Err(Error::Gone { subject: name.clone() }),
+            Some(there) if is_in_service(there, &all) => {
+                return Err(Error::InService { subject: name.clone(), thing: Thing::Cluster });
+            }
+            Some(_) => {}
+        }
         if plan.lifts_protection {
             const ACTION: &str = "ModifyDBCluster";
             let call = self.client.modify_db_cluster().db_cluster_identifier(name).deletion_protection(false);

@@ -20,6 +20,15 @@ pub enum Awaited {
     Instant,
 }
 
+/// What an error is about, where instances and clusters have commands of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// An instance.
+    Instance,
+    /// A cluster.
+    Cluster,
+}
+
 /// Says why RDS did not do what was asked.
 ///
 /// A variant exists where a person or a caller acts differently. Messages name the instance or the snapshot, never a
@@ -238,11 +247,13 @@ pub enum Error {
         /// The instance.
         subject: String,
     },
-    /// The instance serves under the name of its source.
+    /// It serves in the place of its source.
     #[error("{subject} is in service in the place of its source")]
     InService {
-        /// The instance.
+        /// The instance or cluster.
         subject: String,
+        /// Which of them it is.
+        thing: Thing,
     },
     /// The instance is protected against deletion.
     #[error("{subject} is protected against deletion")]

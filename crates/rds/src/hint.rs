@@ -1,6 +1,6 @@
 //! What to do next after an error.
 
-use crate::error::{Awaited, Error, told};
+use crate::error::{Awaited, Error, Thing, told};
 
 impl Error {
     /// What to do next, where that is known: the next command to type, or what to change.
@@ -88,7 +88,14 @@ impl Error {
             Self::Unready { subject } => format!("finish it: holdpoint rds wait {subject}"),
             Self::NotCutOver { .. } => "what is in service: holdpoint rds list".to_owned(),
             Self::IsSource { .. } => "holdpoint never drops a source; AWS's own console does".to_owned(),
-            Self::InService { .. } => "take the cut-over back first: holdpoint rds cut-over --back".to_owned(),
+            Self::InService { subject, thing: Thing::Instance } => format!(
+                "take the cut-over back first: holdpoint rds cut-over {subject} --back, or the renames where it was made by hand"
+            ),
+            Self::InService { thing: Thing::Cluster, .. } => {
+                "take the renames back first (aws rds modify-db-cluster --new-db-cluster-identifier); what is to stay loses \
+                 holdpoint's tags: docs/rds.md, Aurora"
+                    .to_owned()
+            }
             Self::Protected { .. } => "say --lift-protection to drop it nevertheless".to_owned(),
             Self::Configuration { setting: "region", .. } => "name it: --region eu-central-1, or AWS_REGION".to_owned(),
             Self::Network { .. } => {

@@ -39,7 +39,7 @@ pub use cluster_plan::ClusterPlan;
 pub use cluster_restore::ClusterReport;
 pub use cluster_tidy::ClusterDropPlan;
 pub use cut_over::{CutOverPlan, CutOverReport, Rename, is_cut_over_begun};
-pub use error::{Awaited, Error, Result};
+pub use error::{Awaited, Error, Result, Thing};
 pub use instance::{Endpoint, Instance};
 pub use name::{check_name, with_ending};
 pub use options::{CredentialSource, RdsOptions, Timing};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
-use crate::error::{Awaited, Error, Result};
+use crate::error::{Awaited, Error, Result, Thing};
 use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks;
@@ -79,9 +79,10 @@ impl Made {
     }
 }
 
-/// A cut-over was begun with it and not taken back.
+/// A cut-over was begun with it and not taken back, or somebody gave it the name that its source had.
 fn is_in_service(instance: &Instance) -> bool {
     instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state != marks::TAKEN_BACK)
+        || instance.tags.get(marks::SOURCE).is_some_and(|source| same(source, &instance.name))
 }
 
 /// How an instance is dropped.
@@ -165,7 +166,7 @@ impl Rds {
             return Err(Error::IsSource { subject });
         }
         if made.is_in_service {
-            return Err(Error::InService { subject });
+            return Err(Error::InService { subject, thing: Thing::Instance });
         }
         if made.is_protected && !options.lift_protection {
             return Err(Error::Protected { subject });

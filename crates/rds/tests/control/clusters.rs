@@ -1,8 +1,8 @@
 //! Clusters of Aurora: made without an instance, given one, held against what was asked, dropped from the instance on.
 
-use holdpoint_rds::{DropOptions, Error, RestoreOptions, When};
+use holdpoint_rds::{DropOptions, Error, RestoreOptions, Thing, When};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Parameters};
 use crate::{client, now, quiet, waiting};
 
 #[tokio::test]
@@ -104,4 +104,64 @@ async fn a_cluster_goes_after_its_instances_and_only_what_was_made_here() {
     assert_eq!(left, (vec!["pool".to_owned()], vec!["pool-1".to_owned()]));
     // Whoever is killed in between drops it again.
     rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+}
+
+/// Renames a cluster, as a person does by the AWS client.
+fn rename(fake: &Fake, from: &str, to: &str) {
+    fake.with(|state| {
+        let cluster = state.clusters.remove(from).expect(from);
+        state.clusters.insert(to.to_owned(), cluster);
+        let of_cluster = |fields: &Parameters| fields.get("DBClusterIdentifier").is_some_and(|of| of == from);
+        for member in state.dbs.values_mut().filter(|member| of_cluster(&member.fields)) {
+            member.fields.insert("DBClusterIdentifier".to_owned(), to.to_owned());
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_put_in_its_sources_place_is_not_dropped() {
+    let fake = Fake::start();
+    fake.put_pool();
+    let rds = client(&fake).await;
+    for name in ["pool-r", "pool-x"] {
+        let plan = rds.plan_cluster_restore(&RestoreOptions::new("pool", name, When::Latest), now()).await.unwrap();
+        rds.begin_cluster_restore(&plan).await.unwrap();
+        rds.finish_cluster_restore(name, &waiting(), &now, &mut quiet()).await.unwrap();
+    }
+    let drop = |name: &str| DropOptions { name: name.to_owned(), lift_protection: true, ..DropOptions::default() };
+    let serves = |error: Option<Error>| matches!(error, Some(Error::InService { thing: Thing::Cluster, .. }));
+    let planned = rds.plan_drop_cluster(&drop("pool-r")).await.unwrap();
+    let modified = fake.count("ModifyDBCluster");
+
+    // Between the renames nobody knows which of them takes the name.
+    rename(&fake, "pool", "pool-old");
+    for name in ["pool-r", "pool-x"] {
+        assert!(serves(rds.plan_drop_cluster(&drop(name)).await.err()), "{name}");
+    }
+    assert!(serves(rds.drop_cluster(&planned, &waiting(), now(), &mut quiet()).await.err()), "the plan is older");
+    rename(&fake, "pool-r", "pool");
+    let error = rds.plan_drop_cluster(&drop("pool")).await.unwrap_err();
+    assert_eq!(error.to_string(), "pool is in service in the place of its source");
+    assert!(error.hint().unwrap().contains("docs/rds.md"), "{error:?}");
+    let gone = rds.drop_cluster(&planned, &waiting(), now(), &mut quiet()).await;
+    assert!(matches!(gone, Err(Error::Gone { .. })), "what has the name is not what was planned: {gone:?}");
+    let served = |made: Vec<holdpoint_rds::Made>| -> Vec<(String, bool)> {
+        made.into_iter().map(|one| (one.name, one.is_in_service)).collect()
+    };
+    let made = served(rds.made_clusters().await.unwrap());
+    assert_eq!(made, [("pool".to_owned(), true), ("pool-x".to_owned(), false)]);
+    assert!(rds.plan_drop_cluster(&drop("pool-x")).await.is_ok(), "another one serves");
+    // Whoever takes the tags off has it for good.
+    fake.with(|state| state.clusters.get_mut("pool").unwrap().tags.remove("holdpoint:kind"));
+    assert!(matches!(rds.plan_drop_cluster(&drop("pool")).await, Err(Error::NotOurs { .. })));
+    fake.with(|state| state.clusters.get_mut("pool").unwrap().tags.insert("holdpoint:kind".into(), "restore".into()));
+    for action in ["DeleteDBInstance", "DeleteDBCluster"] {
+        assert_eq!(fake.count(action), 0, "{action}");
+    }
+    assert_eq!(fake.count("ModifyDBCluster"), modified, "its protection is not lifted either");
+
+    rename(&fake, "pool", "pool-r");
+    rename(&fake, "pool-old", "pool");
+    rds.drop_cluster(&planned, &waiting(), now(), &mut quiet()).await.unwrap();
+    assert!(fake.with(|state| !state.clusters.contains_key("pool-r") && !state.dbs.contains_key("pool-r-1")));
 }

@@ -242,8 +242,16 @@ async fn a_cut_over_goes_on_after_every_step_and_goes_back() {
     let report = rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
     assert_eq!((id("shop").as_deref(), id("shop-r").as_deref()), (Some("db-SHOP"), Some("db-MADE1")));
     assert!(report.way_back.is_none() && report.plan.goes_back);
-    let again = DropOptions { name: "shop-r".to_owned(), ..served };
+    let again = DropOptions { name: "shop-r".to_owned(), ..served.clone() };
     assert!(rds.plan_drop(&again).await.is_ok(), "it is out of service");
+    // A person renamed both, which no tag tells.
+    fake.with(|state| {
+        for (from, to) in [("shop", "shop-aside"), ("shop-r", "shop")] {
+            let instance = state.dbs.remove(from).unwrap();
+            state.dbs.insert(to.to_owned(), instance);
+        }
+    });
+    assert!(matches!(rds.plan_drop(&served).await, Err(Error::InService { .. })));
 }
 
 #[tokio::test]

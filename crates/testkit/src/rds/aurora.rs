@@ -34,16 +34,24 @@ pub(super) struct DbCluster {
 
 impl State {
     pub(super) fn advance_clusters(&mut self, paces: &BTreeMap<String, Pace>) {
+        let mut renamed = Vec::new();
         self.clusters.retain_mut(|cluster| {
             while let Some(then) = cluster.standing.advance(paces) {
-                if matches!(then, Then::Remove { .. }) {
-                    cluster.engine.stop();
-                    cluster.engine.backup.remove();
-                    return false;
+                match then {
+                    Then::Remove { .. } => {
+                        cluster.engine.stop();
+                        cluster.engine.backup.remove();
+                        return false;
+                    }
+                    Then::Rename(to) => renamed.push((cluster.resource.clone(), to)),
+                    _ => {}
                 }
             }
             true
         });
+        for (resource, to) in renamed {
+            self.rename_cluster(&resource, &to);
+        }
     }
 
     pub(super) fn cluster_place(&self, identifier: &str) -> Result<usize, RdsError> {

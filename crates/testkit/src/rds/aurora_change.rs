@@ -47,6 +47,7 @@ impl State {
         ];
         let others = [
             "DBClusterIdentifier",
+            "NewDBClusterIdentifier",
             "ApplyImmediately",
             "VpcSecurityGroupIds",
             "DBClusterParameterGroupName",
@@ -56,6 +57,14 @@ impl State {
         query.refuse_others(&[&plain, &others])?;
         let identifier = query.identifier("DBClusterIdentifier")?;
         let place = self.cluster_place(&identifier)?;
+        let renamed = query.text("NewDBClusterIdentifier").map(|_| query.new_identifier("NewDBClusterIdentifier"));
+        let renamed = renamed.transpose()?.filter(|renamed| *renamed != identifier);
+        if renamed.as_ref().is_some_and(|renamed| self.cluster_place(renamed).is_ok()) {
+            return Err(RdsError::new(400, "DBClusterAlreadyExistsFault", "DB Cluster already exists"));
+        }
+        if renamed.is_some() && !query.flag("ApplyImmediately") {
+            return Err(RdsError::combination("This endpoint renames clusters at once only."));
+        }
         self.check_groups(query)?;
         self.check_cluster_group(query)?;
         let cluster = &mut self.clusters[place];
@@ -78,7 +87,26 @@ impl State {
             }
         }
         cluster.standing.push("modifying", Then::Nothing);
+        if let Some(renamed) = renamed {
+            cluster.standing.push("renaming", Then::Rename(renamed));
+        }
         Ok(element("DBCluster", &cluster.xml()))
+    }
+
+    /// Gives a cluster another name, and with it another address; resource, tags and instances stay as they are.
+    pub(super) fn rename_cluster(&mut self, resource: &str, to: &str) {
+        let address = self.address_of(&format!("{to}.cluster"));
+        let Some(cluster) = self.clusters.iter_mut().find(|cluster| cluster.resource == resource) else { return };
+        let old = std::mem::replace(&mut cluster.identifier, to.to_owned());
+        cluster.address = address;
+        let has_members = !cluster.members.is_empty();
+        for member in self.instances.iter_mut().filter(|member| member.cluster.as_deref() == Some(&old)) {
+            member.cluster = Some(to.to_owned());
+        }
+        if has_members {
+            self.start_cluster(to);
+        }
+        self.event_of("db-cluster", to, "configuration change", &format!("Renamed cluster from {old} to {to}."));
     }
 
     pub(super) fn delete_cluster(&mut self, query: &Query) -> Result<String, RdsError> {
