@@ -272,6 +272,49 @@ fn a_cluster_that_was_put_in_its_sources_place_by_hand_is_not_dropped() {
     assert_eq!((server.clusters().len(), server.identifiers().len()), (2, 2));
 }
 
+#[test]
+fn a_drop_of_a_cluster_that_fails_goes_on_and_one_that_is_ready_gets_no_second_instance() {
+    let (server, place) = scene(NEWEST);
+    let instance = |name: &str, to: &str| {
+        let names = [("DBInstanceIdentifier", name), ("NewDBInstanceIdentifier", to), ("ApplyImmediately", "true")];
+        assert_eq!(server.call("ModifyDBInstance", &names).status, 200);
+        server.settle();
+    };
+    for name in ["look", "new"] {
+        rds(&place, &["restore", "shop", "--at", "latest", "--into", name, "--temporary"]).ended_with(0);
+    }
+    // Renamed by hand, its instance is known by its tags.
+    instance("look-1", "mine");
+    let report = rds(&place, &["wait", "look"]).ended_with(0).json();
+    assert_eq!((&report["instance"]["name"], server.count("CreateDBInstance")), (&json!("mine"), 2), "{report:#}");
+    rds(&place, &["drop", "look", "--final-snapshot", "last", "--yes"]).ended_with(0);
+    assert_eq!((server.cluster_snapshots(), server.count("DeleteDBInstance")), (vec!["last".to_owned()], 1));
+
+    let drop = |snapshot: &'static str| ["drop", "new", "--final-snapshot", snapshot, "--yes"];
+    let failure = rds(&place, &drop("last")).ended_with(3).failure();
+    failure.says(&["the name last is taken by another snapshot"]).hints(&["--final-snapshot"]);
+    assert_eq!(server.count("DeleteDBInstance"), 1, "nothing is dropped before");
+    // Its instance does not go in time: RDS was not told to drop the cluster.
+    server.set_pace("deleting", Pace::Held);
+    let deleted = server.count("DeleteDBCluster");
+    let short = ["--poll", "100ms", "--wait-for", "1s", "--json"];
+    server.deny("DescribeDBClusterSnapshots");
+    let failure = place.holdpoint(&[&["rds"], &drop("last")[..], &short].concat()).ended_with(14).failure();
+    let failure = failure.says(&["new-1 is still deleting", "the drop of new did not come to its end", "going: new-1"]);
+    failure.hints(&["holdpoint rds drop new --final-snapshot last"]);
+    assert_eq!(server.count("DeleteDBCluster"), deleted);
+    server.set_pace("deleting", Pace::Polls(1));
+    // Who may not look at snapshots hears of it from RDS; the instance is gone then, and no wait makes it anew.
+    let failure = rds(&place, &drop("last")).ended_with(3).failure();
+    failure.says(&["the name last is taken by another snapshot"]).hints(&["--final-snapshot"]);
+    let failure = rds(&place, &["wait", "new"]).ended_with(3).failure();
+    failure.says(&["new has no instance any more"]).hints(&["holdpoint rds drop new"]);
+    assert_eq!((server.count("CreateDBInstance"), server.identifiers()), (2, vec!["shop-1".to_owned()]));
+    server.allow("DescribeDBClusterSnapshots");
+    rds(&place, &drop("last-2")).ended_with(0);
+    assert_eq!((server.clusters(), server.cluster_snapshots().len()), (vec!["shop".to_owned()], 2));
+}
+
 /// The actions of the policy for clusters in docs/rds.md, without `rds:`.
 fn policy() -> BTreeSet<String> {
     let page = std::fs::read_to_string(workspace_directory().join("docs/rds.md")).unwrap();

@@ -175,3 +175,21 @@ fn an_instance_that_never_comes_is_told_by_its_end_or_after_a_while_with_few_cal
         "{report:#}"
     );
 }
+
+#[test]
+fn a_cut_over_that_is_given_up_goes_on_with_the_same_command() {
+    let account = Account::new();
+    let server = &account.server;
+    account.rds(&RESTORE).ended_with(0);
+    server.set_pace("renaming", Pace::Held);
+    let cut_over = ["rds", "cut-over", "new", "--unchecked", "a test", "--yes", "--poll", "100ms", "--json"];
+    let short = [&cut_over[..], &["--wait-for", "1s"]].concat();
+    let failure = account.place.holdpoint(&short).ended_with(14).failure();
+    failure.says(&["shop is still renaming after"]).hints(&["the same command again"]);
+    server.set_pace("renaming", Pace::Polls(1));
+    server.settle();
+    assert_eq!(server.identifiers(), ["shop-old", "new"]);
+    let report = account.place.holdpoint(&cut_over).ended_with(0).json();
+    assert_eq!(report["plan"]["renames"].as_array().map(Vec::len), Some(1), "{report:#}");
+    assert_eq!(server.identifiers(), ["shop-old", "shop"]);
+}

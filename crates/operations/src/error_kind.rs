@@ -137,6 +137,9 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::NotCutOver { .. }
         | Rds::NameTaken { .. }
         | Rds::OutsideWindow { .. }
+        | Rds::LastSnapshotTaken { .. }
+        | Rds::NoInstance { .. }
+        | Rds::NoBackupYet { .. }
         | Rds::BackupsDisabled { .. }
         | Rds::ReadReplica { .. }
         | Rds::ClusterMember { .. }
@@ -144,6 +147,7 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::UnknownCluster { .. }
         | Rds::WrongEngine { .. }
         | Rds::NotPossible { .. } => ErrorKind::Refused,
+        Rds::DropUnfinished { failure, .. } => rds_kind(failure),
         Rds::GaveUp { .. } | Rds::WrongState { .. } | Rds::Throttled { .. } => ErrorKind::Busy,
         _ => ErrorKind::ControlPlane,
     }

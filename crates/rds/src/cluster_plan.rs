@@ -8,7 +8,7 @@ use crate::client::Rds;
 use crate::cluster::{AURORA, Cluster};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
-use crate::marks::{self, MOST_TAGS, Tags};
+use crate::marks::{self, Tags};
 use crate::name::{check_name, with_ending};
 use crate::plan::{Problem, RestoreOptions, When};
 use crate::properties::{How, Properties, PropertyLine};
@@ -221,9 +221,16 @@ pub(crate) fn cluster_plan_of(facts: ClusterFacts, options: &RestoreOptions, now
         tags.insert(marks::NEEDED_FOR.to_owned(), marks::value(&maker.needed_for));
         tags.insert(marks::MAKER.to_owned(), marks::value(&maker.process));
     }
-    if tags.len() > MOST_TAGS {
-        let what = format!("{} tags are more than the {MOST_TAGS} that RDS takes", tags.len());
-        problems.push(Problem { what, hint: Some("take some tags from the source away".to_owned()) });
+    problems.extend(Problem::of_tags("the new cluster", tags.len() + marks::TAGS_OF_READY));
+    problems.extend(Problem::of_tags("its instance", member_tags(writer.as_ref(), &tags, now).len()));
+    if asked.len() > marks::LONGEST_VALUE {
+        problems.push(Problem {
+            what: format!(
+                "what its instance is made as is longer than a tag's {} letters: {asked}",
+                marks::LONGEST_VALUE
+            ),
+            hint: Some("give the writer a parameter group of a shorter name".to_owned()),
+        });
     }
     let others = source.members.len().saturating_sub(1);
     if others > 0 {
@@ -398,6 +405,24 @@ mod tests {
         assert!(plan(source, &options).problems[0].what.contains("a Multi-AZ DB cluster"));
         let source = Cluster { engine: "aurora-mysql".into(), ..shop() };
         assert!(plan(source, &options).problems[0].what.contains("runs aurora-mysql"));
+    }
+
+    #[test]
+    fn tags_that_rds_does_not_take_are_found_in_the_plan() {
+        let tags = |count: usize| -> Tags { (0..count).map(|number| (format!("t{number}"), "a".to_owned())).collect() };
+        let planned = |of_cluster: usize, of_writer: usize, group: &str| {
+            let source = Cluster { tags: tags(of_cluster), ..shop() };
+            let properties = Properties { parameter_group: Some(group.to_owned()), ..writer().properties };
+            let writer = Some(Instance { tags: tags(of_writer), properties, ..writer() });
+            let facts = ClusterFacts { source, writer, taken: Vec::new(), quotas: Ok(Vec::new()) };
+            let made = cluster_plan_of(facts, &RestoreOptions::new("shop", "shop-r", When::Latest), at(NOW));
+            made.problems.into_iter().map(|problem| problem.what).collect::<Vec<String>>()
+        };
+        // With two that are added once it is ready.
+        assert_eq!(planned(41, 45, "g"), Vec::<String>::new());
+        assert!(planned(42, 45, "g")[0].starts_with("51 tags of the new cluster"), "{:?}", planned(42, 45, "g"));
+        assert!(planned(41, 46, "g")[0].starts_with("51 tags of its instance"), "{:?}", planned(41, 46, "g"));
+        assert!(planned(41, 45, &"g".repeat(255))[0].contains("a tag's 256 letters"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::client::Rds;
 use crate::cluster::{AURORA, Cluster};
 use crate::cluster_plan::{ClusterPlan, desired_cluster, desired_member, member_name, member_side, member_tags};
 use crate::cluster_tidy::is_own;
-use crate::error::{Error, Result, told};
+use crate::error::{Error, Result, Thing, told};
 use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks::{self, Tags};
@@ -65,6 +65,8 @@ fn of_member(error: Error, cluster: &str) -> Error {
             subject: cluster.to_owned(),
             differences: differences.into_iter().map(|one| format!("{subject}: {one}")).collect(),
         },
+        // Instances are started and stopped with their cluster.
+        Error::Stopped { .. } => Error::Stopped { subject: cluster.to_owned(), thing: Thing::Cluster },
         other => other,
     }
 }
@@ -139,11 +141,11 @@ impl Rds {
 
     /// Waits for a cluster that [`begin_cluster_restore`](Self::begin_cluster_restore) made, in this process or another, makes
     /// its instance and waits for that, modifies what the calls could not set, checks that all is as asked, and notes that in
-    /// the cluster's tags.
+    /// the cluster's tags. Of a cluster with that note no instance is made, and none that somebody else made is modified.
     ///
     /// # Errors
-    /// [`Error::NotOurs`], those of [`wait_available`](Self::wait_available), what RDS refuses, and [`Error::Differs`] when RDS
-    /// does not take a modification.
+    /// [`Error::NotOurs`], [`Error::NoInstance`] where that is gone, those of [`wait_available`](Self::wait_available), what RDS
+    /// refuses, and [`Error::Differs`] when RDS does not take a modification.
     pub async fn finish_cluster_restore(
         &self,
         name: &str,
@@ -169,17 +171,29 @@ impl Rds {
         let asked = tag(marks::ASKED).unwrap_or_default();
         let wanted = source.as_ref().map(|source| desired_cluster(&source.properties, &asked));
         let wanted_member = desired_member(writer.as_ref().map(|writer| &writer.properties), &asked);
-        let member = tag(marks::MEMBER).unwrap_or_else(|| member_name(name));
-        if !cluster.members.iter().any(|one| same(one, &member)) {
-            let tags = member_tags(writer.as_ref(), &first.tags, clock());
-            self.make_member(&cluster, &member, &wanted_member, &tags).await?;
-        }
+        let made_as = tag(marks::MEMBER).unwrap_or_else(|| member_name(name));
+        let own = self.own_member(&cluster, &made_as).await?;
+        let is_own_member = own.is_some() || !cluster.tags.contains_key(marks::READY_AT);
+        let member = match own {
+            Some(own) => own,
+            // Once it was ready, its instances are its owner's.
+            None if !is_own_member => {
+                let other = cluster.writer.clone().or_else(|| cluster.members.first().cloned());
+                other.ok_or_else(|| Error::NoInstance { subject: name.to_owned() })?
+            }
+            None => {
+                let tags = member_tags(writer.as_ref(), &first.tags, clock());
+                self.make_member(&cluster, &made_as, &wanted_member, &tags).await?;
+                made_as
+            }
+        };
         let mut modified = Vec::new();
-        let (instance, mut remains) =
-            match self.settle_member(&member, &wanted_member, waiting, since, report, &mut modified).await {
-                Ok(settled) => settled,
-                Err(error) => return Err(of_member(error, name)),
-            };
+        let settled = if is_own_member {
+            self.settle_member(&member, &wanted_member, waiting, since, report, &mut modified).await
+        } else {
+            self.compare_member(&member, &wanted_member, waiting, since, report).await
+        };
+        let (instance, mut remains) = settled.map_err(|error| of_member(error, name))?;
         let mut cluster = self.wait_cluster(name, waiting, since, report).await?;
         if let Some(wanted) = &wanted {
             for round in 0..=ROUNDS {
@@ -218,6 +232,34 @@ impl Rds {
         })
     }
 
+    /// The instance that was made in a cluster, by the name that it was given, else by its tags, as somebody may have renamed it.
+    async fn own_member(&self, cluster: &Cluster, made_as: &str) -> Result<Option<String>> {
+        if let Some(member) = cluster.members.iter().find(|member| same(member, made_as)) {
+            return Ok(Some(member.clone()));
+        }
+        for member in &cluster.members {
+            if self.find(member).await?.is_some_and(|found| marks::is_ours(&found.tags)) {
+                return Ok(Some(member.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for an instance that somebody else made in a cluster, and tells what is other than asked: it is not modified.
+    async fn compare_member(
+        &self,
+        member: &str,
+        wanted: &Properties,
+        waiting: &Waiting,
+        since: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<(Instance, Vec<Difference>)> {
+        let instance = self.wait_available(member, waiting, since, report).await?;
+        let (mut differences, fixed) = open_and_fixed(wanted, &member_side(&instance.properties));
+        differences.extend(fixed);
+        Ok((instance, differences))
+    }
+
     /// Makes the instance of a cluster. One of the name that is there and the cluster's is the one that a killed process made.
     async fn make_member(&self, cluster: &Cluster, member: &str, wanted: &Properties, tags: &Tags) -> Result<()> {
         const ACTION: &str = "CreateDBInstance";
@@ -247,6 +289,7 @@ impl Rds {
                 if found.is_some_and(|of| same(&of, &cluster.name)) { Ok(()) } else { Err(error) }
             }
             Err(Error::WrongState { message, .. }) => Err(Error::WrongState { subject: cluster.name.clone(), message }),
+            Err(Error::Stopped { .. }) => Err(Error::Stopped { subject: cluster.name.clone(), thing: Thing::Cluster }),
             Err(error) => Err(error),
         }
     }

@@ -11,7 +11,7 @@ use crate::marks;
 use crate::name::{check_name, same};
 use crate::plan::Maker;
 use crate::standing::Standing;
-use crate::tidy::{DropOptions, Going, Made};
+use crate::tidy::{DropOptions, Going, Made, unfinished};
 use crate::wait::{Reading, Waiting};
 
 /// Whether holdpoint made a cluster; tags that were copied from one that it made do not count.
@@ -83,7 +83,7 @@ impl Rds {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::IsSource`], [`Error::InService`], [`Error::Protected`],
-    /// [`Error::InvalidName`].
+    /// [`Error::InvalidName`], [`Error::LastSnapshotTaken`].
     pub async fn plan_drop_cluster(&self, options: &DropOptions) -> Result<ClusterDropPlan> {
         let cluster = self.cluster(&options.name).await?;
         let subject = cluster.name.clone();
@@ -107,23 +107,40 @@ impl Rds {
         if made.is_protected && !options.lift_protection {
             return Err(Error::Protected { subject });
         }
+        let is_going = cluster.standing() == Standing::Going;
         if let Some(snapshot) = &options.final_snapshot {
             check_name(snapshot)?;
+            // RDS looks at the name once the instances are gone. Of what it drops already it is the snapshot itself.
+            if !is_going && self.has_cluster_snapshot(snapshot).await? {
+                return Err(Error::LastSnapshotTaken { name: snapshot.clone() });
+            }
         }
         Ok(ClusterDropPlan {
             lifts_protection: made.is_protected,
             final_snapshot: options.final_snapshot.clone(),
-            is_going: cluster.standing() == Standing::Going,
+            is_going,
             cluster: made,
         })
+    }
+
+    /// Whether a snapshot of a cluster has that name; `false` where nobody may look.
+    async fn has_cluster_snapshot(&self, name: &str) -> Result<bool> {
+        const ACTION: &str = "DescribeDBClusterSnapshots";
+        let call = self.client.describe_db_cluster_snapshots().db_cluster_snapshot_identifier(name);
+        match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
+            Ok(answer) => Ok(!answer.db_cluster_snapshots().is_empty()),
+            Err(Error::NotFound { .. } | Error::AccessDenied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Drops the instances of a plan, waits until they are gone, drops the cluster with its automated backups, and waits until
     /// that is gone. After a kill the same command goes on.
     ///
     /// # Errors
-    /// [`Error::Gone`] and [`Error::InService`] where it was renamed since the plan was made: nothing is dropped then. What RDS
-    /// refuses; [`Error::GaveUp`] when something is still there, which stops nothing.
+    /// [`Error::Gone`] and [`Error::InService`] where it was renamed since the plan was made: nothing is dropped then.
+    /// [`Error::DropUnfinished`] with what RDS refuses, and where an instance is still there; [`Error::GaveUp`] when the cluster
+    /// is, which stops nothing.
     pub async fn drop_cluster(
         &self,
         plan: &ClusterDropPlan,
@@ -142,6 +159,25 @@ impl Rds {
             }
             Some(_) => {}
         }
+        let mut going = Vec::new();
+        if let Err(failure) = self.begin_drop_cluster(plan, waiting, now, report, &mut going).await {
+            let snapshot = plan.final_snapshot.as_deref();
+            return Err(unfinished(name, going, snapshot, plan.lifts_protection, failure));
+        }
+        let gone = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
+        self.wait_gone(gone, waiting, report).await
+    }
+
+    /// Drops all until RDS has taken on the drop of the cluster; `going` gets the instances that it drops.
+    async fn begin_drop_cluster(
+        &self,
+        plan: &ClusterDropPlan,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+        going: &mut Vec<String>,
+    ) -> Result<()> {
+        let name = &plan.cluster.name;
         if plan.lifts_protection {
             const ACTION: &str = "ModifyDBCluster";
             let call = self.client.modify_db_cluster().db_cluster_identifier(name).deletion_protection(false);
@@ -152,8 +188,9 @@ impl Rds {
         for member in &plan.cluster.members {
             let Some(found) = self.find(member).await? else { continue };
             if found.standing() != Standing::Going {
-                self.delete_member(member).await?;
+                self.delete_member(member, name).await?;
             }
+            going.push(found.name.clone());
             members.push((found.name, found.resource_id));
         }
         for (member, resource) in &members {
@@ -162,12 +199,11 @@ impl Rds {
         if !plan.is_going {
             self.delete_cluster(name, plan.final_snapshot.as_deref()).await?;
         }
-        let going = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
-        self.wait_gone(going, waiting, report).await
+        Ok(())
     }
 
     /// Its data are the cluster's, and so are its snapshots and backups.
-    async fn delete_member(&self, name: &str) -> Result<()> {
+    async fn delete_member(&self, name: &str, cluster: &str) -> Result<()> {
         const ACTION: &str = "DeleteDBInstance";
         let call = self.client.delete_db_instance().db_instance_identifier(name).skip_final_snapshot(true);
         match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
@@ -177,6 +213,8 @@ impl Rds {
                 let found = self.find(name).await?;
                 if found.is_none_or(|found| found.standing() == Standing::Going) { Ok(()) } else { Err(error) }
             }
+            // Instances are started and stopped with their cluster.
+            Err(Error::Stopped { .. }) => Err(Error::Stopped { subject: cluster.to_owned(), thing: Thing::Cluster }),
             Err(error) => Err(error),
         }
     }
@@ -191,7 +229,7 @@ impl Rds {
         match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(Error::NameTaken { .. }) => {
-                Err(Error::NameTaken { name: final_snapshot.unwrap_or_default().to_owned() })
+                Err(Error::LastSnapshotTaken { name: final_snapshot.unwrap_or_default().to_owned() })
             }
             Err(error @ Error::WrongState { .. }) => {
                 let found = self.find_cluster(name).await?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
-use crate::error::{Error, Result};
+use crate::error::{Awaited, Error, Result};
 use crate::failure::classify;
 use crate::instance::{Endpoint, Instance};
 use crate::marks::{self, Tags};
@@ -177,7 +177,13 @@ impl Rds {
                 Err(error) => return Err(error),
             }
             let whom = Whom::Resource { id: &rename.resource, until_named: &rename.to };
-            self.wait_for(whom, waiting, now, report).await?;
+            match self.wait_for(whom, waiting, now, report).await {
+                Ok(_) => {}
+                Err(Error::GaveUp { subject, status, waited_seconds, .. }) => {
+                    return Err(Error::GaveUp { subject, awaited: Awaited::Rename, status, waited_seconds });
+                }
+                Err(error) => return Err(error),
+            }
         }
         let serving = self.instance(&plan.name).await?;
         let expected = if plan.goes_back { &plan.source_resource } else { &plan.new_resource };

@@ -12,8 +12,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Awaited {
     /// An instance that is to be available.
     Instance,
-    /// An instance that is to be gone.
+    /// An instance or a cluster that RDS drops.
     Deletion,
+    /// An instance that is to have another name.
+    Rename,
     /// A snapshot that is to be available.
     Snapshot,
     /// An instant that is to be restorable.
@@ -27,6 +29,10 @@ pub enum Thing {
     Instance,
     /// A cluster.
     Cluster,
+}
+
+fn so_far(going: &[String]) -> String {
+    if going.is_empty() { String::new() } else { format!("; gone, or going: {}", going.join(", ")) }
 }
 
 /// Says why RDS did not do what was asked.
@@ -80,11 +86,19 @@ pub enum Error {
         /// What RDS said.
         message: String,
     },
-    /// The instance is stopped.
+    /// The name of the snapshot that is to be kept of what is dropped is in use.
+    #[error("the name {name} is taken by another snapshot")]
+    LastSnapshotTaken {
+        /// The name.
+        name: String,
+    },
+    /// It is stopped.
     #[error("{subject} is stopped")]
     Stopped {
-        /// The instance.
+        /// The instance or cluster.
         subject: String,
+        /// Which of them it is.
+        thing: Thing,
     },
     /// A quota of the account is used up, or the zone has no capacity.
     #[error("{subject}: {code}: {message}")]
@@ -125,6 +139,12 @@ pub enum Error {
     /// The source keeps no backups.
     #[error("{source_name} keeps no automated backups, so it cannot be restored to an instant")]
     BackupsDisabled {
+        /// The source.
+        source_name: String,
+    },
+    /// RDS has not made the first backup of the source yet.
+    #[error("{source_name} has no backup yet, so it cannot be restored to an instant")]
+    NoBackupYet {
         /// The source.
         source_name: String,
     },
@@ -201,6 +221,25 @@ pub enum Error {
         status: String,
         /// How long it was waited for.
         waited_seconds: u64,
+    },
+    /// A cluster whose restore was finished has lost its instance.
+    #[error("{subject} has no instance any more")]
+    NoInstance {
+        /// The cluster.
+        subject: String,
+    },
+    /// Something failed before RDS was told to drop an instance or a cluster, or did not say that it does.
+    #[error("{failure}; the drop of {subject} did not come to its end{}", so_far(.going))]
+    DropUnfinished {
+        /// The instance or cluster.
+        subject: String,
+        /// The instances of the cluster that RDS was told to drop.
+        going: Vec<String>,
+        /// The command that goes on with it.
+        command: String,
+        /// What failed.
+        #[source]
+        failure: Box<Error>,
     },
     /// The instance is there, and is not what was asked for.
     #[error("{subject} is not as asked: {}", differences.join("; "))]

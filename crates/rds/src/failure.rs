@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use aws_sdk_rds::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::error::Error;
+use crate::error::{Error, Thing};
 
 /// What the SDK gives back.
 pub(crate) type Failure<E> = SdkError<E, HttpResponse>;
@@ -52,7 +52,8 @@ fn of_code(action: &'static str, subject: &str, status: u16, code: String, messa
         | "RequestLimitExceeded"
         | "TooManyRequests"
         | "RequestThrottled" => Error::Throttled { action },
-        "InvalidDBInstanceState" | "InvalidDBClusterState" if says_stopped(&message) => Error::Stopped { subject },
+        "InvalidDBInstanceState" if says_stopped(&message) => Error::Stopped { subject, thing: Thing::Instance },
+        "InvalidDBClusterState" if says_stopped(&message) => Error::Stopped { subject, thing: Thing::Cluster },
         "PointInTimeRestoreNotEnabled" => Error::BackupsDisabled { source_name: subject },
         _ if plain.ends_with("QuotaExceeded")
             || plain.ends_with("InsufficientDBInstanceCapacity")

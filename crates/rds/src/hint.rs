@@ -23,11 +23,16 @@ impl Error {
             Self::InvalidName { .. } => {
                 "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
             }
-            Self::WrongState { subject, .. } => {
-                format!("nothing was stopped; go on waiting with: holdpoint rds wait {subject}")
-            }
+            Self::LastSnapshotTaken { .. } => "choose another name with --final-snapshot".to_owned(),
+            Self::WrongState { subject, .. } => format!(
+                "nothing was stopped; once it is available, the same command again; a restore goes on with: holdpoint rds wait \
+                 {subject}"
+            ),
             Self::GaveUp { subject, awaited, .. } => match awaited {
                 Awaited::Instance => format!("nothing was stopped; go on waiting with: holdpoint rds wait {subject}"),
+                Awaited::Rename => {
+                    "RDS goes on with it; the same command again makes the renames that are left then".to_owned()
+                }
                 Awaited::Deletion => "RDS goes on with it; whether it is gone: holdpoint rds list".to_owned(),
                 Awaited::Snapshot => {
                     "RDS goes on with it; whether it is available: holdpoint rds snapshot list; then the same command again"
@@ -38,8 +43,25 @@ impl Error {
                      command again"
                 ),
             },
-            Self::Stopped { subject } => {
+            Self::Stopped { subject, thing: Thing::Instance } => {
                 format!("start it first: aws rds start-db-instance --db-instance-identifier {subject}")
+            }
+            Self::Stopped { subject, thing: Thing::Cluster } => {
+                format!("start it first: aws rds start-db-cluster --db-cluster-identifier {subject}")
+            }
+            Self::NoInstance { subject } => format!(
+                "give it one (aws rds create-db-instance --db-cluster-identifier {subject}), or drop it: holdpoint rds drop \
+                 {subject}"
+            ),
+            Self::DropUnfinished { command, failure, .. } => {
+                let again = format!("the same command goes on with it: {command}");
+                match (&**failure, failure.hint()) {
+                    (Self::LastSnapshotTaken { .. }, own) => return own,
+                    // They say how one waits, and how one drops.
+                    (Self::GaveUp { .. } | Self::WrongState { .. } | Self::Ended { .. } | Self::Gone { .. }, _) => again,
+                    (_, None) => again,
+                    (_, Some(own)) => format!("{own}; then {again}"),
+                }
             }
             Self::Quota { .. } => {
                 "drop what is no longer needed (holdpoint rds list), take a smaller class, or ask AWS \
@@ -67,6 +89,9 @@ impl Error {
                 "automated backups are switched on with: aws rds modify-db-instance --db-instance-identifier \
                  {source_name} --backup-retention-period 7 (which interrupts it); restorable is what is written after"
             ),
+            Self::NoBackupYet { source_name } => {
+                format!("RDS makes the first one by itself; whether it is there: holdpoint rds window {source_name}")
+            }
             Self::ReadReplica { primary, .. } => format!("name what it replicates: {primary}"),
             Self::ClusterMember { cluster, .. } => format!("name the cluster: {cluster}"),
             Self::ClusterSource { .. } => {
@@ -113,7 +138,10 @@ impl Error {
     /// Whether another attempt later may go well although nothing is changed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Network { .. })
+        match self {
+            Self::DropUnfinished { failure, .. } => failure.is_transient(),
+            other => matches!(other, Self::Throttled { .. } | Self::Network { .. }),
+        }
     }
 }
 
@@ -130,10 +158,48 @@ mod tests {
         for (awaited, command) in [
             (Awaited::Instance, "holdpoint rds wait shop"),
             (Awaited::Deletion, "holdpoint rds list"),
+            (Awaited::Rename, "the same command again"),
             (Awaited::Snapshot, "holdpoint rds snapshot list"),
             (Awaited::Instant, "holdpoint rds window shop"),
         ] {
             assert!(hint(awaited).contains(command), "{awaited:?}");
         }
+    }
+
+    #[test]
+    fn a_cluster_has_commands_of_its_own() {
+        let subject = || "shop".to_owned();
+        let stopped = |thing| Error::Stopped { subject: subject(), thing }.hint().unwrap();
+        assert!(stopped(Thing::Cluster).ends_with("start-db-cluster --db-cluster-identifier shop"));
+        assert!(stopped(Thing::Instance).ends_with("start-db-instance --db-instance-identifier shop"));
+        let serves = |thing| Error::InService { subject: subject(), thing }.hint().unwrap();
+        assert!(
+            serves(Thing::Cluster).contains("modify-db-cluster")
+                && serves(Thing::Instance).contains("cut-over shop --back")
+        );
+    }
+
+    #[test]
+    fn a_drop_that_did_not_come_to_its_end_goes_on_by_its_own_command() {
+        let told = |failure: Error| {
+            let command = "holdpoint rds drop shop --final-snapshot last".to_owned();
+            let going = vec!["shop-1".to_owned()];
+            Error::DropUnfinished { subject: "shop".to_owned(), going, command, failure: Box::new(failure) }
+        };
+        let (subject, status) = ("shop-1".to_owned(), "deleting".to_owned());
+        let error = told(Error::GaveUp { subject, awaited: Awaited::Deletion, status, waited_seconds: 60 });
+        assert_eq!(
+            error.to_string(),
+            "shop-1 is still deleting after 60 s; the drop of shop did not come to its end; gone, or going: shop-1"
+        );
+        let goes_on = "the same command goes on with it: holdpoint rds drop shop --final-snapshot last";
+        assert_eq!(error.hint().unwrap(), goes_on);
+        let (subject, message) = ("shop".to_owned(), "it is modifying".to_owned());
+        assert_eq!(told(Error::WrongState { subject, message }).hint().unwrap(), goes_on);
+        let (subject, permission) = ("shop".to_owned(), "rds:DeleteDBCluster".to_owned());
+        let hint = told(Error::AccessDenied { subject, permission }).hint().unwrap();
+        assert!(hint.starts_with("add rds:DeleteDBCluster") && hint.ends_with(goes_on), "{hint}");
+        let hint = told(Error::LastSnapshotTaken { name: "last".to_owned() }).hint().unwrap();
+        assert!(hint.contains("--final-snapshot") && !hint.contains("same command"), "{hint}");
     }
 }

@@ -59,6 +59,10 @@ pub const TAKEN_BACK: &str = "taken-back";
 
 /// The most tags of one resource.
 pub const MOST_TAGS: usize = 50;
+/// So many tags are added once it is ready: [`READY_AT`] and [`RESOURCE`].
+pub const TAGS_OF_READY: usize = 2;
+/// The longest value of a tag.
+pub const LONGEST_VALUE: usize = 256;
 
 /// Tags by their keys.
 pub type Tags = BTreeMap<String, String>;
@@ -104,9 +108,8 @@ pub fn is_ours(tags: &Tags) -> bool {
 /// A text as the value of a tag may hold it: other signs become `-`, and what is too long is cut off.
 #[must_use]
 pub fn value(text: &str) -> String {
-    const LONGEST: usize = 256;
     let allowed = |sign: char| sign.is_ascii_alphanumeric() || " _.:/=+-@".contains(sign);
-    text.chars().take(LONGEST).map(|sign| if allowed(sign) { sign } else { '-' }).collect()
+    text.chars().take(LONGEST_VALUE).map(|sign| if allowed(sign) { sign } else { '-' }).collect()
 }
 
 /// An instant out of a tag.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Rds;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
-use crate::marks::{self, MOST_TAGS, Tags};
+use crate::marks::{self, Tags};
 use crate::name::check_name;
 use crate::properties::{How, Properties, PropertyLine};
 use crate::quota::Quota;
@@ -133,6 +133,17 @@ impl Problem {
     pub(crate) fn of(error: &Error) -> Self {
         Self { what: error.to_string(), hint: error.hint() }
     }
+
+    /// More tags than RDS takes.
+    pub(crate) fn of_tags(of: &str, count: usize) -> Option<Self> {
+        (count > marks::MOST_TAGS).then(|| Self {
+            what: format!(
+                "{count} tags of {of}, holdpoint's included, are more than the {} that RDS takes",
+                marks::MOST_TAGS
+            ),
+            hint: Some("take some tags from the source away".to_owned()),
+        })
+    }
 }
 
 /// What a restore will do.
@@ -234,10 +245,7 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
         tags.insert(marks::NEEDED_FOR.to_owned(), marks::value(&maker.needed_for));
         tags.insert(marks::MAKER.to_owned(), marks::value(&maker.process));
     }
-    if tags.len() > MOST_TAGS {
-        let what = format!("{} tags are more than the {MOST_TAGS} that RDS takes", tags.len());
-        problems.push(Problem { what, hint: Some("take some tags from the source away".to_owned()) });
-    }
+    problems.extend(Problem::of_tags("the new instance", tags.len() + marks::TAGS_OF_READY));
     if !source.replicas.is_empty() {
         warnings.push(format!("read replicas stay with the source: {}", source.replicas.join(", ")));
     }

@@ -87,7 +87,7 @@ pub(crate) fn of_the_source(
     match error {
         Error::NotFound { subject } if subject == target => Error::NotFound { subject: source_name },
         Error::BackupsDisabled { .. } => Error::BackupsDisabled { source_name },
-        Error::Stopped { .. } => Error::Stopped { subject: source_name },
+        Error::Stopped { thing, .. } => Error::Stopped { subject: source_name, thing },
         // RDS has its own view of the window, which may have moved since the plan.
         Error::Service { code, .. } if code == "InvalidRestoreFault" || code == "InvalidRestore" => {
             let at = at.unwrap_or_default();

@@ -137,7 +137,7 @@ impl Rds {
             match classify(failure, ACTION, name) {
                 Error::NotFound { .. } => Error::NotFound { subject: source.name.clone() },
                 Error::WrongState { message, .. } => Error::WrongState { subject: source.name.clone(), message },
-                Error::Stopped { .. } => Error::Stopped { subject: source.name.clone() },
+                Error::Stopped { thing, .. } => Error::Stopped { subject: source.name.clone(), thing },
                 other => other,
             }
         })?;

@@ -109,6 +109,24 @@ pub struct DropPlan {
     pub is_going: bool,
 }
 
+/// What failed before RDS had taken a drop on, with the command that goes on with it.
+pub(crate) fn unfinished(
+    name: &str,
+    going: Vec<String>,
+    final_snapshot: Option<&str>,
+    lifts_protection: bool,
+    failure: Error,
+) -> Error {
+    let mut command = format!("holdpoint rds drop {name}");
+    if lifts_protection {
+        command.push_str(" --lift-protection");
+    }
+    if let Some(snapshot) = final_snapshot {
+        command.push_str(&format!(" --final-snapshot {snapshot}"));
+    }
+    Error::DropUnfinished { subject: name.to_owned(), going, command, failure: Box::new(failure) }
+}
+
 /// How long a restore of that source will take, by those that are still there: the middle of theirs.
 #[must_use]
 pub fn estimate_seconds(made: &[Made], source: &str) -> Option<i64> {
@@ -185,7 +203,7 @@ impl Rds {
     /// Drops the instance of a plan with its automated backups, and waits until it is gone.
     ///
     /// # Errors
-    /// What RDS refuses; [`Error::GaveUp`] when it is still there, which stops nothing.
+    /// [`Error::DropUnfinished`] with what RDS refuses; [`Error::GaveUp`] when it is still there, which stops nothing.
     pub async fn drop_made(
         &self,
         plan: &DropPlan,
@@ -193,8 +211,10 @@ impl Rds {
         now: DateTime<Utc>,
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
-        self.begin_drop(plan, waiting, now, report).await?;
         let Made { name, resource_id, .. } = &plan.instance;
+        self.begin_drop(plan, waiting, now, report).await.map_err(|failure| {
+            unfinished(name, Vec::new(), plan.final_snapshot.as_deref(), plan.lifts_protection, failure)
+        })?;
         self.wait_gone(Going::Instance { name, resource_id }, waiting, report).await
     }
 
@@ -228,7 +248,7 @@ impl Rds {
             match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
                 Err(Error::NameTaken { .. }) => {
-                    return Err(Error::NameTaken { name: plan.final_snapshot.clone().unwrap_or_default() });
+                    return Err(Error::LastSnapshotTaken { name: plan.final_snapshot.clone().unwrap_or_default() });
                 }
                 Err(error) => return Err(error),
             }

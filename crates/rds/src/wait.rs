@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Rds;
 use crate::cluster::Cluster;
-use crate::error::{Awaited, Error, Result};
+use crate::error::{Awaited, Error, Result, Thing};
 use crate::instance::Instance;
 use crate::standing::Standing;
 
@@ -186,7 +186,10 @@ impl Rds {
                     match found.parts().2 {
                         Standing::Usable if named => usable += 1,
                         Standing::Usable | Standing::Working => usable = 0,
-                        Standing::Stopped => return Err(Error::Stopped { subject }),
+                        Standing::Stopped => {
+                            let thing = if is_cluster { Thing::Cluster } else { Thing::Instance };
+                            return Err(Error::Stopped { subject, thing });
+                        }
                         Standing::Going => return Err(Error::Gone { subject }),
                         Standing::Broken => {
                             let event = match reading.events.last() {

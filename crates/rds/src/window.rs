@@ -166,7 +166,8 @@ impl Window {
         let source_name = self.source.clone();
         match self.missing.first() {
             None => Ok(()),
-            Some(Missing::BackupsDisabled | Missing::NoBackupYet) => Err(Error::BackupsDisabled { source_name }),
+            Some(Missing::BackupsDisabled) => Err(Error::BackupsDisabled { source_name }),
+            Some(Missing::NoBackupYet) => Err(Error::NoBackupYet { source_name }),
             Some(Missing::ReadReplica { primary }) => Err(Error::ReadReplica { source_name, primary: primary.clone() }),
             Some(Missing::ClusterMember { cluster }) => {
                 Err(Error::ClusterMember { source_name, cluster: cluster.clone() })
@@ -279,7 +280,7 @@ mod tests {
             (replica, "is a read replica of shop-primary"),
             (member, "is a member of the cluster shop-cluster"),
             (mysql, "runs mysql"),
-            (fresh, "keeps no automated backups"),
+            (fresh, "has no backup yet"),
         ] {
             let window = window(&instance);
             let error = window.check(at("2026-11-20T10:00:00Z"), at("2026-11-21T03:04:00Z")).unwrap_err();
@@ -312,5 +313,9 @@ mod tests {
         assert!(window.is_open() && window.is_cluster && window.lag_seconds == Some(2), "{window:?}");
         let mysql = Cluster { engine: "aurora-mysql".into(), ..cluster };
         assert!(!Window::of_cluster(&mysql, at("2026-11-21T03:00:02Z")).is_open());
+        let fresh = Cluster { engine: "aurora-postgresql".into(), latest_restorable_at: None, ..mysql };
+        let error = Window::of_cluster(&fresh, at("2026-11-21T03:00:02Z")).check_open().unwrap_err();
+        // A cluster cannot be without backups: nothing is to be switched on.
+        assert!(error.hint().unwrap().ends_with("holdpoint rds window shop"), "{error}");
     }
 }

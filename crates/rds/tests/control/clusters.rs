@@ -165,3 +165,89 @@ async fn a_cluster_that_was_put_in_its_sources_place_is_not_dropped() {
     rds.drop_cluster(&planned, &waiting(), now(), &mut quiet()).await.unwrap();
     assert!(fake.with(|state| !state.clusters.contains_key("pool-r") && !state.dbs.contains_key("pool-r-1")));
 }
+
+/// A cluster that is ready, without protection.
+async fn temporary(rds: &holdpoint_rds::Rds, name: &str) {
+    let options = RestoreOptions::new("pool", name, When::Latest).temporary();
+    let plan = rds.plan_cluster_restore(&options, now()).await.expect("a plan");
+    rds.begin_cluster_restore(&plan).await.expect("it is begun");
+    rds.finish_cluster_restore(name, &waiting(), &now, &mut quiet()).await.expect("it is ready");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_ready_gets_no_second_instance() {
+    let fake = Fake::start();
+    fake.put_pool();
+    let rds = client(&fake).await;
+    temporary(&rds, "pool-r").await;
+    let made = fake.count("CreateDBInstance");
+    let rename = |from: &str, to: &str| {
+        fake.with(|state| {
+            let member = state.dbs.remove(from).unwrap();
+            state.dbs.insert(to.to_owned(), member);
+        });
+    };
+    let class = |class: &str| {
+        fake.with(|state| {
+            let fields = &mut state.dbs.get_mut("mine").unwrap().fields;
+            fields.insert("DBInstanceClass".to_owned(), class.to_owned());
+        });
+    };
+    // Renamed, it is the one that was made, and held against what was asked.
+    rename("pool-r-1", "mine");
+    class("db.t4g.medium");
+    let report = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
+    assert_eq!((report.instance.name.as_str(), report.remains.len()), ("mine", 0), "{report:?}");
+    assert_eq!(fake.last("ModifyDBInstance")["DBInstanceClass"], "db.r6g.large");
+    // Replaced by somebody, it is waited for and compared, and stays what it is.
+    fake.with(|state| state.dbs.get_mut("mine").unwrap().tags.clear());
+    class("db.t4g.medium");
+    let modified = fake.count("ModifyDBInstance");
+    let report = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
+    assert!(report.remains.iter().any(|one| one.to_string().contains("db.t4g.medium")), "{report:?}");
+    assert_eq!(fake.count("ModifyDBInstance"), modified);
+    // Without one the drop may be under way.
+    fake.with(|state| state.dbs.remove("mine"));
+    let error = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();
+    assert_eq!(error.to_string(), "pool-r has no instance any more");
+    assert!(error.hint().unwrap().ends_with("holdpoint rds drop pool-r"), "{error:?}");
+    assert_eq!(fake.count("CreateDBInstance"), made);
+}
+
+#[tokio::test]
+async fn a_drop_that_fails_says_what_goes_and_how_it_goes_on() {
+    let fake = Fake::start();
+    fake.put_pool();
+    let rds = client(&fake).await;
+    temporary(&rds, "pool-r").await;
+    let options = |snapshot: &str| DropOptions {
+        name: "pool-r".to_owned(),
+        final_snapshot: Some(snapshot.to_owned()),
+        ..DropOptions::default()
+    };
+    fake.with(|state| state.cluster_snapshots.push("last".to_owned()));
+    let error = rds.plan_drop_cluster(&options("last")).await.unwrap_err();
+    assert_eq!(error.to_string(), "the name last is taken by another snapshot");
+    assert!(error.hint().unwrap().contains("--final-snapshot"), "{error:?}");
+
+    // Who may not look at snapshots is told by RDS, when the instances are gone.
+    fake.with(|state| state.faults.push_back(("DescribeDBClusterSnapshots", 403, "AccessDenied", "no")));
+    let plan = rds.plan_drop_cluster(&options("last")).await.unwrap();
+    let refused = ("DeleteDBInstance", 400, "InvalidDBInstanceState", "not now");
+    fake.with(|state| state.faults.push_back(refused));
+    let error = rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap_err();
+    assert!(error.to_string().ends_with("the drop of pool-r did not come to its end"), "{error}");
+    let goes_on = "the same command goes on with it: holdpoint rds drop pool-r --final-snapshot last";
+    assert_eq!(error.hint().unwrap(), goes_on);
+    let error = rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the name last is taken by another snapshot; the drop of pool-r did not come to its end; gone, or going: pool-r-1"
+    );
+    let plan = rds.plan_drop_cluster(&options("last-2")).await.unwrap();
+    fake.with(|state| state.faults.push_back(("DeleteDBCluster", 400, "InvalidDBClusterStateFault", "not now")));
+    let error = rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap_err();
+    assert!(error.hint().unwrap().ends_with("holdpoint rds drop pool-r --final-snapshot last-2"), "{error:?}");
+    rds.drop_cluster(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+    assert_eq!(fake.with(|state| state.cluster_snapshots.clone()), ["last", "last-2"]);
+}

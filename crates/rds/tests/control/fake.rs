@@ -26,6 +26,7 @@ pub(crate) struct State {
     pub(crate) dbs: BTreeMap<String, Db>,
     pub(crate) clusters: BTreeMap<String, Db>,
     pub(crate) snapshots: BTreeMap<String, Parameters>,
+    pub(crate) cluster_snapshots: Vec<String>,
     /// Errors to give: action, status, code, message; taken from the front.
     pub(crate) faults: VecDeque<(&'static str, u16, &'static str, &'static str)>,
     /// What was asked, in order.
@@ -319,10 +320,23 @@ fn answer(state: &mut State, action: &str, parameters: Parameters) -> (u16, Stri
             if members_of(&state.dbs).contains_key(&name) {
                 return refused("InvalidDBClusterStateFault", "Cluster cannot be deleted");
             }
+            let last = parameters.get("FinalDBSnapshotIdentifier").cloned();
+            if last.as_ref().is_some_and(|last| state.cluster_snapshots.contains(last)) {
+                return refused("DBClusterSnapshotAlreadyExistsFault", "there is one");
+            }
             if state.clusters.remove(&name).is_none() {
                 return refused("DBClusterNotFoundFault", "gone");
             }
+            state.cluster_snapshots.extend(last);
             String::new()
+        }
+        "DescribeDBClusterSnapshots" => {
+            let name = get("DBClusterSnapshotIdentifier");
+            if !state.cluster_snapshots.contains(&name) {
+                return refused("DBClusterSnapshotNotFoundFault", "no such snapshot");
+            }
+            let one = format!("<DBClusterSnapshotIdentifier>{name}</DBClusterSnapshotIdentifier>");
+            format!("<DBClusterSnapshots><DBClusterSnapshot>{one}</DBClusterSnapshot></DBClusterSnapshots>")
         }
         "RestoreDBInstanceToPointInTime" => {
             let target = get("TargetDBInstanceIdentifier");

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::aurora::capacity_of;
 use super::error::RdsError;
-use super::query::Query;
+use super::query::{Query, plain_name};
 use super::shape::Shape;
 use super::standing::{Standing, Then};
 use super::state::State;
-use super::xml::element;
+use super::xml::{element, text};
 
 /// A snapshot of a cluster: a packed data directory.
 #[derive(Debug)]
@@ -147,6 +147,23 @@ impl State {
         let cluster = &mut self.clusters[place];
         cluster.standing = Standing::resting("deleting").then("deleting", Then::Remove { keep_backups: false });
         Ok(element("DBCluster", &cluster.xml()))
+    }
+
+    pub(super) fn describe_cluster_snapshots(&mut self, query: &Query) -> Result<String, RdsError> {
+        let own =
+            ["DBClusterIdentifier", "DBClusterSnapshotIdentifier", "SnapshotType", "Filters", "MaxRecords", "Marker"];
+        query.refuse_others(&[&own])?;
+        let one = query.text("DBClusterSnapshotIdentifier").map(plain_name);
+        let fits = |snapshot: &&ClusterSnapshot| one.as_ref().is_none_or(|one| *one == snapshot.identifier);
+        let told = |snapshot: &ClusterSnapshot| {
+            text("DBClusterSnapshotIdentifier", &snapshot.identifier) + &text("Status", "available")
+        };
+        let found: Vec<String> = self.cluster_snapshots.iter().filter(fits).map(told).collect();
+        if let (Some(one), true) = (one, found.is_empty()) {
+            let message = format!("DBClusterSnapshot {one} not found.");
+            return Err(RdsError::new(404, "DBClusterSnapshotNotFoundFault", message));
+        }
+        self.page(query, "DBClusterSnapshots", "DBClusterSnapshot", found)
     }
 
     /// Packs the data of a cluster.

@@ -145,6 +145,7 @@ fn dispatch(query: &Query, state: &mut State) -> Result<String, RdsError> {
         "DescribeDBInstanceAutomatedBackups" => state.describe_backups(query),
         "DescribeDBSnapshots" => state.describe_snapshots(query),
         "DescribeDBClusters" => state.describe_clusters(query),
+        "DescribeDBClusterSnapshots" => state.describe_cluster_snapshots(query),
         "DescribeEvents" => state.describe_events(query),
         "DescribeDBParameterGroups" => state.describe_parameter_groups(query),
         "DescribeDBSubnetGroups" => state.describe_subnet_groups(query),
