@@ -34,7 +34,7 @@ fn not_of_others(report: &serde_json::Value) -> Vec<&serde_json::Value> {
 impl Scene {
     /// No server, no child and no data directory is left of a run that is gone.
     #[track_caller]
-    fn assert_nothing_runs(&self) {
+    pub(crate) fn assert_nothing_runs(&self) {
         wait_until_gone(self.place.path(), CLEANED_WITHIN);
         let sessions = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
@@ -51,14 +51,14 @@ impl Scene {
         }
     }
 
-    fn scratch_entries(&self) -> Vec<String> {
+    pub(crate) fn scratch_entries(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.place.scratch()).unwrap();
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// What was left is found, and removed where that is asked for; then only whole restore points remain.
     #[track_caller]
-    fn sweep(&self, points: &[String]) {
+    pub(crate) fn sweep(&self, points: &[String]) {
         let report = self.place.holdpoint(&["leftovers", "--json"]).ended_with(0).json();
         let found = report["leftovers"].as_array().unwrap().clone();
         let expected = self.objects_beyond(points).len() + self.place.unfinished_uploads().len();

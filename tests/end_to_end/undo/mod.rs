@@ -3,6 +3,7 @@
 mod around_stopped;
 mod columns;
 mod each_step;
+mod every_phase;
 mod guard_stopped;
 mod killed;
 mod ledger;
