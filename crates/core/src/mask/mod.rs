@@ -16,7 +16,7 @@ pub use statement::{shadow, statement};
 
 use address::{open_address, urls, without_scheme};
 use flag::{Flags, flags};
-use shape::{key_end, may_hold_shape, open_bearer, opens_key, shapes};
+use shape::{is_of_key, key_end, may_hold_shape, open_token, opens_key, shapes};
 use value::{Introduction, is_name, is_scheme, is_secret, values};
 
 /// What stands in a secret's place.
@@ -82,7 +82,7 @@ impl Mask {
     /// [`Mask::script`] would mask, were all of it there.
     #[must_use]
     pub fn open_at(&self, text: &str) -> usize {
-        let until = [open_address(text), open_bearer(text)].into_iter().flatten().min().unwrap_or(text.len());
+        let until = [open_address(text), open_token(text)].into_iter().flatten().min().unwrap_or(text.len());
         let mut at = 0;
         while let Some(next) = text[at..].chars().next().filter(|_| at < until) {
             let rest = &text[at..];
@@ -100,6 +100,19 @@ impl Mask {
     #[must_use]
     pub fn ends_in_key(text: &str) -> bool {
         opens_key(text)
+    }
+
+    /// Whether a line after the beginning of a private key, and before its end, may belong to it.
+    #[must_use]
+    pub fn is_of_key(line: &str) -> bool {
+        is_of_key(line)
+    }
+
+    /// Whether a text ends with a word after which SQL, in its next line, may say a password: `ALTER ROLE a PASSWORD`.
+    #[must_use]
+    pub fn introduces_password(text: &str) -> bool {
+        let word = text.trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        word.to_ascii_lowercase().ends_with("password")
     }
 
     /// Where the line begins in a text that ends a private key.

@@ -1,21 +1,31 @@
-//! Secrets that are known by their shape, whatever stands before them: private keys in PEM, tokens after `Bearer`, the
-//! addresses of chats' hooks.
+//! Secrets that are known by their shape, whatever stands before them: private keys in PEM, tokens after `Bearer`, names with
+//! passwords after `Basic`, the addresses of chats' hooks.
 
 use super::MASK;
 
-/// What stands before a hook's secret path.
-const HOOKS: [&str; 5] = [
-    "hooks.slack.com/",
-    "discord.com/api/webhooks/",
-    "discordapp.com/api/webhooks/",
-    ".webhook.office.com/",
-    "api.telegram.org/bot",
+/// What stands before a hook's secret path, and what of the path comes first, perhaps after a version such as `v10/`.
+const HOOKS: [(&str, &str); 5] = [
+    ("hooks.slack.com/", ""),
+    ("discord.com/api/", "webhooks/"),
+    ("discordapp.com/api/", "webhooks/"),
+    (".webhook.office.com/", ""),
+    ("api.telegram.org/bot", ""),
 ];
-const BEARER: &str = "bearer";
+/// Whether a word is a secret.
+type IsSecret = fn(&str) -> bool;
+
+/// What stands before a token, or before a name with its password.
+const SCHEMES: [(&str, IsSecret); 2] = [("bearer", is_token), ("basic", is_pair)];
 /// A shorter word after `Bearer` is no token.
 const SHORTEST_TOKEN: usize = 6;
 /// A word of letters alone that is longer is a token.
 const LONGEST_WORD: usize = 20;
+/// A word of base64 at the end of a line that is longer is no word of a sentence.
+const SHORTEST_LINE: usize = 16;
+/// So many signs of base64 after each other are no word, wherever they stand; a line of PEM has 64.
+const LONG_RUN: usize = 24;
+/// What may stand before a key's own lines.
+const KEY_HEADERS: [&str; 4] = ["Proc-Type", "DEK-Info", "Version", "Comment"];
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const KEY: &str = "PRIVATE KEY";
@@ -27,15 +37,16 @@ const LONGEST_NAME: usize = 40;
 pub(super) const LONGEST_KEY: usize = 32 << 10;
 
 pub(super) fn shapes(text: &str) -> String {
-    bearer(&hooks(&private_keys(text)))
+    SCHEMES.iter().fold(hooks(&private_keys(text)), |text, (scheme, is_secret)| after_scheme(&text, scheme, *is_secret))
 }
 
 /// Whether a text may hold one of them: soon seen, and mostly not.
 pub(super) fn may_hold_shape(text: &str) -> bool {
-    text.contains(['-', '/']) || text.contains("earer") || text.contains("EARER")
+    text.contains(['-', '/']) || ["earer", "EARER", "asic", "ASIC"].iter().any(|part| text.contains(part))
 }
 
-/// Masks what is between the lines that begin and end a private key, and what follows where its end is not there.
+/// Masks what is between the lines that begin and end a private key; where its end is not there, what follows and may belong
+/// to it.
 fn private_keys(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -46,7 +57,12 @@ fn private_keys(text: &str) -> String {
             Some(end) => end,
             // A stream that was masked before.
             None if rest.starts_with(MASK) => 0,
-            None => within(rest, LONGEST_KEY).len(),
+            None => {
+                let open = within(rest, LONGEST_KEY);
+                masked.push_str(&without_end(open));
+                rest = &rest[open.len()..];
+                continue;
+            }
         };
         if length > 0 {
             masked.push_str(MASK);
@@ -55,6 +71,40 @@ fn private_keys(text: &str) -> String {
     }
     masked.push_str(rest);
     masked
+}
+
+/// Masks the rest of the line that begins a key, and the lines after it that may belong to it.
+fn without_end(text: &str) -> String {
+    let mut masked = String::new();
+    let mut hides = false;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if number == 0 || is_of_key(line) && (hides || !line.trim().is_empty()) {
+            if !std::mem::replace(&mut hides, true) {
+                masked.push_str(MASK);
+            }
+            continue;
+        }
+        if std::mem::take(&mut hides) {
+            masked.push('\n');
+        }
+        masked.push_str(line);
+    }
+    masked
+}
+
+/// Whether a line may belong to a private key: nothing, one of its headers, or signs of base64: many of them, or at the line's
+/// end, whatever a log puts before them.
+pub(super) fn is_of_key(line: &str) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    let Some(first) = words.next() else { return true };
+    let last = words.next_back().unwrap_or(first);
+    let header =
+        first.strip_suffix(':').is_some_and(|name| KEY_HEADERS.iter().any(|one| name.eq_ignore_ascii_case(one)));
+    let of_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let alone = last.len() == line.trim().len();
+    let telling = last.len() >= SHORTEST_LINE || last.ends_with('=');
+    let many = line.split(|c: char| !of_base64(c)).any(|run| run.len() >= LONG_RUN);
+    header || many || last.chars().all(of_base64) && (alone || telling)
 }
 
 /// Whether a text ends within a private key.
@@ -112,16 +162,23 @@ fn named(text: &str) -> Option<usize> {
 
 /// Masks what follows a hook's host: whoever knows it may write there.
 fn hooks(text: &str) -> String {
-    HOOKS.iter().filter(|hook| text.contains(**hook)).fold(text.to_owned(), |text, hook| behind(&text, hook))
+    let there = HOOKS.iter().filter(|(host, _)| text.contains(host));
+    there.fold(text.to_owned(), |text, (host, path)| behind(&text, host, path))
 }
 
-fn behind(text: &str, hook: &str) -> String {
+fn behind(text: &str, host: &str, path: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(hook) {
-        let path = at + hook.len();
-        masked.push_str(&rest[..path]);
-        rest = &rest[path..];
+    while let Some(at) = rest.find(host) {
+        let at = at + host.len();
+        let version = version(&rest[at..]);
+        let known = [version, 0].into_iter().find(|version| rest[at + version..].starts_with(path));
+        let secret = at + known.map_or(0, |version| version + path.len());
+        masked.push_str(&rest[..secret]);
+        rest = &rest[secret..];
+        if known.is_none() {
+            continue;
+        }
         let length = rest.find(ends_word).unwrap_or(rest.len());
         if length > 0 {
             masked.push_str(MASK);
@@ -132,40 +189,49 @@ fn behind(text: &str, hook: &str) -> String {
     masked
 }
 
-/// Masks the token after every `Bearer`; words of prose stay.
-fn bearer(text: &str) -> String {
+/// How long the version is that a path begins with, such as `v10/`; 0 where there is none.
+fn version(path: &str) -> usize {
+    let Some(rest) = path.strip_prefix('v') else { return 0 };
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    if digits > 0 && rest[digits..].starts_with('/') { digits + 2 } else { 0 }
+}
+
+/// Masks the secret after every mention of a scheme; words of prose stay.
+fn after_scheme(text: &str, scheme: &str, is_secret: IsSecret) -> String {
     let lower = text.to_ascii_lowercase();
     let mut masked = String::with_capacity(text.len());
     let mut from = 0;
-    while let Some(at) = after_bearer(&lower, from) {
+    while let Some(at) = word_after(&lower, scheme, from) {
         masked.push_str(&text[from..at]);
         let length = text[at..].find(ends_word).unwrap_or(text.len() - at);
-        let token = is_token(&text[at..at + length]);
-        masked.push_str(if token { MASK } else { &text[at..at + length] });
+        let word = &text[at..at + length];
+        masked.push_str(if is_secret(word) { MASK } else { word });
         from = at + length;
     }
     masked.push_str(&text[from..]);
     masked
 }
 
-/// Where a word after `Bearer` begins in which a text ends: more of it tells whether it is a token.
-pub(super) fn open_bearer(text: &str) -> Option<usize> {
+/// Where a word after `Bearer` or `Basic` begins in which a text ends: more of it tells whether it is a secret.
+pub(super) fn open_token(text: &str) -> Option<usize> {
     let begin = text.rfind(ends_word).map_or(0, |end| end + text[end..].chars().next().map_or(1, char::len_utf8));
     let before = text[..begin].trim_end_matches([' ', '\t']);
-    // With the sign before it.
-    let from = (0..=before.len().saturating_sub(BEARER.len() + 1)).rev().find(|at| text.is_char_boundary(*at))?;
-    let lower = text[from..].to_ascii_lowercase();
-    (begin < text.len() && after_bearer(&lower, 0) == Some(begin - from)).then_some(begin)
+    let introduces = |scheme: &str| {
+        // With the sign before it.
+        let from = (0..=before.len().saturating_sub(scheme.len() + 1)).rev().find(|at| text.is_char_boundary(*at));
+        from.is_some_and(|from| word_after(&text[from..].to_ascii_lowercase(), scheme, 0) == Some(begin - from))
+    };
+    (begin < text.len() && SCHEMES.iter().any(|(scheme, _)| introduces(scheme))).then_some(begin)
 }
 
-/// Where the next word begins that stands after `bearer` and blanks.
-fn after_bearer(lower: &str, from: usize) -> Option<usize> {
-    lower[from..].match_indices(BEARER).find_map(|(at, _)| {
+/// Where the next word begins that stands after a scheme and blanks.
+fn word_after(lower: &str, scheme: &str, from: usize) -> Option<usize> {
+    lower[from..].match_indices(scheme).find_map(|(at, _)| {
         let at = from + at;
         let alone = !lower[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let rest = &lower[at + BEARER.len()..];
+        let rest = &lower[at + scheme.len()..];
         let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-        (alone && blanks > 0).then_some(at + BEARER.len() + blanks)
+        (alone && blanks > 0).then_some(at + scheme.len() + blanks)
     })
 }
 
@@ -175,14 +241,50 @@ fn ends_word(c: char) -> bool {
 
 /// Whether a word is a token, not one of a sentence.
 fn is_token(word: &str) -> bool {
-    let word = word.trim_end_matches(['.', ':', '!', '?']);
-    let of_a_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '+' | '/' | '=');
+    let word = word.trim_end_matches(['.', ':', '!', '?', ']', '}', '*']);
+    word.len() >= SHORTEST_TOKEN && word.chars().all(|c| c.is_ascii_graphic()) && !is_word(word) && !is_variable(word)
+}
+
+/// Whether it is a word of a sentence.
+fn is_word(word: &str) -> bool {
     let mut rest = word.chars();
     let first = rest.next().is_some_and(|c| c.is_ascii_alphabetic());
-    let rest = rest.as_str();
-    let lower = rest.bytes().all(|byte| byte.is_ascii_lowercase());
-    let is_word = first && word.len() < LONGEST_WORD && (lower || word.bytes().all(|byte| byte.is_ascii_uppercase()));
-    word.len() >= SHORTEST_TOKEN && word.chars().all(of_a_token) && !is_word
+    let lower = rest.as_str().bytes().all(|byte| byte.is_ascii_lowercase());
+    first && word.len() < LONGEST_WORD && (lower || word.bytes().all(|byte| byte.is_ascii_uppercase()))
+}
+
+/// Whether a token's place is named and not the token: `$TOKEN`, `${TOKEN}`, `{token}`.
+fn is_variable(word: &str) -> bool {
+    let name = word.trim_start_matches(['$', '{']);
+    let of_a_name = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.len() < word.len() && name.chars().all(of_a_name)
+}
+
+/// Whether a word is a name with its password in base64, as HTTP sends them.
+fn is_pair(word: &str) -> bool {
+    let word = word.trim_end_matches('=');
+    let mut bits = 0_u32;
+    let mut bytes = Vec::with_capacity(word.len());
+    for (place, sign) in word.bytes().enumerate() {
+        let Some(value) = of_base64(sign) else { return false };
+        bits = (bits << 6) | u32::from(value);
+        if place % 4 > 0 {
+            bytes.push((bits >> (6 - place % 4 * 2)).to_le_bytes()[0]);
+        }
+    }
+    word.len() >= SHORTEST_TOKEN && std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(':'))
+}
+
+/// What a sign of base64 stands for.
+fn of_base64(sign: u8) -> Option<u8> {
+    Some(match sign {
+        b'A'..=b'Z' => sign - b'A',
+        b'a'..=b'z' => sign - b'a' + 26,
+        b'0'..=b'9' => sign - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -193,6 +295,17 @@ mod tests {
     fn keys_tokens_and_hooks_go_whatever_stands_before() {
         for (given, expected) in [
             ("Bearer hush-9f.x_y= x", "Bearer *** x"),
+            ("Bearer 1|hushHUSH9 x, bearer a:b:c%2Fd", "Bearer *** x, bearer ***"),
+            (
+                "Bearer $TOKEN ${API_TOKEN} bearer {token} [a Bearer token]",
+                "Bearer $TOKEN ${API_TOKEN} bearer {token} [a Bearer token]",
+            ),
+            ("[ 'Authorization', 'Basic YW5uOmh1c2g=' ]", "[ 'Authorization', 'Basic ***' ]"),
+            ("Basic YW5uOmh1c2g x; BASIC YW5uOmjDvA==", "Basic *** x; BASIC ***"),
+            (
+                "Basic authentication, a basic internal VISUAL Basic aHVzaGh1c2g=",
+                "Basic authentication, a basic internal VISUAL Basic aHVzaGh1c2g=",
+            ),
             ("sent 'bearer eyJhbGciOi.J9.x'", "sent 'bearer ***'"),
             ("the bearer of this, a Bearer token: BEARER TOKEN", "the bearer of this, a Bearer token: BEARER TOKEN"),
             (
@@ -201,6 +314,11 @@ mod tests {
             ),
             ("to https://hooks.slack.com/services/T0/B0/hush: 404", "to https://hooks.slack.com/*** 404"),
             ("<https://discord.com/api/webhooks/1/hush>", "<https://discord.com/api/webhooks/***>"),
+            ("POST discord.com/api/v10/webhooks/1/hush?wait=1 ok", "POST discord.com/api/v10/webhooks/*** ok"),
+            (
+                "discord.com/api/v10/users/1 discord.com/api/vx/webhooks/",
+                "discord.com/api/v10/users/1 discord.com/api/vx/webhooks/",
+            ),
             ("see https://hooks.slack.com/ or docs.slack.com/x", "see https://hooks.slack.com/ or docs.slack.com/x"),
             (
                 "a\n-----BEGIN RSA PRIVATE KEY-----\nhush\nhush=\n-----END RSA PRIVATE KEY-----\nb",
@@ -216,6 +334,22 @@ mod tests {
         ] {
             assert_eq!(shapes(given), expected);
             assert_eq!(shapes(expected), expected, "once more");
+        }
+    }
+
+    #[test]
+    fn a_sentence_that_ends_with_a_keys_first_line_hides_no_prose() {
+        let begin = "it must begin with -----BEGIN PRIVATE KEY-----";
+        for (given, expected) in [
+            ("\nERROR: not applied\nHINT: try again\n", "***\nERROR: not applied\nHINT: try again\n"),
+            ("\nhush\nERROR: 7\nhushHUSHhushHUSH\nin 9 ms\n", "***\nERROR: 7\n***\nin 9 ms\n"),
+            ("\nProc-Type: 4,ENCRYPTED\n\nhush==\napp | at 9:00 hushHUSHhush/HUSH\nok then", "***\nok then"),
+            ("\\n' +\n'hushHUSHhush/HUSHhush+HUSH\\n' +\nand prose", "***\nand prose"),
+            (" hush hush\nand prose", "***\nand prose"),
+        ] {
+            let (given, expected) = (format!("{begin}{given}"), format!("{begin}{expected}"));
+            assert_eq!(shapes(&given), expected);
+            assert_eq!(shapes(&expected), expected, "once more");
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the command writes, as it may be shown: without secrets, and as soon as it is there.
 //!
 //! Secrets are looked for in whole lines, whatever pieces they come in. Of a line that does not end, such as a prompt,
-//! what cannot be a part of a secret is shown after a moment. A private key takes several lines, of which nothing is shown.
+//! what cannot be a part of a secret is shown after a moment. A private key takes several lines, of which nothing is shown;
+//! lines between that cannot belong to one are. A statement of SQL may say `PASSWORD` in one line, and which in the next.
 
 use holdpoint_core::Mask;
 use holdpoint_core::mask::LONGEST_KEY;
@@ -23,13 +24,29 @@ pub(crate) struct Masked {
     as_text: String,
     /// The rest of this line belongs to a secret.
     swallows: bool,
-    /// The lines belong to a private key, of which so many bytes were read.
+    /// The lines may belong to a private key, of which so many bytes were read.
     key: Option<usize>,
+    /// A line of what may be a key was hidden, and nothing shown since.
+    hides: bool,
+    /// The line before ended with a word after which a password may come.
+    introduced: bool,
 }
+
+/// Stands before a line that the line before introduces.
+const INTRODUCTION: &str = "PASSWORD ";
 
 impl Masked {
     pub(crate) fn new(mask: Mask) -> Self {
-        Self { mask, line: Vec::new(), shown: 0, as_text: String::new(), swallows: false, key: None }
+        Self {
+            mask,
+            line: Vec::new(),
+            shown: 0,
+            as_text: String::new(),
+            swallows: false,
+            key: None,
+            hides: false,
+            introduced: false,
+        }
     }
 
     /// Takes a piece; gives the lines that it ends.
@@ -38,6 +55,7 @@ impl Masked {
         for part in piece.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             self.line.extend_from_slice(part);
             if self.key.is_some_and(|read| self.goes_on(read + part.len())) {
+                out.extend(self.between(part));
                 continue;
             }
             if part.ends_with(b"\n") || part.ends_with(b"\r") {
@@ -67,16 +85,21 @@ impl Masked {
         let open = self.mask.open_at(&text);
         // Where signs were replaced, places in the text are not places in the line.
         let up_to = if text.len() == whole { open } else { whole - (text.len() - open).min(whole) };
+        // `E'x'` is a literal, too.
+        let up_to = if self.introduced && text.trim().eq_ignore_ascii_case("e") { 0 } else { up_to };
         self.show(up_to.max(self.shown))
     }
 
     /// Gives the rest of the line, and begins another.
     pub(crate) fn end_line(&mut self) -> Vec<u8> {
         if self.key.is_some() {
-            return Vec::new();
+            return self.between(b"\n");
         }
         let mut out = self.show(self.line.len());
-        self.key = Mask::ends_in_key(&String::from_utf8_lossy(&self.line)).then_some(0);
+        let text = String::from_utf8_lossy(&self.line);
+        self.key = Mask::ends_in_key(&text).then_some(0);
+        self.hides = self.key.is_some();
+        self.introduced = Mask::introduces_password(&text) || self.introduced && text.trim().is_empty();
         if std::mem::take(&mut self.swallows) {
             out.extend(self.line.last().filter(|byte| matches!(byte, b'\n' | b'\r')));
         }
@@ -90,7 +113,7 @@ impl Masked {
     fn shorten(&mut self) -> Vec<u8> {
         let mut out = self.pause();
         if Mask::ends_in_key(&String::from_utf8_lossy(&self.line)) {
-            self.key = Some(0);
+            (self.key, self.hides) = (Some(0), true);
             self.line.drain(..self.line.len().saturating_sub(LONGEST_MARK));
             (self.shown, self.swallows) = (0, false);
             self.as_text.clear();
@@ -111,7 +134,42 @@ impl Masked {
         let cut = self.shown.saturating_sub(CONTEXT);
         self.line.drain(..cut);
         self.shown -= cut;
-        self.as_text = self.mask.script(&String::from_utf8_lossy(&self.line[..self.shown]));
+        self.as_text = self.masked(&String::from_utf8_lossy(&self.line[..self.shown]));
+        out
+    }
+
+    /// Masks a part of a line, which the line before may introduce.
+    fn masked(&self, text: &str) -> String {
+        if !self.introduced {
+            return self.mask.script(text);
+        }
+        let masked = self.mask.script(&format!("{INTRODUCTION}{text}"));
+        masked.strip_prefix(INTRODUCTION).map_or(masked.clone(), str::to_owned)
+    }
+
+    /// What may be shown of a line between a key's own: all of it where it ends, and cannot belong to the key.
+    fn between(&mut self, part: &[u8]) -> Vec<u8> {
+        let ends = part.ends_with(b"\n") || part.ends_with(b"\r");
+        if !ends {
+            return Vec::new();
+        }
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        let mut out = Vec::new();
+        if self.key.is_none() || line.is_empty() {
+            return out;
+        }
+        if Mask::is_of_key(&text) && (self.hides || !text.trim().is_empty()) {
+            if !std::mem::replace(&mut self.hides, true) {
+                out.extend_from_slice(b"***");
+            }
+            return out;
+        }
+        if std::mem::take(&mut self.hides) {
+            out.push(b'\n');
+        }
+        let masked = self.mask.script(&text);
+        out.extend_from_slice(if masked == *text { &line } else { masked.as_bytes() });
         out
     }
 
@@ -123,9 +181,10 @@ impl Masked {
             self.key = None;
             return false;
         }
-        let kept = if read > LONGEST_KEY { 0 } else { LONGEST_MARK };
         self.key = (read <= LONGEST_KEY).then_some(read);
-        self.line.drain(..self.line.len().saturating_sub(kept));
+        if self.key.is_none() {
+            self.line.clear();
+        }
         true
     }
 
@@ -135,7 +194,7 @@ impl Masked {
             return Vec::new();
         }
         let text = String::from_utf8_lossy(&self.line[..up_to]);
-        let masked = self.mask.script(&text);
+        let masked = self.masked(&text);
         // Signs of another encoding are passed on as they are.
         let as_it_is = masked == *text && masked.starts_with(&self.as_text);
         let same = masked.bytes().zip(self.as_text.bytes()).take_while(|(one, other)| one == other).count();
@@ -204,13 +263,31 @@ mod tests {
         let mut out = masked.take(b"-----BEGIN PRIVATE KEY-----\n");
         for _ in 0..LONGEST_KEY {
             out.extend(masked.take(b"hush\n"));
-            assert!(masked.line.len() <= LONGEST_MARK);
+            assert!(masked.line.len() <= LONGEST_KEY);
             if masked.key.is_none() {
                 break;
             }
         }
         out.extend(masked.take(b"next\n"));
         assert_eq!(String::from_utf8(out).unwrap(), "-----BEGIN PRIVATE KEY-----***next\n");
+    }
+
+    #[test]
+    fn lines_that_cannot_belong_to_a_key_are_shown_between() {
+        let text = "must begin with -----BEGIN PRIVATE KEY-----\nERROR: not applied, hunter2secret\nhushHUSH\n\
+            at 9:00 hushHUSHhushHUSHhush\n\nHINT: try it again\n";
+        let expected =
+            "must begin with -----BEGIN PRIVATE KEY-----***\nERROR: not applied, ***\n***\nHINT: try it again\n";
+        is_masked_wherever_a_piece_ends(text, expected);
+    }
+
+    #[test]
+    fn a_password_in_the_line_after_its_word_does_not_show() {
+        let text = "ALTER ROLE a\n  PASSWORD\n\n  'hu sh' VALID\nALTER ROLE b password\r\nE'hush';\n\
+            Password\nnothing 'quoted' here\n'quoted'\n";
+        let expected = "ALTER ROLE a\n  PASSWORD\n\n  *** VALID\nALTER ROLE b password\r\n***;\n\
+            Password\nnothing 'quoted' here\n'quoted'\n";
+        is_masked_wherever_a_piece_ends(text, expected);
     }
 
     #[test]
