@@ -56,17 +56,15 @@ fn head(assessment: &Assessment) -> String {
     let mut text = format!("### Migration review: {asked}\n");
     for risk in assessment.risks.iter().filter(|risk| risk.waived.is_some()) {
         let reason = risk.waived.as_deref().unwrap_or_default();
-        writeln!(
-            text,
-            "\nWaived: {} in {}:{} ({})",
-            risk.class.word(),
-            escaped(&risk.file),
-            risk.line,
-            escaped(reason)
-        )
-        .ok();
+        writeln!(text, "\nWaived: {} in {} ({})", risk.class.word(), place(&risk.file, risk.line), escaped(reason))
+            .ok();
     }
     text
+}
+
+/// A line of a file: a file's name mentions nobody and links nowhere.
+fn place(file: &str, line: impl std::fmt::Display) -> String {
+    code(&format!("{file}:{line}"))
 }
 
 fn age(seconds: i64) -> String {
@@ -98,9 +96,8 @@ fn findings(text: &mut String, review: &Review) {
             .collect();
         writeln!(
             text,
-            "| {}:{} | {} | {} | {} | {} |",
-            escaped(file),
-            finding.line,
+            "| {} | {} | {} | {} | {} |",
+            place(file, finding.line),
             what(finding),
             risks.join(", "),
             locks.join("<br>"),
@@ -179,7 +176,7 @@ fn advice(text: &mut String, review: &Review) {
     }
     text.push_str("\n<details><summary>Advice (decides nothing)</summary>\n\n");
     for (file, one) in all.iter().take(LONGEST_LIST) {
-        writeln!(text, "- {}:{} {}: {}", escaped(file), one.line, code(&one.rule), escaped(&one.message)).ok();
+        writeln!(text, "- {} {}: {}", place(file, one.line), code(&one.rule), escaped(&one.message)).ok();
     }
     if all.len() > LONGEST_LIST {
         writeln!(text, "- and {} more", all.len() - LONGEST_LIST).ok();

@@ -10,7 +10,7 @@ pub fn code(text: &str) -> String {
     format!("{fence}{blank}{text}{blank}{fence}")
 }
 
-/// Writes words of others so that nothing in them is Markdown or HTML, on one line.
+/// Writes words of others so that nothing in them is Markdown or HTML, or mentions anybody, on one line.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -20,6 +20,8 @@ pub fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
+            // A sign without width parts it from the name.
+            '@' => safe.push_str("@&#8203;"),
             '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' => {
                 safe.push('\\');
                 safe.push(sign);
@@ -41,5 +43,6 @@ mod tests {
         assert_eq!(code("a`b|c\nd"), "``a`b\\|c d``");
         assert_eq!(escaped("<img> | [x](y) *z*"), "&lt;img&gt; \\| \\[x\\](y) \\*z\\*");
         assert_eq!(escaped("<img> | [x](y)\n*z*"), "&lt;img&gt; \\| \\[x\\](y) \\*z\\*");
+        assert_eq!((code("2_@ann|b.sql"), escaped("by @ann")), ("`2_@ann\\|b.sql`".into(), "by @&#8203;ann".into()));
     }
 }
