@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdpoint_testkit::{Cluster, NEWEST};
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
 use holdpoint_tests::{Outcome, Place, assert_same, contents, program, shell};
 use serde_json::Value;
 
@@ -294,4 +294,17 @@ fn a_program_that_is_none_is_refused_before_anything() {
     let outcome = scene.place.holdpoint(&["guard", "--json", "--", "no-such-program"]).ended_with(2);
     outcome.failure().says(&["no-such-program"]);
     scene.assert_untouched(&before);
+}
+
+#[test]
+fn tables_that_a_prepared_transaction_has_locked_are_not_waited_for() {
+    let options = ClusterOptions::major(NEWEST).with_configuration("max_prepared_transactions = 2");
+    let cluster = Box::leak(Box::new(Cluster::start(options)));
+    let left = "BEGIN; ALTER TABLE shop.orders ADD COLUMN weight integer; PREPARE TRANSACTION 'left';";
+    let scene = scene_on(cluster, Place::local(), left);
+    let report = guard(&scene, &["--level", "stored", "--no-rehearse"], 11).json();
+    let told = "a transaction that was prepared and is open has locked shop.orders";
+    assert!(report["warnings"].to_string().contains(told), "{report:#}");
+    assert_eq!(report["database"], "unknown", "{report:#}");
+    scene.sql("ROLLBACK PREPARED 'left'");
 }

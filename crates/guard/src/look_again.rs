@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use holdpoint_core::RunId;
+use holdpoint_core::quantity::listed;
 use holdpoint_operations::Context;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
@@ -28,6 +29,8 @@ const READINGS: u32 = 3;
 /// What is told where no connection is left by which the command's sessions could be cancelled.
 const NOT_CANCELLED: &str =
     "what its sessions still do could not be cancelled: no connection to the server was left, and it may go on there";
+/// How many tables are named.
+const NAMED: usize = 5;
 /// What is told where each reading was overtaken.
 const UNSETTLED: &str = "the catalog was written to each time while it was read: nobody can say that nothing changed";
 
@@ -84,6 +87,12 @@ impl Guarded<'_> {
             // What they hold may keep the rest from being read.
             let now = state::prepared(&session).await?;
             prepared = now.difference(&before.prepared).cloned().collect();
+            let locked = if prepared.is_empty() { Vec::new() } else { state::locked_by_prepared(&session).await? };
+            if !locked.is_empty() {
+                session.close().await;
+                let locked = listed(&locked, NAMED);
+                return Ok(Change::unseen(&format!("a transaction that was prepared and is open has locked {locked}")));
+            }
             let (after, stood_still) = match Box::pin(self.read_again(before, &context, &session)).await? {
                 Found::State(after, stood_still) => (after, stood_still),
                 Found::Unreadable(unreadable) => {

@@ -44,7 +44,7 @@ use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, w
 use self::shared::Databases;
 pub(crate) use self::transactions::nothing_kept_since;
 use self::transactions::{Kept, Transactions};
-pub(crate) use self::unshown::{Unshown, prepared};
+pub(crate) use self::unshown::{Unshown, locked_by_prepared, prepared};
 use crate::Error;
 use crate::rehearse::effects;
 use crate::tools::TableName;

@@ -128,6 +128,16 @@ pub(crate) async fn prepared(session: &Session) -> Result<BTreeSet<String>, Erro
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Tables that prepared transactions have locked against every reader: nobody reads the schema before they are ended.
+pub(crate) async fn locked_by_prepared(session: &Session) -> Result<Vec<String>, Error> {
+    let sql = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_locks l \
+               JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database() \
+               JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE l.pid IS NULL AND l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p') ORDER BY 1";
+    let rows = session.query("looking for locks of prepared transactions", sql, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

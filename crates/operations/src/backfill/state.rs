@@ -128,6 +128,9 @@ impl StateFile {
         paths.sort();
         for path in paths {
             let file = Self { path };
+            if file.is_of_another(what) {
+                continue;
+            }
             let found = file.found()?;
             let same =
                 |found: &Progressed| (&found.what.system, &found.what.database) == (&what.system, &what.database);
@@ -136,6 +139,14 @@ impl StateFile {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a file names another server or database, in whatever format it is: it is none of this backfill's.
+    fn is_of_another(&self, what: &What) -> bool {
+        let text = std::fs::read(&self.path).unwrap_or_default();
+        let found: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let own = [("system", serde_json::json!(what.system)), ("database", serde_json::json!(what.database))];
+        own.iter().any(|(key, own)| found["what"].get(key).is_some_and(|other| other != own))
     }
 
     /// Takes the place of a file that was begun under another name of the table.
@@ -312,6 +323,29 @@ mod tests {
         now.replaces(&earlier).unwrap();
         assert!(!file.path().exists() && now.read(&renamed).unwrap().is_some());
         assert!(StateFile::of(&folder.path().join("none"), &renamed).under_another_name(&renamed).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_of_another_database_is_passed_over_whatever_its_format_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let renamed = What { table: "public.new".into(), ..what() };
+        let now = StateFile::of(folder.path(), &renamed);
+        // Its name begins as one of `shop` would.
+        let other = What { database: "shop-x".into(), ..what() };
+        let file = StateFile::of(folder.path(), &other);
+        let mut newer =
+            serde_json::to_value(Progressed::begin(other, vec!["9".into()], progressed().began_at)).unwrap();
+        newer["format"] = serde_json::json!(FORMAT + 1);
+        std::fs::write(file.path(), newer.to_string()).unwrap();
+        assert!(now.under_another_name(&renamed).unwrap().is_none());
+        newer["what"]["database"] = serde_json::json!("shop");
+        std::fs::write(file.path(), newer.to_string()).unwrap();
+        assert!(
+            matches!(now.under_another_name(&renamed), Err(BackfillError::State { .. })),
+            "its own is not passed over"
+        );
+        std::fs::write(file.path(), "{").unwrap();
+        assert!(matches!(now.under_another_name(&renamed), Err(BackfillError::State { .. })), "nobody knows whose");
     }
 
     #[test]

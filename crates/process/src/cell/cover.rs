@@ -32,7 +32,11 @@ pub(super) fn sockets(spec: &CellSpec) -> io::Result<Vec<Covered>> {
         let what = || format!("covering {}", path.display());
         let trap = UnixListener::bind(&own).map_err(|error| during(&what(), error))?;
         trap.set_nonblocking(true)?;
-        mount_bind(&own, path).map_err(|error| during(&what(), error))?;
+        match mount_bind(&own, path) {
+            // Its server ended meanwhile: nothing is there that could be reached.
+            Err(rustix::io::Errno::NOENT) if !path.exists() => continue,
+            covered => covered.map_err(|error| during(&what(), error))?,
+        }
         // Without a listener a socket refuses.
         covered.extend(is_trap.then(|| Covered { path: path.clone(), trap }));
     }
