@@ -170,6 +170,21 @@ pub fn schema_and_name(qualified: &str) -> Option<(String, String)> {
     rest.is_empty().then_some((schema, name))
 }
 
+/// What [`qualified`] wrote as SQL reads it: a part that needs quotes there has them.
+pub fn as_sql(qualified: &str) -> String {
+    let needs = |part: &str| {
+        let first = part.starts_with(|c: char| c.is_ascii_lowercase() || c == '_' || !c.is_ascii());
+        let of_a_name =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '$') || !c.is_ascii();
+        !first || !part.chars().all(of_a_name)
+    };
+    let part = |part: &str| if needs(part) { crate::name::quote_identifier(part) } else { part.to_owned() };
+    match schema_and_name(qualified) {
+        Some((schema, name)) => format!("{}.{}", part(&schema), part(&name)),
+        None => qualified.to_owned(),
+    }
+}
+
 /// Reads one part, quoted or up to the next point, and gives what follows it.
 fn first_part(text: &str) -> Option<(String, &str)> {
     let Some(mut rest) = text.strip_prefix('"') else {
@@ -209,6 +224,23 @@ mod tests {
             owner: Some(owner.into()),
             sha256: sha.into(),
         }
+    }
+
+    #[test]
+    fn names_are_told_as_sql_reads_them() {
+        for (given, expected) in [
+            ("shop.orders", "shop.orders"),
+            ("My Schema.Order Details", "\"My Schema\".\"Order Details\""),
+            ("public.t;x", "public.\"t;x\""),
+            ("public.\"a.b\"", "public.\"a.b\""),
+            ("public.tä_1$", "public.tä_1$"),
+            ("public.1st", "public.\"1st\""),
+            ("shop.log.*", "shop.log.*"),
+            ("orders", "orders"),
+        ] {
+            assert_eq!(as_sql(given), expected);
+        }
+        assert_eq!(as_sql(&as_sql("My Schema.a")), as_sql("My Schema.a"));
     }
 
     #[test]

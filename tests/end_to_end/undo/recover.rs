@@ -316,3 +316,106 @@ fn a_recovery_that_can_never_work_is_not_listed() {
         failure.says(&["has no way back by recover"]);
     }
 }
+
+#[test]
+fn what_others_wrote_into_what_the_run_made_goes_only_where_somebody_accepts_that() {
+    for rehearsed in [true, false] {
+        let mut project = Project::plain();
+        let before = project.shop();
+        project.write(
+            "sql/1_first.sql",
+            "ALTER TABLE shop.orders DROP COLUMN note;\nALTER TABLE shop.orders ADD COLUMN weight integer;\n\
+             CREATE TABLE shop.tags (id integer PRIMARY KEY);\n",
+        );
+        let fills = "UPDATE shop.orders SET weight = 1 WHERE id <= 3;\nINSERT INTO shop.tags VALUES (1), (2);\n";
+        project.write("sql/2_fills.sql", if rehearsed { fills } else { "SELECT 1;\n" });
+        project.write(
+            "sql/rollback/1_first.sql",
+            "DROP TABLE shop.tags;\nALTER TABLE shop.orders DROP COLUMN weight;\nALTER TABLE shop.orders ADD COLUMN note text;\n",
+        );
+        project.write("sql/rollback/2_fills.sql", "SELECT 1;\n");
+        project.scene.place.set("FILES", "sql/1_first.sql sql/2_fills.sql");
+        let how = if rehearsed {
+            &["--applied-through", "none"][..]
+        } else {
+            &["--applied-through", "none", "--no-rehearse"]
+        };
+        let report = project.guard(how, 0);
+        let dry = || project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json()["plan"].clone();
+        let goes = |planned: &Value| -> Vec<(String, Value)> {
+            let taken = planned["taken"].as_array().unwrap().iter().filter(|one| one["goes"].is_object());
+            let mut goes: Vec<_> =
+                taken.map(|one| (one["table"].as_str().unwrap().to_owned(), one["goes"].clone())).collect();
+            goes.sort_by(|one, other| one.0.cmp(&other.0));
+            goes
+        };
+        let of =
+            |rows: u64, others: u64, perhaps: u64| json!({ "rows": rows, "others": others, "may_be_others": perhaps });
+        let planned = dry();
+        let own = [("shop.orders".to_owned(), of(3, 0, 0)), ("shop.tags".to_owned(), of(2, 0, 0))];
+        assert_eq!(goes(&planned), if rehearsed { own.to_vec() } else { Vec::new() }, "{planned:#}");
+        assert!(!planned["warnings"].to_string().contains("--accept-data-loss-since"), "{planned:#}");
+
+        project.scene.sql("INSERT INTO shop.tags VALUES (9); UPDATE shop.orders SET weight = 7 WHERE id = 5");
+        let planned = dry();
+        let run_wrote = if rehearsed { (3, 2) } else { (0, 0) };
+        let theirs = [
+            ("shop.orders".to_owned(), of(run_wrote.0 + 1, 0, 1)),
+            ("shop.tags".to_owned(), of(run_wrote.1 + 1, 1, 0)),
+        ];
+        assert_eq!(goes(&planned), theirs, "{planned:#}");
+        let text = project.scene.place.holdpoint(&[
+            "undo",
+            run(&report),
+            "--way",
+            "recover",
+            "--dry-run",
+            "--tool",
+            "plain-sql",
+            "--migrations",
+            "sql",
+        ]);
+        let text = text.ended_with(0).stdout;
+        assert!(text.contains("goes with what the run made") && text.contains("(1 by others)"), "{text}");
+        let had = points(&project);
+        let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+        failure
+            .says(&["1 rows that others wrote into shop.tags, which the run made"])
+            .says(&["1 rows that others may have written into shop.orders (weight), which the run made"])
+            .hints(&[&format!("--way recover --accept-data-loss-since {}", since(&report))]);
+        assert_eq!((project.stands(), points(&project)), (("succeeded".to_owned(), false), had), "nothing was done");
+        assert_eq!(project.scene.sql("SELECT count(*) FROM shop.tags WHERE id = 9"), "1");
+
+        let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+        let undone = project.undo(run(&report), &accepts, 0).json();
+        assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
+    }
+}
+
+#[test]
+fn a_rename_that_the_review_alone_knows_is_refused_before_a_script_runs() {
+    let mut project = Project::plain();
+    project.write(
+        "sql/1_first.sql",
+        "ALTER TABLE shop.events RENAME TO happenings;\nUPDATE shop.happenings SET kind = upper(kind), at = now();\n",
+    );
+    project.write("sql/rollback/1_first.sql", "ALTER TABLE shop.happenings RENAME TO events;\n");
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none", "--no-rehearse"], 0);
+    let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+    failure
+        .says(&["the run renamed shop.events to another name", "nothing was changed"])
+        .says(&["first holdpoint undo"]);
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.events') IS NULL"), "t", "no script ran");
+    assert_eq!(project.stands(), ("succeeded".to_owned(), false));
+}
+
+#[test]
+fn a_table_that_is_dropped_and_made_anew_is_told_in_one_line() {
+    let sql = "DROP TABLE shop.events CASCADE;\nCREATE TABLE shop.events (id bigint PRIMARY KEY, other text);\n";
+    let (project, report, _) = guarded(sql);
+    let planned = project.undo(run(&report), &["--way", "recover", "--dry-run"], 0).json();
+    let taken = planned["plan"]["taken"].as_array().unwrap();
+    let of_table = taken.iter().filter(|one| one["table"] == "shop.events").count();
+    assert_eq!(of_table, 1, "{planned:#}");
+}

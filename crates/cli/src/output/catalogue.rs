@@ -80,13 +80,13 @@ pub(crate) fn show(report: &ShowReport<Recorded>, now: DateTime<Utc>) -> String 
     text
 }
 
-/// A snapshot of the instance, which holds all its databases.
 /// Pins by their names, those that are over as such.
 fn pins(holding: &[String], over: &[String]) -> String {
     let over = over.iter().map(|name| format!("{name} (over)"));
     holding.iter().cloned().chain(over).collect::<Vec<_>>().join(", ")
 }
 
+/// A snapshot of the instance, which holds all its databases.
 fn snapshot(manifest: &SnapshotManifest, pins: &str, now: DateTime<Utc>) -> String {
     let made = &manifest.snapshot;
     let engine = made.engine_version.as_deref().unwrap_or(&manifest.server_version);

@@ -1,5 +1,6 @@
 //! `recover-table` for people.
 
+use holdpoint_core::fingerprint::as_sql;
 use holdpoint_operations::recover::{RecoverMode, RecoverPlan, RecoverReport, TableChange};
 
 use super::table::{bullets, facts};
@@ -65,8 +66,9 @@ fn tables(plan: &RecoverPlan) -> String {
 }
 
 fn one(table: &TableChange, mode: RecoverMode, of_point: bool) -> String {
-    let live = table.live.clone().unwrap_or_else(|| "gone; it is made again".to_owned());
-    let renamed = (mode != RecoverMode::Side && live != table.table).then_some(live);
+    let live = table.live.as_deref().map_or_else(|| "gone; it is made again".to_owned(), as_sql);
+    let name = as_sql(&table.table);
+    let renamed = (mode != RecoverMode::Side && live != name).then_some(live);
     let found = (table.found_rows != table.recorded_rows).then(|| format!(", {} asked for", table.found_rows));
     let rows = format!("{}{}", counted(table.recorded_rows, "row"), found.unwrap_or_default());
     let changes = format!(
@@ -78,11 +80,11 @@ fn one(table: &TableChange, mode: RecoverMode, of_point: bool) -> String {
     );
     let list = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
     let sequences: Vec<String> =
-        table.sequences.iter().map(|sequence| format!("{} to {}", sequence.name, sequence.to)).collect();
-    let mut text = format!("{}\n", table.table);
+        table.sequences.iter().map(|sequence| format!("{} to {}", as_sql(&sequence.name), sequence.to)).collect();
+    let mut text = format!("{name}\n");
     text.push_str(&facts([
         ("  live table", renamed),
-        ("  side table", table.side.clone()),
+        ("  side table", table.side.as_deref().map(as_sql)),
         (if of_point { "  in the restore point" } else { "  in the source" }, Some(rows)),
         ("  found by", list(&table.key)),
         ("  live rows", (mode != RecoverMode::Side).then_some(changes)),

@@ -1,5 +1,6 @@
 //! `undo` for people.
 
+use holdpoint_core::fingerprint::as_sql;
 use holdpoint_core::ledger::RunState;
 use holdpoint_guard::undo::{Share, TakenRows, UndoPlan, UndoReport};
 
@@ -30,7 +31,10 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
             .collect();
         text.push_str(&bullets("differs from the restore point now, at least", &lines));
     }
-    text.push_str(&bullets("written into tables that are there", &plan.taken.iter().map(taken).collect::<Vec<_>>()));
+    let written: Vec<String> = plan.taken.iter().filter(|one| one.goes.is_none()).map(taken).collect();
+    text.push_str(&bullets("written into tables that are there", &written));
+    let made: Vec<String> = plan.taken.iter().filter_map(made).collect();
+    text.push_str(&bullets("goes with what the run made", &made));
     text.push_str(&bullets("rows of others may go or change by the scripts in", &plan.scripts_take));
     let others: Vec<String> = plan.other_ways.iter().map(|one| format!("{}: {}", one.way.word(), one.title)).collect();
     text.push_str(&bullets("other ways", &others));
@@ -40,18 +44,30 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
 
 /// How many rows of a table come back and are set back, and how many of them are others'.
 fn taken(one: &TakenRows) -> String {
-    let share = |share: Share| match (share.others, share.may_be_others) {
+    let (gone, changed) = (share(one.come_back), share(one.set_back));
+    let name = name(one);
+    format!("{name}: rows deleted since that come back: {gone}; rows changed since that are set back: {changed}")
+}
+
+/// How many rows go with a table, or with columns, that the run made.
+fn made(one: &TakenRows) -> Option<String> {
+    let goes = one.goes?;
+    Some(format!("{}: rows written since the command began: {}", name(one), share(goes)))
+}
+
+/// The table with its columns, as SQL names it.
+fn name(one: &TakenRows) -> String {
+    let table = as_sql(&one.table);
+    if one.columns.is_empty() { table } else { format!("{table} ({})", one.columns.join(", ")) }
+}
+
+fn share(share: Share) -> String {
+    match (share.others, share.may_be_others) {
         (0, 0) => share.rows.to_string(),
         (others, 0) => format!("{} ({others} by others)", share.rows),
         (0, perhaps) => format!("{} ({perhaps} may be by others)", share.rows),
         (others, perhaps) => format!("{} ({others} by others, {perhaps} may be)", share.rows),
-    };
-    let columns = if one.columns.is_empty() { String::new() } else { format!(" ({})", one.columns.join(", ")) };
-    let (gone, changed) = (share(one.come_back), share(one.set_back));
-    format!(
-        "{}{columns}: rows deleted since that come back: {gone}; rows changed since that are set back: {changed}",
-        one.table
-    )
+    }
 }
 
 /// Tells what was done, and what shows that it worked.
@@ -99,8 +115,13 @@ mod tests {
     #[test]
     fn what_is_taken_of_others_is_told() {
         let of = |rows, others, may_be_others| Share { rows, others, may_be_others };
-        let one =
-            TakenRows { table: "s.t".into(), columns: vec!["a".into()], come_back: of(3, 0, 0), set_back: of(6, 1, 2) };
+        let one = TakenRows {
+            table: "s.t".into(),
+            columns: vec!["a".into()],
+            come_back: of(3, 0, 0),
+            set_back: of(6, 1, 2),
+            goes: None,
+        };
         assert_eq!(
             taken(&one),
             "s.t (a): rows deleted since that come back: 3; rows changed since that are set back: 6 (1 by others, 2 may be)"

@@ -18,12 +18,14 @@ pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(
     };
     let Some(step) = newest(steps) else { return cannot("it has no record".to_owned(), "see: holdpoint runs") };
     match step.state {
-        RunState::Undone => return cannot("it is undone already".to_owned(), "see how: holdpoint show run:ID"),
+        RunState::Undone => {
+            return cannot("it is undone already".to_owned(), &format!("see how: holdpoint show run:{run}"));
+        }
         RunState::Settled => {
             let how = step.settlement.as_ref().map(|settled| format!(": {}", settled.reason)).unwrap_or_default();
-            let advice =
-                "whoever settled it declared it done; a restore is still there: holdpoint restore --from before:RUN";
-            return cannot(format!("it is settled{how}"), advice);
+            let restore = format!("holdpoint restore --from before:{run}");
+            let advice = format!("whoever settled it declared it done; a restore is still there: {restore}");
+            return cannot(format!("it is settled{how}"), &advice);
         }
         RunState::RolledBack => {
             return cannot("its command failed and left nothing".to_owned(), "there is nothing to undo");

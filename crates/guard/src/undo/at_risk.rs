@@ -5,9 +5,12 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::{Rehearsal, TableEffect};
 use holdpoint_core::undoing::{AtRisk, RiskRecord};
 
+use holdpoint_review::{ObjectName, Reach, Review, Touch};
+
 use super::attempt::Work;
 use super::migrations::no_way;
 use crate::Error;
+use crate::ways_back::renames;
 
 /// What the run's review says, with tables called as comparisons call them: a review writes their names as SQL does.
 pub(super) fn reviewed(step: &RunStep) -> Option<RiskRecord> {
@@ -62,6 +65,15 @@ pub(crate) fn renamed_to<'a>(rehearsal: Option<&'a Rehearsal>, table: &str) -> O
     effects.find(|one| one.table == table && !one.added)?.renamed_to.as_deref()
 }
 
+/// Whether the review of a run's migrations says that a table gets another name, and is not dropped then.
+pub(super) fn is_renamed(review: &Review, table: &str) -> bool {
+    let Some((schema, name)) = schema_and_name(table) else { return false };
+    let is = |other: &ObjectName| other.name == name && other.schema.as_ref().is_none_or(|one| *one == schema);
+    let drops =
+        |touch: &Touch| matches!(touch.reach, Reach::Drop { .. }) && is(touch.before.as_ref().unwrap_or(&touch.table));
+    renames(review).into_iter().any(is) && !review.findings().any(|(_, finding)| finding.touches.iter().any(drops))
+}
+
 /// What a table's effect on the copy says that is gone or changed.
 pub(crate) fn taken(effect: &TableEffect) -> Option<AtRisk> {
     let rows = effect.rows.is_some_and(|rows| rows.updated + rows.deleted > 0);
@@ -76,8 +88,23 @@ pub(crate) fn taken(effect: &TableEffect) -> Option<AtRisk> {
 #[cfg(test)]
 mod tests {
     use holdpoint_core::rehearsal::RowEffect;
+    use holdpoint_review::{Dialect, MigrationSql, ReviewOptions, review};
 
     use super::*;
+
+    #[test]
+    fn a_table_with_another_name_is_known_by_the_review_alone() {
+        let renamed = |sql: &str| {
+            let file = MigrationSql::new("x.sql", sql, Dialect::Psql);
+            is_renamed(&review(&[file], &ReviewOptions::default()), "shop.events")
+        };
+        assert!(renamed("ALTER TABLE shop.events RENAME TO happenings; UPDATE shop.happenings SET kind = 'x';"));
+        assert!(renamed("ALTER TABLE events RENAME TO happenings;"), "by a search path");
+        assert!(!renamed("ALTER TABLE shop.events RENAME COLUMN kind TO sort;"));
+        assert!(!renamed("ALTER TABLE other.events RENAME TO happenings;"));
+        assert!(!renamed("ALTER TABLE shop.events RENAME TO old; DROP TABLE shop.old;"), "it comes back whole");
+        assert!(!renamed("DROP TABLE shop.events;"));
+    }
 
     #[test]
     fn what_a_copy_lost_is_what_comes_back() {

@@ -62,6 +62,16 @@ enum Todo {
     Rds(Box<ToAnInstant>),
 }
 
+impl Todo {
+    /// Whether something that the project has to undo its migrations is still to run.
+    fn runs_scripts(&self) -> bool {
+        match self {
+            Self::Rollback(rollback) | Self::Recover(Recovering { rollback, .. }) => rollback.is_open,
+            Self::Restore(_) | Self::Rds(_) => false,
+        }
+    }
+}
+
 impl<'a> Attempt<'a> {
     /// Undoes; `held` is the run lock, where the run that is undone has it.
     pub(super) async fn run(&self, held: Option<RunLock>) -> Result<UndoReport, Error> {
@@ -70,7 +80,7 @@ impl<'a> Attempt<'a> {
         let work = self.admitted(held.as_ref().map(RunLock::pid)).await?;
         let (way, todo) = work.chosen().await?;
         let mut plan = work.plan(way, &todo);
-        plan.warnings.extend(left_beside(&work, way).await?);
+        plan.warnings.extend(left_beside(&work, way, todo.runs_scripts()).await?);
         let took = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if self.options.dry_run {
             let warnings = Vec::new();
@@ -102,7 +112,7 @@ impl<'a> Attempt<'a> {
         let gone = Box::pin(work.go(todo, lock, &mut record, &mut swap)).await;
         let mut warnings = Vec::new();
         if gone.is_ok() {
-            let left = left_beside(&work, way).await;
+            let left = left_beside(&work, way, false).await;
             record.look.extend(
                 left.unwrap_or_else(|error| vec![format!("roles and slots could not be read: {}", line(&error))]),
             );

@@ -9,7 +9,9 @@ use crate::Error;
 use crate::state::Unshown;
 
 /// What of it is still not as before the command, one line for each; none for a way that goes to another server.
-pub(super) async fn left_beside(work: &Work<'_>, way: Way) -> Result<Vec<String>, Error> {
+///
+/// `scripts`: what undoes the migrations is still to run, and may undo it.
+pub(super) async fn left_beside(work: &Work<'_>, way: Way, scripts: bool) -> Result<Vec<String>, Error> {
     let changed = work.step.transactions.as_ref().map_or(&[][..], |seen| &seen.beside);
     if changed.is_empty() || way == Way::Rds {
         return Ok(Vec::new());
@@ -17,7 +19,25 @@ pub(super) async fn left_beside(work: &Work<'_>, way: Way) -> Result<Vec<String>
     let session = connected(work).await?;
     let now = Unshown::read(&session).await;
     session.close().await;
-    let told =
-        |what: String| format!("{what}: changed while the command ran, by it or by others, and undone by no way back");
-    Ok(now?.still(changed).into_iter().map(told).collect())
+    Ok(now?.still(changed).iter().map(|what| told(what, scripts)).collect())
+}
+
+fn told(what: &str, scripts: bool) -> String {
+    let who = format!("{what}: changed while the command ran, by it or by others");
+    if scripts {
+        format!("{who}; it stays unless a script undoes it")
+    } else {
+        format!("{who}, and undone by no way back")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_may_undo_is_not_said_to_be_undone_by_none() {
+        assert!(told("role app is still there", true).ends_with("others; it stays unless a script undoes it"));
+        assert!(told("role app is still there", false).ends_with("and undone by no way back"));
+    }
 }

@@ -15,6 +15,7 @@ mod database;
 mod end_sessions;
 pub(crate) mod included;
 mod lost;
+mod made;
 mod messages;
 mod migrations;
 mod others;
@@ -136,7 +137,8 @@ pub struct UndoPlan {
     pub data_lost: String,
     /// For a restore: what was written since, as far as it can be known.
     pub written_since: Option<WrittenSince>,
-    /// For a recovery: what it would write into tables that are there, and how much of that is others'.
+    /// For a recovery: what it would write into tables that are there, and what goes of what the run made; how much of that is
+    /// others'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<TakenRows>,
     /// For a recovery: tables that were there, and of which what undoes the migrations may take or change rows, others' too.

@@ -30,6 +30,9 @@ pub struct TakenRows {
     pub come_back: Share,
     /// Rows that have other values now, and are set back.
     pub set_back: Share,
+    /// Rows of a table, or of columns, that the run made and that go with what undoes its migrations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goes: Option<Share>,
 }
 
 /// So many rows, and how many of them are others'.
@@ -134,12 +137,18 @@ impl TakenRows {
         };
         let gone = share(self.come_back, "others' deletion of", "what may be others' deletion of");
         let changed = share(self.set_back, "what others wrote into", "what others may have written into");
-        [gone, changed].concat()
+        let goes = self.goes.unwrap_or_default();
+        let made = [(goes.others, "others wrote"), (goes.may_be_others, "others may have written")];
+        let made = made.into_iter().filter(|(rows, _)| *rows > 0);
+        let made = made.map(|(rows, who)| format!("{rows} rows that {who} into {name}, which the run made,"));
+        gone.into_iter().chain(changed).chain(made).collect()
     }
 
     /// The kinds of what would be lost, without numbers: these move on while others work.
     pub(super) fn kinds(&self) -> Vec<String> {
-        let kinds = [(self.come_back, "deleted rows come back in"), (self.set_back, "changed rows are set back in")];
+        let goes = (self.goes.unwrap_or_default(), "rows go with what the run made:");
+        let kinds =
+            [(self.come_back, "deleted rows come back in"), (self.set_back, "changed rows are set back in"), goes];
         let kinds = kinds.into_iter().filter(|(share, _)| share.any());
         kinds.map(|(_, what)| format!("{what} {}", self.name())).collect()
     }
@@ -216,7 +225,7 @@ pub(super) fn not_compared(work: &Work<'_>, error: holdpoint_operations::Error) 
 
 /// A condition: the row's last writer is not visible in the snapshot. `xmin` has no epoch, and gets the one in which it
 /// lies before the next transaction.
-fn written_since(snapshot: &str) -> String {
+pub(super) fn written_since(snapshot: &str) -> String {
     let next = "pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8";
     format!(
         "NOT pg_catalog.pg_visible_in_snapshot(({next} - (({next} - xmin::pg_catalog.text::pg_catalog.int8) & \
@@ -275,8 +284,7 @@ mod tests {
     #[test]
     fn what_is_lost_is_told_with_its_table_and_columns() {
         let one = Share { rows: 3, others: 1, may_be_others: 2 };
-        let taken =
-            TakenRows { table: "s.t".into(), columns: vec!["a".into()], come_back: Share::default(), set_back: one };
+        let taken = TakenRows { table: "s.t".into(), columns: vec!["a".into()], set_back: one, ..TakenRows::default() };
         assert_eq!(
             taken.lost(),
             ["what others wrote into 1 rows of s.t (a)", "what others may have written into 2 rows of s.t (a)"]
@@ -285,5 +293,15 @@ mod tests {
         assert!(TakenRows::default().kinds().is_empty());
         let rows = Share { rows: 9, ..Share::default() };
         assert!(TakenRows { come_back: rows, ..TakenRows::default() }.lost().is_empty(), "the run's own");
+        let made = TakenRows { table: "s.tags".into(), goes: Some(one), ..TakenRows::default() };
+        assert_eq!(
+            made.lost(),
+            [
+                "1 rows that others wrote into s.tags, which the run made,",
+                "2 rows that others may have written into s.tags, which the run made,"
+            ]
+        );
+        assert_eq!(made.kinds(), ["rows go with what the run made: s.tags"]);
+        assert!(TakenRows { goes: Some(rows), ..made }.lost().is_empty(), "the run's own");
     }
 }

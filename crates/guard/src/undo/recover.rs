@@ -12,10 +12,12 @@ use holdpoint_operations::recover::{
 };
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
+use holdpoint_review::{Review, ReviewOptions, review};
 
-use super::at_risk::{at_risk, keys_move, renamed_to};
+use super::at_risk::{at_risk, is_renamed, keys_move, renamed_to};
 use super::attempt::Work;
 use super::comeback::{Bearing, Comeback, Now, What};
+use super::made::goes;
 use super::migrations::no_way;
 use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
@@ -23,6 +25,7 @@ use super::refill::{Refill, Refilled};
 use super::rollback::RollingBack;
 use super::stakes::{Relatives, Stakes};
 use super::taken_by_scripts::{lost, taken_by_scripts};
+use crate::plan::sql::file;
 use crate::rehearse::relation_name;
 use crate::{Error, sessions};
 
@@ -81,13 +84,14 @@ impl Recovering {
         let then = Schema::recorded(work.context, &work.point).await?;
         let stakes = Stakes::of(&work.step, false, Relatives::new());
         let scripts = self.rollback.runs_something();
+        let reviewed = self.reviewed(work);
         for one in at_risk.iter().filter(|one| Some(&one.table) != own.as_ref() && then.has_table(&one.table)) {
             let now = Now::read(work, &one.table).await?;
             let Some(relation) = relation_name(&one.table) else {
                 return Err(no_way(work, "recover", format!("{} has no name that can be read", one.table)));
             };
             if now.is_none()
-                && let Some(why) = gone_by_name(work, one, scripts)
+                && let Some(why) = gone_by_name(work, one, scripts, &reviewed)
             {
                 return Err(no_way(work, Way::Recover.word(), why));
             }
@@ -114,6 +118,13 @@ impl Recovering {
             }
         }
         Ok(())
+    }
+
+    /// The review of the run's migrations.
+    fn reviewed(&self, work: &Work<'_>) -> Review {
+        let tool = work.options.place.project.as_ref().map(|(project, _)| &project.found.tool);
+        let files = tool.map(|tool| self.rollback.migrations.iter().map(|one| file(tool, one)).collect::<Vec<_>>());
+        review(&files.unwrap_or_default(), &ReviewOptions { advice: false, ..ReviewOptions::default() })
     }
 
     /// Decides what comes back of a table.
@@ -143,9 +154,15 @@ impl Recovering {
             let root = one.root.as_ref().filter(|root| **root != one.table);
             root.is_some_and(|root| self.tables.iter().any(|other| other.table == *root))
         };
-        for one in self.tables.iter().filter(|one| !done(one) && !with_root(one)) {
+        // What meets nothing that is there takes nothing, and is told where nothing else of its table is.
+        let told_already = |one: &&Comeback| {
+            let other = |other: &Comeback| other.table == one.table && other.meets.is_some();
+            one.meets.is_none() && self.tables.iter().any(other)
+        };
+        for one in self.tables.iter().filter(|one| !done(one) && !with_root(one) && !told_already(one)) {
             taken.push(count(work, one).await?);
         }
+        taken.extend(goes(work, &self.rollback).await?);
         Ok(taken)
     }
 
@@ -219,7 +236,7 @@ impl Recovering {
 
 /// Why a table that has not its name of before cannot come back as one that is gone: it is there under another name, or what
 /// undoes the migrations would bring it back with rows that nobody compared.
-fn gone_by_name(work: &Work<'_>, one: &AtRisk, scripts: bool) -> Option<String> {
+fn gone_by_name(work: &Work<'_>, one: &AtRisk, scripts: bool, reviewed: &Review) -> Option<String> {
     let table = &one.table;
     let then = |first: &str| {
         let run = &work.run;
@@ -229,7 +246,9 @@ fn gone_by_name(work: &Work<'_>, one: &AtRisk, scripts: bool) -> Option<String> 
             format!("{first}; nothing was changed; give it its name of before, then this way again")
         }
     };
-    if let Some(other) = renamed_to(work.step.rehearsal.as_deref(), table) {
+    let rehearsal = work.step.rehearsal.as_deref();
+    let by_review = || (rehearsal.is_none() && is_renamed(reviewed, table)).then_some("another name");
+    if let Some(other) = renamed_to(rehearsal, table).or_else(by_review) {
         return Some(then(&format!(
             "the run renamed {table} to {other}, and its rows are found by their table's name"
         )));

@@ -31,6 +31,8 @@ pub(super) struct RollingBack {
     table: Option<TableName>,
     /// The way that it is a part of.
     way: Way,
+    /// Something that undoes a migration is not done yet: a script, or the tool's own way down.
+    pub(super) is_open: bool,
     /// The scripts that are not done yet, as they were looked at.
     pub(super) to_run: Vec<RollbackScript>,
     /// The migrations of the run.
@@ -157,6 +159,7 @@ impl RollingBack {
         let repairs = all.iter().filter(open).filter_map(|one| Some((pending_again(&one.label), one.repair.clone()?)));
         let repairs = repairs.collect();
         let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
+        let is_open = all.iter().any(|one| !is_done(&one));
         warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
         Ok(Self {
@@ -164,6 +167,7 @@ impl RollingBack {
             repairs,
             table: project.found.table.clone(),
             way,
+            is_open,
             to_run,
             migrations: there.migrations,
             ran,
@@ -194,6 +198,7 @@ impl RollingBack {
             repairs,
             table,
             way: Way::Recover,
+            is_open: false,
             to_run: Vec::new(),
             migrations: there.migrations,
             ran: None,

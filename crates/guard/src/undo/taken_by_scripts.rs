@@ -48,7 +48,7 @@ fn read_now(project: &Project, rollback: &RollingBack) -> RollbackReview {
 }
 
 /// The trial of the scripts that the run recorded: one of others says nothing of them.
-fn trial_of(step: &RunStep) -> Option<&RollbackEffect> {
+pub(super) fn trial_of(step: &RunStep) -> Option<&RollbackEffect> {
     let recorded = step.plan.as_ref()?.rollbacks.as_ref()?;
     let tried = step.rehearsal.as_ref()?.rollback.as_ref()?;
     Some(tried).filter(|tried| tried.failure.is_none() && tried.scripts == *recorded)

@@ -24,7 +24,7 @@ pub(crate) use beside::{may_not_create, powerless};
 pub(crate) use instant::{Noted, no_way as no_instance, serves_another};
 pub(crate) use rank::{UNKNOWN, real_losses, taken_by};
 use rank::{loss_of_rollback, ranked, taken_from};
-pub(crate) use recoverable::unrecoverable;
+pub(crate) use recoverable::{renames, unrecoverable};
 
 use crate::plan::{PlanReport, RollbackReview};
 use crate::planned::Planned;

@@ -6,7 +6,7 @@ use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::AtRisk;
 use holdpoint_postgres::catalog::table_form::table_form;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
-use holdpoint_review::{Kind, Loss, ObjectClass, ObjectName, ResolvedReview};
+use holdpoint_review::{Kind, Loss, ObjectClass, ObjectName, Review};
 
 use super::risk;
 use crate::Error;
@@ -44,7 +44,7 @@ pub(crate) async fn unrecoverable(
     if tables.is_empty() {
         return Ok(None);
     }
-    let renames = renames(&plan.review);
+    let renames = renames(&plan.review.review);
     let session = Session::connect(live, &SessionPurpose::new("holdpoint guard way back")).await?;
     let mut why = None;
     for one in tables {
@@ -69,8 +69,8 @@ pub(crate) async fn unrecoverable(
 }
 
 /// The tables that the pending SQL renames, by their names of before.
-fn renames(review: &ResolvedReview) -> Vec<&ObjectName> {
-    let findings = review.review.findings().map(|(_, finding)| finding);
+pub(crate) fn renames(review: &Review) -> Vec<&ObjectName> {
+    let findings = review.findings().map(|(_, finding)| finding);
     let targets = findings.filter(|one| one.kind == Kind::Rename).filter_map(|one| one.target.as_ref());
     let tables = targets.filter(|target| target.class == ObjectClass::Table && target.column.is_none());
     tables.map(|target| target.before.as_ref().unwrap_or(&target.name)).collect()
