@@ -14,6 +14,8 @@ mod policy;
 mod slot;
 
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod set_aside_tests;

@@ -199,10 +199,10 @@ mod standing;
 pub use standing::{Standing, UnreadableVerification, is_ahead, standing};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(super) fn made(verdict: Verdict, level: Level, minute: u32) -> Verification {
+    pub(crate) fn made(verdict: Verdict, level: Level, minute: u32) -> Verification {
         Verification {
             format: FORMAT,
             point: "20261121T024300Z-k3f9".parse().unwrap(),

@@ -271,11 +271,18 @@ impl Repository {
         Ok(found)
     }
 
-    /// Records a verification; returns its key.
+    /// Records a verification; returns its key. Of several that began in one moment each has a key of its own.
     pub async fn record_verification(&self, database: &DatabaseName, made: &Verification) -> Result<String> {
         let key = layout::verification(database, &made.point, made.started_at, made.verdict.word());
         let bytes = made.to_json().map_err(|error| refused(&key, error))?;
-        self.store.put_new(&key, bytes.into(), PutOptions::default()).await?;
+        let bytes = Bytes::from(bytes);
+        match self.store.put_new(&key, bytes.clone(), PutOptions::default()).await {
+            Ok(_) => return Ok(key),
+            Err(Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let key = format!("{}-{}.json", key.strip_suffix(".json").unwrap_or(&key), nonce()?);
+        self.store.put_new(&key, bytes, PutOptions::default()).await?;
         Ok(key)
     }
 

@@ -13,7 +13,7 @@ use crate::verification::{Level, Standing};
 
 const HOUR: i64 = 3600;
 
-fn start() -> DateTime<Utc> {
+pub(super) fn start() -> DateTime<Utc> {
     "2024-01-01T00:00:00Z".parse().unwrap()
 }
 
@@ -193,7 +193,7 @@ proptest! {
 }
 
 /// The next number of a fixed series (splitmix64).
-fn next(state: &mut u64) -> u64 {
+pub(super) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -259,7 +259,7 @@ fn three_years_of_hourly_backups_never_lose_the_newest_proven_point_or_empty_a_s
 }
 
 /// No drop takes the newest proven point, or the last point of a slot that is not filled by a proven one.
-fn check_year(points: &[Held], gone: &BTreeSet<PointId>, policy: &RetentionPolicy, now: DateTime<Utc>) {
+pub(super) fn check_year(points: &[Held], gone: &BTreeSet<PointId>, policy: &RetentionPolicy, now: DateTime<Utc>) {
     let proven = |point: &&Held| matches!(point.standing, Standing::Proven { .. });
     let stays = |point: &&Held| !gone.contains(&point.id);
     let newest = points.iter().filter(proven).max_by_key(|point| point.snapshot_at);

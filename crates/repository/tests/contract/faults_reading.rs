@@ -104,6 +104,34 @@ async fn a_download_that_trickles_is_cut_and_goes_on_or_is_given_up() {
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
+/// What is slow all the time and above 4 KiB/s is a slow line; what is below stands still.
+#[tokio::test]
+async fn a_slow_line_gives_the_right_bytes_and_one_that_is_too_slow_ends() {
+    let s = spoiled(Timing { stall_for: Duration::from_secs(3), ..timing() }).await;
+    let data = noise(100_000, 1);
+    let etag = upload(&s.straight, "d", &Bytes::new(), &data).await.etag;
+    s.proxy.rule(Rule::new(Fault::Throttle(16 << 10)).always());
+    for range in [None, Some(1_000..90_000u64)] {
+        let (began, before) = (Instant::now(), s.proxy.count("GetObject"));
+        let reader = s.store.read("d", range.clone(), Some(&etag)).await.unwrap();
+        let all = reader.read_to_end(u64::MAX).await.unwrap();
+        let wanted = range.map_or(0..data.len(), |range| range.start as usize..range.end as usize);
+        assert!(all == data[wanted.clone()], "{wanted:?}");
+        assert_eq!(s.proxy.count("GetObject"), before + 1, "it was cut");
+        assert!(began.elapsed() >= Duration::from_secs(4), "it was not slow: {:?}", began.elapsed());
+    }
+    // What is written is as slow, and arrives.
+    put(&s.store, "written", std::str::from_utf8(&[b'w'; 60_000]).unwrap()).await;
+    assert_eq!(s.straight.head("written").await.unwrap().size_bytes, 60_000);
+    s.proxy.clear();
+    s.proxy.rule(Rule::new(Fault::Throttle(1 << 10)).operation("GetObject").always());
+    let began = Instant::now();
+    let error = s.store.read("d", Some(0..90_000), None).await.unwrap().read_to_end(u64::MAX).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { action: "read", attempts: 4, .. }), "{error:?}");
+    assert!(error.to_string().contains("given up after 4 attempts"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_small_read_has_the_time_of_a_request_with_its_body() {
     // Neither a stall nor a number of attempts ends it.

@@ -1,12 +1,13 @@
 //! The typed repository, on both adapters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout;
 use holdpoint_core::ledger::RunStep;
-use holdpoint_core::verification::Verification;
+use holdpoint_core::verification::{Level, Verification};
 use holdpoint_repository::{
     Error, Leftover, LocalDirectory, NotDropped, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal,
 };
@@ -166,8 +167,19 @@ async fn verifications_steps_and_identities_are_kept(store: Arc<dyn ObjectStore>
     let unreadable: Vec<_> = found.unreadable.iter().map(|one| (one.key.clone(), one.at)).collect();
     assert_eq!(unreadable, [(garbled, Some(at)), (newer, None)]);
     assert!(found.unreadable.iter().all(|one| one.reason.contains(&one.key)), "{found:#?}");
-    let again = repository.record_verification(&shop(), &verification(1, "proved")).await;
-    assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+    // Of several that began in one moment none is lost, and their keys tell that moment.
+    let mut least = verification(1, "proved");
+    least.level = Level::Stored;
+    let database = shop();
+    let again = (0..4).map(|_| repository.record_verification(&database, &least));
+    let again = futures_util::future::join_all(again).await;
+    let keys: BTreeSet<String> = again.into_iter().map(Result::unwrap).collect();
+    let instant = |key: &String| layout::verification_instant(&shop(), &point(1), key);
+    assert_eq!(keys.len(), 4);
+    assert!(keys.iter().all(|key| instant(key) == Some(least.started_at)), "{keys:?}");
+    let made = repository.verifications(&shop(), &point(1)).await.unwrap().made;
+    assert_eq!(made.len(), 6);
+    assert!(made.contains(&verification(1, "proved")) && made.iter().filter(|one| **one == least).count() == 4);
 
     let run = "20261121T024300Z-k3f9".parse().unwrap();
     let step = |n: u32, state: &str, format: u32| -> RunStep {
