@@ -109,6 +109,10 @@ pub struct Verification {
     pub verdict: Verdict,
     /// When it began, by the verifying machine's clock; by the store's where both differ by more than a minute.
     pub started_at: DateTime<Utc>,
+    /// Dates, as in their keys, of those that were there before it although they are dated more than an hour later, by a
+    /// clock that ran ahead: it is newer than these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer_than: Vec<DateTime<Utc>>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
     /// How long the restore alone took, in milliseconds, where there was one.
@@ -209,6 +213,7 @@ pub(crate) mod tests {
             level,
             verdict,
             started_at: format!("2026-11-21T03:{minute:02}:00Z").parse().unwrap(),
+            newer_than: vec![],
             took_ms: 1,
             restore_took_ms: None,
             measured_on: String::new(),

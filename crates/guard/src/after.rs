@@ -158,7 +158,10 @@ impl Guarded<'_> {
             runs_pending: planned.migrations.is_some(),
             told_by_runs: record.is_some_and(|record| record.tool == ToolName::PlainSql.to_string()),
             still_pending,
-            commits_with_record: planned.report.as_ref().is_some_and(commits_with_record),
+            commits_with_record: planned
+                .report
+                .as_ref()
+                .is_some_and(|report| commits_with_record(report, planned.shown)),
             recorded_all_the_same,
             same_major: rehearsal.is_some_and(|one| one.major == Some(major)),
             rehearsal,

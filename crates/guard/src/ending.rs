@@ -91,7 +91,7 @@ impl Guarded<'_> {
         } else {
             let known = planned.report.as_ref().filter(|_| planned.migrations.is_some());
             let own = options.found().and_then(|found| found.table.as_ref());
-            let left = may_have_left(known, &change, judgement.recorded.as_deref(), own);
+            let left = may_have_left(known, planned.shown, &change, judgement.recorded.as_deref(), own);
             (!left).then_some(NOTHING_SHOWN)
         };
         let on_failure = on_failure.filter(|_| {

@@ -14,9 +14,10 @@ use crate::tools::{Migration, TableName, ToolName, Transactions};
 /// left anything, whoever wrote or changed whatever meanwhile. Otherwise, where the schema is as it was and none of the pending
 /// migrations is recorded, rows may only be left in tables that the pending migrations write: others that were written meanwhile are
 /// others' work, as every busy database has some. `report`: what the command is known to run, without which nobody knows what it writes;
-/// nor where something cannot be reviewed. `own`: the tool's own table, in which something is recorded although nothing was pending.
+/// nor where something cannot be reviewed; `shown`: by its words. `own`: the tool's own table, in which something is recorded although nothing was pending.
 pub(crate) fn may_have_left(
     report: Option<&PlanReport>,
+    shown: bool,
     change: &Change,
     recorded: Option<&[String]>,
     own: Option<&TableName>,
@@ -27,18 +28,22 @@ pub(crate) fn may_have_left(
     let Some(report) = report else { return true };
     if report.pending.is_empty() {
         let own = own.map(|table| ObjectName { schema: Some(table.schema.clone()), name: table.name.clone() });
-        return change.database == "changed" || own.is_some_and(|own| is_moved(&own, &change.unmoved));
+        // Callbacks run all the same.
+        return change.database == "changed"
+            || own.is_some_and(|own| is_moved(&own, &change.unmoved))
+            || writes_a_moved_table(&report.review, &change.unmoved);
     }
-    if recorded.is_some() && commits_with_record(report) {
+    if recorded.is_some() && commits_with_record(report, shown) {
         return !change.invalid_indexes.is_empty();
     }
     change.database == "changed" || writes_a_moved_table(&report.review, &change.unmoved)
 }
 
 /// Whether the tool commits a migration together with its record, and none of these can do otherwise: what has no record was not
-/// kept. Prisma writes the end of a migration into its record when that is committed, and Flyway leaves its transaction where a statement
+/// kept. `shown`: the command's words are the tool's own; of a program that only uses it, as Drizzle's migrators for drivers without
+/// transactions, nobody knows. Prisma writes the end of a migration into its record when that is committed, and Flyway leaves its transaction where a statement
 /// or a setting of the file's own wants that.
-pub(crate) fn commits_with_record(report: &PlanReport) -> bool {
+pub(crate) fn commits_with_record(report: &PlanReport, shown: bool) -> bool {
     let wraps = match report.tool {
         ToolName::Drizzle | ToolName::NodePgMigrate => {
             matches!(report.transactions, Transactions::Batch | Transactions::Each)
@@ -50,7 +55,7 @@ pub(crate) fn commits_with_record(report: &PlanReport) -> bool {
         Note::HoldsLock { .. } => false,
     };
     let notes = report.review.review.files.iter().flat_map(|file| &file.notes);
-    wraps && !notes.into_iter().any(leaves) && !report.pending.iter().any(does_otherwise)
+    shown && wraps && !notes.into_iter().any(leaves) && !report.pending.iter().any(does_otherwise)
 }
 
 /// Whether a migration says that it is in no transaction, ends its own, does what no transaction takes back, or has a connection of its own.
@@ -65,11 +70,55 @@ fn does_otherwise(migration: &Migration) -> bool {
         "REPLICATION_SLOT",
         "READFILE",
     ];
-    let of_another_module = |line: &str| {
-        let line = line.to_ascii_lowercase();
-        (line.contains("require(") || line.contains("import")) && !line.contains("node-pg-migrate")
+    let program = migration.program.as_str();
+    WORDS.iter().any(|word| migration.says(word)) || ends_a_transaction(program) || uses_another_module(program)
+}
+
+/// What a program says to the server by itself, besides the words.
+fn ends_a_transaction(program: &str) -> bool {
+    let program = program.to_ascii_uppercase();
+    let begins = |word: &str| {
+        program.match_indices(word).any(|(at, _)| {
+            let before = program[..at].trim_end().chars().next_back();
+            let after = program[at + word.len()..].trim_start().chars().next();
+            before.is_some_and(|sign| QUOTES.contains(&sign))
+                && after.is_some_and(|sign| sign == ';' || QUOTES.contains(&sign))
+        })
     };
-    WORDS.iter().any(|word| migration.says(word)) || migration.program.lines().any(of_another_module)
+    ["END", "ABORT"].into_iter().any(begins)
+}
+
+const QUOTES: [char; 3] = ['\'', '"', '`'];
+
+/// Whether a program takes something from another module than the tool's own.
+fn uses_another_module(program: &str) -> bool {
+    let quoted = |text: &str| {
+        let text = text.trim_start();
+        let quote = text.chars().next().filter(|sign| QUOTES.contains(sign))?;
+        text[1..].split_once(quote).map(|(name, _)| name == "node-pg-migrate")
+    };
+    let called = |word: &str| {
+        let rest =
+            program.match_indices(word).filter_map(|(at, _)| program[at + word.len()..].trim_start().strip_prefix('('));
+        rest.into_iter().any(|rest| quoted(rest) != Some(true))
+    };
+    let stated = |word: &str| {
+        program.match_indices(word).filter(|(at, _)| begins_a_word(program, *at)).any(|(at, _)| {
+            let rest = &program[at + word.len()..];
+            if let Some(is_own) = quoted(rest) {
+                return !is_own;
+            }
+            // Up to its module a statement names only names.
+            let names = |sign: char| sign.is_alphanumeric() || sign.is_whitespace() || "{}*,$_".contains(sign);
+            let end = rest.find(|sign| !names(sign)).unwrap_or(rest.len());
+            rest[..end].trim_end().ends_with("from") && quoted(&rest[end..]) == Some(false)
+        })
+    };
+    called("require") || called("import") || stated("import") || stated("export")
+}
+
+fn begins_a_word(text: &str, at: usize) -> bool {
+    !text[..at].chars().next_back().is_some_and(|sign| sign.is_alphanumeric() || sign == '_' || sign == '$')
 }
 
 /// Whether the statements write rows of a table other than those that nobody wrote, or nobody knows which they write.
@@ -128,6 +177,18 @@ mod tests {
     }
 
     #[test]
+    fn what_callbacks_write_may_be_left_although_nothing_was_pending() {
+        let review = |sql: &str| {
+            let files = [MigrationSql::new("beforeMigrate.sql", sql, Dialect::Psql)];
+            review_against(&files, &ReviewOptions::default(), &Catalog::default())
+        };
+        assert!(writes_a_moved_table(&review("DELETE FROM public.sessions;"), &[]));
+        assert!(!writes_a_moved_table(&review("DELETE FROM public.sessions;"), &["public.sessions".to_owned()]));
+        let nothing = review_against(&[], &ReviewOptions::default(), &Catalog::default());
+        assert!(!writes_a_moved_table(&nothing, &[]), "nothing pending, and no callback");
+    }
+
+    #[test]
     fn what_cannot_be_reviewed_may_write_anything() {
         assert!(may("DO LANGUAGE plpython3u $$ plpy.execute('x') $$;", &["public.t"]));
     }
@@ -143,6 +204,9 @@ mod tests {
         for text in [
             "export const up = (pgm) => pgm.sql('UPDATE t SET n = 1')",
             "import type { MigrationBuilder } from 'node-pg-migrate';\nexport const up = (pgm: MigrationBuilder) => {}",
+            "import {\n  MigrationBuilder,\n  ColumnDefinitions,\n} from \"node-pg-migrate\"\nexport async function up(pgm) {}",
+            "const { PgLiteral } = require('node-pg-migrate')\nexports.up = (pgm) => {}",
+            "export const up = (pgm) => pgm.sql(`DELETE FROM \"import\" WHERE a = CASE WHEN b THEN 1 END`)",
         ] {
             assert!(!does_otherwise(&program(text)), "{text}");
         }
@@ -154,6 +218,16 @@ mod tests {
             "pgm.sql(\"SELECT setval('s', 1)\")",
             "import { pool } from '../src/db.js'\nawait pool.query('UPDATE t SET n = 1')",
             "const fs = require('fs')",
+            "export { up, down } from '../lib/backfill.js'",
+            "export * from \"./impl.js\"",
+            "import { pool } from '../node-pg-migrate/db.js'",
+            "import 'dotenv/config'",
+            "import {\n  pool,\n} from '../db.js'",
+            "const { Pool } = require('pg'), m = require('node-pg-migrate');",
+            "const { Pool } = await import(`pg`)",
+            "const tool = require(name)",
+            "pgm.sql('END')",
+            "pgm.sql(`abort; UPDATE t SET n = 1`)",
         ] {
             assert!(does_otherwise(&program(text)), "{text}");
         }

@@ -55,6 +55,8 @@ pub struct ProjectMigrations {
 pub(crate) struct Planned {
     /// The plan; `None` where no project is read.
     pub(crate) report: Option<PlanReport>,
+    /// Whether the command's own words show that the tool runs them, and nobody only said so.
+    pub(crate) shown: bool,
     /// How many migrations are pending; `None` where nobody can tell.
     pub(crate) migrations: Option<usize>,
     /// Their risks.
@@ -105,6 +107,7 @@ impl Planned {
         }
         let told = report.stops().chain(report.looks());
         let remarks = told.map(|told| format!("{}: {}", told.message, told.advice)).collect::<Vec<_>>();
+        let shown = !of.stated && unknown.is_none();
         let mut count = Some(report.pending.len().max(report.runs.len()));
         let asked = report.assessment.risks.iter().map(|risk| Asked {
             class: risk.class,
@@ -121,7 +124,7 @@ impl Planned {
             ..of.record(report.tool, &report.pending, &report.callbacks, applied)
         };
         let tracking = of.project.found.table.is_some().then_some(facts.tracking);
-        Ok(Self { migrations: count, asked, record: Some(record), tracking, report: Some(report), remarks })
+        Ok(Self { shown, migrations: count, asked, record: Some(record), tracking, report: Some(report), remarks })
     }
 
     /// For the ledger, with secrets in reasons masked.

@@ -7,39 +7,95 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// So many paths are looked at.
-const MOST_ASKED: usize = 1000;
-/// A script is not longer, or is not followed; its text is held in memory.
+/// A script is not longer, or is not followed; one text is held in memory at a time.
 const MOST_BYTES: u64 = 4 << 20;
+/// So many bytes of scripts are read, and so many paths looked for: whoever names more may say anything.
+const MOST_READ: usize = 64 << 20;
+const MOST_PATHS: usize = 50_000;
 /// What ends a word that may name a file.
 const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', '|', ','];
+/// After these a word names a script, whatever its ending.
+const LEADING: [&str; 14] = [
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "ksh",
+    "source",
+    ".",
+    "exec",
+    "-f",
+    "--file",
+    "\\i",
+    "\\ir",
+    "\\include",
+    "\\include_relative",
+];
 
 /// Whether a word, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
 /// one of them names: from the folder in which holdpoint runs, or from its own. In the first text, the command's, a script is named by
-/// any word, elsewhere by one with the ending of a script.
+/// any word, in a shell's script also by a path; elsewhere by a word with the ending of a script, or after one that reads a file.
+/// Where there is more to be looked at than is bearable the word counts as said.
 pub(crate) fn is_said<'a>(word: &str, texts: impl IntoIterator<Item = (Cow<'a, str>, PathBuf)>) -> bool {
-    let mut open: VecDeque<(Cow<'_, str>, PathBuf)> = texts.into_iter().collect();
-    let mut asked = BTreeSet::new();
-    let mut is_command = true;
-    while let Some((text, folder)) = open.pop_front() {
-        if text.to_ascii_uppercase().contains(word) {
+    let says = |text: &str| text.to_ascii_uppercase().contains(word);
+    let mut named = Named::default();
+    let mut by = By::Command;
+    for (text, folder) in texts {
+        if says(&text) {
             return true;
         }
-        let named = |name: &&str| is_command && !name.is_empty() || ending(Path::new(name)).is_some();
-        let names = text.split(|sign: char| sign.is_whitespace() || BETWEEN.contains(&sign)).filter(named);
-        for path in names.flat_map(|name| [PathBuf::from(name), folder.join(name)]) {
-            if asked.len() == MOST_ASKED {
-                break;
+        named.look(&text, &folder, by);
+        by = By::Text;
+    }
+    let mut read = 0;
+    while let Some(path) = named.open.pop_front() {
+        let Some(text) = script(&path) else { continue };
+        read += text.len();
+        if says(&text) || read > MOST_READ {
+            return true;
+        }
+        let by = if is_shells(&path, &text) { By::Shell } else { By::Text };
+        named.look(&text, path.parent().unwrap_or(Path::new("")), by);
+    }
+    named.seen.len() >= MOST_PATHS
+}
+
+/// What names a script.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Command,
+    Shell,
+    Text,
+}
+
+/// Scripts that are named, each once.
+#[derive(Default)]
+struct Named {
+    seen: BTreeSet<PathBuf>,
+    open: VecDeque<PathBuf>,
+}
+
+impl Named {
+    fn look(&mut self, text: &str, folder: &Path, by: By) {
+        let mut leads = false;
+        let words = text.split(|sign: char| sign.is_whitespace() || BETWEEN.contains(&sign));
+        for name in words.filter(|name| !name.is_empty()) {
+            let is_name = match by {
+                By::Command => true,
+                By::Shell => leads || name.contains('/') || ending(Path::new(name)).is_some(),
+                By::Text => leads || ending(Path::new(name)).is_some(),
+            };
+            leads = LEADING.contains(&name.rsplit('/').next().unwrap_or(name));
+            if !is_name {
+                continue;
             }
-            if asked.insert(path.clone())
-                && let Some(text) = script(&path)
-            {
-                open.push_back((text.into(), path.parent().unwrap_or(&folder).to_owned()));
+            for path in [PathBuf::from(name), folder.join(name)] {
+                if self.seen.len() < MOST_PATHS && self.seen.insert(path.clone()) && path.is_file() {
+                    self.open.push_back(path);
+                }
             }
         }
-        is_command = false;
     }
-    false
 }
 
 /// The ending of a script's name.
@@ -57,8 +113,13 @@ fn script(path: &Path) -> Option<String> {
     }
     let mut text = String::new();
     std::fs::File::open(path).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
-    let shell = || text.lines().next().is_some_and(|first| first.starts_with("#!") && first.trim_end().ends_with("sh"));
-    (ending(path).is_some() || shell()).then_some(text)
+    (ending(path).is_some() || is_shells(path, &text)).then_some(text)
+}
+
+/// Whether a shell runs it, by its ending or its first line.
+fn is_shells(path: &Path, text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    matches!(ending(path), Some("sh" | "bash")) || first.starts_with("#!") && first.trim_end().ends_with("sh")
 }
 
 #[cfg(test)]
@@ -76,20 +137,56 @@ mod tests {
             ("node_modules/tool/run.sh", "concurrently\n"),
             ("plain.sql", "CREATE INDEX i ON t (n);\n"),
             ("words.txt", "concurrently\n"),
+            ("migrate.sh", "exec bin/migrate --all\n"),
+            ("outer.sh", "cd HERE\n./bin/migrate\n"),
+            ("bin/migrate", "#!/bin/sh\npsql -c 'create index concurrently i on t (n)'\n"),
+            ("included.sql", "\\i bin/steps\n"),
+            ("bin/steps", "#!/bin/sh\n# concurrently\n"),
+            ("links.sql", "INSERT INTO t VALUES ('bin/migrate');\n"),
         ] {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text.replace("HERE", &folder.path().display().to_string())).unwrap();
         }
         let said = |text: &str| is_said("CONCURRENTLY", [(text.into(), folder.path().to_owned())]);
-        for text in
-            ["create index Concurrently", "sh deploy", &at("deploy"), "\\i deeper/index.sql", "psql -f step.sql"]
-        {
+        for text in [
+            "create index Concurrently",
+            "sh deploy",
+            &at("deploy"),
+            "\\i deeper/index.sql",
+            "psql -f step.sql",
+            "sh migrate.sh",
+            "./outer.sh",
+            "psql -f included.sql",
+        ] {
             assert!(said(text), "{text}");
         }
         let tool = at("node_modules/tool/run.sh");
-        for text in ["", "nothing.sql", "psql -f plain.sql", &tool, "cat words.txt", "/dev/zero", &at("deeper")] {
+        for text in [
+            "",
+            "nothing.sql",
+            "psql -f plain.sql",
+            &tool,
+            "cat words.txt",
+            "psql -f links.sql",
+            "/dev/zero",
+            &at("deeper"),
+        ] {
             assert!(!said(text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_more_than_can_be_looked_at_counts_as_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = |count: usize| (0..count).map(|n| format!("{n}.sql ")).collect::<String>();
+        let said = |text: String| is_said("CONCURRENTLY", [(text.into(), folder.path().to_owned())]);
+        assert!(!said(names(MOST_PATHS / 2 - 1)));
+        assert!(said(names(MOST_PATHS / 2)));
+        let text = " ".repeat(usize::try_from(MOST_BYTES).unwrap());
+        for n in 0..=MOST_READ / text.len() {
+            std::fs::write(folder.path().join(format!("{n}.sql")), &text).unwrap();
+        }
+        assert!(said(names(MOST_READ / text.len() + 1)));
     }
 }

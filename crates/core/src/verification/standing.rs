@@ -1,6 +1,6 @@
 //! What the verifications of a restore point say together.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::Serialize;
 
 use super::{Level, Verdict, Verification};
@@ -54,9 +54,10 @@ pub fn is_ahead(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 
 /// Weighs the verifications of one restore point of the manifest with hash `manifest_sha256`.
 ///
-/// Only conclusive ones count. A disproof stands until the same level or a higher one is proved after it: reading the
+/// Only conclusive ones count. Which of two is newer their dates say, unless one of them names the other's: see
+/// [`newer_than`](Verification::newer_than). A disproof stands until the same level or a higher one is proved after it: reading the
 /// stored bytes says nothing against a restore that failed. What was proved before the newest disproof counts for
-/// nothing, whatever its level. A proof of the future says nothing: a clock ran ahead, and no disproof could come after it.
+/// nothing, whatever its level. A proof of the future says nothing: a clock ran ahead.
 /// A record that cannot be read may be a disproof of any level: without a proof of level
 /// *full* after it nothing is proven. A record of another manifest (one that was edited since) counts for nothing.
 pub fn standing(
@@ -69,21 +70,35 @@ pub fn standing(
         verifications.iter().filter(move |one| one.verdict == verdict && one.manifest_sha256 == manifest_sha256)
     };
     let proofs = || of(Verdict::Proved).filter(|one| !is_ahead(one.started_at, now));
+    let disproofs = || of(Verdict::Disproved);
     let overturned =
-        |level: Level, at: DateTime<Utc>| proofs().any(|proof| proof.level >= level && proof.started_at > at);
-    let disproofs = || of(Verdict::Disproved).map(|one| (one.level, one.started_at));
-    if let Some(at) = disproofs().filter(|(level, at)| !overturned(*level, *at)).map(|(_, at)| at).max() {
+        |disproof: &Verification| proofs().any(|proof| proof.level >= disproof.level && follows(proof, disproof));
+    if let Some(at) = disproofs().filter(|one| !overturned(one)).map(|one| one.started_at).max() {
         return Standing::Disproved { at };
     }
-    let doubted = |one: &UnreadableVerification| one.at.is_none_or(|at| !overturned(Level::Full, at));
-    if unreadable.iter().any(doubted) {
+    let outlived = |at: DateTime<Utc>| proofs().any(|proof| proof.level >= Level::Full && is_after(proof, at));
+    if unreadable.iter().any(|one| !one.at.is_some_and(outlived)) {
         return Standing::Unproven;
     }
-    let against = disproofs().map(|(_, at)| at).chain(unreadable.iter().filter_map(|one| one.at)).max();
+    let unreadable = || unreadable.iter().filter_map(|one| one.at);
     proofs()
-        .filter(|proof| against.is_none_or(|at| proof.started_at > at))
+        .filter(|proof| disproofs().all(|one| follows(proof, one)) && unreadable().all(|at| is_after(proof, at)))
         .max_by_key(|proof| (proof.level, proof.started_at))
         .map_or(Standing::Unproven, |proof| Standing::Proven { level: proof.level, at: proof.started_at })
+}
+
+/// Whether one was made after the other.
+fn follows(one: &Verification, other: &Verification) -> bool {
+    is_after(one, other.started_at) && !other.newer_than.contains(&as_in_keys(one.started_at))
+}
+
+/// Whether one was made after what is dated so.
+fn is_after(one: &Verification, at: DateTime<Utc>) -> bool {
+    one.started_at > at || one.newer_than.contains(&as_in_keys(at))
+}
+
+fn as_in_keys(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.trunc_subsecs(3)
 }
 
 #[cfg(test)]
@@ -150,6 +165,31 @@ mod tests {
         assert_eq!(weighed(&earlier, beyond).level(), Some(Level::Stored), "it takes nothing from others");
         let of_the_future = [made(Proved, Level::Full, 1), made(Disproved, Level::Full, 5)];
         assert!(matches!(weighed(&of_the_future, beyond), Standing::Disproved { .. }), "what speaks against it counts");
+    }
+
+    #[test]
+    fn what_was_made_after_a_record_of_the_future_is_newer_than_that() {
+        let later = |mut one: Verification, than: &Verification| {
+            one.newer_than.push(than.started_at);
+            one
+        };
+        let ahead = made(Proved, Level::Full, 50);
+        let disproof = later(made(Disproved, Level::Stored, 3), &ahead);
+        let found = [ahead.clone(), disproof.clone()];
+        // Also when its date has come.
+        assert_eq!(say(&found), Standing::Disproved { at: disproof.started_at });
+        let again = [&found[..], &[made(Proved, Level::Stored, 4)]].concat();
+        assert_eq!(say(&again).level(), Some(Level::Stored), "healed and proved, whatever the date of the first proof");
+        // A disproof of a clock that ran ahead does not stand until its date has come.
+        let wrong = made(Disproved, Level::Full, 50);
+        let healed = [wrong.clone(), later(made(Proved, Level::Full, 4), &wrong)];
+        assert_eq!(say(&healed).level(), Some(Level::Full));
+        assert!(matches!(say(&[wrong, made(Proved, Level::Full, 4)]), Standing::Disproved { .. }));
+        let unreadable =
+            UnreadableVerification { key: "k".to_owned(), at: Some(ahead.started_at), reason: "r".to_owned() };
+        let weighed = |one: Verification| standing(&[one], std::slice::from_ref(&unreadable), "aa", now());
+        assert_eq!(weighed(made(Proved, Level::Full, 4)), Standing::Unproven);
+        assert_eq!(weighed(later(made(Proved, Level::Full, 4), &ahead)).level(), Some(Level::Full));
     }
 
     #[test]

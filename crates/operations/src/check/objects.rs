@@ -87,8 +87,7 @@ pub(super) async fn read(
                  anew: holdpoint verify {id}"
             );
             let outcome = found(FindingKind::Damaged, &id, &reason, cure);
-            let started_at = dates.of_a_disproof;
-            let damage = DamageFound { started_at, began, reason, note, by: "holdpoint check --read-data" };
+            let damage = DamageFound { dates, began, reason, note, by: "holdpoint check --read-data" };
             Ok(ReadAgain { outcome, damage: Some(damage) })
         }
         Err(Error::Repository(Store::NotFound { key, .. })) => {

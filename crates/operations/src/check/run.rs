@@ -210,7 +210,7 @@ async fn one_point(
                 let Err((mut finding, damage)) = outcome else { return Ok(false) };
                 all_there = false;
                 if let Some(damage) = damage {
-                    point.summary.standing = Standing::Disproved { at: damage.started_at };
+                    point.summary.standing = Standing::Disproved { at: damage.dates.at };
                     if let Err(error) = record_damage(context, &stored, damage).await {
                         finding.reason =
                             format!("{}; that it is disproved could not be recorded: {}", finding.reason, error.line());

@@ -95,6 +95,7 @@ pub async fn verify_snapshot(
         level: Level::Instance,
         verdict: Verdict::CouldNotRun,
         started_at: dates.at,
+        newer_than: dates.newer_than,
         took_ms: 0,
         restore_took_ms: None,
         measured_on: format!("a temporary RDS instance in {}", made.region),
@@ -114,9 +115,6 @@ pub async fn verify_snapshot(
         normal: Vec::new(),
     };
     judge(&mut verification, outcome)?;
-    if verification.verdict == Verdict::Disproved {
-        verification.started_at = dates.of_a_disproof;
-    }
     if verification.verdict == Verdict::Disproved && reading::is_dropped(context, id).await? {
         return Err(reading::dropped(context, id));
     }

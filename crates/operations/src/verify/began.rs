@@ -32,14 +32,14 @@ fn is_unwritable(error: &Store) -> bool {
 }
 
 /// The dates of what begins now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Began {
     /// This moment by this machine's clock; by the store's where that is known and differs from it. Where a verification of the
     /// restore point is dated later, as the clock of whoever made it was ahead by less than is noticed: right after that.
     pub(crate) at: DateTime<Utc>,
-    /// The date of a disproof, after every verification that is there, however far ahead: a proof of the future counts once its date has
-    /// come, and must not outlive what was found after it.
-    pub(crate) of_a_disproof: DateTime<Utc>,
+    /// Those that are there and dated further ahead: what was dated in the future counts once its date has come, and must not
+    /// outlive what is found after it.
+    pub(crate) newer_than: Vec<DateTime<Utc>>,
 }
 
 /// When what begins now began, of which all verifications of the restore point are older.
@@ -58,11 +58,9 @@ pub(crate) async fn began(context: &Context, point: &PointId) -> Result<Began, E
 
 /// Names tell milliseconds.
 fn after(now: DateTime<Utc>, made: Vec<DateTime<Utc>>) -> Began {
-    let past = |newest: Option<DateTime<Utc>>| newest.map_or(now, |at| now.max(at + TimeDelta::milliseconds(1)));
-    Began {
-        at: past(made.iter().copied().filter(|at| !is_ahead(*at, now)).max()),
-        of_a_disproof: past(made.iter().copied().max()),
-    }
+    let (newer_than, close): (Vec<_>, Vec<_>) = made.into_iter().partition(|at| is_ahead(*at, now));
+    let at = close.into_iter().max().map_or(now, |at| now.max(at + TimeDelta::milliseconds(1)));
+    Began { at, newer_than }
 }
 
 fn believed(machine: DateTime<Utc>, store: Option<DateTime<Utc>>) -> DateTime<Utc> {
@@ -77,12 +75,11 @@ mod tests {
     fn what_begins_now_comes_after_what_a_clock_that_was_ahead_dated() {
         let at = |text: &str| format!("2026-11-21T{text}Z").parse::<DateTime<Utc>>().unwrap();
         let now = at("10:00:00");
-        let both = |date| Began { at: date, of_a_disproof: date };
-        assert_eq!(after(now, vec![]), both(now));
-        assert_eq!(after(now, vec![at("08:00:00"), at("09:59:59")]), both(now));
-        assert_eq!(after(now, vec![at("10:50:00"), at("09:00:00")]), both(at("10:50:00.001")));
-        // What is dated in the future proves nothing before its date has come, and nothing after that what was disproved since.
-        assert_eq!(after(now, vec![at("11:00:01")]), Began { at: now, of_a_disproof: at("11:00:01.001") });
+        let past = |date| Began { at: date, newer_than: vec![] };
+        assert_eq!(after(now, vec![]), past(now));
+        assert_eq!(after(now, vec![at("08:00:00"), at("09:59:59")]), past(now));
+        assert_eq!(after(now, vec![at("10:50:00"), at("09:00:00")]), past(at("10:50:00.001")));
+        assert_eq!(after(now, vec![at("11:00:01")]), Began { at: now, newer_than: vec![at("11:00:01")] });
     }
 
     #[test]

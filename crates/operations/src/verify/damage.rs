@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use holdpoint_core::fingerprint::{Aspect, Difference};
 use holdpoint_core::verification::{Compared, FORMAT, Level, Verdict, Verification};
 use holdpoint_repository::StoredManifest;
 
+use super::began::Began;
 use super::run::not_compared;
 use crate::{Context, Error};
 
@@ -14,7 +14,7 @@ use crate::{Context, Error};
 #[derive(Clone, Debug)]
 pub(crate) struct DamageFound {
     /// When reading began, as for any verification.
-    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) dates: Began,
     /// The same moment, to tell how long it took.
     pub(crate) began: Instant,
     /// What is wrong, in words.
@@ -40,7 +40,8 @@ pub(crate) async fn record_damage(
         point: manifest.id.clone(),
         level: Level::Stored,
         verdict: Verdict::Disproved,
-        started_at: found.started_at,
+        started_at: found.dates.at,
+        newer_than: found.dates.newer_than,
         took_ms: u64::try_from(found.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         restore_took_ms: None,
         measured_on: format!("no scratch server: {}", found.by),

@@ -76,6 +76,7 @@ async fn recorded(
         level: options.level,
         verdict: Verdict::CouldNotRun,
         started_at: dates.at,
+        newer_than: dates.newer_than,
         took_ms: 0,
         restore_took_ms: None,
         measured_on: match options.restore_as {
@@ -95,9 +96,6 @@ async fn recorded(
     };
     let partial = !manifest.options.is_empty();
     judge(&mut verification, outcome, partial)?;
-    if verification.verdict == Verdict::Disproved {
-        verification.started_at = dates.of_a_disproof;
-    }
     // What goes away while it is read says nothing of what it was.
     if verification.verdict == Verdict::Disproved && reading::is_dropped(context, point).await? {
         return Err(reading::dropped(context, point));

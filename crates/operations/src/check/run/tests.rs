@@ -449,6 +449,43 @@ async fn a_manifest_that_is_listed_and_cannot_be_had_is_told() {
     assert_eq!(crate::catalogue::list(&context).await.unwrap().points.len(), 1);
 }
 
+/// Its archive holds no archive, which reading finds: a disproof that the proof of another clock does not outlive, and that
+/// does not outlive a proof after it.
+#[tokio::test]
+async fn a_proof_of_the_future_and_damage_that_is_found_after_it_are_weighed_as_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder.path()).await;
+    let id = sample::point(1);
+    let sha256 = context.repository.manifest(&context.database, &id).await.unwrap().sha256;
+    let record = async |at: chrono::DateTime<chrono::Utc>| {
+        let mut proof = sample::proof(&id);
+        proof["manifest_sha256"] = sha256.clone().into();
+        proof["started_at"] = serde_json::to_value(at).unwrap();
+        let made = serde_json::from_value(proof).unwrap();
+        context.repository.record_verification(&context.database, &made).await.unwrap();
+    };
+    record(sample_context::now() + TimeDelta::hours(5)).await;
+    let (mut points, _) = survey(&context, sample_context::now()).await.unwrap();
+    points[0].repository_id = context.repository.id().to_owned();
+    assert!(!looked(&context, &mut points[0], true, &mut empty(&context)).await);
+    let weighed = async |after: TimeDelta| {
+        let (points, _) = survey(&context, sample_context::now() + after).await.unwrap();
+        points[0].summary.standing
+    };
+    for hours in [0, 6] {
+        let standing = weighed(TimeDelta::hours(hours)).await;
+        assert!(
+            matches!(standing, Standing::Disproved { at } if at < sample_context::now() + TimeDelta::hours(1)),
+            "{standing:?}"
+        );
+    }
+    // Its objects came back, and it is proved: at once, and also once the first proof's date has come.
+    record(sample_context::now() + TimeDelta::minutes(30)).await;
+    for hours in [0, 6] {
+        assert_eq!(weighed(TimeDelta::hours(hours)).await.level(), Some(Level::Full), "{hours}");
+    }
+}
+
 /// A directory's clock is the machine's: one that is ahead by less than an hour is noticed by nobody.
 #[tokio::test]
 async fn a_proof_of_a_clock_that_was_a_little_ahead_does_not_outlive_damage_that_is_found_after_it() {
