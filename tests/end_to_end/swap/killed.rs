@@ -19,9 +19,16 @@ pub(super) fn own_server() -> &'static Cluster {
 
 /// Waits until the server has noticed that the killed process is gone.
 pub(super) fn wait_until_alone(cluster: &Cluster) {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    wait_until_none(cluster, "true");
+}
+
+/// Waits until the server has no other session of which a condition on `pg_stat_activity` is so.
+pub(super) fn wait_until_none(cluster: &Cluster, which: &str) {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND {which}"
+    );
     let deadline = Instant::now() + GONE_WITHIN;
-    while cluster.psql("postgres", sql) != "0" {
+    while cluster.psql("postgres", &sql) != "0" {
         assert!(Instant::now() < deadline, "{}", cluster.psql("postgres", "SELECT * FROM pg_stat_activity"));
         std::thread::sleep(Duration::from_millis(20));
     }

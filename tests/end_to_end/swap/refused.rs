@@ -3,6 +3,7 @@
 use holdpoint_testkit::Cluster;
 use holdpoint_tests::{Failure, Place};
 
+use super::killed::wait_until_none;
 use super::{Damaged, others, server, text};
 use crate::scene;
 
@@ -286,6 +287,10 @@ fn a_guarded_run_at_work() {
     run.wait_for_pause();
     let guard = ["guard", "--json", "--", "touch", "ran"];
     scene.place.holdpoint(&guard).ended_with(14).failure().says(&["holdpoint swap (process"]).hints(&["retry"]);
+    wait_until_none(
+        scene.cluster,
+        &format!("datname = '{}' AND application_name NOT LIKE 'holdpoint swap%'", scene.database),
+    );
     run.go_on();
     let report = run.finish().ended_with(0).json();
     damaged.assert_live_is(&damaged.before);
