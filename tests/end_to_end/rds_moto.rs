@@ -26,11 +26,23 @@ fn scene() -> (MotoServer, Place) {
 }
 
 fn create(server: &MotoServer, place: &Place, name: &str, engine: &str) {
+    stock(server, place, &format!("set -- {name} {engine}; {CREATE}"));
+}
+
+/// Runs lines for the shell with the stock client in their PATH.
+fn stock(server: &MotoServer, place: &Place, lines: &str) {
     let path = ("PATH", format!("{}:/usr/bin:/bin", aws().display()));
     let variables = server.environment().into_iter().chain([path]);
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
-    shell(&place.work(), &variables, &format!("set -- {name} {engine}; {CREATE}")).ended_with(0);
+    shell(&place.work(), &variables, lines).ended_with(0);
 }
+
+/// Makes a cluster of Aurora with its writer.
+const CLUSTER: &str = "aws() { command aws --region \"$AWS_REGION\" --endpoint-url \"$AWS_ENDPOINT_URL_RDS\" rds \"$@\"; }; \
+     aws create-db-cluster --db-cluster-identifier shop --engine aurora-postgresql --master-username master \
+     --master-user-password not-secret --backup-retention-period 5 --deletion-protection --tags Key=team,Value=a >/dev/null; \
+     aws create-db-instance --db-instance-identifier shop-1 --db-cluster-identifier shop --engine aurora-postgresql \
+     --db-instance-class db.r6g.large >/dev/null";
 
 fn names(report: &Value, of: &str) -> Vec<String> {
     let all = report[of].as_array().unwrap().iter();
@@ -97,4 +109,35 @@ fn moto_keeps_snapshots_by_name_and_tag() {
     let list = rds(&place, &["snapshot", "list", "shop"]).ended_with(0).json();
     let ours = list["snapshots"].as_array().unwrap().iter().filter(|one| one["is_ours"] == json!(true)).count();
     assert_eq!(ours, 0, "{list:#}");
+}
+
+#[test]
+fn moto_reads_what_is_asked_of_clusters_up_to_the_first_filter_that_it_does_not_know() {
+    let (server, place) = scene();
+    stock(&server, &place, CLUSTER);
+    let window = rds(&place, &["window", "shop"]).ended_with(0).json();
+    assert_eq!((&window["is_cluster"], &window["missing"]), (&json!(true), &json!([])), "{window:#}");
+    assert!(window["earliest_at"].is_string() && window["latest_at"].is_string(), "{window:#}");
+
+    let plan = rds(&place, &["plan", "shop", "--at", "latest"]).ended_with(0).json();
+    assert_eq!((&plan["target"], &plan["member"]), (&json!("shop-restored"), &json!("shop-restored-1")), "{plan:#}");
+    let refused = rds(&place, &["plan", "shop", "--at", "latest", "--into", "shop"]).ended_with(15).json();
+    let problems = refused["problems"].to_string();
+    assert!(problems.contains("the name shop is taken") && problems.contains("the name shop-1 is taken"), "{problems}");
+
+    // The call is taken, with its tags. The instance in it is not made: which cluster was restored is asked by the resource id,
+    // and moto knows no such filter (RDS does).
+    let restore = ["restore", "shop", "--at", "latest", "--into", "then", "--temporary"];
+    rds(&place, &restore).ended_with(9).failure().says(&["Unrecognized filter name: db-cluster-resource-id"]);
+    let list = rds(&place, &["list"]).ended_with(0).json();
+    assert_eq!(names(&list, "clusters"), ["then"], "{list:#}");
+    assert_eq!((&list["clusters"][0]["source"], &list["clusters"][0]["ready_at"]), (&json!("shop"), &Value::Null));
+    assert!(list["clusters"][0]["restored_to"].is_string(), "{list:#}");
+
+    rds(&place, &["drop", "shop", "--yes"]).ended_with(3).failure().says(&["shop was not made by holdpoint"]);
+    rds(&place, &["drop", "then", "--yes"]).ended_with(0);
+    let list = rds(&place, &["list"]).ended_with(0).json();
+    assert_eq!(list["clusters"], json!([]), "{list:#}");
+    let still = rds(&place, &["window", "shop"]).ended_with(0).json();
+    assert_eq!(still["status"], "available", "{still:#}");
 }

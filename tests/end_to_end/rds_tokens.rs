@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use holdpoint_testkit::{ADMIN, Cluster, ClusterOptions, Identity, NEWEST, READ_ONLY, TokenFront, sample};
+use holdpoint_testkit::{
+    ADMIN, Cluster, ClusterOptions, Identity, NEWEST, READ_ONLY, TokenFront, bin_directory, sample,
+};
 use holdpoint_tests::Place;
 
 /// A shop behind a front that takes tokens of the last quarter of an hour.
@@ -82,4 +84,38 @@ fn tokens_that_are_refused_not_made_or_not_safe_are_told_with_what_to_do() {
     let refused = shop.front.refused();
     assert!(refused[0].starts_with("signed by rokey/") && refused.len() == 2, "{refused:?}");
     assert!(shop.front.accepted().is_empty() && shop.place.points().is_empty());
+}
+
+/// The command itself connects by its own means: it gets no token.
+#[test]
+fn a_guarded_run_of_a_database_that_takes_tokens_only_is_proven_and_undone() {
+    let mut shop = Shop::new();
+    shop.cluster
+        .psql("shop", "CREATE TABLE extra (n int PRIMARY KEY); INSERT INTO extra SELECT generate_series(1, 50)");
+    shop.place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(NEWEST).display()));
+    shop.place.set("COMMANDS_URL", &shop.cluster.url("shop"));
+    std::fs::create_dir(shop.place.work().join("sql")).unwrap();
+    std::fs::write(shop.place.work().join("sql/0001_drops.sql"), "DROP TABLE extra;\n").unwrap();
+    let project = ["--tool", "plain-sql", "--migrations", "sql", "--json", "--yes"];
+    let command = ["--", "sh", "-c", "psql -X -q -v ON_ERROR_STOP=1 \"$COMMANDS_URL\" -f sql/0001_drops.sql"];
+    let guard = [&["guard", "--level", "stored", "--applied-through", "none"][..], &project, &command].concat();
+    let run = shop.place.holdpoint(&guard).ended_with(0);
+    let report = run.json();
+    assert_eq!((&report["state"], &report["database"]), (&"succeeded".into(), &"changed".into()), "{report:#}");
+    let there = "SELECT count(*) FROM pg_tables WHERE tablename = 'extra'";
+    assert_eq!(shop.cluster.psql("shop", there), "0");
+    let of_run = shop.front.accepted().len();
+
+    let ways = report["ways_back"].as_array().unwrap();
+    let by_restore = ways.iter().find(|one| one["way"] == "restore").unwrap()["command"].as_str().unwrap();
+    let since = by_restore.rsplit(' ').next().unwrap();
+    let undo = [&["undo", "latest", "--way", "restore", "--accept-data-loss-since", since][..], &project].concat();
+    let undone = shop.place.holdpoint(&undo).ended_with(0);
+    assert_eq!(undone.json()["state"], "undone");
+    assert_eq!(shop.cluster.psql("shop", "SELECT count(*) FROM extra"), "50");
+    assert!(shop.front.refused().is_empty(), "{:?}", shop.front.refused());
+    assert!(of_run > 4 && shop.front.accepted().len() > of_run + 4, "each session and program has one");
+    let told = [run.stdout, run.stderr, undone.stdout, undone.stderr].concat();
+    let kept = format!("{:?}", shop.place.tree());
+    assert!(!told.contains("X-Amz-Signature") && !kept.contains("X-Amz-Signature"));
 }

@@ -257,3 +257,46 @@ fn without_an_instance_or_a_window_there_is_no_such_way_and_the_gate_says_so() {
     shop.place.write_config("[database.shop]\nurl = \"env:DATABASE_URL\"\n");
     shop.undo(&["--yes"]).ended_with(3).failure().says(&["no RDS instance is configured"]);
 }
+
+/// What a killed undo began is waited for by any process, and a kill between the second rename and its end is one more step.
+#[test]
+fn a_killed_undo_is_waited_for_in_another_process_and_goes_on_after_either_rename() {
+    let shop = Shop::new(NEWEST);
+    let report = shop.guard();
+    let since = way(&report, "rds")["command"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
+    let own = ["undo", "latest", "--way", "rds", "--json", "--tool", "plain-sql", "--migrations", "sql"];
+    let words = [&own[..], &["--yes", "--accept-data-loss-since", &since]].concat();
+    let made = || shop.server.identifiers().into_iter().find(|name| name.starts_with("shop-undo-"));
+    let killed = |undo: holdpoint_tests::Running| {
+        undo.kill();
+        undo.finish().ended_with(137);
+    };
+    shop.server.set_pace("creating", Pace::Held);
+    let mut undo = shop.place.start(&words);
+    undo.wait_until("the instance is made", WITHIN, || made().is_some());
+    killed(undo);
+    shop.server.set_pace("creating", Pace::Polls(2));
+    let waited =
+        shop.place.holdpoint(&["rds", "wait", &made().unwrap(), "--poll", "20ms", "--json"]).ended_with(0).json();
+    assert_eq!(waited["is_checked"], true, "{waited:#}");
+    assert_eq!(shop.orders("shop"), "0", "the live one is as it was");
+
+    let renaming =
+        || shop.server.identifiers().into_iter().find(|name| shop.server.status(name).as_deref() == Some("renaming"));
+    for step in 1..=2 {
+        shop.server.set_pace("renaming", Pace::Held);
+        let mut undo = shop.place.start(&words);
+        undo.wait_until("a rename is under way", WITHIN, || renaming().is_some());
+        killed(undo);
+        shop.server.set_pace("renaming", Pace::Polls(1));
+        shop.server.settle();
+        let names = shop.server.identifiers();
+        assert!(names.iter().any(|name| name.starts_with("shop-before-undo-")), "{names:?}");
+        assert_eq!(names.contains(&"shop".to_owned()), step == 2, "{names:?}");
+    }
+    let undone = shop.place.holdpoint(&words).ended_with(0).json();
+    assert_eq!((&undone["state"], shop.stands().as_str()), (&json!("undone"), "undone"), "{undone:#}");
+    assert_eq!(shop.server.count("RestoreDBInstanceToPointInTime"), 1, "one instance, however often it was killed");
+    assert_eq!(shop.server.count("ModifyDBInstance"), 2, "each rename is asked for once");
+    assert_eq!(shop.server.psql("shop", "SELECT count(*), min(note) FROM orders"), "500|note 1");
+}

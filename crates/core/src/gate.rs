@@ -5,8 +5,8 @@ pub mod pending;
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::PointId;
 use crate::verification::{Level, Standing};
+use crate::{PointId, PointKind};
 
 /// What the gate asks of a restore point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,13 @@ pub struct Policy {
     pub level: Level,
     /// The greatest age of the restore point's snapshot, in seconds.
     pub max_age_seconds: i64,
+}
+
+impl Policy {
+    /// What kind of restore point it asks for: level *instance* is that of snapshots alone, and no other level is theirs.
+    pub fn kind(&self) -> PointKind {
+        if self.level == Level::Instance { PointKind::RdsSnapshot } else { PointKind::Archive }
+    }
 }
 
 impl Default for Policy {
@@ -29,6 +36,8 @@ impl Default for Policy {
 pub struct Candidate {
     /// Which.
     pub point: PointId,
+    /// An archive, or a snapshot of the instance.
+    pub kind: PointKind,
     /// Its snapshot's instant, by the source server's clock.
     pub snapshot_at: DateTime<Utc>,
     /// What its verifications say.
@@ -50,6 +59,12 @@ fn level(standing: Standing) -> &'static str {
 /// Says why a restore point does not satisfy a policy at `now`, by the source server's clock; `None` where it does.
 pub fn refuse(policy: &Policy, one: &Candidate, now: DateTime<Utc>) -> Option<String> {
     let age = now - one.snapshot_at;
+    if one.kind != policy.kind() {
+        return Some(match one.kind {
+            PointKind::Archive => "an archive, and a snapshot of the instance is asked for".to_owned(),
+            PointKind::RdsSnapshot => format!("a snapshot of the instance, and level {} is asked for", policy.level),
+        });
+    }
     if one.labelled {
         return Some("made by undo".to_owned());
     }
@@ -80,7 +95,14 @@ mod tests {
 
     fn candidate(time: &str, standing: Standing) -> Candidate {
         let snapshot_at = at(time);
-        Candidate { point: PointId::new(snapshot_at, 1), snapshot_at, standing, complete: true, labelled: false }
+        Candidate {
+            point: PointId::new(snapshot_at, 1),
+            kind: PointKind::Archive,
+            snapshot_at,
+            standing,
+            complete: true,
+            labelled: false,
+        }
     }
 
     fn proven(level: Level) -> Standing {
@@ -104,5 +126,20 @@ mod tests {
         ] {
             assert!(why(&one).contains(word), "{word} in {}", why(&one));
         }
+    }
+
+    #[test]
+    fn a_snapshot_does_for_level_instance_alone_and_an_archive_never_for_that() {
+        let of = |level| Policy { level, max_age_seconds: 600 };
+        let archive = candidate("02:57:00", proven(Level::Full));
+        let snapshot = Candidate { kind: PointKind::RdsSnapshot, ..candidate("02:57:00", proven(Level::Instance)) };
+        let why = |level, one: &Candidate| refuse(&of(level), one, at("03:00:00")).unwrap_or_default();
+        assert_eq!((why(Level::Instance, &snapshot), why(Level::Full, &archive)), (String::new(), String::new()));
+        assert!(why(Level::Instance, &archive).contains("an archive"));
+        for level in [Level::Stored, Level::Sampled, Level::Full] {
+            assert!(why(level, &snapshot).contains("a snapshot of the instance"), "{level}");
+        }
+        let unproven = Candidate { standing: Standing::Unproven, ..snapshot.clone() };
+        assert_eq!(why(Level::Instance, &unproven), "not proven");
     }
 }

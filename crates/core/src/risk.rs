@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::PointKind;
 use crate::gate::Policy;
 use crate::verification::Level;
 
@@ -134,10 +135,19 @@ impl RiskPolicy {
         Self { requirements: RiskClass::ALL.into_iter().map(|class| (class, asked(class))).collect() }
     }
 
-    /// The highest level that any class asks for.
+    /// Whether any class asks for a snapshot of the instance: its proofs count then.
+    pub fn asks_for_snapshots(&self) -> bool {
+        let asks = |class| {
+            matches!(self.requirement(class),
+                Requirement::ProvenRestorePoint(policy) if policy.kind() == PointKind::RdsSnapshot)
+        };
+        RiskClass::ALL.into_iter().any(asks)
+    }
+
+    /// The highest level that any class asks an archive to be proven at; *instance* is that of snapshots, which no run makes.
     pub fn highest_level(&self) -> Option<Level> {
         let level = |class| match self.requirement(class) {
-            Requirement::ProvenRestorePoint(policy) => Some(policy.level),
+            Requirement::ProvenRestorePoint(policy) if policy.level != Level::Instance => Some(policy.level),
             _ => None,
         };
         RiskClass::ALL.into_iter().filter_map(level).max()
@@ -189,6 +199,10 @@ mod tests {
             (asked.highest_level(), RiskPolicy::default().highest_level()),
             (Some(Level::Stored), Some(Level::Full))
         );
+        assert!(!asked.asks_for_snapshots() && !RiskPolicy::default().asks_for_snapshots());
+        let snapshots = RiskPolicy::default().asking(Some(Level::Instance), Some(60));
+        assert!(snapshots.asks_for_snapshots());
+        assert_eq!(snapshots.highest_level(), None, "no archive is asked for");
     }
 
     #[test]

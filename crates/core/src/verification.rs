@@ -146,6 +146,10 @@ pub struct Verification {
     /// later restore compares with.
     #[serde(default)]
     pub normal: Vec<ObjectRecord>,
+    /// Schema objects of the database as a restored instance has it, for level *instance*: of a snapshot nobody recorded
+    /// them when it was made. `None` where they were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Vec<ObjectRecord>>,
 }
 
 /// What a *sampled* verification loaded and digested; all else was digested as stored.
@@ -227,6 +231,7 @@ pub(crate) mod tests {
             notes: vec![],
             sample: None,
             normal: vec![],
+            schema: None,
         }
     }
 

@@ -7,7 +7,7 @@ use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{HookState, RunState};
 use holdpoint_core::progress::Phase;
-use holdpoint_core::{Mask, PointId, RunId};
+use holdpoint_core::{Mask, PointId, PointKind, RunId};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::rds::{RdsSource, Restorable};
 use holdpoint_operations::run_lock::RunLock;
@@ -321,15 +321,23 @@ impl<'a> Guarded<'a> {
         let mut known = Vec::new();
         relied.warnings.append(&mut doubts);
         if let Some(point) = &relied.point {
-            let shown = catalogue::show(context, point).await?;
-            options.demand_acceptance_of(shown.manifest.snapshot.at)?;
+            let shown = catalogue::show_any(context, point).await?;
+            options.demand_acceptance_of(shown.manifest.snapshot_at())?;
             let through = options.way_back.as_ref().unwrap_or(&source.settings);
-            let powerless = self.powerless(through, &mut relied.warnings).await;
+            // Of a snapshot nothing is restored into a database, nor recovered.
+            let is_archive = shown.manifest.kind() == PointKind::Archive;
+            let powerless = match is_archive {
+                true => self.powerless(through, &mut relied.warnings).await,
+                false => None,
+            };
             let rehearsal = match &relied.rehearsal {
                 Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
                 Rehearsed::No(_) => None,
             };
-            let unrecoverable = ways_back::unrecoverable(&source.settings, &planned, rehearsal).await?;
+            let unrecoverable = match is_archive {
+                true => ways_back::unrecoverable(&source.settings, &planned, rehearsal).await?,
+                false => None,
+            };
             if let Some(why) = &unrecoverable {
                 let warning = self.mask.script(&format!("recover is no way back: {why}"));
                 self.preparation.context.progress.note(&warning);
@@ -337,7 +345,7 @@ impl<'a> Guarded<'a> {
             }
             let what = Known {
                 run: ledger.run(),
-                manifest: &shown.manifest,
+                recorded: &shown.manifest,
                 verifications: &shown.verifications,
                 settings: through,
                 powerless: powerless.as_deref(),

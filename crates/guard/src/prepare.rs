@@ -7,10 +7,12 @@ use holdpoint_core::gate::pending::{Decision, Pending, Point, SchemaSince, Windo
 use holdpoint_core::gate::{Candidate, Policy};
 use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::RunState;
+use holdpoint_core::risk::{Requirement, RiskClass};
 use holdpoint_core::verification::{Level, Obstacle, Verdict, Verification};
-use holdpoint_core::{Manifest, PointId, PointKind};
+use holdpoint_core::{Manifest, PointId, Recorded};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::catalogue::ListReport;
+use holdpoint_operations::rds::unusable_snapshot;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::{KeptCopy, KeptVerification, VerifyOptions, feasible, verify, verify_and_keep};
 use holdpoint_operations::{Context, ErrorKind, Source, catalogue};
@@ -66,8 +68,34 @@ pub(crate) fn check(backup: &BackupOptions, options: &GuardOptions) -> Result<()
     if backup.selection != DumpSelection::default() {
         return Err(Error::Usage("a guarded run needs a restore point of the whole database".to_owned()));
     }
-    if options.policy.highest_level() == Some(Level::Instance) {
-        return Err(Error::Usage(format!("level {} cannot be proven for a guarded run yet", Level::Instance)));
+    check_level_instance(options)
+}
+
+/// Refuses what level *instance* cannot go with: what brings rows back that were written since a snapshot is the instant
+/// before the command, and nothing else.
+fn check_level_instance(options: &GuardOptions) -> Result<(), Error> {
+    let asked = RiskClass::ALL.into_iter().filter_map(|class| match options.policy.requirement(class) {
+        Requirement::ProvenRestorePoint(policy) if policy.level == Level::Instance => Some((class, policy)),
+        _ => None,
+    });
+    let asked: Vec<(RiskClass, Policy)> = asked.collect();
+    let usage = |why: String| {
+        Err(Error::Usage(format!("level {} asks for a snapshot of the instance: {why}", Level::Instance)))
+    };
+    if asked.is_empty() {
+        return Ok(());
+    }
+    if let Some((class, _)) = asked.iter().find(|(_, policy)| policy.max_age_seconds <= 0) {
+        return usage(format!(
+            "none is made for a run, so {} needs an age, such as gate.max_age = \"1d\"",
+            class.word()
+        ));
+    }
+    if options.window_policy.wait_seconds == 0 {
+        return usage("its way back is the instant before the command, so gate.wait_for_instant is needed".to_owned());
+    }
+    if options.on_failure.is_some() {
+        return usage("no run goes back by itself then: leave --on-failure out".to_owned());
     }
     Ok(())
 }
@@ -116,19 +144,29 @@ impl<'a> Preparation<'a> {
                 return Ok(decision);
             }
             looked_at.push(id.clone());
-            let manifest = catalogue::show(&self.working, id).await?.manifest;
+            let recorded = catalogue::show_any(&self.working, id).await?.manifest;
             let schema = match &mut live {
                 Some(schema) => schema,
                 none => none.insert(Schema::live(&self.working, &self.source).await?),
             };
-            let recorded = Schema::recorded(&self.working, id).await?;
+            let then = match &recorded {
+                Recorded::Archive(_) => Some(Schema::recorded(&self.working, id).await?),
+                Recorded::Snapshot(_) => Schema::of_snapshot(&self.working, id).await?,
+            };
+            let gone = match &recorded {
+                Recorded::Archive(manifest) => lost(&self.working, manifest).await?,
+                Recorded::Snapshot(manifest) => unusable_snapshot(&self.working, manifest).await?,
+            };
             let Some(one) = points.iter_mut().find(|one| one.candidate.point == *id) else { return Ok(decision) };
-            one.candidate.complete = manifest.options.is_empty();
-            one.lost = lost(&self.working, &manifest).await?;
-            one.identity = Identity::compare(&manifest.identity, identity);
-            one.schema = match recorded.changes(schema).first() {
-                None => SchemaSince::Unchanged,
-                Some(first) => SchemaSince::Changed(first.name.clone()),
+            one.candidate.complete = is_whole(&recorded);
+            one.lost = gone;
+            one.identity = Identity::compare(recorded.identity(), identity);
+            one.schema = match then.map(|then| then.changes(schema)) {
+                None => SchemaSince::NotCompared,
+                Some(changes) => match changes.first() {
+                    None => SchemaSince::Unchanged,
+                    Some(first) => SchemaSince::Changed(first.name.clone()),
+                },
             };
         }
     }
@@ -148,6 +186,9 @@ impl<'a> Preparation<'a> {
             Decision::Go { point, .. } => {
                 let relied = self.rely_on_older(decision, ledger).await?;
                 let rehearsal = match point {
+                    Some(point) if relied.level == Some(Level::Instance) => {
+                        Rehearsed::No(format!("{point} is a snapshot of the instance, of which no copy is made here"))
+                    }
                     Some(point) => Box::pin(self.rehearse_older(point, planned, ledger)).await?,
                     None => Rehearsed::default(),
                 };
@@ -165,11 +206,11 @@ impl<'a> Preparation<'a> {
         let Decision::Go { point: Some(point), reasons, .. } = decision else { return Ok(Relied::default()) };
         self.pin(point, ledger).await?;
         ledger.write(RunState::Proven, reasons.clone()).await?;
-        let shown = catalogue::show(&self.working, point).await?;
+        let shown = catalogue::show_any(&self.working, point).await?;
         let mut relied = Relied { point: Some(point.clone()), level: shown.standing.level(), ..Relied::default() };
         // The store's own lock of an older restore point may end before the run is settled.
-        if let Some(until) = self.backup.retain_until
-            && let Err(error) = self.working.repository.extend_lock(&shown.manifest, until).await
+        if let (Some(until), Recorded::Archive(manifest)) = (self.backup.retain_until, &shown.manifest)
+            && let Err(error) = self.working.repository.extend_lock(manifest, until).await
         {
             let error = holdpoint_operations::Error::from(error).line();
             relied.warnings.push(format!("the store's own lock of {point} was not extended: {error}"));
@@ -315,6 +356,7 @@ pub(crate) async fn lost(context: &Context, manifest: &Manifest) -> Result<Optio
 /// The points of a list as the gate sees them before anything is looked up; the chosen one's rest follows.
 fn candidates(list: ListReport) -> Vec<Point> {
     let candidate = |point: catalogue::PointSummary| Candidate {
+        kind: point.stored_as.kind(),
         point: point.id,
         snapshot_at: point.snapshot_at,
         standing: point.standing,
@@ -325,9 +367,15 @@ fn candidates(list: ListReport) -> Vec<Point> {
         let (identity, schema) = (IdentityMatch::Same, SchemaSince::Unchanged);
         Point { candidate, identity, schema, lost: None }
     };
-    // Of a snapshot of the instance nobody recorded the schema.
-    let archives = list.points.into_iter().filter(|point| point.stored_as.kind() == PointKind::Archive);
-    archives.map(candidate).map(point).collect()
+    list.points.into_iter().map(candidate).map(point).collect()
+}
+
+/// Whether a restore point covers the whole database.
+fn is_whole(recorded: &Recorded) -> bool {
+    match recorded {
+        Recorded::Archive(manifest) => manifest.options.is_empty(),
+        Recorded::Snapshot(_) => true,
+    }
 }
 
 fn pin_name(ledger: &LedgerWriter<'_>) -> String {

@@ -9,7 +9,7 @@ use holdpoint_core::identity::{Identity, IdentityMatch};
 use holdpoint_core::ledger::{Prepared, RunState, RunStep, newest};
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::verification::Verification;
-use holdpoint_core::{PointId, RunId};
+use holdpoint_core::{PointId, PointKind, RunId};
 use holdpoint_operations::backup::BackupOptions;
 use holdpoint_operations::catalogue::ShowReport;
 use holdpoint_operations::schema_check::Schema;
@@ -154,6 +154,10 @@ impl Wanted<'_> {
             };
             let shown = match catalogue::show(context, point).await {
                 Ok(shown) => shown,
+                Err(holdpoint_operations::Error::Repository(holdpoint_repository::Error::IsSnapshot { .. })) => {
+                    unfit(&format!("{point} is a snapshot of the instance, and an archive is asked for"));
+                    continue;
+                }
                 Err(holdpoint_operations::Error::NoSuchPoint { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -190,6 +194,7 @@ impl Wanted<'_> {
         let manifest = &shown.manifest;
         let candidate = Candidate {
             point: manifest.id.clone(),
+            kind: PointKind::Archive,
             snapshot_at: manifest.snapshot.at,
             standing: shown.standing,
             complete: manifest.options.is_empty(),

@@ -3,15 +3,17 @@
 //! Texts are compared as pg_dump writes them for the very same database, which is a fixed point; a database that came
 //! out of a restore may differ in texts that every restore rewrites, and then counts as changed.
 
-use holdpoint_core::PointId;
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdpoint_core::fingerprint::{Difference, compare_objects, object_name, qualified};
 use holdpoint_core::index::ObjectRecord;
+use holdpoint_core::verification::Verdict;
+use holdpoint_core::{PointId, PointKind};
 use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
 use sha2::{Digest, Sha256};
 
+use crate::catalogue::show_any;
 use crate::expected::Expected;
 use crate::restored::observe;
 use crate::{Context, Error, Source};
@@ -51,12 +53,34 @@ impl Schema {
         }
     }
 
-    /// Reads the schema that a restore point recorded.
+    /// Reads the schema that a restore point recorded; of a snapshot, the one that its newest proof found in it.
     ///
     /// # Errors
-    /// [`Error::NoSuchPoint`], and those of the repository.
+    /// [`Error::NoSuchPoint`], and those of the repository; a snapshot whose schema nobody read is refused as what is no
+    /// archive.
     pub async fn recorded(context: &Context, point: &PointId) -> Result<Self, Error> {
-        Ok(Self::of(Expected::read(context, point).await?.objects))
+        match Self::of_snapshot(context, point).await? {
+            Some(schema) => Ok(schema),
+            None => Ok(Self::of(Expected::read(context, point).await?.objects)),
+        }
+    }
+
+    /// Reads the schema that the newest proof of a snapshot found in it; `None` where it is an archive, or nobody read it.
+    ///
+    /// # Errors
+    /// As [`Self::recorded`].
+    pub async fn of_snapshot(context: &Context, point: &PointId) -> Result<Option<Self>, Error> {
+        let shown = show_any(context, point).await?;
+        if shown.manifest.kind() == PointKind::Archive {
+            return Ok(None);
+        }
+        let proofs = shown.verifications.into_iter().filter(|one| one.verdict == Verdict::Proved);
+        Ok(proofs.max_by_key(|one| one.started_at).and_then(|one| one.schema).map(Self::of))
+    }
+
+    /// The objects, as a verification records them.
+    pub(crate) fn into_objects(self) -> Vec<ObjectRecord> {
+        self.objects
     }
 
     fn of(objects: Vec<ObjectRecord>) -> Self {

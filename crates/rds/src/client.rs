@@ -98,6 +98,22 @@ impl Rds {
         Instance::of(ACTION, raw)
     }
 
+    /// The instance of that name, which is no cluster's: what is asked for is not done with clusters.
+    ///
+    /// # Errors
+    /// [`Error::ClusterSource`] for a cluster and an instance of one; else as [`instance`](Self::instance).
+    pub async fn lone_instance(&self, name: &str) -> Result<Instance> {
+        match self.instance(name).await {
+            Ok(Instance { cluster: Some(cluster), .. }) => Err(Error::ClusterSource { subject: cluster }),
+            Err(error @ Error::NotFound { .. }) => match self.find_cluster(name).await {
+                Ok(Some(cluster)) => Err(Error::ClusterSource { subject: cluster.name }),
+                // Who may not look at clusters has none that is told.
+                Ok(None) | Err(_) => Err(error),
+            },
+            found => found,
+        }
+    }
+
     /// The instance of that name, `None` where there is none.
     ///
     /// # Errors

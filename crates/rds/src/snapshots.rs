@@ -129,7 +129,7 @@ impl Rds {
     ) -> Result<Snapshot> {
         const ACTION: &str = "CreateDBSnapshot";
         check_name(name)?;
-        let source = self.instance(instance).await?;
+        let source = self.lone_instance(instance).await?;
         let call = self.client.create_db_snapshot().db_instance_identifier(&source.name).db_snapshot_identifier(name);
         let mut tags = tags(&source.name, &source.resource_id, now);
         tags.extend(point.clone());

@@ -195,6 +195,17 @@ impl Window {
         }
         Ok(at)
     }
+
+    /// Refuses a cluster, where something is done with instances only.
+    ///
+    /// # Errors
+    /// [`Error::ClusterSource`].
+    pub fn demand_instance(&self) -> Result<()> {
+        match self.is_cluster {
+            true => Err(Error::ClusterSource { subject: self.source.clone() }),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Rds {

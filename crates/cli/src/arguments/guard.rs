@@ -7,7 +7,7 @@ use clap::Args;
 use holdpoint_archive::Codec;
 use holdpoint_core::verification::Level;
 
-use super::{LimitArguments, OnFailure, ProjectArguments, RehearsalArguments, WaiverArguments, level};
+use super::{LimitArguments, OnFailure, ProjectArguments, RehearsalArguments, WaiverArguments, gate_level};
 
 /// Reads a reason: who reads the ledger later wants one.
 fn reason(text: &str) -> Result<String, String> {
@@ -124,8 +124,9 @@ pub(crate) struct PrepareArguments {
 /// What is asked before a command may run.
 #[derive(Debug, Args)]
 pub(crate) struct GateArguments {
-    /// Ask for restore points proven at this level, whatever the risk [default: by risk, or gate.level].
-    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    /// Ask for restore points proven at this level, whatever the risk; instance asks for a snapshot of the RDS instance
+    /// [default: by risk, or gate.level].
+    #[arg(long, value_name = "LEVEL", value_parser = gate_level)]
     pub(crate) level: Option<Level>,
     /// Accept proven restore points of up to this age, such as 30m, whatever the risk [default: by risk, or
     /// gate.max_age].

@@ -221,6 +221,11 @@ fn level(text: &str) -> Result<Level, String> {
     }
 }
 
+/// Reads a level that the gate can ask for.
+fn gate_level(text: &str) -> Result<Level, String> {
+    text.parse().map_err(|_| "is stored, sampled, full or instance".to_owned())
+}
+
 /// Reads a number of jobs.
 fn jobs(text: &str) -> Result<usize, String> {
     match text.parse() {

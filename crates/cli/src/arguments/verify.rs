@@ -24,7 +24,8 @@ end there, and the instance is dropped again. Name it by its id; that costs, and
 
 With --oldest-unproven the proof may come later than the backup, such as at night: every restore point that lacks it is
 verified, the oldest first, those that could not be verified before last. It ends with 0 when none is left without proof,
-4 when one is disproved, 5 when one could not be verified or was left for another time.
+4 when one is disproved, 5 when one could not be verified or was left for another time. Snapshots are proven with --snapshots
+alone, after all others, and no more than it says: the rest of them is no failure.
 
 Examples:
   holdpoint verify
@@ -33,6 +34,7 @@ Examples:
   holdpoint verify --as rds
   holdpoint verify --oldest-unproven --max-runtime 2h
   holdpoint verify --oldest-unproven --level stored --dry-run
+  holdpoint verify --oldest-unproven --snapshots 1 --max-runtime 3h
   holdpoint verify latest --scratch-url postgresql://admin@scratch.example.com/postgres"))]
 pub(crate) struct VerifyArguments {
     /// Verify this restore point.
@@ -44,6 +46,9 @@ pub(crate) struct VerifyArguments {
     /// Begin nothing that would not end within this time, such as 2h, and end what is under way then.
     #[arg(long, value_name = "TIME", requires = "oldest_unproven", value_parser = crate::quantity::parse_duration)]
     pub(crate) max_runtime: Option<std::time::Duration>,
+    /// Of the snapshots that lack a proof, prove so many besides, the newest first: each makes an instance, which costs.
+    #[arg(long, value_name = "N", requires = "oldest_unproven", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) snapshots: Option<u16>,
     /// Go this far.
     #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = level)]
     pub(crate) level: Level,

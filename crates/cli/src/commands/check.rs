@@ -60,6 +60,7 @@ async fn one(invocation: &Invocation, arguments: &CheckArguments) -> Result<(Che
         read_data: arguments.read_data,
         jobs: invocation.settings.jobs(arguments.jobs.and_then(Jobs::number)),
         max_proof_age: arguments.max_proof_age.map(span),
+        snapshots_count: invocation.settings.risk_policy().asks_for_snapshots(),
         min_age: span(arguments.min_age),
         repair: arguments.repair,
     };

@@ -115,7 +115,7 @@ impl Guarding {
         settings.demand_lasting(&repository, arguments.allow_local_repository)?;
         let policy = settings.gate_policy(arguments);
         let verify = invocation.verify_options(&Verification {
-            level: policy.highest_level().unwrap_or(Level::Full),
+            level: policy.highest_level().unwrap_or(Level::Stored),
             scratch_url: arguments.scratch_url.as_deref(),
             replace_missing_locale: arguments.replace_missing_locale,
             jobs: arguments.limits.jobs.and_then(Jobs::number),

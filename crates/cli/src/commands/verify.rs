@@ -3,7 +3,8 @@
 use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_operations::rds::{SnapshotPoint, plan_snapshot_verification, snapshot_point, verify_snapshot};
 use holdpoint_operations::verify::{
-    LeftReason, UnprovenOptions, UnprovenReport, VerifyOptions, plan, plan_unproven, verify, verify_unproven,
+    LeftReason, SnapshotProofs, UnprovenOptions, UnprovenReport, VerifyOptions, plan, plan_unproven, verify,
+    verify_unproven,
 };
 use holdpoint_operations::{Context, selection};
 
@@ -82,7 +83,11 @@ async fn oldest_unproven(
     arguments: &VerifyArguments,
     verify: VerifyOptions,
 ) -> Result<u8, Failure> {
-    let options = UnprovenOptions { verify, max_runtime: arguments.max_runtime };
+    let snapshots = match arguments.snapshots {
+        Some(at_most) => Some(SnapshotProofs { at_most: at_most.into(), login: invocation.source()? }),
+        None => None,
+    };
+    let options = UnprovenOptions { verify, max_runtime: arguments.max_runtime, snapshots };
     let context = invocation.context(false).await?;
     if arguments.dry_run {
         let plan = plan_unproven(&context, &options).await?;
@@ -98,7 +103,9 @@ async fn oldest_unproven(
 /// Gives the exit code of the worst that happened: 0 only when no restore point is left without the proof, but for those
 /// that are known as disproved.
 fn worst(report: &UnprovenReport) -> u8 {
-    let verdicts = report.verified.iter().map(|one| code(one.verification.verdict));
+    let archives = report.verified.iter().map(|one| &one.verification);
+    let all = archives.chain(report.snapshots.iter().map(|one| &one.verification));
+    let verdicts = all.map(|one| code(one.verdict));
     let failures = report.failed.iter().map(|one| exit_code::of(one.kind));
     let left = report.left.iter().map(|one| match one.reason {
         LeftReason::NoTime | LeftReason::TimeOver | LeftReason::NotTried => exit_code::COULD_NOT_RUN,

@@ -129,8 +129,11 @@ impl CronSection {
 pub(super) fn level<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Level>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.parse() {
-        Ok(level @ (Level::Stored | Level::Sampled | Level::Full)) => Ok(Some(level)),
-        _ => Err(D::Error::custom(format!("{text:?} is no level that can be asked for: use stored, sampled or full"))),
+        Ok(level) => Ok(Some(level)),
+        Err(_) => {
+            let wrong = format!("{text:?} is no level that can be asked for: use stored, sampled, full or instance");
+            Err(D::Error::custom(wrong))
+        }
     }
 }
 
@@ -158,7 +161,7 @@ pub(super) fn risk<'de, D: Read<'de>>(deserializer: D) -> Result<BTreeMap<RiskCl
 fn requirement(text: &str) -> Result<Requirement, String> {
     let proof = |level: &str, age: &str| {
         let wrong = || format!("\"{text}\" is not nothing, warn, refuse, or a level with an age such as \"full 1d\"");
-        let level = level.parse().ok().filter(|level| matches!(level, Level::Stored | Level::Sampled | Level::Full));
+        let level: Option<Level> = level.parse().ok();
         let age = crate::quantity::parse_duration(age)?.as_secs();
         let max_age_seconds = i64::try_from(age).map_err(|_| wrong())?;
         Ok(Requirement::ProvenRestorePoint(Policy { level: level.ok_or_else(wrong)?, max_age_seconds }))

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
-use holdpoint_core::verification::Verdict;
+use holdpoint_core::verification::{Verdict, Verification};
 use holdpoint_operations::verify::{LeftReason, Unproven, UnprovenPlan, UnprovenReport};
 
 use super::catalogue::standing;
@@ -33,6 +33,11 @@ pub(crate) fn unproven_plan(plan: &UnprovenPlan, now: DateTime<Utc>) -> String {
         let headings = ["RESTORE POINT", ">AGE", "STANDING", ">READS", ">TAKES ABOUT", "VERIFIED"];
         text.push_str(&columns(&headings, plan.points.iter().map(row)));
     }
+    for one in &plan.snapshots {
+        let takes = seconds(one.estimated_seconds);
+        let line = format!("then {}, a snapshot: by an instance that is made of it; takes about: {takes}\n", one.point);
+        text.push_str(&line);
+    }
     text.push_str(&others(plan));
     text
 }
@@ -40,7 +45,13 @@ pub(crate) fn unproven_plan(plan: &UnprovenPlan, now: DateTime<Utc>) -> String {
 /// Tells what became of each.
 pub(crate) fn unproven(report: &UnprovenReport, now: DateTime<Utc>) -> String {
     let plan = &report.plan;
-    let made = |wanted: Verdict| report.verified.iter().filter(|one| one.verification.verdict == wanted).count();
+    let all: Vec<&Verification> = report
+        .verified
+        .iter()
+        .map(|one| &one.verification)
+        .chain(report.snapshots.iter().map(|one| &one.verification))
+        .collect();
+    let made = |wanted: Verdict| all.iter().filter(|one| one.verdict == wanted).count();
     let counts = [
         (made(Verdict::Proved), "proved"),
         (made(Verdict::Disproved), "DISPROVED"),
@@ -54,13 +65,15 @@ pub(crate) fn unproven(report: &UnprovenReport, now: DateTime<Utc>) -> String {
     let took = milliseconds(report.took_ms);
     let mut text = format!("restore points of {} at level {}: {counts}, in {took}\n", plan.database, plan.level);
     let row = |point: &PointId, verdict: &str, took: String| {
-        let at = plan.points.iter().find(|one| one.point == *point).map(|one| age(one.snapshot_at, now));
+        let at = plan
+            .points
+            .iter()
+            .chain(&plan.snapshots)
+            .find(|one| one.point == *point)
+            .map(|one| age(one.snapshot_at, now));
         vec![point.to_string(), at.unwrap_or_default(), verdict.to_owned(), took]
     };
-    let made = report.verified.iter().map(|one| {
-        let one = &one.verification;
-        row(&one.point, verdict(one), milliseconds(one.took_ms))
-    });
+    let made = all.iter().map(|one| row(&one.point, verdict(one), milliseconds(one.took_ms)));
     let failed = report.failed.iter().map(|one| row(&one.point, "FAILED", String::new()));
     let left = report.left.iter().map(|one| {
         let about = one.estimated_seconds.map(|_| format!("about {}", seconds(one.estimated_seconds)));
@@ -70,10 +83,10 @@ pub(crate) fn unproven(report: &UnprovenReport, now: DateTime<Utc>) -> String {
     if !rows.is_empty() {
         text.push_str(&columns(&["RESTORE POINT", ">AGE", "RESULT", ">TOOK"], rows));
     }
-    for one in &report.verified {
-        let reasons = reasons(&one.verification);
+    for one in &all {
+        let reasons = reasons(one);
         if !reasons.is_empty() {
-            text.push_str(&format!("{}:\n{reasons}", one.verification.point));
+            text.push_str(&format!("{}:\n{reasons}", one.point));
         }
     }
     let failures: Vec<String> = report
@@ -100,7 +113,12 @@ fn others(plan: &UnprovenPlan) -> String {
     let disproved: Vec<String> =
         plan.disproved.iter().map(|point| format!("{point}: holdpoint show {point} says why")).collect();
     let unreadable: Vec<String> = plan.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
-    [bullets("known as disproved, and left alone", &disproved), bullets("cannot be read", &unreadable)].concat()
+    let snapshots = match plan.snapshots_left {
+        0 => String::new(),
+        count => format!("{} more without a proof: --snapshots N\n", counted(count as u64, "snapshot")),
+    };
+    [snapshots, bullets("known as disproved, and left alone", &disproved), bullets("cannot be read", &unreadable)]
+        .concat()
 }
 
 fn seconds(seconds: Option<f64>) -> String {

@@ -79,6 +79,7 @@ impl Settings {
                 read_data: file.read_data,
                 jobs: self.jobs(None),
                 max_proof_age: file.max_proof_age.map(|age| span(Some(age))),
+                snapshots_count: self.risk_policy().asks_for_snapshots(),
                 min_age: THREE_DAYS,
                 repair: false,
             },

@@ -6,9 +6,9 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Candidate, Policy};
-use crate::PointId;
 use crate::identity::IdentityMatch;
 use crate::risk::{Requirement, RiskClass, RiskPolicy};
+use crate::{PointId, PointKind};
 
 /// A risk that the pending migrations have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -197,7 +197,10 @@ fn why(open: &[&Asked], policy: Policy, requirement: impl Fn(&Asked) -> Requirem
 
 /// The newest restore point that will do.
 fn choose(pending: &Pending<'_>, policy: Policy, mut reasons: Vec<String>) -> Decision {
-    let mut newest_first: Vec<&Point> = pending.points.iter().collect();
+    // Those of the other kind would only be told as what they are.
+    let of_kind = |one: &&Point| one.candidate.kind == policy.kind();
+    let mut newest_first: Vec<&Point> = pending.points.iter().filter(of_kind).collect();
+    let there_is_none = newest_first.is_empty();
     newest_first.sort_by_key(|one| (std::cmp::Reverse(one.candidate.snapshot_at), one.candidate.point.clone()));
     let mut told = 0;
     for one in newest_first {
@@ -216,10 +219,21 @@ fn choose(pending: &Pending<'_>, policy: Policy, mut reasons: Vec<String>) -> De
             Some(_) => {}
         }
     }
-    if pending.points.is_empty() {
-        reasons.push("there is no restore point yet".to_owned());
+    match policy.kind() {
+        PointKind::Archive => {
+            if there_is_none {
+                reasons.push("there is no restore point yet".to_owned());
+            }
+            Decision::MakeRestorePoint { policy, reasons }
+        }
+        // To make and prove one takes an instance, which costs: a person or a schedule does that before.
+        PointKind::RdsSnapshot => {
+            let none =
+                if there_is_none { "there is no restore point yet that is a snapshot" } else { "no snapshot does" };
+            reasons.push(format!("{none}, and no run makes one: holdpoint rds snapshot create, then holdpoint verify"));
+            Decision::Refuse { reasons }
+        }
     }
-    Decision::MakeRestorePoint { policy, reasons }
 }
 
 fn refuse(pending: &Pending<'_>, policy: &Policy, one: &Point) -> Option<String> {
@@ -241,7 +255,9 @@ fn refuse(pending: &Pending<'_>, policy: &Policy, one: &Point) -> Option<String>
         SchemaSince::Changed(first) => return Some(format!("the schema changed since, such as {first}")),
         SchemaSince::NotCompared => return Some("the schema was not compared with now".to_owned()),
     }
-    if pending.window_policy.required && covering(pending).is_none() {
+    // Rows written since a snapshot come back by the window alone.
+    let needs_window = pending.window_policy.required || one.candidate.kind == PointKind::RdsSnapshot;
+    if needs_window && covering(pending).is_none() {
         return Some(match pending.window {
             None => "older than now, and no point-in-time window covers what was written since".to_owned(),
             Some(window) => format!("older than now, and the point-in-time window ends at {}", window.latest),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use holdpoint_core::ledger::{RunState, RunStep, newest};
 use holdpoint_core::undoing::Way;
-use holdpoint_core::{PointId, RunId};
+use holdpoint_core::{PointId, PointKind, RunId};
 use holdpoint_operations::backup::{BackupOptions, backup};
 use holdpoint_operations::restore::swap::SwapReport;
 use holdpoint_operations::run_lock::RunLock;
@@ -13,6 +13,7 @@ use holdpoint_postgres::error::line;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::beside::left_beside;
+use super::migrations::no_way;
 use super::rds::ToAnInstant;
 use super::record::{self, Record};
 use super::recover::Recovering;
@@ -46,6 +47,8 @@ pub(super) struct Work<'a> {
     pub(super) step: RunStep,
     /// Its restore point.
     pub(super) point: PointId,
+    /// Whether that is a snapshot of the instance.
+    pub(super) is_snapshot: bool,
     /// The runs after it, as they were when it was looked at.
     younger: Vec<admission::Run>,
     /// What younger runs left that were settled, in words.
@@ -179,15 +182,15 @@ impl<'a> Attempt<'a> {
             first: Vec::new(),
         };
         let Some(point) = step.point.clone() else { return Err(too_old("it relied on no restore point".to_owned())) };
-        match catalogue::show(context, &point).await {
-            Ok(_) => {}
+        let is_snapshot = match catalogue::show_any(context, &point).await {
+            Ok(shown) => shown.manifest.kind() == PointKind::RdsSnapshot,
             Err(holdpoint_operations::Error::NoSuchPoint { .. }) => {
                 return Err(too_old(format!("it is too old: its restore point {point} is gone")));
             }
             Err(error) => return Err(error.into()),
-        }
+        };
         let standing = admission::settled_since(&younger);
-        Ok(Work { context, options, run, steps, step, point, younger, standing, held_by })
+        Ok(Work { context, options, run, steps, step, point, is_snapshot, younger, standing, held_by })
     }
 }
 
@@ -227,10 +230,18 @@ impl Work<'_> {
         let ways: Vec<Way> =
             with_ways.map(|step| step.ways_back.iter().map(|one| one.way).collect()).unwrap_or_default();
         let ways: Vec<Way> = ways.into_iter().filter(|way| *way != Way::Beside).collect();
-        if ways.is_empty() { vec![Way::Restore] } else { ways }
+        match ways.is_empty() {
+            true => vec![if self.is_snapshot { Way::Rds } else { Way::Restore }],
+            false => ways,
+        }
     }
 
     async fn todo(&self, way: Way) -> Result<Todo, Error> {
+        if self.is_snapshot && way != Way::Rds {
+            let why = "the run's restore point is a snapshot of the instance, against which only another instance can be held: \
+                       --way rds";
+            return Err(no_way(self, way.word(), why.to_owned()));
+        }
         Ok(match way {
             Way::Rollback => Todo::Rollback(RollingBack::plan(self, way).await?),
             Way::Recover => Todo::Recover(Recovering::plan(self).await?),

@@ -59,6 +59,7 @@ use crate::runs::Place;
 use crate::{Error, runs};
 use attempt::Attempt;
 pub use others::{Share, TakenRows};
+pub(crate) use rds::named;
 pub use scripts::{Scripts, Unfinished};
 
 /// Asks a person whether the way may be gone.

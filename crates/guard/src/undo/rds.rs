@@ -12,16 +12,17 @@ use holdpoint_core::undoing::Way;
 use holdpoint_operations::Source;
 use holdpoint_operations::adopt::adopt;
 use holdpoint_operations::compare::{Against, CompareOptions, CompareReport, compare};
-use holdpoint_operations::rds::{PlaceTaken, RdsSource};
+use holdpoint_operations::rds::{PlaceTaken, RdsSource, read_to_the_end};
+use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use super::attempt::Work;
 use super::end_sessions;
 use super::migrations::no_way;
 use super::record::Record;
-use crate::Error;
 use crate::rows_compared::LOCK_WAIT;
-use crate::ways_back;
+use crate::tools::ToolName;
+use crate::{Error, runs, ways_back};
 
 /// How the step ends in the ledger by which the new instance is known to be the database of then.
 const HELD: &str = "is as the run's restore point says";
@@ -67,7 +68,7 @@ impl ToAnInstant {
             let window = &restorable.window;
             // An instant that is too young is waited for; one that is too old never comes back.
             let early = window.earliest_at.is_some_and(|earliest| at < earliest.trunc_subsecs(0));
-            if let Err(error) = window.check_open() {
+            if let Err(error) = window.demand_instance().and_then(|()| window.check_open()) {
                 return Err(no_way(work, Way::Rds.word(), error.to_string()));
             }
             if let Some(why) = ways_back::serves_another(window.endpoint.as_ref(), &own.live).await? {
@@ -154,6 +155,9 @@ impl ToAnInstant {
             return Err(differs(differences));
         }
         let source = Source { settings, ..place.clone() };
+        if work.is_snapshot {
+            return self.read_there(work, source).await;
+        }
         let wanted = CompareOptions {
             point: work.point.clone(),
             against: Against::Database { source: Box::new(source), own: false },
@@ -175,6 +179,30 @@ impl ToAnInstant {
             return Err(differs(differences));
         }
         Ok(proof(&report, self.at))
+    }
+
+    /// As [`Self::held_against`], where the run's restore point is a snapshot: its schema must be the one that the snapshot's
+    /// proof found, the tool must not have recorded the run's migrations, and every table is read to its end. With which
+    /// rows the database was then nobody recorded.
+    async fn read_there(&self, work: &Work<'_>, there: Source) -> Result<Vec<String>, Error> {
+        let differs = |differences: Vec<String>| Error::InstanceDiffers { name: self.target.clone(), differences };
+        work.context.progress.phase(Phase::ProvingUndo, None);
+        let recorded = Schema::recorded(work.context, &work.point).await?;
+        let found = Schema::live(work.context, &there).await?;
+        let objects = recorded.changes(&found);
+        let mut differences: Vec<String> =
+            objects.iter().map(|one| format!("{} is not as in the restore point", one.name)).collect();
+        differences.extend(recorded_already(work, &there).await?);
+        if !differences.is_empty() {
+            return Err(differs(differences));
+        }
+        let progress = std::sync::Arc::clone(&work.context.progress);
+        let read = read_to_the_end(&there.settings, work.options.jobs, progress, &work.context.cancel).await?;
+        let read = read.map_err(differs)?;
+        Ok(vec![
+            format!("all of {} schema objects are as in the restore point, which is a snapshot", found.len()),
+            format!("all of {} tables were read to their ends; which rows they held then nobody recorded", read.tables),
+        ])
     }
 
     /// Puts the new instance in the live one's place, ends what is still connected to the one that goes aside, and
@@ -241,7 +269,7 @@ fn aside(source: &str, run: &str) -> String {
 }
 
 /// A name that RDS takes.
-fn named(source: &str, between: &str, run: &str) -> String {
+pub(crate) fn named(source: &str, between: &str, run: &str) -> String {
     const LONGEST: usize = 63;
     let tail = format!("{between}{}", run.to_ascii_lowercase());
     let mut kept = source.to_owned();
@@ -275,6 +303,23 @@ fn unlike(recorded: &Identity, found: &Identity) -> Vec<String> {
         differences.push(format!("the OID of database {} is {is} there, and was {was}", found.database));
     }
     differences
+}
+
+/// Migrations of the run that the tool has recorded in a restored instance, where it has a table of its own: they ran before
+/// the instant.
+async fn recorded_already(work: &Work<'_>, there: &Source) -> Result<Option<String>, Error> {
+    let (Some(plan), Some((project, _))) = (&work.step.plan, &work.options.place.project) else { return Ok(None) };
+    let found = &project.found;
+    let own = matches!(found.tool.name(), ToolName::PlainSql | ToolName::Command);
+    if own || found.table.is_none() || found.tool.name().to_string() != plan.tool {
+        return Ok(None);
+    }
+    let pending = runs::pending(project, &there.settings).await?;
+    let is_pending = |path: &str| pending.migrations.iter().any(|one| one.path == path);
+    let recorded = plan.pending.iter().filter(|one| !is_pending(&one.path)).map(|one| one.path.clone());
+    let recorded: Vec<String> = recorded.collect();
+    let told = || format!("{} is recorded as applied there: it ran before the instant", listed(&recorded, NAMED));
+    Ok((!recorded.is_empty()).then(told))
 }
 
 /// What in a restored instance is not as the restore point from before the run has it, rows of the application apart.

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use holdpoint_core::SnapshotManifest;
 use holdpoint_core::quantity::milliseconds;
 use holdpoint_core::undoing::{Loss, TimeFrom, Way, WayBack};
 use holdpoint_operations::rds::Restorable;
 pub(crate) use holdpoint_operations::rds::serves_another;
 use holdpoint_postgres::ConnectionSettings;
 
-use super::Known;
+use super::{Known, shell_quote};
+use crate::undo::named;
 
 /// What stands for the instant until it is known.
 const INSTANT: &str = "INSTANT";
@@ -56,9 +58,30 @@ impl Known<'_> {
     }
 }
 
+impl Known<'_> {
+    /// The snapshot that the run relies on, as an instance of its own beside the live one.
+    pub(super) fn snapshot(&self, manifest: &SnapshotManifest) -> WayBack {
+        let made = &manifest.snapshot;
+        let target = named(&made.instance, "-beside-", self.run.as_str());
+        let words = ["holdpoint", "rds", "snapshot", "restore", &made.name, "--into", &target];
+        let command = words.into_iter().chain(self.flags.iter().map(String::as_str)).map(shell_quote);
+        let seconds = self.restore_seconds();
+        WayBack {
+            way: Way::Beside,
+            title: format!("make an instance of the snapshot {} of {} beside the live one", made.name, made.instance),
+            command: command.collect::<Vec<_>>().join(" "),
+            seconds,
+            time_from: seconds.map(|_| TimeFrom::Estimated),
+            data_lost: format!("everything written since {}", self.since()),
+            loss: Some(Loss::OfEverything),
+            conditions: vec!["the new instance costs what the old one costs, until one of them is dropped".to_owned()],
+        }
+    }
+}
+
 /// Why a configured instance is no way back of this database, in words.
 pub(crate) async fn no_way(restorable: &Restorable, live: &ConnectionSettings) -> Option<String> {
-    if let Err(error) = restorable.window.check_open() {
+    if let Err(error) = restorable.window.demand_instance().and_then(|()| restorable.window.check_open()) {
         return Some(error.to_string());
     }
     match serves_another(restorable.window.endpoint.as_ref(), live).await {

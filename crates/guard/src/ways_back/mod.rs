@@ -14,7 +14,7 @@ use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::{Rehearsal, RollbackEffect};
 use holdpoint_core::undoing::{AtRisk, Loss, RiskRecord, ScriptsTake, TimeFrom, Way, WayBack};
 use holdpoint_core::verification::{Level, Verdict, Verification};
-use holdpoint_core::{Manifest, RunId};
+use holdpoint_core::{Manifest, Recorded, RunId};
 use holdpoint_operations::rds::{RdsSource, Restorable};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_review::{Kind, Review, StatementReview, TableAtRisk};
@@ -36,7 +36,7 @@ const NAMED: usize = 3;
 /// What is known of a run before its command.
 pub(crate) struct Known<'a> {
     pub(crate) run: &'a RunId,
-    pub(crate) manifest: &'a Manifest,
+    pub(crate) recorded: &'a Recorded,
     pub(crate) verifications: &'a [Verification],
     /// How a database is restored beside the live one.
     pub(crate) settings: &'a ConnectionSettings,
@@ -84,8 +84,15 @@ impl Known<'_> {
     /// Lists the ways back, the best first.
     pub(crate) fn ways_back(&self) -> Vec<WayBack> {
         let risk = risk(self.planned);
-        let [beside, swap] = self.restores();
-        let ways = [self.rollback(&risk), self.recovery(&risk), self.instant(), Some(beside), Some(swap)];
+        let ways = match self.recorded {
+            Recorded::Archive(manifest) => {
+                let [beside, swap] = self.restores(manifest);
+                let recovery = self.recovery(&risk, manifest);
+                [self.rollback(&risk), recovery, self.instant(), Some(beside), Some(swap)]
+            }
+            // Nothing but the instance itself can be held against a snapshot, so no script undoes such a run with proof.
+            Recorded::Snapshot(manifest) => [None, None, self.instant(), Some(self.snapshot(manifest)), None],
+        };
         let mut ways: Vec<WayBack> = ways.into_iter().flatten().collect();
         let beside =
             self.planned.report.as_ref().map(|plan| beside_the_database(&plan.review.review)).unwrap_or_default();
@@ -94,7 +101,8 @@ impl Known<'_> {
                 "roles, subscriptions and the server's settings stay as the run leaves them: {}",
                 listed(&beside, NAMED)
             );
-            ways.iter_mut().filter(|one| one.way != Way::Rds).for_each(|one| one.conditions.push(told.clone()));
+            let with_the_server = |one: &WayBack| one.way == Way::Rds || self.is_snapshot();
+            ways.iter_mut().filter(|one| !with_the_server(one)).for_each(|one| one.conditions.push(told.clone()));
         }
         ranked(ways)
     }
@@ -174,7 +182,7 @@ impl Known<'_> {
     }
 
     /// The tables at risk from the restore point, after whatever undoes the migrations.
-    fn recovery(&self, risk: &RiskRecord) -> Option<WayBack> {
+    fn recovery(&self, risk: &RiskRecord, manifest: &Manifest) -> Option<WayBack> {
         let plan = self.planned.report.as_ref()?;
         let (tables, positions) = recoverable(risk, &plan.review.tables);
         if risk.everything || tables.is_empty() || self.unrecoverable.is_some() {
@@ -184,7 +192,7 @@ impl Known<'_> {
             plan.pending.iter().all(|one| !matches!(one.rollback, Rollback::Missing | Rollback::Ambiguous { .. }));
         let names: Vec<String> = tables.into_iter().map(name).collect();
         let bytes: Option<u64> = plan.review.tables.iter().map(|one| one.bytes).sum();
-        let seconds = bytes.and_then(|bytes| self.share(bytes));
+        let seconds = bytes.and_then(|bytes| self.share(manifest, bytes));
         let mut conditions = Vec::new();
         let before = if undone {
             let taken = taken_by(&scripts_take(&plan.rollback), self.tried(plan));
@@ -207,7 +215,7 @@ impl Known<'_> {
         }
         Some(WayBack {
             way: Way::Recover,
-            title: format!("{before} {} from {}", listed(&names, NAMED), self.manifest.id),
+            title: format!("{before} {} from {}", listed(&names, NAMED), manifest.id),
             command: self.undo(Way::Recover),
             seconds,
             time_from: seconds.map(|_| TimeFrom::Estimated),
@@ -223,19 +231,23 @@ impl Known<'_> {
     }
 
     /// The whole restore point: in a new database, or in the live one's place.
-    fn restores(&self) -> [WayBack; 2] {
+    fn restores(&self, manifest: &Manifest) -> [WayBack; 2] {
         let seconds = self.restore_seconds();
         let of = |way, title, command, conditions| {
             let data_lost = format!("everything written since {}", self.since());
             let time_from = seconds.map(|_| TimeFrom::Estimated);
             WayBack { way, title, command, seconds, time_from, data_lost, loss: Some(Loss::OfEverything), conditions }
         };
-        let (title, command) = beside::beside(self.run, self.manifest, self.settings, self.flags, self.powerless);
-        let swap = format!("restore {} and swap it for the live database, which is kept beside", self.manifest.id);
-        let accept = self.manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        let (title, command) = beside::beside(self.run, manifest, self.settings, self.flags, self.powerless);
+        let swap = format!("restore {} and swap it for the live database, which is kept beside", manifest.id);
+        let accept = manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
         let swapping = format!("{} --accept-data-loss-since {accept}", self.undo(Way::Restore));
         let sessions = vec!["sessions are ended while the names are exchanged".to_owned()];
         [of(Way::Beside, title, command, Vec::new()), of(Way::Restore, swap, swapping, sessions)]
+    }
+
+    fn is_snapshot(&self) -> bool {
+        matches!(self.recorded, Recorded::Snapshot(_))
     }
 
     fn undo(&self, way: Way) -> String {
@@ -245,7 +257,7 @@ impl Known<'_> {
     }
 
     fn since(&self) -> String {
-        self.manifest.snapshot.at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+        self.recorded.snapshot_at().format("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
     /// The time that the newest proof by restore took: on a scratch server, so an estimate for any other.
@@ -257,8 +269,8 @@ impl Known<'_> {
 
     /// The part of that time that so many bytes of the live database take.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn share(&self, bytes: u64) -> Option<f64> {
-        let all = self.manifest.totals.data_bytes.max(1);
+    fn share(&self, manifest: &Manifest, bytes: u64) -> Option<f64> {
+        let all = manifest.totals.data_bytes.max(1);
         // A recovery makes its side schema and compares, however little it is.
         self.restore_seconds().map(|seconds| 1.0 + seconds * (bytes as f64 / all as f64).min(1.0))
     }

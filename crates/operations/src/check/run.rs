@@ -28,6 +28,9 @@ pub struct CheckOptions {
     pub jobs: usize,
     /// An older proof is a finding, and so is none.
     pub max_proof_age: Option<TimeDelta>,
+    /// Whether proofs of snapshots count for that: where nothing relies on snapshots, one must not hide that no archive is
+    /// proven.
+    pub snapshots_count: bool,
     /// What belongs to no restore point is left alone when it is younger, by the store's clock.
     pub min_age: TimeDelta,
     /// Remove what is provably dead.
@@ -153,8 +156,9 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
             all_there.push(point);
         }
     }
-    report.last_proof = last_proof(&all_there, now);
-    proof_age(options, now, &mut report);
+    report.last_proof = last_proof(all_there.iter(), now);
+    let counting = all_there.iter().filter(|one| options.snapshots_count || one.is_archive());
+    proof_age(options, now, last_proof(counting, now).as_ref(), &mut report);
     report.findings.extend(of_identity);
     report.findings.extend(lease(context).await?);
     report.findings.extend(permissions::look(context)?);
@@ -319,8 +323,8 @@ fn choose(context: &Context, points: &[Surveyed], percent: u8) -> Vec<PointId> {
 }
 
 /// The newest proof among restore points that tell what the database can be brought back from.
-fn last_proof(points: &[Surveyed], now: DateTime<Utc>) -> Option<Proof> {
-    let counting = points.iter().filter(|one| one.counts(now));
+fn last_proof<'a>(points: impl Iterator<Item = &'a Surveyed>, now: DateTime<Utc>) -> Option<Proof> {
+    let counting = points.filter(|one| one.counts(now));
     let proven = counting.filter_map(|one| match one.summary.standing {
         // What was proven in the future was so by a wrong clock: when, nobody knows.
         Standing::Proven { level, at } if !is_ahead(at, now) => Some((one, level, at)),
@@ -331,9 +335,11 @@ fn last_proof(points: &[Surveyed], now: DateTime<Utc>) -> Option<Proof> {
     Some(Proof { point: one.id().clone(), level, at, age_seconds })
 }
 
-fn proof_age(options: &CheckOptions, now: DateTime<Utc>, report: &mut CheckReport) {
+/// `counting`: the newest proof that counts.
+fn proof_age(options: &CheckOptions, now: DateTime<Utc>, counting: Option<&Proof>, report: &mut CheckReport) {
     let Some(most) = options.max_proof_age else { return };
-    let reason = match &report.last_proof {
+    let reason = match counting {
+        None if report.last_proof.is_some() => "no archive is proven: the newest proof is of a snapshot".to_owned(),
         None => "nothing is proven".to_owned(),
         Some(proof) if now.signed_duration_since(proof.at) > most => {
             format!("the newest proof is of {}", proof.at.format("%Y-%m-%d %H:%MZ"))

@@ -10,6 +10,18 @@ use super::findings::{Finding, FindingKind};
 use crate::rds::{ControlPlane, Found, recorded_snapshot};
 use crate::{Context, Error};
 
+/// Why a recorded snapshot cannot be restored now, as far as RDS tells; `None` where it is there and available.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(crate) async fn unusable(
+    context: &Context,
+    point: &PointId,
+    recorded: &SnapshotFacts,
+) -> Result<Option<String>, Error> {
+    Ok(Snapshots::new(context).ask(point, recorded).await?.map(|finding| finding.reason))
+}
+
 /// Asks RDS for snapshots, one client a region.
 pub(crate) struct Snapshots<'a> {
     context: &'a Context,

@@ -3,12 +3,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::PointId;
+use holdpoint_core::progress::Progress;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::selector::Selector;
 use holdpoint_engine::{is_damage, read_tables};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_rds::Instance;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::serving::{identity_behind, serves_another};
 use crate::compare::{Against, CompareOptions, CompareReport, TableChange, compare};
@@ -18,6 +20,11 @@ use crate::{Context, Error, Source};
 
 /// How long somebody else's lock is waited for; on a new instance there is nobody.
 const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How much older than a snapshot an archive may be that it is held against: in a longer time nearly every table changes.
+const NEAR: TimeDelta = TimeDelta::days(1);
+/// The largest table that is read once more for that, in bytes.
+const LARGEST_COMPARED: u64 = 1 << 30;
 
 /// A database whose instance is about to be another one.
 #[derive(Debug)]
@@ -149,18 +156,60 @@ impl ServedDatabase {
         there: ConnectionSettings,
         plane: &super::ControlPlane,
     ) -> Result<Result<DataCheck, Vec<String>>, Error> {
-        let progress = std::sync::Arc::clone(&plane.progress);
-        let read = read_tables(&there, self.jobs, progress, &plane.cancel).await?;
-        if !read.refused.is_empty() {
-            let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
-            return Err(Error::CannotRead { role: there.user().to_owned(), objects, grant: None });
-        }
-        if !read.damaged.is_empty() {
-            let damaged = read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}"));
-            return Ok(Err(damaged.collect()));
-        }
-        Ok(Ok(DataCheck { tables: read.tables, large_objects: Some(read.large_objects), ..DataCheck::default() }))
+        read_to_the_end(&there, self.jobs, std::sync::Arc::clone(&plane.progress), &plane.cancel).await
     }
+}
+
+/// Holds what was restored from a snapshot against the newest archive from before it, where that is near. Rows and objects
+/// that differ are shown, and no disproof: they may have been written between the two.
+///
+/// # Errors
+/// Whatever keeps them from being compared.
+pub(super) async fn held_against_an_archive(
+    context: &Context,
+    there: &Source,
+    snapshot_at: DateTime<Utc>,
+    jobs: usize,
+) -> Result<Option<DataCheck>, Error> {
+    let point = match resolve(context, &Selector::BeforeInstant(snapshot_at)).await {
+        Ok(point) if snapshot_at.signed_duration_since(point.at()) <= NEAR => point,
+        Ok(_) | Err(Error::NoSuchPoint { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let wanted = CompareOptions {
+        point: point.clone(),
+        against: Against::Database { source: Box::new(there.clone()), own: false },
+        jobs,
+        // Each was read to its end before; this is a second look.
+        quick: Some(LARGEST_COMPARED),
+        definitions: false,
+        lock_wait: LOCK_WAIT,
+    };
+    let report = Box::pin(compare(context, &wanted)).await?;
+    let database = context.database.to_string();
+    Ok(Some(DataCheck { database, ..of_point(point, &report) }))
+}
+
+/// Reads every table and large object of a database to its end, and throws the rows away; what is damaged there, in words.
+///
+/// # Errors
+/// [`Error::CannotRead`]: what the role is refused; those of connecting.
+pub async fn read_to_the_end(
+    there: &ConnectionSettings,
+    jobs: usize,
+    progress: std::sync::Arc<dyn Progress>,
+    cancel: &CancellationToken,
+) -> Result<Result<DataCheck, Vec<String>>, Error> {
+    let read = read_tables(there, jobs, progress, cancel).await?;
+    if !read.refused.is_empty() {
+        let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
+        return Err(Error::CannotRead { role: there.user().to_owned(), objects, grant: None });
+    }
+    if !read.damaged.is_empty() {
+        let damaged = read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}"));
+        return Ok(Err(damaged.collect()));
+    }
+    Ok(Ok(DataCheck { tables: read.tables, large_objects: Some(read.large_objects), ..DataCheck::default() }))
 }
 
 impl DataCheck {

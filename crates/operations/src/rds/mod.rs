@@ -29,7 +29,7 @@ pub use clusters::{
     ClusterDropReport, ClusterOutcome, drop_cluster, is_cluster, plan_cluster, plan_drop_cluster, restore_cluster,
     wait_cluster,
 };
-pub use data_check::{DataCheck, ServedDatabase};
+pub use data_check::{DataCheck, ServedDatabase, read_to_the_end};
 pub(crate) use found::{Found, recorded_snapshot};
 pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{
@@ -39,7 +39,9 @@ pub use holdpoint_rds::{
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
-pub use proof::{SnapshotPoint, SnapshotVerifyReport, plan_snapshot_verification, snapshot_point, verify_snapshot};
+pub use proof::{
+    SnapshotPoint, SnapshotVerifyReport, plan_snapshot_verification, snapshot_point, unusable_snapshot, verify_snapshot,
+};
 pub use reach::RdsReach;
 pub use record::{RecordOptions, SnapshotMade, create_recorded};
 pub use service::{Followed, check_before_cut_over, cut_over_served, lacks_a_check};

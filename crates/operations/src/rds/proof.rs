@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use holdpoint_core::fingerprint::{Aspect, Difference};
+use holdpoint_core::index::ObjectRecord;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, FORMAT, Level, Obstacle, Verdict, Verification};
 use holdpoint_core::{PointId, Recorded, SnapshotManifest};
@@ -12,15 +13,20 @@ use holdpoint_rds::{Error as Rds, RestorePlan};
 use serde::Serialize;
 
 use super::ControlPlane;
+use super::data_check::held_against_an_archive;
 use super::found::{Found, recorded_snapshot};
 use super::serving::identity_behind;
 use super::source::RdsSource;
 use super::temporary::Temporary;
 use crate::catalogue::show_any;
+use crate::schema_check::Schema;
 use crate::{Context, Error, Source, reading};
 
 /// Why the temporary instance is made: a part of its name, and in its tags.
 const NEEDED_FOR: &str = "verify";
+
+/// How many schema objects a verification keeps: some hundred bytes each, of the 16 MiB that a record may have.
+const MOST_OBJECTS: usize = 30_000;
 
 /// A restore point that is a snapshot, with the instance that it is of.
 #[derive(Debug)]
@@ -43,6 +49,7 @@ struct Findings {
     differences: Vec<Difference>,
     restore_took_ms: Option<u64>,
     instance: Option<String>,
+    schema: Option<Vec<ObjectRecord>>,
     notes: Vec<String>,
 }
 
@@ -60,6 +67,14 @@ pub async fn snapshot_point(context: &Context, point: &PointId) -> Result<Option
         Err(error) if error.is_not_found() => show_any(context, point).await.map(|_| None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Why the snapshot that a restore point is cannot be restored now, as far as RDS tells; `None` where it can.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub async fn unusable_snapshot(context: &Context, manifest: &SnapshotManifest) -> Result<Option<String>, Error> {
+    crate::check::snapshots::unusable(context, &manifest.id, &manifest.snapshot).await
 }
 
 /// The temporary instance that a verification would make.
@@ -113,6 +128,7 @@ pub async fn verify_snapshot(
         notes: Vec::new(),
         sample: None,
         normal: Vec::new(),
+        schema: None,
     };
     judge(&mut verification, outcome)?;
     if verification.verdict == Verdict::Disproved && reading::is_dropped(context, id).await? {
@@ -205,6 +221,29 @@ async fn read(
     }
     findings.compared =
         Compared { tables: read.tables, rows: read.rows, large_objects: read.large_objects, ..Compared::default() };
+    // The schema is what the gate holds against the live one. Without it the snapshot is proven all the same.
+    let there = Source { settings, ..login.clone() };
+    match Box::pin(Schema::live(context, &there)).await {
+        Ok(schema) if schema.len() > MOST_OBJECTS => {
+            let count = schema.len();
+            findings
+                .notes
+                .push(format!("its schema was not kept, so no run can rely on it: {count} objects are too many"));
+        }
+        Ok(schema) => findings.schema = Some(schema.into_objects()),
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => {
+            findings.notes.push(format!("its schema was not read, so no run can rely on it: {}", error.line()));
+        }
+    }
+    if read.damaged.is_empty() {
+        findings.notes.push(match Box::pin(held_against_an_archive(context, &there, manifest.asked_at, jobs)).await {
+            Ok(Some(check)) => check.told(),
+            Ok(None) => "held against no archive: none was made in the day before it".to_owned(),
+            Err(_) if context.cancel.is_cancelled() => return Err(Error::Interrupted),
+            Err(error) => format!("held against no archive: {}", error.line()),
+        });
+    }
     findings.differences.extend(read.damaged.into_iter().map(|(name, said)| Difference {
         aspect: Aspect::Rows,
         name,
@@ -235,6 +274,7 @@ fn judge(verification: &mut Verification, outcome: Result<Findings, Error>) -> R
             verification.compared = findings.compared;
             verification.differences = findings.differences;
             verification.restore_took_ms = findings.restore_took_ms;
+            verification.schema = findings.schema;
             verification.notes.extend(findings.notes);
             if let Some(instance) = findings.instance {
                 verification.measured_on = format!("{}: {instance}", verification.measured_on);

@@ -124,7 +124,7 @@ async fn ask(
     source: &Source,
     options: &RecordOptions,
 ) -> Result<(Asked, Vec<String>), Error> {
-    let instance = plane.unless_ended(plane.rds.instance(&options.instance)).await?;
+    let instance = plane.unless_ended(plane.rds.lone_instance(&options.instance)).await?;
     if let Some(why) = serves_another(instance.endpoint.as_ref(), &source.settings).await? {
         let (instance, database) = (instance.name, source.settings.redacted());
         return Err(Error::AnotherInstance { instance, database, why });

@@ -50,6 +50,7 @@ pub(super) async fn prepare(context: &Context, options: &RecoverOptions, past: &
     rights?;
     if options.target == Target::SameDatabase {
         let window = crate::rds::window(&past.source.plane, &past.source.instance).await?;
+        window.demand_instance()?;
         window.check_open()?;
         if let Some(why) = serves_another(window.endpoint.as_ref(), &options.into).await? {
             return Err(another(past, why));

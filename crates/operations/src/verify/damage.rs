@@ -60,6 +60,7 @@ pub(crate) async fn record_damage(
         notes: found.note.into_iter().collect(),
         sample: None,
         normal: Vec::new(),
+        schema: None,
     };
     context.repository.record_verification(&context.database, &verification).await?;
     Ok(verification)

@@ -31,7 +31,8 @@ pub use run::{verify, verify_and_keep};
 pub(crate) use scratch::{extension_obstacles, obstacle_to_start, preload};
 pub(crate) use twice::{perhaps_on_the_way, read_twice};
 pub use unproven::{
-    FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenPlan, UnprovenReport, plan_unproven,
+    FailedPoint, Left, LeftReason, SnapshotProofs, Unproven, UnprovenOptions, UnprovenPlan, UnprovenReport,
+    plan_unproven,
 };
 pub use unproven_run::verify_unproven;
 

@@ -93,6 +93,7 @@ async fn recorded(
         notes: Vec::new(),
         sample: None,
         normal: Vec::new(),
+        schema: None,
     };
     let partial = !manifest.options.is_empty();
     judge(&mut verification, outcome, partial)?;

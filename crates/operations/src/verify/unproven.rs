@@ -1,5 +1,6 @@
 //! Which restore points lack a proof, and in which order they get one.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,8 @@ use serde::Serialize;
 use super::plan::estimate;
 use super::{VerifyOptions, VerifyReport};
 use crate::catalogue::{Attempt, Surveyed, Unreadable, survey};
-use crate::{Context, Error, ErrorKind};
+use crate::rds::SnapshotVerifyReport;
+use crate::{Context, Error, ErrorKind, Source};
 
 /// How the restore points that lack a proof are verified.
 #[derive(Clone, Debug)]
@@ -19,6 +21,17 @@ pub struct UnprovenOptions {
     pub verify: VerifyOptions,
     /// When to end: a verification that would end later is not begun, and one that is under way then is ended.
     pub max_runtime: Option<Duration>,
+    /// Snapshots that are proven besides; `None`: none, as each makes an instance, which costs.
+    pub snapshots: Option<SnapshotProofs>,
+}
+
+/// How snapshots that lack a proof are proven.
+#[derive(Clone, Debug)]
+pub struct SnapshotProofs {
+    /// At most so many, the newest first.
+    pub at_most: usize,
+    /// How the database is reached at present; roles have the passwords of the snapshot's instant.
+    pub login: Source,
 }
 
 /// A restore point that lacks the proof.
@@ -57,6 +70,17 @@ pub struct UnprovenPlan {
     pub disproved: Vec<PointId>,
     /// Restore points whose manifest cannot be read.
     pub unreadable: Vec<Unreadable>,
+    /// Snapshots that get a proof after those, at level *instance*; the newest first, those whose verification could not run
+    /// last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Unproven>,
+    /// How many more snapshots lack a proof.
+    #[serde(skip_serializing_if = "is_none_left")]
+    pub snapshots_left: usize,
+}
+
+fn is_none_left(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Why a restore point was left without a proof.
@@ -106,6 +130,9 @@ pub struct UnprovenReport {
     pub plan: UnprovenPlan,
     /// The verifications that were made and recorded, in their order.
     pub verified: Vec<VerifyReport>,
+    /// Those of snapshots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotVerifyReport>,
     /// Restore points that were left.
     pub left: Vec<Left>,
     /// Verifications that failed without a verdict.
@@ -155,11 +182,41 @@ pub(super) async fn survey_unproven(
     options: &UnprovenOptions,
 ) -> Result<(UnprovenPlan, Vec<Attempt>), Error> {
     let (points, unreadable) = survey(context, context.time(false).await?.0).await?;
-    // What proves a snapshot of an instance is asked for by its id: it makes an instance, which costs.
-    let candidates: Vec<Candidate> = points.into_iter().filter(Surveyed::is_archive).map(Candidate::from).collect();
+    let (archives, snapshots): (Vec<Surveyed>, Vec<Surveyed>) = points.into_iter().partition(Surveyed::is_archive);
+    let candidates: Vec<Candidate> = archives.into_iter().map(Candidate::from).collect();
     let mut plan = choose(&context.database, &candidates, options.verify.level, options.max_runtime);
     plan.unreadable = unreadable;
+    if let Some(wanted) = &options.snapshots {
+        let snapshots: Vec<Candidate> = snapshots.into_iter().map(Candidate::from).collect();
+        (plan.snapshots, plan.snapshots_left) = choose_snapshots(&snapshots, wanted.at_most);
+    }
     Ok((plan, history(&candidates)))
+}
+
+/// Chooses the snapshots that get a proof, and tells how many more lack one. The newest comes first, since it is what a run
+/// relies on; one whose verification could not run keeps no other from its proof.
+fn choose_snapshots(candidates: &[Candidate], at_most: usize) -> (Vec<Unproven>, usize) {
+    let level = Level::Instance;
+    let took = history(candidates).into_iter().rev().find(|one| one.level == level && one.verdict == Verdict::Proved);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let estimated_seconds = took.map(|one| one.took_ms as f64 / 1000.0);
+    let in_vain = |one: &&Attempt| one.verdict == Verdict::CouldNotRun;
+    let lacking = candidates.iter().filter(|one| lacks(one.standing, level) == Some(true));
+    let mut lacking: Vec<Unproven> = lacking
+        .map(|one| Unproven {
+            point: one.point.clone(),
+            snapshot_at: one.snapshot_at,
+            standing: one.standing,
+            tried_at: one.attempts.iter().filter(in_vain).map(|tried| tried.started_at).max(),
+            read_bytes: 0,
+            estimated_seconds,
+            in_time: true,
+        })
+        .collect();
+    lacking.sort_by_key(|one| (one.tried_at, Reverse(one.snapshot_at), one.point.clone()));
+    let left = lacking.len().saturating_sub(at_most);
+    lacking.truncate(at_most);
+    (lacking, left)
 }
 
 /// Every verification of the candidates, oldest first.
@@ -210,6 +267,8 @@ fn choose(
         points,
         disproved: disproved.map(|one| one.point.clone()).collect(),
         unreadable: Vec::new(),
+        snapshots: Vec::new(),
+        snapshots_left: 0,
     }
 }
 
@@ -288,5 +347,26 @@ mod tests {
         // One that is too large does not stand in the way of smaller ones.
         all[0].read_bytes = 1_000_000;
         assert_eq!(fits(&all, Some(150)), [false, true, true, false]);
+    }
+
+    #[test]
+    fn of_snapshots_the_newest_comes_first_and_no_more_than_are_asked_for() {
+        use chrono::Timelike as _;
+        let tried = [(Level::Instance, Verdict::CouldNotRun, 1)];
+        let all = [
+            candidate(1, &[]),
+            candidate(2, &[(Level::Instance, Verdict::Proved, 2)]),
+            candidate(3, &[]),
+            candidate(4, &tried),
+            candidate(5, &[(Level::Instance, Verdict::Disproved, 3)]),
+        ];
+        let chosen = |at_most| {
+            let (chosen, left) = choose_snapshots(&all, at_most);
+            (chosen.iter().map(|one| one.snapshot_at.hour()).collect::<Vec<_>>(), left)
+        };
+        assert_eq!(chosen(1), (vec![3], 2));
+        assert_eq!(chosen(9), (vec![3, 1, 4], 0), "one that could not be verified keeps no other from its proof");
+        assert_eq!(chosen(0), (Vec::new(), 3));
+        assert_eq!(choose_snapshots(&all, 1).0[0].estimated_seconds, Some(60.0));
     }
 }

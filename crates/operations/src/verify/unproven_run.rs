@@ -1,6 +1,7 @@
 //! Verifying the restore points that lack a proof, one after the other.
 
 use holdpoint_core::PointId;
+use holdpoint_core::verification::Level;
 use holdpoint_repository::Error as Repository;
 use tokio::time::Instant;
 
@@ -8,10 +9,11 @@ use super::VerifyReport;
 use super::plan::estimate;
 use super::run::verify;
 use super::unproven::{
-    FailedPoint, Left, LeftReason, Unproven, UnprovenOptions, UnprovenReport, lacks, survey_unproven,
+    FailedPoint, Left, LeftReason, SnapshotProofs, Unproven, UnprovenOptions, UnprovenReport, lacks, survey_unproven,
 };
-use crate::catalogue::{Attempt, show};
+use crate::catalogue::{Attempt, show, show_any};
 use crate::error::chain;
+use crate::rds::{SnapshotVerifyReport, snapshot_point, verify_snapshot};
 use crate::{Context, Error, ErrorKind};
 
 /// Verifies every restore point that lacks the proof of the wanted level, in the order of
@@ -27,7 +29,14 @@ pub async fn verify_unproven(context: &Context, options: &UnprovenOptions) -> Re
     let began = Instant::now();
     let until = options.max_runtime.and_then(|time| began.checked_add(time));
     let (plan, mut history) = survey_unproven(context, options).await?;
-    let mut report = UnprovenReport { plan, verified: Vec::new(), left: Vec::new(), failed: Vec::new(), took_ms: 0 };
+    let mut report = UnprovenReport {
+        plan,
+        verified: Vec::new(),
+        snapshots: Vec::new(),
+        left: Vec::new(),
+        failed: Vec::new(),
+        took_ms: 0,
+    };
     let mut store_failed = false;
     for (number, one) in report.plan.points.clone().iter().enumerate() {
         if context.cancel.is_cancelled() {
@@ -63,8 +72,89 @@ pub async fn verify_unproven(context: &Context, options: &UnprovenOptions) -> Re
             }
         }
     }
+    Box::pin(prove_snapshots(context, options, &mut report, (store_failed, until))).await?;
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
+}
+
+/// Proves the snapshots of the plan, one after the other: each makes an instance, which is dropped again.
+async fn prove_snapshots(
+    context: &Context,
+    options: &UnprovenOptions,
+    report: &mut UnprovenReport,
+    (mut store_failed, until): (bool, Option<Instant>),
+) -> Result<(), Error> {
+    let Some(wanted) = &options.snapshots else { return Ok(()) };
+    for one in report.plan.snapshots.clone() {
+        if context.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let left = |reason| Left { point: one.point.clone(), reason, estimated_seconds: one.estimated_seconds };
+        if store_failed {
+            report.left.push(left(LeftReason::NotTried));
+            continue;
+        }
+        if !in_time(until, one.estimated_seconds) {
+            report.left.push(left(LeftReason::NoTime));
+            continue;
+        }
+        match next_snapshot(context, wanted, &one, (options.verify.jobs, until)).await {
+            Ok(Ok(made)) => {
+                context.progress.note(&format!("{}: {}", one.point, made.verification.verdict));
+                report.snapshots.push(made);
+            }
+            Ok(Err(reason)) => report.left.push(left(reason)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                store_failed = store_is_away(&error);
+                report.failed.push(failed(&one.point, &error));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Verifies a snapshot, unless somebody else concluded it meanwhile.
+async fn next_snapshot(
+    context: &Context,
+    wanted: &SnapshotProofs,
+    one: &Unproven,
+    (jobs, until): (usize, Option<Instant>),
+) -> Result<Result<SnapshotVerifyReport, LeftReason>, Error> {
+    let point = match show_any(context, &one.point).await {
+        Ok(shown) if lacks(shown.standing, Level::Instance) == Some(true) => {
+            snapshot_point(context, &one.point).await?
+        }
+        Ok(_) => return Ok(Err(LeftReason::Concluded)),
+        Err(Error::NoSuchPoint { .. }) => return Ok(Err(LeftReason::Withdrawn)),
+        Err(error) => return Err(error),
+    };
+    let Some(point) = point else { return Ok(Err(LeftReason::Withdrawn)) };
+    let limit = context.cancel.child_token();
+    let own = Context { cancel: limit.clone(), ..context.clone() };
+    let mut work = Box::pin(verify_snapshot(&own, &wanted.login, &point, jobs));
+    let over = async {
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    // Its instance is dropped before it ends.
+    let outcome = tokio::select! {
+        outcome = &mut work => outcome,
+        () = over => {
+            limit.cancel();
+            work.await
+        }
+    };
+    match outcome {
+        Ok(made) => Ok(Ok(made)),
+        Err(Error::Interrupted) if limit.is_cancelled() && !context.cancel.is_cancelled() => {
+            Ok(Err(LeftReason::TimeOver))
+        }
+        Err(Error::NoSuchPoint { .. } | Error::Dropped { .. }) => Ok(Err(LeftReason::Withdrawn)),
+        Err(error) => Err(error),
+    }
 }
 
 impl LeftReason {

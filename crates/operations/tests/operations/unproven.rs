@@ -39,7 +39,7 @@ impl Scene {
 }
 
 fn options(scratch: &Cluster, level: Level) -> UnprovenOptions {
-    UnprovenOptions { verify: support::verify_options(scratch, level), max_runtime: None }
+    UnprovenOptions { verify: support::verify_options(scratch, level), max_runtime: None, snapshots: None }
 }
 
 fn verdicts(report: &UnprovenReport) -> Vec<(PointId, Verdict)> {

@@ -12,7 +12,8 @@ fn now() -> DateTime<Utc> {
 fn point(age: i64, standing: Standing) -> Point {
     let snapshot_at = now() - Duration::seconds(age);
     let point = PointId::new(snapshot_at, u64::try_from(age.rem_euclid(1000)).unwrap());
-    let candidate = Candidate { point, snapshot_at, standing, complete: true, labelled: false };
+    let candidate =
+        Candidate { point, kind: PointKind::Archive, snapshot_at, standing, complete: true, labelled: false };
     Point { candidate, identity: IdentityMatch::Same, schema: SchemaSince::Unchanged, lost: None }
 }
 
@@ -257,4 +258,39 @@ proptest! {
             prop_assert_eq!(with, without);
         }
     }
+}
+
+#[test]
+fn a_snapshot_needs_a_window_and_where_none_does_the_run_is_refused() {
+    let asked = [risk(RiskClass::DestroysData)];
+    let policy = RiskPolicy::default().asking(Some(Level::Instance), Some(86_400));
+    let snapshot = |age, standing| {
+        let mut one = point(age, standing);
+        one.candidate.kind = PointKind::RdsSnapshot;
+        one
+    };
+    let proven_at_instance = Standing::Proven { level: Level::Instance, at: now() };
+    let points = [proven(60), snapshot(120, Standing::Unproven), snapshot(3_600, proven_at_instance)];
+    let window = Window { earliest: now() - Duration::days(7), latest: now() - Duration::seconds(300) };
+    let covered = Pending { window: Some(window), ..pending(&asked, &policy, &points) };
+    let decision = decide(&covered);
+    let Decision::Go { point: Some(chosen), losses, .. } = &decision else { panic!("{decision:?}") };
+    assert_eq!(*chosen, points[2].candidate.point, "neither a younger archive nor one that is not proven");
+    assert!(losses[1].contains("the newest instant is 300 s ago"), "{losses:?}");
+
+    // Whatever the policy says of the window.
+    let old = Window { latest: now() - Duration::seconds(3_600), ..window };
+    for window in [None, Some(old)] {
+        let decision = decide(&Pending { window, ..covered.clone() });
+        assert!(matches!(decision, Decision::Refuse { .. }), "{decision:?}");
+        assert!(reasons(&decision).iter().any(|reason| reason.contains("point-in-time window")), "{decision:?}");
+        assert!(reasons(&decision).last().unwrap().contains("no run makes one"), "{decision:?}");
+    }
+    let decision = decide(&Pending { points: &points[..1], ..covered });
+    assert!(reasons(&decision).last().unwrap().contains("no restore point yet that is a snapshot"), "{decision:?}");
+    // An archive is asked for: snapshots are not told, and one is made.
+    let by_default = RiskPolicy::default();
+    let decision = decide(&pending(&asked, &by_default, &points[1..]));
+    assert!(matches!(decision, Decision::MakeRestorePoint { .. }), "{decision:?}");
+    assert!(reasons(&decision).last().unwrap().contains("no restore point yet"), "{decision:?}");
 }

@@ -29,8 +29,14 @@ fn owners() -> Owners {
     Owners(holdpoint_repository::Identities::default())
 }
 
-const OPTIONS: CheckOptions =
-    CheckOptions { read_data: None, jobs: 1, max_proof_age: None, min_age: TimeDelta::days(3), repair: false };
+const OPTIONS: CheckOptions = CheckOptions {
+    read_data: None,
+    jobs: 1,
+    max_proof_age: None,
+    snapshots_count: false,
+    min_age: TimeDelta::days(3),
+    repair: false,
+};
 
 /// As a check looks at one.
 async fn looked(context: &Context, point: &mut Surveyed, read: bool, report: &mut CheckReport) -> bool {
@@ -82,7 +88,7 @@ async fn a_proof_of_the_future_is_none() {
     points[0].summary.taken_at_by_store = None;
     let mut proof = |ahead: TimeDelta| {
         points[0].summary.standing = Standing::Proven { level: Level::Full, at: now + ahead };
-        last_proof(&points, now).map(|proof| proof.age_seconds)
+        last_proof(points.iter(), now).map(|proof| proof.age_seconds)
     };
     assert_eq!(proof(TimeDelta::hours(-2)), Some(7200));
     assert_eq!(proof(TimeDelta::hours(1)), Some(-3600));
@@ -90,10 +96,10 @@ async fn a_proof_of_the_future_is_none() {
     // Of what was stamped by a wrong clock nobody knows what it is a proof of.
     proof(TimeDelta::hours(-2));
     points[0].summary.taken_at_by_store = Some(points[0].summary.snapshot_at + TimeDelta::hours(2));
-    assert!(last_proof(&points, now).is_none());
+    assert!(last_proof(points.iter(), now).is_none());
     let mut report = empty(&context);
     let options = CheckOptions { max_proof_age: Some(TimeDelta::days(7)), ..OPTIONS };
-    proof_age(&options, now, &mut report);
+    proof_age(&options, now, None, &mut report);
     assert_eq!(report.findings[0].kind, FindingKind::ProofTooOld);
 }
 

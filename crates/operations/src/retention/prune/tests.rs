@@ -310,8 +310,14 @@ async fn what_was_disproved_and_proven_again_is_weighed_by_the_clock_that_dated_
     for standing in [listed[1].standing, shown.standing] {
         assert!(standing.level().is_some(), "{standing:?}");
     }
-    let options =
-        CheckOptions { read_data: None, jobs: 1, max_proof_age: None, min_age: TimeDelta::days(3), repair: false };
+    let options = CheckOptions {
+        read_data: None,
+        jobs: 1,
+        max_proof_age: None,
+        snapshots_count: false,
+        min_age: TimeDelta::days(3),
+        repair: false,
+    };
     let findings = check(&context, &options).await.unwrap().findings;
     let of_it: Vec<_> = findings.iter().filter(|one| one.place.contains(new.as_str())).collect();
     assert!(of_it.is_empty(), "{of_it:?}");
