@@ -190,6 +190,16 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
         let names = listed(still, NAMED);
         wrong.push(format!("the command ended with success, but these are still pending: {names}"));
     }
+    let nothing_seen = evidence.objects.is_none() && evidence.still_pending.is_none() && evidence.shown.is_none();
+    if let Some(pending) = evidence.pending.as_ref().filter(|pending| !pending.is_empty())
+        && evidence.succeeded
+        && nothing_seen
+    {
+        let names = listed(pending, NAMED);
+        wrong.push(format!(
+            "the command ended with success, and nothing could be looked at afterwards: whether it ran {names} is not known"
+        ));
+    }
     if evidence.succeeded && evidence.database == "unchanged" {
         let rehearsed = evidence.rehearsal.map(Rehearsal::left_something);
         let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
@@ -410,6 +420,10 @@ mod tests {
         // Without a tool's table there is nothing but the command's word.
         let judged = judge(&Evidence { pending: None, still_pending: None, ..unseen() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, true), "{judged:?}");
+        // But that of a command that was to run something is not taken for it.
+        let judged = judge(&Evidence { still_pending: None, ..unseen() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, false), "{judged:?}");
+        assert!(judged.reasons[0].contains("whether it ran 1"), "{judged:?}");
         // What no backup may read any more is wrong all the same, and nothing else is.
         let judged = judge(&Evidence { database: "changed", unreadable: names(&["public.s"]), ..unseen() });
         assert!(!judged.as_planned && !judged.reasons.iter().any(|one| one.contains("rehearsal did")), "{judged:?}");

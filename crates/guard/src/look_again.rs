@@ -11,11 +11,14 @@ use holdpoint_core::RunId;
 use holdpoint_core::quantity::listed;
 use holdpoint_operations::Context;
 use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::error::line;
 use holdpoint_postgres::{Session, SessionPurpose};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::CommandEnd;
+use crate::command::{CommandEnd, CutOff};
 use crate::guarded::Guarded;
+use crate::prepare::Preparation;
+use crate::running::live::LOST_AFTER;
 use crate::state::{Change, DatabaseState, catalogs_written};
 use crate::{Error, sessions, state};
 
@@ -56,6 +59,7 @@ impl Guarded<'_> {
         run: &RunId,
         patient: bool,
     ) -> Change {
+        self.wait_for_the_server(end).await;
         // The run's own cancellation must not keep it from looking.
         let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
         // What is known stays known where the rest is not read in time.
@@ -127,6 +131,39 @@ impl Guarded<'_> {
             Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
         };
         Change { left_schema, transactions, prepared, ..change }
+    }
+
+    /// Waits until a server that is away for a moment, such as one that is restarted, is there again: as long as the watch would,
+    /// unless that waited already or somebody asks for an end.
+    async fn wait_for_the_server(&self, end: &CommandEnd) {
+        if end.cut_off == Some(CutOff::Lost) {
+            return;
+        }
+        let Preparation { context, .. } = &self.preparation;
+        let there = async {
+            let mut is_told = false;
+            loop {
+                match Session::connect(&self.start.settings, &SessionPurpose::new("holdpoint guard check")).await {
+                    Ok(session) => return session.close().await,
+                    Err(error) if error.is_transient() => {
+                        if !std::mem::replace(&mut is_told, true) {
+                            let within = LOST_AFTER.as_secs();
+                            context
+                                .progress
+                                .note(&format!("waiting up to {within} s for the server: {}", line(&error)));
+                        }
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    // To wait changes nothing.
+                    Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = there => {}
+            () = context.cancel.cancelled() => {}
+            () = tokio::time::sleep(LOST_AFTER) => {}
+        }
     }
 
     /// Cancels what the command's sessions still do, connected as migrations are, where the way by which holdpoint looks

@@ -40,14 +40,15 @@ pub(crate) fn may_have_left(
 }
 
 /// Whether the tool commits a migration together with its record, and none of these can do otherwise: what has no record was not
-/// kept. `shown`: the command's words are the tool's own; of a program that only uses it, as Drizzle's migrators for drivers without
-/// transactions, nobody knows. Prisma writes the end of a migration into its record when that is committed, and Flyway leaves its transaction where a statement
+/// kept. `shown`: the command's words are the tool's own; of a program that uses one of Drizzle's migrators nobody knows, as there are some
+/// for drivers without transactions. Prisma writes the end of a migration into its record when that is committed, and Flyway leaves its transaction where a statement
 /// or a setting of the file's own wants that.
 pub(crate) fn commits_with_record(report: &PlanReport, shown: bool) -> bool {
+    let in_transactions = matches!(report.transactions, Transactions::Batch | Transactions::Each);
     let wraps = match report.tool {
-        ToolName::Drizzle | ToolName::NodePgMigrate => {
-            matches!(report.transactions, Transactions::Batch | Transactions::Each)
-        }
+        ToolName::Drizzle => shown && in_transactions,
+        // Whatever calls its runner.
+        ToolName::NodePgMigrate => in_transactions,
         ToolName::Prisma | ToolName::Flyway | ToolName::PlainSql | ToolName::Command => false,
     };
     let leaves = |note: &Note| match note {
@@ -55,7 +56,7 @@ pub(crate) fn commits_with_record(report: &PlanReport, shown: bool) -> bool {
         Note::HoldsLock { .. } => false,
     };
     let notes = report.review.review.files.iter().flat_map(|file| &file.notes);
-    shown && wraps && !notes.into_iter().any(leaves) && !report.pending.iter().any(does_otherwise)
+    wraps && !notes.into_iter().any(leaves) && !report.pending.iter().any(does_otherwise)
 }
 
 /// Whether a migration says that it is in no transaction, ends its own, does what no transaction takes back, or has a connection of its own.
@@ -102,19 +103,28 @@ fn uses_another_module(program: &str) -> bool {
             program.match_indices(word).filter_map(|(at, _)| program[at + word.len()..].trim_start().strip_prefix('('));
         rest.into_iter().any(|rest| quoted(rest) != Some(true))
     };
-    let stated = |word: &str| {
-        program.match_indices(word).filter(|(at, _)| begins_a_word(program, *at)).any(|(at, _)| {
-            let rest = &program[at + word.len()..];
-            if let Some(is_own) = quoted(rest) {
-                return !is_own;
-            }
-            // Up to its module a statement names only names.
-            let names = |sign: char| sign.is_alphanumeric() || sign.is_whitespace() || "{}*,$_".contains(sign);
-            let end = rest.find(|sign| !names(sign)).unwrap_or(rest.len());
-            rest[..end].trim_end().ends_with("from") && quoted(&rest[end..]) == Some(false)
-        })
+    let words = |word: &'static str| {
+        let found = program.match_indices(word).filter(|(at, _)| begins_a_word(program, *at));
+        found.map(move |(at, _)| program[at + word.len()..].trim_start())
     };
-    called("require") || called("import") || stated("import") || stated("export")
+    // Up to its module a statement names only names; one of which more is not known may lead anywhere.
+    let imports = |rest: &str| {
+        if let Some(is_own) = quoted(rest) {
+            return !is_own;
+        }
+        let names = |sign: char| sign.is_alphanumeric() || sign.is_whitespace() || "{}*,$_".contains(sign);
+        let end = rest.find(|sign| !names(sign)).unwrap_or(rest.len());
+        !(rest[..end].trim_end().ends_with("from") && quoted(&rest[end..]) == Some(true))
+    };
+    let exports = |rest: &str| {
+        let list = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(_, behind)| behind);
+        let behind = list.or_else(|| rest.strip_prefix('*')).unwrap_or_default();
+        let from = behind.split_once("from").filter(|(names, _)| !names.contains([';', '=', '(']));
+        from.is_some_and(|(_, module)| quoted(module) == Some(false))
+    };
+    let stated =
+        words("import").any(|rest| !rest.starts_with(['(', '.']) && imports(rest)) || words("export").any(exports);
+    called("require") || called("import") || stated
 }
 
 fn begins_a_word(text: &str, at: usize) -> bool {
@@ -206,7 +216,8 @@ mod tests {
             "import type { MigrationBuilder } from 'node-pg-migrate';\nexport const up = (pgm: MigrationBuilder) => {}",
             "import {\n  MigrationBuilder,\n  ColumnDefinitions,\n} from \"node-pg-migrate\"\nexport async function up(pgm) {}",
             "const { PgLiteral } = require('node-pg-migrate')\nexports.up = (pgm) => {}",
-            "export const up = (pgm) => pgm.sql(`DELETE FROM \"import\" WHERE a = CASE WHEN b THEN 1 END`)",
+            "const up = (pgm) => pgm.sql('x')\nconst down = false\nexport { up, down }\n",
+            "export const up = (pgm) => pgm.sql(`DELETE FROM \"t\" WHERE a = CASE WHEN b THEN 1 END`)",
         ] {
             assert!(!does_otherwise(&program(text)), "{text}");
         }
@@ -223,6 +234,9 @@ mod tests {
             "import { pool } from '../node-pg-migrate/db.js'",
             "import 'dotenv/config'",
             "import {\n  pool,\n} from '../db.js'",
+            "import {\n  pool, // the application's\n} from '../src/db.js'",
+            "import/**/{ pool } from '../db.js'",
+            "export {\n  up, // of the library\n  down,\n} from '../lib/backfill.js'",
             "const { Pool } = require('pg'), m = require('node-pg-migrate');",
             "const { Pool } = await import(`pg`)",
             "const tool = require(name)",

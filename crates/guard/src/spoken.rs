@@ -14,23 +14,9 @@ const MOST_READ: usize = 64 << 20;
 const MOST_PATHS: usize = 50_000;
 /// What ends a word that may name a file.
 const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', '|', ','];
-/// After these a word names a script, whatever its ending.
-const LEADING: [&str; 14] = [
-    "sh",
-    "bash",
-    "dash",
-    "zsh",
-    "ksh",
-    "source",
-    ".",
-    "exec",
-    "-f",
-    "--file",
-    "\\i",
-    "\\ir",
-    "\\include",
-    "\\include_relative",
-];
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
+/// After these, and after a shell, a word names a script, whatever its ending.
+const LEADING: [&str; 9] = ["source", ".", "exec", "-f", "--file", "\\i", "\\ir", "\\include", "\\include_relative"];
 
 /// Whether a word, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
 /// one of them names: from the folder in which holdpoint runs, or from its own. In the first text, the command's, a script is named by
@@ -85,11 +71,15 @@ impl Named {
                 By::Shell => leads || name.contains('/') || ending(Path::new(name)).is_some(),
                 By::Text => leads || ending(Path::new(name)).is_some(),
             };
-            leads = LEADING.contains(&name.rsplit('/').next().unwrap_or(name));
+            let last = name.rsplit('/').next().unwrap_or(name);
+            leads = LEADING.contains(&name) || SHELLS.contains(&last);
             if !is_name {
                 continue;
             }
-            for path in [PathBuf::from(name), folder.join(name)] {
+            // psql takes the name right behind its option, too.
+            let attached = name.strip_prefix('-').and_then(|flags| flags.split_once('f')).map(|(_, name)| name);
+            let names = [Some(name), attached.filter(|name| !name.is_empty())];
+            for path in names.into_iter().flatten().flat_map(|name| [PathBuf::from(name), folder.join(name)]) {
                 if self.seen.len() < MOST_PATHS && self.seen.insert(path.clone()) && path.is_file() {
                     self.open.push_back(path);
                 }
@@ -118,8 +108,10 @@ fn script(path: &Path) -> Option<String> {
 
 /// Whether a shell runs it, by its ending or its first line.
 fn is_shells(path: &Path, text: &str) -> bool {
-    let first = text.lines().next().unwrap_or_default();
-    matches!(ending(path), Some("sh" | "bash")) || first.starts_with("#!") && first.trim_end().ends_with("sh")
+    let line = text.lines().next().and_then(|first| first.strip_prefix("#!")).unwrap_or_default();
+    // Options may follow, and `env` may come before.
+    let is_shell = |word: &str| SHELLS.contains(&word.rsplit('/').next().unwrap_or(word));
+    matches!(ending(path), Some("sh" | "bash")) || line.split_whitespace().any(is_shell)
 }
 
 #[cfg(test)]
@@ -139,6 +131,7 @@ mod tests {
             ("words.txt", "concurrently\n"),
             ("migrate.sh", "exec bin/migrate --all\n"),
             ("outer.sh", "cd HERE\n./bin/migrate\n"),
+            ("deploy-e", "#!/usr/bin/env -S bash -eu\npsql -c 'create index concurrently i on t (n)'\n"),
             ("bin/migrate", "#!/bin/sh\npsql -c 'create index concurrently i on t (n)'\n"),
             ("included.sql", "\\i bin/steps\n"),
             ("bin/steps", "#!/bin/sh\n# concurrently\n"),

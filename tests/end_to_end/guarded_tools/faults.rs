@@ -98,6 +98,33 @@ fn a_command_whose_time_is_over_ends_with_its_sessions_and_no_others() {
 /// Plain files with a script that undoes the first; the second stands still until the server is restarted.
 const FILES: [&str; 6] = ["--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
 
+/// Its word was once taken for it: the run succeeded, and nothing was applied.
+#[test]
+fn a_command_that_ends_well_while_the_server_is_away_is_judged_when_it_is_back() {
+    let bench = Bench::alone();
+    let _held = bench.hold("SELECT pg_advisory_lock(7)");
+    bench.write(
+        "sql/1_adds.sql",
+        "SELECT pg_advisory_xact_lock(7);\nALTER TABLE shop.orders ADD COLUMN half integer;\n",
+    );
+    bench.write(
+        "apply.sh",
+        "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f sql/1_adds.sql\ntouch lost\nexit 0\n",
+    );
+    let flags = [&FILES[..], &["--lock-timeout", "0", "--after", "touch off"]].concat();
+    let mut run = bench.start(&flags, &["sh", "apply.sh"]);
+    run.wait_until("the migration stands still", super::LONG, || bench.waits_for_a_lock());
+    bench.scene.cluster.stop();
+    let there = |name: &str| bench.scene.place.work().join(name).exists();
+    run.wait_until("the migration has noticed", super::LONG, || there("lost"));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    bench.scene.cluster.resume();
+    let report = run.finish().ended_with(11).json();
+    assert_eq!((judged(&report).1, judged(&report).2), (false, "failed"), "{report:#}");
+    assert!(report["judgement"]["reasons"].to_string().contains("shop.orders has no column half"), "{report:#}");
+    assert!(!there("off"), "maintenance mode stays on");
+}
+
 #[test]
 fn a_session_under_another_name_leaves_open_what_the_command_leaves() {
     let bench = Bench::alone();

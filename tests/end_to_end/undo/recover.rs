@@ -393,6 +393,33 @@ fn what_others_wrote_into_what_the_run_made_goes_only_where_somebody_accepts_tha
 }
 
 #[test]
+fn rows_of_partitions_that_came_after_the_run_go_only_where_somebody_accepts_that() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    project.write(
+        "sql/1_first.sql",
+        "ALTER TABLE shop.orders DROP COLUMN note;\n\
+         CREATE TABLE shop.logs (id integer, k integer) PARTITION BY RANGE (k);\n\
+         CREATE TABLE shop.logs_1 PARTITION OF shop.logs FOR VALUES FROM (0) TO (10);\n\
+         INSERT INTO shop.logs VALUES (1, 1);\n",
+    );
+    let down = "DROP TABLE shop.logs;\nALTER TABLE shop.orders ADD COLUMN note text;\n";
+    project.write("sql/rollback/1_first.sql", down);
+    project.scene.place.set("FILES", "sql/1_first.sql");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    project.scene.sql(
+        "CREATE TABLE shop.logs_2 PARTITION OF shop.logs FOR VALUES FROM (10) TO (20); \
+         INSERT INTO shop.logs VALUES (2, 11), (3, 12)",
+    );
+    let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
+    failure.says(&["2 rows that others wrote into shop.logs, which the run made"]);
+    assert_eq!(project.scene.sql("SELECT count(*) FROM shop.logs"), "3");
+    let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
+    project.undo(run(&report), &accepts, 0);
+    assert_eq!(project.shop(), before);
+}
+
+#[test]
 fn a_rename_that_the_review_alone_knows_is_refused_before_a_script_runs() {
     let mut project = Project::plain();
     project.write(

@@ -241,8 +241,13 @@ fn ends_word(c: char) -> bool {
 
 /// Whether a word is a token, not one of a sentence.
 fn is_token(word: &str) -> bool {
-    let word = word.trim_end_matches(['.', ':', '!', '?', ']', '}', '*']);
+    let word = bare(word);
     word.len() >= SHORTEST_TOKEN && word.chars().all(|c| c.is_ascii_graphic()) && !is_word(word) && !is_variable(word)
+}
+
+/// A word without what closes a list or a sentence.
+fn bare(word: &str) -> &str {
+    word.trim_end_matches(['.', ':', '!', '?', ']', '}', '*'])
 }
 
 /// Whether it is a word of a sentence.
@@ -262,7 +267,7 @@ fn is_variable(word: &str) -> bool {
 
 /// Whether a word is a name with its password in base64, as HTTP sends them.
 fn is_pair(word: &str) -> bool {
-    let word = word.trim_end_matches('=');
+    let word = bare(word).trim_end_matches('=');
     let mut bits = 0_u32;
     let mut bytes = Vec::with_capacity(word.len());
     for (place, sign) in word.bytes().enumerate() {
@@ -272,7 +277,9 @@ fn is_pair(word: &str) -> bool {
             bytes.push((bits >> (6 - place % 4 * 2)).to_le_bytes()[0]);
         }
     }
-    word.len() >= SHORTEST_TOKEN && std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(':'))
+    // Of passwords in other encodings the bytes are no text.
+    let is_printed = bytes.iter().all(|byte| *byte >= b' ');
+    word.len() >= SHORTEST_TOKEN && is_printed && bytes.contains(&b':') && !is_word(word)
 }
 
 /// What a sign of base64 stands for.
@@ -301,6 +308,10 @@ mod tests {
                 "Bearer $TOKEN ${API_TOKEN} bearer {token} [a Bearer token]",
             ),
             ("[ 'Authorization', 'Basic YW5uOmh1c2g=' ]", "[ 'Authorization', 'Basic ***' ]"),
+            (
+                "map[Authorization:[Basic YW5uOmh1c2g=]] sent Basic YW5uOmh1c2g=.",
+                "map[Authorization:[Basic *** sent Basic ***",
+            ),
             ("Basic YW5uOmh1c2g x; BASIC YW5uOmjDvA==", "Basic *** x; BASIC ***"),
             (
                 "Basic authentication, a basic internal VISUAL Basic aHVzaGh1c2g=",

@@ -4,7 +4,7 @@
 //! command ran is the run's as far as its rehearsal wrote as much.
 
 use holdpoint_core::fingerprint::{Difference, schema_and_name};
-use holdpoint_core::name::quote_identifier;
+use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome, TableEffect};
 use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::stored_form;
@@ -61,11 +61,11 @@ pub(super) async fn goes(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<
     let mut counted = Vec::new();
     for one in made.iter().filter(goes) {
         let written = tokio::select! {
-            written = written(work, one) => written?,
+            written = written(work, one, &made) => written?,
             () = work.context.cancel.cancelled() => return Err(Error::Interrupted),
         };
         let fully = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
-        let goes = written.map(|written| share(one, written, fully)).filter(|share| share.rows > 0);
+        let goes = written.map(|(one, written)| share(&one, written, fully)).filter(|share| share.rows > 0);
         let taken = |goes| TakenRows {
             table: one.table.clone(),
             columns: one.columns.clone(),
@@ -135,15 +135,19 @@ fn table_now(change: &Difference) -> Option<&str> {
     change.name.strip_prefix("TABLE ").filter(|_| change.found.is_some())
 }
 
-/// Counts rows by who wrote them last; `None` where the table, or each of the columns, is gone or makes its own values.
-async fn written(work: &Work<'_>, made: &Made) -> Result<Option<Written>, Error> {
+/// Counts rows by who wrote them last; `None` where the table, or each of the columns, is gone or makes its own values. Of a
+/// partitioned table those of the partitions that are not among `all`, such as one that came after the run.
+async fn written(work: &Work<'_>, made: &Made, all: &[Made]) -> Result<Option<(Made, Written)>, Error> {
     let Some(now) = Now::read(work, &made.table).await? else { return Ok(None) };
-    // Rows lie in the parts.
     let holds = |one: &&String| now.columns.iter().any(|column| column.name == **one && !column.generated);
     let columns: Vec<String> = made.columns.iter().filter(holds).map(|one| quote_identifier(one)).collect();
-    if !now.parts.is_empty() || columns.is_empty() && !made.columns.is_empty() {
+    if columns.is_empty() && !made.columns.is_empty() {
         return Ok(None);
     }
+    let of_their_own: Vec<&String> =
+        now.parts.iter().filter(|part| all.iter().any(|one| one.table == **part)).collect();
+    // What the rehearsal wrote lies in those.
+    let rehearsed = if of_their_own.is_empty() { made.rehearsed } else { Some(0) };
     let seen = work.step.transactions.as_ref();
     let filtered = |snapshot: Option<&String>| {
         let condition = snapshot.map_or_else(|| "true".to_owned(), |snapshot| written_since(snapshot));
@@ -151,21 +155,33 @@ async fn written(work: &Work<'_>, made: &Made) -> Result<Option<Written>, Error>
     };
     let (before, after) = (seen.map(|seen| &seen.before), seen.and_then(|seen| seen.after.as_ref()));
     let values: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
-    let condition = if values.is_empty() { String::new() } else { format!(" WHERE {}", values.join(" OR ")) };
-    let sql = format!("SELECT {}, {} FROM ONLY {}{condition}", filtered(before), filtered(after), quoted(&made.table));
+    let values = if values.is_empty() { "true".to_owned() } else { values.join(" OR ") };
+    let parts: Vec<String> = of_their_own
+        .into_iter()
+        .map(|part| format!("pg_catalog.to_regclass({})::oid", quote_literal(&quoted(part))))
+        .collect();
+    let elsewhere = format!("ARRAY[{}]::oid[]", parts.join(", "));
+    let only = if now.parts.is_empty() { "ONLY " } else { "" };
+    let sql = format!(
+        "SELECT {}, {} FROM {only}{} WHERE ({values}) AND tableoid <> ALL ({elsewhere})",
+        filtered(before),
+        filtered(after),
+        quoted(&made.table)
+    );
     let session = connected(work).await?;
     let row = session.query_one(&format!("counting rows of {}", made.table), &sql, &[]).await;
     session.close().await;
     let row = row?;
     let count = |at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or_default();
-    Ok(Some(match (before, after) {
+    let written = match (before, after) {
         (None, _) => Written::Unknown { rows: count(0) },
         (Some(_), None) => Written::Begun { rows: count(0) },
         (Some(_), Some(_)) => {
             let since = count(1).min(count(0));
             Written::Known { during: count(0) - since, since }
         }
-    }))
+    };
+    Ok(Some((Made { rehearsed, ..made.clone() }, written)))
 }
 
 /// How many of the rows that go are others'; `fully`: the run did all that was rehearsed.
