@@ -4,6 +4,7 @@ use holdpoint_core::PointId;
 use holdpoint_core::verification::Level;
 use holdpoint_repository::Error as Repository;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::VerifyReport;
 use super::plan::estimate;
@@ -132,29 +133,8 @@ async fn next_snapshot(
     let Some(point) = point else { return Ok(Err(LeftReason::Withdrawn)) };
     let limit = context.cancel.child_token();
     let own = Context { cancel: limit.clone(), ..context.clone() };
-    let mut work = Box::pin(verify_snapshot(&own, &wanted.login, &point, jobs));
-    let over = async {
-        match until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
-        }
-    };
     // Its instance is dropped before it ends.
-    let outcome = tokio::select! {
-        outcome = &mut work => outcome,
-        () = over => {
-            limit.cancel();
-            work.await
-        }
-    };
-    match outcome {
-        Ok(made) => Ok(Ok(made)),
-        Err(Error::Interrupted) if limit.is_cancelled() && !context.cancel.is_cancelled() => {
-            Ok(Err(LeftReason::TimeOver))
-        }
-        Err(Error::NoSuchPoint { .. } | Error::Dropped { .. }) => Ok(Err(LeftReason::Withdrawn)),
-        Err(error) => Err(error),
-    }
+    in_its_time(context, &limit, until, verify_snapshot(&own, &wanted.login, &point, jobs)).await
 }
 
 impl LeftReason {
@@ -199,7 +179,18 @@ async fn next(
     let limit = context.cancel.child_token();
     let seed = context.seed.wrapping_add(number as u64);
     let own = Context { cancel: limit.clone(), seed, ..context.clone() };
-    let mut work = Box::pin(verify(&own, &one.point, &options.verify));
+    let made = in_its_time(context, &limit, until, verify(&own, &one.point, &options.verify)).await?;
+    Ok(made.map_or_else(Outcome::Left, |made| Outcome::Made(Box::new(made))))
+}
+
+/// Waits for a verification, which `limit` ends when the time is over; why it says nothing, where it does not.
+async fn in_its_time<T>(
+    context: &Context,
+    limit: &CancellationToken,
+    until: Option<Instant>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<Result<T, LeftReason>, Error> {
+    let mut work = Box::pin(work);
     let over = async {
         match until {
             Some(until) => tokio::time::sleep_until(until).await,
@@ -214,11 +205,11 @@ async fn next(
         }
     };
     match outcome {
-        Ok(made) => Ok(Outcome::Made(Box::new(made))),
+        Ok(made) => Ok(Ok(made)),
         Err(Error::Interrupted) if limit.is_cancelled() && !context.cancel.is_cancelled() => {
-            Ok(Outcome::Left(LeftReason::TimeOver))
+            Ok(Err(LeftReason::TimeOver))
         }
-        Err(Error::NoSuchPoint { .. } | Error::Dropped { .. }) => Ok(Outcome::Left(LeftReason::Withdrawn)),
+        Err(Error::NoSuchPoint { .. } | Error::Dropped { .. }) => Ok(Err(LeftReason::Withdrawn)),
         Err(error) => Err(error),
     }
 }
