@@ -43,7 +43,7 @@ fn snapshots_are_proven_by_schedule_the_newest_first_and_no_more_than_are_asked_
 
     // Its time is over while the instance is made: that is dropped, and the snapshot left.
     server.set_pace("creating", Pace::Held);
-    let mut running = place.start(&[&PROVE[..], &["--max-runtime", "5s"]].concat());
+    let mut running = place.start(&[&PROVE[..], &["--max-runtime", "30s"]].concat());
     running.wait_until("the instance is made", WITHIN, || server.identifiers().len() == 2);
     // Its drop waits for nothing that the time has ended.
     running.wait_until("it is dropped", WITHIN, || server.count("DeleteDBInstance") == 1);

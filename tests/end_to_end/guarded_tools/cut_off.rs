@@ -94,14 +94,14 @@ fn what_its_sessions_do_is_cancelled_by_the_way_of_migrations_where_the_backups_
     for both in [false, true] {
         let mut cut = Cut::new(both);
         cut.bench.write("back", "");
-        let flags = ["--lock-timeout", "0", "--command-timeout", "8s"];
+        let flags = ["--lock-timeout", "0", "--command-timeout", "30s"];
         let mut run = cut.bench.start(&flags, &["sh", "apply.sh"]);
         run.wait_until("the migration stands still", super::LONG, || cut.bench.waits_for_a_lock());
         cut.lose();
         let report = run.finish().ended_with(11).json();
         assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
         let warnings = report["warnings"].to_string();
-        for told in ["did not end within 8 s", "what the database looks like now could not be read"] {
+        for told in ["did not end within 30 s", "what the database looks like now could not be read"] {
             assert!(warnings.contains(told), "{told}: {report:#}");
         }
         let (cancelled, not) = ("cancelled the command's session", "what its sessions still do could not be cancelled");

@@ -107,7 +107,7 @@ async fn a_download_that_trickles_is_cut_and_goes_on_or_is_given_up() {
 /// What is slow all the time and above 4 KiB/s is a slow line; what is below stands still.
 #[tokio::test]
 async fn a_slow_line_gives_the_right_bytes_and_one_that_is_too_slow_ends() {
-    let s = spoiled(Timing { stall_for: Duration::from_secs(3), ..timing() }).await;
+    let s = spoiled(Timing { stall_for: Duration::from_secs(5), ..timing() }).await;
     let data = noise(100_000, 1);
     let etag = upload(&s.straight, "d", &Bytes::new(), &data).await.etag;
     s.proxy.rule(Rule::new(Fault::Throttle(16 << 10)).always());
@@ -129,7 +129,7 @@ async fn a_slow_line_gives_the_right_bytes_and_one_that_is_too_slow_ends() {
     let error = s.store.read("d", Some(0..90_000), None).await.unwrap().read_to_end(u64::MAX).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { action: "read", attempts: 4, .. }), "{error:?}");
     assert!(error.to_string().contains("given up after 4 attempts"), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
