@@ -61,7 +61,7 @@ pub struct PointSummary {
     pub standing: Standing,
     /// Names of its pins.
     pub pins: Vec<String>,
-    /// Pins by hand whose end is past, which the next prune removes.
+    /// Pins of people and of runs whose end is past: nobody is held by them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub over_pins: Vec<String>,
     /// Why it was made.
@@ -140,7 +140,7 @@ pub struct ShowReport<M = Manifest> {
     pub unreadable: Vec<UnreadableVerification>,
     /// Names of its pins.
     pub pins: Vec<String>,
-    /// Pins by hand whose end is past, which the next prune removes.
+    /// Pins of people and of runs whose end is past: nobody is held by them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub over_pins: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use holdpoint_core::DatabaseName;
 use holdpoint_core::progress::Progress;
 use holdpoint_postgres::ConnectionSettings;
@@ -40,6 +41,24 @@ pub struct Context {
 }
 
 impl Context {
+    /// Does work that only reads; a signal ends it at once, however slowly the store answers.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; else those of the work.
+    pub(crate) fn reading<'a, T: Send + 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, Error>> {
+        let work = Box::pin(work);
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => Err(Error::Interrupted),
+                done = work => done,
+            }
+        })
+    }
+
     /// What time it is by the store's clock. Who writes nothing goes by this machine's where the store tells none: it cannot be
     /// asked without writing, as of a directory that is mounted read-only, is another user's or is full, or it does not say;
     /// and is told so.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::progress::Silent;
 use holdpoint_core::{PointId, layout};
@@ -14,12 +14,23 @@ use holdpoint_testkit::{ADMIN, FaultProxy, S3Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
+use crate::check::CheckOptions;
 pub(crate) use crate::sample_points as sample;
 
 #[expect(clippy::disallowed_methods, reason = "a test has this machine's time")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }
+
+/// As `holdpoint check` looks without more.
+pub(crate) const LOOKING: CheckOptions = CheckOptions {
+    read_data: None,
+    jobs: 1,
+    max_proof_age: None,
+    snapshots_count: false,
+    min_age: TimeDelta::days(3),
+    repair: false,
+};
 
 /// With this repository.
 pub(crate) fn of(repository: Repository) -> Context {

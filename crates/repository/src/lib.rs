@@ -27,7 +27,7 @@ pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_con
 pub use reader::ObjectReader;
 pub use repository::{
     Identities, Lease, LeaseTaken, Leftover, LostPoint, ManifestWrite, NoLongerHidden, NotDropped, NotPublished,
-    OrphanFolder, PointFolders, Ready, Repository, StoreLock, StoredManifest, StoredPoint, Unpublished,
+    OrphanFolder, PinnedAnew, PointFolders, Ready, Repository, StoreLock, StoredManifest, StoredPoint, Unpublished,
     UnreadableIdentity, Verifications, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;

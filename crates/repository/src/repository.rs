@@ -35,6 +35,7 @@ pub use identities::{Identities, UnreadableIdentity};
 pub use lease::{Lease, LeaseTaken};
 pub use leftovers::{Leftover, LostPoint, Unpublished};
 pub use lock::StoreLock;
+pub use pins::PinnedAnew;
 pub use publish::{ManifestWrite, NotPublished, Ready};
 pub use withdraw::{NoLongerHidden, NotDropped, Withdrawal};
 

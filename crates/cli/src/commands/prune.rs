@@ -58,6 +58,7 @@ fn source(invocation: &Invocation, offline: bool) -> Result<Option<Source>, Fail
 
 fn code(report: &PruneReport) -> u8 {
     match (report.is_complete(), report.findings.is_empty()) {
+        _ if report.interrupted => exit_code::INTERRUPTED,
         (false, _) => exit_code::REPOSITORY,
         (true, false) => exit_code::FINDINGS,
         (true, true) => exit_code::DONE,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::retention::{Aside, DropReason, Entry, Fate, Hold, KeepReason};
-use holdpoint_operations::retention::{Dropped, Hidden, Outcome, PinReport, PruneReport, Swept, UnpinReport};
+use holdpoint_operations::retention::{Dropped, GonePin, Hidden, Outcome, PinReport, PruneReport, Swept, UnpinReport};
 
 use super::catalogue::standing;
 use super::table::{bullets, columns};
@@ -25,6 +25,8 @@ pub(crate) fn prune(report: &PruneReport, now: DateTime<Utc>) -> String {
     text.push_str(&bullets("kept, since they cannot be read", &unreadable));
     text.push_str(&bullets("a prune had hidden", &report.hidden.iter().map(hidden).collect::<Vec<_>>()));
     text.push_str(&bullets("what became of them", &report.dropped.iter().map(outcome).collect::<Vec<_>>()));
+    let pins: Vec<String> = report.pins.iter().map(|one| gone_pin(one, report.dry_run)).collect();
+    text.push_str(&bullets("pins that hold nothing", &pins));
     let swept: Vec<String> = report.swept.iter().map(|one| swept(one, report.dry_run, now)).collect();
     text.push_str(&bullets("of no restore point", &swept));
     let findings = report.findings.iter().map(|one| format!("{}: {}; {}", one.place, one.reason, one.cure));
@@ -171,7 +173,10 @@ fn outcome(one: &Dropped) -> String {
     let what = match &one.outcome {
         Outcome::Gone { bytes: size } => format!("dropped, {}", bytes(*size)),
         Outcome::Remains { objects, .. } => {
-            format!("dropped, but objects remain, which the next prune sweeps: {}", objects.join("; "))
+            let those = objects.join("; ");
+            format!(
+                "dropped, but objects remain, which a prune sweeps once they are older than --sweep-min-age: {those}"
+            )
         }
         Outcome::Pinned { pins } => format!("stays: pinned meanwhile by {}", pins.join(", ")),
         Outcome::Locked { until: Some(until) } => format!("stays: the store keeps it until {}", instant(*until)),
@@ -179,6 +184,16 @@ fn outcome(one: &Dropped) -> String {
         Outcome::Unjustified { reason } | Outcome::Failed { reason } => format!("NOT DROPPED: {reason}"),
     };
     format!("{}: {what}", one.point)
+}
+
+fn gone_pin(one: &GonePin, dry_run: bool) -> String {
+    let why = if one.with_point { "with its restore point" } else { "over" };
+    let what = match (&one.problem, dry_run) {
+        (Some(problem), _) => format!("NOT REMOVED: {problem}"),
+        (None, true) => "would be removed".to_owned(),
+        (None, false) => "removed".to_owned(),
+    };
+    format!("{} of {}, {why}: {what}", one.name, one.point)
 }
 
 fn swept(one: &Swept, dry_run: bool, now: DateTime<Utc>) -> String {

@@ -8,7 +8,7 @@ use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden};
 use super::findings::{Finding, FindingKind};
 use super::run::{CheckOptions, CheckReport, Repair, Repaired};
 use crate::catalogue::Owners;
-use crate::retention::dead;
+use crate::retention::dead::{self, Sweeping};
 use crate::{Context, Error};
 
 /// What lies beside the restore points.
@@ -79,13 +79,27 @@ pub(super) async fn folder(
             Leftover::Upload(upload) => (upload.key.clone(), "an upload that nobody finished"),
             Leftover::Orphan { id, .. } => (id.to_string(), "objects without a manifest"),
         };
+        let lacks_manifest_only = match &leftover {
+            Leftover::Orphan { id, .. } => dead.lacking.iter().find(|(lacking, _)| lacking == id).map(|(id, _)| id),
+            Leftover::Upload(_) => None,
+        };
         if options.repair {
             let problem = dead::remove(context, &leftover).await;
+            let sweeping = if problem.is_none() { Sweeping::Done } else { Sweeping::Next };
+            report.notes.extend(lacks_manifest_only.map(|id| dead::lacking(id, sweeping)));
             report.repaired.push(Repaired { what: format!("{what}: {place}"), how: Repair::Remove, problem });
         } else {
-            report.findings.push(Finding::new(FindingKind::Leftover, &place, what, "holdpoint check --repair"));
+            let cure = match lacks_manifest_only {
+                None => "holdpoint check --repair",
+                // Nobody is told to remove what may be wanted.
+                Some(_) => "to keep them: bring manifest.json back; else: holdpoint check --repair",
+            };
+            report.notes.extend(lacks_manifest_only.map(|id| dead::lacking(id, Sweeping::Next)));
+            report.findings.push(Finding::new(FindingKind::Leftover, &place, what, cure));
         }
     }
+    let young = dead.lacking.iter().filter(|(_, old)| !old);
+    report.notes.extend(young.map(|(id, _)| dead::lacking(id, Sweeping::Later)));
     if options.repair {
         dead::remove_empty_folders(context, options.min_age, now).await;
     }

@@ -120,8 +120,8 @@ pub struct CheckReport {
 /// # Errors
 /// Those of the repository where it cannot be asked; what it answers is a finding.
 pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckReport, Error> {
-    let (now, unwritable) = context.time(options.repair).await?;
-    let owners = Owners::read(context).await?;
+    let (now, unwritable) = context.reading(context.time(options.repair)).await?;
+    let owners = context.reading(Owners::read(context)).await?;
     let mut report = CheckReport {
         database: context.database.clone(),
         points: Vec::new(),
@@ -160,11 +160,11 @@ pub async fn check(context: &Context, options: &CheckOptions) -> Result<CheckRep
     let counting = all_there.iter().filter(|one| options.snapshots_count || one.is_archive());
     proof_age(options, now, last_proof(counting, now).as_ref(), &mut report);
     report.findings.extend(of_identity);
-    report.findings.extend(lease(context).await?);
+    report.findings.extend(context.reading(lease(context)).await?);
     report.findings.extend(permissions::look(context)?);
-    report.findings.extend(stray::look(context).await?);
+    report.findings.extend(context.reading(stray::look(context)).await?);
     if !options.repair {
-        folder(context, options, &owners, now, &mut report).await?;
+        context.reading(folder(context, options, &owners, now, &mut report)).await?;
     }
     Ok(report)
 }
@@ -179,9 +179,9 @@ async fn one_point(
     (report, snapshots): (&mut CheckReport, &mut Snapshots<'_>),
 ) -> Result<bool, Error> {
     let id = point.id().clone();
-    let mut found = objects::ask(context, &id, &point.objects).await?;
+    let mut found = context.reading(objects::ask(context, &id, &point.objects)).await?;
     if let Some(snapshot) = &point.snapshot {
-        found.extend(snapshots.ask(&id, snapshot).await?);
+        found.extend(context.reading(snapshots.ask(&id, snapshot)).await?);
     }
     // A sum of the store's alone may be wrong: reading tells.
     let mut readable = found.iter().all(|one| one.kind == FindingKind::WrongChecksum);
@@ -202,12 +202,13 @@ async fn one_point(
     found.extend(proof_ahead(context, point, now));
     found.extend(proven_otherwise(context, point, now));
     if read && readable {
-        match read_again(context, &id, options, report).await {
+        // What is found damaged is recorded; until then nothing is written.
+        match context.reading(read_again(context, &id, options, report)).await {
             Ok((_, Ok(bytes))) => report.read_bytes += bytes,
             Err(error @ Error::Interrupted) => return Err(error),
             outcome => {
                 // What was dropped since it was listed says nothing.
-                if reading::is_dropped(context, &id).await? {
+                if context.reading(reading::is_dropped(context, &id)).await? {
                     return Ok(false);
                 }
                 let (stored, outcome) = outcome?;
@@ -224,7 +225,7 @@ async fn one_point(
                 found.push(finding);
             }
         }
-    } else if !found.is_empty() && reading::is_dropped(context, &id).await? {
+    } else if !found.is_empty() && context.reading(reading::is_dropped(context, &id)).await? {
         return Ok(false);
     }
     report.points.push(PointChecked {

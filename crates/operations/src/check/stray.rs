@@ -19,11 +19,12 @@ const OBJECTS: [&str; 6] =
 /// The parts of a database's folder, by which one is known.
 const PARTS: [&str; 3] = ["restore-points", "runs", "identities"];
 const CURE: &str = "look whose it is, and remove it: holdpoint neither wrote nor reads it";
+const CURE_OF_LINKS: &str = "put what it leads to itself in its place; or remove it, where nobody wants that";
 
 /// Looks for files in a database's folder that have no place there; costs one list over it.
-pub(super) async fn look(context: &Context) -> Result<Option<Finding>, Error> {
+pub(super) async fn look(context: &Context) -> Result<Vec<Finding>, Error> {
     let (prefix, doctors) = (layout::database(&context.database), doctor_prefix(&context.database));
-    let mut strays = Strays::default();
+    let (mut strays, mut linked) = (Strays::default(), Strays::default());
     let mut pages = context.repository.store().list(&prefix);
     while let Some(page) = pages.try_next().await? {
         for object in page {
@@ -36,15 +37,15 @@ pub(super) async fn look(context: &Context) -> Result<Option<Finding>, Error> {
     }
     if let Some(root) = context.repository.url().directory() {
         let folder = root.join(context.database.as_str());
-        links(&folder, &prefix, &mut strays)
+        links(&folder, &prefix, &mut strays, &mut linked)
             .map_err(|source| Error::Io { what: format!("the files of {}", folder.display()), source })?;
     }
-    Ok(strays.finding())
+    Ok(strays.finding().into_iter().chain(linked.finding_of_links()).collect())
 }
 
-/// Adds symbolic links, which nobody follows, and names that are no text: no list shows either. What goes meanwhile is passed
+/// Adds symbolic links, which no look follows, and names that are no text: no list shows either. What goes meanwhile is passed
 /// over.
-fn links(folder: &Path, prefix: &str, strays: &mut Strays) -> std::io::Result<()> {
+fn links(folder: &Path, prefix: &str, strays: &mut Strays, linked: &mut Strays) -> std::io::Result<()> {
     let entries = match folder.read_dir() {
         // Whose it is the look at permissions tells.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(()),
@@ -58,10 +59,12 @@ fn links(folder: &Path, prefix: &str, strays: &mut Strays) -> std::io::Result<()
         };
         let name = entry.file_name();
         let key = format!("{prefix}{}", name.to_string_lossy());
-        if kind.is_symlink() || name.to_str().is_none() {
+        if kind.is_symlink() {
+            linked.add(key, 0);
+        } else if name.to_str().is_none() {
             strays.add(key, 0);
         } else if kind.is_dir() {
-            links(&entry.path(), &format!("{key}/"), strays)?;
+            links(&entry.path(), &format!("{key}/"), strays, linked)?;
         }
     }
     Ok(())
@@ -144,12 +147,22 @@ impl Strays {
         self.bytes += other.bytes;
     }
 
-    fn finding(self) -> Option<Finding> {
-        let first = self.first?;
-        let more = match self.count {
-            1 => String::new(),
+    fn more(&self) -> String {
+        match self.count {
+            0 | 1 => String::new(),
             count => format!("; {} more like it", count - 1),
-        };
+        }
+    }
+
+    /// What a link leads to may be an archive that somebody moved to another disk.
+    fn finding_of_links(self) -> Option<Finding> {
+        let reason = format!("it is a symbolic link, which no list shows and no look follows{}", self.more());
+        Some(Finding::new(FindingKind::Stray, &self.first?, reason, CURE_OF_LINKS))
+    }
+
+    fn finding(self) -> Option<Finding> {
+        let more = self.more();
+        let first = self.first?;
         let bytes = holdpoint_core::quantity::bytes(self.bytes);
         Some(Finding::new(FindingKind::Stray, &first, format!("it belongs to nothing{more}; {bytes} in all"), CURE))
     }

@@ -190,7 +190,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, l
                 biased;
                 () = &mut deadline => looked = Some(Err(Error::TimeOver)),
                 found = outlook(context, options.retention.as_ref()) => looked = Some(found),
-                () = context.cancel.cancelled() => {}
+                () = context.cancel.cancelled() => looked = Some(Err(Error::Interrupted)),
                 () = &mut renewal => cut = Some(Error::LeaseLost),
             }
         }

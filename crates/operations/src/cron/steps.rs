@@ -206,9 +206,12 @@ impl<'a> Steps<'a> {
         let failure = problems.first().map(|first| Failed {
             kind: ErrorKind::Repository,
             message: format!("{} could not be deleted: {first}", counted(problems.len() as u64, "thing")),
-            hint: Some("the next prune goes on with it: holdpoint prune".to_owned()),
+            hint: Some("later prunes go on with it: holdpoint prune".to_owned()),
         });
-        let failure = failure.or_else(|| found(&report.findings));
+        let failure = match report.interrupted {
+            true => Some(Failed::of_step(&Error::Interrupted, true)),
+            false => failure.or_else(|| found(&report.findings)),
+        };
         let swept = report.swept.iter().filter(|one| one.problem.is_none()).count() as u64;
         let (kept, keeps_versions) = (report.plan.keeps().count() as u64, report.keeps_versions);
         Ok((failure, Facts::Prune { kept, dropped, dropped_bytes, keeps_versions, swept }))

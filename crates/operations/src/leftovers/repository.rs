@@ -15,6 +15,10 @@ use crate::{Context, Error};
 const DOUBTED: &str = "it lacks only its manifest, and no restore point is to be seen, which is more likely wrong than true: see \
                        holdpoint check";
 
+/// What is said besides of what may have been a restore point, beside others.
+const LACKING: &str =
+    "; it lacks only its manifest: its backup was killed right before its end, or the manifest is lost";
+
 /// Finds what is in the database's folder; what the store does not tell is named in `unseen`.
 pub(super) async fn find(context: &Context, min_age: TimeDelta, unseen: &mut Vec<Unseen>) -> Vec<Found> {
     let (store, database) = (context.repository.store(), &context.database);
@@ -30,11 +34,14 @@ pub(super) async fn find(context: &Context, min_age: TimeDelta, unseen: &mut Vec
     }
     // What lost its manifest and is pinned is no leftover: `check` tells of it.
     match context.repository.unpublished(database).await {
-        Ok(Unpublished { orphans, doubted, .. }) => found.extend(orphans.into_iter().map(|orphan| {
+        Ok(Unpublished { orphans, doubted, lacking, .. }) => found.extend(orphans.into_iter().map(|orphan| {
             let is_doubted = matches!(&orphan, Stored::Orphan { id, .. } if doubted.contains(id));
+            let lacks = matches!(&orphan, Stored::Orphan { id, .. } if lacking.contains(id));
             let mut one = of_store(orphan, now, min_age);
             if is_doubted && one.leftover.dead {
                 (one.leftover.dead, one.leftover.reason) = (false, DOUBTED.to_owned());
+            } else if lacks && one.leftover.dead {
+                one.leftover.reason.push_str(LACKING);
             }
             one
         })),

@@ -20,7 +20,7 @@ pub enum Outcome {
         /// Bytes that were deleted.
         bytes: u64,
     },
-    /// It is gone, but some of its objects could not be deleted: the next prune sweeps them.
+    /// It is gone, but some of its objects could not be deleted: a prune sweeps them once they are old enough.
     Remains {
         /// Bytes that were deleted.
         bytes: u64,
@@ -134,6 +134,9 @@ async fn snapshot_is_dropped(context: &Context, point: &PointId) -> Result<bool,
     }
 }
 
+/// From its last object to its manifest a backup takes moments.
+const ENDS_WITHIN: TimeDelta = TimeDelta::minutes(15);
+
 /// What lies in a database's folder and is no restore point.
 pub(crate) struct Dead {
     /// What is older than work that runs now.
@@ -142,8 +145,39 @@ pub(crate) struct Dead {
     pub(crate) lost: Vec<LostPoint>,
     /// What lacks nothing but a manifest where no restore point is to be seen: not to be removed unasked.
     pub(crate) doubted: Vec<PointId>,
+    /// What lacks nothing but a manifest beside restore points, too old for a backup that is at its end right now; and whether it
+    /// is among the leftovers.
+    pub(crate) lacking: Vec<(PointId, bool)>,
     /// Uploads of which the store failed to tell the age: left alone.
     pub(crate) unaged: Vec<UnfinishedUpload>,
+}
+
+/// What becomes of objects that lack nothing but their manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sweeping {
+    /// They are too young to be swept.
+    Later,
+    /// The next sweep removes them.
+    Next,
+    /// They were removed now.
+    Done,
+}
+
+/// What is said of objects that may have been a restore point, which nothing but their age tells from one that never was.
+pub(crate) fn lacking(id: &PointId, sweeping: Sweeping) -> String {
+    let then = match sweeping {
+        Sweeping::Later => "They are swept once they are older: to keep them, bring it back from a version or copy",
+        Sweeping::Next => {
+            "They are old enough for the next prune to sweep them: to keep them, bring it back from a version or copy"
+        }
+        Sweeping::Done => {
+            "They were old enough, and are swept: only versions or copies of the repository have them now"
+        }
+    };
+    format!(
+        "the objects of {id} lack nothing but manifest.json: their backup was killed right before its end, or the manifest is \
+         lost. {then}"
+    )
 }
 
 /// What shows that a folder without a manifest was a restore point.
@@ -165,7 +199,15 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
     let (repository, database) = (&context.repository, &context.database);
     let old = |one: &Leftover| one.at().is_some_and(|at| now.signed_duration_since(at) > min_age);
     let mut uploads = repository.store().list_uploads(&layout::database(database)).await?;
-    let Unpublished { orphans, lost, doubted } = repository.unpublished(database).await?;
+    let Unpublished { orphans, lost, lacking, doubted } = repository.unpublished(database).await?;
+    let lacking = orphans.iter().filter_map(|one| match one {
+        Leftover::Orphan { id, newest_at: Some(at), .. } if lacking.contains(id) && !doubted.contains(id) => {
+            let stands = now.signed_duration_since(*at) > ENDS_WITHIN;
+            stands.then(|| (id.clone(), old(one)))
+        }
+        _ => None,
+    });
+    let lacking = lacking.collect();
     let unaged = uploads.extract_if(.., |one| one.problem.is_some()).collect();
     let mut leftovers: Vec<Leftover> = uploads.into_iter().map(Leftover::Upload).chain(orphans).filter(old).collect();
     let doubtful = leftovers.extract_if(.., |one| matches!(one, Leftover::Orphan { id, .. } if doubted.contains(id)));
@@ -174,7 +216,7 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
         Leftover::Upload(_) => None,
     });
     let doubted = doubted.collect();
-    Ok(Dead { leftovers, lost, doubted, unaged })
+    Ok(Dead { leftovers, lost, doubted, lacking, unaged })
 }
 
 /// Removes it, or tells why it is still there.

@@ -7,6 +7,8 @@ mod holds;
 mod outlook;
 mod pins;
 mod prune;
+#[cfg(test)]
+mod requests;
 
 pub(crate) use pins::pins_over;
 
@@ -14,4 +16,4 @@ pub use dead::Outcome;
 pub use hidden::Hidden;
 pub use outlook::{NewestPoint, NewestProof, Outlook, outlook};
 pub use pins::{PinOptions, PinReport, UnpinReport, pin, unpin};
-pub use prune::{Dropped, PruneOptions, PruneReport, Swept, prune};
+pub use prune::{Dropped, GonePin, PruneOptions, PruneReport, Swept, prune};

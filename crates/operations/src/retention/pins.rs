@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
-use holdpoint_core::pin::{FORMAT, PinRecord};
+use holdpoint_core::pin::{FORMAT, PinRecord, of_run};
 use holdpoint_core::retention::Hold;
-use holdpoint_repository::{Error as Repository, Repository as Store};
+use holdpoint_repository::{Error as Repository, PinnedAnew, Repository as Store};
 use serde::Serialize;
 
 use crate::reading::OF_READERS;
@@ -73,16 +73,15 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
     let PinOptions { name, reason, until, operator, lock_until } = options.clone();
     let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
     // Whoever pins under the same name at the same time is told.
-    context.repository.pin_new(&context.database, point, &name, &pin).await.map_err(|error| match error {
-        Repository::AlreadyExists { .. } => {
-            let over = if shown.over_pins.contains(&name) { ", which is over and goes with the next prune" } else { "" };
-            Error::Usage(format!(
-                "{point} has a pin {name} already{over}: choose another name, or remove it first: holdpoint unpin {point} \
-                 --name={name}"
-            ))
+    let pinned = context.repository.pin_anew(&context.database, point, &name, &pin).await;
+    match pinned.map_err(|error| gone_or(error, context, point))? {
+        PinnedAnew::Pinned => {}
+        PinnedAnew::Taken => return Err(taken(point, &name, "")),
+        PinnedAnew::Stays(why) => {
+            tracing::debug!(error = %why, %point, name, "the pin that is over is not replaced");
+            return Err(taken(point, &name, ", which is over, and may not be written over"));
         }
-        error => gone_or(error, context, point),
-    })?;
+    }
     let (mut locked_until, mut warnings) = (None, Vec::new());
     if let Some(until) = lock_until.filter(|_| context.repository.url().directory().is_none()) {
         match context.repository.extend_lock_of(&shown.manifest, until).await {
@@ -93,6 +92,12 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
         }
     }
     Ok(PinReport { point: point.clone(), name, pin, locked_until, warnings })
+}
+
+fn taken(point: &PointId, name: &str, over: &str) -> Error {
+    Error::Usage(format!(
+        "{point} has a pin {name} already{over}: choose another name, or remove it first: holdpoint unpin {point} --name={name}"
+    ))
 }
 
 /// What pinning a restore point failed with, which may have been dropped since it was looked at.
@@ -113,9 +118,13 @@ fn gone_or(error: Repository, context: &Context, point: &PointId) -> Error {
 /// [`Error::NoSuchPoint`]; [`Error::NoSuchPin`]; [`Error::Usage`] for the pin of a run, which ends by itself.
 pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<UnpinReport, Error> {
     if name.starts_with(OF_RUNS) {
-        return Err(Error::Usage(format!(
-            "{name} is the pin of a guarded run: it ends seven days after the run did; one that failed is settled first"
-        )));
+        let shown = crate::catalogue::show_any(context, point).await;
+        let over = shown.is_ok_and(|shown| shown.over_pins.iter().any(|one| one == name));
+        let end = match over {
+            true => "is over, holds nothing, and goes with its restore point",
+            false => "ends seven days after the run did; one that failed is settled first",
+        };
+        return Err(Error::Usage(format!("{name} is the pin of a guarded run: it {end}")));
     }
     let pins = match crate::catalogue::show_any(context, point).await {
         Ok(shown) => [shown.pins, shown.over_pins].concat(),
@@ -145,18 +154,27 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
     Ok(UnpinReport { point: point.clone(), name: name.to_owned(), remaining, lock })
 }
 
-/// Those of the named pins that somebody set by hand with an end, which is past: nobody is held by them. One whose record
-/// cannot be read holds.
+/// Those of the named pins whose end is past, set by hand or by runs: nobody is held by them. One whose record, or whose
+/// run's, cannot be read holds.
 pub(crate) async fn pins_over(context: &Context, point: &PointId, names: &[String], now: DateTime<Utc>) -> Vec<String> {
     let mut over = Vec::new();
-    for name in names.iter().filter(|name| check(name).is_ok()) {
-        match context.repository.pin_record(&context.database, point, name).await {
-            Ok(PinRecord { run: None, until: Some(until), .. }) if until <= now => over.push(name.clone()),
+    for name in names.iter().filter(|name| check(name).is_ok() || name.starts_with(OF_RUNS)) {
+        match end_of(context, point, name).await {
+            Ok(Some(until)) if until <= now => over.push(name.clone()),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, name, "whether the pin is over is not known"),
         }
     }
     over
+}
+
+/// When a pin ends; `None` for one without end.
+async fn end_of(context: &Context, point: &PointId, name: &str) -> Result<Option<DateTime<Utc>>, Repository> {
+    let record = context.repository.pin_record(&context.database, point, name).await?;
+    match &record.run {
+        Some(run) => Ok(of_run(&context.repository.steps(&context.database, run).await?)),
+        None => Ok(record.until),
+    }
 }
 
 fn check(name: &str) -> Result<(), Error> {

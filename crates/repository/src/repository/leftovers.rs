@@ -62,8 +62,10 @@ pub struct Unpublished {
     pub orphans: Vec<Leftover>,
     /// What lost its manifest.
     pub lost: Vec<LostPoint>,
-    /// Those of the orphans that lack nothing but their manifest, in a folder that shows no restore point at all: such a
-    /// listing is more likely wrong than true.
+    /// Those of the orphans that lack nothing but their manifest: their backups were killed right before their end, or are
+    /// there now, or their manifests are lost.
+    pub lacking: BTreeSet<PointId>,
+    /// All of these, in a folder that shows no restore point at all: such a listing is more likely wrong than true.
     pub doubted: BTreeSet<PointId>,
 }
 
@@ -93,10 +95,13 @@ impl Repository {
                 found.lost.push(LostPoint { id, pins, verified: orphan.verified, size_bytes });
                 continue;
             }
-            if nothing_alive && orphan.lacks_manifest_only {
-                found.doubted.insert(id.clone());
+            if orphan.lacks_manifest_only {
+                found.lacking.insert(id.clone());
             }
             found.orphans.push(Leftover::Orphan { database: database.clone(), id, size_bytes, newest_at });
+        }
+        if nothing_alive {
+            found.doubted.clone_from(&found.lacking);
         }
         Ok(found)
     }

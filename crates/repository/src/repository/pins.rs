@@ -12,6 +12,21 @@ use crate::store::PutOptions;
 /// What the names begin with of files among the pins that are none.
 const STRAY: &str = "pins/";
 
+/// How often a name is tried for which others pin and unpin at the same time.
+const ROUNDS: usize = 3;
+
+/// What came of pinning under a name that may have a pin already.
+#[derive(Debug)]
+pub enum PinnedAnew {
+    /// The pin is there, and so is the restore point.
+    Pinned,
+    /// Another pin has that name, which holds, or of which that is not known.
+    Taken,
+    /// The pin of that name is over, and cannot be replaced: a policy lets nobody write over what is there, or the store replaces
+    /// nothing under a condition.
+    Stays(Error),
+}
+
 /// The name of what lies under that key below a restore point's pins.
 pub(super) fn named(below: &str) -> String {
     let plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -69,11 +84,64 @@ impl Repository {
     ) -> Result<()> {
         let key = layout::pin(database, id, name);
         self.store.put_new(&key, json(&key, record)?, PutOptions::default()).await?;
+        self.there_under(database, id, &key).await
+    }
+
+    /// As [`Self::pin_new`], in the stead of a pin by hand of that name where that is over: it is replaced if it is still the
+    /// one that was read. Nobody else removes one that is over while its restore point is there: whoever deletes by a name
+    /// cannot tell what was written there meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::pin_new`], but for a pin of that name; what reading that one gives.
+    pub async fn pin_anew(
+        &self,
+        database: &DatabaseName,
+        id: &PointId,
+        name: &str,
+        record: &impl Serialize,
+    ) -> Result<PinnedAnew> {
+        let key = layout::pin(database, id, name);
+        for _ in 0..ROUNDS {
+            match self.pin_new(database, id, name, record).await {
+                Ok(()) => return Ok(PinnedAnew::Pinned),
+                Err(Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let there = match self.store.get_small(&key, LARGEST_RECORD).await {
+                Ok(there) => there,
+                // Somebody removed it in that moment.
+                Err(error) if error.is_not_found() => continue,
+                // Who may not read it cannot tell whether it is over.
+                Err(Error::AccessDenied { .. }) => return Ok(PinnedAnew::Taken),
+                Err(error) => return Err(error),
+            };
+            let over = match parse::<PinRecord>(&key, &there.bytes, pin::FORMAT) {
+                Ok(PinRecord { run: None, until: Some(until), .. }) => until <= self.store.server_time().await?,
+                _ => false,
+            };
+            if !over {
+                return Ok(PinnedAnew::Taken);
+            }
+            match self.store.put_if_matches(&key, json(&key, record)?, &there.etag).await {
+                Ok(_) => return self.there_under(database, id, &key).await.map(|()| PinnedAnew::Pinned),
+                // Another one replaced or removed it first.
+                Err(Error::PreconditionFailed { .. }) => {}
+                Err(error @ (Error::AccessDenied { .. } | Error::Unsupported { .. })) => {
+                    return Ok(PinnedAnew::Stays(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(PinnedAnew::Taken)
+    }
+
+    /// Looks whether a restore point is there under a pin that was just written; else removes the pin again.
+    async fn there_under(&self, database: &DatabaseName, id: &PointId, key: &str) -> Result<()> {
         match self.recorded(database, id).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 // Who may not delete leaves it to the prune that withdraws the point.
-                if let Err(left) = self.store.delete(&key).await {
+                if let Err(left) = self.store.delete(key).await {
                     tracing::warn!(%key, error = %left, "the pin remains");
                 }
                 Err(error)
@@ -117,7 +185,8 @@ impl Repository {
         Ok(holding)
     }
 
-    /// Removes a pin; one that is not there counts as removed.
+    /// Removes a pin; one that is not there counts as removed. For a name that is the caller's alone, and for a person who
+    /// asks for it: another pin that was written under that name meanwhile goes as well.
     pub async fn unpin(&self, database: &DatabaseName, id: &PointId, name: &str) -> Result<()> {
         self.store.delete(&layout::pin(database, id, name)).await
     }

@@ -9,7 +9,8 @@ use holdpoint_core::layout;
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::verification::{Level, Verification};
 use holdpoint_repository::{
-    Error, Leftover, LocalDirectory, NotDropped, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal,
+    Error, Leftover, LocalDirectory, NotDropped, ObjectStore, PinnedAnew, PutOptions, Repository, UploadOptions,
+    Withdrawal,
 };
 use serde_json::json;
 
@@ -27,6 +28,7 @@ on_both!(
     of_many_that_claim_a_folder_one_has_it,
     restore_points_say_whose_a_folder_is_where_no_record_does,
     relying_and_withdrawing_see_each_other,
+    of_many_that_pin_in_the_stead_of_one_that_is_over_one_does,
     a_point_that_nobody_relies_on_is_withdrawn,
     leftovers_are_found_and_removed,
     a_lost_record_is_not_made_anew_with_another_id,
@@ -248,6 +250,33 @@ async fn relying_and_withdrawing_see_each_other(store: Arc<dyn ObjectStore>) {
         let error = repository.pin(&shop(), &point(gone), "late", &json!({})).await.unwrap_err();
         assert!(error.is_not_found(), "{error:?}");
         assert!(!repository.pins(&shop(), &point(gone)).await.unwrap().contains(&"late".to_owned()));
+    }
+}
+
+async fn of_many_that_pin_in_the_stead_of_one_that_is_over_one_does(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    stored(&store, 1).await;
+    repository.publish(&manifest(&point(1)), None).await.unwrap();
+    let until = |until: &str, reason: String| json!({"format": 1, "reason": reason, "at": NOW, "until": until});
+    let pin = async |name: &str, record| repository.pin_anew(&shop(), &point(1), name, &record).await;
+    let first = pin("audit", until("2020-01-01T00:00:00Z", "over".to_owned())).await.unwrap();
+    assert!(matches!(first, PinnedAnew::Pinned), "{first:?}");
+    let many = (0..8).map(|n| pin("audit", until("2999-01-01T00:00:00Z", format!("one {n}"))));
+    let ended = futures_util::future::join_all(many).await;
+    let told = ended.iter().filter(|one| matches!(one, Ok(PinnedAnew::Taken))).count();
+    let has_it = |one: &Result<PinnedAnew, Error>| matches!(one, Ok(PinnedAnew::Pinned));
+    assert_eq!((ended.iter().filter(|one| has_it(one)).count(), told), (1, 7), "{ended:?}");
+    let winner = ended.iter().position(has_it).unwrap();
+    let record = async |name| repository.pin_record(&shop(), &point(1), name).await;
+    assert_eq!(record("audit").await.unwrap().reason, format!("one {winner}"));
+    // One of a run has no end of its own, and one that cannot be read may hold.
+    for (name, kept) in
+        [("run-1", json!({"format": 1, "reason": "r", "at": NOW, "run": "20261121T024300Z-0001"})), ("odd", json!({}))]
+    {
+        repository.pin_new(&shop(), &point(1), name, &kept).await.unwrap();
+        let refused = pin(name, until("2999-01-01T00:00:00Z", "anew".to_owned())).await.unwrap();
+        assert!(matches!(refused, PinnedAnew::Taken), "{refused:?}");
+        assert!(record(name).await.map_or(true, |one| one.reason == "r"));
     }
 }
 

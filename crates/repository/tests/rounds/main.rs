@@ -12,7 +12,9 @@ mod sample;
 mod told;
 mod work;
 
+use futures_util::{StreamExt as _, stream};
 use holdpoint_testkit::S3Server;
+use tokio::runtime::Builder;
 
 use place::Place;
 
@@ -21,8 +23,9 @@ const TASK: &str = "HOLDPOINT_TEST_ROUND";
 /// How many rounds there are on each adapter, and the first one's seed.
 const ROUNDS: &str = "HOLDPOINT_TEST_ROUNDS";
 const SEED: &str = "HOLDPOINT_TEST_SEED";
-/// A hundred take minutes.
-const USUAL: u64 = 8;
+const USUAL: u64 = 100;
+/// So many rounds at once, each in a repository of its own: a process waits as much as it works.
+const AT_ONCE: usize = 3;
 
 #[expect(clippy::disallowed_methods, reason = "a person says how many rounds there are")]
 fn number(name: &str) -> Option<u64> {
@@ -36,10 +39,17 @@ async fn rounds(name: &str, place: impl Fn(u64) -> Place) {
     let count = number(ROUNDS).unwrap_or(USUAL);
     let mut killed = std::collections::BTreeMap::<String, usize>::new();
     let mut sums = round::Sums::default();
-    for n in 0..count {
-        let seed = first + n;
-        println!("{name}: {SEED}={seed}");
-        let ended = round::run(&place(n), seed).await;
+    println!("{name}: {SEED}={first}, {count} rounds");
+    let rounds = stream::iter(0..count).map(|n| {
+        let (place, seed) = (place(n), first + n);
+        // A round waits for its processes on the thread that runs it.
+        let round =
+            move || Builder::new_current_thread().enable_all().build().unwrap().block_on(round::run(&place, seed));
+        async move { (seed, tokio::task::spawn_blocking(round).await) }
+    });
+    let mut rounds = rounds.buffer_unordered(AT_ONCE);
+    while let Some((seed, ended)) = rounds.next().await {
+        let ended = ended.unwrap_or_else(|error| panic!("{name}: {SEED}={seed}: {error}"));
         for phase in ended.killed {
             *killed.entry(phase).or_default() += 1;
         }

@@ -14,7 +14,7 @@ mod stepped;
 use std::sync::Arc;
 
 use holdpoint_core::{PointId, layout};
-use holdpoint_repository::{Error, NoLongerHidden, ObjectStore, Repository, Withdrawal};
+use holdpoint_repository::{Error, NoLongerHidden, ObjectStore, PinnedAnew, Repository, Withdrawal};
 use serde_json::json;
 
 use sample::{NOW, manifest, objects, shop};
@@ -218,6 +218,124 @@ async fn a_pin_that_is_written_anew_under_the_name_of_an_ended_one_is_seen() {
     })
     .await;
     assert!(relied > 0 && withdrawn > 0, "{relied} relied, {withdrawn} withdrawn");
+}
+
+/// Runs one that pins anew in the stead of a pin that is over against a withdrawal that knows it as ended, and that is killed
+/// before its operation number `killed_at`.
+async fn pinned_in_its_stead(
+    order: &mut schedule::Order,
+    killed_at: Option<usize>,
+) -> (bool, Option<Withdrawal>, Memory) {
+    let memory = with_a_point().await;
+    let (database, id) = (shop(), point());
+    let ended = json!({"format": 1, "reason": "r", "at": NOW, "until": "1970-01-01T00:00:00Z"});
+    memory.write(&layout::pin(&database, &id, "audit"), &ended.to_string());
+    let relying = async |store: Arc<dyn ObjectStore>| {
+        let repository = Repository::open(store).await.unwrap();
+        let anew = json!({"format": 1, "reason": "anew", "at": NOW});
+        matches!(repository.pin_anew(&database, &id, "audit", &anew).await, Ok(PinnedAnew::Pinned))
+    };
+    let withdrawing = async |store: Arc<dyn ObjectStore>| {
+        let repository = Repository::open(store).await.unwrap();
+        repository.withdraw(&database, &id, &["audit".to_owned()]).await.unwrap()
+    };
+    let Outcome { first, second } =
+        schedule::run(order, &memory, Box::new(relying), Box::new(withdrawing), killed_at).await;
+    (first.expect("nobody kills it"), second, memory)
+}
+
+#[tokio::test]
+async fn a_pin_in_the_stead_of_one_that_is_over_is_seen_or_refused() {
+    let (mut relied, mut withdrawn, mut neither) = (0, 0, 0);
+    orders_interrupted(4, async |order| {
+        let (pinned, withdrawal, memory) = pinned_in_its_stead(order, None).await;
+        let there = |key: &str| memory.has(key);
+        let whole = there(&layout::manifest(&shop(), &point())) && there(&layout::archive(&shop(), &point()));
+        match (withdrawal.expect("nobody kills it"), pinned) {
+            (Withdrawal::Done { .. }, false) => {
+                assert_eq!(memory.keys(), ["holdpoint.json"], "nothing is left of it");
+                withdrawn += 1;
+            }
+            (Withdrawal::Pinned { pins }, _) => {
+                assert_eq!(pins, ["audit"]);
+                assert!(whole, "it was to be as it was: {memory:?}");
+                assert!(!pinned || there(&layout::pin(&shop(), &point(), "audit")), "relied upon: {memory:?}");
+                relied += usize::from(pinned);
+                neither += usize::from(!pinned);
+            }
+            other => panic!("relied upon, and gone: {other:?}, {memory:?}"),
+        }
+    })
+    .await;
+    assert!(relied > 0 && withdrawn > 0 && neither > 0, "{relied} relied, {withdrawn} withdrawn, {neither} neither");
+}
+
+#[tokio::test]
+async fn a_pin_in_the_stead_of_one_that_is_over_outlives_a_withdrawal_that_is_killed() {
+    let (mut killed_at, mut relied) = (0, 0);
+    loop {
+        let mut completed = true;
+        orders_interrupted(2, async |order| {
+            let (pinned, withdrawal, memory) = pinned_in_its_stead(order, Some(killed_at)).await;
+            completed &= withdrawal.is_some();
+            relied += usize::from(pinned && withdrawal.is_none());
+            memory.let_time_pass();
+            let repository = Repository::open(Arc::new(memory.clone())).await.unwrap();
+            let next = repository.withdraw(&shop(), &point(), &["audit".to_owned()]).await.unwrap();
+            match (pinned, next) {
+                (true, Withdrawal::Pinned { pins }) => {
+                    assert_eq!(pins, ["audit"]);
+                    repository.manifest(&shop(), &point()).await.expect("it is there, and not hidden any more");
+                    assert!(memory.has(&layout::archive(&shop(), &point())), "{memory:?}");
+                }
+                // Who was refused may have written its pin all the same: it holds, as long as the point is there.
+                (false, Withdrawal::Pinned { .. }) => {
+                    assert!(memory.has(&layout::pin(&shop(), &point(), "audit")), "{memory:?}");
+                }
+                (false, Withdrawal::Done { .. } | Withdrawal::Gone) => {
+                    assert_eq!(memory.keys(), ["holdpoint.json"]);
+                }
+                (pinned, next) => panic!("relied: {pinned}, then {next:?}, {memory:?}"),
+            }
+        })
+        .await;
+        if completed {
+            break;
+        }
+        killed_at += 1;
+    }
+    assert!(killed_at > 8 && relied > 0, "{killed_at} operations of a withdrawal, {relied} relied");
+}
+
+/// Of two that pin anew in the stead of one that is over, one does, in every order; and no third takes its pin away.
+#[tokio::test]
+async fn of_two_that_replace_a_pin_that_is_over_one_does() {
+    let (mut first_won, mut second_won) = (0, 0);
+    every_order(async |order| {
+        let memory = with_a_point().await;
+        let (database, id) = (shop(), point());
+        let ended = json!({"format": 1, "reason": "r", "at": NOW, "until": "1970-01-01T00:00:00Z"});
+        memory.write(&layout::pin(&database, &id, "audit"), &ended.to_string());
+        let pinning = async |store: Arc<dyn ObjectStore>, reason: &str| {
+            let repository = Repository::open(store).await.unwrap();
+            let anew = json!({"format": 1, "reason": reason, "at": NOW});
+            repository.pin_anew(&database, &id, "audit", &anew).await
+        };
+        let one = async |store: Arc<dyn ObjectStore>| pinning(store, "one").await;
+        let two = async |store: Arc<dyn ObjectStore>| pinning(store, "two").await;
+        let Outcome { first, second } = schedule::run(order, &memory, Box::new(one), Box::new(two), None).await;
+        let (first, second) = (first.unwrap(), second.unwrap());
+        let winner = match (&first, &second) {
+            (Ok(PinnedAnew::Pinned), Ok(PinnedAnew::Taken)) => "one",
+            (Ok(PinnedAnew::Taken), Ok(PinnedAnew::Pinned)) => "two",
+            other => panic!("{other:?}"),
+        };
+        (first_won, second_won) = (first_won + usize::from(winner == "one"), second_won + usize::from(winner == "two"));
+        let repository = Repository::open(Arc::new(memory.clone())).await.unwrap();
+        assert_eq!(repository.pin_record(&database, &id, "audit").await.unwrap().reason, winner);
+    })
+    .await;
+    assert!(first_won > 0 && second_won > 0, "{first_won} {second_won}");
 }
 
 #[tokio::test]

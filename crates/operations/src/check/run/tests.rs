@@ -6,7 +6,7 @@ use holdpoint_repository::{LocalDirectory, PutOptions};
 use holdpoint_testkit::{Fault, SeenRequest};
 
 use super::*;
-use crate::sample_context::{self, sample};
+use crate::sample_context::{self, LOOKING, sample};
 
 /// A repository with one restore point, whose archive holds no archive.
 async fn with_a_point(folder: &Path) -> Context {
@@ -29,19 +29,10 @@ fn owners() -> Owners {
     Owners(holdpoint_repository::Identities::default())
 }
 
-const OPTIONS: CheckOptions = CheckOptions {
-    read_data: None,
-    jobs: 1,
-    max_proof_age: None,
-    snapshots_count: false,
-    min_age: TimeDelta::days(3),
-    repair: false,
-};
-
 /// As a check looks at one.
 async fn looked(context: &Context, point: &mut Surveyed, read: bool, report: &mut CheckReport) -> bool {
     let now = sample_context::now();
-    one_point(context, point, read, (&OPTIONS, now), (report, &mut Snapshots::new(context))).await.unwrap()
+    one_point(context, point, read, (&LOOKING, now), (report, &mut Snapshots::new(context))).await.unwrap()
 }
 
 #[tokio::test]
@@ -98,7 +89,7 @@ async fn a_proof_of_the_future_is_none() {
     points[0].summary.taken_at_by_store = Some(points[0].summary.snapshot_at + TimeDelta::hours(2));
     assert!(last_proof(points.iter(), now).is_none());
     let mut report = empty(&context);
-    let options = CheckOptions { max_proof_age: Some(TimeDelta::days(7)), ..OPTIONS };
+    let options = CheckOptions { max_proof_age: Some(TimeDelta::days(7)), ..LOOKING };
     proof_age(&options, now, None, &mut report);
     assert_eq!(report.findings[0].kind, FindingKind::ProofTooOld);
 }
@@ -113,7 +104,7 @@ async fn what_a_prune_is_at_work_on_is_a_note_and_what_a_killed_one_hid_a_findin
     let written = context.repository.store().head(&mark).await.unwrap().modified_at;
     for (age, notes, findings) in [(14, 1, 0), (16, 0, 1)] {
         let mut report = empty(&context);
-        folder(&context, &OPTIONS, &owners(), written + TimeDelta::minutes(age), &mut report).await.unwrap();
+        folder(&context, &LOOKING, &owners(), written + TimeDelta::minutes(age), &mut report).await.unwrap();
         assert_eq!((report.notes.len(), report.findings.len()), (notes, findings), "{age}: {:?}", report.findings);
     }
 }
@@ -170,7 +161,7 @@ async fn a_proof_dated_in_the_future_is_found_and_outlives_no_damage() {
     let mut ahead = context.repository.verifications(&context.database, own.id()).await.unwrap().made.remove(0);
     ahead.started_at = (context.clock)() + TimeDelta::days(30);
     let key = context.repository.record_verification(&context.database, &ahead).await.unwrap();
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let finding = report.findings.iter().find(|one| one.kind == FindingKind::WrongClock).unwrap();
     assert_eq!(finding.place, key);
     assert!(finding.cure.contains(&format!("holdpoint verify {}", own.id())), "{finding:?}");
@@ -188,7 +179,7 @@ async fn a_manifest_that_is_not_the_one_that_was_proven_is_found() {
     let context = with_a_point(folder.path()).await;
     let own = proven(&context).await;
     let changed = async || {
-        let report = check(&context, &OPTIONS).await.unwrap();
+        let report = check(&context, &LOOKING).await.unwrap();
         report.findings.into_iter().find(|one| one.kind == FindingKind::ManifestChanged)
     };
     assert_eq!(changed().await, None);
@@ -239,7 +230,7 @@ async fn a_verification_that_cannot_be_read_is_named_and_hides_nothing() {
     let key = layout::verification(&context.database, &id, later, "proved");
     context.repository.store().put_new(&key, "{".into(), PutOptions::default()).await.unwrap();
     assert_eq!(standing(&context).await, Standing::Unproven, "it may be a disproof");
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let finding = report.findings.iter().find(|one| one.kind == FindingKind::Unreadable).unwrap();
     assert_eq!(finding.place, key);
     assert!(finding.cure.contains(&format!("holdpoint verify {id} --level full")), "{finding:?}");
@@ -260,11 +251,11 @@ async fn a_mark_of_the_future_is_told_and_dated_anew() {
     let now = store.server_time().await.unwrap();
     file.set_modified((now + TimeDelta::days(400)).into()).unwrap();
     let mut report = empty(&context);
-    folder(&context, &OPTIONS, &owners(), now, &mut report).await.unwrap();
+    folder(&context, &LOOKING, &owners(), now, &mut report).await.unwrap();
     assert_eq!((report.findings[0].kind, report.notes.len()), (FindingKind::Hidden, 0), "{report:?}");
     assert!(report.findings[0].reason.contains("a clock ran ahead"), "{:?}", report.findings);
     // Repaired, it is still hidden, by a mark of now: in a quarter of an hour it is shown again.
-    let repair = CheckOptions { repair: true, ..OPTIONS };
+    let repair = CheckOptions { repair: true, ..LOOKING };
     let mut report = empty(&context);
     folder(&context, &repair, &owners(), now, &mut report).await.unwrap();
     assert_eq!(report.repaired[0].how, Repair::ShowAgain);
@@ -294,10 +285,10 @@ async fn what_a_prune_hid_of_all_that_there_is_is_shown_again_and_looked_at() {
     store.put_new(&key, "{}".into(), PutOptions::default()).await.unwrap();
     let mark = std::fs::File::options().write(true).open(folder_of.path().join(&key)).unwrap();
     mark.set_modified((store.server_time().await.unwrap() - TimeDelta::minutes(20)).into()).unwrap();
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let hidden = report.findings.iter().find(|one| one.kind == FindingKind::Hidden).unwrap();
     assert!(hidden.cure.contains("holdpoint check --repair"), "a prune refuses: {hidden:?}");
-    let report = check(&context, &CheckOptions { repair: true, ..OPTIONS }).await.unwrap();
+    let report = check(&context, &CheckOptions { repair: true, ..LOOKING }).await.unwrap();
     assert_eq!((report.repaired.len(), &report.repaired[0].problem), (1, &None), "{:?}", report.repaired);
     assert_eq!((report.points.len(), report.last_proof.map(|one| one.point)), (1, Some(id)));
 }
@@ -306,7 +297,7 @@ async fn what_a_prune_hid_of_all_that_there_is_is_shown_again_and_looked_at() {
 async fn nothing_is_no_success() {
     let folder = tempfile::tempdir().unwrap();
     let context = sample_context::in_directory(folder.path()).await;
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let nothing = report.findings.iter().find(|one| one.kind == FindingKind::NothingThere).unwrap();
     assert!(nothing.cure.contains("holdpoint backup"), "{nothing:?}");
 }
@@ -317,13 +308,13 @@ async fn a_lease_that_cannot_be_read_is_found_with_its_cure() {
     let context = with_a_point(folder.path()).await;
     let key = layout::lease(&context.database);
     context.repository.store().put_new(&key, "".into(), PutOptions::default()).await.unwrap();
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let found = report.findings.iter().find(|one| one.place == key).unwrap();
     assert_eq!(found.kind, FindingKind::Unreadable);
     assert!(found.cure.contains("a quarter of an hour old"), "{found:?}");
     context.repository.store().delete(&key).await.unwrap();
     context.repository.store().put_new(&key, vec![b' '; (16 << 20) + 1].into(), PutOptions::default()).await.unwrap();
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let found = report.findings.iter().find(|one| one.place == key).unwrap();
     assert!(found.cure.contains(&format!("remove {key}")), "{found:?}");
 }
@@ -334,15 +325,27 @@ async fn a_link_is_a_stray() {
     let context = with_a_point(folder.path()).await;
     let link = folder.path().join("shop/restore-points/elsewhere");
     std::os::unix::fs::symlink("/", &link).unwrap();
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     let strays: Vec<_> = report.findings.iter().filter(|one| one.kind == FindingKind::Stray).collect();
     assert_eq!(strays.len(), 1, "nobody follows it: {strays:?}");
     assert_eq!(strays[0].place, "shop/restore-points/elsewhere");
+    // An archive that somebody moved to another disk: nobody is told to remove the link, and it is missing all the same.
+    std::fs::remove_file(&link).unwrap();
+    let archive = folder.path().join(layout::archive(&context.database, &sample::point(1)));
+    let moved = folder.path().join("moved.dump");
+    std::fs::rename(&archive, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &archive).unwrap();
+    let links = found(&context, &[FindingKind::Stray]).await;
+    let [(place, words)] = links.as_slice() else { panic!("{links:?}") };
+    let archive = layout::archive(&context.database, &sample::point(1));
+    assert_eq!(*place, archive);
+    assert_eq!(found(&context, &[FindingKind::Missing]).await[0].0, archive);
+    assert!(words.contains("symbolic link") && words.contains("put what it leads to itself in its place"), "{words}");
 }
 
 /// What a check finds of these kinds: where, and the words.
 async fn found(context: &Context, kinds: &[FindingKind]) -> Vec<(String, String)> {
-    let report = check(context, &OPTIONS).await.unwrap();
+    let report = check(context, &LOOKING).await.unwrap();
     let found = report.findings.into_iter().filter(|one| kinds.contains(&one.kind));
     found.map(|one| (one.place, format!("{}; {}", one.reason, one.cure))).collect()
 }
@@ -361,7 +364,7 @@ async fn names_that_holdpoint_does_not_write_are_strays_and_keep_nothing_from_be
     // No list shows a name that is no text.
     let no_text = std::os::unix::ffi::OsStringExt::from_vec(b"odd\xff".to_vec());
     std::fs::write(point.join::<std::ffi::OsString>(no_text), "x").unwrap();
-    let report = check(&context, &OPTIONS).await.unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
     assert_eq!((report.points.len(), &report.points[0].standing), (1, &Standing::Unproven));
     let strays = found(&context, &[FindingKind::Stray]).await;
     assert!(strays.len() == 1 && strays[0].1.contains("4 more like it"), "{strays:?}");
@@ -421,7 +424,7 @@ async fn a_first_record_that_is_lost_is_named_before_anybody_moves_anything() {
         serde_json::json!({"format": 1, "identity": identity, "recorded_at": sample::NOW, "reason": "it was moved"});
     context.repository.record_identity(&context.database, &serde_json::from_value(adopted).unwrap()).await.unwrap();
     let another = async || {
-        let findings = check(&context, &OPTIONS).await.unwrap().findings;
+        let findings = check(&context, &LOOKING).await.unwrap().findings;
         findings.into_iter().find(|one| one.kind == FindingKind::AnotherDatabase)
     };
     assert_eq!(another().await, None, "the folder was its own");
@@ -448,7 +451,7 @@ async fn a_manifest_that_is_listed_and_cannot_be_had_is_told() {
     assert_eq!((listed.points.len(), listed.unreadable.len()), (0, 1), "{listed:?}");
     assert_eq!((&listed.unreadable[0].id, proxy.pending()), (&id, 0));
     lose();
-    let findings = check(&context, &OPTIONS).await.unwrap().findings;
+    let findings = check(&context, &LOOKING).await.unwrap().findings;
     let told =
         findings.iter().find(|one| one.kind == FindingKind::Unreadable).unwrap_or_else(|| panic!("{findings:?}"));
     assert!(told.place.contains(id.as_str()) && told.reason.contains("lists its manifest"), "{told:?}");

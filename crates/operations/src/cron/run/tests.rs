@@ -9,7 +9,7 @@ use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::connection::Environment;
 use holdpoint_postgres::programs::{DumpSelection, ProgramSearch};
 use holdpoint_repository::{LocalDirectory, Repository};
-use holdpoint_testkit::{Fault, SeenRequest};
+use holdpoint_testkit::{Fault, Rule, SeenRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -435,6 +435,30 @@ async fn a_proof_is_found_and_nothing_is_asked_once_it_is_over() {
     assert!(proven(&context).await);
     context.cancel.cancel();
     assert!(!proven(&context).await);
+}
+
+#[tokio::test]
+async fn a_signal_in_the_last_look_is_told() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    sample_context::publish(&context.repository).await;
+    let (cancel, read) = (context.cancel.clone(), std::sync::atomic::AtomicUsize::new(0));
+    // Read first to see whether it is proven, and then to tell what the repository holds.
+    let rule = Rule::new(Fault::Silence).operation("GetObject").target("manifest.json").when(move |_| {
+        let second = read.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1;
+        if second {
+            cancel.cancel();
+        }
+        second
+    });
+    proxy.rule(rule);
+    let (source, options) = nowhere(None);
+    let report = cron(&context, &source, &options).await;
+    assert_eq!((proxy.pending(), report.steps[0].end), (0, StepEnd::Failed), "{report:?}");
+    let told = report.warnings.join(" ");
+    assert!(report.outlook.is_none() && told.contains("what the repository holds could not be read"), "{report:?}");
+    // The run ends as its steps did.
+    assert_eq!(report.failure, report.steps[0].failure);
+    assert_ne!(report.failure.unwrap().kind, ErrorKind::Interrupted);
 }
 
 #[tokio::test]

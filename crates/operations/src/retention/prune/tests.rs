@@ -2,11 +2,13 @@ use std::path::Path;
 
 use holdpoint_core::layout;
 use holdpoint_repository::{PutOptions, UploadOptions, Withdrawal};
-use holdpoint_testkit::{Fault, SeenRequest};
+use holdpoint_testkit::{Fault, Rule, SeenRequest};
 
+use super::planned::far_past;
 use super::*;
-use crate::check::{CheckOptions, check};
-use crate::sample_context::{self, sample};
+use crate::catalogue::survey;
+use crate::check::{CheckOptions, CheckReport, FindingKind, check};
+use crate::sample_context::{self, LOOKING, sample};
 
 fn keeping_the_last() -> PruneOptions {
     let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
@@ -20,14 +22,20 @@ async fn with_a_point(folder: &Path) -> Context {
     context
 }
 
-/// Makes a restore point in the repository.
+/// Makes a restore point in the repository, which no clock vouches for.
 async fn publish(context: &Context, n: u64) -> PointId {
+    publish_at(context, n, None).await
+}
+
+/// Makes a restore point in the repository, of this time.
+async fn publish_at(context: &Context, n: u64, at: Option<DateTime<Utc>>) -> PointId {
     let id = sample::point(n);
     for (key, text) in sample::objects(&id) {
         context.repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
     }
     let mut manifest = sample::manifest(&id);
     manifest.repository_id = context.repository.id().to_owned();
+    manifest.snapshot.at = at.unwrap_or(manifest.snapshot.at);
     context.repository.publish(&manifest, None).await.unwrap();
     id
 }
@@ -40,6 +48,11 @@ async fn judged(context: &Context, id: &PointId, verdict: &str, at: DateTime<Utc
     made["manifest_sha256"] = context.repository.manifest(&context.database, id).await.unwrap().sha256.into();
     let made = serde_json::from_value(made).unwrap();
     context.repository.record_verification(&context.database, &made).await.unwrap();
+}
+
+fn pin_until(until: Option<DateTime<Utc>>) -> holdpoint_core::pin::PinRecord {
+    let (reason, at) = ("release".to_owned(), sample_context::now());
+    holdpoint_core::pin::PinRecord { format: 1, reason, at, until, run: None, operator: None }
 }
 
 #[tokio::test]
@@ -178,77 +191,63 @@ async fn a_clock_that_nobody_else_vouches_for_is_told_where_it_is_far_past_the_n
     assert!(told.contains("14 days old") && told.contains("--offline"), "{told}");
 }
 
+/// Nothing but its age tells what lost its manifest from what never had one.
 #[tokio::test]
-async fn a_pin_that_is_over_is_told_as_such_and_goes_with_the_next_prune() {
+async fn what_lacks_nothing_but_its_manifest_is_told_before_it_is_swept_and_then() {
     let folder = tempfile::tempdir().unwrap();
     let context = with_a_point(folder.path()).await;
-    let (id, end) = (sample::point(1), context.repository.store().server_time().await.unwrap());
-    for (name, until) in [("over", Some(end)), ("holds", Some(end + TimeDelta::hours(1))), ("for-ever", None)] {
-        let reason = "release".to_owned();
-        let pin = holdpoint_core::pin::PinRecord { format: 1, reason, at: end, until, run: None, operator: None };
-        context.repository.pin_new(&context.database, &id, name, &pin).await.unwrap();
-    }
-    let (points, _) = survey(&context, end).await.unwrap();
-    let summary = &points[0].summary;
-    assert_eq!(
-        (&*summary.pins, &*summary.over_pins),
-        (&["for-ever", "holds"].map(str::to_owned)[..], &["over".to_owned()][..])
+    let lost = publish(&context, 2).await;
+    context.repository.store().delete(&layout::manifest(&context.database, &lost)).await.unwrap();
+    let told = async |options: &PruneOptions| {
+        let report = prune(&context, None, options).await.unwrap();
+        let told: Vec<_> = report.warnings.into_iter().filter(|one| one.contains(lost.as_str())).collect();
+        (told.join(" "), report.swept.len())
+    };
+    let days = PruneOptions { sweep_min_age: TimeDelta::days(3), ..keeping_the_last() };
+    assert_eq!(told(&days).await, (String::new(), 0), "its backup may be at its end right now");
+    let aged = |by: std::time::Duration| {
+        for (key, _) in sample::objects(&lost) {
+            let file = std::fs::File::open(folder.path().join(key)).unwrap();
+            let at = file.metadata().unwrap().modified().unwrap() - by;
+            file.set_modified(at).unwrap();
+        }
+    };
+    aged(std::time::Duration::from_secs(3600));
+    let words = |then: &str| {
+        format!(
+            "the objects of {lost} lack nothing but manifest.json: their backup was killed right before its end, or the \
+             manifest is lost. {then}"
+        )
+    };
+    let later = words("They are swept once they are older: to keep them, bring it back from a version or copy");
+    assert_eq!(told(&days).await, (later.clone(), 0));
+    let noted = |report: CheckReport| {
+        report.notes.into_iter().filter(|one| one.contains(lost.as_str())).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(noted(check(&context, &LOOKING).await.unwrap()), later);
+    aged(std::time::Duration::from_secs(4 * 86_400));
+    let next = words(
+        "They are old enough for the next prune to sweep them: to keep them, bring it back from a version or copy",
     );
-    let again = crate::retention::PinOptions {
-        name: "over".to_owned(),
-        reason: "another".to_owned(),
-        until: None,
-        operator: None,
-        lock_until: None,
-    };
-    let taken = crate::retention::pin(&context, &id, &again).await.unwrap_err().line();
-    assert!(taken.contains("which is over and goes with the next prune"), "{taken}");
-    let dry = PruneOptions { dry_run: true, ..keeping_the_last() };
-    prune(&context, None, &dry).await.unwrap();
-    assert_eq!(context.repository.pins(&context.database, &id).await.unwrap().len(), 3);
-    prune(&context, None, &keeping_the_last()).await.unwrap();
-    assert_eq!(context.repository.pins(&context.database, &id).await.unwrap(), ["for-ever", "holds"]);
-    // Its name is free again; and one that is over may be removed by hand.
-    crate::retention::pin(&context, &id, &again).await.unwrap();
-    let over = holdpoint_core::pin::PinRecord {
-        format: 1,
-        reason: "short".to_owned(),
-        at: end,
-        until: Some(end),
-        run: None,
-        operator: None,
-    };
-    context.repository.pin_new(&context.database, &id, "short", &over).await.unwrap();
-    crate::retention::unpin(&context, &id, "short").await.unwrap();
-    prune(&context, None, &keeping_the_last()).await.unwrap();
-    assert_eq!(context.repository.pins(&context.database, &id).await.unwrap(), ["for-ever", "holds", "over"]);
-}
-
-#[tokio::test]
-async fn what_lies_among_the_pins_keeps_its_restore_point_and_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let context = with_a_point(folder.path()).await;
-    let id = sample::point(1);
-    for odd in ["Odd Name.json", "audit.json~", "note"] {
-        let path = folder.path().join(layout::pins(&context.database, &id)).join(odd);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, "x").unwrap();
-        let (points, _) = survey(&context, sample_context::now()).await.unwrap();
-        assert_eq!(points[0].summary.pins, [format!("pins/{odd}")]);
-        let report = prune(&context, None, &keeping_the_last()).await.unwrap();
-        let kept = format!("{:?}", report.plan.entries[0].fate);
-        assert!(kept.contains(&format!("pins/{odd}")), "{kept}");
-        // Also for who planned before it was there.
-        let withdrawn = context.repository.withdraw(&context.database, &id, &[]).await.unwrap();
-        assert!(matches!(&withdrawn, Withdrawal::Pinned { pins } if *pins == [format!("pins/{odd}")]), "{withdrawn:?}");
-        let refused = crate::retention::unpin(&context, &id, &format!("pins/{odd}")).await.unwrap_err().line();
-        assert!(refused.contains("by hand") && refused.contains(odd), "{refused}");
-        std::fs::remove_file(&path).unwrap();
+    let report = check(&context, &LOOKING).await.unwrap();
+    let leftovers = report.findings.iter().filter(|one| one.kind == FindingKind::Leftover);
+    let cures: Vec<&str> = leftovers.map(|one| one.cure.as_str()).collect();
+    assert_eq!(cures, ["to keep them: bring manifest.json back; else: holdpoint check --repair"]);
+    assert_eq!(noted(report), next);
+    let archive = folder.path().join(layout::archive(&context.database, &lost));
+    let done = words("They were old enough, and are swept: only versions or copies of the repository have them now");
+    for (dry_run, then) in [(true, next), (false, done.clone())] {
+        assert!(archive.exists());
+        assert_eq!(told(&PruneOptions { dry_run, ..days.clone() }).await, (then, 1));
     }
-    assert!(matches!(
-        context.repository.withdraw(&context.database, &id, &[]).await.unwrap(),
-        Withdrawal::Done { remains, .. } if remains.is_empty()
-    ));
+    assert!(!archive.exists());
+    // So does a check that removes it.
+    for (key, text) in sample::objects(&lost) {
+        context.repository.store().put_new(&key, text.into(), PutOptions::default()).await.unwrap();
+    }
+    aged(std::time::Duration::from_secs(4 * 86_400));
+    let repaired = check(&context, &CheckOptions { repair: true, ..LOOKING }).await.unwrap();
+    assert_eq!((noted(repaired), archive.exists()), (done, false));
 }
 
 #[tokio::test]
@@ -310,15 +309,7 @@ async fn what_was_disproved_and_proven_again_is_weighed_by_the_clock_that_dated_
     for standing in [listed[1].standing, shown.standing] {
         assert!(standing.level().is_some(), "{standing:?}");
     }
-    let options = CheckOptions {
-        read_data: None,
-        jobs: 1,
-        max_proof_age: None,
-        snapshots_count: false,
-        min_age: TimeDelta::days(3),
-        repair: false,
-    };
-    let findings = check(&context, &options).await.unwrap().findings;
+    let findings = check(&context, &LOOKING).await.unwrap().findings;
     let of_it: Vec<_> = findings.iter().filter(|one| one.place.contains(new.as_str())).collect();
     assert!(of_it.is_empty(), "{of_it:?}");
     let looked = super::super::outlook(&context, None).await.unwrap();
@@ -344,3 +335,6 @@ async fn a_store_that_tells_no_time_can_be_read() {
     context.time(true).await.expect_err("who drops something must know");
     assert_eq!(proxy.pending(), 0);
 }
+
+mod pins;
+mod signal;
