@@ -92,7 +92,7 @@ fn each_does_its_own_work_and_no_more() {
         assert_eq!(text.contains("if this identity is only to restore"), role == "restorer", "{role}: {report:#}");
     }
     let left = server.list_objects(BUCKET, "backups/");
-    assert!(!left.iter().any(|one| one.key.contains("/doctor/")), "everything is removed again: {left:?}");
+    assert!(!left.iter().any(|one| one.key.contains("/.doctor/")), "everything is removed again: {left:?}");
 
     scene.place.use_identity(&identity("verifier"));
     // Neither of the next two may pin what it reads: it says so, once.

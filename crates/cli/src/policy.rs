@@ -69,10 +69,11 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
         }
         PolicyRole::Restorer => Keys { encrypt: false },
     };
-    // What doctor tries out, and removes again: nothing else lies there.
+    // What doctor tries out, and removes again: nothing else lies there, as no database's name begins with a dot. A `*` crosses
+    // folders.
     if keys.encrypt {
         let tried: Vec<&str> = write.iter().copied().chain(["s3:DeleteObject"]).collect();
-        statements.push(allow("TryOut", &tried, &[below("*/doctor/*")]));
+        statements.push(allow("TryOut", &tried, &[below("*/.doctor/*")]));
     }
     if options.sse == SseMode::Kms {
         let key = options.kms_key_id.clone().unwrap_or_else(|| "*".to_owned());
@@ -156,7 +157,7 @@ mod tests {
             let tried: Vec<_> = own.iter().map(|one| &one["Resource"]).collect();
             match role {
                 PolicyRole::Restorer => assert!(tried.is_empty(), "{tried:?}"),
-                _ => assert_eq!(tried, [&json!(["arn:aws:s3:::acme/pg/*/doctor/*"])], "{role:?}"),
+                _ => assert_eq!(tried, [&json!(["arn:aws:s3:::acme/pg/*/.doctor/*"])], "{role:?}"),
             }
             assert_eq!(
                 text.contains("s3:GetObjectRetention"),
@@ -166,6 +167,37 @@ mod tests {
             assert_eq!(text.contains("s3:GetBucketVersioning"), deletes, "{role:?}: and what becomes of the bytes");
             assert_eq!(text.contains("s3:PutObject\""), role != PolicyRole::Restorer, "{role:?}");
             assert!(!text.contains("s3:*") && !text.contains("\"*\""), "{role:?} {text}");
+        }
+    }
+
+    /// As IAM compares: `*` is any number of characters, of folders, too.
+    fn covers(pattern: &str, text: &str) -> bool {
+        match pattern.split_once('*') {
+            None => pattern == text,
+            Some((head, rest)) => text.strip_prefix(head).is_some_and(|text| {
+                (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| covers(rest, &text[at..]))
+            }),
+        }
+    }
+
+    #[test]
+    fn what_doctor_may_remove_is_nothing_of_a_database() {
+        for url in ["s3://acme", "s3://acme/pg"] {
+            let policy = policy(PolicyRole::Writer, &url.parse().unwrap(), &S3Options::default()).unwrap();
+            let tried =
+                policy["Statement"].as_array().unwrap().iter().find(|one| one["Sid"] == "HoldpointTryOut").unwrap();
+            let pattern = tried["Resource"][0].as_str().unwrap();
+            let root = pattern.split_once('*').unwrap().0;
+            assert!(covers(pattern, &format!("{root}shop/.doctor/0123/small")), "{pattern}");
+            // Another repository below this one may hold a database of any name.
+            for name in ["doctor", "x.doctor", "shop"] {
+                assert!(name.parse::<holdpoint_core::DatabaseName>().is_ok());
+                for below in ["restore-points/1/manifest.json", "doctor/x", "lease"] {
+                    let key = format!("{root}eu/{name}/{below}");
+                    assert!(!covers(pattern, &key), "{pattern} covers {key}");
+                }
+            }
+            assert!(".doctor".parse::<holdpoint_core::DatabaseName>().is_err());
         }
     }
 

@@ -112,7 +112,7 @@ pub async fn doctor(context: &Context, source: &Source, scratch: &ScratchOptions
 /// Tries everything that a backup, its verification and a restore need; each within a time of its own.
 ///
 /// It makes up to three connections to the source at once, none of which writes; starts and ends a scratch server; writes
-/// some 11 MiB below `<database>/doctor/` in the repository and deletes them. What could not be removed is said.
+/// some 11 MiB below `<database>/.doctor/` in the repository and deletes them. What could not be removed is said.
 pub async fn examine(subject: &Subject) -> DoctorReport {
     let mut report = DoctorReport::default();
     // Asked first, since the folder knows which database it belongs to; told in its own section.

@@ -120,9 +120,10 @@ enum What {
     Instance { plane: Box<ControlPlane>, name: String },
 }
 
-/// Below this a doctor tries the repository out.
+/// Below this a doctor tries the repository out. No database's folder is called so, as no name begins with a dot: what a policy
+/// allows there reaches nothing else, wherever a repository lies below another one.
 pub(crate) fn doctor_prefix(database: &DatabaseName) -> String {
-    format!("{}doctor/", holdpoint_core::layout::database(database))
+    format!("{}.doctor/", holdpoint_core::layout::database(database))
 }
 
 /// Finds what was left, and removes what is certainly dead where that is asked for.

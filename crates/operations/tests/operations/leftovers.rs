@@ -67,7 +67,7 @@ async fn old_uploads_and_objects_go_and_young_ones_stay() {
     for key in [
         format!("shop/restore-points/{old}/globals.sql"),
         format!("shop/restore-points/{young}/globals.sql"),
-        "shop/doctor/0123/small".to_owned(),
+        "shop/.doctor/0123/small".to_owned(),
         "other/restore-points/20261101T000000Z-cccc/globals.sql".to_owned(),
     ] {
         let body = Bytes::from_static(b"12345");
@@ -86,7 +86,7 @@ async fn old_uploads_and_objects_go_and_young_ones_stay() {
         found,
         [
             (LeftoverKind::UnfinishedUpload, format!("{}archive.dump", folder(young)), None, false, false),
-            (orphan, "shop/doctor/0123/".to_owned(), Some(5), true, true),
+            (orphan, "shop/.doctor/0123/".to_owned(), Some(5), true, true),
             (orphan, folder(old), Some(5), true, true),
             (orphan, folder(young), Some(5), false, false),
         ]
