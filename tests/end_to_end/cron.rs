@@ -290,6 +290,43 @@ fn a_configuration_that_cannot_be_read_is_told_by_what_can() {
 }
 
 #[test]
+fn who_is_told_may_come_from_the_environment_alone_and_beats_the_file() {
+    let mut scene = Scene::local();
+    std::fs::set_permissions(scene.place.repository(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let (web, others) = (Web::answering(&[200]), Web::answering(&[200]));
+    scene.place.set("HOLDPOINT_WEBHOOK", &web.url("/hook/s3cret")).set("HOLDPOINT_WEBHOOK_SECRET", SECRET);
+    scene.place.set("HOLDPOINT_PING", &web.url("/ping/s3cret"));
+    let night = |scene: &Scene, code: u8, arguments: &[&str]| -> (Vec<String>, Vec<String>) {
+        let seen = web.asked().len();
+        let ran = scene.place.holdpoint(&[&["cron", "--verify", "stored"], arguments].concat()).ended_with(code.into());
+        assert!(![&ran.stdout, &ran.stderr].iter().any(|text| text.contains("s3cret") || text.contains(SECRET)));
+        (told(&web, seen).iter().map(|one| one.split_once(' ').unwrap().1.to_owned()).collect(), pings(&web, seen))
+    };
+    let well = ["/ping/s3cret/start", "/ping/s3cret"].map(str::to_owned).to_vec();
+    assert_eq!(night(&scene, 0, &[]), (vec!["first_proof".to_owned()], well.clone()));
+    // A file says otherwise, and is beaten.
+    scene.place.set("HOOK", &others.url("/hook")).set("KEY", "another").set("PING", &others.url("/ping"));
+    scene.place.write_config("[cron]\nwebhook = \"env:HOOK\"\nwebhook_secret = \"env:KEY\"\nping = \"env:PING\"\n");
+    assert_eq!(night(&scene, 0, &[]), (Vec::new(), well));
+    assert_eq!(others.asked().len(), 0);
+    // A file that is no TOML: what the environment says is known all the same.
+    scene.place.write_config("[cron\n");
+    let seen = web.asked().len();
+    scene.place.holdpoint(&["cron"]).ended_with(2);
+    let since: Vec<_> = web.asked().into_iter().skip(seen).collect();
+    assert!(since.iter().any(|one| one.line.starts_with("POST ") && is_signed(one)), "{since:?}");
+    assert!(pings(&web, seen).contains(&"/ping/s3cret/fail".to_owned()), "{since:?}");
+    // Set and empty, as CI services set a secret that is not there: nobody is told.
+    scene.place.write_config("");
+    for name in ["HOLDPOINT_WEBHOOK", "HOLDPOINT_WEBHOOK_SECRET", "HOLDPOINT_PING"] {
+        scene.place.set(name, "");
+    }
+    let seen = web.asked().len();
+    scene.place.holdpoint(&["cron", "--verify", "none"]).ended_with(0);
+    assert_eq!((web.asked().len(), others.asked().len()), (seen, 0));
+}
+
+#[test]
 fn a_run_that_waits_its_splay_begins_nothing_and_can_be_ended() {
     let scene = Scene::local();
     scene.place.write_config("[cron]\nverify = \"none\"\nsplay = \"3650d\"\n");
@@ -491,6 +528,9 @@ fn runs_that_meet_are_killed_or_take_too_long() {
     let busy = scene.place.holdpoint(&CRON).ended_with(14).json();
     assert!(busy["databases"][0]["failure"]["message"].as_str().unwrap().contains("runs cron on it since"), "{busy:#}");
     assert_eq!(std::fs::read_to_string(&metrics).unwrap(), before);
+    let told = scene.place.holdpoint(&["cron", "--verify", "none"]).ended_with(14).stdout;
+    assert!(told.contains("another run is at it") && told.contains("nothing failed, 1 busy"), "{told}");
+    assert!(!told.contains("failed:") && !told.contains("shop: shop"), "{told}");
     let quiet = scene.place.holdpoint(&["cron", "--quiet", "--verify", "none"]).ended_with(14);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "crond would mail it");
     // Of two databases one is worked on: that is a run, and nothing failed in it.

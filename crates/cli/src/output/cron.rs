@@ -14,8 +14,12 @@ pub(crate) fn cron(report: &CronAll) -> String {
         true => "no database belongs to this share\n".to_owned(),
         false => columns(&["DATABASE", "STEP", "END", ">TOOK", "WHAT"], rows),
     };
-    let failed: Vec<String> =
-        report.databases.iter().filter_map(|one| Some(failure(one, one.failure.as_ref()?))).collect();
+    let (kept_out, failed): (Vec<&CronReport>, Vec<&CronReport>) =
+        report.databases.iter().filter(|one| one.failure.is_some()).partition(|one| one.is_kept_out());
+    let lines =
+        |those: &[&CronReport]| those.iter().filter_map(|one| Some(failure(one, one.failure.as_ref()?))).collect();
+    let (busy, failed): (Vec<String>, Vec<String>) = (lines(&kept_out), lines(&failed));
+    text.push_str(&bullets("another run is at it", &busy));
     text.push_str(&bullets("failed", &failed));
     let own = report.warnings.iter().cloned();
     let warnings = report
@@ -25,6 +29,7 @@ pub(crate) fn cron(report: &CronAll) -> String {
     text.push_str(&bullets("warnings", &warnings.chain(own).collect::<Vec<_>>()));
     let (all, bad) = (report.databases.len() as u64, failed.len() as u64);
     let state = if bad == 0 { "nothing failed".to_owned() } else { format!("{} failed", count(bad)) };
+    let state = if busy.is_empty() { state } else { format!("{state}, {} busy", count(busy.len() as u64)) };
     text.push_str(&format!("{} in {}: {state}\n", counted(all, "database"), milliseconds(report.took_ms)));
     text
 }
@@ -76,5 +81,10 @@ fn failure(report: &CronReport, failure: &Failed) -> String {
     let at =
         report.steps.iter().find(|step| step.end == StepEnd::Failed).map(|step| format!(" at {}", step.step.word()));
     let hint = failure.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("{}{}: {}{hint}", report.database, at.unwrap_or_default(), failure.message)
+    let (database, at) = (report.database.to_string(), at.unwrap_or_default());
+    // Many messages begin with whom they are of.
+    match failure.message.strip_prefix(&database).filter(|rest| rest.starts_with([':', ' '])) {
+        Some(_) if at.is_empty() => format!("{}{hint}", failure.message),
+        _ => format!("{database}{at}: {}{hint}", failure.message),
+    }
 }
