@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use holdpoint_core::{PointId, layout};
@@ -18,6 +19,9 @@ use crate::work::{self, OF_CHECK, Role, Task, back_up, objects, point};
 /// Restore points that are there before the round; the first is pinned.
 const BEFORE: u64 = 4;
 const PIN: &str = "audit";
+
+/// A process that says nothing for so long hangs: each of its requests ends long before.
+const HANGS: Duration = Duration::from_secs(15 * 60);
 
 /// What happened in rounds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,8 +79,19 @@ fn process(task: &Task) -> Said {
         .spawn()
         .unwrap();
     let mut said = Said { lines: Vec::new(), killed: None };
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let Some(line) = line.unwrap().strip_prefix("@ ").map(str::to_owned) else { continue };
+    let (told, lines) = mpsc::channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+    loop {
+        let line = match lines.recv_timeout(HANGS) {
+            Ok(line) => line,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                panic!("{task:?} hangs after {:?}", said.lines);
+            }
+        };
+        let Some(line) = line.strip_prefix("@ ").map(str::to_owned) else { continue };
         if let Some(phase) = line.strip_prefix("at ") {
             child.kill().unwrap();
             said.killed = Some(format!("{:?} {}{phase}", task.role, if task.waits { "before " } else { "in " }));
