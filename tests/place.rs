@@ -1,7 +1,7 @@
 //! Where the program is run.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -244,6 +244,35 @@ impl Place {
         writeln!(terminal, "{typed}").expect("the program reads");
         let output = child.wait_with_output().expect("script ends");
         Outcome::new(output.status, &output.stdout, &output.stderr)
+    }
+
+    /// Runs the program at a terminal, where a person is asked to type something, leaves the question for a while, and then
+    /// types these words.
+    ///
+    /// # Panics
+    /// When it cannot be started, or ends without asking.
+    #[must_use]
+    pub fn at_a_terminal_once_asked(&self, arguments: &str, typed: &str, meanwhile: impl FnOnce()) -> Outcome {
+        const QUESTION: &str = "to go on: ";
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{} {arguments}", program().display()), "/dev/null"]);
+        command.env_clear().envs(&self.environment).current_dir(self.work());
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("script starts");
+        let mut terminal = child.stdin.take().expect("the input is a pipe");
+        let mut screen = child.stdout.take().expect("the output is a pipe");
+        let mut shown = Vec::new();
+        while !String::from_utf8_lossy(&shown).contains(QUESTION) {
+            let mut bytes = [0; 4096];
+            let read = screen.read(&mut bytes).expect("the output can be read");
+            assert!(read > 0, "nobody was asked: {}", String::from_utf8_lossy(&shown));
+            shown.extend_from_slice(&bytes[..read]);
+        }
+        meanwhile();
+        writeln!(terminal, "{typed}").expect("the program reads");
+        screen.read_to_end(&mut shown).expect("the output can be read");
+        let status = child.wait().expect("script ends");
+        Outcome::new(status, &shown, &[])
     }
 
     /// Starts the program.

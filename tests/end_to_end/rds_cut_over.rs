@@ -53,10 +53,15 @@ impl Shop {
 
     /// The same to what somebody may have read: the server is stopped meanwhile.
     fn damage_unread(&self, identifier: &str, path: &str) {
+        self.stopped(identifier, || self.damage(identifier, path));
+    }
+
+    /// Does something to the files of an instance while its server is stopped.
+    fn stopped(&self, identifier: &str, act: impl FnOnce()) {
         let reboot = |action| self.server.call(action, &[("DBInstanceIdentifier", identifier)]);
         assert_eq!(reboot("StopDBInstance").status, 200);
         self.server.settle();
-        self.damage(identifier, path);
+        act();
         assert_eq!(reboot("StartDBInstance").status, 200);
         self.server.settle();
     }
@@ -139,6 +144,64 @@ fn a_damaged_block_of_the_restored_instance_is_found_before_it_serves() {
         assert_eq!(shop.server.identifiers(), ["shop", "shop-restored"], "nothing is renamed");
         assert_eq!(shop.orders(), "0", "the source serves as before");
     }
+}
+
+#[test]
+fn what_the_restore_point_cannot_tell_of_is_read_to_its_end() {
+    let shop = Shop::new(NEWEST);
+    let wide = |values: &str| format!("SELECT n, repeat(md5(n::text), 400){values} FROM generate_series(1, 20) n");
+    shop.server.psql(
+        "shop",
+        &format!(
+            "CREATE TABLE moved (id int, big text); CREATE TABLE named (id int, big text); CREATE TABLE wider (id int, note text);
+             CREATE TABLE made (id int, note text, big text GENERATED ALWAYS AS (repeat(note, 400)) STORED);
+             ALTER TABLE moved ALTER big SET STORAGE EXTERNAL; ALTER TABLE named ALTER big SET STORAGE EXTERNAL;
+             ALTER TABLE made ALTER big SET STORAGE EXTERNAL;
+             INSERT INTO moved {0}; INSERT INTO named {0}; INSERT INTO wider SELECT n FROM generate_series(1, 20) n;
+             INSERT INTO made SELECT n, md5(n::text) FROM generate_series(1, 20) n",
+            wide("")
+        ),
+    );
+    shop.place.backup();
+    shop.server.psql(
+        "shop",
+        &format!(
+            "ALTER TABLE moved RENAME TO elsewhere; ALTER TABLE named RENAME big TO large;
+             ALTER TABLE wider ADD more text; ALTER TABLE wider ALTER more SET STORAGE EXTERNAL;
+             UPDATE wider SET more = repeat(md5(id::text), 400);
+             CREATE TABLE late (id int PRIMARY KEY, big text); ALTER TABLE late ALTER big SET STORAGE EXTERNAL;
+             INSERT INTO late {}; CREATE MATERIALIZED VIEW seen AS SELECT id, id || ' seen' AS note FROM late",
+            wide("")
+        ),
+    );
+    shop.server.psql("shop", "VACUUM ANALYZE late");
+    let path = |of: &str| shop.server.psql("shop", &format!("SELECT pg_relation_filepath({of})"));
+    let toast = |table: &str| path(&format!("(SELECT reltoastrelid FROM pg_class WHERE oid = '{table}'::regclass)"));
+    let damaged: Vec<(&str, String)> = ["elsewhere", "named", "wider", "made", "late"]
+        .into_iter()
+        .map(|table| (table, toast(table)))
+        .chain([("late", path("'late'::regclass")), ("seen", path("'seen'::regclass"))])
+        .collect();
+    shop.restored();
+
+    // What is sound is told with what it was held against, and what was read besides.
+    let read = shop.rds(&["cut-over", "shop-restored", "--dry-run"]).ended_with(0).json();
+    let check = &read["checks"][0];
+    assert_eq!((&check["tables"], &check["equal"], &check["besides"]), (&json!(6), &json!(3), &json!(6)), "{read:#}");
+    let told = shop.place.holdpoint(&["rds", "cut-over", "shop-restored", "--dry-run"]).ended_with(0).stdout;
+    assert!(told.contains("3 of 6 tables hold exactly the rows of"), "{told}");
+    assert!(told.contains("6 more were read to their ends"), "{told}");
+    let (_, data, _) = shop.server.server("shop-restored");
+    for (table, path) in damaged {
+        let sound = std::fs::read(data.join(&path)).unwrap();
+        shop.damage_unread("shop-restored", &path);
+        let failure = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(4).failure();
+        failure.says(&["shop-restored is not put into service", &format!("public.{table}"), "invalid page"]);
+        assert_eq!(shop.server.identifiers(), ["shop", "shop-restored"], "nothing is renamed");
+        shop.stopped("shop-restored", || std::fs::write(data.join(&path), &sound).unwrap());
+    }
+    let report = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(0).json();
+    assert_eq!(report["checks"][0]["besides"], 6, "{report:#}");
 }
 
 #[test]

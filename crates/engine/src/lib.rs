@@ -61,4 +61,4 @@ pub use pace::{Pace, Turn};
 pub use pass_through::{OpenedStream, PassThroughOptions, pass_through, read_head};
 pub use plain::{PipeSink, PlainOptions, StoredPlain, read_back_plain, store_plain};
 pub use read_back::{ReadBack, ReadBackOptions, read_back};
-pub use read_tables::{TablesRead, is_damage, read_tables};
+pub use read_tables::{TablesRead, WhatToRead, is_damage, read_tables};

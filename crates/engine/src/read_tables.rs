@@ -1,13 +1,13 @@
 //! Tables of a live database read to their ends, and thrown away: what cannot be read is found.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use holdpoint_core::progress::Progress;
 use holdpoint_postgres::catalog::large_objects::{self as postgres, LargeObjectPart};
 use holdpoint_postgres::copied_rows::{Copied, copied_rows};
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
+use holdpoint_postgres::{ConnectionSettings, Row, Session, SessionPurpose};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,24 @@ const BATCH: i64 = 100;
 const PART: u32 = 256 * 1024;
 /// How many large objects that cannot be read are looked for; then nobody needs to know of more.
 const MOST_NAMED: usize = 20;
+
+/// What of a database is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhatToRead {
+    /// Tables that are left out, by OID: every value of theirs that rows are compared by was read before. One with stored
+    /// generated values that may lie outside of its rows is read all the same.
+    pub except: BTreeSet<u32>,
+    /// Whether large objects are read.
+    pub large_objects: bool,
+}
+
+impl WhatToRead {
+    /// Every table and large object.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { except: BTreeSet::new(), large_objects: true }
+    }
+}
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,8 +55,8 @@ pub struct TablesRead {
     pub refused: Vec<(String, String)>,
 }
 
-/// Reads every table and materialized view of a database to its end, the largest first, by `jobs` sessions, and every large
-/// object by one more. Memory: a few hundred KiB a session.
+/// Reads tables and materialized views of a database to their ends, the largest first, by `jobs` sessions, and every large
+/// object by one more: every stored value, also those outside of their rows. Memory: a few hundred KiB a session.
 ///
 /// What the server refuses, for damaged blocks as for lacking rights, is listed and does not keep the others from
 /// being read; of large objects, of which there may be millions, a few are listed at most.
@@ -47,26 +65,29 @@ pub struct TablesRead {
 /// A lost connection; [`Error::Cancelled`].
 pub async fn read_tables(
     settings: &ConnectionSettings,
+    what: &WhatToRead,
     jobs: usize,
     progress: Arc<dyn Progress>,
     cancel: &CancellationToken,
 ) -> Result<TablesRead, Error> {
     let work = async {
         let session = open(settings).await?;
-        let queue = Arc::new(Mutex::new(statements(&session).await?));
+        let queue = Arc::new(Mutex::new(statements(&session, &what.except).await?));
         session.close().await;
         let mut sessions = JoinSet::new();
         for _ in 0..jobs.max(1) {
             let (settings, queue, progress) = (settings.clone(), Arc::clone(&queue), Arc::clone(&progress));
             sessions.spawn(async move { read(&settings, &queue, progress.as_ref()).await });
         }
-        let (own, told) = (settings.clone(), Arc::clone(&progress));
-        sessions.spawn(async move {
-            let session = open(&own).await?;
-            let read = large_objects(&session, told.as_ref()).await?;
-            session.close().await;
-            Ok(read)
-        });
+        if what.large_objects {
+            let (own, told) = (settings.clone(), Arc::clone(&progress));
+            sessions.spawn(async move {
+                let session = open(&own).await?;
+                let read = large_objects(&session, told.as_ref()).await?;
+                session.close().await;
+                Ok(read)
+            });
+        }
         let mut all = TablesRead::default();
         while let Some(joined) = sessions.join_next().await {
             let one = joined.map_err(Error::Worker)??;
@@ -102,25 +123,31 @@ async fn open(settings: &ConnectionSettings) -> Result<Session, Error> {
 }
 
 /// The name of each table, and the statement that reads it.
-async fn statements(session: &Session) -> Result<VecDeque<(String, String)>, Error> {
-    let sql = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind = 'm' \
+async fn statements(session: &Session, except: &BTreeSet<u32>) -> Result<VecDeque<(String, String)>, Error> {
+    // COPY of a table leaves generated columns out, and that of a query does not; the virtual ones are nowhere stored.
+    let sql = "SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind = 'm', c.relkind = 'r' AND EXISTS ( \
+                 SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+                 AND a.attgenerated = 's' AND a.attlen = -1), \
+               (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) \
+                 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+                 AND a.attgenerated <> 'v') \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                WHERE (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated) AND c.relpersistence <> 't' \
                AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' \
                ORDER BY pg_catalog.pg_table_size(c.oid) DESC, c.oid";
     let rows = session.query(WHAT, sql, &[]).await?;
-    let statement = |name: &str, is_view: bool| match is_view {
-        true => format!("COPY (TABLE {name}) TO STDOUT"),
-        false => format!("COPY {name} TO STDOUT"),
+    let statement = |row: &Row| {
+        let (oid, name): (u32, String) = (row.get(0), row.get(1));
+        let (is_view, is_generated): (bool, bool) = (row.get(2), row.get(3));
+        let columns: Option<String> = row.get(4);
+        let statement = match (is_view, is_generated, columns) {
+            (true, ..) => format!("COPY (TABLE {name}) TO STDOUT"),
+            (false, true, Some(columns)) => format!("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT"),
+            (false, ..) => format!("COPY {name} TO STDOUT"),
+        };
+        (is_generated || !except.contains(&oid)).then_some((name, statement))
     };
-    Ok(rows
-        .iter()
-        .map(|row| (row.get::<_, String>(0), row.get(1)))
-        .map(|(name, is_view)| {
-            let statement = statement(&name, is_view);
-            (name, statement)
-        })
-        .collect())
+    Ok(rows.iter().filter_map(statement).collect())
 }
 
 async fn read(

@@ -132,6 +132,9 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::AnotherAccount { .. }
         | Rds::IsSource { .. }
         | Rds::InService { .. }
+        | Rds::Serves { .. }
+        | Rds::Overtaken { .. }
+        | Rds::Ambiguous { .. }
         | Rds::Protected { .. }
         | Rds::Unready { .. }
         | Rds::NotCutOver { .. }
@@ -147,7 +150,7 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::UnknownCluster { .. }
         | Rds::WrongEngine { .. }
         | Rds::NotPossible { .. } => ErrorKind::Refused,
-        Rds::DropUnfinished { failure, .. } => rds_kind(failure),
+        Rds::DropUnfinished { failure, .. } | Rds::LeftAside { failure, .. } => rds_kind(failure),
         Rds::GaveUp { .. } | Rds::WrongState { .. } | Rds::Throttled { .. } => ErrorKind::Busy,
         _ => ErrorKind::ControlPlane,
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks::Tags;
-use crate::name::same;
+use crate::name::{check_given, is_named, same};
 use crate::options::{RdsOptions, Timing};
 use crate::quota::Quota;
 use crate::wait::Happened;
@@ -92,10 +92,12 @@ impl Rds {
     /// [`Error::NotFound`], and those of [`instances`](Self::instances).
     pub async fn instance(&self, name: &str) -> Result<Instance> {
         const ACTION: &str = "DescribeDBInstances";
+        check_given(name)?;
         let answer = self.client.describe_db_instances().db_instance_identifier(name).send().await;
         let answer = answer.map_err(|failure| classify(failure, ACTION, name))?;
-        let raw = answer.db_instances().first().ok_or_else(|| Error::NotFound { subject: name.to_owned() })?;
-        Instance::of(ACTION, raw)
+        let mut found = answer.db_instances().iter();
+        let raw = found.find(|one| is_named(name, one.db_instance_identifier(), one.db_instance_arn()));
+        Instance::of(ACTION, raw.ok_or_else(|| Error::NotFound { subject: name.to_owned() })?)
     }
 
     /// The instance of that name, which is no cluster's: what is asked for is not done with clusters.

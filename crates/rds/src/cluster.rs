@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Endpoint;
 use crate::marks::Tags;
+use crate::name::{check_given, is_named};
 use crate::properties::Properties;
 use crate::standing::{Standing, standing};
 
@@ -138,10 +139,12 @@ impl Rds {
     /// # Errors
     /// [`Error::NotFound`], and those of [`find_cluster`](Self::find_cluster).
     pub async fn cluster(&self, name: &str) -> Result<Cluster> {
+        check_given(name)?;
         let answer = self.client.describe_db_clusters().db_cluster_identifier(name).send().await;
         let answer = answer.map_err(|failure| classify(failure, ACTION, name))?;
-        let raw = answer.db_clusters().first().ok_or_else(|| Error::NotFound { subject: name.to_owned() })?;
-        Cluster::of(ACTION, raw)
+        let mut found = answer.db_clusters().iter();
+        let raw = found.find(|one| is_named(name, one.db_cluster_identifier(), one.db_cluster_arn()));
+        Cluster::of(ACTION, raw.ok_or_else(|| Error::NotFound { subject: name.to_owned() })?)
     }
 
     /// Every cluster of the account in the region.

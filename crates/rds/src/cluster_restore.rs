@@ -13,7 +13,7 @@ use crate::call::{instant_out, number, tags_out};
 use crate::client::Rds;
 use crate::cluster::{AURORA, Cluster};
 use crate::cluster_plan::{ClusterPlan, desired_cluster, desired_member, member_name, member_side, member_tags};
-use crate::cluster_tidy::is_own;
+use crate::cluster_tidy::is_in_service;
 use crate::error::{Error, Result, Thing, told};
 use crate::failure::classify;
 use crate::instance::Instance;
@@ -41,7 +41,7 @@ pub struct ClusterReport {
     pub modified: Vec<String>,
     /// Whether its properties were held against the source's; not possible once the source is gone.
     pub is_checked: bool,
-    /// What is not as asked and cannot be modified.
+    /// What is not as asked: it cannot be modified, or became so after all was as asked.
     pub remains: Vec<Difference>,
 }
 
@@ -74,7 +74,8 @@ fn of_member(error: Error, cluster: &str) -> Error {
 /// Whether a cluster is the one that this plan began.
 fn is_of(plan: &ClusterPlan, cluster: &Cluster) -> bool {
     let same = |key: &str| plan.tags.contains_key(key) && plan.tags.get(key) == cluster.tags.get(key);
-    is_own(cluster) && [marks::MADE_AT, marks::SOURCE_RESOURCE, marks::MEMBER].into_iter().all(same)
+    marks::is_own(&cluster.tags, &cluster.resource_id)
+        && [marks::MADE_AT, marks::SOURCE_RESOURCE, marks::MEMBER].into_iter().all(same)
 }
 
 /// What was modified, each once.
@@ -155,8 +156,13 @@ impl Rds {
     ) -> Result<ClusterReport> {
         let now = clock();
         let first = self.cluster(name).await?;
-        if !is_own(&first) {
+        if !marks::is_own(&first.tags, &first.resource_id) {
             return Err(Error::NotOurs { subject: first.name });
+        }
+        // Once it was ready, it and its instances are their owner's.
+        let was_ready = first.tags.contains_key(marks::READY_AT);
+        if was_ready && is_in_service(&first, &self.clusters().await?) {
+            return Err(Error::Serves { subject: first.name });
         }
         let name = first.name.as_str();
         let asked_at = marks::instant(&first.tags, marks::MADE_AT);
@@ -172,12 +178,9 @@ impl Rds {
         let wanted = source.as_ref().map(|source| desired_cluster(&source.properties, &asked));
         let wanted_member = desired_member(writer.as_ref().map(|writer| &writer.properties), &asked);
         let made_as = tag(marks::MEMBER).unwrap_or_else(|| member_name(name));
-        let own = self.own_member(&cluster, &made_as).await?;
-        let is_own_member = own.is_some() || !cluster.tags.contains_key(marks::READY_AT);
-        let member = match own {
+        let member = match self.own_member(&cluster, &made_as).await? {
             Some(own) => own,
-            // Once it was ready, its instances are its owner's.
-            None if !is_own_member => {
+            None if was_ready => {
                 let other = cluster.writer.clone().or_else(|| cluster.members.first().cloned());
                 other.ok_or_else(|| Error::NoInstance { subject: name.to_owned() })?
             }
@@ -188,18 +191,18 @@ impl Rds {
             }
         };
         let mut modified = Vec::new();
-        let settled = if is_own_member {
-            self.settle_member(&member, &wanted_member, waiting, since, report, &mut modified).await
-        } else {
+        let settled = if was_ready {
             self.compare_member(&member, &wanted_member, waiting, since, report).await
+        } else {
+            self.settle_member(&member, &wanted_member, waiting, since, report, &mut modified).await
         };
         let (instance, mut remains) = settled.map_err(|error| of_member(error, name))?;
         let mut cluster = self.wait_cluster(name, waiting, since, report).await?;
         if let Some(wanted) = &wanted {
             for round in 0..=ROUNDS {
                 let (open, fixed) = open_and_fixed(wanted, &cluster.properties);
-                if open.is_empty() {
-                    remains.extend(fixed);
+                if open.is_empty() || was_ready {
+                    remains.extend(open.into_iter().chain(fixed));
                     break;
                 }
                 if round == ROUNDS {
@@ -211,7 +214,7 @@ impl Rds {
                 cluster = self.wait_cluster(name, waiting, now, report).await?;
             }
         }
-        if !cluster.tags.contains_key(marks::READY_AT) {
+        if !was_ready {
             let ready: Tags = [
                 (marks::READY_AT.to_owned(), told(clock())),
                 (marks::RESOURCE.to_owned(), cluster.resource_id.clone()),
@@ -245,7 +248,7 @@ impl Rds {
         Ok(None)
     }
 
-    /// Waits for an instance that somebody else made in a cluster, and tells what is other than asked: it is not modified.
+    /// Waits for the instance of a cluster that was ready before, and tells what is other than asked: it is not modified.
     async fn compare_member(
         &self,
         member: &str,

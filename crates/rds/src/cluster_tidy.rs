@@ -11,17 +11,12 @@ use crate::marks;
 use crate::name::{check_name, same};
 use crate::plan::Maker;
 use crate::standing::Standing;
-use crate::tidy::{DropOptions, Going, Made, unfinished};
+use crate::tidy::{DropOptions, Going, Made, still_to_drop, unfinished};
 use crate::wait::{Reading, Waiting};
-
-/// Whether holdpoint made a cluster; tags that were copied from one that it made do not count.
-pub(crate) fn is_own(cluster: &Cluster) -> bool {
-    marks::is_ours(&cluster.tags) && cluster.tags.get(marks::RESOURCE).is_none_or(|id| *id == cluster.resource_id)
-}
 
 /// Whether a cluster serves in the place of its source. Clusters are renamed by hand, so no tag says it: it has the name that
 /// its source had, or the source was renamed and nobody has its name yet.
-fn is_in_service(cluster: &Cluster, all: &[Cluster]) -> bool {
+pub(crate) fn is_in_service(cluster: &Cluster, all: &[Cluster]) -> bool {
     let Some(source) = cluster.tags.get(marks::SOURCE) else { return false };
     let is_source = |other: &Cluster| cluster.tags.get(marks::SOURCE_RESOURCE) == Some(&other.resource_id);
     match all.iter().find(|other| same(&other.name, source)) {
@@ -32,7 +27,7 @@ fn is_in_service(cluster: &Cluster, all: &[Cluster]) -> bool {
 
 impl Made {
     fn of_cluster(cluster: &Cluster, all: &[Cluster]) -> Option<Self> {
-        is_own(cluster).then(|| Self {
+        marks::is_own(&cluster.tags, &cluster.resource_id).then(|| Self {
             name: cluster.name.clone(),
             resource_id: cluster.resource_id.clone(),
             status: cluster.status.clone(),
@@ -149,15 +144,11 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         let name = &plan.cluster.name;
-        // Between the plan and its confirmation there may be hours.
         let all = self.clusters().await?;
-        match all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id) {
-            None => return Ok(()),
-            Some(there) if !same(&there.name, name) => return Err(Error::Gone { subject: name.clone() }),
-            Some(there) if is_in_service(there, &all) => {
-                return Err(Error::InService { subject: name.clone(), thing: Thing::Cluster });
-            }
-            Some(_) => {}
+        let found = all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id);
+        let found = found.map(|there| (there.name.as_str(), is_in_service(there, &all)));
+        if !still_to_drop(&plan.cluster, found, Thing::Cluster)? {
+            return Ok(());
         }
         let mut going = Vec::new();
         if let Err(failure) = self.begin_drop_cluster(plan, waiting, now, report, &mut going).await {

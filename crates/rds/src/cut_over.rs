@@ -32,6 +32,11 @@ pub struct CutOverPlan {
     pub goes_back: bool,
     /// The renames, in order, as far as they are not made yet.
     pub renames: Vec<Rename>,
+    /// Whether it goes on with renames that were begun before: the data were looked at then.
+    pub is_begun: bool,
+    /// What the new instance's tags said of it when it was planned.
+    #[serde(skip)]
+    pub noted: Option<String>,
     /// Why the data of the new instance are not checked, where somebody decided that.
     pub unchecked: Option<String>,
     /// Where the production name leads at present.
@@ -51,6 +56,13 @@ pub struct Rename {
     pub to: String,
 }
 
+impl Rename {
+    /// Whether an instance has the name that it shall get, or is on its way to it.
+    fn is_asked_for(&self, there: &Instance) -> bool {
+        [Some(&there.name), there.renames_to.as_ref()].into_iter().flatten().any(|name| same(name, &self.to))
+    }
+}
+
 /// A cut-over that is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CutOverReport {
@@ -64,17 +76,15 @@ pub struct CutOverReport {
 
 impl Rds {
     /// Plans a cut-over to an instance that [`finish_restore`](Self::finish_restore) found as asked, or the rest of one
-    /// that was begun; `goes_back` plans the way back. `new` is any name that the new instance had or has.
+    /// that was begun; `goes_back` plans the way back. `new` is any name that the new instance had or has. One that was
+    /// noted, but of which RDS refused the first rename, is planned anew.
     ///
     /// # Errors
-    /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::Gone`] when either instance is away.
+    /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
+    /// away.
     pub async fn plan_cut_over(&self, new: &str, aside: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
         let all = self.instances().await?;
-        let had = |one: &&Instance, key: &str| one.tags.get(key).is_some_and(|name| same(name, new));
-        let ours = || all.iter().filter(|one| marks::is_ours(&one.tags));
-        let instance = ours()
-            .find(|one| same(&one.name, new))
-            .or_else(|| ours().find(|one| had(one, marks::CUT_OVER_WAS) || had(one, marks::CUT_OVER_NAME)));
+        let instance = named(&all, new)?;
         let Some(instance) = instance else {
             return match all.iter().find(|one| same(&one.name, new)) {
                 Some(_) => Err(Error::NotOurs { subject: new.to_owned() }),
@@ -84,80 +94,100 @@ impl Rds {
                 None => Err(Error::NotFound { subject: new.to_owned() }),
             };
         };
-        if let Some(cluster) = &instance.cluster {
-            return Err(Error::ClusterMember { source_name: instance.name.clone(), cluster: cluster.clone() });
-        }
-        let tag = |key: &str| instance.tags.get(key).cloned();
-        let source_resource = tag(marks::SOURCE_RESOURCE).unwrap_or_default();
-        let source = all.iter().find(|one| one.resource_id == source_resource && !source_resource.is_empty());
-        let Some(source) = source else {
-            return Err(Error::Gone { subject: tag(marks::SOURCE).unwrap_or_else(|| source_resource.clone()) });
+        plan_of(&all, instance, aside, goes_back)
+    }
+
+    /// Whether all is still as a cut-over was planned. Between its plan and its first rename lie the check of the data and a
+    /// question, which may take hours.
+    async fn check_still_as_planned(&self, plan: &CutOverPlan) -> Result<()> {
+        let all = self.instances().await?;
+        let new = all.iter().find(|one| one.resource_id == plan.new_resource);
+        let new = new.ok_or_else(|| Error::Gone { subject: plan.apart.clone() })?;
+        let now = plan_of(&all, new, Some(&plan.aside), plan.goes_back)?;
+        // RDS may have come to the end of a rename that another process asked for.
+        let is_made =
+            |rename: &Rename| all.iter().any(|one| one.resource_id == rename.resource && same(&one.name, &rename.to));
+        let names = |plan: &CutOverPlan| [&plan.name, &plan.aside, &plan.apart].map(Clone::clone);
+        let is_same = names(&now) == names(plan)
+            && now.source_resource == plan.source_resource
+            && (now.is_begun, &now.noted) == (plan.is_begun, &plan.noted)
+            && plan.renames.iter().all(|rename| now.renames.contains(rename) || is_made(rename));
+        if is_same { Ok(()) } else { Err(Error::Overtaken { subject: new.name.clone() }) }
+    }
+
+    /// Waits until RDS takes a rename of an instance that is at work on something else, such as a backup. Of one that `serves` then
+    /// nothing but that it can be used is enough; what is wrong with the other may be why.
+    async fn wait_to_rename(
+        &self,
+        rename: &Rename,
+        serves: bool,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
+        let there = self.find_resource(&rename.resource).await?;
+        let there = there.ok_or_else(|| Error::Gone { subject: rename.from.clone() })?;
+        let is_ready = match there.standing() {
+            Standing::Usable => true,
+            Standing::Working => false,
+            Standing::Stopped | Standing::Broken | Standing::Going => !serves,
         };
-        let state = tag(marks::CUT_OVER_STATE).filter(|state| state != marks::TAKEN_BACK);
-        if !instance.tags.contains_key(marks::READY_AT) {
-            return Err(Error::Unready { subject: instance.name.clone() });
+        if is_ready || rename.is_asked_for(&there) || !same(&there.name, &rename.from) {
+            return Ok(());
         }
-        if goes_back && state.is_none() {
-            return Err(Error::NotCutOver { subject: instance.name.clone() });
-        }
-        // What a begun one wrote down is what is gone on with.
-        let begun = state.is_some();
-        let name = tag(marks::CUT_OVER_NAME).filter(|_| begun).unwrap_or_else(|| source.name.clone());
-        let apart = tag(marks::CUT_OVER_WAS).filter(|_| begun).unwrap_or_else(|| instance.name.clone());
-        let planned = aside.map_or_else(|| with_ending(&name, "-old"), str::to_owned);
-        let aside = tag(marks::CUT_OVER_ASIDE).filter(|_| begun).unwrap_or(planned);
-        check_name(&aside)?;
-        for taken in [&aside, &name, &apart] {
-            let by = all.iter().find(|one| same(&one.name, taken));
-            let both = [source.resource_id.as_str(), instance.resource_id.as_str()];
-            if by.is_some_and(|by| !both.contains(&by.resource_id.as_str())) {
-                return Err(Error::NameTaken { name: taken.clone() });
+        self.wait_named(&rename.resource, &rename.from, waiting, now, report).await
+    }
+
+    /// Waits until an instance has a name and is available.
+    async fn wait_named(
+        &self,
+        resource: &str,
+        name: &str,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
+        match self.wait_for(Whom::Resource { id: resource, until_named: name }, waiting, now, report).await {
+            Ok(_) => Ok(()),
+            Err(Error::GaveUp { subject, status, waited_seconds, .. }) => {
+                Err(Error::GaveUp { subject, awaited: Awaited::Rename, status, waited_seconds })
             }
+            Err(error) => Err(error),
         }
-        let rename = |one: &Instance, to: &str| {
-            (!same(&one.name, to)).then(|| Rename {
-                resource: one.resource_id.clone(),
-                from: one.name.clone(),
-                to: to.to_owned(),
-            })
+    }
+
+    /// Makes one rename, unless RDS is at it or has done it: a process that is gone may have asked for it, or the answer to
+    /// this call was lost and the SDK asked again.
+    async fn rename(&self, rename: &Rename) -> Result<()> {
+        const ACTION: &str = "ModifyDBInstance";
+        let there = self.find_resource(&rename.resource).await?;
+        let there = there.ok_or_else(|| Error::Gone { subject: rename.from.clone() })?;
+        if rename.is_asked_for(&there) {
+            return Ok(());
+        }
+        // RDS takes names: whoever has this one by now may be another instance.
+        if !same(&there.name, &rename.from) || there.renames_to.is_some() {
+            return Err(Error::Overtaken { subject: there.name });
+        }
+        let call = self.client.modify_db_instance().db_instance_identifier(&rename.from);
+        let call = call.new_db_instance_identifier(&rename.to).apply_immediately(true);
+        let failed = match call.send().await.map_err(|failure| classify(failure, ACTION, &rename.from)) {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
         };
-        let renames = if goes_back {
-            [rename(instance, &apart), rename(source, &name)]
-        } else {
-            [rename(source, &aside), rename(instance, &name)]
-        };
-        let mut warnings = Vec::new();
-        if !source.replicas.is_empty() {
-            warnings.push(format!("read replicas stay with the source: {}", source.replicas.join(", ")));
+        match (self.find_resource(&rename.resource).await?, failed) {
+            (Some(there), _) if rename.is_asked_for(&there) => Ok(()),
+            (_, Error::NameTaken { .. }) => Err(Error::NameTaken { name: rename.to.clone() }),
+            (_, failed) => Err(failed),
         }
-        warnings.push("the name leads nowhere until RDS has renamed both, which may take ten minutes".to_owned());
-        warnings.push("what is written to the instance that goes aside stays there: end its writers first".to_owned());
-        for one in [source, instance] {
-            if one.standing() != Standing::Usable {
-                warnings.push(format!("{} is {}", one.name, one.status));
-            }
-        }
-        let serving = all.iter().find(|one| same(&one.name, &name));
-        Ok(CutOverPlan {
-            endpoint: serving.and_then(|one| one.endpoint.clone()),
-            source_resource: source.resource_id.clone(),
-            new_resource: instance.resource_id.clone(),
-            renames: renames.into_iter().flatten().collect(),
-            unchecked: tag(marks::UNCHECKED).filter(|reason| begun && !reason.is_empty()),
-            name,
-            aside,
-            apart,
-            goes_back,
-            warnings,
-        })
     }
 
     /// Does what is planned: notes it in the new instance's tags, makes each rename, waits for it, and holds the endpoint
     /// against the name. After an error or a kill, plan again: only what is left is planned.
     ///
     /// # Errors
-    /// What RDS refuses; [`Error::GaveUp`] and the like while waiting; [`Error::Differs`] when the name does not lead to
-    /// the instance that shall serve.
+    /// [`Error::Overtaken`] where names or tags are others than planned; what RDS refuses; [`Error::GaveUp`] and the like
+    /// while waiting; [`Error::Differs`] when the name does not lead to the instance that shall serve.
     pub async fn cut_over(
         &self,
         plan: &CutOverPlan,
@@ -165,28 +195,33 @@ impl Rds {
         now: DateTime<Utc>,
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<CutOverReport> {
+        let serving = if plan.goes_back { &plan.source_resource } else { &plan.new_resource };
+        // Between the two renames the name leads nowhere: the first is asked for when RDS would take the second.
+        for rename in &plan.renames {
+            self.wait_to_rename(rename, rename.resource == *serving, waiting, now, report).await?;
+        }
+        self.check_still_as_planned(plan).await?;
         let state = if plan.goes_back { marks::GOING_BACK } else { marks::BEGUN };
         self.note(plan, state).await?;
         for rename in &plan.renames {
-            const ACTION: &str = "ModifyDBInstance";
-            let call = self.client.modify_db_instance().db_instance_identifier(&rename.from);
-            let call = call.new_db_instance_identifier(&rename.to).apply_immediately(true);
-            match call.send().await.map_err(|failure| classify(failure, ACTION, &rename.from)) {
-                Ok(_) => {}
-                Err(Error::NameTaken { .. }) => return Err(Error::NameTaken { name: rename.to.clone() }),
-                Err(error) => return Err(error),
-            }
-            let whom = Whom::Resource { id: &rename.resource, until_named: &rename.to };
-            match self.wait_for(whom, waiting, now, report).await {
-                Ok(_) => {}
-                Err(Error::GaveUp { subject, status, waited_seconds, .. }) => {
-                    return Err(Error::GaveUp { subject, awaited: Awaited::Rename, status, waited_seconds });
+            let made = async {
+                self.wait_to_rename(rename, rename.resource == *serving, waiting, now, report).await?;
+                self.rename(rename).await?;
+                self.wait_named(&rename.resource, &rename.to, waiting, now, report).await
+            };
+            made.await.map_err(|failure| match failure {
+                // The way back stands in the tags of what is gone.
+                Error::Gone { .. } | Error::NotFound { .. }
+                    if rename.resource == plan.new_resource && !plan.goes_back =>
+                {
+                    let (aside, name) = (plan.aside.clone(), plan.name.clone());
+                    Error::LeftAside { aside, name, failure: Box::new(failure) }
                 }
-                Err(error) => return Err(error),
-            }
+                failure => failure,
+            })?;
         }
+        let expected = serving;
         let serving = self.instance(&plan.name).await?;
-        let expected = if plan.goes_back { &plan.source_resource } else { &plan.new_resource };
         if serving.resource_id != *expected || serving.endpoint.is_none() {
             let differences = vec![format!("the name leads to {}, not to {expected}", serving.resource_id)];
             return Err(Error::Differs { subject: plan.name.clone(), differences });
@@ -216,8 +251,126 @@ impl Rds {
     }
 }
 
-/// Whether the renames of a cut-over to an instance were begun and not finished.
+/// The instance of ours that somebody means by a name that it has or had. A name that nothing has may be the one between two
+/// renames, or the one before them; a production name that several had, one after the other, is the last one's alone.
+fn named<'a>(all: &'a [Instance], name: &str) -> Result<Option<&'a Instance>> {
+    let ours = || all.iter().filter(|one| marks::is_own(&one.tags, &one.resource_id));
+    let had = |one: &Instance, key: &str| one.tags.get(key).is_some_and(|had| same(had, name));
+    if let Some(exact) = ours().find(|one| same(&one.name, name)) {
+        return Ok(Some(exact));
+    }
+    let state = |one: &Instance, state: &str| one.tags.get(marks::CUT_OVER_STATE).is_some_and(|is| is == state);
+    let is_under_way = |one: &&Instance| {
+        let source = one.tags.get(marks::SOURCE_RESOURCE);
+        let source = source.and_then(|id| all.iter().find(|other| other.resource_id == *id));
+        (state(one, marks::BEGUN) || state(one, marks::GOING_BACK)) && has_renamed(one, source)
+    };
+    let serves = |one: &&Instance| one.tags.get(marks::CUT_OVER_NAME).is_some_and(|name| one.keeps(name));
+    let was = || ours().filter(|one| had(one, marks::CUT_OVER_WAS));
+    let under_way = ours().filter(|one| had(one, marks::CUT_OVER_WAS) || had(one, marks::CUT_OVER_NAME));
+    for meant in [under_way.filter(is_under_way).collect(), was().filter(serves).collect(), was().collect::<Vec<_>>()] {
+        match meant.as_slice() {
+            [] => {}
+            [one] => return Ok(Some(one)),
+            several => {
+                let names = several.iter().map(|one| one.name.clone()).collect();
+                return Err(Error::Ambiguous { subject: name.to_owned(), names });
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a cut-over to an instance was noted as begun and as neither done nor taken back.
 #[must_use]
 pub fn is_cut_over_begun(instance: &Instance) -> bool {
     instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::BEGUN)
+}
+
+/// Whether a cut-over renamed an instance or its source, or is renaming one, and was not taken back. One that was only noted,
+/// because RDS refused its first rename, has not.
+pub(crate) fn has_renamed(instance: &Instance, source: Option<&Instance>) -> bool {
+    let tag = |key: &str| instance.tags.get(key);
+    if tag(marks::CUT_OVER_STATE).is_none_or(|state| state == marks::TAKEN_BACK) {
+        return false;
+    }
+    let keeps = |one: Option<&Instance>, name| one.zip(tag(name)).is_some_and(|(one, name)| one.keeps(name));
+    !(keeps(source, marks::CUT_OVER_NAME) && keeps(Some(instance), marks::CUT_OVER_WAS))
+}
+
+/// Plans a cut-over to an instance, by what RDS says of all.
+fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
+    if let Some(cluster) = &instance.cluster {
+        return Err(Error::ClusterMember { source_name: instance.name.clone(), cluster: cluster.clone() });
+    }
+    let tag = |key: &str| instance.tags.get(key).cloned();
+    let source_resource = tag(marks::SOURCE_RESOURCE).unwrap_or_default();
+    let source = all.iter().find(|one| one.resource_id == source_resource && !source_resource.is_empty());
+    let Some(source) = source else {
+        return Err(Error::Gone { subject: tag(marks::SOURCE).unwrap_or_else(|| source_resource.clone()) });
+    };
+    let is_renamed = has_renamed(instance, Some(source));
+    // One of which nothing was renamed was not begun.
+    let noted = tag(marks::CUT_OVER_STATE).filter(|state| is_renamed || state != marks::BEGUN);
+    if !instance.tags.contains_key(marks::READY_AT) {
+        return Err(Error::Unready { subject: instance.name.clone() });
+    }
+    if goes_back && tag(marks::CUT_OVER_STATE).is_none_or(|state| state == marks::TAKEN_BACK) {
+        return Err(Error::NotCutOver { subject: instance.name.clone() });
+    }
+    // What a begun one wrote down is what is gone on with.
+    let begun = is_renamed || goes_back;
+    let name = tag(marks::CUT_OVER_NAME).filter(|_| begun).unwrap_or_else(|| source.name.clone());
+    let apart = tag(marks::CUT_OVER_WAS).filter(|_| begun).unwrap_or_else(|| instance.name.clone());
+    let planned = wanted.map_or_else(|| with_ending(&name, "-old"), str::to_owned);
+    let aside = tag(marks::CUT_OVER_ASIDE).filter(|_| begun).unwrap_or(planned);
+    check_name(&aside)?;
+    for taken in [&aside, &name, &apart] {
+        let by = all.iter().find(|one| same(&one.name, taken));
+        let both = [source.resource_id.as_str(), instance.resource_id.as_str()];
+        if by.is_some_and(|by| !both.contains(&by.resource_id.as_str())) {
+            return Err(Error::NameTaken { name: taken.clone() });
+        }
+    }
+    let rename = |one: &Instance, to: &str| {
+        (!same(&one.name, to)).then(|| Rename {
+            resource: one.resource_id.clone(),
+            from: one.name.clone(),
+            to: to.to_owned(),
+        })
+    };
+    let renames = if goes_back {
+        [rename(instance, &apart), rename(source, &name)]
+    } else {
+        [rename(source, &aside), rename(instance, &name)]
+    };
+    let mut warnings = Vec::new();
+    if !goes_back && wanted.is_some_and(|wanted| !same(wanted, &aside)) {
+        warnings.push(format!("it was begun before: {} goes aside as {aside}", source.name));
+    }
+    if !source.replicas.is_empty() {
+        warnings.push(format!("read replicas stay with the source: {}", source.replicas.join(", ")));
+    }
+    warnings.push("the name leads nowhere until RDS has renamed both, which may take ten minutes".to_owned());
+    warnings.push("what is written to the instance that goes aside stays there: end its writers first".to_owned());
+    for one in [source, instance] {
+        if one.standing() != Standing::Usable {
+            warnings.push(format!("{} is {}", one.name, one.status));
+        }
+    }
+    let serving = all.iter().find(|one| same(&one.name, &name));
+    Ok(CutOverPlan {
+        endpoint: serving.and_then(|one| one.endpoint.clone()),
+        source_resource: source.resource_id.clone(),
+        new_resource: instance.resource_id.clone(),
+        renames: renames.into_iter().flatten().collect(),
+        unchecked: tag(marks::UNCHECKED).filter(|reason| begun && !reason.is_empty()),
+        name,
+        aside,
+        apart,
+        goes_back,
+        is_begun: !goes_back && noted.as_deref() == Some(marks::BEGUN),
+        noted,
+        warnings,
+    })
 }

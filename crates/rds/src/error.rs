@@ -286,6 +286,37 @@ pub enum Error {
         /// The instance.
         subject: String,
     },
+    /// It serves in the place of its source, so that nothing of its restore is waited for or modified any more.
+    #[error("{subject} is in service in the place of its source: it is no restore to wait for")]
+    Serves {
+        /// The instance or cluster.
+        subject: String,
+    },
+    /// What shall serve disappeared after its source was renamed aside.
+    #[error("{failure}; its source stands aside as {aside}, and nothing has the name {name}")]
+    LeftAside {
+        /// The source's present name.
+        aside: String,
+        /// The production name.
+        name: String,
+        /// What failed.
+        #[source]
+        failure: Box<Error>,
+    },
+    /// Several instances had the name.
+    #[error("{subject} is no instance now, and was the name of several: {}", names.join(", "))]
+    Ambiguous {
+        /// The name.
+        subject: String,
+        /// Their present names.
+        names: Vec<String>,
+    },
+    /// Somebody renamed an instance, or cut over, since the renames of a cut-over were planned.
+    #[error("{subject} is not as the cut-over was planned: somebody renamed it or cut over meanwhile")]
+    Overtaken {
+        /// The instance.
+        subject: String,
+    },
     /// It serves in the place of its source.
     #[error("{subject} is in service in the place of its source")]
     InService {

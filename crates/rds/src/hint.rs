@@ -18,7 +18,9 @@ impl Error {
                 format!("ask with credentials of {made_in} (--profile, AWS_PROFILE): aws sts get-caller-identity")
             }
             Self::NameTaken { .. } => {
-                "choose another name with --into; what holdpoint made: holdpoint rds list".to_owned()
+                "choose another name (--into, --aside or --name); what holdpoint made: holdpoint rds list, holdpoint rds snapshot \
+                 list"
+                    .to_owned()
             }
             Self::InvalidName { .. } => {
                 "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
@@ -112,6 +114,19 @@ impl Error {
             }
             Self::Unready { subject } => format!("finish it: holdpoint rds wait {subject}"),
             Self::NotCutOver { .. } => "what is in service: holdpoint rds list".to_owned(),
+            Self::Serves { .. } => {
+                "nothing of it was modified; what of holdpoint's is in service: holdpoint rds list".to_owned()
+            }
+            Self::LeftAside { aside, name, .. } => format!(
+                "give it its name back: aws rds modify-db-instance --db-instance-identifier {aside} --new-db-instance-identifier \
+                 {name} --apply-immediately"
+            ),
+            Self::Ambiguous { .. } => "name the one that is meant by its present name: holdpoint rds list".to_owned(),
+            Self::Overtaken { .. } => {
+                "nothing of it was renamed; see what serves now (holdpoint rds list), and what is left to do: holdpoint rds \
+                 cut-over NAME --dry-run"
+                    .to_owned()
+            }
             Self::IsSource { .. } => "holdpoint never drops a source; AWS's own console does".to_owned(),
             Self::InService { subject, thing: Thing::Instance } => format!(
                 "take the cut-over back first: holdpoint rds cut-over {subject} --back, or the renames where it was made by hand"

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{count, instant_in, tags_in};
 use crate::error::{Error, Result};
 use crate::marks::Tags;
+use crate::name::same;
 use crate::properties::Properties;
 use crate::standing::{Standing, standing};
 
@@ -52,6 +53,9 @@ pub struct Instance {
     pub tags: Tags,
     /// Whether modifications wait for the next maintenance window or for a reboot.
     pub is_pending: bool,
+    /// The name that it is to get, as long as RDS has not given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renames_to: Option<String>,
 }
 
 impl Instance {
@@ -84,6 +88,7 @@ impl Instance {
             properties: properties(raw),
             tags: tags_in(raw.tag_list()),
             is_pending: pending.is_some_and(|pending| *pending != empty),
+            renames_to: text(pending.and_then(|pending| pending.db_instance_identifier())),
         })
     }
 
@@ -91,6 +96,16 @@ impl Instance {
     #[must_use]
     pub fn standing(&self) -> Standing {
         standing(&self.status)
+    }
+
+    /// Whether it is on its way to another name.
+    pub(crate) fn is_being_renamed(&self) -> bool {
+        self.renames_to.is_some() || self.status == "renaming"
+    }
+
+    /// Whether it has this name, and is not on its way to another.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        same(&self.name, name) && !self.is_being_renamed()
     }
 }
 

@@ -105,6 +105,19 @@ pub fn is_ours(tags: &Tags) -> bool {
     tags.contains_key(KIND)
 }
 
+/// Whether holdpoint made what has this resource id: tags that were copied from something that it made do not count.
+#[must_use]
+pub fn is_own(tags: &Tags, resource_id: &str) -> bool {
+    is_ours(tags) && tags.get(RESOURCE).is_none_or(|id| id == resource_id)
+}
+
+/// Whether something has every tag of holdpoint's that a call was to give it, so that this call made it.
+#[must_use]
+pub fn is_of(wanted: &Tags, tags: &Tags) -> bool {
+    let mut ours = wanted.iter().filter(|(key, _)| key.starts_with(PREFIX));
+    is_ours(wanted) && ours.all(|(key, value)| tags.get(key) == Some(value))
+}
+
 /// A text as the value of a tag may hold it: other signs become `-`, and what is too long is cut off.
 #[must_use]
 pub fn value(text: &str) -> String {

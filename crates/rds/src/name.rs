@@ -33,6 +33,22 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Checks that a name is there: a call without one is answered with whatever RDS has first.
+///
+/// # Errors
+/// [`Error::InvalidName`].
+pub(crate) fn check_given(name: &str) -> Result<()> {
+    match name.trim().is_empty() {
+        true => Err(Error::InvalidName { name: name.to_owned(), reason: "it is empty" }),
+        false => Ok(()),
+    }
+}
+
+/// Whether what RDS answered with is what was named, by name or ARN.
+pub(crate) fn is_named(wanted: &str, name: Option<&str>, arn: Option<&str>) -> bool {
+    [name, arn].into_iter().flatten().any(|own| same(own, wanted))
+}
+
 /// A name with an ending, cut so that RDS takes it.
 #[must_use]
 pub fn with_ending(name: &str, ending: &str) -> String {

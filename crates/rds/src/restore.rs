@@ -16,6 +16,7 @@ use crate::instance::Instance;
 use crate::marks;
 use crate::plan::{RestorePlan, When, desired};
 use crate::properties::{Difference, How, Properties};
+use crate::tidy::is_in_service;
 use crate::wait::{Reading, Waiting};
 use crate::window::Window;
 
@@ -34,7 +35,7 @@ pub struct RestoreReport {
     pub modified: Vec<String>,
     /// Whether its properties were held against the source's; not possible once the source is gone.
     pub is_checked: bool,
-    /// What is not as asked and cannot be modified.
+    /// What is not as asked: it cannot be modified, or became so after all was as asked.
     pub remains: Vec<Difference>,
 }
 
@@ -119,28 +120,41 @@ impl Rds {
             (When::At(_), Some(at)) => call.restore_time(instant_out(at)),
             _ => call.use_latest_restorable_time(true),
         };
-        let answer = call.send().await.map_err(|failure| {
-            let error = classify(failure, ACTION, &plan.target);
-            of_the_source(error, &plan.target, &plan.source.name, plan.at, &plan.window)
-        })?;
+        let answer = match call.send().await.map_err(|failure| classify(failure, ACTION, &plan.target)) {
+            Err(error @ Error::NameTaken { .. }) => return self.begun_by(plan, error).await,
+            answer => answer,
+        };
+        let of_source = |error| of_the_source(error, &plan.target, &plan.source.name, plan.at, &plan.window);
+        let answer = answer.map_err(of_source)?;
         let raw = answer.db_instance().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBInstance" })?;
         Instance::of(ACTION, raw)
+    }
+
+    /// The instance that has the name, where it has this plan's tags: an answer that was lost is asked for again, and then
+    /// the name is taken by what was made the first time. The `error` where it is another.
+    async fn begun_by(&self, plan: &RestorePlan, error: Error) -> Result<Instance> {
+        let there = self.find(&plan.target).await?;
+        there.filter(|there| marks::is_of(&plan.tags, &there.tags)).ok_or(error)
     }
 
     async fn begin_from_snapshot(&self, plan: &RestorePlan, snapshot: &str) -> Result<Instance> {
         const ACTION: &str = "RestoreDBInstanceFromDBSnapshot";
         let call = self.client.restore_db_instance_from_db_snapshot();
         let call = call.db_instance_identifier(&plan.target).db_snapshot_identifier(snapshot);
-        let answer = given!(call, plan).send().await.map_err(|failure| classify(failure, ACTION, &plan.target))?;
+        let answer = match given!(call, plan).send().await.map_err(|failure| classify(failure, ACTION, &plan.target)) {
+            Err(error @ Error::NameTaken { .. }) => return self.begun_by(plan, error).await,
+            answer => answer?,
+        };
         let raw = answer.db_instance().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBInstance" })?;
         Instance::of(ACTION, raw)
     }
 
     /// Waits for an instance that [`begin_restore`](Self::begin_restore) made, in this process or another, modifies what
-    /// the restore call could not set, checks that all is as asked, and notes that in its tags.
+    /// the restore call could not set, checks that all is as asked, and notes that in its tags. With that note it is only
+    /// waited for and compared: nothing is modified.
     ///
     /// # Errors
-    /// [`Error::NotOurs`], those of [`wait_available`](Self::wait_available), and [`Error::Differs`] when RDS does not
+    /// [`Error::NotOurs`], [`Error::Serves`], those of [`wait_available`](Self::wait_available), and [`Error::Differs`] when RDS does not
     /// take a modification.
     pub async fn finish_restore(
         &self,
@@ -151,15 +165,24 @@ impl Rds {
     ) -> Result<RestoreReport> {
         let now = clock();
         let first = self.instance(name).await?;
-        if !marks::is_ours(&first.tags) {
+        if !marks::is_own(&first.tags, &first.resource_id) {
             return Err(Error::NotOurs { subject: name.to_owned() });
         }
         if let Some(cluster) = first.cluster {
             return Err(Error::ClusterMember { source_name: first.name, cluster });
         }
+        let others = match first.tags.contains_key(marks::CUT_OVER_STATE) {
+            true => self.instances().await?,
+            false => Vec::new(),
+        };
+        if is_in_service(&first, &others) {
+            return Err(Error::Serves { subject: first.name });
+        }
         let asked_at = marks::instant(&first.tags, marks::MADE_AT);
         let since = asked_at.unwrap_or(now);
         let mut instance = self.wait_available(name, waiting, since, report).await?;
+        // What was asked for was there once: what is other since is its owner's doing.
+        let was_ready = instance.tags.contains_key(marks::READY_AT);
         let resource = first.tags.get(marks::SOURCE_RESOURCE).cloned().unwrap_or_default();
         let source = self.find_resource(&resource).await?;
         let asked = first.tags.get(marks::ASKED).cloned().unwrap_or_default();
@@ -170,6 +193,10 @@ impl Rds {
             for round in 0..=ROUNDS {
                 let (open, fixed) = open_and_fixed(wanted, &instance.properties);
                 remains = fixed;
+                if was_ready {
+                    remains.extend(open);
+                    break;
+                }
                 if open.is_empty() {
                     break;
                 }
@@ -187,7 +214,7 @@ impl Rds {
                 instance = self.wait_available(name, waiting, now, report).await?;
             }
         }
-        if !instance.tags.contains_key(marks::READY_AT) {
+        if !was_ready {
             let ready: marks::Tags = [
                 (marks::READY_AT.to_owned(), told(clock())),
                 (marks::RESOURCE.to_owned(), instance.resource_id.clone()),

@@ -11,7 +11,7 @@ use crate::client::Rds;
 use crate::error::{Awaited, Error, Result, told};
 use crate::failure::classify;
 use crate::marks::{self, Tags};
-use crate::name::{check_name, same};
+use crate::name::{check_given, check_name, is_named, same};
 use crate::wait::{Reading, Waiting};
 
 /// A snapshot of an instance.
@@ -101,10 +101,12 @@ impl Rds {
     /// [`Error::NotFound`], and those of [`snapshots`](Self::snapshots).
     pub async fn snapshot(&self, name: &str) -> Result<Snapshot> {
         const ACTION: &str = "DescribeDBSnapshots";
+        check_given(name)?;
         let answer = self.client.describe_db_snapshots().db_snapshot_identifier(name).send().await;
         let answer = answer.map_err(|failure| classify(failure, ACTION, name))?;
-        let raw = answer.db_snapshots().first().ok_or_else(|| Error::NotFound { subject: name.to_owned() })?;
-        Snapshot::of(ACTION, raw)
+        let mut found = answer.db_snapshots().iter();
+        let raw = found.find(|one| is_named(name, one.db_snapshot_identifier(), one.db_snapshot_arn()));
+        Snapshot::of(ACTION, raw.ok_or_else(|| Error::NotFound { subject: name.to_owned() })?)
     }
 
     /// Makes a snapshot of an instance and returns at once; [`wait_snapshot`](Self::wait_snapshot) does the rest. It
@@ -130,17 +132,24 @@ impl Rds {
         const ACTION: &str = "CreateDBSnapshot";
         check_name(name)?;
         let source = self.lone_instance(instance).await?;
+        let was_there = self.is_there(name).await?;
         let call = self.client.create_db_snapshot().db_instance_identifier(&source.name).db_snapshot_identifier(name);
         let mut tags = tags(&source.name, &source.resource_id, now);
         tags.extend(point.clone());
-        let answer = call.set_tags(Some(tags_out(&tags))).send().await.map_err(|failure| {
-            match classify(failure, ACTION, name) {
-                Error::NotFound { .. } => Error::NotFound { subject: source.name.clone() },
-                Error::WrongState { message, .. } => Error::WrongState { subject: source.name.clone(), message },
-                Error::Stopped { thing, .. } => Error::Stopped { subject: source.name.clone(), thing },
-                other => other,
+        let answer = call.set_tags(Some(tags_out(&tags))).send().await;
+        let answer = match answer.map_err(|failure| classify(failure, ACTION, name)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let subject = source.name.clone();
+                let error = match error {
+                    Error::NotFound { .. } => Error::NotFound { subject },
+                    Error::WrongState { message, .. } => Error::WrongState { subject, message },
+                    Error::Stopped { thing, .. } => Error::Stopped { subject, thing },
+                    other => other,
+                };
+                return self.made_now(name, was_there, &tags, error).await;
             }
-        })?;
+        };
         let raw = answer.db_snapshot().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBSnapshot" })?;
         Snapshot::of(ACTION, raw)
     }
@@ -160,18 +169,40 @@ impl Rds {
         const ACTION: &str = "CopyDBSnapshot";
         check_name(name)?;
         let source = self.snapshot(from).await?;
+        let was_there = self.is_there(name).await?;
         let call = self.client.copy_db_snapshot().source_db_snapshot_identifier(&source.name);
         let call = call.target_db_snapshot_identifier(name).set_kms_key_id(kms_key.map(str::to_owned));
         let mut all = marks::own(&source.tags);
         all.extend(tags(&source.instance, &source.resource_id, now));
-        let answer = call.set_tags(Some(tags_out(&all))).send().await.map_err(|failure| {
-            match classify(failure, ACTION, name) {
-                Error::NotFound { .. } => Error::NotFound { subject: source.name.clone() },
-                other => other,
-            }
-        })?;
+        let answer = call.set_tags(Some(tags_out(&all))).send().await;
+        let answer = match answer.map_err(|failure| classify(failure, ACTION, name)) {
+            Ok(answer) => answer,
+            Err(Error::NotFound { .. }) => return Err(Error::NotFound { subject: source.name }),
+            Err(error) => return self.made_now(name, was_there, &all, error).await,
+        };
         let raw = answer.db_snapshot().ok_or(Error::InvalidAnswer { action: ACTION, lacks: "DBSnapshot" })?;
         Snapshot::of(ACTION, raw)
+    }
+
+    /// Whether a snapshot has that name; `false` where nobody may look.
+    pub(crate) async fn is_there(&self, name: &str) -> Result<bool> {
+        match self.snapshot(name).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. } | Error::AccessDenied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The snapshot of the name, where it has the tags that this call gives: an answer that was lost is asked for again, and
+    /// then RDS refuses, as it is being made. The `error` where one was there before, it is another, or nobody may look.
+    async fn made_now(&self, name: &str, was_there: bool, tags: &Tags, error: Error) -> Result<Snapshot> {
+        if was_there || !matches!(error, Error::NameTaken { .. } | Error::WrongState { .. }) {
+            return Err(error);
+        }
+        match self.snapshot(name).await {
+            Ok(found) if marks::is_of(tags, &found.tags) => Ok(found),
+            _ => Err(error),
+        }
     }
 
     /// Waits until a snapshot is available.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
+use crate::cut_over::has_renamed;
 use crate::error::{Awaited, Error, Result, Thing};
 use crate::failure::classify;
 use crate::instance::Instance;
@@ -55,10 +56,9 @@ pub(crate) enum Going<'a> {
 }
 
 impl Made {
-    fn of(instance: &Instance) -> Option<Self> {
-        let own = instance.tags.get(marks::RESOURCE).is_none_or(|id| *id == instance.resource_id);
+    fn of(instance: &Instance, all: &[Instance]) -> Option<Self> {
         // An instance of a cluster comes and goes with that.
-        (own && instance.cluster.is_none() && marks::is_ours(&instance.tags)).then(|| Self {
+        (instance.cluster.is_none() && marks::is_own(&instance.tags, &instance.resource_id)).then(|| Self {
             name: instance.name.clone(),
             resource_id: instance.resource_id.clone(),
             status: instance.status.clone(),
@@ -68,7 +68,7 @@ impl Made {
             restored_to: marks::instant(&instance.tags, marks::RESTORED_TO),
             made_at: marks::instant(&instance.tags, marks::MADE_AT),
             ready_at: marks::instant(&instance.tags, marks::READY_AT),
-            is_in_service: is_in_service(instance),
+            is_in_service: is_in_service(instance, all),
             is_protected: instance.properties.deletion_protection == Some(true),
             maker: instance.tags.get(marks::NEEDED_FOR).map(|needed_for| Maker {
                 needed_for: needed_for.clone(),
@@ -79,10 +79,26 @@ impl Made {
     }
 }
 
-/// A cut-over was begun with it and not taken back, or somebody gave it the name that its source had.
-fn is_in_service(instance: &Instance) -> bool {
-    instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state != marks::TAKEN_BACK)
-        || instance.tags.get(marks::SOURCE).is_some_and(|source| same(source, &instance.name))
+/// A cut-over renamed it or its source and was not taken back, or somebody gave it the name that its source had.
+pub(crate) fn is_in_service(instance: &Instance, all: &[Instance]) -> bool {
+    let source = instance.tags.get(marks::SOURCE_RESOURCE);
+    let source = source.and_then(|id| all.iter().find(|one| one.resource_id == *id));
+    has_renamed(instance, source) || instance.tags.get(marks::SOURCE).is_some_and(|had| same(had, &instance.name))
+}
+
+/// Whether what is to be dropped is still there as it was planned; `false` where it is gone already. Between a plan and its
+/// confirmation there may be hours.
+///
+/// # Errors
+/// [`Error::Gone`] where it was renamed: what has the name now is another one. [`Error::InService`] where it serves now.
+pub(crate) fn still_to_drop(planned: &Made, found: Option<(&str, bool)>, thing: Thing) -> Result<bool> {
+    let subject = || planned.name.clone();
+    match found {
+        None => Ok(false),
+        Some((name, _)) if !same(name, &planned.name) => Err(Error::Gone { subject: subject() }),
+        Some((_, true)) => Err(Error::InService { subject: subject(), thing }),
+        Some(_) => Ok(true),
+    }
 }
 
 /// How an instance is dropped.
@@ -144,7 +160,8 @@ impl Rds {
     /// Those of [`instances`](Self::instances).
     pub async fn made_as(&self, name: &str) -> Result<Option<Instance>> {
         let all = self.instances().await?;
-        let mut made = all.into_iter().filter(|one| Made::of(one).is_some());
+        let ours = |one: &Instance| one.cluster.is_none() && marks::is_own(&one.tags, &one.resource_id);
+        let mut made = all.into_iter().filter(ours);
         let was = |one: &Instance| one.tags.get(marks::CUT_OVER_WAS).is_some_and(|was| same(was, name));
         Ok(made.find(|one| same(&one.name, name) || was(one)))
     }
@@ -154,7 +171,8 @@ impl Rds {
     /// # Errors
     /// Those of [`instances`](Self::instances).
     pub async fn made(&self) -> Result<Vec<Made>> {
-        let mut made: Vec<Made> = self.instances().await?.iter().filter_map(Made::of).collect();
+        let all = self.instances().await?;
+        let mut made: Vec<Made> = all.iter().filter_map(|one| Made::of(one, &all)).collect();
         made.sort_by(|one, other| (one.made_at, &one.name).cmp(&(other.made_at, &other.name)));
         Ok(made)
     }
@@ -163,11 +181,13 @@ impl Rds {
     /// place of its source.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::InService`], [`Error::Protected`], [`Error::InvalidName`].
+    /// [`Error::NotFound`], [`Error::NotOurs`], [`Error::InService`], [`Error::Protected`], [`Error::InvalidName`],
+    /// [`Error::LastSnapshotTaken`].
     pub async fn plan_drop(&self, options: &DropOptions) -> Result<DropPlan> {
         let instance = self.instance(&options.name).await?;
         let subject = instance.name.clone();
-        let made = match (Made::of(&instance), &instance.cluster) {
+        let others = self.instances().await?;
+        let made = match (Made::of(&instance, &others), &instance.cluster) {
             (Some(made), _) => made,
             (None, Some(cluster)) if marks::is_ours(&instance.tags) => {
                 return Err(Error::ClusterMember { source_name: subject, cluster: cluster.clone() });
@@ -175,7 +195,6 @@ impl Rds {
             (None, _) => return Err(Error::NotOurs { subject }),
         };
         // Tags of an instance can be copied by hand; the source of a restore is never what was restored.
-        let others = self.instances().await?;
         let is_source = others.iter().any(|other| {
             other.resource_id != instance.resource_id
                 && other.tags.get(marks::SOURCE_RESOURCE).is_some_and(|id| *id == instance.resource_id)
@@ -189,13 +208,18 @@ impl Rds {
         if made.is_protected && !options.lift_protection {
             return Err(Error::Protected { subject });
         }
+        let is_going = instance.standing() == Standing::Going;
         if let Some(snapshot) = &options.final_snapshot {
             check_name(snapshot)?;
+            // RDS looks at the name once the protection is lifted. Of what it drops already it is the snapshot itself.
+            if !is_going && self.is_there(snapshot).await? {
+                return Err(Error::LastSnapshotTaken { name: snapshot.clone() });
+            }
         }
         Ok(DropPlan {
             lifts_protection: made.is_protected,
             final_snapshot: options.final_snapshot.clone(),
-            is_going: instance.standing() == Standing::Going,
+            is_going,
             instance: made,
         })
     }
@@ -203,6 +227,7 @@ impl Rds {
     /// Drops the instance of a plan with its automated backups, and waits until it is gone.
     ///
     /// # Errors
+    /// [`Error::Gone`] and [`Error::InService`] where it was renamed since the plan was made: nothing is dropped then.
     /// [`Error::DropUnfinished`] with what RDS refuses; [`Error::GaveUp`] when it is still there, which stops nothing.
     pub async fn drop_made(
         &self,
@@ -212,6 +237,9 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         let Made { name, resource_id, .. } = &plan.instance;
+        if !self.is_still_to_drop(&plan.instance).await? {
+            return Ok(());
+        }
         self.begin_drop(plan, waiting, now, report).await.map_err(|failure| {
             unfinished(name, Vec::new(), plan.final_snapshot.as_deref(), plan.lifts_protection, failure)
         })?;
@@ -237,6 +265,10 @@ impl Rds {
             call.apply_immediately(true).send().await.map_err(|failure| classify(failure, ACTION, name))?;
             let whom = Whom::Resource { id: &plan.instance.resource_id, until_named: name };
             self.wait_for(whom, waiting, now, report).await?;
+            // That takes minutes.
+            if !self.is_still_to_drop(&plan.instance).await? {
+                return Ok(());
+            }
         }
         if !plan.is_going {
             const ACTION: &str = "DeleteDBInstance";
@@ -247,6 +279,8 @@ impl Rds {
             };
             match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
+                // The answer to an earlier attempt was lost: it goes, and the snapshot is its own.
+                Err(Error::WrongState { .. } | Error::NameTaken { .. }) if self.is_going(&plan.instance).await? => {}
                 Err(Error::NameTaken { .. }) => {
                     return Err(Error::LastSnapshotTaken { name: plan.final_snapshot.clone().unwrap_or_default() });
                 }
@@ -254,6 +288,19 @@ impl Rds {
             }
         }
         Ok(())
+    }
+
+    /// As [`still_to_drop`], by what RDS says now.
+    async fn is_still_to_drop(&self, made: &Made) -> Result<bool> {
+        let all = self.instances().await?;
+        let found = all.iter().find(|one| one.resource_id == made.resource_id);
+        still_to_drop(made, found.map(|one| (one.name.as_str(), is_in_service(one, &all))), Thing::Instance)
+    }
+
+    /// Whether RDS is dropping it, or has.
+    async fn is_going(&self, made: &Made) -> Result<bool> {
+        let found = self.find_resource(&made.resource_id).await?;
+        Ok(found.is_none_or(|found| found.standing() == Standing::Going))
     }
 
     pub(crate) async fn wait_gone(

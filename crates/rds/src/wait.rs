@@ -113,6 +113,20 @@ impl Rds {
         self.wait_for(Whom::Name(name), waiting, since, report).await
     }
 
+    /// Waits until an instance that RDS said it makes is to be seen. Readings may be older than what RDS has done.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] after as many readings as say that one is available.
+    pub async fn wait_seen(&self, name: &str, waiting: &Waiting) -> Result<()> {
+        for _ in 1..waiting.readings.max(1) {
+            if self.find(name).await?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(waiting.pause()).await;
+        }
+        self.instance(name).await.map(drop)
+    }
+
     pub(crate) async fn wait_for(
         &self,
         whom: Whom<'_>,
@@ -151,7 +165,7 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<Found> {
         let is_cluster = matches!(whom, Whom::Cluster(_));
-        let (mut usable, mut seen, mut last) = (0, false, String::new());
+        let (mut usable, mut unseen, mut seen, mut last) = (0, 0, false, String::new());
         let mut told = since;
         let most = waiting.most_readings();
         let mut readings: u128 = 0;
@@ -178,7 +192,7 @@ impl Rds {
             last.clone_from(&status);
             match found {
                 Some(found) => {
-                    seen = true;
+                    (seen, unseen) = (true, 0);
                     let named = match whom {
                         Whom::Name(_) | Whom::Cluster(_) => true,
                         Whom::Resource { until_named, .. } => crate::name::same(&subject, until_named),
@@ -204,8 +218,13 @@ impl Rds {
                     }
                 }
                 None if matches!(whom, Whom::Resource { .. }) => usable = 0,
-                None if !seen => return Err(Error::NotFound { subject }),
-                None => return Err(Error::Gone { subject }),
+                // Readings may be older than what RDS has done; one that misses it says little.
+                None => {
+                    (usable, unseen) = (0, unseen + 1);
+                    if unseen >= waiting.readings.max(1) {
+                        return Err(if seen { Error::Gone { subject } } else { Error::NotFound { subject } });
+                    }
+                }
             }
             readings += 1;
             if readings >= most {

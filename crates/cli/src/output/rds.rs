@@ -185,6 +185,8 @@ pub(crate) fn rds_cut_over(report: &CutOverOutcome) -> String {
     let mut checks = bullets("data", &checks);
     if let Some(why) = &plan.unchecked {
         checks.push_str(&format!("data: not checked: {why}\n"));
+    } else if report.checks.is_empty() && plan.is_begun {
+        checks.push_str("data: not checked again: renames of this cut-over were made before\n");
     }
     let Some(done) = &report.done else {
         let nothing = if renames.is_empty() { "every rename is made already\n" } else { "" };

@@ -11,8 +11,8 @@ use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::Way;
 use holdpoint_operations::Source;
 use holdpoint_operations::adopt::adopt;
-use holdpoint_operations::compare::{Against, CompareOptions, CompareReport, compare};
-use holdpoint_operations::rds::{PlaceTaken, RdsSource, read_to_the_end};
+use holdpoint_operations::compare::{Against, CompareOptions, CompareReport};
+use holdpoint_operations::rds::{HeldToTheEnd, PlaceTaken, RdsSource, compare_to_the_end, read_to_the_end};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
@@ -154,7 +154,7 @@ impl ToAnInstant {
         if !differences.is_empty() {
             return Err(differs(differences));
         }
-        let source = Source { settings, ..place.clone() };
+        let source = Source { settings: settings.clone(), ..place.clone() };
         if work.is_snapshot {
             return self.read_there(work, source).await;
         }
@@ -168,17 +168,21 @@ impl ToAnInstant {
             lock_wait: LOCK_WAIT,
         };
         work.context.progress.phase(Phase::ProvingUndo, None);
-        let report = compare(work.context, &wanted).await?;
+        let held = Box::pin(compare_to_the_end(work.context, &wanted, &settings)).await?;
+        if !held.damaged.is_empty() {
+            return Err(differs(held.damaged));
+        }
+        let report = &held.report;
         // A restore point that is older than the run may be older than others that recorded something, too.
         let own_point = work.point.at() > work.run.at();
         let tracking = work.options.place.project.as_ref().and_then(|(project, _)| project.found.table.as_ref());
         let tracking = tracking.filter(|_| own_point);
         let tracking = tracking.map(ToString::to_string);
-        let differences = not_of_then(&report, tracking.as_deref());
+        let differences = not_of_then(report, tracking.as_deref());
         if !differences.is_empty() {
             return Err(differs(differences));
         }
-        Ok(proof(&report, self.at))
+        Ok(proof(&held, self.at))
     }
 
     /// As [`Self::held_against`], where the run's restore point is a snapshot: its schema must be the one that the snapshot's
@@ -339,7 +343,8 @@ fn not_of_then(report: &CompareReport, tracking: Option<&str>) -> Vec<String> {
 }
 
 /// What the comparison showed, in words.
-fn proof(report: &CompareReport, at: DateTime<Utc>) -> Vec<String> {
+fn proof(held: &HeldToTheEnd, at: DateTime<Utc>) -> Vec<String> {
+    let report = &held.report;
     let mut proof = vec![format!("all of {} schema objects are as in the restore point", report.objects_compared)];
     let differing: Vec<String> = report.tables.differences.iter().map(|one| one.table.clone()).collect();
     let (equal, all) = (report.tables.equal, report.tables.then);
@@ -347,6 +352,9 @@ fn proof(report: &CompareReport, at: DateTime<Utc>) -> Vec<String> {
     if !differing.is_empty() {
         let (names, since) = (listed(&differing, NAMED), told(report.then.at));
         proof.push(format!("rows of {names} are those of {}: written after {since}", told(at)));
+    }
+    if held.besides > 0 {
+        proof.push(format!("{} more were read to their ends, as it cannot tell of all their values", held.besides));
     }
     if !report.not_read.is_empty() {
         proof.push(format!("not read there: {}", listed(&report.not_read, NAMED)));

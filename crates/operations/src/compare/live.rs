@@ -1,6 +1,6 @@
 //! The side that is a live database, read in one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(super) struct Live {
     pub(super) large_objects: Option<Vec<LargeObjectRecord>>,
     pub(super) properties: DatabaseProperties,
     pub(super) extensions: Vec<Extension>,
+    /// The tables, by OID, that were read with all their rows and columns.
+    pub(super) read: BTreeSet<u32>,
     pub(super) not_read: Vec<String>,
     pub(super) notes: Vec<String>,
 }
@@ -168,6 +170,7 @@ async fn read_held(
         side: held.side.clone(),
         head,
         client_major,
+        read: plan.read(&found),
         tables: plan.tables(&found, held.lock_wait),
         large_objects: large_objects.map(|_| objects),
         properties: database::properties(session).await?,

@@ -45,6 +45,8 @@ pub(super) struct ReadPlan {
     pub(super) digested: Vec<TableRecord>,
     pub(super) counted: Vec<TableToCount>,
     tables: BTreeMap<String, TableNow>,
+    /// The OIDs of the tables of each group of which every row and column is digested.
+    whole: BTreeMap<String, Vec<u32>>,
 }
 
 impl ReadPlan {
@@ -64,7 +66,8 @@ impl ReadPlan {
         for plan in now.tables.values() {
             live.entry(&plan.group).or_default().push(plan);
         }
-        let mut made = Self { digested: Vec::new(), counted: Vec::new(), tables: BTreeMap::new() };
+        let mut made =
+            Self { digested: Vec::new(), counted: Vec::new(), tables: BTreeMap::new(), whole: BTreeMap::new() };
         for (group, plans) in live {
             let Some(first) = plans.first() else { continue };
             let was = recorded.get(group);
@@ -87,7 +90,15 @@ impl ReadPlan {
                 table.estimated = known;
                 table.why = Some("larger than --quick reads".to_owned());
             } else if digestible {
-                made.digested.extend(was.into_iter().flatten().map(|table| (*table).clone()));
+                let was = || was.into_iter().flatten();
+                // A column that came since is not digested, nor is a row that the restore point's part leaves out.
+                let known: BTreeSet<String> = was().flat_map(|table| columns(table)).collect();
+                if table.columns.iter().all(|column| known.contains(column))
+                    && was().all(|table| table.filter.is_none())
+                {
+                    made.whole.insert(group.to_owned(), plans.iter().map(|plan| plan.oid).collect());
+                }
+                made.digested.extend(was().map(|table| (*table).clone()));
             } else {
                 let target = first.target.clone();
                 made.counted.push(TableToCount { group: group.to_owned(), target, with_partitions: first.via_root });
@@ -116,6 +127,12 @@ impl ReadPlan {
                 self.tables.insert(record.group.clone(), table);
             }
         }
+    }
+
+    /// The tables, by OID, of which every row and column was read.
+    pub(super) fn read(&self, found: &SnapshotDigests) -> BTreeSet<u32> {
+        let read = self.whole.iter().filter(|(group, _)| found.groups.contains_key(*group));
+        read.flat_map(|(_, oids)| oids.iter().copied()).collect()
     }
 
     /// Puts what was read to the tables.

@@ -1,6 +1,6 @@
 //! What a comparison found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::fingerprint::Difference;
@@ -76,6 +76,10 @@ pub struct CompareReport {
     /// of it. Told where definitions are.
     #[serde(skip)]
     pub relatives: BTreeMap<String, Vec<String>>,
+    /// The tables of a database, by OID, of which every row was read with all its columns; those that are only counted, have
+    /// columns that the restore point has not, or of which only some rows are the restore point's, are not among them.
+    #[serde(skip)]
+    pub read: BTreeSet<u32>,
     /// What was left out although it might differ; then `equal` is false.
     pub not_read: Vec<String>,
     /// What is never compared, or should be known when reading this.

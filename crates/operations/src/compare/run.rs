@@ -1,6 +1,6 @@
 //! The comparison of everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use holdpoint_core::fingerprint::compare_sequences;
@@ -99,6 +99,7 @@ async fn with_live(
         properties: if parts.large_objects() { properties } else { Vec::new() },
         whole: parts.large_objects(),
         relatives,
+        read: now.read.clone(),
         not_read: now.not_read.clone(),
         notes,
         took_ms: 0,
@@ -165,6 +166,7 @@ async fn with_point(
         },
         whole: parts.large_objects(),
         relatives,
+        read: BTreeSet::new(),
         not_read: parts.now().then(left_out).into_iter().collect(),
         notes,
         took_ms: 0,

@@ -1,12 +1,12 @@
 //! Whether a restored instance holds the database that it should, before it serves: held against the restore point that is
-//! the nearest before its instant, or read to its end where there is none.
+//! the nearest before its instant, and read to its end where that cannot tell of it, or where there is none.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::PointId;
 use holdpoint_core::progress::Progress;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::selector::Selector;
-use holdpoint_engine::{is_damage, read_tables};
+use holdpoint_engine::{TablesRead, WhatToRead, is_damage, read_tables};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_rds::Instance;
 use serde::Serialize;
@@ -47,8 +47,11 @@ pub struct DataCheck {
     pub point: Option<PointId>,
     /// When that was made, by its server's clock.
     pub point_at: Option<DateTime<Utc>>,
-    /// How many tables were read.
+    /// How many tables were read, or where it was held against a restore point: how many that has.
     pub tables: u64,
+    /// How many tables and materialized views were read to their ends besides, as the restore point cannot tell of all their
+    /// values: they came since, were renamed, or have other columns.
+    pub besides: u64,
     /// How many large objects were read to their ends; `None` where they were compared with the restore point's.
     pub large_objects: Option<u64>,
     /// How many of the tables hold exactly the restore point's rows.
@@ -57,6 +60,8 @@ pub struct DataCheck {
     pub differing: Vec<String>,
     /// Schema objects that are not as in the restore point.
     pub objects: Vec<String>,
+    /// Tables that could not be held against it, and why.
+    pub not_compared: Vec<String>,
     /// What was not read.
     pub not_read: Vec<String>,
     /// Milliseconds that it took.
@@ -98,6 +103,7 @@ impl ServedDatabase {
         plane.progress.note(&format!("reading {} on {name} to its end", self.name()));
         let mut check = match self.nearest(restored_to).await? {
             Some((context, point)) => {
+                let read = there.clone();
                 let source = Source { settings: there, ..self.source.clone() };
                 let wanted = CompareOptions {
                     point: point.clone(),
@@ -108,8 +114,12 @@ impl ServedDatabase {
                     definitions: false,
                     lock_wait: LOCK_WAIT,
                 };
-                let report = Box::pin(compare(context, &wanted)).await.map_err(|error| damaged(error, name))?;
-                of_point(point, &report)
+                let held = Box::pin(compare_to_the_end(context, &wanted, &read)).await;
+                let held = held.map_err(|error| damaged(error, name))?;
+                if !held.damaged.is_empty() {
+                    return Err(disproved(held.damaged));
+                }
+                of_point(point, &held)
             }
             None => self.read(there, plane).await.and_then(|read| match read {
                 Ok(check) => Ok(check),
@@ -187,7 +197,7 @@ pub(super) async fn held_against_an_archive(
     };
     let report = Box::pin(compare(context, &wanted)).await?;
     let database = context.database.to_string();
-    Ok(Some(DataCheck { database, ..of_point(point, &report) }))
+    Ok(Some(DataCheck { database, ..compared(point, &report) }))
 }
 
 /// Reads every table and large object of a database to its end, and throws the rows away; what is damaged there, in words.
@@ -200,16 +210,56 @@ pub async fn read_to_the_end(
     progress: std::sync::Arc<dyn Progress>,
     cancel: &CancellationToken,
 ) -> Result<Result<DataCheck, Vec<String>>, Error> {
-    let read = read_tables(there, jobs, progress, cancel).await?;
+    let read = read_tables(there, &WhatToRead::everything(), jobs, progress, cancel).await?;
     if !read.refused.is_empty() {
         let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
         return Err(Error::CannotRead { role: there.user().to_owned(), objects, grant: None });
     }
     if !read.damaged.is_empty() {
-        let damaged = read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}"));
-        return Ok(Err(damaged.collect()));
+        return Ok(Err(cannot_be_read(&read)));
     }
     Ok(Ok(DataCheck { tables: read.tables, large_objects: Some(read.large_objects), ..DataCheck::default() }))
+}
+
+fn cannot_be_read(read: &TablesRead) -> Vec<String> {
+    read.damaged.iter().map(|(table, said)| format!("{table} cannot be read: {said}")).collect()
+}
+
+/// A database that was held against a restore point, and read to its end where that cannot tell of it.
+#[derive(Clone, Debug)]
+pub struct HeldToTheEnd {
+    /// What the comparison found. What the role is refused beyond it is not read, and named there.
+    pub report: CompareReport,
+    /// How many tables and materialized views were read to their ends besides.
+    pub besides: u64,
+    /// How many large objects were read to their ends; `None` where they were compared.
+    pub large_objects: Option<u64>,
+    /// What is damaged of that, in words.
+    pub damaged: Vec<String>,
+}
+
+/// Compares a database with a restore point, and reads to its end what a comparison only counts or passes over: tables that
+/// came or were renamed since, and those with other columns; materialized views; what the restore point leaves out. `there` is
+/// that database.
+///
+/// # Errors
+/// Those of [`compare`], and of connecting.
+pub async fn compare_to_the_end(
+    context: &Context,
+    options: &CompareOptions,
+    there: &ConnectionSettings,
+) -> Result<HeldToTheEnd, Error> {
+    let mut report = Box::pin(compare(context, options)).await?;
+    let rest = WhatToRead { except: std::mem::take(&mut report.read), large_objects: !report.whole };
+    let progress = std::sync::Arc::clone(&context.progress);
+    let read = read_tables(there, &rest, options.jobs, progress, &context.cancel).await?;
+    report.not_read.extend(read.refused.iter().map(|(table, said)| format!("{table} ({said})")));
+    Ok(HeldToTheEnd {
+        report,
+        besides: read.tables,
+        large_objects: rest.large_objects.then_some(read.large_objects),
+        damaged: cannot_be_read(&read),
+    })
 }
 
 impl DataCheck {
@@ -232,6 +282,12 @@ impl DataCheck {
         if !self.differing.is_empty() {
             told += &format!("; {} do not, by what was written after it", listed(&self.differing, LISTED));
         }
+        if !self.not_compared.is_empty() {
+            told += &format!("; not compared: {}", listed(&self.not_compared, LISTED));
+        }
+        if self.besides > 0 {
+            told += &format!("; {} more were read to their ends", self.besides);
+        }
         if !self.objects.is_empty() {
             told += &format!("; not as in it: {}", listed(&self.objects, LISTED));
         }
@@ -242,7 +298,12 @@ impl DataCheck {
     }
 }
 
-fn of_point(point: PointId, report: &CompareReport) -> DataCheck {
+fn of_point(point: PointId, held: &HeldToTheEnd) -> DataCheck {
+    let check = compared(point, &held.report);
+    DataCheck { besides: held.besides, large_objects: held.large_objects, ..check }
+}
+
+fn compared(point: PointId, report: &CompareReport) -> DataCheck {
     let differences = &report.tables.differences;
     let not_compared = |one: &&crate::compare::TableDifference| one.change == TableChange::NotCompared;
     let unread = differences.iter().filter(not_compared);
@@ -258,7 +319,8 @@ fn of_point(point: PointId, report: &CompareReport) -> DataCheck {
         equal: Some(report.tables.equal),
         differing: differing.chain(large).collect(),
         objects: report.objects.iter().map(|one| one.object.clone()).collect(),
-        not_read: report.not_read.iter().cloned().chain(unread).collect(),
+        not_compared: unread.collect(),
+        not_read: report.not_read.clone(),
         ..DataCheck::default()
     }
 }

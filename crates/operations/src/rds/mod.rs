@@ -29,7 +29,7 @@ pub use clusters::{
     ClusterDropReport, ClusterOutcome, drop_cluster, is_cluster, plan_cluster, plan_drop_cluster, restore_cluster,
     wait_cluster,
 };
-pub use data_check::{DataCheck, ServedDatabase, read_to_the_end};
+pub use data_check::{DataCheck, HeldToTheEnd, ServedDatabase, compare_to_the_end, read_to_the_end};
 pub(crate) use found::{Found, recorded_snapshot};
 pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{

@@ -8,7 +8,7 @@ use holdpoint_core::index::ObjectRecord;
 use holdpoint_core::progress::Phase;
 use holdpoint_core::verification::{Compared, FORMAT, Level, Obstacle, Verdict, Verification};
 use holdpoint_core::{PointId, Recorded, SnapshotManifest};
-use holdpoint_engine::read_tables;
+use holdpoint_engine::{WhatToRead, read_tables};
 use holdpoint_rds::{Error as Rds, RestorePlan};
 use serde::Serialize;
 
@@ -214,7 +214,14 @@ async fn read(
     if !findings.differences.is_empty() {
         return Ok(findings);
     }
-    let read = read_tables(&settings, jobs, std::sync::Arc::clone(&context.progress), &context.cancel).await?;
+    let read = read_tables(
+        &settings,
+        &WhatToRead::everything(),
+        jobs,
+        std::sync::Arc::clone(&context.progress),
+        &context.cancel,
+    )
+    .await?;
     if !read.refused.is_empty() {
         let objects = read.refused.iter().map(|(table, said)| format!("{table} ({said})")).collect();
         return Err(Error::CannotRead { role: settings.user().to_owned(), objects, grant: None });

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use holdpoint_core::Identity;
-use holdpoint_rds::{CutOverPlan, Endpoint, Error as Rds, Instance, is_cut_over_begun, marks};
+use holdpoint_rds::{CutOverPlan, Endpoint, Error as Rds, Instance, marks};
 use serde::Serialize;
 
 use super::ControlPlane;
@@ -30,11 +30,10 @@ pub struct Followed {
 /// Whether a cut-over is still to be checked: one that was begun was checked before its first rename, and what goes back was
 /// in service.
 async fn is_to_be_checked(plane: &ControlPlane, plan: &CutOverPlan) -> Result<Option<Instance>, Error> {
-    if plan.goes_back || plan.renames.is_empty() {
+    if plan.goes_back || plan.is_begun || plan.renames.is_empty() {
         return Ok(None);
     }
-    let instance = by_resource(plane, &plan.new_resource, &plan.apart).await?;
-    Ok((!is_cut_over_begun(&instance)).then_some(instance))
+    by_resource(plane, &plan.new_resource, &plan.apart).await.map(Some)
 }
 
 /// Whether nothing can be held against the instance that a cut-over puts into service: no configured database is on it.

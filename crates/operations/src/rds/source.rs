@@ -151,8 +151,8 @@ impl RdsSource {
     /// # Errors
     /// As [`Self::take_the_place`].
     pub async fn finish_begun(&self, target: &str, aside: &str) -> Result<(), Error> {
-        let begun = self.made_as(target).await?.is_some_and(|made| holdpoint_rds::is_cut_over_begun(&made));
-        if begun {
+        let noted = self.made_as(target).await?.is_some_and(|made| holdpoint_rds::is_cut_over_begun(&made));
+        if noted && super::plan_cut_over(&self.plane, target, Some(aside), false).await?.is_begun {
             self.take_the_place(target, aside).await?;
         }
         Ok(())

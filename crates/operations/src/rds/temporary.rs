@@ -1,6 +1,8 @@
 //! An instance as its source was at an instant, for as long as some work reads it: made, waited for, and dropped again
 //! whatever becomes of the work.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, Utc};
 use holdpoint_rds::{
     DropOptions, Error as Rds, Instance, RestoreOptions, RestorePlan, When, estimate_seconds, marks, with_ending,
@@ -15,6 +17,8 @@ use crate::Error;
 pub(crate) struct Temporary<'a> {
     source: &'a RdsSource,
     plan: RestorePlan,
+    /// RDS answered that it makes it.
+    is_begun: AtomicBool,
 }
 
 impl RdsSource {
@@ -59,7 +63,11 @@ impl<'a> Temporary<'a> {
         snapshot: &str,
         needed_for: &str,
     ) -> Result<Self, Error> {
-        Ok(Self { source, plan: source.plan_temporary_of(snapshot, needed_for).await? })
+        Ok(Self {
+            source,
+            plan: source.plan_temporary_of(snapshot, needed_for).await?,
+            is_begun: AtomicBool::new(false),
+        })
     }
 
     /// Plans it, once the instant can be restored.
@@ -73,7 +81,7 @@ impl<'a> Temporary<'a> {
         }
         source.wait_until_restorable(at).await?;
         let plan = source.plan_temporary(at, needed_for).await?;
-        Ok(Self { source, plan })
+        Ok(Self { source, plan, is_begun: AtomicBool::new(false) })
     }
 
     /// Its name.
@@ -98,6 +106,7 @@ impl<'a> Temporary<'a> {
             Err(Rds::NameTaken { .. }) if self.own().await?.is_some() => {}
             Err(error) => return Err(error.into()),
         }
+        self.is_begun.store(true, Ordering::Release);
         let (name, of) = (self.name(), &self.plan.source.name);
         plane.progress.note(&format!("{name} is being made of {of}: it costs until it is dropped again"));
         let made = plane.unless_ended(plane.rds.made()).await?;
@@ -129,10 +138,21 @@ impl<'a> Temporary<'a> {
         let most = plane.waiting.most_readings();
         let options = DropOptions { name: self.name().to_owned(), ..DropOptions::default() };
         let mut listen = plane.listener(None);
+        let (mut seen, mut unseen) = (false, 0);
         for reading in 1.. {
             if self.own().await?.is_none() {
-                return Ok(reading > 1);
+                if seen || !self.is_begun.load(Ordering::Acquire) {
+                    return Ok(seen);
+                }
+                // Readings may be older than what RDS has done.
+                unseen += 1;
+                if unseen >= plane.waiting.readings.max(1) {
+                    return Err(Rds::NotFound { subject: self.name().to_owned() }.into());
+                }
+                tokio::time::sleep(plane.waiting.pause()).await;
+                continue;
             }
+            seen = true;
             let dropped = async {
                 let plan = plane.rds.plan_drop(&options).await?;
                 plane.rds.begin_drop(&plan, &plane.waiting, (plane.clock)(), &mut listen).await

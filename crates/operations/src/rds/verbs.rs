@@ -86,7 +86,12 @@ pub async fn plan(plane: &ControlPlane, options: &RestoreOptions) -> Result<Rest
 pub async fn restore(plane: &ControlPlane, plan: &RestorePlan, waits: bool) -> Result<RestoreOutcome, Error> {
     let begun = plane.unless_ended(plane.rds.begin_restore(plan)).await?;
     plane.progress.note(&format!("{} is being made: it costs from now on", begun.name));
-    let finished = if waits { Some(wait(plane, &begun.name).await?) } else { None };
+    let finished = if waits {
+        plane.unless_ended(plane.rds.wait_seen(&begun.name, &plane.waiting)).await?;
+        Some(wait(plane, &begun.name).await?)
+    } else {
+        None
+    };
     Ok(RestoreOutcome { begun, finished })
 }
 

@@ -181,7 +181,7 @@ async fn a_cluster_that_is_ready_gets_no_second_instance() {
     let rds = client(&fake).await;
     temporary(&rds, "pool-r").await;
     let made = fake.count("CreateDBInstance");
-    let rename = |from: &str, to: &str| {
+    let rename_member = |from: &str, to: &str| {
         fake.with(|state| {
             let member = state.dbs.remove(from).unwrap();
             state.dbs.insert(to.to_owned(), member);
@@ -193,19 +193,32 @@ async fn a_cluster_that_is_ready_gets_no_second_instance() {
             fields.insert("DBInstanceClass".to_owned(), class.to_owned());
         });
     };
-    // Renamed, it is the one that was made, and held against what was asked.
-    rename("pool-r-1", "mine");
+    // Renamed, it is the one that was made; replaced by somebody, it is his. Either is waited for and compared, and stays what
+    // it is, as the cluster itself does.
+    rename_member("pool-r-1", "mine");
     class("db.t4g.medium");
-    let report = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
-    assert_eq!((report.instance.name.as_str(), report.remains.len()), ("mine", 0), "{report:?}");
-    assert_eq!(fake.last("ModifyDBInstance")["DBInstanceClass"], "db.r6g.large");
-    // Replaced by somebody, it is waited for and compared, and stays what it is.
-    fake.with(|state| state.dbs.get_mut("mine").unwrap().tags.clear());
-    class("db.t4g.medium");
-    let modified = fake.count("ModifyDBInstance");
-    let report = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
-    assert!(report.remains.iter().any(|one| one.to_string().contains("db.t4g.medium")), "{report:?}");
-    assert_eq!(fake.count("ModifyDBInstance"), modified);
+    let modified = ["ModifyDBInstance", "ModifyDBCluster"].map(|action| fake.count(action));
+    for is_replaced in [false, true] {
+        fake.with(|state| {
+            if is_replaced {
+                state.dbs.get_mut("mine").unwrap().tags.clear();
+            }
+            let fields = &mut state.clusters.get_mut("pool-r").unwrap().fields;
+            fields.insert("BackupRetentionPeriod".to_owned(), "30".to_owned());
+        });
+        let report = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
+        assert_eq!((report.instance.name.as_str(), report.modified.len()), ("mine", 0), "{report:?}");
+        let told: Vec<String> = report.remains.iter().map(ToString::to_string).collect();
+        for value in ["class is db.t4g.medium", "backup retention, days is 30"] {
+            assert!(told.iter().any(|one| one.contains(value)), "{value}: {told:?}");
+        }
+    }
+    assert_eq!(["ModifyDBInstance", "ModifyDBCluster"].map(|action| fake.count(action)), modified);
+    // In service it is no restore to wait for.
+    rename(&fake, "pool", "pool-old");
+    let error = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();
+    assert!(matches!(error, Error::Serves { .. }), "{error:?}");
+    rename(&fake, "pool-old", "pool");
     // Without one the drop may be under way.
     fake.with(|state| state.dbs.remove("mine"));
     let error = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();

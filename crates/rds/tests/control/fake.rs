@@ -330,6 +330,14 @@ fn answer(state: &mut State, action: &str, parameters: Parameters) -> (u16, Stri
             state.cluster_snapshots.extend(last);
             String::new()
         }
+        "DescribeDBSnapshots" => {
+            let name = get("DBSnapshotIdentifier");
+            if !state.snapshots.contains_key(&name) {
+                return refused("DBSnapshotNotFound", "no such snapshot");
+            }
+            let one = format!("<DBSnapshotIdentifier>{name}</DBSnapshotIdentifier>");
+            format!("<DBSnapshots><DBSnapshot>{one}</DBSnapshot></DBSnapshots>")
+        }
         "DescribeDBClusterSnapshots" => {
             let name = get("DBClusterSnapshotIdentifier");
             if !state.cluster_snapshots.contains(&name) {
