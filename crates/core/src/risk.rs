@@ -85,14 +85,13 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// What satisfies both: of two restore points the level of the one and the age of the other, whichever is stricter. Of a
-    /// snapshot of the instance and an archive it is the snapshot, of the age that its class asks for: none is made for a run.
+    /// What satisfies both: of two restore points the level of the one and the age of the other, whichever is stricter. A
+    /// snapshot of the instance and an archive are not stricter than each other: it is `self`'s kind that counts, so that what
+    /// the worst class asks for is given first.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::ProvenRestorePoint(one), Self::ProvenRestorePoint(other)) if one.kind() != other.kind() => {
-                Self::ProvenRestorePoint(if one.level == Level::Instance { one } else { other })
-            }
+            (Self::ProvenRestorePoint(one), Self::ProvenRestorePoint(other)) if one.kind() != other.kind() => self,
             (Self::ProvenRestorePoint(one), Self::ProvenRestorePoint(other)) => Self::ProvenRestorePoint(Policy {
                 level: one.level.max(other.level),
                 max_age_seconds: one.max_age_seconds.min(other.max_age_seconds),
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(Requirement::Nothing.and(Requirement::Warn), Requirement::Warn);
         // An archive of the run's own cannot be asked of a snapshot, of which no run makes one.
         let snapshot = proof(Level::Instance, 86_400);
-        assert_eq!((proof(Level::Full, 0).and(snapshot), snapshot.and(both)), (snapshot, snapshot));
+        assert_eq!((both.and(snapshot), snapshot.and(both)), (both, snapshot));
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Guarded<'_> {
             objects: change.objects.clone(),
             invalid_indexes: change.invalid_indexes.clone(),
             unmoved: change.unmoved.clone(),
+            lost_count: change.lost_count,
             unreadable: change.unreadable.clone(),
             prepared: change.prepared.clone(),
             pending,
@@ -263,12 +264,14 @@ impl Guarded<'_> {
     }
 }
 
-/// How rows of a table were written, as far as that is known. The copy tells it surely, for nobody else was on it; a
-/// table of which nobody wrote a row while the command ran was not written by it either.
+/// How rows of a table were written, as far as that is known. The copy tells which they are, for nobody else was on it, and
+/// the counters that somebody wrote any; a table of which nobody wrote a row while the command ran was not written by it
+/// either.
 fn wrote(table: &ObjectName, change: &Change, rehearsal: Option<&Rehearsal>) -> Option<Kinds> {
     let is = |name: &String| is_called(name, table);
     if change.unmoved.iter().any(is) {
         return Some(Kinds::NONE);
     }
-    rehearsal.map(|rehearsal| on_the_copy(&rehearsal.tables, table))
+    // What ran on the copy says nothing of what ran here.
+    rehearsal.filter(|_| change.counted).map(|rehearsal| on_the_copy(&rehearsal.tables, table))
 }

@@ -48,6 +48,10 @@ pub(crate) struct CommandEnd {
     pub(crate) cut_off: Option<CutOff>,
     /// It was started.
     pub(crate) started: bool,
+    /// What it left at work on the server was cancelled before anybody looked there.
+    pub(crate) cancelled: bool,
+    /// Somebody asked for an end while it was waited for a server that was away.
+    pub(crate) unwaited: bool,
     /// What was seen of it on the server.
     pub(crate) observed: Observed,
     /// What it wrote, as far as it is kept.
@@ -108,6 +112,8 @@ impl Call<'_> {
             ended: None,
             cut_off: None,
             started: false,
+            cancelled: false,
+            unwaited: false,
             observed: Observed::default(),
             output: None,
             warnings: self.time_outs.warnings.clone(),

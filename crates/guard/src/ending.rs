@@ -8,7 +8,7 @@ use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
 use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
-use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_postgres::identity;
 use holdpoint_process::Status;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,8 @@ impl Guarded<'_> {
         }
         end.warnings.extend(unnoted);
         context.progress.phase(Phase::Judging, None);
+        self.wait_for_the_server(&mut end, &run).await;
+        let (lock, at_work) = self.hold(lock, &mut end.warnings, &run).await;
         // Where nothing was to be done and nothing failed, nobody waits to know it for certain.
         let ended_well = end.ended.as_ref().is_some_and(|ended| ended.status == Status::Code(0));
         let patient = !(ended_well && planned.migrations == Some(0));
@@ -99,6 +101,7 @@ impl Guarded<'_> {
             stays.is_none()
         });
         let good = match (state, judgement.health) {
+            (RunState::Succeeded, _) if at_work.is_some() => Err("another run is at work"),
             (RunState::Succeeded, Health::Interrupted) => Err("nobody knows whether the application is well"),
             (RunState::Succeeded, _) => Ok(()),
             _ => Err("the run did not succeed"),
@@ -113,7 +116,7 @@ impl Guarded<'_> {
         ledger.saw_after(&change);
         ledger.judged(&judgement, output.clone());
         let unasked = judgement.health == Health::Interrupted;
-        let interrupted = end.cut_off == Some(CutOff::Interrupted) || unasked;
+        let interrupted = end.cut_off == Some(CutOff::Interrupted) || unasked || end.unwaited;
         let in_force = format!("time-outs in force: {}{}", judgement.time_outs.words(), time_outs.why());
         let mut written = vec![format!("the database is {}", change.database), in_force];
         written.extend(interrupted.then(|| "interrupted".to_owned()));
@@ -226,7 +229,11 @@ impl Guarded<'_> {
         let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
         let options = self.preparation.options;
         let done = matches!(&undone, Ok(report) if report.end() == UndoEnd::Done);
-        let (lock, busy) = match Box::pin(self.lock_again(ledger.run())).await {
+        let again = match options.run.after {
+            None => Ok(None),
+            Some(_) => Box::pin(self.lock_again(ledger.run())).await,
+        };
+        let (lock, busy) = match again {
             Ok(lock) => (lock, None),
             Err(holder) => (None, Some(format!("another run is at work ({holder})"))),
         };
@@ -266,18 +273,36 @@ impl Guarded<'_> {
         undone
     }
 
-    /// Takes the run lock once more, which an undo gave back, for what runs after it; none where nothing does, or the
-    /// server cannot be asked.
+    /// The run lock, taken once more where it went with its session, as by a restart of the server: nobody else is to migrate
+    /// while this run is looked at. With whoever has it meanwhile, which is told.
+    async fn hold(&self, lock: RunLock, warnings: &mut Vec<String>, run: &RunId) -> (RunLock, Option<String>) {
+        if lock.is_held().await {
+            return (lock, None);
+        }
+        match Box::pin(self.lock_again(run)).await {
+            Ok(Some(again)) => {
+                warnings.push("the run lock was taken again".to_owned());
+                (again, None)
+            }
+            // No server: nobody has it there.
+            Ok(None) => (lock, None),
+            Err(holder) => {
+                warnings.push(format!(
+                    "another run is at work ({holder}): what that changes counts here, too, until it is looked at again \
+                     (holdpoint runs)"
+                ));
+                (lock, Some(holder))
+            }
+        }
+    }
+
+    /// Takes the run lock once more, which an undo gave back or a restart took; none where the server cannot be asked.
     ///
     /// # Errors
     /// Whoever has it meanwhile.
     async fn lock_again(&self, run: &RunId) -> Result<Option<RunLock>, String> {
-        if self.preparation.options.run.after.is_none() {
-            return Ok(None);
-        }
-        let purpose = SessionPurpose::new("holdpoint guard check");
         // A restore exchanged the databases: the name leads to another one.
-        let Ok(session) = Session::connect(&self.start.settings, &purpose).await else { return Ok(None) };
+        let Some(session) = self.session_of(&self.start.settings).await else { return Ok(None) };
         let read = identity::read(&session).await;
         session.close().await;
         let Ok(read) = read else { return Ok(None) };

@@ -22,6 +22,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) invalid_indexes: Vec<String>,
     /// Tables of which nobody wrote a row while the command ran.
     pub(crate) unmoved: Vec<String>,
+    /// The server began to count anew meanwhile: nobody can tell which rows were written.
+    pub(crate) lost_count: bool,
     /// Transactions that were prepared, and neither committed nor rolled back.
     pub(crate) prepared: Vec<String>,
     /// What the backup's role may not read since.
@@ -190,16 +192,7 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
         let names = listed(still, NAMED);
         wrong.push(format!("the command ended with success, but these are still pending: {names}"));
     }
-    let nothing_seen = evidence.objects.is_none() && evidence.still_pending.is_none() && evidence.shown.is_none();
-    if let Some(pending) = evidence.pending.as_ref().filter(|pending| !pending.is_empty())
-        && evidence.succeeded
-        && nothing_seen
-    {
-        let names = listed(pending, NAMED);
-        wrong.push(format!(
-            "the command ended with success, and nothing could be looked at afterwards: whether it ran {names} is not known"
-        ));
-    }
+    wrong.extend(unseen(evidence));
     if evidence.succeeded && evidence.database == "unchanged" {
         let rehearsed = evidence.rehearsal.map(Rehearsal::left_something);
         let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
@@ -249,6 +242,44 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
     wrong
 }
 
+/// What a command that says success may have done or not, as far as nobody could look at it, in words.
+fn unseen(evidence: &Evidence<'_>) -> Option<String> {
+    if !evidence.succeeded || evidence.still_pending.is_some() {
+        return None;
+    }
+    let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
+    if evidence.objects.is_none() && evidence.shown.is_none() {
+        let what = match (pending, evidence.rehearsal) {
+            (Some(pending), _) => listed(pending, NAMED),
+            (None, Some(rehearsal)) if rehearsal.left_something() => "what the rehearsal ran".to_owned(),
+            (None, _) => return None,
+        };
+        return Some(format!(
+            "the command ended with success, and nothing could be looked at afterwards: whether it ran {what} is not known"
+        ));
+    }
+    if evidence.objects.is_some() && !evidence.lost_count {
+        return None;
+    }
+    // The schema shows, and rows do not.
+    let files = evidence.shown.as_ref().map(|shown| shown.without_evidence.as_slice()).unwrap_or_default();
+    let tables: Vec<String> =
+        evidence.rehearsal.iter().flat_map(|one| &one.tables).filter(wrote).map(|one| one.table.clone()).collect();
+    let what = match (files, tables.as_slice()) {
+        ([], []) => return None,
+        ([], tables) => format!("wrote the rows of {} that the rehearsal wrote", listed(tables, NAMED)),
+        (files, _) => format!("ran {}", listed(files, NAMED)),
+    };
+    Some(format!(
+        "the command ended with success, and nobody can tell which rows were written: whether it {what} is not known"
+    ))
+}
+
+/// Whether rows of a table were written, on the copy.
+fn wrote(one: &&TableEffect) -> bool {
+    one.rewritten || one.written.is_some_and(|rows| !rows.is_zero())
+}
+
 /// The tables whose rows the rehearsal wrote, and nobody did now: where no table of a tool's says what ran, what should
 /// have written them did not.
 ///
@@ -258,7 +289,6 @@ fn untouched(evidence: &Evidence<'_>) -> Vec<String> {
     let (Some(rehearsal), true, None) = (evidence.rehearsal, evidence.succeeded, &evidence.still_pending) else {
         return Vec::new();
     };
-    let wrote = |one: &&TableEffect| one.rewritten || one.written.is_some_and(|rows| !rows.is_zero());
     let tables = rehearsal.tables.iter().filter(wrote).map(|one| &one.table);
     tables.filter(|table| evidence.unmoved.contains(table)).cloned().collect()
 }
@@ -417,10 +447,13 @@ mod tests {
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, true), "{judged:?}");
         assert_eq!(judged.unlike_rehearsal, None);
         assert!(judged.reasons[0].contains("the schema was not read"), "{judged:?}");
-        // Without a tool's table there is nothing but the command's word.
+        // Without a tool's table there is nothing but the command's word, which is not that it did what it did on the copy.
         let judged = judge(&Evidence { pending: None, still_pending: None, ..unseen() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, false), "{judged:?}");
+        assert!(judged.reasons[0].contains("whether it ran what the rehearsal ran"), "{judged:?}");
+        let judged = judge(&Evidence { pending: None, still_pending: None, rehearsal: None, ..unseen() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, true), "{judged:?}");
-        // But that of a command that was to run something is not taken for it.
+        // Nor is that of a command that was to run something is not taken for it.
         let judged = judge(&Evidence { still_pending: None, ..unseen() });
         assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, false), "{judged:?}");
         assert!(judged.reasons[0].contains("whether it ran 1"), "{judged:?}");
@@ -450,6 +483,31 @@ mod tests {
             assert!(!skipped.as_planned && skipped.reasons[0].contains("public.a"), "{skipped:?}");
         }
         assert!(of(&rehearsed(table), &["public.a"]).as_planned, "a label has another name: no row was written");
+    }
+
+    #[test]
+    fn rows_that_nobody_could_count_are_not_taken_for_written() {
+        let rows = Some(RowEffect { updated: 50, ..RowEffect::default() });
+        let table = TableEffect { table: "public.a".into(), rows, written: rows, ..TableEffect::default() };
+        let rehearsed = Rehearsal { tables: vec![table], ..rehearsal(Vec::new()) };
+        let shown = |files: &[&str]| Some(Shown { without_evidence: names(files), ..Shown::default() });
+        let of = |objects: Option<Vec<ObjectEffect>>, files: &[&str], rehearsal| {
+            let told_by_runs = Evidence { still_pending: None, told_by_runs: true, lost_count: true, ..all_applied() };
+            judge(&Evidence { database: "unknown", objects, shown: shown(files), rehearsal, ..told_by_runs })
+        };
+        for objects in [Some(Vec::new()), None] {
+            let judged = of(objects.clone(), &["1"], Some(&rehearsed));
+            assert!(!judged.as_planned && judged.reasons[0].contains("whether it ran 1 is not known"), "{judged:?}");
+            assert_eq!(judged.not_shown, ["1"]);
+            let judged = of(objects.clone(), &["1"], None);
+            assert!(!judged.as_planned && judged.reasons[0].contains("whether it ran 1 is not known"), "{judged:?}");
+            let judged = of(objects.clone(), &[], Some(&rehearsed));
+            assert!(!judged.as_planned && judged.reasons[0].contains("wrote the rows of public.a"), "{judged:?}");
+            assert!(of(objects, &[], None).as_planned, "everything of its files shows");
+        }
+        // The tool's own table tells what ran.
+        let listed = Evidence { lost_count: true, rehearsal: Some(&rehearsed), database: "unknown", ..all_applied() };
+        assert!(judge(&Evidence { objects: Some(Vec::new()), ..listed }).as_planned);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use holdpoint_core::quantity::listed;
 use holdpoint_operations::Context;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::error::line;
-use holdpoint_postgres::{Session, SessionPurpose};
+use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{CommandEnd, CutOff};
@@ -59,22 +59,14 @@ impl Guarded<'_> {
         run: &RunId,
         patient: bool,
     ) -> Change {
-        self.wait_for_the_server(end).await;
+        let mut cancelled = end.ended_well() || end.cancelled;
         // The run's own cancellation must not keep it from looking.
         let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
         // What is known stays known where the rest is not read in time.
         let (mut left_schema, mut transactions, mut prepared) = (None, None, Vec::new());
         let read = async {
             let purpose = SessionPurpose::new("holdpoint guard check");
-            let session = match Session::connect(&self.start.settings, &purpose).await {
-                Ok(session) => session,
-                Err(error) => {
-                    if !end.ended_well() {
-                        end.warnings.extend(self.cancel_by_the_commands_way(run).await);
-                    }
-                    return Err(error.into());
-                }
-            };
+            let session = Session::connect(&self.start.settings, &purpose).await?;
             let mut under_other_names = Vec::new();
             if end.ended_well() {
                 let left = sessions::wait_until_gone(&session, &sessions::token(run)).await?;
@@ -82,6 +74,7 @@ impl Guarded<'_> {
             } else {
                 let own = self.of_the_migrating_role().await;
                 end.warnings.extend(sessions::cancel_by(&session, own.as_ref(), run).await?);
+                cancelled = true;
                 let by: Vec<&Session> = own.iter().chain([&session]).collect();
                 under_other_names = sessions::begun_since(&by, before.at()).await?;
                 if let Some(own) = own {
@@ -130,12 +123,19 @@ impl Guarded<'_> {
             Ok(Err(error)) => Change::unseen(&error.to_string()),
             Err(_) => Change::unseen(&format!("not within {} s", within.as_secs())),
         };
+        end.warnings.extend((!cancelled).then(|| NOT_CANCELLED.to_owned()));
         Change { left_schema, transactions, prepared, ..change }
     }
 
     /// Waits until a server that is away for a moment, such as one that is restarted, is there again: as long as the watch would,
-    /// unless that waited already or somebody asks for an end.
-    async fn wait_for_the_server(&self, end: &CommandEnd) {
+    /// unless that waited already or somebody asks for an end. Before that it cancels what the command left at work, where only
+    /// the way of migrations leads there: that holds its locks as long as it goes on.
+    pub(crate) async fn wait_for_the_server(&self, end: &mut CommandEnd, run: &RunId) {
+        if !end.ended_well() && self.session_of(&self.start.settings).await.is_none() {
+            let by_its_way = self.cancel_by_the_commands_way(run).await;
+            end.cancelled = by_its_way.is_some();
+            end.warnings.extend(by_its_way.into_iter().flatten());
+        }
         if end.cut_off == Some(CutOff::Lost) {
             return;
         }
@@ -145,7 +145,7 @@ impl Guarded<'_> {
             loop {
                 match Session::connect(&self.start.settings, &SessionPurpose::new("holdpoint guard check")).await {
                     Ok(session) => return session.close().await,
-                    Err(error) if error.is_transient() => {
+                    Err(error) if is_away(&error) => {
                         if !std::mem::replace(&mut is_told, true) {
                             let within = LOST_AFTER.as_secs();
                             context
@@ -161,33 +161,32 @@ impl Guarded<'_> {
         };
         tokio::select! {
             () = there => {}
-            () = context.cancel.cancelled() => {}
+            () = context.cancel.cancelled() => end.unwaited = true,
             () = tokio::time::sleep(LOST_AFTER) => {}
         }
     }
 
     /// Cancels what the command's sessions still do, connected as migrations are, where the way by which holdpoint looks
-    /// leads to no server any more; returns what was done, or that nobody could do it.
-    async fn cancel_by_the_commands_way(&self, run: &RunId) -> Vec<String> {
-        let not_cancelled = || vec![NOT_CANCELLED.to_owned()];
-        let Some(settings) = &self.preparation.options.way_back else { return not_cancelled() };
-        let purpose = SessionPurpose::new("holdpoint guard check");
-        let Ok(Ok(session)) = tokio::time::timeout(CONNECT_WITHIN, Session::connect(settings, &purpose)).await else {
-            return not_cancelled();
-        };
+    /// leads to no server any more; returns what was done, or `None` where that cannot be reached either.
+    async fn cancel_by_the_commands_way(&self, run: &RunId) -> Option<Vec<String>> {
+        let session = self.session_of(self.preparation.options.way_back.as_ref()?).await?;
         let cancelled = sessions::cancel(&session, run).await;
         session.close().await;
-        cancelled.unwrap_or_else(|_| not_cancelled())
+        cancelled.ok()
     }
 
     /// A session of the role by which migrations connect, where that is another one, and gets a connection.
     async fn of_the_migrating_role(&self) -> Option<Session> {
-        let settings = self.of_the_command()?;
+        self.session_of(self.of_the_command()?).await
+    }
+
+    /// A session, if one comes about in some seconds: a line that is silently lost must not take all the time of the look.
+    pub(crate) async fn session_of(&self, settings: &ConnectionSettings) -> Option<Session> {
         let purpose = SessionPurpose::new("holdpoint guard check");
         match tokio::time::timeout(CONNECT_WITHIN, Session::connect(settings, &purpose)).await {
             Ok(Ok(session)) => Some(session),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "no session of the migrating role");
+                tracing::debug!(%error, "no connection for the look");
                 None
             }
             Err(_) => None,
@@ -215,5 +214,16 @@ impl Guarded<'_> {
             }
             (reading, written) = (reading + 1, now);
         }
+    }
+}
+
+/// Whether a server may be there a moment later: one that is full is there.
+fn is_away(error: &holdpoint_postgres::Error) -> bool {
+    use holdpoint_postgres::Error::{TooManyConnections, UnknownHost};
+    match error {
+        TooManyConnections { .. } => false,
+        // The names of services go with them.
+        UnknownHost { .. } => true,
+        other => other.is_transient(),
     }
 }

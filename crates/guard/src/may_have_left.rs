@@ -72,7 +72,17 @@ fn does_otherwise(migration: &Migration) -> bool {
         "READFILE",
     ];
     let program = migration.program.as_str();
-    WORDS.iter().any(|word| migration.says(word)) || ends_a_transaction(program) || uses_another_module(program)
+    WORDS.iter().any(|word| migration.says(word))
+        || ends_a_transaction(program)
+        || uses_the_connection(program)
+        || uses_another_module(program)
+}
+
+/// Whether a program names the connection itself: where each migration has a transaction of its own node-pg-migrate begins that when
+/// the program has ended, and whatever this has sent by then stands alone.
+fn uses_the_connection(program: &str) -> bool {
+    let is_part = |sign: char| sign.is_alphanumeric() || sign == '_' || sign == '$';
+    program.split(|sign| !is_part(sign)).any(|word| word == "db")
 }
 
 /// What a program says to the server by itself, besides the words.
@@ -105,7 +115,9 @@ fn uses_another_module(program: &str) -> bool {
     };
     let words = |word: &'static str| {
         let found = program.match_indices(word).filter(|(at, _)| begins_a_word(program, *at));
-        found.map(move |(at, _)| program[at + word.len()..].trim_start())
+        let ends = |sign: char| sign.is_whitespace() || "{*/".contains(sign) || QUOTES.contains(&sign);
+        let rest = found.map(move |(at, _)| &program[at + word.len()..]).filter(move |rest| rest.starts_with(ends));
+        rest.map(without_comments)
     };
     // Up to its module a statement names only names; one of which more is not known may lead anywhere.
     let imports = |rest: &str| {
@@ -118,17 +130,30 @@ fn uses_another_module(program: &str) -> bool {
     };
     let exports = |rest: &str| {
         let list = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(_, behind)| behind);
-        let behind = list.or_else(|| rest.strip_prefix('*')).unwrap_or_default();
-        let from = behind.split_once("from").filter(|(names, _)| !names.contains([';', '=', '(']));
-        from.is_some_and(|(_, module)| quoted(module) == Some(false))
+        let behind = without_comments(list.or_else(|| rest.strip_prefix('*')).unwrap_or_default());
+        behind.strip_prefix("from").is_some_and(|module| quoted(module) != Some(true)) || behind.starts_with("as")
     };
-    let stated =
-        words("import").any(|rest| !rest.starts_with(['(', '.']) && imports(rest)) || words("export").any(exports);
+    let stated = words("import").any(|rest| !rest.starts_with('(') && imports(rest)) || words("export").any(exports);
     called("require") || called("import") || stated
 }
 
+/// Whether a word begins there, which is not one in quotes.
 fn begins_a_word(text: &str, at: usize) -> bool {
-    !text[..at].chars().next_back().is_some_and(|sign| sign.is_alphanumeric() || sign == '_' || sign == '$')
+    let goes_on = |sign: char| sign.is_alphanumeric() || sign == '_' || sign == '$' || QUOTES.contains(&sign);
+    !text[..at].chars().next_back().is_some_and(goes_on)
+}
+
+/// A program from the first sign on that is neither a blank nor in a comment.
+fn without_comments(program: &str) -> &str {
+    let mut rest = program.trim_start();
+    loop {
+        let end = match rest.get(..2) {
+            Some("//") => "\n",
+            Some("/*") => "*/",
+            _ => return rest,
+        };
+        rest = rest[2..].split_once(end).map(|(_, behind)| behind).unwrap_or_default().trim_start();
+    }
 }
 
 /// Whether the statements write rows of a table other than those that nobody wrote, or nobody knows which they write.
@@ -218,6 +243,9 @@ mod tests {
             "const { PgLiteral } = require('node-pg-migrate')\nexports.up = (pgm) => {}",
             "const up = (pgm) => pgm.sql('x')\nconst down = false\nexport { up, down }\n",
             "export const up = (pgm) => pgm.sql(`DELETE FROM \"t\" WHERE a = CASE WHEN b THEN 1 END`)",
+            "export const up = (pgm) => pgm.sql(`DELETE FROM \"import\" WHERE imported_at IS NULL`)",
+            "// important: after all imports\nexports.up = (pgm) => pgm.createTable('imports', { imported_at: 'date' })",
+            "const up = (pgm) => {}\nexport { up } // from elsewhere nothing\nconst exported = 1",
         ] {
             assert!(!does_otherwise(&program(text)), "{text}");
         }
@@ -240,6 +268,11 @@ mod tests {
             "const { Pool } = require('pg'), m = require('node-pg-migrate');",
             "const { Pool } = await import(`pg`)",
             "const tool = require(name)",
+            "export { up } /* a; b */ from './x'",
+            "export { up } from /* lib */ './x'",
+            "export * as all from './x'",
+            "exports.up = async (pgm) => { await pgm.db.query('UPDATE t SET n = 1') }",
+            "export const up = async ({ db }) => db.select('SELECT f()')",
             "pgm.sql('END')",
             "pgm.sql(`abort; UPDATE t SET n = 1`)",
         ] {

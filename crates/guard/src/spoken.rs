@@ -14,7 +14,6 @@ const MOST_READ: usize = 64 << 20;
 const MOST_PATHS: usize = 50_000;
 /// What ends a word that may name a file.
 const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', '|', ','];
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
 /// After these, and after a shell, a word names a script, whatever its ending.
 const LEADING: [&str; 9] = ["source", ".", "exec", "-f", "--file", "\\i", "\\ir", "\\include", "\\include_relative"];
 
@@ -66,19 +65,16 @@ impl Named {
         let mut leads = false;
         let words = text.split(|sign: char| sign.is_whitespace() || BETWEEN.contains(&sign));
         for name in words.filter(|name| !name.is_empty()) {
+            // psql takes the name right behind its option, too, and its option behind others.
+            let flags = name.strip_prefix('-').filter(|flags| !flags.starts_with('-'));
+            let attached = flags.and_then(|flags| flags.split_once('f')).map(|(_, name)| name);
             let is_name = match by {
                 By::Command => true,
                 By::Shell => leads || name.contains('/') || ending(Path::new(name)).is_some(),
                 By::Text => leads || ending(Path::new(name)).is_some(),
             };
-            let last = name.rsplit('/').next().unwrap_or(name);
-            leads = LEADING.contains(&name) || SHELLS.contains(&last);
-            if !is_name {
-                continue;
-            }
-            // psql takes the name right behind its option, too.
-            let attached = name.strip_prefix('-').and_then(|flags| flags.split_once('f')).map(|(_, name)| name);
-            let names = [Some(name), attached.filter(|name| !name.is_empty())];
+            leads = LEADING.contains(&name) || is_shell(name) || attached == Some("");
+            let names = [Some(name).filter(|_| is_name), attached.filter(|name| !name.is_empty())];
             for path in names.into_iter().flatten().flat_map(|name| [PathBuf::from(name), folder.join(name)]) {
                 if self.seen.len() < MOST_PATHS && self.seen.insert(path.clone()) && path.is_file() {
                     self.open.push_back(path);
@@ -106,11 +102,16 @@ fn script(path: &Path) -> Option<String> {
     (ending(path).is_some() || is_shells(path, &text)).then_some(text)
 }
 
+/// Whether a program is a shell by its name: sh, bash, dash, mksh, ksh93, fish, tcsh.
+fn is_shell(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    name.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == '.').ends_with("sh")
+}
+
 /// Whether a shell runs it, by its ending or its first line.
 fn is_shells(path: &Path, text: &str) -> bool {
     let line = text.lines().next().and_then(|first| first.strip_prefix("#!")).unwrap_or_default();
     // Options may follow, and `env` may come before.
-    let is_shell = |word: &str| SHELLS.contains(&word.rsplit('/').next().unwrap_or(word));
     matches!(ending(path), Some("sh" | "bash")) || line.split_whitespace().any(is_shell)
 }
 
@@ -128,6 +129,8 @@ mod tests {
             ("deeper/index.sql", "create index concurrently i on t (n);\n\\ir ../step.sql\n"),
             ("node_modules/tool/run.sh", "concurrently\n"),
             ("plain.sql", "CREATE INDEX i ON t (n);\n"),
+            ("mk", "#!/bin/mksh\npsql -qXfbin/steps\n"),
+            ("rest", "#!/usr/bin/env ksh93\npsql -qXf bin/steps\n"),
             ("words.txt", "concurrently\n"),
             ("migrate.sh", "exec bin/migrate --all\n"),
             ("outer.sh", "cd HERE\n./bin/migrate\n"),
@@ -150,6 +153,12 @@ mod tests {
             "psql -f step.sql",
             "sh migrate.sh",
             "./outer.sh",
+            "sh deploy-e",
+            "./deploy-e",
+            "psql -X -fstep.sql",
+            "psql -qfdeeper/index.sql",
+            "./mk",
+            "./rest",
             "psql -f included.sql",
         ] {
             assert!(said(text), "{text}");

@@ -107,8 +107,17 @@ pub(crate) struct DatabaseState {
     at: DateTime<Utc>,
 }
 
-/// Start of the server, last reset of the counters, whether they count whoever connects.
-type Counting = (DateTime<Utc>, Option<DateTime<Utc>>, bool);
+/// Whether counters can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counting {
+    /// When the server was started.
+    started_at: DateTime<Utc>,
+    /// When somebody set the database's counters back; and when the server began to count anew, as it does once one of its
+    /// processes has crashed (`pgstat_reset_after_failure` of pgstat.c): it sets the time of all that count for the whole server.
+    reset_at: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Whether they count whoever connects.
+    trusted: bool,
+}
 
 /// The tool's own table, which is new and holds nothing.
 struct CameEmpty<'a> {
@@ -136,6 +145,10 @@ pub(crate) struct Change {
     pub(crate) unreadable: Vec<String>,
     /// Whether only sessions that may be the command's, and are in a transaction, leave open what was kept.
     pub(crate) perhaps_at_work: bool,
+    /// Whether the counters tell which tables' rows were written.
+    pub(crate) counted: bool,
+    /// Whether they do not because the server began to count anew while the command ran.
+    pub(crate) lost_count: bool,
     /// Tables of which nobody wrote a row, by the counters, where these tell.
     pub(crate) unmoved: Vec<String>,
     /// The others that were there before, with what was written, by the counters, where these tell.
@@ -160,6 +173,8 @@ impl Change {
             prepared: Vec::new(),
             unreadable: Vec::new(),
             perhaps_at_work: false,
+            counted: false,
+            lost_count: false,
             unmoved: Vec::new(),
             written: None,
             beside: Vec::new(),
@@ -231,7 +246,7 @@ impl DatabaseState {
 
     /// The command may switch counting off: what is not counted is no evidence.
     pub(crate) fn distrust_counters(&mut self) {
-        self.counting.2 = false;
+        self.counting.trusted = false;
     }
 
     /// Which transactions the server had seen, as it writes them.
@@ -255,8 +270,11 @@ impl DatabaseState {
             moved.retain(|name| came_empty.as_ref().is_none_or(|own| own.in_counters != *name));
             moved
         };
-        let restarted = self.counting.0 != after.counting.0;
-        let counted = self.counting == after.counting && self.counting.2;
+        let restarted = self.counting.started_at != after.counting.started_at;
+        let counted = self.counting == after.counting && self.counting.trusted;
+        change.counted = counted;
+        change.lost_count =
+            self.counting.started_at != after.counting.started_at || self.counting.reset_at != after.counting.reset_at;
         let mut touched = moved(&after.counters);
         if counted {
             let still = |name: &&String| after.counters.get(*name) == self.counters.get(*name);
@@ -456,13 +474,14 @@ async fn counting(session: &Session) -> Result<Counting, Error> {
     let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
                       (SELECT stats_reset FROM pg_catalog.pg_stat_database \
                        WHERE datname = pg_catalog.current_database()), \
+                      (SELECT stats_reset FROM pg_catalog.pg_stat_bgwriter), \
                       pg_catalog.current_setting('track_counts')::bool \
                       AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS one \
                                       WHERE one LIKE 'track\\_counts=%' AND setdatabase IN (0, \
                                         (SELECT oid FROM pg_catalog.pg_database \
                                          WHERE datname = pg_catalog.current_database())))";
     let row = session.query_one("reading the counters", sql, &[]).await?;
-    Ok((row.get(0), row.get(1), row.get(2)))
+    Ok(Counting { started_at: row.get(0), reset_at: (row.get(1), row.get(2)), trusted: row.get(3) })
 }
 
 /// Where every sequence stands that the role may read.

@@ -91,36 +91,47 @@ fn a_server_that_stays_away_ends_the_commands_group_and_cancels_what_its_session
 
 #[test]
 fn what_its_sessions_do_is_cancelled_by_the_way_of_migrations_where_the_backups_stays_lost() {
-    for both in [false, true] {
-        let mut cut = Cut::new(both);
-        cut.bench.write("back", "");
-        let flags = ["--lock-timeout", "0", "--command-timeout", "30s"];
-        let mut run = cut.bench.start(&flags, &["sh", "apply.sh"]);
-        run.wait_until("the migration stands still", super::LONG, || cut.bench.waits_for_a_lock());
-        cut.lose();
-        let report = run.finish().ended_with(11).json();
-        assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
-        let warnings = report["warnings"].to_string();
-        for told in ["did not end within 30 s", "what the database looks like now could not be read"] {
-            assert!(warnings.contains(told), "{told}: {report:#}");
-        }
-        let (cancelled, not) = ("cancelled the command's session", "what its sessions still do could not be cancelled");
-        assert_eq!((warnings.contains(cancelled), warnings.contains(not)), (!both, both), "{report:#}");
-        assert_eq!(cut.bench.waits_for_a_lock(), both);
-        assert!(!cut.lives("client") && !cut.lives("beside"));
-        cut.leaves_others_alone();
-        cut.proxy.refuse(false);
-        // Nobody looked: whether it is well is found when the server is there again, and somebody says so.
-        let place = &cut.bench.scene.place;
-        let latest = || place.holdpoint(&["runs", "--json"]).ended_with(0).json()["runs"][0].clone();
-        assert_eq!((&latest()["standing"], &latest()["unsettled"]), (&"failed".into(), &true.into()), "{:#}", latest());
-        let settled = place.holdpoint(&["settle", "latest", "--reason", "looked at it", "--json"]);
-        if both {
-            // Its session goes on, as was told.
-            settled.ended_with(14);
-            continue;
-        }
-        let found = settled.ended_with(0).json();
-        assert_eq!(found["found"]["applied"], "unchanged", "{found:#}");
+    // Each waits two minutes for the server.
+    std::thread::scope(|both| {
+        both.spawn(|| stays_lost(false));
+        both.spawn(|| stays_lost(true));
+    });
+}
+
+/// `both`: also the way of migrations is lost.
+fn stays_lost(both: bool) {
+    let mut cut = Cut::new(both);
+    cut.bench.write("back", "");
+    let flags = ["--lock-timeout", "0", "--command-timeout", "30s"];
+    let mut run = cut.bench.start(&flags, &["sh", "apply.sh"]);
+    run.wait_until("the migration stands still", super::LONG, || cut.bench.waits_for_a_lock());
+    cut.lose();
+    if !both {
+        // Before anybody waits for the server: what holds locks holds them no longer than it must.
+        run.wait_until("its sessions are cancelled", super::LONG, || !cut.bench.waits_for_a_lock());
     }
+    let report = run.finish().ended_with(11).json();
+    assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
+    let warnings = report["warnings"].to_string();
+    for told in ["did not end within 30 s", "what the database looks like now could not be read"] {
+        assert!(warnings.contains(told), "{told}: {report:#}");
+    }
+    let (cancelled, not) = ("cancelled the command's session", "what its sessions still do could not be cancelled");
+    assert_eq!((warnings.contains(cancelled), warnings.contains(not)), (!both, both), "{report:#}");
+    assert_eq!(cut.bench.waits_for_a_lock(), both);
+    assert!(!cut.lives("client") && !cut.lives("beside"));
+    cut.leaves_others_alone();
+    cut.proxy.refuse(false);
+    // Nobody looked: whether it is well is found when the server is there again, and somebody says so.
+    let place = &cut.bench.scene.place;
+    let latest = || place.holdpoint(&["runs", "--json"]).ended_with(0).json()["runs"][0].clone();
+    assert_eq!((&latest()["standing"], &latest()["unsettled"]), (&"failed".into(), &true.into()), "{:#}", latest());
+    let settled = place.holdpoint(&["settle", "latest", "--reason", "looked at it", "--json"]);
+    if both {
+        // Its session goes on, as was told.
+        settled.ended_with(14);
+        return;
+    }
+    let found = settled.ended_with(0).json();
+    assert_eq!(found["found"]["applied"], "unchanged", "{found:#}");
 }

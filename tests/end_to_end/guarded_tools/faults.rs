@@ -98,31 +98,84 @@ fn a_command_whose_time_is_over_ends_with_its_sessions_and_no_others() {
 /// Plain files with a script that undoes the first; the second stands still until the server is restarted.
 const FILES: [&str; 6] = ["--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
 
-/// Its word was once taken for it: the run succeeded, and nothing was applied.
-#[test]
-fn a_command_that_ends_well_while_the_server_is_away_is_judged_when_it_is_back() {
-    let bench = Bench::alone();
+/// A command that says success although the server was stopped in the middle of its file; its report once that is back.
+fn ended_while_away(bench: &Bench, sql: &str, flags: &[&str]) -> serde_json::Value {
     let _held = bench.hold("SELECT pg_advisory_lock(7)");
-    bench.write(
-        "sql/1_adds.sql",
-        "SELECT pg_advisory_xact_lock(7);\nALTER TABLE shop.orders ADD COLUMN half integer;\n",
-    );
+    bench.write("sql/1_adds.sql", &format!("SELECT pg_advisory_xact_lock(7);\n{sql};\n"));
     bench.write(
         "apply.sh",
         "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f sql/1_adds.sql\ntouch lost\nexit 0\n",
     );
-    let flags = [&FILES[..], &["--lock-timeout", "0", "--after", "touch off"]].concat();
+    let flags = [&FILES[..], &["--lock-timeout", "0", "--after", "touch off"], flags].concat();
     let mut run = bench.start(&flags, &["sh", "apply.sh"]);
     run.wait_until("the migration stands still", super::LONG, || bench.waits_for_a_lock());
-    bench.scene.cluster.stop();
     let there = |name: &str| bench.scene.place.work().join(name).exists();
+    if there("lost") {
+        // Of the rehearsal.
+        std::fs::remove_file(bench.scene.place.work().join("lost")).unwrap();
+    }
+    bench.scene.cluster.stop();
     run.wait_until("the migration has noticed", super::LONG, || there("lost"));
     std::thread::sleep(std::time::Duration::from_secs(2));
     bench.scene.cluster.resume();
     let report = run.finish().ended_with(11).json();
     assert_eq!((judged(&report).1, judged(&report).2), (false, "failed"), "{report:#}");
-    assert!(report["judgement"]["reasons"].to_string().contains("shop.orders has no column half"), "{report:#}");
     assert!(!there("off"), "maintenance mode stays on");
+    report
+}
+
+/// Its word was once taken for it: the run succeeded, and nothing was applied.
+#[test]
+fn a_command_that_ends_well_while_the_server_is_away_is_judged_when_it_is_back() {
+    let bench = Bench::alone();
+    let report = ended_while_away(&bench, "ALTER TABLE shop.orders ADD COLUMN half integer", &[]);
+    assert!(report["judgement"]["reasons"].to_string().contains("shop.orders has no column half"), "{report:#}");
+    assert!(report["warnings"].to_string().contains("the run lock was taken again"), "{report:#}");
+}
+
+/// A server that was restarted counts rows anew: what the rehearsal wrote was once taken for written, and the file for
+/// applied.
+#[test]
+fn rows_that_a_restarted_server_does_not_count_are_not_taken_for_written() {
+    for flags in [&["--rehearse"][..], &[]] {
+        let bench = Bench::alone();
+        let report = ended_while_away(&bench, "UPDATE shop.orders SET note = 'half'", flags);
+        assert_eq!(bench.sql("SELECT count(*) FROM shop.orders WHERE note = 'half'"), "0");
+        let reasons = report["judgement"]["reasons"].to_string();
+        assert!(reasons.contains("whether it ran 1_adds.sql is not known"), "{report:#}");
+        assert_eq!(report["judgement"]["not_shown"], serde_json::json!(["1_adds.sql"]), "{report:#}");
+    }
+}
+
+/// The server goes on by itself, and was started when it was; what its tables counted is gone.
+#[test]
+fn a_process_of_the_server_that_crashed_leaves_no_evidence_of_rows() {
+    let bench = Bench::alone();
+    let crash = |name: &str| {
+        let pid = bench.sql(&format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'"));
+        holdpoint_tests::kill(pid.parse().unwrap());
+    };
+    // From then on it counts from nothing, as after an upgrade.
+    bench.sql("CHECKPOINT");
+    let _first = bench.hold("SELECT 1");
+    crash("bystander");
+    let gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bystander'";
+    wait("the server is there again", || {
+        let mut psql = bench.scene.cluster.program("psql");
+        psql.args(["-X", "-A", "-t", "-d", &bench.scene.cluster.url("postgres"), "-c", gone]);
+        let answer = psql.output().unwrap();
+        answer.status.success() && answer.stdout.trim_ascii() == b"0"
+    });
+    let script = "psql -X -q \"$DATABASE_URL\" -c \"SET synchronous_commit = on; UPDATE shop.orders SET note = 'kept'\"\n\
+                  PGAPPNAME=crashes psql -X -q \"$DATABASE_URL\" -c 'SELECT pg_sleep(3600)'\nexit 1\n";
+    bench.write("apply.sh", script);
+    let mut run = bench.start(&[], &["sh", "apply.sh"]);
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'crashes' AND wait_event = 'PgSleep'";
+    run.wait_until("its second statement runs", super::LONG, || bench.sql(sleeps) == "1");
+    crash("crashes");
+    let report = run.finish().ended_with(11).json();
+    assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
+    assert_ne!(bench.sql("SELECT count(*) FROM shop.orders WHERE note = 'kept'"), "0");
 }
 
 #[test]

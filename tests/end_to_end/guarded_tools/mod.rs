@@ -149,7 +149,8 @@ impl Bench {
     }
 
     pub(crate) fn start(&self, flags: &[&str], command: &[&str]) -> Running {
-        self.scene.place.start(&[&["guard", "--json"], &CHEAP[..], flags, &["--"], command].concat())
+        let how: &[&str] = if flags.contains(&"--rehearse") { &["--yes"] } else { &CHEAP };
+        self.scene.place.start(&[&["guard", "--json"], how, flags, &["--"], command].concat())
     }
 
     /// Runs the tool without any guard.

@@ -127,7 +127,7 @@ const TOLD: usize = 5;
 /// Decides whether pending migrations may start.
 ///
 /// Nothing pending is *go* at once, whatever else is the case. Of all risks that are not waived the strictest level and
-/// the smallest age count. Every decision has a reason.
+/// the smallest age count; whether it is an archive or a snapshot of the instance, the worst of them decides. Every decision has a reason.
 pub fn decide(pending: &Pending<'_>) -> Decision {
     if pending.migrations == Some(0) {
         return Decision::Go { point: None, reasons: vec!["nothing is pending".to_owned()], losses: Vec::new() };
@@ -153,6 +153,7 @@ pub fn decide(pending: &Pending<'_>) -> Decision {
         }
         Requirement::ProvenRestorePoint(policy) => {
             reasons.extend(why(&open, policy, requirement));
+            reasons.extend(of_the_other_kind(&open, policy, requirement));
             choose(pending, policy, reasons)
         }
     }
@@ -181,7 +182,7 @@ fn waived(asked: &Asked) -> Option<String> {
 fn why(open: &[&Asked], policy: Policy, requirement: impl Fn(&Asked) -> Requirement) -> Option<String> {
     let strictest = |one: &&&Asked| match requirement(one) {
         Requirement::ProvenRestorePoint(own) => {
-            own.max_age_seconds == policy.max_age_seconds || own.level == policy.level
+            own.kind() == policy.kind() && (own.max_age_seconds == policy.max_age_seconds || own.level == policy.level)
         }
         _ => false,
     };
@@ -193,6 +194,16 @@ fn why(open: &[&Asked], policy: Policy, requirement: impl Fn(&Asked) -> Requirem
         ..=0 => format!("{one} asks for a restore point made for this run and proven at level {}", policy.level),
         age => format!("{one} asks for a restore point proven at level {} and at most {age} s old", policy.level),
     })
+}
+
+/// That a risk asks for a restore point of the other kind, where a worse one decides which it is.
+fn of_the_other_kind(open: &[&Asked], policy: Policy, requirement: impl Fn(&Asked) -> Requirement) -> Option<String> {
+    let level = |one: &Asked| match requirement(one) {
+        Requirement::ProvenRestorePoint(own) if own.kind() != policy.kind() => Some(own.level),
+        _ => None,
+    };
+    let (one, level) = open.iter().find_map(|one| Some((one, level(one)?)))?;
+    Some(format!("{one} asks for level {level}, and goes by what the worse risk asks for"))
 }
 
 /// The newest restore point that will do.

@@ -267,7 +267,8 @@ fn is_variable(word: &str) -> bool {
 
 /// Whether a word is a name with its password in base64, as HTTP sends them.
 fn is_pair(word: &str) -> bool {
-    let word = bare(word).trim_end_matches('=');
+    // Whatever follows at once is none of it: a sign of the text around it, or its padding in another form.
+    let word = &word[..word.bytes().position(|sign| of_base64(sign).is_none()).unwrap_or(word.len())];
     let mut bits = 0_u32;
     let mut bytes = Vec::with_capacity(word.len());
     for (place, sign) in word.bytes().enumerate() {
@@ -277,8 +278,8 @@ fn is_pair(word: &str) -> bool {
             bytes.push((bits >> (6 - place % 4 * 2)).to_le_bytes()[0]);
         }
     }
-    // Of passwords in other encodings the bytes are no text.
-    let is_printed = bytes.iter().all(|byte| *byte >= b' ');
+    // Of passwords in other encodings the bytes are no text; `echo` ends its line.
+    let is_printed = bytes.trim_ascii_end().iter().all(|byte| *byte >= b' ');
     word.len() >= SHORTEST_TOKEN && is_printed && bytes.contains(&b':') && !is_word(word)
 }
 
@@ -313,6 +314,8 @@ mod tests {
                 "map[Authorization:[Basic *** sent Basic ***",
             ),
             ("Basic YW5uOmh1c2g x; BASIC YW5uOmjDvA==", "Basic *** x; BASIC ***"),
+            ("Basic YW5uOmh1c2gK, Basic YW5uOmh1c2gNCg==", "Basic ***, Basic ***"),
+            ("Basic YW5uOmh1c2g=|x Basic YW5uOmh1c2g%3D", "Basic *** Basic ***"),
             (
                 "Basic authentication, a basic internal VISUAL Basic aHVzaGh1c2g=",
                 "Basic authentication, a basic internal VISUAL Basic aHVzaGh1c2g=",
