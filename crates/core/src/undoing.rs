@@ -104,6 +104,9 @@ pub struct AtRisk {
     /// By the review, rows go and none that stays is changed: those that differ otherwise are others'.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rows_only_go: bool,
+    /// By the review, triggers may set other columns of the same rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_triggers: bool,
 }
 
 /// What a run puts at risk.

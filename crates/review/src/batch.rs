@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::link::Link;
 use crate::{Finding, Made, ObjectClass, ObjectName, Touch};
 
@@ -51,8 +53,21 @@ pub(crate) struct Batch {
     pub(crate) prepared: BTreeMap<String, Vec<Finding>>,
     made: Vec<MadeTable>,
     renamed: Vec<(ObjectName, ObjectName)>,
+    /// Columns that have another name, or had one for a while.
+    pub(crate) renamed_columns: Vec<RenamedColumn>,
     /// Types, functions and extensions that have another name.
     renamed_others: Vec<(ObjectName, ObjectName)>,
+}
+
+/// That a column has another name, or had one for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenamedColumn {
+    /// Its table, as it was called before the first statement.
+    pub table: ObjectName,
+    /// What the column was called before the first statement.
+    pub before: String,
+    /// What a statement called it.
+    pub now: String,
 }
 
 /// That a new table has the expressions of another.
@@ -134,6 +149,25 @@ impl Batch {
             self.made.push(MadeTable { name: to.clone(), certain, temporary });
         }
         self.renamed.push((to.clone(), before));
+    }
+
+    /// A column has another name from now on.
+    pub(crate) fn rename_column(&mut self, table: &ObjectName, from: &str, to: &str) {
+        let own = |one: &&RenamedColumn| one.now == from && self.means(&one.table, table);
+        let known = self.renamed_columns.iter().rev().find(own).map(|one| one.before.clone());
+        let before = known.unwrap_or_else(|| from.to_owned());
+        let table = self.before(table).unwrap_or_else(|| table.clone());
+        self.renamed_columns.push(RenamedColumn { table, before, now: to.to_owned() });
+    }
+
+    /// What a column of a table may have been called before the first statement, where any statement of the run gives it that
+    /// name: which of them ran before is not asked.
+    pub(crate) fn columns_before(&self, table: &ObjectName, column: &str) -> Vec<String> {
+        let own = self.renamed_columns.iter().filter(|one| one.now == column && self.means(&one.table, table));
+        let mut before: Vec<String> = own.map(|one| one.before.clone()).filter(|before| before != column).collect();
+        before.sort();
+        before.dedup();
+        before
     }
 
     /// A schema has another name from now on.
@@ -324,6 +358,27 @@ mod tests {
         batch.make(&name("fresh"), true, false);
         batch.rename(&name("fresh"), &name("users"), false);
         assert_eq!(traced(&batch, "users").made, Made::Perhaps);
+    }
+
+    #[test]
+    fn columns_are_followed_back_to_their_names_of_before() {
+        let mut batch = Batch::new(Some(vec!["s".into()]));
+        let before = |batch: &Batch, column: &str| batch.columns_before(&name("s.t"), column);
+        batch.rename_column(&name("t"), "a", "b");
+        batch.rename_column(&name("t"), "b", "c");
+        assert_eq!((before(&batch, "b"), before(&batch, "c")), (vec!["a".to_owned()], vec!["a".to_owned()]));
+        batch.rename_column(&name("t"), "c", "a");
+        assert!(before(&batch, "a").is_empty(), "it has its name again");
+        // Two that change their names with each other.
+        batch.rename_column(&name("t"), "x", "aside");
+        batch.rename_column(&name("t"), "y", "x");
+        batch.rename_column(&name("t"), "aside", "y");
+        assert_eq!((before(&batch, "x"), before(&batch, "y")), (vec!["y".to_owned()], vec!["x".to_owned()]));
+        assert!(batch.columns_before(&name("s.other"), "x").is_empty());
+        batch.rename(&name("t"), &name("u"), true);
+        batch.rename_column(&name("u"), "z", "zz");
+        assert_eq!(batch.columns_before(&name("u"), "zz"), ["z"]);
+        assert_eq!(batch.renamed_columns.last().map(|one| one.table.clone()), Some(name("t")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, Routine};
+use crate::batch::{Batch, RenamedColumn, Routine};
 use crate::scan::parts::parts;
 use crate::scan::statements::{Piece, Reader as TextReader, pieces};
 use crate::stack::with_deep_stack;
@@ -16,6 +16,9 @@ use crate::{
 pub struct Review {
     /// The files.
     pub files: Vec<FileReview>,
+    /// Columns that get another name, also for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed_columns: Vec<RenamedColumn>,
 }
 
 /// What a review found in one file.
@@ -125,7 +128,7 @@ pub(crate) fn unread(files: &[MigrationSql]) -> Review {
         notes: Vec::new(),
         advice: Vec::new(),
     };
-    Review { files: files.iter().map(unread).collect() }
+    Review { files: files.iter().map(unread).collect(), renamed_columns: Vec::new() }
 }
 
 /// Reviews `files`; with what they made and defined.
@@ -143,7 +146,8 @@ pub(crate) fn review_with(
         batch.end_session();
         read
     });
-    (Review { files: files.collect() }, batch)
+    let files = files.collect();
+    (Review { files, renamed_columns: batch.renamed_columns.clone() }, batch)
 }
 
 /// A file that is not read statement by statement.

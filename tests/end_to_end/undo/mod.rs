@@ -7,6 +7,7 @@ mod every_phase;
 mod guard_stopped;
 mod killed;
 mod ledger;
+mod other_names;
 mod project;
 mod proof;
 mod recover;

@@ -27,6 +27,16 @@ pub struct TableEffect {
     /// Columns that are gone, with their values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns_gone: Vec<String>,
+    /// Columns that have another name, with their values, or with others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns_renamed: Vec<RenamedColumn>,
+    /// Columns, by their names of before, in which rows that stayed have other values; `None` where nobody looked, and in records
+    /// of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns_changed: Option<Vec<String>>,
+    /// Not all of those rows were looked at: other columns may have changed, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub columns_sampled: bool,
     /// Rows before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_before: Option<u64>,
@@ -48,6 +58,25 @@ pub struct TableEffect {
 }
 
 impl TableEffect {
+    /// The columns that changed their values, or went with them, by their names of before; `None` where not all are known.
+    pub fn columns_taken(&self) -> Option<Vec<String>> {
+        if self.dropped || self.why.is_some() || self.columns_sampled {
+            return None;
+        }
+        let changed = match (self.rows?, &self.columns_changed) {
+            (_, Some(changed)) => changed.clone(),
+            (rows, None) if rows.updated == 0 => Vec::new(),
+            (_, None) => return None,
+        };
+        Some(changed.into_iter().chain(self.columns_lost()).collect())
+    }
+
+    /// The columns that are gone under any name.
+    pub fn columns_lost(&self) -> impl Iterator<Item = String> {
+        let renamed = |column: &&String| self.columns_renamed.iter().any(|one| one.before == **column);
+        self.columns_gone.iter().filter(move |column| !renamed(column)).cloned()
+    }
+
     /// Whether it is another table than before, or holds other rows; not where it was only locked.
     pub(super) fn changed(&self) -> bool {
         let of_schema = self.added || self.dropped || self.rewritten || self.renamed_to.is_some();
@@ -56,6 +85,15 @@ impl TableEffect {
         let of_rows = self.rows.as_ref().or(self.written.as_ref()).is_some_and(|rows| !rows.is_zero());
         of_schema || of_columns || of_rows || self.rows_before != self.rows_after
     }
+}
+
+/// A column that has another name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenamedColumn {
+    /// What it was called before.
+    pub before: String,
+    /// What it is called now.
+    pub now: String,
 }
 
 /// Numbers of rows.

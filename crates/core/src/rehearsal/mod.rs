@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::PointId;
-pub use effects::{LockEffect, ObjectChange, ObjectEffect, RollbackEffect, RowEffect, TableEffect};
+pub use effects::{LockEffect, ObjectChange, ObjectEffect, RenamedColumn, RollbackEffect, RowEffect, TableEffect};
 
 /// The newest form of a rehearsal that this program knows.
 pub const FORMAT: u32 = 1;
@@ -168,6 +168,11 @@ impl Rehearsal {
             let name = format!("columns of {}", table.table);
             cut(&mut table.columns_added, &name, &mut left_out);
             cut(&mut table.columns_gone, &name, &mut left_out);
+            cut(&mut table.columns_renamed, &name, &mut left_out);
+            if let Some(changed) = &mut table.columns_changed {
+                table.columns_sampled |= changed.len() > LISTED;
+                cut(changed, &name, &mut left_out);
+            }
             for text in table.columns_added.iter_mut().chain(&mut table.columns_gone).chain(&mut table.why) {
                 shorten(text);
             }

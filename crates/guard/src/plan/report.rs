@@ -241,6 +241,7 @@ pub(super) fn named(effect: &Effect) -> impl Iterator<Item = TableAtRisk> {
         columns: touch.columns.clone(),
         // Without a catalog nobody knows which triggers and rules change rows along.
         rows_only_go: false,
+        by_triggers: false,
         through: None,
         bytes: None,
         rows: None,

@@ -134,7 +134,7 @@ fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<A
     let Some(catalog) = catalog else {
         let tables = super::report::named(finding).filter(|one| one.loss.is_data());
         return tables
-            .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns, rows_only_go: false })
+            .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns, ..AtRisk::default() })
             .collect();
     };
     let was_there = |one: &&holdpoint_review::TableAtRisk| {
@@ -144,7 +144,7 @@ fn at_risk(finding: &Finding, catalog: Option<&Catalog>, renames: bool) -> Vec<A
     };
     let tables = finding.at_risk.iter().filter(was_there);
     tables
-        .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone(), rows_only_go: false })
+        .map(|one| AtRisk { table: one.table.to_string(), columns: one.columns.clone(), ..AtRisk::default() })
         .collect()
 }
 

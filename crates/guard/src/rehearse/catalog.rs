@@ -23,6 +23,8 @@ pub(super) struct Relation {
     /// The tables that it is a partition or a child of.
     pub(super) parents: Vec<u32>,
     pub(super) columns: Vec<String>,
+    /// The numbers that the columns keep, whatever they are called; 0 for those that make their values themselves.
+    pub(super) numbers: Vec<i16>,
     pub(super) counted: Option<RowEffect>,
 }
 
@@ -39,7 +41,9 @@ pub(super) async fn relations(session: &Session) -> Result<Relations, Error> {
                       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
                             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
                       s.n_tup_ins, s.n_tup_upd, s.n_tup_del, pg_catalog.pg_relation_size(c.oid) = 0, \
-                      ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) \
+                      ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), \
+                      ARRAY(SELECT CASE a.attgenerated WHEN '' THEN a.attnum ELSE 0::int2 END FROM pg_catalog.pg_attribute a \
+                            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid \
                WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND n.nspname <> $1 \
@@ -58,6 +62,7 @@ pub(super) async fn relations(session: &Session) -> Result<Relations, Error> {
             is_empty: row.get::<_, Option<bool>>(8).unwrap_or_default(),
             parents: row.get(9),
             columns: row.get(4),
+            numbers: row.get(10),
             counted,
         };
         (row.get(0), one)

@@ -6,20 +6,23 @@ use std::time::Duration;
 use holdpoint_core::RelationName;
 use holdpoint_core::fingerprint::schema_and_name;
 use holdpoint_core::name::quote_identifier;
-use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect, RowEffect, TableEffect};
+use holdpoint_core::rehearsal::{ObjectChange, ObjectEffect, RenamedColumn, RowEffect, TableEffect};
 use holdpoint_operations::compare::{
     Against, CompareOptions, CompareReport, CompareRowsOptions, HowRows, TableChange, TableDifference, compare,
     compare_rows,
 };
+use holdpoint_operations::recover::ColumnPair;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_operations::verify::KeptCopy;
 use holdpoint_operations::{Context, Source};
 
-use super::catalog::Relations;
+use super::catalog::{Relation, Relations};
 use super::locks::Locks;
 use super::{RehearseError, RehearseOptions};
 use crate::Error;
 
+/// So many rows that changed are looked at for the columns in which they did.
+const LOOKED_AT: usize = 1000;
 /// How long a comparison waits for a table of the copy, on which nobody else is.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of hashes of rows in memory; more go into temporary files.
@@ -92,6 +95,7 @@ fn from_catalog(between: &Between<'_>, locks: &Locks) -> BTreeMap<String, TableE
                 effect.rewritten = is.file != was.file;
                 effect.columns_added = missing(&is.columns, &was.columns);
                 effect.columns_gone = missing(&was.columns, &is.columns);
+                effect.columns_renamed = renamed(was, is);
                 effect.written = was.counted.zip(is.counted).map(|(was, is)| RowEffect {
                     inserted: is.inserted.saturating_sub(was.inserted),
                     updated: is.updated.saturating_sub(was.updated),
@@ -111,6 +115,19 @@ fn from_catalog(between: &Between<'_>, locks: &Locks) -> BTreeMap<String, TableE
         tables.insert(key, effect);
     }
     tables
+}
+
+/// The columns that are there under a name that none had: what changed names with others is compared by its name.
+fn renamed(was: &Relation, is: &Relation) -> Vec<RenamedColumn> {
+    let mut all = Vec::new();
+    for (before, number) in
+        was.columns.iter().zip(&was.numbers).filter(|(name, number)| **number != 0 && !is.columns.contains(name))
+    {
+        let now = is.columns.iter().zip(&is.numbers).find(|(_, other)| *other == number);
+        let now = now.map(|(now, _)| now).filter(|now| !was.columns.contains(now));
+        all.extend(now.map(|now| RenamedColumn { before: before.clone(), now: now.clone() }));
+    }
+    all
 }
 
 fn missing(list: &[String], other: &[String]) -> Vec<String> {
@@ -150,7 +167,7 @@ async fn add_rows(
         }
         effect.rows_after = difference.rows_now.filter(|_| !difference.estimated);
         effect.why = difference.why.clone();
-        if difference.rows_equal == Some(true) {
+        if difference.rows_equal == Some(true) && effect.columns_renamed.is_empty() {
             effect.rows = Some(RowEffect::default());
         } else if difference.change == TableChange::NotCompared {
             effect.why.get_or_insert_with(|| "it was not compared".to_owned());
@@ -176,6 +193,7 @@ async fn by_key(
     effect: &mut TableEffect,
 ) -> Result<(), Error> {
     let named = |name: &str| relation_name(name);
+    let pair = |one: &RenamedColumn| ColumnPair { then: one.before.clone(), now: one.now.clone() };
     let Some(table) = named(&difference.table) else {
         effect.why = Some("its partitions are loaded through their root: rows are counted only".to_owned());
         return Ok(());
@@ -189,8 +207,8 @@ async fn by_key(
         how: HowRows {
             key: None,
             columns: None,
-            renamed: Vec::new(),
-            limit: 0,
+            renamed: effect.columns_renamed.iter().map(pair).collect(),
+            limit: LOOKED_AT,
             values: false,
             memory_bytes: MEMORY_BYTES,
             directory: options.temporary.clone(),
@@ -206,6 +224,10 @@ async fn by_key(
                 updated: counts.changed,
                 deleted: counts.missing,
             });
+            let columns = found.rows.iter().flat_map(|row| &row.columns);
+            effect.columns_changed =
+                found.counts.map(|_| columns.cloned().collect::<BTreeSet<_>>().into_iter().collect());
+            effect.columns_sampled = found.counts.is_some_and(|counts| counts.changed > LOOKED_AT as u64);
         }
         Err(holdpoint_operations::Error::Interrupted) => return Err(RehearseError::interrupted().into()),
         Err(error) => effect.why = Some(error.to_string()),

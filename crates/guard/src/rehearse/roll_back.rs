@@ -136,7 +136,7 @@ mod tests {
     fn table(oid: u32, file: u32, deleted: u64, parents: &[u32]) -> (u32, Relation) {
         let counted = Some(RowEffect { deleted, ..RowEffect::default() });
         let (name, columns, parents) = (format!("s.t{oid}"), Vec::new(), parents.to_vec());
-        (oid, Relation { name, file, is_empty: false, parents, columns, counted })
+        (oid, Relation { name, file, is_empty: false, parents, numbers: Vec::new(), columns, counted })
     }
 
     #[test]

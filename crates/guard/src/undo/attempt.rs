@@ -13,6 +13,7 @@ use holdpoint_postgres::error::line;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::beside::left_beside;
+use super::last_writers::last_writers;
 use super::migrations::no_way;
 use super::rds::ToAnInstant;
 use super::record::{self, Record};
@@ -81,8 +82,9 @@ impl<'a> Attempt<'a> {
         let began = Instant::now();
         self.finish_begun().await?;
         let work = self.admitted(held.as_ref().map(RunLock::pid)).await?;
-        let (way, todo) = work.chosen().await?;
+        let (way, todo, passed_over) = work.chosen().await?;
         let mut plan = work.plan(way, &todo);
+        plan.warnings.splice(0..0, passed_over);
         plan.warnings.extend(left_beside(&work, way, todo.runs_scripts()).await?);
         let took = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if self.options.dry_run {
@@ -206,18 +208,27 @@ async fn younger_than(context: &Context, run: &RunId) -> Result<Vec<admission::R
 
 impl Work<'_> {
     /// The way that was asked for; else the one at which an undo broke off; else the best that is there.
-    async fn chosen(&self) -> Result<(Way, Todo), Error> {
+    /// With what better ones are passed over, and why.
+    async fn chosen(&self) -> Result<(Way, Todo, Vec<String>), Error> {
         let broken_off = self.step.undo.as_ref().filter(|_| self.step.state == RunState::Undoing).map(|undo| undo.way);
         let broken_off = broken_off.or_else(|| rds::is_under_way(&self.step).then_some(Way::Rds));
         if let Some(way) = self.options.way.or(broken_off) {
-            return Ok((way, self.todo(way).await?));
+            return Ok((way, self.todo(way).await?, Vec::new()));
         }
         let recorded = self.recorded_ways();
-        let mut why_not = Vec::new();
+        let mut why_not: Vec<String> = Vec::new();
         for way in recorded {
             match self.todo(way).await {
-                Ok(todo) => return Ok((way, todo)),
-                Err(Error::NoSuchWay { why, .. }) => why_not.push(format!("{}: {why}", way.word())),
+                Ok(todo) => {
+                    let passed_over = why_not.into_iter().map(|why| format!("a better way is passed over: {why}"));
+                    return Ok((way, todo, passed_over.collect()));
+                }
+                Err(Error::NoSuchWay { why, .. }) => {
+                    let why = self.options.mask.message(&format!("{}: {why}", way.word()));
+                    // The next one may be refused.
+                    self.context.progress.note(&why);
+                    why_not.push(why);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -375,14 +386,16 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         match todo {
             Todo::Rollback(rollback) => {
+                let writers = self.while_locked(&lock, Box::pin(last_writers(self, &rollback))).await?;
                 self.while_locked(&lock, rollback.go(self, record)).await?;
-                self.while_locked(&lock, proof::prove(self, record, rollback.tracking())).await?;
+                self.while_locked(&lock, proof::prove(self, record, rollback.tracking(), writers)).await?;
                 lock.release().await;
             }
             Todo::Recover(recover) => {
                 let tracking = recover.rollback.tracking().cloned();
+                let writers = self.while_locked(&lock, Box::pin(last_writers(self, &recover.rollback))).await?;
                 self.while_locked(&lock, recover.go(self, record)).await?;
-                self.while_locked(&lock, proof::prove(self, record, tracking.as_ref())).await?;
+                self.while_locked(&lock, proof::prove(self, record, tracking.as_ref(), writers)).await?;
                 lock.release().await;
             }
             Todo::Restore(restore) => *swap = Some(Box::new(restore.go(self, record, lock).await?)),

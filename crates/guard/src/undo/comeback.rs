@@ -3,6 +3,7 @@
 use holdpoint_core::fingerprint::qualified;
 use holdpoint_core::undoing::AtRisk;
 use holdpoint_operations::compare::StoredForm;
+use holdpoint_operations::recover::ColumnPair;
 use holdpoint_postgres::catalog::table_form::table_form;
 
 use super::attempt::Work;
@@ -40,6 +41,8 @@ pub(super) struct Meets {
     pub(super) columns: Option<Vec<String>>,
     /// One of them was made again by an undo that broke off: rows that nobody wrote since have no values of others.
     pub(super) anew: bool,
+    /// Columns that have another name now.
+    pub(super) renamed: Vec<ColumnPair>,
 }
 
 /// A live table.
@@ -68,13 +71,15 @@ pub(super) struct Column {
 
 /// What of the run bears on it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bearing {
+pub(super) struct Bearing<'a> {
     /// Something undoes the migrations first, and may alter the table again.
     pub(super) scripts: bool,
     /// Rows go, and none that stays is changed.
     pub(super) rows_only_go: bool,
     /// The rehearsal shows that rows got other keys.
     pub(super) keys_move: bool,
+    /// The columns that have another name now, by the run.
+    pub(super) renamed: &'a [ColumnPair],
 }
 
 impl Now {
@@ -140,7 +145,7 @@ impl Comeback {
         one: &AtRisk,
         then: &StoredForm,
         now: Option<&Now>,
-        run: Bearing,
+        run: Bearing<'_>,
     ) -> Result<(Option<Self>, Vec<String>), String> {
         let table = &one.table;
         let root = now.and_then(|now| now.root.clone());
@@ -158,12 +163,19 @@ impl Comeback {
                     column.name
                 ));
             }
-            let meets = Some(Meets { key, columns: None, anew: false });
+            let meets = Some(Meets { key, columns: None, anew: false, renamed: run.renamed.to_vec() });
             return Ok((comes(What::Rows { only_gone: run.rows_only_go }, meets), Vec::new()));
         }
         let (mut filled, mut computed, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for column in &one.columns {
             let makes_own = now.column(column).is_some_and(|one| one.generated);
+            if let Some(pair) = run.renamed.iter().find(|pair| pair.then == *column && !run.scripts) {
+                return Err(format!(
+                    "the run renamed {column} of {table} to {}, and nothing is there that renames it back: give it its name of \
+                     before, then this way again",
+                    pair.now
+                ));
+            }
             match (then.columns.contains(column), now.column(column)) {
                 (true, _) if makes_own && !run.scripts => {
                     left_out.push(format!("{column} of {table} is left out: it makes its values itself now"));
@@ -184,8 +196,11 @@ impl Comeback {
         let mut meets = None;
         if !filled.is_empty() {
             let key = key(table, then, now, &filled, run)?;
-            let there: Vec<String> = filled.iter().filter(|column| now.plain(column)).cloned().collect();
-            meets = Some(Meets { key, columns: Some(there.clone()), anew: false }).filter(|_| !there.is_empty());
+            let renamed = run.renamed.to_vec();
+            let is = |column: &&String| now.plain(column) || renamed.iter().any(|pair| pair.then == **column);
+            let there: Vec<String> = filled.iter().filter(is).cloned().collect();
+            let columns = Some(there.clone());
+            meets = Some(Meets { key, columns, anew: false, renamed }).filter(|_| !there.is_empty());
         }
         Ok((comes(What::Columns { filled, computed }, meets), left_out))
     }
@@ -212,7 +227,7 @@ pub(super) fn brings_back(step: &str) -> bool {
 }
 
 /// The key by which rows are found, of columns that stay as they are.
-fn key(table: &str, then: &StoredForm, now: &Now, filled: &[String], run: Bearing) -> Result<Vec<String>, String> {
+fn key(table: &str, then: &StoredForm, now: &Now, filled: &[String], run: Bearing<'_>) -> Result<Vec<String>, String> {
     // Without anything that undoes the migrations the live table must have it.
     let known = if run.scripts || now.other_keys || !now.keys.is_empty() { &then.keys[..] } else { &[] };
     let both = |key: &&Vec<String>| key.iter().all(|column| then.columns.contains(column) && now.plain(column));
@@ -263,7 +278,7 @@ mod tests {
     }
 
     fn at_risk(columns: &str) -> AtRisk {
-        AtRisk { table: "s.t".to_owned(), columns: list(columns), rows_only_go: false }
+        AtRisk { table: "s.t".to_owned(), columns: list(columns), ..AtRisk::default() }
     }
 
     #[test]
@@ -273,11 +288,29 @@ mod tests {
         let (comeback, left_out) = decided("note weight gross").unwrap();
         let comeback = comeback.unwrap();
         assert_eq!(comeback.what, What::Columns { filled: list("note"), computed: Vec::new() });
-        assert_eq!(comeback.meets, Some(Meets { key: list("id"), columns: Some(list("note")), anew: false }));
+        let meets = Meets { key: list("id"), columns: Some(list("note")), anew: false, renamed: Vec::new() };
+        assert_eq!(comeback.meets, Some(meets));
         assert!(left_out[0].contains("weight of s.t is left out: the restore point holds no values"), "{left_out:?}");
         assert!(left_out[1].contains("gross of s.t is left out: it makes its values itself"), "{left_out:?}");
         let (comeback, left_out) = decided("weight gross").unwrap();
         assert_eq!((comeback, left_out.len()), (None, 2), "nothing of it comes back");
+    }
+
+    #[test]
+    fn a_column_with_another_name_meets_what_is_there_under_that_name() {
+        let (then, live) = (then("id note", &["id"]), now("id remark", &["id"]));
+        let renamed = [ColumnPair { then: "note".into(), now: "remark".into() }];
+        let decided = |scripts| {
+            let run = Bearing { scripts, renamed: &renamed, ..Bearing::default() };
+            Comeback::decide(&at_risk("note"), &then, Some(&live), run)
+        };
+        let meets = decided(true).unwrap().0.unwrap().meets.unwrap();
+        assert_eq!((meets.columns, meets.renamed), (Some(list("note")), renamed.to_vec()));
+        let why = decided(false).unwrap_err();
+        assert!(
+            why.starts_with("the run renamed note of s.t to remark, and nothing is there that renames it back"),
+            "{why}"
+        );
     }
 
     #[test]
@@ -319,7 +352,7 @@ mod tests {
         let decided = |run| Comeback::decide(&at_risk(""), &then, Some(&live), run);
         let why = decided(Bearing::default()).unwrap_err();
         assert!(why.starts_with("weight of s.t came since, must not be null"), "{why}");
-        let run = Bearing { scripts: true, rows_only_go: true, keys_move: false };
+        let run = Bearing { scripts: true, rows_only_go: true, ..Bearing::default() };
         assert_eq!(decided(run).unwrap().0.unwrap().what, What::Rows { only_gone: true });
     }
 

@@ -15,6 +15,7 @@ use super::comeback::Now;
 use super::migrations::schema_changes;
 use super::others::{Share, TakenRows, not_compared, written_since};
 use super::recover::{connected, quoted};
+use super::renamed_columns::{renamed_columns, reviewed, still_renamed};
 use super::rollback::RollingBack;
 use super::taken_by_scripts::trial_of;
 use crate::Error;
@@ -97,7 +98,9 @@ fn of_rehearsal(rehearsal: &Rehearsal) -> Vec<Made> {
         // All rows of a table that is written anew are the run's.
         let rehearsed = if effect.rewritten { effect.rows_after } else { rows };
         let table = effect.renamed_to.as_ref().unwrap_or(&effect.table).clone();
-        Some(Made { table, columns: effect.columns_added.clone(), rehearsed })
+        let new = |column: &&String| !effect.columns_renamed.iter().any(|one| one.now == **column);
+        let columns: Vec<String> = effect.columns_added.iter().filter(new).cloned().collect();
+        (!columns.is_empty()).then_some(Made { table, columns, rehearsed })
     };
     rehearsal.tables.iter().filter_map(made).collect()
 }
@@ -112,6 +115,7 @@ async fn of_schema(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<Made>,
         unread || rollback.migrations.iter().any(|one| says(&one.sql))
     };
     let then = Schema::recorded(work.context, &work.point).await?;
+    let reviewed = reviewed(work, rollback);
     let mut made = Vec::new();
     for table in schema_changes(work, project).await?.iter().filter_map(table_now).filter(|table| named(table)) {
         if !then.has_table(table) {
@@ -121,7 +125,9 @@ async fn of_schema(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<Made>,
         let (Some(relation), Some(now)) = (relation_name(table), Now::read(work, table).await?) else { continue };
         let form =
             stored_form(work.context, &work.point, &relation).await.map_err(|error| not_compared(work, error))?;
-        let columns = now.columns.iter().map(|one| one.name.clone()).filter(|one| !form.columns.contains(one));
+        let renamed = still_renamed(renamed_columns(work, &reviewed, table), &form.columns, &now);
+        let new = |one: &String| !form.columns.contains(one) && !renamed.iter().any(|pair| pair.now == *one);
+        let columns = now.columns.iter().map(|one| one.name.clone()).filter(new);
         let columns: Vec<String> = columns.collect();
         if !columns.is_empty() {
             made.push(Made { table: table.to_owned(), columns, rehearsed: None });
@@ -257,6 +263,8 @@ mod tests {
                 { "table": "s.orders", "columns_added": ["weight"], "rows": { "inserted": 0, "updated": 0, "deleted": 0 },
                   "written": { "inserted": 0, "updated": 3, "deleted": 0 } },
                 { "table": "s.log", "renamed_to": "s.logs", "columns_added": ["at"], "rewritten": true, "rows_after": 9 },
+                { "table": "s.notes", "columns_added": ["word"], "columns_gone": ["text"],
+                  "columns_renamed": [{ "before": "text", "now": "word" }] },
                 { "table": "s.gone", "dropped": true, "columns_added": ["x"] },
                 { "table": "s.other", "rows": { "inserted": 1, "updated": 0, "deleted": 0 } },
             ],

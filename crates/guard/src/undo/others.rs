@@ -206,6 +206,7 @@ async fn by_key(
     let mut wanted = CompareRowsOptions { now_where: since.map(written_since), ..wanted.clone() };
     wanted.how.key = Some(meets.key.clone());
     wanted.how.columns.clone_from(&meets.columns);
+    wanted.how.renamed.clone_from(&meets.renamed);
     match compare_rows(work.context, &wanted).await {
         Ok(found) => Ok(found.counts.unwrap_or_default()),
         Err(error) => Err(not_compared(work, error)),
@@ -221,6 +222,12 @@ pub(super) fn not_compared(work: &Work<'_>, error: holdpoint_operations::Error) 
         }
         error => error.into(),
     }
+}
+
+/// A condition: the row's last writer is not visible in the snapshot `before`, and is in `after`, where that is known.
+pub(super) fn written_while(before: &str, after: Option<&str>) -> String {
+    let not_since = after.map(|after| format!(" AND NOT ({})", written_since(after))).unwrap_or_default();
+    format!("{}{not_since}", written_since(before))
 }
 
 /// A condition: the row's last writer is not visible in the snapshot. `xmin` has no epoch, and gets the one in which it

@@ -3,6 +3,8 @@
 //!
 //! Others may have written since, and nobody can tell their rows from those that the run or its undo left: see [`judge`].
 
+use std::collections::BTreeMap;
+
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::Applied;
@@ -13,6 +15,7 @@ use holdpoint_operations::schema_check::Schema;
 
 use super::attempt::Work;
 use super::database::{added_by_run, judge_database};
+use super::last_writers::LastWriters;
 use super::record::Record;
 use super::rows::{Rows, Stake, Told, judge, judge_part, judge_sequence};
 use super::since::{Since, rows};
@@ -24,7 +27,14 @@ use crate::tools::TableName;
 const NAMED: usize = 5;
 
 /// Compares, and notes what it shows.
-pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<&TableName>) -> Result<(), Error> {
+///
+/// `writers` is who wrote the rows of tables at risk last, right before the undo.
+pub(super) async fn prove(
+    work: &Work<'_>,
+    record: &mut Record<'_>,
+    own: Option<&TableName>,
+    writers: BTreeMap<String, LastWriters>,
+) -> Result<(), Error> {
     let against = Against::Database { source: Box::new(work.options.place.source.clone()), own: true };
     let wanted = CompareOptions {
         point: work.point.clone(),
@@ -41,7 +51,7 @@ pub(super) async fn prove(work: &Work<'_>, record: &mut Record<'_>, own: Option<
     let mut found = Found::default();
     found.objects(&report, own);
     let fully = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
-    let stakes = Stakes::of(&work.step, fully, relatives(&report, since));
+    let stakes = Stakes::of(&work.step, fully, relatives(&report, since)).with_writers(writers);
     let not_own = |one: &&TableDifference| own.is_none_or(|own| own.to_string() != one.table);
     for table in report.tables.differences.iter().filter(not_own) {
         if matches!(table.change, TableChange::Added | TableChange::Gone) {

@@ -8,11 +8,11 @@ use holdpoint_core::undoing::{AtRisk, Way};
 use holdpoint_operations::catalogue;
 use holdpoint_operations::compare::{StoredForm, stored_form};
 use holdpoint_operations::recover::{
-    RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare,
+    RecoverFrom, RecoverMode, RecoverOptions, TableName, Target, Triggers, Wanted, prepare, table_then,
 };
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
-use holdpoint_review::{Review, ReviewOptions, review};
+use holdpoint_review::Review;
 
 use super::at_risk::{at_risk, is_renamed, keys_move, renamed_to};
 use super::attempt::Work;
@@ -22,10 +22,10 @@ use super::migrations::no_way;
 use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
 use super::refill::{Refill, Refilled};
+use super::renamed_columns::{renamed_columns, reviewed, still_renamed};
 use super::rollback::RollingBack;
 use super::stakes::{Relatives, Stakes};
 use super::taken_by_scripts::{lost, taken_by_scripts};
-use crate::plan::sql::file;
 use crate::rehearse::relation_name;
 use crate::{Error, sessions};
 
@@ -84,7 +84,7 @@ impl Recovering {
         let then = Schema::recorded(work.context, &work.point).await?;
         let stakes = Stakes::of(&work.step, false, Relatives::new());
         let scripts = self.rollback.runs_something();
-        let reviewed = self.reviewed(work);
+        let reviewed = reviewed(work, &self.rollback);
         for one in at_risk.iter().filter(|one| Some(&one.table) != own.as_ref() && then.has_table(&one.table)) {
             let now = Now::read(work, &one.table).await?;
             let Some(relation) = relation_name(&one.table) else {
@@ -102,8 +102,11 @@ impl Recovering {
             };
             let form = form.map_err(|error| not_compared(work, error))?;
             let rows_only_go = stakes.rows_only_go(&one.table);
-            let run =
-                Bearing { scripts, rows_only_go, keys_move: keys_move(work.step.rehearsal.as_deref(), &one.table) };
+            let keys_move = keys_move(work.step.rehearsal.as_deref(), &one.table);
+            let pairs = renamed_columns(work, &reviewed, &one.table);
+            let renamed = now.as_ref().map(|now| still_renamed(pairs, &form.columns, now)).unwrap_or_default();
+            let run = Bearing { scripts, rows_only_go, keys_move, renamed: &renamed };
+            let Some(one) = &self.with_known_columns(work, one, &form, now.as_ref()).await? else { continue };
             self.take_up(work, one, (&form, &relation), (now.as_ref(), run)).await?;
             // Rows that are whole again have the columns that went with them; those that stayed have to be filled. What a
             // script brings back has values of its own.
@@ -120,11 +123,26 @@ impl Recovering {
         Ok(())
     }
 
-    /// The review of the run's migrations.
-    fn reviewed(&self, work: &Work<'_>) -> Review {
-        let tool = work.options.place.project.as_ref().map(|(project, _)| &project.found.tool);
-        let files = tool.map(|tool| self.rollback.migrations.iter().map(|one| file(tool, one)).collect::<Vec<_>>());
-        review(&files.unwrap_or_default(), &ReviewOptions { advice: false, ..ReviewOptions::default() })
+    /// Leaves out columns that neither the restore point nor the live table has: such as one that came and went with the run.
+    async fn with_known_columns(
+        &mut self,
+        work: &Work<'_>,
+        one: &AtRisk,
+        form: &StoredForm,
+        now: Option<&Now>,
+    ) -> Result<Option<AtRisk>, Error> {
+        let live = |column: &String| now.is_none_or(|now| now.columns.iter().any(|other| other.name == *column));
+        if one.columns.iter().all(|column| form.columns.contains(column) || live(column)) {
+            return Ok(Some(one.clone()));
+        }
+        // Those that make their values themselves are in its definition alone.
+        let then = table_then(work.context, &options(work, &one.table)).await?;
+        let known = |column: &String| live(column) || then.columns.iter().any(|other| other.name == *column);
+        let (columns, unknown): (Vec<String>, Vec<String>) = one.columns.iter().cloned().partition(known);
+        let told =
+            |column: &String| format!("{column} of {} is left out: the restore point has no such column", one.table);
+        self.warnings.extend(unknown.iter().map(told));
+        Ok(Some(AtRisk { columns, ..one.clone() }).filter(|one| !one.columns.is_empty()))
     }
 
     /// Decides what comes back of a table.
@@ -133,7 +151,7 @@ impl Recovering {
         work: &Work<'_>,
         one: &AtRisk,
         (form, relation): (&StoredForm, &RelationName),
-        (now, run): (Option<&Now>, Bearing),
+        (now, run): (Option<&Now>, Bearing<'_>),
     ) -> Result<(), Error> {
         let decided = Comeback::decide(one, form, now, run);
         let (mut comeback, left_out) = decided.map_err(|why| no_way(work, "recover", why))?;

@@ -1,13 +1,15 @@
 //! What the rows of a table, and where a sequence stands, show after an undo: as before, written by others, or open.
 //!
 //! *Written since* is only said of what was there already when the undo began, and of what neither the run nor its
-//! undo writes. Everything else that differs is open: nobody can tell whose it is.
+//! undo writes, where something shows that the run left it alone: its rehearsal, or who wrote the rows last. Everything else that differs is open: nobody can tell whose it is.
 
 use std::collections::BTreeSet;
 
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_core::quantity::listed;
+
+use super::last_writers::LastWriters;
 
 const NAMED: usize = 5;
 
@@ -45,6 +47,27 @@ pub(super) struct Stake {
     pub(super) rows_only_go: bool,
     /// What was written there while the command ran, by it or by others; `None`: nobody knows.
     pub(super) meanwhile: Option<WrittenMeanwhile>,
+    /// The columns whose values the run changed, as its rehearsal surely tells; `None` where nobody knows.
+    pub(super) changed: Option<Vec<String>>,
+    /// Who wrote its rows last, right before the undo; `None` where nobody knows.
+    pub(super) writers: Option<LastWriters>,
+}
+
+impl Stake {
+    /// Whether it is shown that the run did not write what differs in these columns (`None`: in any): by its rehearsal, which
+    /// left them alone; or by the rows that it wrote last, in which they are as before.
+    fn left_alone(&self, columns: Option<&BTreeSet<String>>) -> bool {
+        let by_rehearsal = self.changed.as_ref().is_some_and(|changed| match columns {
+            Some(columns) => !columns.iter().any(|column| changed.contains(column)),
+            None => changed.is_empty(),
+        });
+        // A row can have other values only by an update, or by going and coming again.
+        let quiet = self
+            .meanwhile
+            .as_ref()
+            .is_some_and(|one| one.updated == 0 && !one.new_file && (one.deleted == 0 || one.inserted == 0));
+        by_rehearsal || self.writers.as_ref().is_some_and(|writers| writers.show(columns, quiet))
+    }
 }
 
 /// What is shown, in words.
@@ -94,12 +117,18 @@ pub(super) fn judge(table: &str, stake: &Stake, then: &Rows, since: &Rows) -> To
             .is_some_and(|columns| !columns.is_empty() && columns.iter().all(|column| !at_risk.contains(column)));
         let own = since.columns.as_ref().is_some_and(|columns| columns.iter().all(|column| at_risk.contains(column)));
         let others = stake.rows_only_go || (!at_risk.is_empty() && others);
-        let harmless = !stake.written && others && (own || since.changed == 0);
+        let left_alone = stake.left_alone(then.columns.as_ref());
+        let harmless = !stake.written && others && (own || since.changed == 0) && left_alone;
         let names: Vec<String> = then.columns.iter().flatten().cloned().collect();
         let columns = if names.is_empty() { String::new() } else { format!(" in {}", listed(&names, NAMED)) };
         let what = format!("{} rows of {table} have other values{columns}", then.changed);
         if harmless {
             told.proof.push(format!("{what}: written since, for these were not at risk"));
+        } else if !stake.written && others && !left_alone {
+            told.open.push(format!(
+                "{what}: these were not known to be at risk, and nothing shows that the run left them alone: changed by it and \
+                 not brought back, or by others"
+            ));
         } else {
             told.open.push(format!("{what}: written since, or not brought back"));
         }
@@ -195,7 +224,7 @@ mod tests {
 
     fn at_risk(columns: &[&str]) -> Stake {
         let at_risk = Some(columns.iter().map(|one| (*one).to_owned()).collect());
-        Stake { at_risk, ..Stake::default() }
+        Stake { at_risk, changed: Some(columns.iter().map(|one| (*one).to_owned()).collect()), ..Stake::default() }
     }
 
     fn is_open(stake: &Stake, then: &Rows, since: &Rows) -> bool {
@@ -223,6 +252,37 @@ mod tests {
         assert!(is_open(&at_risk(&["note"]), &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
         let recovery = Stake { brought_back: true, ..at_risk(&["note"]) };
         assert!(!is_open(&recovery, &rows(1, 0, 0, &[]), &rows(1, 0, 0, &[])));
+    }
+
+    #[test]
+    fn other_values_are_others_only_where_something_shows_that_the_run_left_them_alone() {
+        let (then, none) = (rows(0, 0, 9, &["total"]), Rows::default());
+        let stake = |changed: Option<&[&str]>, writers: Option<(u64, u64)>, updated: Option<u64>| Stake {
+            changed: changed.map(|all| all.iter().map(|one| (*one).to_owned()).collect()),
+            writers: writers.map(|(changed, equal)| LastWriters {
+                compared: ["total".to_owned()].into_iter().collect(),
+                changed,
+                equal,
+            }),
+            meanwhile: updated.map(|updated| WrittenMeanwhile { updated, ..WrittenMeanwhile::default() }),
+            ..at_risk(&["note"])
+        };
+        let open = |stake: Stake| judge("s.orders", &stake, &then, &none).open;
+        let told = open(stake(None, None, Some(9)));
+        assert!(told[0].contains("in total: these were not known to be at risk, and nothing shows"), "{told:?}");
+        assert!(open(stake(Some(&["note"]), None, None)).is_empty(), "the rehearsal changed the other column");
+        assert!(!open(stake(Some(&["note", "total"]), None, None)).is_empty(), "a trigger set it, too");
+        assert!(
+            !open(stake(None, Some((1, 8)), Some(9))).is_empty(),
+            "a row that was written last while the command ran"
+        );
+        assert!(open(stake(None, Some((0, 8)), Some(9))).is_empty(), "the rows that the run wrote have it as before");
+        assert!(!open(stake(None, Some((0, 0)), Some(9))).is_empty(), "all that the run wrote was written again since");
+        assert!(open(stake(None, Some((0, 0)), Some(0))).is_empty(), "nobody wrote while it ran");
+        assert!(!open(stake(None, Some((0, 0)), None)).is_empty(), "nobody counted");
+        let other = Rows { columns: Some(["more".to_owned()].into_iter().collect()), ..then.clone() };
+        let judged = judge("s.orders", &stake(None, Some((0, 8)), Some(9)), &other, &none);
+        assert!(!judged.open.is_empty(), "a column that was not looked at: {judged:?}");
     }
 
     #[test]
@@ -254,7 +314,7 @@ mod tests {
     #[test]
     fn where_rows_only_go_what_has_other_values_is_others() {
         let changed = rows(0, 0, 2, &["total"]);
-        let deletes = Stake { rows_only_go: true, ..at_risk(&[]) };
+        let deletes = Stake { rows_only_go: true, changed: Some(Vec::new()), ..at_risk(&[]) };
         assert!(!is_open(&deletes, &changed, &Rows::default()));
         assert!(is_open(&deletes, &changed, &changed), "the undo wrote them");
         assert!(is_open(&Stake { written: true, ..deletes }, &changed, &Rows::default()));

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use holdpoint_core::ledger::{RunStep, WrittenMeanwhile};
-use holdpoint_core::rehearsal::{LISTED, RowEffect};
+use holdpoint_core::rehearsal::{LISTED, Rehearsal, RowEffect};
 use holdpoint_core::undoing::{AtRisk, Way};
 
-use super::at_risk::{reviewed, taken};
+use super::at_risk::{changed_by_rehearsal, reviewed, taken, widened};
+use super::last_writers::LastWriters;
 use super::rows::Stake;
 
 /// Tables with the others under whose names the same rows are known: partitions, those above them, and what is loaded
@@ -29,6 +30,10 @@ pub(super) struct Stakes {
     meanwhile: Option<Vec<WrittenMeanwhile>>,
     /// Tables of which the rehearsal shows that rows which stayed were changed.
     changed: Vec<String>,
+    /// The rehearsal, where everything that was rehearsed was applied.
+    applied: Option<Box<Rehearsal>>,
+    /// Who wrote the rows of tables at risk last, as it was right before the undo.
+    writers: BTreeMap<String, LastWriters>,
 }
 
 impl Stakes {
@@ -37,7 +42,8 @@ impl Stakes {
         let risk = reviewed(step).unwrap_or_default();
         let everything = step.risk.is_none() || risk.everything;
         let effects = step.rehearsal.as_ref().map(|one| one.tables.as_slice());
-        let (mut tables, mut written, mut changed) = (risk.tables, risk.written, Vec::new());
+        let rehearsal = step.rehearsal.as_deref();
+        let (mut tables, mut written, mut changed) = (widened(risk.tables, rehearsal), risk.written, Vec::new());
         let mut rehearsed = BTreeMap::new();
         for effect in effects.unwrap_or_default() {
             // Rows without a key are told by the server's counters alone.
@@ -59,7 +65,25 @@ impl Stakes {
         let seen = effects.is_some_and(|effects| effects.len() < LISTED);
         let rehearsed = Some(rehearsed).filter(|_| seen && fully);
         let meanwhile = step.transactions.as_ref().and_then(|seen| seen.written.clone());
-        Self { everything, anywhere: everything && !seen, tables, written, changed, rehearsed, relatives, meanwhile }
+        let (anywhere, writers) = (everything && !seen, BTreeMap::new());
+        let applied = step.rehearsal.clone().filter(|_| fully);
+        Self { everything, anywhere, tables, written, changed, rehearsed, relatives, meanwhile, applied, writers }
+    }
+
+    /// With who wrote the rows of tables at risk last.
+    pub(super) fn with_writers(mut self, writers: BTreeMap<String, LastWriters>) -> Self {
+        self.writers = writers;
+        self
+    }
+
+    /// The tables of which a part is at risk, so that others may have written the rest; with the columns that are.
+    pub(super) fn in_part(&self) -> impl Iterator<Item = &AtRisk> {
+        self.tables.iter().filter(|one| !one.columns.is_empty() || self.rows_only_go(&one.table))
+    }
+
+    /// The columns of a table whose values the run changed, as its rehearsal surely tells; of parts of it as well.
+    pub(super) fn changed_columns(&self, table: &str) -> Option<Vec<String>> {
+        changed_by_rehearsal(self.applied.as_deref()?, table)
     }
 
     /// What is at stake in a table, when a way is gone: under its own name, and for a partition under those of the tables
@@ -77,6 +101,8 @@ impl Stakes {
             brought_back: way == Way::Recover,
             rows_only_go: self.rows_only_go(table),
             meanwhile: self.meanwhile(table),
+            changed: self.changed_columns(table),
+            writers: names.iter().find_map(|name| self.writers.get(*name)).cloned(),
         }
     }
 

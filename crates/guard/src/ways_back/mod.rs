@@ -29,6 +29,7 @@ pub(crate) use recoverable::{renames, unrecoverable};
 use crate::plan::{PlanReport, RollbackReview};
 use crate::planned::Planned;
 use crate::tools::Rollback;
+use crate::undo::at_risk::{called, widened_by};
 
 /// How many names a line holds.
 const NAMED: usize = 3;
@@ -65,6 +66,7 @@ pub(crate) fn risk(planned: &Planned) -> RiskRecord {
         table: one.table.to_string(),
         columns: one.columns.clone(),
         rows_only_go: one.rows_only_go,
+        by_triggers: one.by_triggers,
     });
     RiskRecord {
         everything: plan.review.everything_at_risk,
@@ -190,7 +192,8 @@ impl Known<'_> {
         }
         let undone =
             plan.pending.iter().all(|one| !matches!(one.rollback, Rollback::Missing | Rollback::Ambiguous { .. }));
-        let names: Vec<String> = tables.into_iter().map(name).collect();
+        let widened = |one: &AtRisk| widened_by(&called(&one.table), one.clone(), self.rehearsal);
+        let names: Vec<String> = tables.into_iter().map(|one| name(&widened(one))).collect();
         let bytes: Option<u64> = plan.review.tables.iter().map(|one| one.bytes).sum();
         let seconds = bytes.and_then(|bytes| self.share(manifest, bytes));
         let mut conditions = Vec::new();
@@ -325,6 +328,7 @@ mod tests {
             loss,
             columns: Vec::new(),
             rows_only_go: false,
+            by_triggers: false,
             through: None,
             bytes: None,
             rows: None,

@@ -1,6 +1,8 @@
 //! Whether a recovery can find the rows of the tables at risk again: where it is known before the command that it cannot, it is
 //! no way back.
 
+use std::collections::BTreeMap;
+
 use holdpoint_core::fingerprint::schema_and_name;
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::AtRisk;
@@ -11,7 +13,8 @@ use holdpoint_review::{Kind, Loss, ObjectClass, ObjectName, Review};
 use super::risk;
 use crate::Error;
 use crate::planned::Planned;
-use crate::undo::at_risk::{as_compared, keys_move, renamed_to, taken};
+use crate::tools::Rollback;
+use crate::undo::at_risk::{as_compared, keys_move, renamed_to, taken, widened};
 
 /// What is known of what the run does to a table at risk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +25,8 @@ struct Bearing<'a> {
     renamed: Option<&'a str>,
     /// The rehearsal shows that rows got other keys.
     keys_move: bool,
+    /// The columns that get another name, with that, where nothing is there that renames them back.
+    columns: &'a [(&'a str, &'a str)],
 }
 
 /// Why a recovery of what the run puts at risk can never work, in words, by the catalog of the live database before the command
@@ -33,6 +38,7 @@ pub(crate) async fn unrecoverable(
 ) -> Result<Option<String>, Error> {
     let mut risk = as_compared(risk(planned));
     let (Some(plan), false) = (&planned.report, risk.everything) else { return Ok(None) };
+    risk.tables = widened(risk.tables, rehearsal);
     let effects = rehearsal.map(|one| one.tables.as_slice()).unwrap_or_default();
     for more in effects.iter().filter_map(taken) {
         if !risk.tables.iter().any(|one| one.table == more.table) {
@@ -46,18 +52,35 @@ pub(crate) async fn unrecoverable(
     }
     let renames = renames(&plan.review.review);
     let session = Session::connect(live, &SessionPurpose::new("holdpoint guard way back")).await?;
-    let mut why = None;
+    let undone = plan.pending.iter().all(|one| !matches!(one.rollback, Rollback::Missing | Rollback::Ambiguous { .. }));
+    let (mut why, mut any) = (None, false);
     for one in tables {
         let Some((schema, name)) = schema_and_name(&one.table) else { continue };
-        let Some(form) = table_form(&session, &schema, &name).await? else { continue };
+        let Some(form) = table_form(&session, &schema, &name).await? else {
+            // Such as a sequence.
+            any = true;
+            continue;
+        };
+        let there = columns(&session, form.oid).await?;
+        any |= one.columns.is_empty() || one.columns.iter().any(|column| there.contains(column));
         let effect = effects.iter().find(|effect| effect.table == one.table && !effect.added);
         let is = |other: &ObjectName| other.name == name && other.schema.as_ref().is_none_or(|one| *one == schema);
         let reviewed = plan.review.tables.iter().find(|table| is(&table.table));
         let renamed = renames.iter().find(|from| is(from)).map(|_| "another name");
+        let said = plan.review.review.renamed_columns.iter().filter(|pair| is(&pair.table));
+        // The last name of each; a column that is dropped under it is another matter.
+        let said: BTreeMap<&str, &str> = said.map(|pair| (pair.before.as_str(), pair.now.as_str())).collect();
+        let said = said.into_iter().filter(|(before, now)| before != now);
+        let seen = effect.into_iter().flat_map(|effect| &effect.columns_renamed);
+        let mut pairs: Vec<(&str, &str)> = seen.map(|pair| (pair.before.as_str(), pair.now.as_str())).collect();
+        if rehearsal.is_none() {
+            pairs.extend(said.filter(|_| reviewed.is_some_and(|table| table.loss < Loss::Column)));
+        }
         let bearing = Bearing {
             dropped: effect.map_or(reviewed.is_some_and(|table| table.loss == Loss::Tables), |effect| effect.dropped),
             renamed: renamed_to(rehearsal, &one.table).or(renamed.filter(|_| rehearsal.is_none())),
             keys_move: keys_move(rehearsal, &one.table),
+            columns: if undone { &[] } else { &pairs },
         };
         why = obstacle(one, &form.keys, bearing);
         if why.is_some() {
@@ -65,7 +88,16 @@ pub(crate) async fn unrecoverable(
         }
     }
     session.close().await;
-    Ok(why)
+    let new = || "what it puts at risk comes with it: the restore point holds none of that".to_owned();
+    Ok(why.or_else(|| (!any).then(new)))
+}
+
+/// The columns of a table.
+async fn columns(session: &Session, table: u32) -> Result<Vec<String>, Error> {
+    let sql = "SELECT attname::pg_catalog.text FROM pg_catalog.pg_attribute \
+               WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped";
+    let rows = session.query("reading the columns of a table at risk", sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// The tables that the pending SQL renames, by their names of before.
@@ -84,6 +116,11 @@ fn obstacle(one: &AtRisk, keys: &[Vec<String>], run: Bearing<'_>) -> Option<Stri
     }
     if run.dropped {
         return None;
+    }
+    if let Some((column, now)) = run.columns.iter().find(|(column, _)| one.columns.iter().any(|one| one == column)) {
+        return Some(format!(
+            "the run renames {column} of {table} to {now}, and nothing is there that renames it back"
+        ));
     }
     let Some(first) = keys.first() else {
         return Some(format!(
@@ -107,7 +144,7 @@ mod tests {
     #[test]
     fn what_has_no_key_that_stays_or_another_name_is_not_found_again() {
         let key = |columns: &[&str]| columns.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
-        let at_risk = |columns: &[&str]| AtRisk { table: "s.t".into(), columns: key(columns), rows_only_go: false };
+        let at_risk = |columns: &[&str]| AtRisk { table: "s.t".into(), columns: key(columns), ..AtRisk::default() };
         let why =
             |columns: &[&str], keys: &[Vec<String>], run| obstacle(&at_risk(columns), keys, run).unwrap_or_default();
         let run = Bearing::default();

@@ -94,6 +94,7 @@ select pg_catalog.json_build_object(
       'name', t.tgname,
       'table', pg_catalog.json_build_object('schema', r.nspname, 'name', r.relname),
       'function', pg_catalog.json_build_object('schema', n.nspname, 'name', p.proname),
+      'before_row', t.tgtype::int & 3 = 3,
       'events', pg_catalog.array_to_json(pg_catalog.array_remove(array[
           case when t.tgtype::int & 4 > 0 then 'insert' end, case when t.tgtype::int & 8 > 0 then 'delete' end,
           case when t.tgtype::int & 16 > 0 then 'update' end, case when t.tgtype::int & 32 > 0 then 'truncate' end], null))

@@ -136,6 +136,9 @@ pub struct TableTrigger {
     pub function: ObjectName,
     /// When it fires.
     pub events: Vec<Event>,
+    /// It sees each row before it is written, and may write another one.
+    #[serde(default)]
+    pub before_row: bool,
 }
 
 /// What happens to rows.

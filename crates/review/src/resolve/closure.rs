@@ -35,7 +35,8 @@ pub(crate) fn at_risk(relation: &Relation, loss: Loss, columns: Vec<String>, thr
     let rows = rows.map(|rows| rows as u64);
     // A table that is dropped may be made again by the same run, with other rows under the same keys.
     let rows_only_go = loss == Loss::AllRows;
-    TableAtRisk { table: relation.name.clone(), loss, columns, rows_only_go, through, bytes: relation.bytes, rows }
+    let (table, bytes) = (relation.name.clone(), relation.bytes);
+    TableAtRisk { table, loss, columns, rows_only_go, by_triggers: false, through, bytes, rows }
 }
 
 impl<'a> Closure<'a> {
@@ -90,8 +91,27 @@ impl<'a> Closure<'a> {
             if touch.role != Role::Reference {
                 self.read(relation, finding.kind == Kind::RefreshView);
             }
-            self.reach(finding.loses, touch, relation);
+            self.reach(finding.loses, &self.as_before(touch, relation), relation);
         }
+    }
+
+    /// A touch with its columns called as before the run, and as the catalog knows them.
+    fn as_before(&self, touch: &Touch, relation: &Relation) -> Touch {
+        let named = |column: &String| {
+            let mut names = self.world.batch.columns_before(&touch.table, column);
+            // Another column may have had its name.
+            if names.is_empty() || relation.columns.iter().any(|one| one.name == *column) {
+                names.push(column.clone());
+            }
+            names
+        };
+        let mut columns: Vec<String> = Vec::new();
+        for name in touch.columns.iter().flat_map(named) {
+            if !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        Touch { columns, ..touch.clone() }
     }
 
     /// What happens when a new table is written to that has the expressions, or the triggers, of one of the catalog's.
@@ -184,6 +204,10 @@ impl<'a> Closure<'a> {
             self.risk_of_rows(relation, loss, through);
         } else if event != Event::Insert && loss != Loss::Nothing {
             self.risk(relation, loss, &all, through);
+            if event == Event::Update && self.sets_more(&relation.name) {
+                let own = self.tables.iter_mut().filter(|one| one.table == relation.name);
+                own.for_each(|one| one.by_triggers = true);
+            }
         }
         if before {
             return;
@@ -268,6 +292,17 @@ impl<'a> Closure<'a> {
         for function in functions {
             self.findings.extend(run(self.world, Within::Routine(function.clone()), self.line, &self.within));
         }
+    }
+
+    /// Whether a trigger sees each row before it is updated, and may set any column of it.
+    fn sets_more(&self, table: &ObjectName) -> bool {
+        let batch = self.world.batch;
+        let there = self
+            .catalog
+            .triggers
+            .iter()
+            .any(|one| one.table == *table && one.before_row && one.events.contains(&Event::Update));
+        there || batch.triggers.iter().any(|(on, _)| batch.means(on, table))
     }
 
     /// What triggers, rules and the table's own expressions do when it happens.

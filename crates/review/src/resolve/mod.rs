@@ -32,6 +32,9 @@ pub struct TableAtRisk {
     /// Rows go, and none that stays is changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rows_only_go: bool,
+    /// Triggers may set other columns of the same rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_triggers: bool,
     /// Through what the statement reaches it; none where it names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Through>,
@@ -140,6 +143,7 @@ pub(crate) fn put(tables: &mut Vec<TableAtRisk>, table: TableAtRisk) {
         None => tables.push(table),
         Some(there) => {
             there.rows_only_go &= table.rows_only_go;
+            there.by_triggers |= table.by_triggers;
             if table.columns.is_empty() || there.columns.is_empty() {
                 there.columns.clear();
             } else {

@@ -93,8 +93,14 @@ impl Reader<'_> {
                 None => self.add(Finding::unreviewable(Unreviewable::Unnamed)),
             },
             Action::RenameColumn(column) => {
+                let from = identifier(node(column.column_name_ref().as_ref()));
+                let to = identifier(node(column.column_name().as_ref()));
                 let finding = self.on_table(Kind::Rename, table);
-                self.add(finding.column(identifier(node(column.column_name_ref().as_ref()))));
+                self.add(finding.column(from.clone()));
+                match from.zip(to) {
+                    Some((from, to)) => self.batch.rename_column(table, &from, &to),
+                    None => self.add(Finding::unreviewable(Unreviewable::Unnamed)),
+                }
             }
             Action::RenameConstraint(_) => self.add(self.on_table(Kind::ChangeColumnProperty, table)),
             Action::OwnerTo(_)

@@ -45,7 +45,7 @@ fn catalog() -> Catalog {
             routine("harmless", "sql", "select 1", true),
             routine("dark", "plpython3u", "plpy.execute('x')", true),
         ],
-        expressions: vec![TableTrigger { name, table, function, events }],
+        expressions: vec![TableTrigger { name, table, function, events, before_row: false }],
         ..Catalog::default()
     }
 }
