@@ -59,6 +59,15 @@ pub(crate) struct Batch {
     renamed_others: Vec<(ObjectName, ObjectName)>,
 }
 
+/// That a table has another name, or had one for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenamedTable {
+    /// What it was called before the first statement.
+    pub before: ObjectName,
+    /// What a statement called it.
+    pub now: ObjectName,
+}
+
 /// That a column has another name, or had one for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenamedColumn {
@@ -158,6 +167,12 @@ impl Batch {
         let before = known.unwrap_or_else(|| from.to_owned());
         let table = self.before(table).unwrap_or_else(|| table.clone());
         self.renamed_columns.push(RenamedColumn { table, before, now: to.to_owned() });
+    }
+
+    /// The tables, views and sequences that got another name or schema.
+    pub(crate) fn renamed_tables(&self) -> Vec<RenamedTable> {
+        let one = |(now, before): &(ObjectName, ObjectName)| RenamedTable { before: before.clone(), now: now.clone() };
+        self.renamed.iter().filter(|(now, _)| now.name != "*").map(one).collect()
     }
 
     /// What a column of a table may have been called before the first statement, where any statement of the run gives it that

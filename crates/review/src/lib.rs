@@ -31,7 +31,7 @@ mod unreviewable;
 mod waiver;
 
 pub use advice::Advice;
-pub use batch::RenamedColumn;
+pub use batch::{RenamedColumn, RenamedTable};
 pub use catalog::{
     CATALOG_QUERY, Catalog, CatalogRoutine, Column, Dependency, Domain, Event, ForeignKey, KeyAction, Relation,
     RelationKind, TableRule, TableTrigger, Thing,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, RenamedColumn, Routine};
+use crate::batch::{Batch, RenamedColumn, RenamedTable, Routine};
 use crate::scan::parts::parts;
 use crate::scan::statements::{Piece, Reader as TextReader, pieces};
 use crate::stack::with_deep_stack;
@@ -19,6 +19,9 @@ pub struct Review {
     /// Columns that get another name, also for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renamed_columns: Vec<RenamedColumn>,
+    /// Tables, views and sequences that get another name or schema, also for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed_tables: Vec<RenamedTable>,
 }
 
 /// What a review found in one file.
@@ -128,7 +131,7 @@ pub(crate) fn unread(files: &[MigrationSql]) -> Review {
         notes: Vec::new(),
         advice: Vec::new(),
     };
-    Review { files: files.iter().map(unread).collect(), renamed_columns: Vec::new() }
+    Review { files: files.iter().map(unread).collect(), renamed_columns: Vec::new(), renamed_tables: Vec::new() }
 }
 
 /// Reviews `files`; with what they made and defined.
@@ -147,7 +150,8 @@ pub(crate) fn review_with(
         read
     });
     let files = files.collect();
-    (Review { files, renamed_columns: batch.renamed_columns.clone() }, batch)
+    let (renamed_columns, renamed_tables) = (batch.renamed_columns.clone(), batch.renamed_tables());
+    (Review { files, renamed_columns, renamed_tables }, batch)
 }
 
 /// A file that is not read statement by statement.

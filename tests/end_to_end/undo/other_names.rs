@@ -193,3 +193,13 @@ fn drizzle_renames_a_column_and_writes_it() {
     assert_eq!((&undone["plan"]["way"], sum(&project)), (&json!("recover"), "5050".to_owned()), "{undone:#}");
     assert_eq!(project.shop(), before);
 }
+
+#[test]
+fn a_table_that_a_run_renamed_which_nobody_rehearsed_was_not_dropped_by_others() {
+    let up = "ALTER TABLE shop.t RENAME TO t2;\nALTER TABLE shop.t2 DROP COLUMN v;\n";
+    let project = project("", up, Some("ALTER TABLE shop.t2 RENAME TO t;\n"));
+    let report = project.guard(NOT_REHEARSED, 0);
+    let failure = project.undo(run(&report), &["--way", "restore"], 3).failure();
+    let failure = failure.says(&["shop.t2 (the run renamed shop.t, and others may have written there since)"]);
+    assert!(!failure.told.contains("was dropped"), "{}", failure.told);
+}

@@ -2,7 +2,7 @@
 
 use holdpoint_core::fingerprint::as_sql;
 use holdpoint_core::ledger::RunState;
-use holdpoint_guard::undo::{Share, TakenRows, UndoPlan, UndoReport};
+use holdpoint_guard::undo::{GoesAlong, Share, TakenRows, UndoPlan, UndoReport};
 
 use super::runs::undoing;
 use super::table::{bullets, facts};
@@ -36,6 +36,8 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
     let made: Vec<String> = plan.taken.iter().filter_map(made).collect();
     text.push_str(&bullets("goes with what the run made", &made));
     text.push_str(&bullets("rows of others may go or change by the scripts in", &plan.scripts_take));
+    let along: Vec<String> = plan.goes_along.iter().map(along).collect();
+    text.push_str(&bullets("goes with a CASCADE of the scripts, and the run did not make it", &along));
     let others: Vec<String> = plan.other_ways.iter().map(|one| format!("{}: {}", one.way.word(), one.title)).collect();
     text.push_str(&bullets("other ways", &others));
     text.push_str(&bullets("look at", &plan.warnings));
@@ -53,6 +55,11 @@ fn taken(one: &TakenRows) -> String {
 fn made(one: &TakenRows) -> Option<String> {
     let goes = one.goes?;
     Some(format!("{}: rows written since the command began: {}", name(one), share(goes)))
+}
+
+/// What goes with a CASCADE, with its rows.
+fn along(one: &GoesAlong) -> String {
+    one.rows.map_or_else(|| one.object.clone(), |rows| format!("{} ({rows} rows)", one.object))
 }
 
 /// The table with its columns, as SQL names it.
@@ -146,6 +153,7 @@ mod tests {
             point: "20261121T024200Z-aaaa".parse().unwrap(),
             steps: Vec::new(),
             scripts_take: Vec::new(),
+            goes_along: Vec::new(),
             done: Vec::new(),
             data_lost: String::new(),
             written_since: None,

@@ -9,7 +9,7 @@ mod markdown;
 mod pending_command;
 mod project;
 mod report;
-mod rollback;
+pub(crate) mod rollback;
 pub(crate) mod sql;
 
 use holdpoint_review::{

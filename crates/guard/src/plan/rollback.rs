@@ -7,7 +7,7 @@
 use holdpoint_core::undoing::{AtRisk, RollbackScript};
 use holdpoint_review::{
     Catalog, Dialect, Direction, Finding, Kind, Made, MigrationSql, ObjectName, Reach, Review, ReviewOptions, Role,
-    Touch, Transaction, review, review_against,
+    Target, Touch, Transaction, review, review_against,
 };
 use serde::Serialize;
 
@@ -98,6 +98,23 @@ impl RollbackReview {
         }
         self
     }
+}
+
+/// What these scripts, which undo migrations of a run, drop with CASCADE, each once.
+pub(crate) fn dropped_with_cascade(project: &Project, ran: &[Migration], wanted: &[RollbackScript]) -> Vec<Target> {
+    let undone: Vec<&Migration> = ran.iter().rev().collect();
+    let scripts = scripts(project, &undone);
+    let is_wanted = |one: &&&Migration| wanted.iter().any(|script| script.migration == one.path);
+    let files: Vec<MigrationSql> =
+        undone.iter().filter(is_wanted).filter_map(|one| file(project, one, &scripts)).collect();
+    let review = review(&files, &ReviewOptions { advice: false, ..ReviewOptions::default() });
+    let mut dropped: Vec<Target> = Vec::new();
+    for target in review.findings().filter_map(|(_, finding)| finding.target.as_ref()).filter(|target| target.cascade) {
+        if !dropped.contains(target) {
+            dropped.push(target.clone());
+        }
+    }
+    dropped
 }
 
 /// The partitions that the migrations made or attached, each with the table that it is one of.

@@ -72,7 +72,9 @@ pub(crate) fn widened_by(name: &str, mut one: AtRisk, rehearsal: Option<&Rehears
     let gone = |effect: &TableEffect| {
         effect.dropped || effect.rows.is_some_and(|rows| rows.deleted > 0) || effect.rows_after < effect.rows_before
     };
-    if effect.is_some_and(gone) || one.by_triggers && !known {
+    // Rows that got other keys are no others that went: they cannot be found again, and that is told.
+    let moved = keys_move(rehearsal, name);
+    if effect.is_some_and(gone) && !moved || one.by_triggers && !known {
         one.columns.clear();
         return one;
     }

@@ -106,7 +106,8 @@ impl<'a> Attempt<'a> {
         let lock = work.lock(held).await?;
         work.as_shown().await?;
         match &todo {
-            Todo::Rollback(_) | Todo::Rds(_) => {}
+            Todo::Rds(_) => {}
+            Todo::Rollback(rollback) => rollback.as_shown(&work).await?,
             Todo::Recover(recover) => recover.as_shown(&work).await?,
             Todo::Restore(restore) => restore.as_shown(&work).await?,
         }
@@ -254,7 +255,7 @@ impl Work<'_> {
             return Err(no_way(self, way.word(), why.to_owned()));
         }
         Ok(match way {
-            Way::Rollback => Todo::Rollback(RollingBack::plan(self, way).await?),
+            Way::Rollback => Todo::Rollback(RollingBack::plan_alone(self).await?),
             Way::Recover => Todo::Recover(Recovering::plan(self).await?),
             Way::Rds => Todo::Rds(Box::new(ToAnInstant::plan(self).await?)),
             Way::Restore | Way::Beside => Todo::Restore(Box::new(Restoring::plan(self).await?)),
@@ -298,6 +299,10 @@ impl Work<'_> {
             written_since,
             taken,
             scripts_take,
+            goes_along: match todo {
+                Todo::Rollback(rollback) | Todo::Recover(Recovering { rollback, .. }) => rollback.goes_along.clone(),
+                Todo::Restore(_) | Todo::Rds(_) => Vec::new(),
+            },
             command: own.into_iter().next().map(|one| one.command),
             other_ways,
             warnings,
@@ -368,8 +373,10 @@ impl Work<'_> {
         if record.undo.point.is_none() {
             record.made(self.restore_point().await?);
             // That took its time: what others wrote meanwhile would be in no restore point.
-            if let Todo::Recover(recover) = todo {
-                recover.as_shown(self).await?;
+            match todo {
+                Todo::Recover(recover) => recover.as_shown(self).await?,
+                Todo::Rollback(rollback) => rollback.as_shown(self).await?,
+                Todo::Restore(_) | Todo::Rds(_) => {}
             }
         }
         let point = record.undo.point.as_ref().map(ToString::to_string).unwrap_or_default();

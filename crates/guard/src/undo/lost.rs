@@ -5,7 +5,10 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::{RehearsalOutcome, TableEffect};
 use holdpoint_operations::restore::swap::{TableSince, WrittenSince};
 
+use holdpoint_review::RenamedTable;
+
 use super::at_risk::reviewed;
+use crate::shown_files::is_called;
 
 /// What a run did to the tables, as its rehearsal saw and its review says; nothing here tells of others.
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub(super) struct Done {
     whole: Vec<String>,
     /// Tables that the review says to be written, or of which columns are at risk.
     written: Vec<String>,
+    /// Tables that the review says to get another name, with that; none where a rehearsal saw it.
+    renamed: Vec<RenamedTable>,
     /// The command was not read, nor rehearsed: it may have done anything.
     anything: bool,
 }
@@ -30,7 +35,9 @@ pub(super) struct Differences {
 
 impl Done {
     /// Reads what a run's newest step tells of it.
-    pub(super) fn of(step: &RunStep) -> Self {
+    ///
+    /// `renamed` is what the review of the migrations says that gets another name.
+    pub(super) fn of(step: &RunStep, renamed: Vec<RenamedTable>) -> Self {
         let rehearsal = step.rehearsal.as_deref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned);
         let risk = reviewed(step).unwrap_or_default();
         let (columns, whole): (Vec<_>, Vec<_>) = risk.tables.into_iter().partition(|one| !one.columns.is_empty());
@@ -40,6 +47,7 @@ impl Done {
             effects: rehearsal.map(|one| one.tables.clone()).unwrap_or_default(),
             whole: names(whole).collect(),
             written: names(columns).chain(risk.written).collect(),
+            renamed: if rehearsal.is_none() { renamed } else { Vec::new() },
         }
     }
 
@@ -51,7 +59,7 @@ impl Done {
             return all;
         };
         for table in written.tables.iter().filter(|one| Some(one.name.as_str()) != own) {
-            match self.lost(table) {
+            match self.lost(table, written) {
                 Some(lost) => all.lost.push(lost),
                 None => all.dropped.push(table.name.clone()),
             }
@@ -71,23 +79,28 @@ impl Done {
     }
 
     /// What of a table would be lost; `None`: it is gone, as the run left it.
-    fn lost(&self, table: &TableSince) -> Option<String> {
+    fn lost(&self, table: &TableSince, written: &WrittenSince) -> Option<String> {
         let name = &table.name;
         let effect = self.effect(name);
         let is = |names: &[String]| names.iter().any(|one| one == name);
         match (table.rows_then, table.rows) {
             (Some(_), None) => {
-                if effect.is_some_and(|one| one.dropped || one.renamed_to.is_some()) || is(&self.whole) {
+                if effect.is_some_and(|one| one.dropped || one.renamed_to.is_some())
+                    || is(&self.whole)
+                    || self.is_elsewhere(name, written)
+                {
                     return None;
                 }
                 let who = if self.anything { "by the run or by others" } else { "not by the run" };
                 Some(format!("that {name} was dropped ({who})"))
             }
             (None, _) => {
-                let renamed = self.effects.iter().find(|one| one.renamed_to.as_ref() == Some(name));
-                Some(match renamed {
+                let seen = self.effects.iter().find(|one| one.renamed_to.as_ref() == Some(name)).map(|old| &old.table);
+                let said = self.renamed.iter().rev().find(|one| is_called(name, &one.now));
+                let said = said.map(|one| one.before.to_string());
+                Some(match seen.cloned().or(said) {
                     Some(old) => {
-                        format!("{name} (the run renamed {}, and others may have written there since)", old.table)
+                        format!("{name} (the run renamed {old}, and others may have written there since)")
                     }
                     None if effect.is_some_and(|one| one.added) => format!("{name} (the run made it), with its rows"),
                     None => name.clone(),
@@ -105,6 +118,14 @@ impl Done {
         }
     }
 
+    /// Whether the review says that a table got another name, and that one came.
+    fn is_elsewhere(&self, name: &str, written: &WrittenSince) -> bool {
+        let came = |one: &RenamedTable| {
+            written.tables.iter().any(|table| table.rows_then.is_none() && is_called(&table.name, &one.now))
+        };
+        self.renamed.iter().any(|one| is_called(name, &one.before) && came(one))
+    }
+
     /// What the rehearsal saw of a table; of partitions that are loaded through one root what it saw of that.
     fn effect(&self, name: &str) -> Option<&TableEffect> {
         let root = name.strip_suffix(".*");
@@ -116,6 +137,7 @@ impl Done {
 mod tests {
     use holdpoint_core::rehearsal::RowEffect;
     use holdpoint_operations::restore::swap::NotKnown;
+    use holdpoint_review::ObjectName;
 
     use super::*;
 
@@ -146,6 +168,18 @@ mod tests {
         found.large_objects = 2;
         let told = lost(&found, Some("drizzle.__drizzle_migrations"));
         assert_eq!(told, ["shop.orders", "shop.big (it is large)", "2 large objects"]);
+    }
+
+    #[test]
+    fn a_table_that_the_review_says_to_be_renamed_was_not_dropped_by_others() {
+        let name = |name: &str| ObjectName::qualified("shop", name);
+        let renamed = vec![RenamedTable { before: name("old"), now: name("new") }];
+        let done = Done { renamed, ..Done::default() };
+        let (gone, came) = (|| table("shop.old", Some(7), None), || table("shop.new", None, Some(7)));
+        let both = done.differences(Some(&written(vec![gone(), came()])), None);
+        assert_eq!(both.lost, ["shop.new (the run renamed shop.old, and others may have written there since)"]);
+        assert_eq!(both.dropped, ["shop.old"]);
+        assert_eq!(told(&done, gone()).lost, ["that shop.old was dropped (not by the run)"], "no table came for it");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod admission;
 pub(crate) mod at_risk;
 mod attempt;
 mod beside;
+mod cascades;
 mod columns;
 mod comeback;
 mod database;
@@ -60,6 +61,7 @@ use crate::running::Tee;
 use crate::runs::Place;
 use crate::{Error, runs};
 use attempt::Attempt;
+pub use cascades::GoesAlong;
 pub use others::{Share, TakenRows};
 pub(crate) use rds::named;
 pub use scripts::{Scripts, Unfinished};
@@ -147,6 +149,9 @@ pub struct UndoPlan {
     /// For a recovery: tables that were there, and of which what undoes the migrations may take or change rows, others' too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scripts_take: Vec<String>,
+    /// What goes with a CASCADE of the scripts, and the run did not make.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub goes_along: Vec<GoesAlong>,
     /// The command of this way, as the run recorded it, with the flags that it needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,

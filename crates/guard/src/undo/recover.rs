@@ -16,6 +16,7 @@ use holdpoint_review::Review;
 
 use super::at_risk::{at_risk, is_renamed, keys_move, renamed_to};
 use super::attempt::Work;
+use super::cascades::GoesAlong;
 use super::comeback::{Bearing, Comeback, Now, What};
 use super::made::goes;
 use super::migrations::no_way;
@@ -68,7 +69,7 @@ impl Recovering {
         }
         recovering.taken = recovering.count(work).await?;
         let lost = recovering.lost(&recovering.taken);
-        if let Err(refused) = accepted(work, &lost).await? {
+        if let Err(refused) = accepted(work, Way::Recover, &lost).await? {
             if !work.options.dry_run {
                 return Err(refused);
             }
@@ -131,13 +132,17 @@ impl Recovering {
         form: &StoredForm,
         now: Option<&Now>,
     ) -> Result<Option<AtRisk>, Error> {
-        let live = |column: &String| now.is_none_or(|now| now.columns.iter().any(|other| other.name == *column));
-        if one.columns.iter().all(|column| form.columns.contains(column) || live(column)) {
+        // The definition of a table that inherits has not all of its columns.
+        let live = |column: &String| {
+            now.is_none_or(|now| now.level > 0 || now.columns.iter().any(|other| other.name == *column))
+        };
+        let there = |column: &String| form.columns.contains(column) || live(column);
+        if one.columns.iter().all(there) {
             return Ok(Some(one.clone()));
         }
         // Those that make their values themselves are in its definition alone.
         let then = table_then(work.context, &options(work, &one.table)).await?;
-        let known = |column: &String| live(column) || then.columns.iter().any(|other| other.name == *column);
+        let known = |column: &String| there(column) || then.columns.iter().any(|other| other.name == *column);
         let (columns, unknown): (Vec<String>, Vec<String>) = one.columns.iter().cloned().partition(known);
         let told =
             |column: &String| format!("{column} of {} is left out: the restore point has no such column", one.table);
@@ -187,7 +192,8 @@ impl Recovering {
     /// Under the run lock: nothing else of others would be lost than was shown, whatever was accepted.
     pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
         let now = self.count(work).await?;
-        accepted(work, &self.lost(&now)).await??;
+        accepted(work, Way::Recover, &self.lost(&now)).await??;
+        self.rollback.as_shown(work).await?;
         let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
         let more: Vec<String> = now.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)).collect();
         if more.is_empty() {
@@ -203,7 +209,8 @@ impl Recovering {
 
     /// What would be lost of others' work, in words.
     fn lost(&self, taken: &[TakenRows]) -> Vec<String> {
-        taken.iter().flat_map(TakenRows::lost).chain(lost(&self.scripts_take)).collect()
+        let along = self.rollback.goes_along.iter().map(GoesAlong::lost);
+        taken.iter().flat_map(TakenRows::lost).chain(lost(&self.scripts_take)).chain(along).collect()
     }
 
     pub(super) fn words(&self) -> Vec<String> {
@@ -330,7 +337,7 @@ async fn made_anew(work: &Work<'_>, comeback: &mut Comeback, table: &RelationNam
 }
 
 /// Whether what would be lost of others may be, as somebody said; the refusal where not.
-async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>, Error> {
+pub(super) async fn accepted(work: &Work<'_>, way: Way, lost: &[String]) -> Result<Result<(), Error>, Error> {
     if lost.is_empty() {
         return Ok(Ok(()));
     }
@@ -340,7 +347,7 @@ async fn accepted(work: &Work<'_>, lost: &[String]) -> Result<Result<(), Error>,
         return Ok(Ok(()));
     }
     let (run, lost) = (work.run.to_string(), listed(lost, NAMED));
-    Ok(Err(Error::DataLossNotAccepted { run, way: Way::Recover, since, accepted, lost }))
+    Ok(Err(Error::DataLossNotAccepted { run, way, since, accepted, lost }))
 }
 
 pub(super) fn name(text: &str) -> TableName {

@@ -7,12 +7,15 @@ use holdpoint_core::undoing::Way;
 use holdpoint_operations::restore::swap::{self, SwapOptions, SwapPlan, SwapReport, WrittenSince};
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
+use holdpoint_review::{RenamedTable, ReviewOptions, review};
 
 use super::attempt::Work;
 use super::lost::{Differences, Done};
-use super::migrations::no_way;
+use super::migrations::{no_way, of_run};
 use super::record::Record;
 use crate::Error;
+use crate::plan::sql::file;
+use crate::tools::{Migration, Pending, Tracking};
 
 /// How many tables a refusal names.
 const NAMED: usize = 5;
@@ -182,7 +185,17 @@ fn more(shown: &[String], lost: Vec<String>) -> Vec<String> {
 
 /// What differs from the run's restore point, told apart by what the run did.
 fn differences(work: &Work<'_>, written: Option<&WrittenSince>) -> Differences {
-    Done::of(&work.step).differences(written, tracking(work).as_deref())
+    Done::of(&work.step, renamed_tables(work)).differences(written, tracking(work).as_deref())
+}
+
+/// The tables that the review of the run's migrations says to get another name, with that.
+fn renamed_tables(work: &Work<'_>) -> Vec<RenamedTable> {
+    let Ok((project, plan)) = of_run(work, "restore") else { return Vec::new() };
+    let all = Pending::of(&project.found, &project.files, &Tracking::Absent { others: false }).migrations;
+    let own =
+        |one: &&Migration| plan.pending.iter().any(|record| record.path == one.path && record.sha256 == one.sha256);
+    let files: Vec<_> = all.iter().filter(own).map(|one| file(&project.found.tool, one)).collect();
+    review(&files, &ReviewOptions { advice: false, ..ReviewOptions::default() }).renamed_tables
 }
 
 #[cfg(test)]

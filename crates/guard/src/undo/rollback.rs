@@ -11,9 +11,11 @@ use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stdin};
 
 use super::attempt::Work;
+use super::cascades::{GoesAlong, goes_along};
 use super::migrations::{no_way, of_run, schema_changes, there};
 use super::ran::last_shown;
 use super::record::Record;
+use super::recover::accepted;
 use super::script::{Came, LOCK_TIMEOUT, Script, run};
 use super::scripts::{check, unchanged};
 use super::unfinished::{begun, is_committed};
@@ -22,6 +24,9 @@ use crate::rehearse::rollback::{Step, scripts, steps};
 use crate::running::output::streams;
 use crate::tools::{Migration, TableName, Transactions, repair};
 use crate::{Error, sessions};
+
+/// How many things a refusal names.
+const NAMED: usize = 5;
 
 /// What undoes a run, ready to be run.
 pub(super) struct RollingBack {
@@ -39,6 +44,8 @@ pub(super) struct RollingBack {
     pub(super) migrations: Vec<Migration>,
     /// What was under way when an undo broke off, and was committed.
     pub(super) ran: Option<String>,
+    /// What goes with a CASCADE of the scripts that are not done yet, and the run did not make.
+    pub(super) goes_along: Vec<GoesAlong>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -162,7 +169,7 @@ impl RollingBack {
         let is_open = all.iter().any(|one| !is_done(&one));
         warnings.extend(check(work, way, &to_run)?);
         warnings.dedup();
-        Ok(Self {
+        let mut planned = Self {
             steps: all,
             repairs,
             table: project.found.table.clone(),
@@ -171,8 +178,11 @@ impl RollingBack {
             to_run,
             migrations: there.migrations,
             ran,
+            goes_along: Vec::new(),
             warnings,
-        })
+        };
+        planned.goes_along = goes_along(work, &planned).await?;
+        Ok(planned)
     }
 
     /// As [`Self::plan`], but where nothing undoes a migration only the tool's table is put right.
@@ -202,7 +212,45 @@ impl RollingBack {
             to_run: Vec::new(),
             migrations: there.migrations,
             ran: None,
+            goes_along: Vec::new(),
             warnings,
+        })
+    }
+
+    /// As [`Self::plan`], where nothing of others goes with it, or somebody said that it may.
+    ///
+    /// # Errors
+    /// Those of [`Self::plan`], and [`Error::DataLossNotAccepted`].
+    pub(super) async fn plan_alone(work: &Work<'_>) -> Result<Self, Error> {
+        let mut planned = Self::plan(work, Way::Rollback).await?;
+        let lost: Vec<String> = planned.goes_along.iter().map(GoesAlong::lost).collect();
+        if let Err(refused) = accepted(work, Way::Rollback, &lost).await? {
+            if !work.options.dry_run {
+                return Err(refused);
+            }
+            let needed = format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", "));
+            planned.warnings.push(needed);
+        }
+        Ok(planned)
+    }
+
+    /// Under the run lock: nothing else goes with it than was shown, whatever was accepted.
+    pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
+        let is_shown = |one: &GoesAlong| self.goes_along.iter().any(|shown| shown.object == one.object);
+        let more: Vec<String> =
+            goes_along(work, self).await?.into_iter().filter(|one| !is_shown(one)).map(|one| one.object).collect();
+        if more.is_empty() {
+            return Ok(());
+        }
+        Err(Error::CannotUndo {
+            run: work.run.to_string(),
+            why: format!("more would go with a CASCADE of the scripts than was shown: {}", listed(&more, NAMED)),
+            advice: format!(
+                "nothing was changed; look again: holdpoint undo {} --way {} --dry-run",
+                work.run,
+                self.way.word()
+            ),
+            first: Vec::new(),
         })
     }
 

@@ -95,7 +95,7 @@ impl Together<'_> {
             counted.push(now);
         }
         references::hold(session, self.changes, self.keys).await?;
-        let held = self.hold_back(session).await?;
+        let held = self.hold_back(session, &counted).await?;
         let others = Bystanders::read(session, &together).await?;
         let order = self.parents_first();
         for nth in order.iter().rev() {
@@ -185,7 +185,7 @@ impl Together<'_> {
     }
 
     /// Holds triggers, rules and identities back and puts checks off; returns what sets them back.
-    async fn hold_back(&self, session: &Session) -> Result<Vec<String>, Error> {
+    async fn hold_back(&self, session: &Session, counted: &[TableChange]) -> Result<Vec<String>, Error> {
         let (mut away, mut back) = (Vec::new(), Vec::new());
         for change in self.changes {
             if self.options.triggers == Triggers::HeldBack {
@@ -218,14 +218,18 @@ impl Together<'_> {
             }
         }
         let together: BTreeSet<u32> = self.changes.iter().map(|change| change.live.oid).collect();
-        if self.has_cycle() {
-            let within = |key: &&ForeignKey| together.contains(&key.from) && together.contains(&key.to);
-            for key in self.keys.iter().filter(within).filter(|key| key.from != key.to && !key.deferrable) {
-                let alter =
-                    |word| format!("ALTER TABLE {} ALTER CONSTRAINT {} {word}", key.from_quoted, quoted(&key.name));
-                away.push(alter("DEFERRABLE INITIALLY DEFERRED"));
-                back.push(alter("NOT DEFERRABLE"));
-            }
+        let cycle = self.has_cycle();
+        let within = |key: &ForeignKey| cycle && together.contains(&key.from) && together.contains(&key.to);
+        // Rows are set back before those that are gone come: they may refer to one of these.
+        let both = |key: &ForeignKey| {
+            let mut changes = self.changes.iter().zip(counted);
+            changes.any(|(change, now)| change.live.oid == key.from && now.changed > 0 && now.inserted > 0)
+        };
+        let deferred = |key: &&ForeignKey| if key.from == key.to { both(key) } else { within(key) };
+        for key in self.keys.iter().filter(|key| !key.deferrable).filter(deferred) {
+            let alter = |word| format!("ALTER TABLE {} ALTER CONSTRAINT {} {word}", key.from_quoted, quoted(&key.name));
+            away.push(alter("DEFERRABLE INITIALLY DEFERRED"));
+            back.push(alter("NOT DEFERRABLE"));
         }
         for statement in &away {
             session.run(WHAT, statement).await?;
