@@ -69,10 +69,14 @@ fn each_does_its_own_work_and_no_more() {
     for role in ["writer", "verifier", "pruner", "restorer"] {
         assert_eq!(answer(server, role, "PUT", &format!("{FOLDER}/runs/x/0001-started.json")), 403, "{role}");
     }
-    // A mark would hide a restore point.
+    // A mark would hide a restore point, also one below which lies what may be written.
     for role in ["writer", "verifier", "guard", "restorer"] {
-        let mark = archive.replace("archive.dump", "withdrawn/x.json");
-        assert_eq!(answer(server, role, "PUT", &mark), 403, "{role}");
+        for mark in ["withdrawn/x.json", "withdrawn/verifications/x.json", "withdrawn/.doctor/x"] {
+            assert_eq!(answer(server, role, "PUT", &archive.replace("archive.dump", mark)), 403, "{role} {mark}");
+        }
+    }
+    for pin in ["pins/x.json", "pins/verifications/x.json"] {
+        assert_eq!(answer(server, "verifier", "PUT", &archive.replace("archive.dump", pin)), 403, "{pin}");
     }
     for role in ["verifier", "pruner", "restorer"] {
         assert_eq!(answer(server, role, "PUT", &archive.replace(&first, "x")), 403, "{role}");

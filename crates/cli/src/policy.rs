@@ -42,6 +42,7 @@ pub(crate) fn policy(role: PolicyRole, url: &RepositoryUrl, options: &S3Options)
         PolicyRole::Verifier => {
             let places = [below("*/restore-points/*/verifications/*")];
             statements.extend([allow("Record", &["s3:PutObject"], &places), create_only(&places)]);
+            statements.extend([no_marks(&below), no_pins(&below)]);
             Keys { encrypt: true }
         }
         PolicyRole::Guard => {
@@ -100,10 +101,17 @@ fn see_versions(bucket_arn: &str) -> Value {
     allow("SeeVersions", &["s3:GetBucketVersioning"], &[json!(bucket_arn)])
 }
 
-/// Forbids marks of withdrawal, which lie among the objects of a restore point: a mark hides it, as good as a deletion.
+/// Forbids marks of withdrawal, which lie among the objects of a restore point: a mark hides it, as good as a deletion. As a
+/// `*` crosses folders, whatever else may be written there may be written below them, too.
 fn no_marks(below: &dyn Fn(&'static str) -> Value) -> Value {
     json!({ "Sid": "HoldpointNoMarks", "Effect": "Deny", "Action": "s3:PutObject",
         "Resource": [below("*/restore-points/*/withdrawn/*")] })
+}
+
+/// Forbids pins to who makes none: one without an end keeps a restore point for ever.
+fn no_pins(below: &dyn Fn(&'static str) -> Value) -> Value {
+    json!({ "Sid": "HoldpointNoPins", "Effect": "Deny", "Action": "s3:PutObject",
+        "Resource": [below("*/restore-points/*/pins/*")] })
 }
 
 /// Forbids to write over what is there: every object is made by a request that asks for that, and Amazon lets a policy
@@ -202,17 +210,51 @@ mod tests {
     }
 
     #[test]
+    fn nobody_hides_or_keeps_a_restore_point_by_what_else_may_be_written() {
+        for role in ROLES {
+            let policy = policy(role, &"s3://acme/pg".parse().unwrap(), &S3Options::default()).unwrap();
+            let may = |key: &str| {
+                let key = format!("arn:aws:s3:::acme/pg/shop/restore-points/P/{key}");
+                let says = |effect: &str| {
+                    let statements = policy["Statement"].as_array().unwrap().iter().filter(|one| {
+                        // What asks for a condition is about requests, not about places.
+                        one["Effect"] == effect
+                            && one["Action"].to_string().contains("\"s3:PutObject\"")
+                            && one["Condition"].is_null()
+                    });
+                    let mut places = statements.flat_map(|one| one["Resource"].as_array().unwrap());
+                    places.any(|place| covers(place.as_str().unwrap(), &key))
+                };
+                says("Allow") && !says("Deny")
+            };
+            let prunes = matches!(role, PolicyRole::Pruner | PolicyRole::Cron);
+            for key in ["withdrawn/x.json", "withdrawn/verifications/x.json", "withdrawn/.doctor/x"] {
+                assert_eq!(may(key), prunes, "{role:?} {key}");
+            }
+            let pins = matches!(role, PolicyRole::Writer | PolicyRole::Guard | PolicyRole::Cron);
+            assert_eq!((may("pins/x.json"), may("pins/verifications/x.json")), (pins, pins), "{role:?}");
+            assert_eq!(
+                may("verifications/x.json"),
+                !matches!(role, PolicyRole::Pruner | PolicyRole::Restorer),
+                "{role:?}"
+            );
+        }
+    }
+
+    #[test]
     fn whoever_writes_may_not_write_over() {
         for role in ROLES {
             let policy = policy(role, &"s3://acme/pg".parse().unwrap(), &S3Options::default()).unwrap();
             let statements = policy["Statement"].as_array().unwrap();
             let marks = statements.iter().any(|one| one["Sid"] == "HoldpointNoMarks");
-            assert_eq!(marks, matches!(role, PolicyRole::Writer | PolicyRole::Guard), "{role:?}");
+            let marks_nothing = matches!(role, PolicyRole::Writer | PolicyRole::Guard | PolicyRole::Verifier);
+            assert_eq!(marks, marks_nothing, "{role:?}");
             let places = |effect: &str| -> Vec<String> {
                 let writes = |one: &&Value| {
                     one["Effect"] == effect
-                        && one["Sid"] != "HoldpointNoMarks"
-                        && one["Sid"] != "HoldpointTryOut"
+                        && !["HoldpointNoMarks", "HoldpointNoPins", "HoldpointTryOut"]
+                            .iter()
+                            .any(|id| one["Sid"] == *id)
                         && one["Action"].to_string().contains("\"s3:PutObject\"")
                 };
                 let found = statements.iter().filter(writes).filter_map(|one| one["Resource"].as_array());
