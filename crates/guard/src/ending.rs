@@ -7,7 +7,7 @@ use holdpoint_core::progress::Phase;
 use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
 use holdpoint_operations::Context;
-use holdpoint_operations::run_lock::RunLock;
+use holdpoint_operations::run_lock::{LockHolder, RunLock};
 use holdpoint_postgres::identity;
 use holdpoint_process::Status;
 use tokio::sync::oneshot;
@@ -75,8 +75,13 @@ impl Guarded<'_> {
             Box::pin(self.judge(&planned, &relied.rehearsal, major, &change, succeeded, &mut end.warnings)).await;
         let names: Vec<String> = end.observed.names.iter().cloned().collect();
         judgement.time_outs = time_outs.in_force(&names);
+        let (mut lock, mut at_work) = (lock, at_work);
         if succeeded {
             self.ask_for_health(&mut judgement).await;
+            // That takes its time.
+            if at_work.is_none() {
+                (lock, at_work) = self.hold(lock, &mut end.warnings, &run).await;
+            }
         }
         let state = match (judgement.as_planned, change.database) {
             (true, _) => RunState::Succeeded,
@@ -286,12 +291,14 @@ impl Guarded<'_> {
             }
             // No server: nobody has it there.
             Ok(None) => (lock, None),
+            // Its session is there, and was only slow to answer.
+            Err(holder) if holder.pid == lock.pid() => (lock, None),
             Err(holder) => {
                 warnings.push(format!(
                     "another run is at work ({holder}): what that changes counts here, too, until it is looked at again \
                      (holdpoint runs)"
                 ));
-                (lock, Some(holder))
+                (lock, Some(holder.to_string()))
             }
         }
     }
@@ -300,7 +307,7 @@ impl Guarded<'_> {
     ///
     /// # Errors
     /// Whoever has it meanwhile.
-    async fn lock_again(&self, run: &RunId) -> Result<Option<RunLock>, String> {
+    async fn lock_again(&self, run: &RunId) -> Result<Option<RunLock>, LockHolder> {
         // A restore exchanged the databases: the name leads to another one.
         let Some(session) = self.session_of(&self.start.settings).await else { return Ok(None) };
         let read = identity::read(&session).await;
@@ -309,7 +316,7 @@ impl Guarded<'_> {
         let (name, oid) = (format!("holdpoint guard {run}"), read.identity.database_oid);
         match RunLock::take(&self.start.settings, oid, &name, &CancellationToken::new()).await {
             Ok(lock) => Ok(Some(lock)),
-            Err(holdpoint_operations::Error::RunLockHeld { holder }) => Err(holder.to_string()),
+            Err(holdpoint_operations::Error::RunLockHeld { holder }) => Err(holder),
             Err(_) => Ok(None),
         }
     }

@@ -140,29 +140,33 @@ impl Guarded<'_> {
             return;
         }
         let Preparation { context, .. } = &self.preparation;
+        let why = match self.is_away().await {
+            Some(why) => why,
+            None => return,
+        };
+        context.progress.note(&format!("waiting up to {} s for the server: {why}", LOST_AFTER.as_secs()));
         let there = async {
-            let mut is_told = false;
-            loop {
-                match Session::connect(&self.start.settings, &SessionPurpose::new("holdpoint guard check")).await {
-                    Ok(session) => return session.close().await,
-                    Err(error) if is_away(&error) => {
-                        if !std::mem::replace(&mut is_told, true) {
-                            let within = LOST_AFTER.as_secs();
-                            context
-                                .progress
-                                .note(&format!("waiting up to {within} s for the server: {}", line(&error)));
-                        }
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                    // To wait changes nothing.
-                    Err(_) => return,
-                }
+            while self.is_away().await.is_some() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
         tokio::select! {
             () = there => {}
             () = context.cancel.cancelled() => end.unwaited = true,
             () = tokio::time::sleep(LOST_AFTER) => {}
+        }
+    }
+
+    /// Why there is no server where one may be a moment later; `None` where there is one, or to wait would change nothing.
+    async fn is_away(&self) -> Option<String> {
+        let purpose = SessionPurpose::new("holdpoint guard check");
+        match tokio::time::timeout(CONNECT_WITHIN, Session::connect(&self.start.settings, &purpose)).await {
+            Ok(Ok(session)) => {
+                session.close().await;
+                None
+            }
+            Ok(Err(error)) => is_away(&error).then(|| line(&error)),
+            Err(_) => Some("it does not answer".to_owned()),
         }
     }
 

@@ -158,7 +158,7 @@ fn claim(claims: &mut Vec<(usize, Claim)>, place: usize, statement: &StatementRe
         Kind::AddColumn | Kind::AddColumnRewrite | Kind::AddRequiredColumn | Kind::AddConstrainedColumn => {
             let Some(column) = &target.column else { return };
             claims.retain(|(_, one)| !matches!(one, Claim::Column(_, other, false) if other == column));
-            if certain {
+            if certain && !target.if_exists {
                 claims.push((place, Claim::Column(name.clone(), column.clone(), true)));
             }
         }
@@ -170,6 +170,12 @@ fn claim(claims: &mut Vec<(usize, Claim)>, place: usize, statement: &StatementRe
         Kind::DropIndex | Kind::Concurrently => {
             claims.retain(|(_, one)| !matches!(one, Claim::Index(index, _) if *index == name.name));
         }
+        // Whatever name it gets, the statement names the one that it had.
+        _ if words.starts_with("ALTER INDEX") => {
+            claims.retain(|(_, one)| !matches!(one, Claim::Index(index, _) if *index == name.name));
+        }
+        // The table on which they hang stays.
+        _ if ["DROP TRIGGER", "DROP POLICY", "DROP RULE"].iter().any(|one| words.starts_with(one)) => {}
         _ if words.starts_with("DROP") => {
             claims.retain(|(_, one)| !one.mentions(&name.name));
             if is_relation && certain && !target.if_exists {
@@ -372,6 +378,13 @@ mod tests {
             "CREATE TABLE a (id int); DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$;",
             "CREATE UNIQUE INDEX i ON kept (id); ALTER TABLE kept ADD CONSTRAINT c UNIQUE USING INDEX i;",
             "ALTER TABLE kept ADD COLUMN a int; ALTER TABLE kept DROP COLUMN a;",
+            "DROP TRIGGER tr ON kept;",
+            "CREATE INDEX i2 ON kept (a); ALTER INDEX i2 RENAME TO i1;",
+            "CREATE INDEX i2 ON kept (a); DROP INDEX i1; ALTER INDEX i2 RENAME TO i1;",
+            "ALTER TABLE IF EXISTS kept ADD COLUMN a int;",
+            "ALTER TABLE IF EXISTS nix ADD COLUMN a int;",
+            "DROP POLICY pp ON kept;",
+            "DROP RULE rr ON kept;",
         ] {
             assert_eq!(found(&[file("1.sql", sql)], &nothing, &[], None).missing, [], "{sql}");
         }

@@ -33,8 +33,8 @@ pub(crate) fn is_said<'a>(word: &str, texts: impl IntoIterator<Item = (Cow<'a, s
         by = By::Text;
     }
     let mut read = 0;
-    while let Some(path) = named.open.pop_front() {
-        let Some(text) = script(&path) else { continue };
+    while let Some((path, is_read)) = named.open.pop_front() {
+        let Some(text) = script(&path, is_read) else { continue };
         read += text.len();
         if says(&text) || read > MOST_READ {
             return true;
@@ -57,7 +57,8 @@ enum By {
 #[derive(Default)]
 struct Named {
     seen: BTreeSet<PathBuf>,
-    open: VecDeque<PathBuf>,
+    /// With whether something reads it, whatever it is called.
+    open: VecDeque<(PathBuf, bool)>,
 }
 
 impl Named {
@@ -73,11 +74,12 @@ impl Named {
                 By::Shell => leads || name.contains('/') || ending(Path::new(name)).is_some(),
                 By::Text => leads || ending(Path::new(name)).is_some(),
             };
+            let is_read = leads || attached.is_some_and(|name| !name.is_empty());
             leads = LEADING.contains(&name) || is_shell(name) || attached == Some("");
             let names = [Some(name).filter(|_| is_name), attached.filter(|name| !name.is_empty())];
             for path in names.into_iter().flatten().flat_map(|name| [PathBuf::from(name), folder.join(name)]) {
                 if self.seen.len() < MOST_PATHS && self.seen.insert(path.clone()) && path.is_file() {
-                    self.open.push_back(path);
+                    self.open.push_back((path, is_read));
                 }
             }
         }
@@ -90,8 +92,8 @@ fn ending(path: &Path) -> Option<&str> {
     matches!(ending, "sql" | "psql" | "sh" | "bash").then_some(ending)
 }
 
-/// The text of a script of SQL or of a shell; a tool's own programs are none.
-fn script(path: &Path) -> Option<String> {
+/// The text of a script of SQL or of a shell, or of what something is told to read; a tool's own programs are none.
+fn script(path: &Path, is_read: bool) -> Option<String> {
     let is_tools = path.components().any(|one| one.as_os_str() == "node_modules");
     // Opening a pipe would wait for who writes into it.
     if is_tools || !path.metadata().ok().is_some_and(|found| found.is_file() && found.len() <= MOST_BYTES) {
@@ -99,7 +101,7 @@ fn script(path: &Path) -> Option<String> {
     }
     let mut text = String::new();
     std::fs::File::open(path).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
-    (ending(path).is_some() || is_shells(path, &text)).then_some(text)
+    (is_read || ending(path).is_some() || is_shells(path, &text)).then_some(text)
 }
 
 /// Whether a program is a shell by its name: sh, bash, dash, mksh, ksh93, fish, tcsh.
@@ -131,6 +133,7 @@ mod tests {
             ("plain.sql", "CREATE INDEX i ON t (n);\n"),
             ("mk", "#!/bin/mksh\npsql -qXfbin/steps\n"),
             ("rest", "#!/usr/bin/env ksh93\npsql -qXf bin/steps\n"),
+            ("up", "create index concurrently i on t (n);\n"),
             ("words.txt", "concurrently\n"),
             ("migrate.sh", "exec bin/migrate --all\n"),
             ("outer.sh", "cd HERE\n./bin/migrate\n"),
@@ -158,6 +161,9 @@ mod tests {
             "psql -X -fstep.sql",
             "psql -qfdeeper/index.sql",
             "./mk",
+            "psql -f up",
+            "psql -qXfup",
+            "\\i up",
             "./rest",
             "psql -f included.sql",
         ] {

@@ -6,8 +6,8 @@
 
 use holdpoint_core::undoing::{AtRisk, RollbackScript};
 use holdpoint_review::{
-    Catalog, Dialect, Direction, Finding, Kind, Made, MigrationSql, ObjectName, Reach, Review, ReviewOptions, Role,
-    Target, Touch, Transaction, review, review_against,
+    Catalog, Dialect, Direction, Finding, Kind, Made, MigrationSql, ObjectClass, ObjectName, Reach, Review,
+    ReviewOptions, Role, Target, Touch, Transaction, review, review_against,
 };
 use serde::Serialize;
 
@@ -109,7 +109,13 @@ pub(crate) fn dropped_with_cascade(project: &Project, ran: &[Migration], wanted:
         undone.iter().filter(is_wanted).filter_map(|one| file(project, one, &scripts)).collect();
     let review = review(&files, &ReviewOptions { advice: false, ..ReviewOptions::default() });
     let mut dropped: Vec<Target> = Vec::new();
-    for target in review.findings().filter_map(|(_, finding)| finding.target.as_ref()).filter(|target| target.cascade) {
+    // TRUNCATE and ALTER TYPE … ATTRIBUTE have the word, too, and drop nothing that depends.
+    let drops = |finding: &&Finding| {
+        let of_type = |target: &Target| target.class == ObjectClass::Type && target.column.is_some();
+        finding.kind != Kind::Truncate && !finding.target.as_ref().is_some_and(of_type)
+    };
+    let findings = review.findings().map(|(_, finding)| finding).filter(drops);
+    for target in findings.filter_map(|finding| finding.target.as_ref()).filter(|target| target.cascade) {
         if !dropped.contains(target) {
             dropped.push(target.clone());
         }

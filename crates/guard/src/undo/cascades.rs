@@ -1,7 +1,7 @@
 //! What goes with a CASCADE of the scripts that undo a run: what others made since, and the run did not.
 
 use holdpoint_core::fingerprint::qualified;
-use holdpoint_core::rehearsal::{ObjectChange, Rehearsal, RehearsalOutcome, TableEffect};
+use holdpoint_core::rehearsal::{LISTED, ObjectChange, Rehearsal, RehearsalOutcome, TableEffect};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::Session;
 use holdpoint_review::{ObjectClass, Target};
@@ -12,7 +12,6 @@ use super::recover::{connected, quoted};
 use super::rollback::RollingBack;
 use crate::Error;
 use crate::plan::rollback::dropped_with_cascade;
-use crate::tools::Language;
 
 /// Something that would go with what a script drops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,8 +82,10 @@ async fn all(
     if found.is_empty() {
         return Ok(Vec::new());
     }
+    // A list that was cut says nothing of what is not in it.
+    let is_whole = |one: &&Rehearsal| one.objects.len() < LISTED && one.tables.len() < LISTED;
     let rehearsal = work.step.rehearsal.as_deref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned);
-    let unread = rollback.migrations.iter().any(|one| one.language == Language::Program);
+    let rehearsal = rehearsal.filter(is_whole);
     let then = Schema::recorded(work.context, &work.point).await?;
     let mut goes = Vec::new();
     for one in &found {
@@ -93,7 +94,7 @@ async fn all(
             Some(rehearsal) => is_made(rehearsal, one),
             None => {
                 let said = |name: &str| rollback.migrations.iter().any(|migration| names(&migration.sql, name));
-                unread || said(&one.name) || !one.of_table.is_empty() && said(&one.of_table)
+                said(&one.name) || !one.of_table.is_empty() && said(&one.of_table)
             }
         };
         if was_there || !own {

@@ -56,12 +56,14 @@ WHERE (g.classid, g.objid, g.objsubid) NOT IN (SELECT classid, objid, objsubid F
   AND (g.objsubid = 0 OR g.objid NOT IN (SELECT objid FROM whole))
   AND (c.oid IS NULL OR c.relkind NOT IN ('t', 'c'))
   AND g.classid NOT IN ('pg_catalog.pg_publication_rel'::pg_catalog.regclass, 'pg_catalog.pg_default_acl'::pg_catalog.regclass,
-                        'pg_catalog.pg_attrdef'::pg_catalog.regclass)
+                        'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_amop'::pg_catalog.regclass,
+                        'pg_catalog.pg_amproc'::pg_catalog.regclass)
   AND NOT EXISTS (SELECT FROM parts p WHERE p.classid = g.classid AND p.objid = g.objid AND p.relid IN (SELECT objid FROM whole))
   AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_depend d
     WHERE d.classid = g.classid AND d.objid = g.objid AND g.objsubid = 0 AND d.objsubid = 0
-      AND CASE WHEN d.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass THEN d.deptype = 'i'
+      AND CASE WHEN d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass THEN d.deptype = 'e'
+               WHEN d.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass THEN d.deptype = 'i'
                ELSE d.refobjid IN (SELECT objid FROM whole)
                     AND (d.deptype = 'i' OR d.deptype = 'a' AND (c.oid IS NULL OR c.relkind NOT IN ('r', 'p'))) END)
 ORDER BY 1
