@@ -69,13 +69,7 @@ impl Recovering {
         }
         recovering.taken = recovering.count(work).await?;
         let lost = recovering.lost(&recovering.taken);
-        if let Err(refused) = accepted(work, Way::Recover, &lost).await? {
-            if !work.options.dry_run {
-                return Err(refused);
-            }
-            let needed = format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", "));
-            recovering.warnings.push(needed);
-        }
+        recovering.warnings.extend(still_to_accept(work, Way::Recover, &lost).await?);
         Ok(recovering)
     }
 
@@ -337,7 +331,7 @@ async fn made_anew(work: &Work<'_>, comeback: &mut Comeback, table: &RelationNam
 }
 
 /// Whether what would be lost of others may be, as somebody said; the refusal where not.
-pub(super) async fn accepted(work: &Work<'_>, way: Way, lost: &[String]) -> Result<Result<(), Error>, Error> {
+async fn accepted(work: &Work<'_>, way: Way, lost: &[String]) -> Result<Result<(), Error>, Error> {
     if lost.is_empty() {
         return Ok(Ok(()));
     }
@@ -348,6 +342,20 @@ pub(super) async fn accepted(work: &Work<'_>, way: Way, lost: &[String]) -> Resu
     }
     let (run, lost) = (work.run.to_string(), listed(lost, NAMED));
     Ok(Err(Error::DataLossNotAccepted { run, way, since, accepted, lost }))
+}
+
+/// What has yet to be accepted, in words, of a dry run; of any other nothing has.
+///
+/// # Errors
+/// [`Error::DataLossNotAccepted`], but of a dry run; those of the repository.
+pub(super) async fn still_to_accept(work: &Work<'_>, way: Way, lost: &[String]) -> Result<Option<String>, Error> {
+    match accepted(work, way, lost).await? {
+        Ok(()) => Ok(None),
+        Err(_) if work.options.dry_run => {
+            Ok(Some(format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", "))))
+        }
+        Err(refused) => Err(refused),
+    }
 }
 
 pub(super) fn name(text: &str) -> TableName {

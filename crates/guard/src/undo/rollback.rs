@@ -15,7 +15,7 @@ use super::cascades::{GoesAlong, goes_along};
 use super::migrations::{no_way, of_run, schema_changes, there};
 use super::ran::last_shown;
 use super::record::Record;
-use super::recover::accepted;
+use super::recover::still_to_accept;
 use super::script::{Came, LOCK_TIMEOUT, Script, run};
 use super::scripts::{check, unchanged};
 use super::unfinished::{begun, is_committed};
@@ -224,13 +224,7 @@ impl RollingBack {
     pub(super) async fn plan_alone(work: &Work<'_>) -> Result<Self, Error> {
         let mut planned = Self::plan(work, Way::Rollback).await?;
         let lost: Vec<String> = planned.goes_along.iter().map(GoesAlong::lost).collect();
-        if let Err(refused) = accepted(work, Way::Rollback, &lost).await? {
-            if !work.options.dry_run {
-                return Err(refused);
-            }
-            let needed = format!("--accept-data-loss-since is needed: {} would be lost", lost.join(", "));
-            planned.warnings.push(needed);
-        }
+        planned.warnings.extend(still_to_accept(work, Way::Rollback, &lost).await?);
         Ok(planned)
     }
 
