@@ -193,3 +193,36 @@ fn a_cut_over_that_is_given_up_goes_on_with_the_same_command() {
     assert_eq!(report["plan"]["renames"].as_array().map(Vec::len), Some(1), "{report:#}");
     assert_eq!(server.identifiers(), ["shop-old", "shop"]);
 }
+
+/// What RDS was told to make stays there whatever becomes of who asked for it.
+#[test]
+fn what_an_ended_command_leaves_in_rds_is_named_with_what_drops_it() {
+    let account = Account::new();
+    let server = &account.server;
+    let ended = |words: &[&str], status: &str, is_there: &dyn Fn() -> bool| {
+        server.set_pace(status, Pace::Held);
+        let mut running = account.place.start(&[&["rds"], words, &["--poll", "20ms", "--json"]].concat());
+        running.wait_until("it is being made", WITHIN, is_there);
+        running.interrupt();
+        let failure = running.finish().ended_with(130).failure();
+        server.set_pace(status, Pace::Polls(1));
+        failure
+    };
+    // The answer is there: its maker looks after it.
+    let looks =
+        |call: &str, looks: &str| server.count(call) > 0 && server.calls().last().is_some_and(|one| one == looks);
+    let restored = || looks("RestoreDBInstanceToPointInTime", "DescribeDBInstances") && server.identifiers().len() == 2;
+    let left = ["new is there or being made in us-east-1", "rds wait new --region us-east-1", "rds drop new"];
+    ended(&RESTORE, "creating", &restored).says(&left);
+    // Whoever goes on meets credentials that are over by then.
+    let before = server.count("DescribeDBInstances");
+    ended(&["wait", "new"], "creating", &|| server.count("DescribeDBInstances") > before + 1).says(&left);
+    account.rds(&["drop", "new", "--lift-protection", "--yes"]).ended_with(0);
+    server.fail("AddTagsToResource", 1, RdsFault::ExpiredToken);
+    let failure = account.rds(&RESTORE).ended_with(9).failure();
+    failure.says(&["no usable credentials", left[0], left[2]]).hints(&["aws sts get-caller-identity"]);
+
+    let create = ["snapshot", "create", "shop", "--name", "held", "--unrecorded"];
+    let snapshot = ended(&create, "creating", &|| looks("CreateDBSnapshot", "DescribeDBSnapshots"));
+    snapshot.says(&["the snapshot held is there or being made in us-east-1", "rds snapshot drop held"]);
+}

@@ -447,6 +447,7 @@ fn a_copy_with_the_tags_of_a_restore_point_is_dropped_alone() {
 fn a_snapshot_of_another_repository_is_refused() {
     let shop = Shop::new(NEWEST);
     let id = shop.snapshot("held");
+    let own = shop.server.snapshot_tags("held");
     let drop = ["rds", "snapshot", "drop", "held", "--yes"];
     for (tag, value, said) in [
         ("holdpoint:repository", "elsewhere", "made in repository elsewhere"),
@@ -456,6 +457,20 @@ fn a_snapshot_of_another_repository_is_refused() {
         let failure = shop.run(&drop).ended_with(3).failure();
         failure.says(&[&id, said]).hints(&["--repository", "aws rds delete-db-snapshot"]);
         assert_eq!(shop.there(), (vec![id.clone()], vec!["held".to_owned()]), "{tag}");
+    }
+    // Another restore point's id, and no tag at all: the manifest says what it is.
+    let own: Vec<(&str, &str)> = own.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    shop.server.tag_snapshot("held", &own);
+    shop.server.tag_snapshot("held", &[("holdpoint:point", "20200101T000000Z-aaaa")]);
+    let told = format!("held is restore point {id} of shop, though its tags do not say so");
+    for removed in [false, true] {
+        if removed {
+            let arn = "arn:aws:rds:us-east-1:123456789012:snapshot:held";
+            let keys = [("ResourceName", arn), ("TagKeys.member.1", "holdpoint:point")];
+            assert_eq!(shop.server.call("RemoveTagsFromResource", &keys).status, 200);
+        }
+        shop.run(&drop).ended_with(3).failure().says(&[&told]).hints(&["add-tags-to-resource", &id]);
+        assert_eq!(shop.there(), (vec![id.clone()], vec!["held".to_owned()]), "{removed}");
     }
 }
 

@@ -138,6 +138,23 @@ fn a_run_on_an_older_major_is_undone_the_same_way() {
     assert_eq!((&undone["state"], &undone["plan"]["way"]), (&json!("undone"), &json!("rds")), "{undone:#}");
     let content = "SELECT count(*), min(note), current_setting('server_version_num')::int / 10000 FROM orders";
     assert_eq!(shop.server.psql("shop", content), "500|note 1|16");
+
+    // A younger run on that instance; then the undo is taken back, and the ledger says so of both.
+    shop.guard();
+    let back = shop.place.holdpoint(&["rds", "cut-over", "shop", "--back", "--yes", "--json"]).ended_with(0).json();
+    assert_eq!((back["runs"].as_array().map(Vec::len), &back["open"]), (Some(2), &json!([])), "{back:#}");
+    let runs = shop.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+    let (younger, own) = (&runs["runs"][0], &runs["runs"][1]);
+    assert_eq!((&younger["standing"], &younger["verdict"]), (&json!("settled"), &json!("unchanged")), "{runs:#}");
+    assert_eq!((&own["standing"], &own["taken_back"]["run"]), (&json!("succeeded"), &own["run"]), "{runs:#}");
+    let run = runs["runs"][1]["run"].as_str().unwrap();
+    let text = shop.place.holdpoint(&["show", &format!("run:{run}")]).ended_with(0).stdout;
+    assert!(text.contains("succeeded, its undo taken back"), "{text}");
+    assert_eq!(shop.orders("shop"), "0", "as the run left it");
+    // What was in service holds what was written meanwhile: it undoes nothing again.
+    let again = ["undo", run, "--json", "--way", "rds", "--yes", "--tool", "plain-sql", "--migrations", "sql"];
+    let told = shop.place.holdpoint(&again).ended_with(3).failure();
+    told.says(&["was in service until its cut-over was taken back", "holdpoint rds drop"]);
 }
 
 impl Shop {

@@ -17,7 +17,7 @@ pub use process::Process;
 
 use crate::rehearsal::Rehearsal;
 use crate::risk::RiskClass;
-use crate::undoing::{Applied, RiskRecord, RollbackScript, Settlement, UndoRecord, WayBack};
+use crate::undoing::{Applied, RiskRecord, RollbackScript, Settlement, TakenBack, UndoRecord, WayBack};
 use crate::verification::Level;
 use crate::{Identity, PointId, RunId};
 
@@ -142,6 +142,9 @@ pub struct RunStep {
     /// How a person declared it done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Settlement>,
+    /// An undo by another RDS instance was taken back, so that the database is again as it was before that undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<TakenBack>,
     /// Where the run came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::PointId;
+use crate::{PointId, RunId};
 
 /// A way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -295,6 +295,15 @@ pub struct Settlement {
     pub operator: Option<String>,
     /// How the database was found then.
     pub found: Afresh,
+}
+
+/// An undo by another RDS instance that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The run whose undo it was: of another run it says that it ran on the instance that went out of service.
+    pub run: RunId,
+    /// The name that this instance has since.
+    pub instance: String,
 }
 
 #[cfg(test)]

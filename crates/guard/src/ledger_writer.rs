@@ -59,6 +59,7 @@ impl<'a> LedgerWriter<'a> {
             ways_back: Vec::new(),
             undo: None,
             settlement: None,
+            taken_back: None,
             origin: None,
             process: None,
             command_process: None,
@@ -290,8 +291,12 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
 /// What a run left whose command was started, with the step that says so.
 ///
 /// A run that a person settled counts as applied only where its own end said so, and as nothing where it was found
-/// unchanged: how it was found otherwise does not say which files ran.
+/// unchanged: how it was found otherwise does not say which files ran. Of one that ran on an instance that went out of
+/// service nothing is there, whatever its end said.
 fn left_by(steps: Vec<RunStep>) -> Option<(Left, RunStep)> {
+    if let Some(step) = newest(&steps).filter(|step| step.state == RunState::Settled && step.taken_back.is_some()) {
+        return Some((Left::Unchanged, step.clone()));
+    }
     if let Some(ended) = steps.iter().find_map(|step| Some((step.left()?, step.clone()))) {
         return Some(ended);
     }

@@ -183,7 +183,8 @@ impl Rds {
     }
 
     /// Does what is planned: notes it in the new instance's tags, makes each rename, waits for it, and holds the endpoint
-    /// against the name. After an error or a kill, plan again: only what is left is planned.
+    /// against the name. After an error or a kill, plan again: only what is left is planned. A way back is planned until
+    /// [`note_taken_back`](Self::note_taken_back) says that nothing is left of it.
     ///
     /// # Errors
     /// [`Error::Overtaken`] where names or tags are others than planned; what RDS refuses; [`Error::GaveUp`] and the like
@@ -226,9 +227,19 @@ impl Rds {
             let differences = vec![format!("the name leads to {}, not to {expected}", serving.resource_id)];
             return Err(Error::Differs { subject: plan.name.clone(), differences });
         }
-        self.note(plan, if plan.goes_back { marks::TAKEN_BACK } else { marks::DONE }).await?;
+        if !plan.goes_back {
+            self.note(plan, marks::DONE).await?;
+        }
         let way_back = (!plan.goes_back).then(|| format!("holdpoint rds cut-over {} --back", plan.name));
         Ok(CutOverReport { plan: plan.clone(), serving, way_back })
+    }
+
+    /// Notes that a way back came to its end, with all that follows from it elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`] without `rds:AddTagsToResource`; [`Error::Gone`]. The way back is planned again then.
+    pub async fn note_taken_back(&self, plan: &CutOverPlan) -> Result<()> {
+        self.note(plan, marks::TAKEN_BACK).await
     }
 
     /// Writes down how far it is. ARNs follow names, so the instance is looked up anew.
@@ -285,6 +296,12 @@ fn named<'a>(all: &'a [Instance], name: &str) -> Result<Option<&'a Instance>> {
 #[must_use]
 pub fn is_cut_over_begun(instance: &Instance) -> bool {
     instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::BEGUN)
+}
+
+/// Whether an instance was in service once, by a cut-over that was taken back: it may hold what was written meanwhile.
+#[must_use]
+pub fn was_taken_back(instance: &Instance) -> bool {
+    instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::TAKEN_BACK)
 }
 
 /// Whether a cut-over renamed an instance or its source, or is renaming one, and was not taken back. One that was only noted,

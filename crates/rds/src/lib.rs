@@ -38,7 +38,7 @@ pub use cluster::Cluster;
 pub use cluster_plan::ClusterPlan;
 pub use cluster_restore::ClusterReport;
 pub use cluster_tidy::ClusterDropPlan;
-pub use cut_over::{CutOverPlan, CutOverReport, Rename, is_cut_over_begun};
+pub use cut_over::{CutOverPlan, CutOverReport, Rename, is_cut_over_begun, was_taken_back};
 pub use error::{Awaited, Error, Result, Thing};
 pub use instance::{Endpoint, Instance};
 pub use name::{check_name, with_ending};

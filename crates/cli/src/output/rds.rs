@@ -199,7 +199,11 @@ pub(crate) fn rds_cut_over(report: &CutOverOutcome) -> String {
         text.push_str(&format!("the way back: {way_back}\n"));
     }
     let followed: Vec<String> = report.followed.iter().map(|one| one.database.clone()).collect();
-    text + &checks + &bullets("folders that follow", &followed) + &bullets("left to do", &report.open)
+    let runs: Vec<String> = report.runs.iter().map(|one| format!("run {} {}", one.run, one.told)).collect();
+    text + &checks
+        + &bullets("folders that follow", &followed)
+        + &bullets("guarded runs", &runs)
+        + &bullets("left to do", &report.open)
 }
 
 /// What is, or would be, dropped.

@@ -24,7 +24,7 @@ pub(crate) fn runs(report: &RunsReport, now: DateTime<Utc>) -> String {
             run.run.to_string(),
             age(run.at, now),
             report.database.to_string(),
-            run.standing.words().to_owned(),
+            stands(run),
             run.verdict.map_or("", |verdict| verdict.words()).to_owned(),
             run.point.as_ref().map(ToString::to_string).unwrap_or_default(),
             run.operator.clone().unwrap_or_default(),
@@ -43,6 +43,12 @@ pub(crate) fn runs(report: &RunsReport, now: DateTime<Utc>) -> String {
     text
 }
 
+/// How a run stands, and whether that is so because its undo was taken back.
+fn stands(run: &RunSummary) -> String {
+    let own = run.taken_back.as_ref().is_some_and(|back| back.run == run.run);
+    format!("{}{}", run.standing.words(), if own { ", its undo taken back" } else { "" })
+}
+
 fn what_to_do(run: &RunSummary) -> String {
     format!("{}: holdpoint show run:{0}; then holdpoint undo {0}, or holdpoint settle {0} --reason TEXT", run.run)
 }
@@ -58,7 +64,7 @@ fn shortened(text: &str) -> String {
 pub(crate) fn run(report: &RunReport) -> String {
     let summary = &report.summary;
     let last = report.steps.last();
-    let mut text = format!("run {}: {}\n", summary.run, summary.standing.words());
+    let mut text = format!("run {}: {}\n", summary.run, stands(summary));
     let code = last.and_then(|step| match (step.exit_code, step.signal) {
         (Some(code), _) => Some(format!("exit code {code}")),
         (None, Some(signal)) => Some(format!("signal {signal}")),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::{RunState, RunStep, Verdict};
-use holdpoint_core::undoing::{Afresh, Applied};
+use holdpoint_core::undoing::{Afresh, Applied, TakenBack};
 use holdpoint_core::{DatabaseName, PointId, RunId};
 use serde::Serialize;
 
@@ -51,6 +51,9 @@ pub struct RunSummary {
     pub point: Option<PointId>,
     /// Who ran it and where, in words.
     pub operator: Option<String>,
+    /// An undo that was taken back: its own, or that of an older run on whose instance it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<TakenBack>,
 }
 
 /// Everything about a run.
@@ -107,6 +110,7 @@ impl RunSummary {
             pending: step.plan.as_ref().map(|plan| plan.pending.len()),
             point: step.point.clone(),
             operator: steps.first().and_then(|first| first.operator.clone()),
+            taken_back: step.taken_back.clone(),
         }
     }
 }

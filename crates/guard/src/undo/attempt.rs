@@ -115,6 +115,10 @@ impl<'a> Attempt<'a> {
         let begun = Box::pin(work.begin(&todo, &mut record));
         holdpoint_operations::held(self.context, &work.point, begun).await?;
         let mut swap = None;
+        let left = match &todo {
+            Todo::Rds(instant) => Some(instant.left(&going_on(&plan))),
+            Todo::Rollback(_) | Todo::Recover(_) | Todo::Restore(_) => None,
+        };
         let gone = Box::pin(work.go(todo, lock, &mut record, &mut swap)).await;
         let mut warnings = Vec::new();
         if gone.is_ok() {
@@ -123,6 +127,7 @@ impl<'a> Attempt<'a> {
                 left.unwrap_or_else(|error| vec![format!("roles and slots could not be read: {}", line(&error))]),
             );
         }
+        record.look.extend(left.filter(|_| gone.is_err() && !record.has_done(rds::CUT_OVER)));
         // Whatever failed once a person ended it failed by that.
         let interrupted = gone.is_err() && self.context.cancel.is_cancelled();
         let (state, failure, remarks) = match gone {

@@ -37,6 +37,7 @@ mod seen;
 mod since;
 mod stakes;
 mod surroundings;
+mod taken_back;
 mod taken_by_scripts;
 mod unfinished;
 
@@ -65,6 +66,7 @@ pub use cascades::GoesAlong;
 pub use others::{Share, TakenRows};
 pub(crate) use rds::named;
 pub use scripts::{Scripts, Unfinished};
+pub use taken_back::taken_back;
 
 /// Asks a person whether the way may be gone.
 #[derive(Clone)]

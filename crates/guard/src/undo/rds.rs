@@ -12,7 +12,9 @@ use holdpoint_core::undoing::Way;
 use holdpoint_operations::Source;
 use holdpoint_operations::adopt::adopt;
 use holdpoint_operations::compare::{Against, CompareOptions, CompareReport};
-use holdpoint_operations::rds::{HeldToTheEnd, PlaceTaken, RdsSource, compare_to_the_end, read_to_the_end};
+use holdpoint_operations::rds::{
+    HeldToTheEnd, PlaceTaken, RdsSource, compare_to_the_end, read_to_the_end, was_taken_back,
+};
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
@@ -27,7 +29,7 @@ use crate::{Error, runs, ways_back};
 /// How the step ends in the ledger by which the new instance is known to be the database of then.
 const HELD: &str = "is as the run's restore point says";
 /// As it is named once nothing of the cut-over is left to do.
-const CUT_OVER: &str = "the restored instance is in the live one's place";
+pub(super) const CUT_OVER: &str = "the restored instance is in the live one's place";
 /// How many names a line holds.
 const NAMED: usize = 5;
 /// How often, and how long, the live address is tried until it leads to the new instance: names are cached for a while.
@@ -62,6 +64,14 @@ impl ToAnInstant {
         let target = name(&source.instance, work.run.as_str());
         let mut warnings = vec![format!("the new instance costs what {} costs, until one is dropped", source.instance)];
         let begun = source.made_as(&target).await?;
+        if let Some(begun) = begun.as_ref().filter(|begun| was_taken_back(begun)) {
+            let why = format!(
+                "{0} was in service until its cut-over was taken back, and holds what was written to it meanwhile: holdpoint rds \
+                 drop {0}, then the same undo makes another",
+                begun.name
+            );
+            return Err(no_way(work, Way::Rds.word(), why));
+        }
         let in_place = begun.as_ref().is_some_and(|begun| begun.name.eq_ignore_ascii_case(&source.instance));
         if !in_place {
             let restorable = source.restorable().await?;
@@ -108,6 +118,15 @@ impl ToAnInstant {
             format!("hold {target} against the run's restore point, and read its tables to their ends"),
             format!("rename {} aside and {target} to {}", source.instance, source.instance),
         ]
+    }
+
+    /// What is left in RDS where it ends before the live one was renamed, and what goes on with it.
+    pub(super) fn left(&self, going_on: &str) -> String {
+        let (name, region) = (&self.target, self.source.plane.rds.region());
+        format!(
+            "where RDS has begun to make it, {name} is in {region} and costs: the same undo goes on with it ({going_on}); or drop \
+             it: holdpoint rds drop {name} --region {region}"
+        )
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
@@ -263,7 +282,7 @@ fn held(target: &str) -> String {
 }
 
 /// The name of the instance that undoes a run, the same each time.
-fn name(source: &str, run: &str) -> String {
+pub(super) fn name(source: &str, run: &str) -> String {
     named(source, "-undo-", run)
 }
 

@@ -113,6 +113,7 @@ impl<'a> Record<'a> {
             state,
             at: (self.context.clock)(),
             undo: Some(self.undo.clone()),
+            taken_back: None,
             // The schema is not as the command left it any more.
             schema_sha256: None,
             remarks,

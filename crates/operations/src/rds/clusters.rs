@@ -4,6 +4,7 @@ use holdpoint_rds::{Cluster, ClusterDropPlan, ClusterPlan, ClusterReport, DropOp
 use serde::Serialize;
 
 use super::ControlPlane;
+use super::left::Made as Left;
 use super::verbs::expected;
 use crate::Error;
 
@@ -44,11 +45,21 @@ pub async fn plan_cluster(plane: &ControlPlane, options: &RestoreOptions) -> Res
 /// Does what was planned; `waits` for the end, which makes the cluster's instance.
 ///
 /// # Errors
-/// What RDS refuses, and how the new cluster or its instance ended.
+/// What RDS refuses, and how the new cluster or its instance ended; [`Error::LeftBehind`] where it is there, or may be.
 pub async fn restore_cluster(plane: &ControlPlane, plan: &ClusterPlan, waits: bool) -> Result<ClusterOutcome, Error> {
-    let begun = plane.unless_ended(plane.rds.begin_cluster_restore(plan)).await?;
+    if plane.cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let begun = plane.unless_ended(plane.rds.begin_cluster_restore(plan)).await;
+    let begun = begun.map_err(|failure| plane.may_be_left(Left::Instance, &plan.target, failure))?;
     plane.progress.note(&format!("{} is being made: it costs from now on", begun.name));
-    let finished = if waits { Some(wait_cluster(plane, &begun.name).await?) } else { None };
+    let finished = match waits {
+        true => {
+            let finished = wait_cluster(plane, &begun.name).await;
+            Some(finished.map_err(|failure| plane.left(Left::Instance, &begun.name, failure))?)
+        }
+        false => None,
+    };
     Ok(ClusterOutcome { begun, finished })
 }
 

@@ -6,6 +6,7 @@ mod clusters;
 mod data_check;
 mod found;
 mod instant;
+mod left;
 mod maker;
 mod proof;
 mod reach;
@@ -35,7 +36,7 @@ pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{
     ClusterPlan, ClusterReport, CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How,
     Made, Maker, Missing, Problem, PropertyLine, Quota, RdsOptions, RestoreOptions, RestorePlan, RestoreReport,
-    Snapshot, Waiting, When, Window, region_of,
+    Snapshot, Waiting, When, Window, region_of, was_taken_back,
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
@@ -54,11 +55,11 @@ pub use source::{PlaceTaken, RdsSource, Restorable};
 pub(crate) use temporary::Temporary;
 pub use tokens::passwords;
 pub use verbs::{
-    CutOverOutcome, DropReport, ListReport, RestoreOutcome, cut_over, drop_instance, list, plan, plan_cut_over,
-    plan_drop, restore, wait, window,
+    CutOverOutcome, DropReport, ListReport, RestoreOutcome, RunTakenBack, cut_over, drop_instance, list,
+    note_taken_back, plan, plan_cut_over, plan_drop, restore, wait, window,
 };
 pub(crate) use withdrawn::drop_recorded;
-pub use withdrawn::{Withdrawn, withdraw_snapshot};
+pub use withdrawn::{RecordedAs, Withdrawn, recorded_as, withdraw_snapshot};
 
 use crate::{Clock, Error};
 

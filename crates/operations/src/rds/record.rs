@@ -5,12 +5,13 @@
 
 use chrono::{DateTime, Utc};
 use holdpoint_core::recorded::{FORMAT, SnapshotFacts};
-use holdpoint_core::{Identity, PointId, PointKind, Recorded, SnapshotManifest};
+use holdpoint_core::{DatabaseName, Identity, PointId, PointKind, Recorded, SnapshotManifest};
 use holdpoint_postgres::{Session, SessionPurpose, identity, preflight};
 use holdpoint_rds::{Error as Rds, Snapshot, marks};
 use serde::Serialize;
 
 use super::ControlPlane;
+use super::left::Made;
 use super::serving::serves_another;
 use super::snapshots::finished;
 use crate::backup::{Clocks, FolderOwner, claim_folder, folder_owner, shell};
@@ -81,7 +82,7 @@ pub async fn create_recorded(
             let asked = Asked { at: id.at(), at_by_store: None, ..asked };
             (begun, id, asked)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(plane.may_be_left(Made::Snapshot, &options.name, error.into())),
     };
     if !options.waits {
         remarks.push(format!("it is no restore point yet; once it is available: {}", again(context, options)));
@@ -100,9 +101,9 @@ pub async fn create_recorded(
         // What another process recorded is nothing to be dropped.
         Err(Error::Rds(error)) if matches!(*error, Rds::NameTaken { .. }) => Err(Error::Rds(error)),
         Err(failure) => {
-            let name = &options.name;
+            let (name, region) = (&options.name, plane.rds.region());
             let remains = format!(
-                "the snapshot {name} may be there, costs, and is no restore point yet: {}; or drop it: holdpoint rds snapshot \
+                "the snapshot {name} in {region} may be there, costs, and is no restore point yet: {}; or drop it: holdpoint rds snapshot \
                  drop {name}",
                 again(context, options)
             );
@@ -147,13 +148,14 @@ async fn ask(
 
 /// By which a snapshot is known as that of a restore point.
 pub(super) fn tags(context: &Context, id: &PointId) -> marks::Tags {
-    [
-        (marks::POINT, id.as_str()),
-        (marks::FOLDER, context.database.as_str()),
-        (marks::REPOSITORY, context.repository.id()),
-    ]
-    .map(|(key, value)| (key.to_owned(), marks::value(value)))
-    .into()
+    tags_of(&context.database, context.repository.id(), id)
+}
+
+/// As [`tags`], of any folder.
+pub(super) fn tags_of(database: &DatabaseName, repository: &str, id: &PointId) -> marks::Tags {
+    [(marks::POINT, id.as_str()), (marks::FOLDER, database.as_str()), (marks::REPOSITORY, repository)]
+        .map(|(key, value)| (key.to_owned(), marks::value(value)))
+        .into()
 }
 
 /// The restore point of this folder whose snapshot it is, by its tags.

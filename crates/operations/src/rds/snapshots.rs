@@ -4,6 +4,7 @@ use holdpoint_rds::Snapshot;
 use serde::Serialize;
 
 use super::ControlPlane;
+use super::left::Made;
 use crate::Error;
 
 /// The snapshots of a region.
@@ -27,10 +28,9 @@ pub struct SnapshotDropReport {
 /// Makes a snapshot of an instance; `waits` for its end.
 ///
 /// # Errors
-/// What RDS refuses, and how the snapshot ended.
+/// What RDS refuses, and how the snapshot ended; [`Error::LeftBehind`] where it is there, or may be.
 pub async fn create_snapshot(plane: &ControlPlane, instance: &str, name: &str, waits: bool) -> Result<Snapshot, Error> {
-    let made = plane.unless_ended(plane.rds.create_snapshot(instance, name, (plane.clock)())).await?;
-    finished(plane, made, waits).await
+    begun(plane, name, plane.rds.create_snapshot(instance, name, (plane.clock)()), waits).await
 }
 
 /// Copies a snapshot; `waits` for its end.
@@ -44,8 +44,22 @@ pub async fn copy_snapshot(
     kms_key: Option<&str>,
     waits: bool,
 ) -> Result<Snapshot, Error> {
-    let made = plane.unless_ended(plane.rds.copy_snapshot(from, name, kms_key, (plane.clock)())).await?;
-    finished(plane, made, waits).await
+    begun(plane, name, plane.rds.copy_snapshot(from, name, kms_key, (plane.clock)()), waits).await
+}
+
+/// Lets a snapshot be made, and says of a failure what is left of it.
+async fn begun(
+    plane: &ControlPlane,
+    name: &str,
+    call: impl Future<Output = Result<Snapshot, holdpoint_rds::Error>>,
+    waits: bool,
+) -> Result<Snapshot, Error> {
+    if plane.cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let made = plane.unless_ended(call).await;
+    let made = made.map_err(|failure| plane.may_be_left(Made::Snapshot, name, failure))?;
+    finished(plane, made, waits).await.map_err(|failure| plane.left(Made::Snapshot, name, failure))
 }
 
 /// Waits for a snapshot's end, where that is asked for.

@@ -8,6 +8,7 @@ use holdpoint_rds::{
     DropOptions, Error as Rds, Instance, RestoreOptions, RestorePlan, When, estimate_seconds, marks, with_ending,
 };
 
+use super::left::may_be_heard;
 use super::maker::this_process;
 use super::source::RdsSource;
 use crate::Error;
@@ -17,7 +18,7 @@ use crate::Error;
 pub(crate) struct Temporary<'a> {
     source: &'a RdsSource,
     plan: RestorePlan,
-    /// RDS answered that it makes it.
+    /// RDS answered that it makes it, or may have heard so.
     is_begun: AtomicBool,
 }
 
@@ -104,7 +105,12 @@ impl<'a> Temporary<'a> {
             Ok(_) => {}
             // An answer that was lost, and asked for again.
             Err(Rds::NameTaken { .. }) if self.own().await?.is_some() => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let error = Error::from(error);
+                // Then it may come to be seen later.
+                self.is_begun.store(may_be_heard(&error), Ordering::Release);
+                return Err(error);
+            }
         }
         self.is_begun.store(true, Ordering::Release);
         let (name, of) = (self.name(), &self.plan.source.name);
@@ -118,7 +124,7 @@ impl<'a> Temporary<'a> {
     /// Drops it, also when the work was ended: RDS has taken the drop on then, and nothing but time is needed. Says in
     /// words what is left where that fails.
     pub(crate) async fn dropped(&self) -> Option<String> {
-        let name = self.name();
+        let (name, region) = (self.name(), self.source.plane.rds.region());
         match self.drop_again().await {
             Ok(true) => {
                 self.source.plane.progress.note(&format!("{name} is dropped again"));
@@ -126,7 +132,7 @@ impl<'a> Temporary<'a> {
             }
             Ok(false) => None,
             Err(error) => Some(format!(
-                "the temporary instance {name} may remain and cost ({}): holdpoint rds drop {name}",
+                "the temporary instance {name} in {region} may remain and cost ({}): holdpoint rds drop {name} --region {region}",
                 error.line()
             )),
         }

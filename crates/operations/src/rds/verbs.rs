@@ -1,5 +1,6 @@
 //! The verbs: one call each.
 
+use holdpoint_core::RunId;
 use holdpoint_rds::{
     CutOverPlan, CutOverReport, DropOptions, DropPlan, Instance, Made, RestoreOptions, RestorePlan, RestoreReport,
     Window, estimate_seconds,
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use super::ControlPlane;
 use super::data_check::DataCheck;
+use super::left::Made as Left;
 use super::service::Followed;
 use crate::Error;
 
@@ -51,15 +53,28 @@ pub struct CutOverOutcome {
     pub done: Option<CutOverReport>,
     /// The folders that belong to the serving instance now.
     pub followed: Vec<Followed>,
+    /// What became of guarded runs by it, one entry a run.
+    pub runs: Vec<RunTakenBack>,
     /// What is left to be done.
     pub open: Vec<String>,
+}
+
+/// What became of a guarded run when the instance that its undo, or it itself, had worked on went out of service.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunTakenBack {
+    /// The folder's database.
+    pub database: String,
+    /// The run.
+    pub run: RunId,
+    /// In words.
+    pub told: String,
 }
 
 impl CutOverOutcome {
     /// What is to be done, and was not.
     #[must_use]
     pub fn planned(plan: CutOverPlan, checks: Vec<DataCheck>) -> Self {
-        Self { plan, checks, done: None, followed: Vec::new(), open: Vec::new() }
+        Self { plan, checks, done: None, followed: Vec::new(), runs: Vec::new(), open: Vec::new() }
     }
 }
 
@@ -82,17 +97,23 @@ pub async fn plan(plane: &ControlPlane, options: &RestoreOptions) -> Result<Rest
 /// Does what was planned; `waits` for the end.
 ///
 /// # Errors
-/// What RDS refuses, and how the new instance ended.
+/// What RDS refuses, and how the new instance ended; [`Error::LeftBehind`] where it is there, or may be.
 pub async fn restore(plane: &ControlPlane, plan: &RestorePlan, waits: bool) -> Result<RestoreOutcome, Error> {
-    let begun = plane.unless_ended(plane.rds.begin_restore(plan)).await?;
+    if plane.cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let begun = plane.unless_ended(plane.rds.begin_restore(plan)).await;
+    let begun = begun.map_err(|failure| plane.may_be_left(Left::Instance, &plan.target, failure))?;
     plane.progress.note(&format!("{} is being made: it costs from now on", begun.name));
-    let finished = if waits {
+    if !waits {
+        return Ok(RestoreOutcome { begun, finished: None });
+    }
+    let finished = async {
         plane.unless_ended(plane.rds.wait_seen(&begun.name, &plane.waiting)).await?;
-        Some(wait(plane, &begun.name).await?)
-    } else {
-        None
+        Box::pin(finish(plane, &begun.name)).await
     };
-    Ok(RestoreOutcome { begun, finished })
+    let finished = finished.await.map_err(|failure| plane.left(Left::Instance, &begun.name, failure))?;
+    Ok(RestoreOutcome { begun, finished: Some(finished) })
 }
 
 /// Waits for what a restore began, in whatever process, and finishes it.
@@ -100,6 +121,14 @@ pub async fn restore(plane: &ControlPlane, plan: &RestorePlan, waits: bool) -> R
 /// # Errors
 /// As [`restore`].
 pub async fn wait(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Error> {
+    Box::pin(finish(plane, name)).await.map_err(|failure| match failure {
+        Error::Interrupted => plane.left(Left::Instance, name, failure),
+        // Whether there is one of the name need not be known by now; their hints say what to do.
+        failure => failure,
+    })
+}
+
+async fn finish(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Error> {
     let made = plane.unless_ended(plane.rds.made()).await?;
     let mut listen = plane.listener(expected(&made, name));
     let clock = &*plane.clock;
@@ -135,7 +164,7 @@ pub async fn plan_cut_over(
     plane.unless_ended(plane.rds.plan_cut_over(new, aside, goes_back)).await
 }
 
-/// Makes the renames of a plan; what is left after an end is planned anew.
+/// Makes the renames of a plan; what is left after an end is planned anew. A way back ends with [`note_taken_back`].
 ///
 /// # Errors
 /// What RDS refuses.
@@ -144,6 +173,14 @@ pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOver
     let now = (plane.clock)();
     let done = plane.unless_ended(plane.rds.cut_over(&plan, &plane.waiting, now, &mut listen)).await?;
     Ok(CutOverOutcome { done: Some(done), ..CutOverOutcome::planned(plan, Vec::new()) })
+}
+
+/// Notes that a way back came to its end; without that note the same command goes on with what is left of it.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn note_taken_back(plane: &ControlPlane, plan: &CutOverPlan) -> Result<(), Error> {
+    plane.unless_ended(plane.rds.note_taken_back(plan)).await
 }
 
 /// Plans a drop.

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use holdpoint_core::{PointId, Recorded, SnapshotManifest};
+use holdpoint_core::{DatabaseName, PointId, Recorded, SnapshotManifest};
 use holdpoint_rds::{Error as Rds, Snapshot, marks};
-use holdpoint_repository::NotDropped;
+use holdpoint_repository::{NotDropped, Repository};
 
 use super::ControlPlane;
 use super::found::{Found, is_the_recorded, recorded_snapshot};
-use super::record::point_of;
+use super::record::{point_of, tags_of};
 use crate::retention::{Outcome, dead};
 use crate::{Context, Error};
 
@@ -87,6 +87,42 @@ pub enum Withdrawn {
     },
     /// It is one, and this came of it; `None` where it was withdrawn meanwhile.
     Point(PointId, Option<Outcome>),
+}
+
+/// The restore point that a snapshot is by a manifest, whatever its tags say.
+#[derive(Debug)]
+pub struct RecordedAs {
+    /// Whose folder.
+    pub database: DatabaseName,
+    /// The restore point, which may be withdrawn and not gone yet.
+    pub point: PointId,
+    /// The tags by which it would be known.
+    pub tags: marks::Tags,
+}
+
+/// Looks in every folder of a repository for the manifest that names a snapshot, by its ARN and when it was made. Manifests are read
+/// where no stored object lies beside them, as with an archive.
+///
+/// # Errors
+/// Those of the repository, also where a manifest cannot be read, and what leaves in doubt whether it is the recorded one.
+pub async fn recorded_as(repository: &Repository, snapshot: &Snapshot) -> Result<Option<RecordedAs>, Error> {
+    for database in repository.databases().await? {
+        let folders = repository.folders(&database).await?;
+        let is_archive = |id: &PointId| folders.stored.get(id).is_some_and(|stored| !stored.is_empty());
+        for point in folders.published.iter().filter(|id| !is_archive(id)).chain(&folders.withdrawn) {
+            let recorded = match repository.hidden(&database, point).await {
+                Ok(stored) => stored.recorded,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let Recorded::Snapshot(manifest) = recorded else { continue };
+            if is_the_recorded(&manifest.snapshot, snapshot)? {
+                let tags = tags_of(&database, repository.id(), point);
+                return Ok(Some(RecordedAs { database, point: point.clone(), tags }));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Withdraws the restore point that a snapshot is, and drops both; or tells why they stay. What is done goes by the manifest:

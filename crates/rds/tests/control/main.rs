@@ -242,6 +242,11 @@ async fn a_cut_over_goes_on_after_every_step_and_goes_back() {
     let report = rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
     assert_eq!((id("shop").as_deref(), id("shop-r").as_deref()), (Some("db-SHOP"), Some("db-MADE1")));
     assert!(report.way_back.is_none() && report.plan.goes_back);
+    // What follows from it is still to be done: whoever is killed before that plans it again.
+    let rest = other.plan_cut_over("shop-r", None, true).await.unwrap();
+    assert_eq!((rest.renames.len(), rest.apart.as_str(), rest.name.as_str()), (0, "shop-r", "shop"));
+    rds.note_taken_back(&rest).await.unwrap();
+    assert!(matches!(rds.plan_cut_over("shop-r", None, true).await, Err(Error::NotCutOver { .. })));
     let again = DropOptions { name: "shop-r".to_owned(), ..served.clone() };
     assert!(rds.plan_drop(&again).await.is_ok(), "it is out of service");
     // A person renamed both, which no tag tells.

@@ -1,0 +1,125 @@
+//! What a verb that failed or was ended leaves in RDS: by name and region, with the commands that go on with it or drop it.
+
+use holdpoint_rds::Error as Rds;
+
+use super::ControlPlane;
+use crate::Error;
+
+/// What was made in RDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// An instance, or a cluster.
+    Instance,
+    /// A snapshot.
+    Snapshot,
+}
+
+impl Made {
+    /// The next commands.
+    fn commands(self, name: &str, region: &str) -> String {
+        match self {
+            Self::Instance => format!(
+                "go on with holdpoint rds wait {name} --region {region}, or drop it: holdpoint rds drop {name} --region {region}"
+            ),
+            Self::Snapshot => format!(
+                "see holdpoint rds snapshot list --region {region}, or drop it: holdpoint rds snapshot drop {name} --region \
+                 {region}"
+            ),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Instance => "",
+            Self::Snapshot => "the snapshot ",
+        }
+    }
+
+    /// Whether the error says itself what there is, with a hint that fits.
+    fn is_told_by(self, error: &Error) -> bool {
+        let Error::Rds(error) = error else { return matches!(error, Error::LeftBehind { .. }) };
+        matches!(
+            (self, &**error),
+            (_, Rds::GaveUp { .. } | Rds::Gone { .. }) | (Self::Instance, Rds::Ended { .. } | Rds::Differs { .. })
+        )
+    }
+}
+
+impl ControlPlane {
+    /// The failure of work on something that RDS was told to make, and what of it is there.
+    pub(super) fn left(&self, made: Made, name: &str, failure: Error) -> Error {
+        if made.is_told_by(&failure) {
+            return failure;
+        }
+        let region = self.rds.region();
+        let remains = format!(
+            "{}{name} is there or being made in {region}, and costs: {}",
+            made.word(),
+            made.commands(name, region)
+        );
+        Error::LeftBehind { failure: Box::new(failure), remains }
+    }
+
+    /// The failure of the call that was to make something: where RDS may have heard it, with what may be there.
+    pub(super) fn may_be_left(&self, made: Made, name: &str, failure: Error) -> Error {
+        if !may_be_heard(&failure) {
+            return failure;
+        }
+        let region = self.rds.region();
+        let remains = format!(
+            "RDS may have heard of it: {}{name} may be there in {region}, and cost: {}",
+            made.word(),
+            made.commands(name, region)
+        );
+        Error::LeftBehind { failure: Box::new(failure), remains }
+    }
+}
+
+/// Whether a call that failed so may have been done nevertheless.
+pub(super) fn may_be_heard(failure: &Error) -> bool {
+    let of_rds = match failure {
+        Error::Interrupted => return true,
+        Error::Rds(error) => &**error,
+        _ => return false,
+    };
+    match of_rds {
+        Rds::Network { .. } | Rds::InvalidAnswer { .. } => true,
+        Rds::Service { code, .. } => {
+            code.starts_with("Internal") || code.starts_with("ServiceUnavailable") || code.starts_with("http status 5")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_heard_is_told_and_what_was_refused_is_not() {
+        let service = |code: &str| Rds::Service {
+            action: "CreateDBSnapshot",
+            subject: "shop".to_owned(),
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        let network = Rds::Network { action: "CreateDBSnapshot", source: "timed out".into() };
+        for heard in [service("InternalFailure"), service("http status 502"), network] {
+            assert!(may_be_heard(&heard.into()));
+        }
+        assert!(may_be_heard(&Error::Interrupted));
+        for refused in [service("InvalidParameterValue"), Rds::Throttled { action: "CreateDBSnapshot" }] {
+            assert!(!may_be_heard(&refused.into()));
+        }
+    }
+
+    #[test]
+    fn an_error_that_names_the_right_command_itself_is_left_as_it_is() {
+        let ended = || Rds::Ended { subject: "shop".to_owned(), status: "failed".to_owned(), event: None };
+        assert!(Made::Instance.is_told_by(&ended().into()));
+        assert!(!Made::Snapshot.is_told_by(&ended().into()), "its hint drops an instance");
+        assert!(!Made::Instance.is_told_by(&Error::Interrupted));
+        let commands = Made::Snapshot.commands("held", "eu-central-1");
+        assert!(commands.contains("rds snapshot drop held --region eu-central-1"), "{commands}");
+    }
+}
