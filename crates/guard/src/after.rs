@@ -169,7 +169,8 @@ impl Guarded<'_> {
         });
         // One that records something counts as one that runs them; of any other that says nothing.
         let still = judgement.still_pending.iter().flatten().cloned().collect::<Vec<_>>();
-        if succeeded && planned.migrations.is_none() && judgement.recorded.is_none() && !still.is_empty() {
+        let passed_over = judgement.as_planned && judgement.recorded.is_none() && !still.is_empty();
+        if succeeded && planned.migrations.is_none() && passed_over {
             let names = listed(&still, LISTED);
             warnings.push(format!(
                 "still pending: {names}: whether the command is to run them is not known ([migrations] commands says so)"

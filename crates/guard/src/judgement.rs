@@ -192,7 +192,19 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
         let names = listed(still, NAMED);
         wrong.push(format!("the command ended with success, but these are still pending: {names}"));
     }
-    wrong.extend(unseen(evidence));
+    // A server that was restarted took what it counted with it: nothing shows what a command did of which nothing is known.
+    if evidence.succeeded
+        && evidence.lost_count
+        && recorded.is_none()
+        && evidence.rehearsal.is_none()
+        && let Some(still) = evidence.still_pending.as_ref().filter(|still| !still.is_empty())
+    {
+        wrong.push(format!(
+            "the command ended with success, whether it did anything is not known, and these are still pending: {}",
+            listed(still, NAMED)
+        ));
+    }
+    wrong.extend(unseen(evidence, recorded));
     if evidence.succeeded && evidence.database == "unchanged" {
         let rehearsed = evidence.rehearsal.map(Rehearsal::left_something);
         let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
@@ -211,7 +223,7 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
         wrong
             .push(format!("the command ended with success, and not everything is there that its files say: {missing}"));
     }
-    let untouched = untouched(evidence);
+    let untouched = untouched(evidence, recorded);
     if !untouched.is_empty() && evidence.database != "unchanged" {
         let names = listed(&untouched, NAMED);
         wrong.push(format!("the rehearsal wrote rows of {names}, and nobody wrote any of them while the command ran"));
@@ -243,8 +255,10 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
 }
 
 /// What a command that says success may have done or not, as far as nobody could look at it, in words.
-fn unseen(evidence: &Evidence<'_>) -> Option<String> {
-    if !evidence.succeeded || evidence.still_pending.is_some() {
+///
+/// What a tool's table says tells it; of a command of which nothing is known, and that recorded nothing, it does not.
+fn unseen(evidence: &Evidence<'_>, recorded: Option<&[String]>) -> Option<String> {
+    if !evidence.succeeded || recorded.is_some() {
         return None;
     }
     let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
@@ -280,13 +294,13 @@ fn wrote(one: &&TableEffect) -> bool {
     one.rewritten || one.written.is_some_and(|rows| !rows.is_zero())
 }
 
-/// The tables whose rows the rehearsal wrote, and nobody did now: where no table of a tool's says what ran, what should
-/// have written them did not.
+/// The tables whose rows the rehearsal wrote, and nobody did now: where no table of a tool's says what ran, or the command
+/// recorded nothing in it, what should have written them did not.
 ///
 /// Both are told by the server's counters and files: values also read otherwise where only a type was changed, such as by
 /// `ALTER TYPE … RENAME VALUE`, which writes no row anywhere.
-fn untouched(evidence: &Evidence<'_>) -> Vec<String> {
-    let (Some(rehearsal), true, None) = (evidence.rehearsal, evidence.succeeded, &evidence.still_pending) else {
+fn untouched(evidence: &Evidence<'_>, recorded: Option<&[String]>) -> Vec<String> {
+    let (Some(rehearsal), true, None) = (evidence.rehearsal, evidence.succeeded, recorded) else {
         return Vec::new();
     };
     let tables = rehearsal.tables.iter().filter(wrote).map(|one| &one.table);
@@ -398,6 +412,13 @@ mod tests {
         // Whatever is known of the command.
         let script = Evidence { runs_pending: false, still_pending: Some(names(&["2"])), ..all_applied() };
         assert_eq!((judge(&script).verdict, judge(&script).as_planned), (Verdict::PartlyApplied, false));
+        // Of a script that recorded nothing only a server that lost its count says nothing.
+        let nothing = |lost_count| {
+            let pending = Some(names(&["1", "2"]));
+            let evidence = Evidence { still_pending: pending, database: "unknown", lost_count, ..all_applied() };
+            judge(&Evidence { runs_pending: false, ..evidence }).as_planned
+        };
+        assert!(nothing(false) && !nothing(true));
         // Nothing was recorded, and nothing shows that anything was kept.
         let none = Evidence { still_pending: Some(names(&["1", "2"])), database: "unknown", ..all_applied() };
         assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unknown, false));

@@ -83,7 +83,8 @@ impl Schema {
         self.objects
     }
 
-    fn of(objects: Vec<ObjectRecord>) -> Self {
+    /// The schema that such objects make.
+    pub(crate) fn of(objects: Vec<ObjectRecord>) -> Self {
         Self { objects: objects.into_iter().filter(|object| !comes_with_rows(object)).collect() }
     }
 

@@ -98,15 +98,18 @@ fn a_command_whose_time_is_over_ends_with_its_sessions_and_no_others() {
 /// Plain files with a script that undoes the first; the second stands still until the server is restarted.
 const FILES: [&str; 6] = ["--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
 
-/// A command that says success although the server was stopped in the middle of its file; its report once that is back.
-fn ended_while_away(bench: &Bench, sql: &str, flags: &[&str]) -> serde_json::Value {
-    let _held = bench.hold("SELECT pg_advisory_lock(7)");
+/// A file that psql runs, by a command that says success although the server was stopped in the middle of it.
+fn file_while_away(bench: &Bench, sql: &str, flags: &[&str]) -> serde_json::Value {
     bench.write("sql/1_adds.sql", &format!("SELECT pg_advisory_xact_lock(7);\n{sql};\n"));
-    bench.write(
-        "apply.sh",
-        "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f sql/1_adds.sql\ntouch lost\nexit 0\n",
-    );
-    let flags = [&FILES[..], &["--lock-timeout", "0", "--after", "touch off"], flags].concat();
+    let applies = "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -1 -f sql/1_adds.sql";
+    ended_while_away(bench, applies, &[&FILES[..], flags].concat())
+}
+
+/// A command that says success although the server was stopped while it waited; its report once that is back.
+fn ended_while_away(bench: &Bench, applies: &str, flags: &[&str]) -> serde_json::Value {
+    let _held = bench.hold("SELECT pg_advisory_lock(7)");
+    bench.write("apply.sh", &format!("{applies}\ntouch lost\nexit 0\n"));
+    let flags = [&["--lock-timeout", "0", "--after", "touch off"], flags].concat();
     let mut run = bench.start(&flags, &["sh", "apply.sh"]);
     run.wait_until("the migration stands still", super::LONG, || bench.waits_for_a_lock());
     let there = |name: &str| bench.scene.place.work().join(name).exists();
@@ -128,9 +131,25 @@ fn ended_while_away(bench: &Bench, sql: &str, flags: &[&str]) -> serde_json::Val
 #[test]
 fn a_command_that_ends_well_while_the_server_is_away_is_judged_when_it_is_back() {
     let bench = Bench::alone();
-    let report = ended_while_away(&bench, "ALTER TABLE shop.orders ADD COLUMN half integer", &[]);
+    let report = file_while_away(&bench, "ALTER TABLE shop.orders ADD COLUMN half integer", &[]);
     assert!(report["judgement"]["reasons"].to_string().contains("shop.orders has no column half"), "{report:#}");
     assert!(report["warnings"].to_string().contains("the run lock was taken again"), "{report:#}");
+}
+
+/// Nothing is known of a script but what its rehearsal did; its word was once taken, and the migration was pending.
+#[test]
+fn a_script_around_a_tool_that_ends_well_while_the_server_is_away_is_not_taken_at_its_word() {
+    for (flags, why) in [
+        (&["--rehearse"][..], "whether it wrote the rows of public.pgmigrations, shop.orders that"),
+        (&[], "whether it did anything is not known, and these are still pending: 2_waits.sql"),
+    ] {
+        let bench = super::node_pg_migrate::bench(Bench::alone());
+        bench.bare(&super::node_pg_migrate::UP.join(" "));
+        let writes = "SELECT pg_advisory_xact_lock(7); UPDATE shop.orders SET note = 'half';";
+        super::node_pg_migrate::migration(&bench, "2_waits", writes);
+        let report = ended_while_away(&bench, &super::node_pg_migrate::UP.join(" "), flags);
+        assert!(report["judgement"]["reasons"].to_string().contains(why), "{report:#}");
+    }
 }
 
 /// A server that was restarted counts rows anew: what the rehearsal wrote was once taken for written, and the file for
@@ -139,7 +158,7 @@ fn a_command_that_ends_well_while_the_server_is_away_is_judged_when_it_is_back()
 fn rows_that_a_restarted_server_does_not_count_are_not_taken_for_written() {
     for flags in [&["--rehearse"][..], &[]] {
         let bench = Bench::alone();
-        let report = ended_while_away(&bench, "UPDATE shop.orders SET note = 'half'", flags);
+        let report = file_while_away(&bench, "UPDATE shop.orders SET note = 'half'", flags);
         assert_eq!(bench.sql("SELECT count(*) FROM shop.orders WHERE note = 'half'"), "0");
         let reasons = report["judgement"]["reasons"].to_string();
         assert!(reasons.contains("whether it ran 1_adds.sql is not known"), "{report:#}");

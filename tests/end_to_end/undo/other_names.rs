@@ -125,16 +125,23 @@ fn what_neither_review_nor_rehearsal_saw_is_no_work_of_others() {
 }
 
 #[test]
-fn what_others_wrote_beside_a_run_is_still_told_as_that() {
-    for flags in [REHEARSED, NOT_REHEARSED] {
-        let project = project("", "UPDATE shop.t SET v = 'x';\n", None);
+fn what_others_wrote_beside_a_run_is_theirs_only_where_that_is_shown() {
+    let in_w = "1 rows of shop.t have other values in w: ";
+    let nothing_shows =
+        format!("{in_w}these were not known to be at risk, and nothing shows that the run left them alone");
+    // A row that others wrote over hides what the run did there; one that it did not touch hides nothing.
+    for (flags, up, told, code) in [
+        (REHEARSED, "UPDATE shop.t SET v = 'x';\n", format!("{in_w}written since"), 0),
+        (NOT_REHEARSED, "UPDATE shop.t SET v = 'x' WHERE id > 50;\n", format!("{in_w}written since"), 0),
+        (NOT_REHEARSED, "UPDATE shop.t SET v = 'x';\n", nothing_shows, 11),
+    ] {
+        let project = project("", up, None);
         let report = project.guard(flags, 0);
         project.scene.sql("UPDATE shop.t SET w = -1 WHERE id = 7");
         let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
-        let undone = project.undo(run(&report), &accepts, 0).json();
-        let proof = undone["undo"]["proof"].to_string();
-        assert!(proof.contains("1 rows of shop.t have other values in w: written since"), "{undone:#}");
-        assert_eq!(project.scene.sql("SELECT w || v FROM shop.t WHERE id = 7"), "-1v7");
+        let undone = project.undo(run(&report), &accepts, code).json();
+        assert!(undone["undo"].to_string().contains(&told), "{up}: {undone:#}");
+        assert_eq!(project.scene.sql("SELECT w || v FROM shop.t WHERE id = 7"), "-1v7", "{up}");
     }
 }
 

@@ -152,11 +152,22 @@ fn the_whole_database_is_swapped_and_only_what_somebody_accepts_is_lost() {
     project.write("drizzle/0001_drops.sql", DROPS);
     project.journal(&["0000_first", "0001_drops"]);
     let report = project.guard(&[], 0);
-    project.scene.sql("DELETE FROM shop.events WHERE id <= 3");
+    let alone = project.undo("latest", &["--way", "restore"], 3).failure();
+    let orders = "shop.orders (the run changed its columns: what others wrote is not told apart)";
+    assert!(
+        alone.told.contains(&format!("{orders} would be lost")) && !alone.told.contains("(not by the run)"),
+        "{}",
+        alone.told
+    );
+    project.scene.sql(
+        "DELETE FROM shop.events WHERE id <= 3; CREATE FUNCTION shop.theirs() RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+         GRANT SELECT ON shop.events TO PUBLIC;",
+    );
     let failure = project.undo("latest", &["--way", "restore"], 3).failure();
-    let told =
-        "shop.events, shop.orders (the run changed its columns: what others wrote is not told apart) would be lost";
-    failure.says(&[told]).hints(&["--accept-data-loss-since"]);
+    let told = format!("shop.events, {orders}, ");
+    let failure =
+        failure.says(&[&told, "ACL shop.TABLE events (not by the run)", "FUNCTION shop.theirs() (not by the run)"]);
+    failure.hints(&["--accept-data-loss-since"]);
     let late = ["--way", "restore", "--accept-data-loss-since", "2099-01-01T00:00:00Z"];
     project.undo("latest", &late, 3).failure().says(&["only what was written since 2099"]);
     assert_eq!(project.stands(), ("succeeded".to_owned(), false), "a refusal changes nothing");

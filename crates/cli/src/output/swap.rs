@@ -1,7 +1,8 @@
 //! `restore --swap` for people: what would be done, and what was.
 
 use holdpoint_core::verification::Obstacle;
-use holdpoint_operations::restore::swap::{SwapInPlan, SwapPlan, SwapReport, TableSince, WrittenSince};
+use holdpoint_operations::compare::ObjectChange;
+use holdpoint_operations::restore::swap::{ObjectSince, SwapInPlan, SwapPlan, SwapReport, TableSince, WrittenSince};
 
 use super::catalogue::standing;
 use super::table::{bullets, facts};
@@ -92,6 +93,19 @@ fn written_since(since: &WrittenSince) -> String {
         let so_far = if since.at_least { ", at least, for others write on" } else { "" };
         bullets(&format!("written since the restore point ({unchanged} unchanged{so_far})"), &lines)
     };
+    let object = |one: &ObjectSince| {
+        let how = match one.change {
+            ObjectChange::Added => "is new",
+            ObjectChange::Gone => "is gone",
+            ObjectChange::Definition | ObjectChange::Owner => "is another",
+        };
+        format!("{} {how}", one.object)
+    };
+    let mut objects: Vec<String> = since.objects.iter().take(SHOWN).map(object).collect();
+    if since.objects.len() > SHOWN {
+        objects.push(format!("and {} more: see --json", since.objects.len() - SHOWN));
+    }
+    text.push_str(&bullets("changed in the schema since the restore point", &objects));
     let unknown: Vec<String> = since.not_known.iter().map(|one| format!("{}: {}", one.name, one.why)).collect();
     text.push_str(&bullets("not known", &unknown));
     text
@@ -123,6 +137,7 @@ mod tests {
                 table("s.d", None, None),
             ],
             unchanged: 3,
+            objects: vec![ObjectSince { object: "FUNCTION s.f()".into(), change: ObjectChange::Gone }],
             ..WrittenSince::default()
         };
         let text = written_since(&since);
@@ -132,6 +147,8 @@ mod tests {
             "s.b: 1 row, some changed",
             "s.c: is gone, had 7 rows",
             "s.d: is new",
+            "changed in the schema since the restore point",
+            "FUNCTION s.f() is gone",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }

@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn then(columns: &str, keys: &[&str]) -> StoredForm {
-        StoredForm { columns: list(columns), keys: keys.iter().map(|key| list(key)).collect() }
+        StoredForm { columns: list(columns), keys: keys.iter().map(|key| list(key)).collect(), data_bytes: 0 }
     }
 
     fn at_risk(columns: &str) -> AtRisk {

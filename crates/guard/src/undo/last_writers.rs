@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::{Against, compare_rows, stored_form};
 
@@ -29,13 +30,17 @@ pub(super) struct LastWriters {
 }
 
 impl LastWriters {
-    /// Whether they show that what differs in these columns (`None`: in any) was not written by the run; `quiet`: the server
-    /// counted nothing that changes a row while the command ran.
+    /// Whether they show that what differs in these columns (`None`: in any) was not written by the run; `meanwhile`: what the
+    /// server counted while the command ran, `None` where nobody knows.
     ///
-    /// What others wrote over a row that the run had written hides what that did: so some of those rows have to be left.
-    pub(super) fn show(&self, columns: Option<&BTreeSet<String>>, quiet: bool) -> bool {
+    /// What others wrote over a row that the run had written hides what that did. So every row that was updated while the
+    /// command ran must still be there as it was left then, with these columns as before: then what differs now is in rows
+    /// that the command did not touch. A row that went and came again is counted as neither.
+    pub(super) fn show(&self, columns: Option<&BTreeSet<String>>, meanwhile: Option<&WrittenMeanwhile>) -> bool {
         let compared = columns.is_none_or(|columns| columns.is_subset(&self.compared));
-        compared && self.changed == 0 && (quiet || self.equal > 0)
+        let Some(counted) = meanwhile else { return false };
+        let came_again = counted.new_file || (counted.deleted > 0 && counted.inserted > 0);
+        compared && self.changed == 0 && !came_again && self.equal >= counted.updated
     }
 }
 
@@ -59,6 +64,11 @@ pub(super) async fn last_writers(
             continue;
         };
         let Ok(then) = stored_form(work.context, &work.point, &relation).await else { continue };
+        // What is too large to be compared afterwards is too large for this.
+        if work.options.compare_up_to.is_some_and(|limit| then.data_bytes > limit) {
+            continue;
+        }
+        work.context.progress.note(&format!("reading who wrote the rows of {} last", one.table));
         let there = |name: &String| now.columns.iter().any(|column| column.name == *name && !column.generated);
         let pairs = still_renamed(renamed_columns(work, reviewed, &one.table), &then.columns, &now);
         let is = |name: &&String| there(name) || pairs.iter().any(|pair| pair.then == **name);

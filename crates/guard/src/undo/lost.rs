@@ -2,13 +2,16 @@
 //! made or changed is told as that, and everything else is others'.
 
 use holdpoint_core::ledger::RunStep;
-use holdpoint_core::rehearsal::{RehearsalOutcome, TableEffect};
-use holdpoint_operations::restore::swap::{TableSince, WrittenSince};
+use holdpoint_core::rehearsal::{LISTED, ObjectChange, ObjectEffect, RehearsalOutcome, TableEffect};
+use holdpoint_operations::compare::ObjectChange as Since;
+use holdpoint_operations::restore::swap::{ObjectSince, TableSince, WrittenSince};
 
 use holdpoint_review::RenamedTable;
 
 use super::at_risk::reviewed;
+use super::proof::is_side;
 use crate::shown_files::is_called;
+use crate::tools::TableName;
 
 /// What a run did to the tables, as its rehearsal saw and its review says; nothing here tells of others.
 #[derive(Debug, Default)]
@@ -22,6 +25,10 @@ pub(super) struct Done {
     renamed: Vec<RenamedTable>,
     /// The command was not read, nor rehearsed: it may have done anything.
     anything: bool,
+    /// Schema objects that the rehearsal saw change; `None` where there was none, or not all of them are told.
+    objects: Option<Vec<ObjectEffect>>,
+    /// The schema as the run left it.
+    left_schema: Option<String>,
 }
 
 /// What differs from a restore point.
@@ -36,13 +43,16 @@ pub(super) struct Differences {
 impl Done {
     /// Reads what a run's newest step tells of it.
     ///
-    /// `renamed` is what the review of the migrations says that gets another name.
-    pub(super) fn of(step: &RunStep, renamed: Vec<RenamedTable>) -> Self {
+    /// `left_schema` is the SHA-256 of the schema as it left it, and `renamed` what the review of the migrations says that
+    /// gets another name.
+    pub(super) fn of(step: &RunStep, left_schema: Option<String>, renamed: Vec<RenamedTable>) -> Self {
         let rehearsal = step.rehearsal.as_deref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned);
         let risk = reviewed(step).unwrap_or_default();
         let (columns, whole): (Vec<_>, Vec<_>) = risk.tables.into_iter().partition(|one| !one.columns.is_empty());
         let names = |tables: Vec<holdpoint_core::undoing::AtRisk>| tables.into_iter().map(|one| one.table);
         Self {
+            objects: rehearsal.map(|one| one.objects.clone()).filter(|objects| objects.len() < LISTED),
+            left_schema,
             anything: rehearsal.is_none() && (step.risk.is_none() || risk.everything),
             effects: rehearsal.map(|one| one.tables.clone()).unwrap_or_default(),
             whole: names(whole).collect(),
@@ -52,13 +62,13 @@ impl Done {
     }
 
     /// Tells what of the differences would be lost; `own` is the tool's own table, whose rows change with every run.
-    pub(super) fn differences(&self, written: Option<&WrittenSince>, own: Option<&str>) -> Differences {
+    pub(super) fn differences(&self, written: Option<&WrittenSince>, own: Option<&TableName>) -> Differences {
         let mut all = Differences::default();
         let Some(written) = written else {
             all.lost.push("what was written since (it was not looked at)".to_owned());
             return all;
         };
-        for table in written.tables.iter().filter(|one| Some(one.name.as_str()) != own) {
+        for table in written.tables.iter().filter(|one| own.is_none_or(|own| own.to_string() != one.name)) {
             match self.lost(table, written) {
                 Some(lost) => all.lost.push(lost),
                 None => all.dropped.push(table.name.clone()),
@@ -72,6 +82,7 @@ impl Done {
                 if columns { "the run changed its columns: what others wrote is not told apart" } else { &one.why };
             format!("{} ({why})", one.name)
         }));
+        all.lost.extend(self.objects_lost(written, own));
         if written.large_objects > 0 {
             all.lost.push(format!("{} large objects", written.large_objects));
         }
@@ -118,6 +129,35 @@ impl Done {
         }
     }
 
+    /// Which changes of the schema would be lost that are not shown to be the run's: none where the schema is as the run left
+    /// it. Tables that came or went are told with their rows.
+    fn objects_lost(&self, written: &WrittenSince, own: Option<&TableName>) -> Vec<String> {
+        if self.left_schema.is_some() && self.left_schema == written.schema_sha256 {
+            return Vec::new();
+        }
+        let told = |one: &&ObjectSince| {
+            let with_rows = one.change != Since::Definition && one.object.starts_with("TABLE ");
+            !with_rows && !is_side(&one.object) && !own.is_some_and(|own| own.names(&one.object))
+        };
+        let by_run = |one: &ObjectSince| {
+            let change = match one.change {
+                Since::Added => ObjectChange::Added,
+                Since::Gone => ObjectChange::Gone,
+                Since::Definition | Since::Owner => ObjectChange::Changed,
+            };
+            let mut seen = self.objects.iter().flatten();
+            seen.any(|effect| effect.name == one.object && effect.change == change)
+        };
+        let who = if self.objects.is_some() { "not by the run" } else { "by the run or by others" };
+        let others = written.objects.iter().filter(told).filter(|one| !by_run(one));
+        let words = others.map(|one| match one.change {
+            Since::Added => format!("{} ({who})", one.object),
+            Since::Gone => format!("that {} was dropped ({who})", one.object),
+            Since::Definition | Since::Owner => format!("that {} was changed ({who})", one.object),
+        });
+        words.collect()
+    }
+
     /// Whether the review says that a table got another name, and that one came.
     fn is_elsewhere(&self, name: &str, written: &WrittenSince) -> bool {
         let came = |one: &RenamedTable| {
@@ -161,12 +201,13 @@ mod tests {
         assert_eq!(lost(&found, None), [""; 0]);
         assert_eq!(done.differences(None, None).lost.len(), 1);
         found.tables = vec![table("drizzle.__drizzle_migrations", Some(1), Some(2))];
-        assert_eq!(lost(&found, Some("drizzle.__drizzle_migrations")), [""; 0], "every run writes that one");
+        let own = TableName::new("drizzle", "__drizzle_migrations");
+        assert_eq!(lost(&found, Some(&own)), [""; 0], "every run writes that one");
         assert_eq!(lost(&found, None).len(), 1);
         found.tables.push(table("shop.orders", Some(1), Some(2)));
         found.not_known.push(NotKnown { name: "shop.big".into(), why: "it is large".into() });
         found.large_objects = 2;
-        let told = lost(&found, Some("drizzle.__drizzle_migrations"));
+        let told = lost(&found, Some(&own));
         assert_eq!(told, ["shop.orders", "shop.big (it is large)", "2 large objects"]);
     }
 
@@ -180,6 +221,43 @@ mod tests {
         assert_eq!(both.lost, ["shop.new (the run renamed shop.old, and others may have written there since)"]);
         assert_eq!(both.dropped, ["shop.old"]);
         assert_eq!(told(&done, gone()).lost, ["that shop.old was dropped (not by the run)"], "no table came for it");
+    }
+
+    #[test]
+    fn what_others_changed_in_the_schema_is_a_loss_that_is_named() {
+        let object = |object: &str, change| ObjectSince { object: object.into(), change };
+        let all = WrittenSince {
+            objects: vec![
+                object("COLUMN ours", Since::Added),
+                object("FUNCTION shop.f()", Since::Added),
+                object("POLICY shop.orders mine", Since::Gone),
+                object("ACL shop.TABLE orders", Since::Definition),
+                object("TABLE shop.told_with_its_rows", Since::Added),
+                object("TABLE shop.orders", Since::Definition),
+                object("TABLE drizzle.__drizzle_migrations", Since::Definition),
+                object("SEQUENCE holdpoint_20261121t224847z_adnx.s", Since::Added),
+            ],
+            schema_sha256: Some("b".into()),
+            ..WrittenSince::default()
+        };
+        let own = TableName::new("drizzle", "__drizzle_migrations");
+        let lost = |done: &Done| done.differences(Some(&all), Some(&own)).lost;
+        let effect = |name: &str, change| ObjectEffect { name: name.into(), change, before: None, after: None };
+        let objects = vec![
+            effect("COLUMN ours", ObjectChange::Added),
+            effect("FUNCTION shop.f()", ObjectChange::Gone),
+            effect("TABLE shop.orders", ObjectChange::Changed),
+        ];
+        let rehearsed = Done { objects: Some(objects), left_schema: Some("a".into()), ..Done::default() };
+        let told = [
+            "FUNCTION shop.f() (not by the run)",
+            "that POLICY shop.orders mine was dropped (not by the run)",
+            "that ACL shop.TABLE orders was changed (not by the run)",
+        ];
+        assert_eq!(lost(&rehearsed), told);
+        assert_eq!(lost(&Done { left_schema: Some("b".into()), ..rehearsed }), [""; 0], "as the run left it");
+        let anybody = lost(&Done::default());
+        assert_eq!((anybody.len(), anybody[0].as_str()), (5, "COLUMN ours (by the run or by others)"));
     }
 
     #[test]

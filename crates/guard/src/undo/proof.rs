@@ -249,7 +249,7 @@ fn differ(table: &TableDifference) -> String {
 }
 
 /// Whether an object is in a side schema of a recovery, which is holdpoint's own and no part of the database.
-fn is_side(object: &str) -> bool {
+pub(super) fn is_side(object: &str) -> bool {
     let side = |word: &str| {
         let tail = word.strip_prefix("holdpoint_").and_then(|tail| tail.get(..9));
         tail.is_some_and(|tail| tail.ends_with('t') && tail.bytes().take(8).all(|byte| byte.is_ascii_digit()))

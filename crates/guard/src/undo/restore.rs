@@ -15,7 +15,7 @@ use super::migrations::{no_way, of_run};
 use super::record::Record;
 use crate::Error;
 use crate::plan::sql::file;
-use crate::tools::{Migration, Pending, Tracking};
+use crate::tools::{Migration, Pending, TableName, Tracking};
 
 /// How many tables a refusal names.
 const NAMED: usize = 5;
@@ -173,9 +173,9 @@ async fn is_swapped(work: &Work<'_>) -> Result<bool, Error> {
 }
 
 /// The tool's own table, whose rows change with every run.
-fn tracking(work: &Work<'_>) -> Option<String> {
+fn tracking<'a>(work: &'a Work<'_>) -> Option<&'a TableName> {
     let (project, _) = work.options.place.project.as_ref()?;
-    project.found.table.as_ref().map(ToString::to_string)
+    project.found.table.as_ref()
 }
 
 /// What of the losses was not shown.
@@ -185,7 +185,8 @@ fn more(shown: &[String], lost: Vec<String>) -> Vec<String> {
 
 /// What differs from the run's restore point, told apart by what the run did.
 fn differences(work: &Work<'_>, written: Option<&WrittenSince>) -> Differences {
-    Done::of(&work.step, renamed_tables(work)).differences(written, tracking(work).as_deref())
+    let left_schema = work.steps.iter().rev().find_map(|step| step.schema_sha256.clone());
+    Done::of(&work.step, left_schema, renamed_tables(work)).differences(written, tracking(work))
 }
 
 /// The tables that the review of the run's migrations says to get another name, with that.

@@ -55,18 +55,13 @@ pub(super) struct Stake {
 
 impl Stake {
     /// Whether it is shown that the run did not write what differs in these columns (`None`: in any): by its rehearsal, which
-    /// left them alone; or by the rows that it wrote last, in which they are as before.
+    /// wrote rows there and left them alone; or by all the rows that it wrote, in which they are as before.
     fn left_alone(&self, columns: Option<&BTreeSet<String>>) -> bool {
         let by_rehearsal = self.changed.as_ref().is_some_and(|changed| match columns {
             Some(columns) => !columns.iter().any(|column| changed.contains(column)),
             None => changed.is_empty(),
         });
-        // A row can have other values only by an update, or by going and coming again.
-        let quiet = self
-            .meanwhile
-            .as_ref()
-            .is_some_and(|one| one.updated == 0 && !one.new_file && (one.deleted == 0 || one.inserted == 0));
-        by_rehearsal || self.writers.as_ref().is_some_and(|writers| writers.show(columns, quiet))
+        by_rehearsal || self.writers.as_ref().is_some_and(|writers| writers.show(columns, self.meanwhile.as_ref()))
     }
 }
 
@@ -272,16 +267,23 @@ mod tests {
         assert!(told[0].contains("in total: these were not known to be at risk, and nothing shows"), "{told:?}");
         assert!(open(stake(Some(&["note"]), None, None)).is_empty(), "the rehearsal changed the other column");
         assert!(!open(stake(Some(&["note", "total"]), None, None)).is_empty(), "a trigger set it, too");
-        assert!(
-            !open(stake(None, Some((1, 8)), Some(9))).is_empty(),
-            "a row that was written last while the command ran"
-        );
-        assert!(open(stake(None, Some((0, 8)), Some(9))).is_empty(), "the rows that the run wrote have it as before");
-        assert!(!open(stake(None, Some((0, 0)), Some(9))).is_empty(), "all that the run wrote was written again since");
-        assert!(open(stake(None, Some((0, 0)), Some(0))).is_empty(), "nobody wrote while it ran");
-        assert!(!open(stake(None, Some((0, 0)), None)).is_empty(), "nobody counted");
+        for (writers, updated, shown, why) in [
+            ((1, 8), Some(9), false, "a row that was written last while the command ran"),
+            ((0, 9), Some(9), true, "all rows that were written while it ran have it as before"),
+            ((0, 8), Some(9), false, "one of them was written again since, and hides what the run did there"),
+            ((0, 0), Some(9), false, "all of them were"),
+            ((0, 0), Some(0), true, "nobody wrote while it ran"),
+            ((0, 9), None, false, "nobody counted"),
+        ] {
+            assert_eq!(open(stake(None, Some(writers), updated)).is_empty(), shown, "{why}");
+        }
+        let came_again = Stake {
+            meanwhile: Some(WrittenMeanwhile { inserted: 1, deleted: 1, ..WrittenMeanwhile::default() }),
+            ..stake(None, Some((0, 0)), None)
+        };
+        assert!(!open(came_again).is_empty(), "a row went and came again");
         let other = Rows { columns: Some(["more".to_owned()].into_iter().collect()), ..then.clone() };
-        let judged = judge("s.orders", &stake(None, Some((0, 8)), Some(9)), &other, &none);
+        let judged = judge("s.orders", &stake(None, Some((0, 9)), Some(9)), &other, &none);
         assert!(!judged.open.is_empty(), "a column that was not looked at: {judged:?}");
     }
 

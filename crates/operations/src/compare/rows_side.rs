@@ -55,6 +55,8 @@ pub struct StoredForm {
     pub columns: Vec<String>,
     /// Its keys, the primary one first.
     pub keys: Vec<Vec<String>>,
+    /// Bytes of its rows in COPY text form; of all partitions together.
+    pub data_bytes: u64,
 }
 
 /// Reads which columns and keys a table of a restore point has.
@@ -62,8 +64,15 @@ pub struct StoredForm {
 /// # Errors
 /// [`CompareError`] where there is no such table or its rows were left out, and those of the repository.
 pub async fn stored_form(context: &Context, point: &PointId, table: &RelationName) -> Result<StoredForm, Error> {
-    let form = TableSide::stored(context, point, Meant::Named(table)).await?.form;
-    Ok(StoredForm { columns: form.columns, keys: form.keys })
+    let TableSide { form, place, .. } = TableSide::stored(context, point, Meant::Named(table)).await?;
+    let data_bytes = match &place {
+        Place::Stored { recorded, plans, .. } => {
+            let own = recorded.expected.tables.iter().filter(|record| plans.contains_key(&record.dump_id));
+            own.map(|record| record.data_bytes).sum()
+        }
+        Place::Live { .. } => 0,
+    };
+    Ok(StoredForm { columns: form.columns, keys: form.keys, data_bytes })
 }
 
 /// How the values of both sides are written.

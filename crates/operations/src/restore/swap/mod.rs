@@ -26,7 +26,7 @@ pub(crate) use adoption::follow;
 pub use obstacles::plan;
 pub use put_in::{SwapInOptions, SwapInPlan, plan_in, swap_in};
 pub use run::{RestoredBeside, restore_beside, swap};
-pub use written_since::{NotKnown, TableSince, WrittenSince, written_since};
+pub use written_since::{NotKnown, ObjectSince, TableSince, WrittenSince, written_since};
 
 /// How the live database is swapped for a restored one.
 #[derive(Clone, Debug)]

@@ -315,7 +315,7 @@ async fn left_behind(
     let compared = async {
         let expected = Expected::read(context, &plan.point).await?;
         maintenance.run(WHAT, &maintenance::allow(name, true)).await?;
-        written_since::compare(context, &expected, old, options.jobs, limit).await
+        written_since::compare(context, &expected, options, old, limit).await
     };
     let compared = compared.await;
     if let Err(error) = maintenance.run(WHAT, &maintenance::allow(name, false)).await {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use holdpoint_core::fingerprint::{compare_large_objects, groups, qualified};
+use holdpoint_core::fingerprint::{Difference, compare_large_objects, groups, qualified};
 use holdpoint_core::index::TableRecord;
 use holdpoint_core::progress::Phase;
 use holdpoint_engine::{DigestOptions, digest_database};
@@ -12,9 +12,11 @@ use holdpoint_postgres::{ConnectionSettings, preflight};
 use serde::Serialize;
 
 use super::{SwapOptions, SwapPlan};
+use crate::compare::ObjectChange;
 use crate::expected::Expected;
 use crate::restore::target;
-use crate::{Context, Error};
+use crate::schema_check::Schema;
+use crate::{Context, Error, Source};
 
 /// What was written since a restore point, as far as it can be known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,8 +29,23 @@ pub struct WrittenSince {
     pub large_objects: u64,
     /// How many tables hold exactly the restore point's rows.
     pub unchanged: u64,
-    /// Tables of which nothing is known.
+    /// Schema objects that differ: what came, went, or has another definition, owner or grants.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectSince>,
+    /// Tables, and other things, of which nothing is known.
     pub not_known: Vec<NotKnown>,
+    /// [`Schema::sha256`] of the schema that was compared; `None` where it was not read.
+    #[serde(skip)]
+    pub schema_sha256: Option<String>,
+}
+
+/// A schema object that is not as the restore point has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectSince {
+    /// Its kind and name, such as `FUNCTION shop.total()`.
+    pub object: String,
+    /// How it differs; a change of its owner alone is one of its definition here.
+    pub change: ObjectChange,
 }
 
 /// A table whose rows differ from the restore point's.
@@ -53,7 +70,8 @@ pub struct NotKnown {
 
 /// Compares the live database's rows with the restore point's, while everybody goes on writing.
 ///
-/// Row counts and digests alone are read; nothing is locked but against DDL. `None` where the options leave it out.
+/// Row counts and digests alone are read, and the schema as pg_dump would write it; nothing is locked but against DDL.
+/// `None` where the options leave it out.
 pub async fn written_since(
     context: &Context,
     options: &SwapOptions,
@@ -61,7 +79,7 @@ pub async fn written_since(
 ) -> Result<Option<WrittenSince>, Error> {
     let Some(limit) = options.compare_up_to else { return Ok(None) };
     let expected = Expected::read(context, &plan.point).await?;
-    let found = compare(context, &expected, &options.live, options.jobs, limit).await?;
+    let found = compare(context, &expected, options, &options.live, limit).await?;
     Ok(Some(WrittenSince { at_least: true, ..found }))
 }
 
@@ -85,8 +103,8 @@ fn unreadable(
 pub(super) async fn compare(
     context: &Context,
     expected: &Expected,
+    swap: &SwapOptions,
     settings: &ConnectionSettings,
-    jobs: usize,
     limit: u64,
 ) -> Result<WrittenSince, Error> {
     let session = target::connect(settings).await?;
@@ -116,7 +134,7 @@ pub(super) async fn compare(
         expected.tables.iter().filter(|table| !left_out.contains_key(table.group.as_str())).cloned().collect();
     context.progress.phase(Phase::Comparing, Some(readable.iter().map(|table| table.data_bytes).sum()));
     let options = DigestOptions {
-        jobs,
+        jobs: swap.jobs,
         encoding: expected.manifest.server.encoding.clone(),
         lc_monetary: Some(expected.manifest.server.lc_monetary.clone()),
         large_objects,
@@ -154,5 +172,25 @@ pub(super) async fn compare(
         let why = "this role may not read all of them".to_owned();
         found.not_known.push(NotKnown { name: "large objects".to_owned(), why });
     }
+    let source = Source { settings: settings.clone(), programs: swap.programs.clone(), client_major: None };
+    match Schema::live(context, &source).await {
+        Ok(now) => {
+            found.objects = Schema::of(expected.objects.clone()).changes(&now).into_iter().map(since).collect();
+            found.schema_sha256 = Some(now.sha256());
+        }
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => {
+            found.not_known.push(NotKnown { name: "schema objects".to_owned(), why: error.line().to_string() });
+        }
+    }
     Ok(found)
+}
+
+fn since(difference: Difference) -> ObjectSince {
+    let change = match (&difference.expected, &difference.found) {
+        (None, _) => ObjectChange::Added,
+        (_, None) => ObjectChange::Gone,
+        _ => ObjectChange::Definition,
+    };
+    ObjectSince { object: difference.name, change }
 }
