@@ -12,7 +12,9 @@ use holdpoint_operations::backup::{BackupLimits, BackupOptions};
 use holdpoint_operations::verify::{RestoreAs, SampleOptions, VerifyOptions};
 use holdpoint_operations::{Clock, Context, Source};
 use holdpoint_postgres::programs::DumpSelection;
-use holdpoint_repository::{CredentialSource, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store};
+use holdpoint_repository::{
+    CredentialSource, ENDS_WITHIN, Ending, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store, Timing,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::ReachArguments;
@@ -67,7 +69,8 @@ impl Invocation {
             RepositoryUrl::Directory(path) => Arc::new(LocalDirectory::new(path)?),
             RepositoryUrl::Bucket { .. } => {
                 let options = self.settings.config.repository.s3.clone();
-                let timing = self.settings.config.repository.timeouts.timing();
+                let ending = Ending::after(self.cancel.clone(), ENDS_WITHIN);
+                let timing = Timing { ending, ..self.settings.config.repository.timeouts.timing() };
                 Arc::new(S3Store::connect(url, options, CredentialSource::Chain, timing).await?)
             }
         })

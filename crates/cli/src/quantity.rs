@@ -3,7 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use holdpoint_operations::retention::PinEnd;
+
 pub(crate) use holdpoint_core::quantity::{bytes, count, counted, milliseconds};
+
+/// Writes how long ago an instant was, in a sentence: `3 h ago`, or `in the future`.
+pub(crate) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let age = age(at, now);
+    if (now - at).num_seconds() < 0 { age } else { format!("{age} ago") }
+}
 
 /// Writes how long ago an instant was: `12 s`, `5 min`, `3 h`, `4 d`.
 pub(crate) fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -22,33 +30,14 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// The end of a span: an instant, or so long from now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Then.
-    At(DateTime<Utc>),
-    /// So long from now.
-    After(Duration),
-}
-
-impl End {
-    /// The instant, seen from `now`.
-    pub(crate) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::At(at) => at,
-            Self::After(span) => now + span,
-        }
-    }
-}
-
 /// Reads an instant with its time zone, or a duration.
-pub(crate) fn parse_end(text: &str) -> Result<End, String> {
+pub(crate) fn parse_end(text: &str) -> Result<PinEnd, String> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(End::At(at.with_timezone(&Utc)));
+        return Ok(PinEnd::At(at.with_timezone(&Utc)));
     }
     let wrong =
         |_| format!("\"{text}\" is no end: write an instant such as 2026-12-31T00:00:00Z, or a time such as 30d");
-    parse_duration(text).map(End::After).map_err(wrong)
+    parse_duration(text).map(PinEnd::After).map_err(wrong)
 }
 
 /// Reads the name of a time zone.
@@ -133,9 +122,11 @@ mod tests {
     #[test]
     fn ages_round_down() {
         let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
-        let ago = |seconds| age(now - chrono::TimeDelta::seconds(seconds), now);
-        assert_eq!([ago(0), ago(119), ago(7199), ago(7200), ago(172_800)], ["0 s", "119 s", "119 min", "2 h", "2 d"]);
-        assert_eq!(ago(-1), "in the future");
+        let of = |seconds| age(now - chrono::TimeDelta::seconds(seconds), now);
+        assert_eq!([of(0), of(119), of(7199), of(7200), of(172_800)], ["0 s", "119 s", "119 min", "2 h", "2 d"]);
+        assert_eq!(of(-1), "in the future");
+        let told = |seconds| ago(now - chrono::TimeDelta::seconds(seconds), now);
+        assert_eq!([told(119), told(-3600)], ["119 s ago", "in the future"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use holdpoint_core::{DatabaseName, Manifest, PointId, PointKind, Recorded};
 use holdpoint_repository::{StoredPoint, Verifications};
 use serde::Serialize;
 
+use crate::retention::UnreadablePin;
 use crate::{Context, Error, reading};
 
 mod owners;
@@ -64,6 +65,9 @@ pub struct PointSummary {
     /// Pins of people and of runs whose end is past: nobody is held by them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub over_pins: Vec<String>,
+    /// Those of its pins that cannot be read: they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable_pins: Vec<UnreadablePin>,
     /// Why it was made.
     pub reason: Option<String>,
     /// Its mark.
@@ -143,6 +147,9 @@ pub struct ShowReport<M = Manifest> {
     /// Pins of people and of runs whose end is past: nobody is held by them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub over_pins: Vec<String>,
+    /// Those of its pins that cannot be read: they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable_pins: Vec<UnreadablePin>,
 }
 
 /// Lists the restore points of a database, oldest first.
@@ -159,11 +166,18 @@ pub async fn list(context: &Context) -> Result<ListReport, Error> {
 /// # Errors
 /// [`Error::NoSuchPoint`]; a snapshot of an instance is refused, with what to do instead.
 pub async fn show(context: &Context, point: &PointId) -> Result<ShowReport, Error> {
-    let ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins, over_pins } =
-        show_any(context, point).await?;
-    let stored = StoredPoint { recorded: manifest, sha256: String::new(), written_at: None };
-    let manifest = stored.archive()?.manifest;
-    Ok(ShowReport { manifest, taken_at_by_store, standing, verifications, unreadable, pins, over_pins })
+    let shown = show_any(context, point).await?;
+    let stored = StoredPoint { recorded: shown.manifest, sha256: String::new(), written_at: None };
+    Ok(ShowReport {
+        manifest: stored.archive()?.manifest,
+        taken_at_by_store: shown.taken_at_by_store,
+        standing: shown.standing,
+        verifications: shown.verifications,
+        unreadable: shown.unreadable,
+        pins: shown.pins,
+        over_pins: shown.over_pins,
+        unreadable_pins: shown.unreadable_pins,
+    })
 }
 
 /// Tells everything about one restore point of either kind.
@@ -215,7 +229,7 @@ async fn shown(context: &Context, stored: StoredPoint, now: DateTime<Utc>) -> Re
     let mut pins = repository.pins(database, point).await?;
     // Left by readers that were killed, or may not delete.
     pins.retain(|name| !reading::is_over(name, now));
-    let over_pins = crate::retention::pins_over(context, point, &pins, now).await;
+    let (over_pins, unreadable_pins) = crate::retention::pins_over(context, point, &pins, now).await;
     pins.retain(|name| !over_pins.contains(name));
     let taken_at_by_store = stored.recorded.taken_at_by_store(stored.written_at);
     Ok(ShowReport {
@@ -226,6 +240,7 @@ async fn shown(context: &Context, stored: StoredPoint, now: DateTime<Utc>) -> Re
         unreadable,
         pins,
         over_pins,
+        unreadable_pins,
     })
 }
 
@@ -255,6 +270,7 @@ impl ShowReport<Recorded> {
             standing: self.standing,
             pins: self.pins.clone(),
             over_pins: self.over_pins.clone(),
+            unreadable_pins: self.unreadable_pins.clone(),
             reason: self.manifest.reason().map(str::to_owned),
             label,
             unreadable: self.unreadable.clone(),

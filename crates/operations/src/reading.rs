@@ -77,7 +77,8 @@ pub(crate) async fn or_dropped(context: &Context, point: &PointId, failure: Erro
 pub(crate) async fn is_dropped(context: &Context, point: &PointId) -> Result<bool, Error> {
     match context.repository.recorded(&context.database, point).await {
         Err(error) if error.is_not_found() => Ok(true),
-        Err(Repository::InvalidRecord { .. } | Repository::NewerFormat { .. }) | Ok(_) => Ok(false),
+        Ok(_) => Ok(false),
+        Err(error) if error.is_of_record() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

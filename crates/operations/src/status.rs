@@ -5,7 +5,6 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::quantity::counted;
 use holdpoint_core::verification::Standing;
 use holdpoint_core::{DatabaseName, Identity};
-use holdpoint_repository::Error as Store;
 use serde::Serialize;
 
 use crate::catalogue::{PointSummary, list};
@@ -68,7 +67,7 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     let identity = match context.repository.identity(&context.database).await {
         Ok(record) => record.map(|record| record.identity),
         // Whoever looks where things stand is told the rest all the same.
-        Err(error @ (Store::InvalidRecord { .. } | Store::NewerFormat { .. } | Store::TooLarge { .. })) => {
+        Err(error) if error.is_of_record() => {
             let why = Error::from(error).line();
             warnings.push(format!("which database the folder belongs to is not known: {why}; holdpoint check"));
             None

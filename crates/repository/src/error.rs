@@ -349,6 +349,12 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Tells whether one record's bytes are wrong, or of a newer program, and not the store: the others can be read.
+    #[must_use]
+    pub fn is_of_record(&self) -> bool {
+        matches!(self, Self::InvalidRecord { .. } | Self::NewerFormat { .. } | Self::TooLarge { .. })
+    }
+
     /// Whether there is no repository, so that one may be made: the place is not there, or holds no record of one.
     #[must_use]
     pub fn is_no_repository(&self) -> bool {

@@ -31,6 +31,6 @@ pub use repository::{
     UnreadableIdentity, Verifications, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;
-pub use s3::{CredentialSource, LockMode, S3Options, S3Store, SseMode, Timing};
+pub use s3::{CredentialSource, ENDS_WITHIN, Ending, LockMode, S3Options, S3Store, SseMode, Timing};
 pub use store::{Created, ObjectInfo, ObjectStore, PutOptions, SmallObject, UnfinishedUpload};
 pub use upload::{ObjectUpload, UploadOptions, Uploaded};

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::key::check_key;
 use crate::nonce::nonce;
 use crate::repository_url::RepositoryUrl;
-use crate::store::{ObjectInfo, ObjectStore, PutOptions};
+use crate::store::{ObjectInfo, ObjectStore, PutOptions, SmallObject};
 
 pub use folders::{OrphanFolder, PointFolders};
 pub use identities::{Identities, UnreadableIdentity};
@@ -161,13 +161,16 @@ impl Repository {
     pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Self> {
         let root = store.url().to_string();
         let fail = |reason: String| Error::NotARepository { root: root.clone(), reason, nothing: false };
-        let object = match store.get_small(layout::REPOSITORY, LARGEST_RECORD).await {
+        let object = match read_record(&*store, layout::REPOSITORY, LARGEST_RECORD).await {
             Ok(object) => object,
             Err(Error::NotFound { .. }) => {
                 let reason = "it has no holdpoint.json".to_owned();
                 return Err(Error::NotARepository { root, reason, nothing: true });
             }
             Err(Error::TooLarge { .. }) => return Err(fail("its holdpoint.json is something else".to_owned())),
+            Err(Error::InvalidRecord { source, .. }) => {
+                return Err(fail(format!("its holdpoint.json is damaged: {source}")));
+            }
             Err(error) => return Err(error),
         };
         match parse(layout::REPOSITORY, &object.bytes, layout::FORMAT) {
@@ -229,7 +232,7 @@ impl Repository {
     pub async fn hidden(&self, database: &DatabaseName, id: &PointId) -> Result<StoredPoint> {
         let key = layout::manifest(database, id);
         let largest = holdpoint_core::manifest::LARGEST as u64;
-        let object = self.store.get_small(&key, largest).await.map_err(|error| match error {
+        let object = read_record(&*self.store, &key, largest).await.map_err(|error| match error {
             // A manifest that grew was edited.
             Error::TooLarge { key, detail, .. } => Error::InvalidRecord { key, source: detail.into() },
             other => other,
@@ -252,12 +255,12 @@ impl Repository {
         let (mut found, mut gone) = (Verifications::default(), false);
         let keys = self.keys(&layout::verifications(database, id)).await?;
         for key in keys.into_iter().filter(|key| key.ends_with(".json")) {
-            let read = self.store.get_small(&key, LARGEST_RECORD).await;
+            let read = read_record(&*self.store, &key, LARGEST_RECORD).await;
             let read = read.and_then(|object| Verification::from_json(&object.bytes).map_err(|e| refused(&key, e)));
             match read {
                 Ok(made) => found.made.push(made),
                 Err(error) if error.is_not_found() => gone = true,
-                Err(error @ (Error::InvalidRecord { .. } | Error::NewerFormat { .. } | Error::TooLarge { .. })) => {
+                Err(error) if error.is_of_record() => {
                     let at = layout::verification_instant(database, id, &key);
                     found.unreadable.push(UnreadableVerification { key, at, reason: with_source(&error) });
                 }
@@ -300,12 +303,15 @@ impl Repository {
     }
 
     /// The steps of a run, in order.
+    ///
+    /// # Errors
+    /// What the store gives; those of [`Error::is_of_record`] where one of them cannot be read.
     pub async fn steps(&self, database: &DatabaseName, run: &RunId) -> Result<Vec<RunStep>> {
         let mut steps: Vec<RunStep> = Vec::new();
         let keys = self.keys(&layout::run(database, run)).await?;
         // What somebody put beside them is none.
         for key in keys.iter().filter(|key| layout::run_step_number(database, run, key).is_some()) {
-            let object = self.store.get_small(key, LARGEST_RECORD).await?;
+            let object = read_record(&*self.store, key, LARGEST_RECORD).await?;
             steps.push(parse(key, &object.bytes, ledger::FORMAT)?);
         }
         steps.sort_by_key(|step| step.n);
@@ -358,6 +364,25 @@ impl Repository {
             }
         }
         Ok(false)
+    }
+}
+
+/// Reads a small record. One whose bytes are not those of its checksum is read once more: they may have been spoiled on their
+/// way.
+///
+/// # Errors
+/// Those of [`ObjectStore::get_small`]; [`Error::InvalidRecord`] where they are wrong both times.
+async fn read_record(store: &dyn ObjectStore, key: &str, largest: u64) -> Result<SmallObject> {
+    let first = match store.get_small(key, largest).await {
+        Err(Error::Corrupt { detail, .. }) => detail,
+        read => return read,
+    };
+    tracing::debug!(key, detail = %first, "the record is read once more");
+    match store.get_small(key, largest).await {
+        Err(Error::Corrupt { key, detail, .. }) => {
+            Err(Error::InvalidRecord { key, source: format!("{detail}, twice").into() })
+        }
+        read => read,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use holdpoint_testkit::fake::FakePrograms;
 use holdpoint_testkit::{ADMIN, Fault, FaultProxy, NEWEST, Rule, S3Server};
 use holdpoint_tests::{Failure, Place};
+use serde_json::json;
 
 use super::failed;
 use crate::scene::Scene;
@@ -225,4 +226,25 @@ fn bytes_that_are_spoiled_on_the_way_are_told_from_those_that_rotted() {
     let made = scene.place.holdpoint(&verify).ended_with(4).json()["verification"].clone();
     assert!(made["verdict"] == "disproved" && note(&made).contains("read twice"), "{made:#}");
     proxy.clear();
+}
+
+/// The store keeps a checksum of each record.
+#[test]
+fn a_manifest_that_rotted_hides_no_other() {
+    let (scene, proxy) = behind_proxy();
+    let _both = [scene.place.backup(), scene.place.backup()];
+    let made = scene.place.points();
+    proxy.rule(
+        Rule::new(Fault::FlipResponseByte(1)).operation("GetObject").target(format!("{}/manifest", made[0])).always(),
+    );
+    let listed = scene.place.holdpoint(&["list", "--json"]).ended_with(15).json();
+    assert_eq!((&listed["points"][0]["id"], &listed["unreadable"][0]["id"]), (&json!(made[1]), &json!(made[0])));
+    let checked = scene.place.holdpoint(&["check", "--json"]).ended_with(15).json();
+    let found: Vec<_> =
+        checked["findings"].as_array().unwrap().iter().map(|one| (&one["kind"], &one["place"])).collect();
+    assert_eq!(found, [(&json!("unreadable"), &json!(made[0]))]);
+    let pruned = scene.place.holdpoint(&["prune", "--json", "--keep-last", "1"]).ended_with(0).json();
+    assert_eq!(pruned["unreadable"][0]["id"], *made[0], "it stays: {pruned:#}");
+    proxy.clear();
+    assert_eq!(scene.place.points(), made);
 }

@@ -90,7 +90,7 @@ pub(crate) struct PinArguments {
     pub(crate) reason: String,
     /// Until this instant, or for this time; without it for ever.
     #[arg(long, value_name = "INSTANT|TIME", value_parser = parse_end)]
-    pub(crate) until: Option<crate::quantity::End>,
+    pub(crate) until: Option<holdpoint_operations::retention::PinEnd>,
     /// Name the pin: several may hold one restore point.
     #[arg(long, value_name = "NAME", default_value = "by-hand")]
     pub(crate) name: String,

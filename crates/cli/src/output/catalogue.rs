@@ -6,7 +6,7 @@ use holdpoint_core::{Manifest, Recorded, SnapshotManifest};
 use holdpoint_operations::catalogue::{ListReport, PointSummary, ShowReport};
 
 use super::table::{bullets, columns, facts};
-use crate::quantity::{age, bytes, count, counted, instant, milliseconds};
+use crate::quantity::{age, ago, bytes, count, counted, instant, milliseconds};
 
 /// One line a restore point, the oldest first.
 pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
@@ -36,6 +36,7 @@ pub(crate) fn list(report: &ListReport, now: DateTime<Utc>) -> String {
     let mut unreadable: Vec<String> =
         report.unreadable.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
     unreadable.extend(report.points.iter().flat_map(|point| &point.unreadable).map(|one| one.reason.clone()));
+    unreadable.extend(report.points.iter().flat_map(|point| &point.unreadable_pins).map(|one| one.reason.clone()));
     text.push_str(&bullets("cannot be read", &unreadable));
     let incomplete: Vec<String> = report.points.iter().flat_map(|point| point.incomplete.clone()).collect();
     text.push_str(&bullets("gone, or cut off: holdpoint check", &incomplete));
@@ -71,7 +72,8 @@ pub(crate) fn show(report: &ShowReport<Recorded>, now: DateTime<Utc>) -> String 
             report.verifications.iter().map(verification),
         ));
     }
-    let unreadable: Vec<String> = report.unreadable.iter().map(|one| one.reason.clone()).collect();
+    let pins = report.unreadable_pins.iter().map(|one| one.reason.clone());
+    let unreadable: Vec<String> = report.unreadable.iter().map(|one| one.reason.clone()).chain(pins).collect();
     text.push_str(&bullets("cannot be read", &unreadable));
     text.push_str("\nrestore without holdpoint:\n");
     for line in recipe {
@@ -98,7 +100,7 @@ fn snapshot(manifest: &SnapshotManifest, pins: &str, now: DateTime<Utc>) -> Stri
             "  database",
             Some(format!("{} ({} on {})", manifest.database, manifest.identity.database, manifest.identity.endpoint)),
         ),
-        ("  asked for", Some(format!("{}, {} ago", instant(manifest.asked_at), age(manifest.asked_at, now)))),
+        ("  asked for", Some(format!("{}, {}", instant(manifest.asked_at), ago(manifest.asked_at, now)))),
         ("  made", made.created_at.map(instant)),
         ("  engine", Some(format!("{} {engine}", made.engine))),
         ("  holds", Some(format!("{size}{key}"))),
@@ -121,7 +123,7 @@ fn archive(manifest: &Manifest, pins: &str, now: DateTime<Utc>) -> String {
             "  database",
             Some(format!("{} ({} on {})", manifest.database, manifest.identity.database, manifest.identity.endpoint)),
         ),
-        ("  snapshot", Some(format!("{}{wal}, {} ago", instant(manifest.snapshot.at), age(manifest.snapshot.at, now)))),
+        ("  snapshot", Some(format!("{}{wal}, {}", instant(manifest.snapshot.at), ago(manifest.snapshot.at, now)))),
         (
             "  server",
             Some(format!(

@@ -5,7 +5,7 @@ use holdpoint_operations::check::{CheckReport, Finding, Repair, Repaired};
 
 use super::table::{bullets, columns};
 use crate::commands::CheckedAll;
-use crate::quantity::{age, bytes, counted};
+use crate::quantity::{ago, bytes, counted};
 
 /// The findings, one a line with what to do, and how long ago something was proven.
 pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
@@ -32,7 +32,7 @@ pub(crate) fn check(report: &CheckReport, now: DateTime<Utc>) -> String {
         counted(report.findings.len() as u64, "finding")
     ));
     text.push_str(&match &report.last_proof {
-        Some(proof) => format!("last proven {} ago: {} ({})\n", age(proof.at, now), proof.point, proof.level),
+        Some(proof) => format!("last proven {}: {} ({})\n", ago(proof.at, now), proof.point, proof.level),
         None => "nothing is proven: holdpoint verify latest\n".to_owned(),
     });
     text

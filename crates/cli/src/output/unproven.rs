@@ -8,7 +8,7 @@ use holdpoint_operations::verify::{LeftReason, Unproven, UnprovenPlan, UnprovenR
 use super::catalogue::standing;
 use super::table::{bullets, columns};
 use super::verify::{reasons, verdict};
-use crate::quantity::{age, bytes, counted, milliseconds};
+use crate::quantity::{age, ago, bytes, counted, milliseconds};
 
 /// Tells what would be verified, in which order.
 pub(crate) fn unproven_plan(plan: &UnprovenPlan, now: DateTime<Utc>) -> String {
@@ -18,7 +18,7 @@ pub(crate) fn unproven_plan(plan: &UnprovenPlan, now: DateTime<Utc>) -> String {
         let row = |one: &Unproven| {
             let when = match (one.in_time, one.tried_at) {
                 (false, _) => "no: would not end in time".to_owned(),
-                (true, Some(tried)) => format!("yes, again: could not run {} ago", age(tried, now)),
+                (true, Some(tried)) => format!("yes, again: could not run {}", ago(tried, now)),
                 (true, None) => "yes".to_owned(),
             };
             vec![

@@ -171,11 +171,9 @@ async fn surveyed(context: &Context, now: DateTime<Utc>) -> Result<(Vec<Surveyed
                 }
             }
             Err(Error::NoSuchPoint { .. }) => not_there.push(id),
-            Err(Error::Repository(
-                error @ (holdpoint_repository::Error::InvalidRecord { .. }
-                | holdpoint_repository::Error::NewerFormat { .. }
-                | holdpoint_repository::Error::TooLarge { .. }),
-            )) => unreadable.push(Unreadable { id, reason: error.to_string() }),
+            Err(Error::Repository(error)) if error.is_of_record() => {
+                unreadable.push(Unreadable { id, reason: error.to_string() });
+            }
             Err(error) => return Err(error),
         }
     }
@@ -249,6 +247,7 @@ mod tests {
             unreadable,
             pins,
             over_pins: Vec::new(),
+            unreadable_pins: Vec::new(),
         }
     }
 

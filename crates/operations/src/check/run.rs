@@ -16,6 +16,7 @@ use super::snapshots::Snapshots;
 use super::{identity, objects, permissions, stray};
 use crate::catalogue::{Attempt, Owners, Surveyed, survey};
 use crate::error::LISTED;
+use crate::retention::UnreadablePin;
 use crate::verify::{DamageFound, record_damage};
 use crate::{Context, Error, expected, reading};
 
@@ -199,6 +200,7 @@ async fn one_point(
         readable = false;
     }
     found.extend(point.summary.unreadable.iter().map(|one| unreadable_verification(&id, one)));
+    found.extend(point.summary.unreadable_pins.iter().map(|one| unreadable_pin(context, &id, one)));
     found.extend(proof_ahead(context, point, now));
     found.extend(proven_otherwise(context, point, now));
     if read && readable {
@@ -259,6 +261,14 @@ fn unreadable_verification(id: &PointId, one: &UnreadableVerification) -> Findin
          prove the restore point anew: holdpoint verify {id} --level full"
     );
     Finding::new(FindingKind::Unreadable, &one.key, reason, cure)
+}
+
+/// A pin of which nobody knows when it ends.
+fn unreadable_pin(context: &Context, id: &PointId, one: &UnreadablePin) -> Finding {
+    let reason = format!("{}: when it ends nobody knows, so it keeps {id}", one.reason);
+    let cure = "bring it back from a version or copy, or read it with the newer holdpoint that wrote it; else, where nobody \
+                relies on the restore point, remove the pin's file";
+    Finding::new(FindingKind::Unreadable, &layout::pin(&context.database, id, &one.name), reason, cure)
 }
 
 /// A proof that no clock can have dated rightly: it counts for nothing.
@@ -355,11 +365,7 @@ fn proof_age(options: &CheckOptions, now: DateTime<Utc>, counting: Option<&Proof
 async fn lease(context: &Context) -> Result<Option<Finding>, Error> {
     match context.repository.cron_history(&context.database).await {
         Ok(_) => Ok(None),
-        Err(
-            error @ (holdpoint_repository::Error::InvalidRecord { .. }
-            | holdpoint_repository::Error::NewerFormat { .. }
-            | holdpoint_repository::Error::TooLarge { .. }),
-        ) => {
+        Err(error) if error.is_of_record() => {
             let key = layout::lease(&context.database);
             let error = Error::from(error);
             let cure = error.hint().unwrap_or_default();

@@ -48,7 +48,10 @@ pub(super) async fn remember(
         Err(error) => {
             let unwritten = unwritten(&history, lease.history());
             report.left = Some(LeaseLeft { turn: options.turn.id.clone(), unwritten: Some(unwritten) });
-            report.warnings.push(format!("the lease could not be released: {}", Error::from(error).line()));
+            let why = Error::from(error).line();
+            report.warnings.push(format!(
+                "the lease could not be released, and is free a quarter of an hour after it was last renewed: {why}"
+            ));
         }
     }
     report.history = Some(history);

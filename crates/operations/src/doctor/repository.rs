@@ -137,7 +137,7 @@ async fn manifests(subject: &Subject, repository: &Repository) -> Result<(usize,
             Ok(_) => read += 1,
             // Withdrawn between the list and the read.
             Err(Store::NotFound { .. }) => {}
-            Err(error @ (Store::InvalidRecord { .. } | Store::NewerFormat { .. } | Store::TooLarge { .. })) => {
+            Err(error) if error.is_of_record() => {
                 unreadable.push(format!("{id} ({})", Error::from(error).line()));
             }
             Err(error) => return Err(error.into()),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::pin::{PinRecord, of_run};
 use holdpoint_core::retention::{Held, Hold, RetentionPlan, RetentionPolicy, plan};
 use holdpoint_core::{PointId, RunId};
+use holdpoint_repository::Error as Store;
 
 use crate::catalogue::Surveyed;
 use crate::{Context, Error};
@@ -31,17 +32,19 @@ impl<'a> Holds<'a> {
         Ok(held)
     }
 
-    /// The pins of a restore point; one whose record cannot be read holds without end.
+    /// The pins of a restore point; one whose record, or whose run's, cannot be read holds without end.
     pub(super) async fn of(&mut self, point: &PointId) -> Result<Vec<Hold>, Error> {
         let (repository, database) = (&self.context.repository, &self.context.database);
         let mut holds = Vec::new();
         for name in repository.pins(database, point).await? {
-            let until = match repository.pin_record(database, point, &name).await {
-                Ok(record) => self.end(&record).await?,
+            let end = match repository.pin_record(database, point, &name).await {
+                Ok(record) => self.end(&record).await,
+                Err(error) => Err(error),
+            };
+            let until = match end {
+                Ok(until) => until,
                 Err(error) if error.is_not_found() => continue,
-                Err(
-                    holdpoint_repository::Error::InvalidRecord { .. } | holdpoint_repository::Error::NewerFormat { .. },
-                ) => None,
+                Err(error) if error.is_of_record() => None,
                 Err(error) => return Err(error.into()),
             };
             holds.push(Hold::Pin { name, until });
@@ -71,7 +74,7 @@ impl<'a> Holds<'a> {
         Ok(lock.map(|lock| Hold::ObjectLock { until: lock.until }))
     }
 
-    async fn end(&mut self, record: &PinRecord) -> Result<Option<DateTime<Utc>>, Error> {
+    async fn end(&mut self, record: &PinRecord) -> Result<Option<DateTime<Utc>>, Store> {
         let Some(run) = &record.run else { return Ok(record.until) };
         if let Some(known) = self.runs.get(run) {
             return Ok(*known);

@@ -15,5 +15,5 @@ pub(crate) use pins::pins_over;
 pub use dead::Outcome;
 pub use hidden::Hidden;
 pub use outlook::{NewestPoint, NewestProof, Outlook, outlook};
-pub use pins::{PinOptions, PinReport, UnpinReport, pin, unpin};
+pub use pins::{PinEnd, PinOptions, PinReport, UnpinReport, UnreadablePin, pin, unpin};
 pub use prune::{Dropped, GonePin, PruneOptions, PruneReport, Swept, prune};

@@ -1,8 +1,10 @@
 //! `holdpoint pin` and `holdpoint unpin`: a person's reason why a restore point stays.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use holdpoint_core::PointId;
-use holdpoint_core::pin::{FORMAT, PinRecord, of_run};
+use holdpoint_core::pin::{FORMAT, PinRecord};
 use holdpoint_core::retention::Hold;
 use holdpoint_repository::{Error as Repository, PinnedAnew, Repository as Store};
 use serde::Serialize;
@@ -21,11 +23,30 @@ pub struct PinOptions {
     /// Why.
     pub reason: String,
     /// Until when; `None` without end.
-    pub until: Option<DateTime<Utc>>,
+    pub until: Option<PinEnd>,
     /// Who, in words.
     pub operator: Option<String>,
-    /// Until when the store itself is to keep it at least (Object Lock, in the configured mode).
+    /// Until when the store itself is to keep it at least (Object Lock, in the configured mode) where the pin has no end; else
+    /// as long as that. `None` where nothing is locked.
     pub lock_until: Option<DateTime<Utc>>,
+}
+
+/// When a pin ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinEnd {
+    /// Then.
+    At(DateTime<Utc>),
+    /// So long from now, by the store's clock.
+    After(Duration),
+}
+
+impl PinEnd {
+    fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::At(at) => at,
+            Self::After(span) => now + span,
+        }
+    }
 }
 
 /// A restore point that was pinned.
@@ -61,16 +82,20 @@ pub struct UnpinReport {
 /// A lock that the store refuses is a warning: the pin stands.
 ///
 /// # Errors
-/// [`Error::NoSuchPoint`]; [`Error::Usage`] for a name that is none, is taken by another pin, or an end that is past.
+/// [`Error::NoSuchPoint`]; [`Error::Usage`] for a name that is none, is taken by another pin, or an end that is past by the
+/// store's clock.
 /// The restore point is then as it was.
 pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Result<PinReport, Error> {
     check(&options.name)?;
-    let at = (context.clock)();
-    if let Some(until) = options.until.filter(|until| *until <= at) {
-        return Err(Error::Usage(format!("a pin until {until} would be over already")));
+    // By the clock that a prune weighs it by.
+    let at = context.time(true).await?.0;
+    let until = options.until.map(|end| end.instant(at));
+    if let Some(until) = until.filter(|until| *until <= at) {
+        let why = format!("a pin until {until} would be over already: by the store's clock it is {at}");
+        return Err(Error::Usage(why));
     }
     let shown = crate::catalogue::show_any(context, point).await?;
-    let PinOptions { name, reason, until, operator, lock_until } = options.clone();
+    let PinOptions { name, reason, operator, lock_until, .. } = options.clone();
     let pin = PinRecord { format: FORMAT, reason, at, until, run: None, operator };
     // Whoever pins under the same name at the same time is told.
     let pinned = context.repository.pin_anew(&context.database, point, &name, &pin).await;
@@ -83,7 +108,8 @@ pub async fn pin(context: &Context, point: &PointId, options: &PinOptions) -> Re
         }
     }
     let (mut locked_until, mut warnings) = (None, Vec::new());
-    if let Some(until) = lock_until.filter(|_| context.repository.url().directory().is_none()) {
+    if let Some(configured) = lock_until.filter(|_| context.repository.url().directory().is_none()) {
+        let until = until.unwrap_or(configured);
         match context.repository.extend_lock_of(&shown.manifest, until).await {
             Ok(()) => locked_until = Some(until),
             Err(error) => {
@@ -154,27 +180,35 @@ pub async fn unpin(context: &Context, point: &PointId, name: &str) -> Result<Unp
     Ok(UnpinReport { point: point.clone(), name: name.to_owned(), remaining, lock })
 }
 
-/// Those of the named pins whose end is past, set by hand or by runs: nobody is held by them. One whose record, or whose
-/// run's, cannot be read holds.
-pub(crate) async fn pins_over(context: &Context, point: &PointId, names: &[String], now: DateTime<Utc>) -> Vec<String> {
-    let mut over = Vec::new();
+/// A pin of which nobody knows when it ends: it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadablePin {
+    /// Its name.
+    pub name: String,
+    /// Why it, or the run that it is of, cannot be read.
+    pub reason: String,
+}
+
+/// Those of the named pins whose end is past, set by hand or by runs: nobody is held by them. And those whose record, or whose
+/// run's, cannot be read: they hold.
+pub(crate) async fn pins_over(
+    context: &Context,
+    point: &PointId,
+    names: &[String],
+    now: DateTime<Utc>,
+) -> (Vec<String>, Vec<UnreadablePin>) {
+    let (mut over, mut unreadable) = (Vec::new(), Vec::new());
     for name in names.iter().filter(|name| check(name).is_ok() || name.starts_with(OF_RUNS)) {
-        match end_of(context, point, name).await {
+        match context.repository.pin_end(&context.database, point, name).await {
             Ok(Some(until)) if until <= now => over.push(name.clone()),
             Ok(_) => {}
+            Err(error) if error.is_of_record() => {
+                unreadable.push(UnreadablePin { name: name.clone(), reason: Error::from(error).line() });
+            }
             Err(error) => tracing::debug!(%error, name, "whether the pin is over is not known"),
         }
     }
-    over
-}
-
-/// When a pin ends; `None` for one without end.
-async fn end_of(context: &Context, point: &PointId, name: &str) -> Result<Option<DateTime<Utc>>, Repository> {
-    let record = context.repository.pin_record(&context.database, point, name).await?;
-    match &record.run {
-        Some(run) => Ok(of_run(&context.repository.steps(&context.database, run).await?)),
-        None => Ok(record.until),
-    }
+    (over, unreadable)
 }
 
 fn check(name: &str) -> Result<(), Error> {

@@ -217,14 +217,7 @@ async fn in_its_time<T>(
 /// Whether the store itself failed, and not one record in it: then the others would fail, too.
 fn store_is_away(error: &Error) -> bool {
     let of_one = |error: &Repository| {
-        matches!(
-            error,
-            Repository::InvalidRecord { .. }
-                | Repository::NewerFormat { .. }
-                | Repository::TooLarge { .. }
-                | Repository::NotFound { .. }
-                | Repository::Corrupt { .. }
-        )
+        error.is_of_record() || matches!(error, Repository::NotFound { .. } | Repository::Corrupt { .. })
     };
     match error {
         Error::Repository(error) | Error::Engine(holdpoint_engine::Error::Repository(error)) => !of_one(error),

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::{DatabaseName, layout};
 
-use super::{LARGEST_RECORD, Repository, json, parse, with_source};
+use super::{LARGEST_RECORD, Repository, json, parse, read_record, with_source};
 use crate::error::{Error, Result};
 use crate::store::PutOptions;
 
@@ -56,7 +56,7 @@ impl Repository {
             match self.identity_at(&key).await {
                 Ok(record) => found.records.push(record),
                 Err(error) if error.is_not_found() => {}
-                Err(error @ (Error::InvalidRecord { .. } | Error::NewerFormat { .. } | Error::TooLarge { .. })) => {
+                Err(error) if error.is_of_record() => {
                     found.unreadable.push(UnreadableIdentity { key, reason: with_source(&error) });
                 }
                 Err(error) => return Err(error),
@@ -95,7 +95,7 @@ impl Repository {
     }
 
     async fn identity_at(&self, key: &str) -> Result<IdentityRecord> {
-        let object = self.store.get_small(key, LARGEST_RECORD).await?;
+        let object = read_record(&*self.store, key, LARGEST_RECORD).await?;
         parse(key, &object.bytes, IDENTITY_FORMAT)
     }
 

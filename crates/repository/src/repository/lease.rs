@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::cron::{CronHistory, KILLED, LEASE_FORMAT, LeaseRecord, Turn, TurnBefore};
 use holdpoint_core::{DatabaseName, layout};
 
-use super::{LARGEST_RECORD, Repository, json, parse};
+use super::{LARGEST_RECORD, Repository, json, parse, read_record};
 use crate::error::{Error, Result};
-use crate::store::{PutOptions, SmallObject};
+use crate::store::{ObjectInfo, PutOptions, SmallObject};
 
 /// How often a lease is tried for while others change it.
 const TRIES: u32 = 5;
@@ -78,7 +78,7 @@ impl Repository {
         };
         let (mut last, mut before, mut unreadable) = (None, None, false);
         for _ in 0..TRIES {
-            let written = match self.store.get_small(&key, LARGEST_RECORD).await {
+            let written = match self.lease_object(&key).await {
                 Ok(object) => match parse::<LeaseRecord>(&key, &object.bytes, LEASE_FORMAT) {
                     Ok(found) if found.nonce == record.nonce => {
                         // The answer to our own write was lost; over whose it was written is known since that try.
@@ -124,6 +124,17 @@ impl Repository {
         Err(last.unwrap_or(Error::AlreadyExists { key }))
     }
 
+    /// Reads a lease; of one whose bytes are wrong, none of them.
+    async fn lease_object(&self, key: &str) -> Result<SmallObject> {
+        match read_record(&*self.store, key, LARGEST_RECORD).await {
+            Err(Error::InvalidRecord { .. }) => {
+                let ObjectInfo { etag, modified_at, .. } = self.store.head(key).await?;
+                Ok(SmallObject { bytes: Bytes::new(), etag, modified_at })
+            }
+            read => read,
+        }
+    }
+
     /// Until when a lease keeps others off, by the store's clock, and whether that is over.
     async fn holds_until(&self, key: &str, found: &LeaseRecord, object: &SmallObject) -> Result<(DateTime<Utc>, bool)> {
         let server_time = self.store.server_time().await?;
@@ -159,7 +170,7 @@ impl Repository {
     /// As [`Self::take_lease`].
     pub async fn cron_history(&self, database: &DatabaseName) -> Result<CronHistory> {
         let key = layout::lease(database);
-        match self.store.get_small(&key, LARGEST_RECORD).await {
+        match read_record(&*self.store, &key, LARGEST_RECORD).await {
             Ok(object) => {
                 let record: LeaseRecord = parse(&key, &object.bytes, LEASE_FORMAT)?;
                 let mut history = record.history;
@@ -259,7 +270,7 @@ impl Lease {
     /// # Errors
     /// What the store gives, and what [`Repository::take_lease`] says of a lease that cannot be read.
     pub async fn is_overtaken(&self) -> Result<bool> {
-        let object = match self.repository.store.get_small(&self.key, LARGEST_RECORD).await {
+        let object = match read_record(&*self.repository.store, &self.key, LARGEST_RECORD).await {
             Ok(object) => object,
             Err(error) if error.is_not_found() => return Ok(false),
             Err(error) => return Err(error),
@@ -273,7 +284,7 @@ impl Lease {
     async fn write(&mut self, record: LeaseRecord) -> Result<bool> {
         let (key, store) = (self.key.clone(), self.repository.store.clone());
         for _ in 0..TRIES {
-            let object = match store.get_small(&key, LARGEST_RECORD).await {
+            let object = match super::read_record(&*store, &key, LARGEST_RECORD).await {
                 Ok(object) => object,
                 Err(error) if error.is_not_found() => return Ok(false),
                 Err(error) => return Err(error),

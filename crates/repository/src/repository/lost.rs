@@ -30,7 +30,7 @@ pub(super) async fn ids(store: &Arc<dyn ObjectStore>) -> Result<Lost> {
         for id in folders.published.iter().chain(&folders.withdrawn) {
             match place.hidden(&database, id).await {
                 Ok(stored) => *lost.ids.entry(stored.recorded.repository_id().to_owned()).or_default() += 1,
-                Err(Error::InvalidRecord { .. } | Error::NewerFormat { .. }) => lost.unreadable += 1,
+                Err(error) if error.is_of_record() => lost.unreadable += 1,
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }

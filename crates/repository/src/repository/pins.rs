@@ -1,11 +1,12 @@
 //! Pins: why a restore point may not be dropped; and relying on one without a lock.
 
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use holdpoint_core::pin::{self, PinRecord};
 use holdpoint_core::{DatabaseName, PointId, layout};
 use serde::Serialize;
 
-use super::{LARGEST_RECORD, Repository, json, parse};
+use super::{LARGEST_RECORD, Repository, json, parse, read_record};
 use crate::error::{Error, Result};
 use crate::store::PutOptions;
 
@@ -107,8 +108,10 @@ impl Repository {
                 Err(Error::AlreadyExists { .. }) => {}
                 Err(error) => return Err(error),
             }
-            let there = match self.store.get_small(&key, LARGEST_RECORD).await {
+            let there = match read_record(&*self.store, &key, LARGEST_RECORD).await {
                 Ok(there) => there,
+                // Nobody knows whether one that cannot be read is over.
+                Err(error) if error.is_of_record() => return Ok(PinnedAnew::Taken),
                 // Somebody removed it in that moment.
                 Err(error) if error.is_not_found() => continue,
                 // Who may not read it cannot tell whether it is over.
@@ -152,26 +155,37 @@ impl Repository {
     /// Reads a pin.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::NewerFormat`]; [`Error::InvalidRecord`].
+    /// [`Error::NotFound`]; those of [`Error::is_of_record`]; else those of the store.
     pub async fn pin_record(&self, database: &DatabaseName, id: &PointId, name: &str) -> Result<PinRecord> {
         if Self::is_stray_pin(name) {
             let key = format!("{}{name}", layout::point(database, id));
             return Err(Error::InvalidRecord { key, source: "no pin has such a name".into() });
         }
         let key = layout::pin(database, id, name);
-        let object = self.store.get_small(&key, LARGEST_RECORD).await?;
+        let object = read_record(&*self.store, &key, LARGEST_RECORD).await?;
         parse(&key, &object.bytes, pin::FORMAT)
     }
 
-    /// Those of the named pins that hold, by the store's clock. One whose record cannot be read holds without end.
+    /// When a pin ends; `None` for one without end.
+    ///
+    /// # Errors
+    /// As [`Self::pin_record`], of its run's steps as well.
+    pub async fn pin_end(&self, database: &DatabaseName, id: &PointId, name: &str) -> Result<Option<DateTime<Utc>>> {
+        match self.pin_record(database, id, name).await? {
+            PinRecord { run: Some(run), .. } => Ok(pin::of_run(&self.steps(database, &run).await?)),
+            record => Ok(record.until),
+        }
+    }
+
+    /// Those of the named pins that hold, by the store's clock. One whose record, or whose run's, cannot be read holds without
+    /// end.
     pub(super) async fn holding(&self, database: &DatabaseName, id: &PointId, names: &[String]) -> Result<Vec<String>> {
         let mut holding = Vec::new();
         for name in names {
-            let until = match self.pin_record(database, id, name).await {
-                Ok(PinRecord { run: Some(run), .. }) => pin::of_run(&self.steps(database, &run).await?),
-                Ok(record) => record.until,
+            let until = match self.pin_end(database, id, name).await {
+                Ok(until) => until,
                 Err(error) if error.is_not_found() => continue,
-                Err(Error::InvalidRecord { .. } | Error::NewerFormat { .. }) => None,
+                Err(error) if error.is_of_record() => None,
                 Err(error) => return Err(error),
             };
             let over = match until {

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::encryption::with_customer_key;
-use super::failure::{dated, invalid};
+use super::failure::dated;
+use super::pages::Pages;
 use super::{Bucket, instant};
 use crate::error::{Error, Result};
 use crate::key::check_prefix;
@@ -18,51 +19,14 @@ const PAGE: i32 = 1000;
 /// Of so many uploads in a row, at most, the store may fail to tell the parts.
 const ODD_IN_A_ROW: u32 = 3;
 
-/// Where a list goes on.
-enum Next {
-    First,
-    Token(String),
-    End,
-}
-
-impl Next {
-    /// # Errors
-    /// [`Error::Service`] of a page that is cut off and does not say where the list goes on, or says where it has been: a list
-    /// that only looks whole would let what it lacks be taken for gone.
-    fn after(self, prefix: &str, truncated: Option<bool>, token: Option<&str>) -> Result<Self> {
-        if truncated != Some(true) {
-            return Ok(Self::End);
-        }
-        match (token, self) {
-            (None, _) => Err(cut_off("list", prefix)),
-            (Some(token), Self::Token(before)) if token == before => {
-                Err(invalid("list", prefix, "it goes on where it has been"))
-            }
-            (Some(token), _) => Ok(Self::Token(token.to_owned())),
-        }
-    }
-
-    fn token(&self) -> Option<String> {
-        match self {
-            Self::Token(token) => Some(token.clone()),
-            Self::First | Self::End => None,
-        }
-    }
-}
-
-/// A page that is not the last one and does not lead to the next.
-fn cut_off(action: &'static str, of: &str) -> Error {
-    invalid(action, of, "it is cut off and does not say where it goes on")
-}
-
 impl Bucket {
     pub(super) fn list<'a>(&'a self, prefix: &'a str) -> BoxStream<'a, Result<Vec<ObjectInfo>>> {
-        stream::try_unfold(Next::First, move |next| async move {
+        stream::try_unfold(Pages::default(), move |mut pages| async move {
             check_prefix(prefix)?;
-            if matches!(next, Next::End) {
+            if pages.ended() {
                 return Ok(None);
             }
-            let page = self.list_page(prefix, None, &next).await?;
+            let page = self.list_page(prefix, None, pages.token()).await?;
             let found = page.contents().iter().filter_map(|object| {
                 // Consoles make empty objects that stand for folders.
                 let key = object.key()?.strip_prefix(&self.prefix).filter(|k| !k.ends_with('/'))?;
@@ -82,8 +46,9 @@ impl Bucket {
                 }))
             });
             let found = found.collect::<Result<Vec<_>>>()?;
-            let after = next.after(prefix, page.is_truncated(), page.next_continuation_token())?;
-            Ok(Some((found, after)))
+            let first = page.contents().first().and_then(|object| object.key());
+            pages.follow(("list", prefix), page.is_truncated(), page.next_continuation_token(), first)?;
+            Ok(Some((found, pages)))
         })
         .boxed()
     }
@@ -92,27 +57,29 @@ impl Bucket {
         check_prefix(prefix)?;
         let full = self.full_key(prefix);
         let mut names = BTreeSet::new();
-        let mut next = Next::First;
-        while !matches!(next, Next::End) {
-            let page = self.list_page(prefix, Some("/"), &next).await?;
+        let mut pages = Pages::default();
+        while !pages.ended() {
+            let page = self.list_page(prefix, Some("/"), pages.token()).await?;
             let below =
                 page.common_prefixes().iter().filter_map(|p| p.prefix()?.strip_prefix(&full)?.strip_suffix('/'));
             names.extend(below.filter(|name| !name.is_empty()).map(str::to_owned));
-            next = next.after(prefix, page.is_truncated(), page.next_continuation_token())?;
+            let object = page.contents().first().and_then(|object| object.key());
+            let first = page.common_prefixes().first().and_then(|one| one.prefix()).or(object);
+            pages.follow(("list", prefix), page.is_truncated(), page.next_continuation_token(), first)?;
         }
         Ok(names.into_iter().collect())
     }
 
     /// Lists a page, for whoever wants to know whether that can be done.
     pub(super) async fn look_at_prefix(&self) -> Result<()> {
-        self.list_page("", None, &Next::First).await.map(drop)
+        self.list_page("", None, None).await.map(drop)
     }
 
     async fn list_page(
         &self,
         prefix: &str,
         delimiter: Option<&str>,
-        next: &Next,
+        token: Option<&str>,
     ) -> Result<aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output> {
         let full = self.full_key(prefix);
         self.call("list", prefix, |client| {
@@ -122,7 +89,7 @@ impl Bucket {
                 .prefix(&full)
                 .max_keys(PAGE)
                 .set_delimiter(delimiter.map(str::to_owned))
-                .set_continuation_token(next.token())
+                .set_continuation_token(token.map(str::to_owned))
                 .set_expected_bucket_owner(self.owner())
                 .send()
         })
@@ -134,7 +101,8 @@ impl Bucket {
         let full = self.full_key(prefix);
         let mut found = Vec::new();
         let (mut markers, mut odd) = (None::<(String, Option<String>)>, 0);
-        loop {
+        let mut pages = Pages::default();
+        while !pages.ended() {
             let page = self
                 .call("list uploads of", prefix, |client| {
                     client
@@ -164,15 +132,12 @@ impl Bucket {
                 let problem = problem.map(|error| error.to_string());
                 found.push(UnfinishedUpload { key: key.to_owned(), id: id.to_owned(), worked_on_at, problem });
             }
-            let following =
-                page.next_key_marker().map(|k| (k.to_owned(), page.next_upload_id_marker().map(str::to_owned)));
-            if page.is_truncated() != Some(true) {
-                break;
-            }
-            if following.is_none() || following == markers {
-                return Err(cut_off("list uploads of", prefix));
-            }
-            markers = following;
+            // No key holds a line feed.
+            let name = |key: &str, id: Option<&str>| format!("{key}\n{}", id.unwrap_or_default());
+            let token = page.next_key_marker().map(|key| name(key, page.next_upload_id_marker()));
+            let first = page.uploads().first().map(|one| name(one.key().unwrap_or_default(), one.upload_id()));
+            pages.follow(("list uploads of", prefix), page.is_truncated(), token.as_deref(), first.as_deref())?;
+            markers = page.next_key_marker().map(|k| (k.to_owned(), page.next_upload_id_marker().map(str::to_owned)));
         }
         found.sort_unstable_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
         Ok(found)
@@ -181,24 +146,21 @@ impl Bucket {
     /// When the newest part of an upload came; `None` where it has none. Parts come in no order, so all are looked at.
     async fn newest_part_at(&self, key: &str, id: &str) -> Result<Option<DateTime<Utc>>> {
         let full = self.full_key(key);
-        let (mut newest, mut marker) = (None, None::<String>);
-        loop {
+        let (mut newest, mut pages) = (None, Pages::default());
+        while !pages.ended() {
             let page = self
                 .call("list parts of", key, |client| {
                     let request = client.list_parts().bucket(&self.name).key(&full).upload_id(id);
-                    let request = request.max_parts(PAGE).set_part_number_marker(marker.clone());
+                    let request = request.max_parts(PAGE).set_part_number_marker(pages.token().map(str::to_owned));
                     with_customer_key!(request, self.encryption).set_expected_bucket_owner(self.owner()).send()
                 })
                 .await?;
             let at = page.parts().iter().filter_map(|part| part.last_modified().and_then(instant)).max();
             newest = newest.max(at);
-            if page.is_truncated() != Some(true) {
-                return Ok(newest);
-            }
-            match page.next_part_number_marker() {
-                Some(next) if marker.as_deref() != Some(next) => marker = Some(next.to_owned()),
-                _ => return Err(cut_off("list parts of", key)),
-            }
+            let first = page.parts().first().and_then(|part| part.part_number()).map(|number| number.to_string());
+            let token = page.next_part_number_marker();
+            pages.follow(("list parts of", key), page.is_truncated(), token, first.as_deref())?;
         }
+        Ok(newest)
     }
 }

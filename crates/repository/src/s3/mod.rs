@@ -10,11 +10,13 @@ mod body;
 mod connect;
 mod delete;
 mod encryption;
+mod ending;
 mod failure;
 mod list;
 mod lock;
 mod multipart;
 mod options;
+mod pages;
 mod parts;
 mod probe;
 mod put;
@@ -51,6 +53,7 @@ use crate::upload::{ObjectUpload, UploadOptions};
 use attempts::counted;
 use connect::Connection;
 use encryption::{Encryption, with_customer_key};
+pub use ending::{ENDS_WITHIN, Ending};
 use failure::Failure;
 pub use holdpoint_aws::CredentialSource;
 pub use options::{LockMode, S3Options, SseMode, Timing};
@@ -168,7 +171,20 @@ impl Bucket {
     }
 
     /// Sends a request, once more with fresh credentials if they expired, and turns its failure into our error.
+    ///
+    /// # Errors
+    /// Those that the store's answers are; [`Error::Timeout`] also where nobody waits for it any more ([`Ending`]).
     async fn call<T, E, F, Fut>(&self, action: &'static str, subject: &str, send: F) -> Result<T>
+    where
+        F: Fn(Client) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Failure<E>>>,
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    {
+        let waited = self.timing.ending.wait(Box::pin(self.sent(action, subject, send))).await;
+        waited.unwrap_or_else(|| Err(Error::Timeout { action, key: subject.to_owned(), attempts: 0 }))
+    }
+
+    async fn sent<T, E, F, Fut>(&self, action: &'static str, subject: &str, send: F) -> Result<T>
     where
         F: Fn(Client) -> Fut,
         Fut: Future<Output = std::result::Result<T, Failure<E>>>,

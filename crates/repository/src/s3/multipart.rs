@@ -125,7 +125,7 @@ impl Bucket {
             match self.upload_part(upload, number, Arc::clone(&slices)).await {
                 Err(error) if error.is_transient() => {
                     attempts += error.attempts();
-                    if round >= self.timing.rounds {
+                    if round >= self.timing.rounds || self.timing.ending.is_over() {
                         return Err(error.after(attempts));
                     }
                     tracing::debug!(key = %upload.key, part = number, round, %error, "part is sent again");

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_aws::Address;
 use serde::{Deserialize, Serialize};
 
+use super::ending::Ending;
 use crate::checksum::ChecksumMode;
 use crate::error::{Error, Result};
 
@@ -181,6 +182,8 @@ pub struct Timing {
     pub longest_pause: Duration,
     /// How often the attempts for one part are begun anew.
     pub rounds: u32,
+    /// How long all of it may take once the end was asked for.
+    pub ending: Ending,
 }
 
 impl Default for Timing {
@@ -196,6 +199,7 @@ impl Default for Timing {
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(20),
             rounds: 3,
+            ending: Ending::default(),
         }
     }
 }

@@ -186,8 +186,10 @@ impl Download {
                 continue;
             };
             let asked = Instant::now();
-            let error = match tokio::time::timeout(self.pace.left(&self.bucket.timing), body.next()).await {
-                Ok(Some(Ok(chunk))) => {
+            let waited = tokio::time::timeout(self.pace.left(&self.bucket.timing), body.next());
+            let waited = self.bucket.timing.ending.wait(waited).await;
+            let error = match waited {
+                Some(Ok(Some(Ok(chunk)))) => {
                     self.pace.came(asked.elapsed(), chunk.len() as u64, &self.bucket.timing);
                     let left = self.end - self.next;
                     self.fetched.add(chunk.len());
@@ -201,20 +203,20 @@ impl Download {
                     }
                     return Ok(Some(chunk));
                 }
-                Ok(Some(Err(error))) if is_checksum_mismatch(&error) => return Err(self.damaged()),
-                Ok(Some(Err(error))) => Error::Io {
+                Some(Ok(Some(Err(error)))) if is_checksum_mismatch(&error) => return Err(self.damaged()),
+                Some(Ok(Some(Err(error)))) => Error::Io {
                     action: "read",
                     key: self.key.clone(),
                     attempts: 1,
                     source: std::io::Error::new(std::io::ErrorKind::ConnectionReset, error).into(),
                 },
-                Ok(None) => Error::Io {
+                Some(Ok(None)) => Error::Io {
                     action: "read",
                     key: self.key.clone(),
                     attempts: 1,
                     source: std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into(),
                 },
-                Err(_elapsed) => Error::Timeout { action: "read", key: self.key.clone(), attempts: 1 },
+                Some(Err(_)) | None => Error::Timeout { action: "read", key: self.key.clone(), attempts: 1 },
             };
             self.failed(error).await?;
         }
@@ -229,7 +231,7 @@ impl Download {
         self.attempts += error.attempts();
         self.since_failure = 0;
         self.pace = Pace::default();
-        if self.failures >= self.bucket.timing.attempts {
+        if self.failures >= self.bucket.timing.attempts || self.bucket.timing.ending.is_over() {
             return Err(error.after(self.attempts));
         }
         tracing::debug!(key = %self.key, at = self.next, %error, "download resumes");

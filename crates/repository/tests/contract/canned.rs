@@ -259,10 +259,19 @@ async fn an_answer_that_is_cut_off_or_tells_no_age_is_refused() {
     refused(listed().await.unwrap_err(), "does not say where it goes on");
     s.proxy.push_times(2, &list(again, date));
     refused(listed().await.unwrap_err(), "goes on where it has been");
+    // One that makes up a token for each answer.
+    for n in 0..2 {
+        s.proxy.push(list(&format!("{cut}<NextContinuationToken>{n}</NextContinuationToken>"), date));
+    }
+    refused(listed().await.unwrap_err(), "goes on where it has been");
     s.proxy.push(list(cut, date));
     refused(s.store.list_children("").await.unwrap_err(), "does not say where it goes on");
     s.proxy.push(answer("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>"));
     refused(s.store.list_uploads("").await.unwrap_err(), "does not say where it goes on");
+    let marker =
+        "<IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker>";
+    s.proxy.push_times(2, &answer(&format!("<ListMultipartUploadsResult>{marker}</ListMultipartUploadsResult>")));
+    refused(s.store.list_uploads("").await.unwrap_err(), "goes on where it has been");
     s.proxy.push(list("", ""));
     refused(listed().await.unwrap_err(), "when the object was written");
     let undated = |body: &str| {

@@ -6,6 +6,7 @@ mod between;
 mod canned;
 mod engine;
 mod faults_credentials;
+mod faults_ending;
 mod faults_reading;
 mod faults_writing;
 mod lease;

@@ -68,7 +68,7 @@ pub(super) async fn longest_waiting_first(
             let begun_at = match repository.cron_history(database).await {
                 Ok(history) => history.begun_at,
                 // When its turn was nobody knows; that it cannot be read is told when it comes.
-                Err(holdpoint_repository::Error::InvalidRecord { .. }) => None,
+                Err(error) if error.is_of_record() => None,
                 Err(error) => return Err(error.into()),
             };
             turns.push((begun_at, database.clone()));

@@ -338,3 +338,4 @@ async fn a_store_that_tells_no_time_can_be_read() {
 
 mod pins;
 mod signal;
+mod spoiled;

@@ -1,6 +1,7 @@
 //! Pins that are over, and those that go.
 
 use super::*;
+use crate::retention::PinEnd;
 
 #[tokio::test]
 async fn a_pin_that_is_over_is_told_as_such_and_whoever_pins_anew_replaces_it() {
@@ -181,4 +182,28 @@ async fn what_lies_among_the_pins_keeps_its_restore_point_and_no_other() {
         context.repository.withdraw(&context.database, &id, &[]).await.unwrap(),
         Withdrawal::Done { remains, .. } if remains.is_empty()
     ));
+}
+
+/// A prune weighs a pin by the store's clock, so that is the one by which it is written.
+#[tokio::test]
+async fn a_pin_ends_by_the_stores_clock_whatever_this_machines_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut context = with_a_point(folder.path()).await;
+    let (id, now) = (sample::point(1), context.repository.store().server_time().await.unwrap());
+    let hour = TimeDelta::hours(1);
+    for (n, ahead) in [hour * 3, hour * -3].into_iter().enumerate() {
+        context.clock = std::sync::Arc::new(move || now + ahead);
+        let pin = async |name: &str, until: PinEnd| {
+            let (name, reason) = (format!("{name}-{n}"), "audit".to_owned());
+            let options =
+                crate::retention::PinOptions { name, reason, until: Some(until), operator: None, lock_until: None };
+            crate::retention::pin(&context, &id, &options).await
+        };
+        pin("at", PinEnd::At(now + hour)).await.unwrap();
+        let after = pin("after", PinEnd::After(hour.to_std().unwrap())).await.unwrap().pin;
+        let until = after.until.unwrap();
+        assert!(until >= now + hour && until < now + hour * 2 && after.at < now + hour, "{after:?}");
+        let refused = pin("past", PinEnd::At(now - hour)).await.unwrap_err().line();
+        assert!(refused.contains("would be over already: by the store's clock it is"), "{refused}");
+    }
 }
