@@ -78,6 +78,10 @@ fn the_data_are_held_against_a_restore_point_and_the_folder_follows_there_and_ba
         let backup = shop.place.backup();
         shop.server.psql("shop", "INSERT INTO events VALUES (1)");
         shop.restored();
+        let at = backup["manifest"]["snapshot"]["at"].as_str().unwrap();
+        let plan = shop.rds(&["plan", "shop", "--at", backup["manifest"]["id"].as_str().unwrap(), "--into", "x"]);
+        let at_point = plan.ended_with(0).json()["at"].as_str().unwrap().to_owned();
+        assert_eq!(at_point[..19], at[..19], "{at}");
         let planned = shop.rds(&["cut-over", "shop-restored", "--dry-run"]).ended_with(0).json();
         let check = &planned["checks"][0];
         assert_eq!((&check["point"], &check["database"]), (&backup["manifest"]["id"], &json!("shop")), "{planned:#}");

@@ -134,6 +134,7 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::InService { .. }
         | Rds::Serves { .. }
         | Rds::Overtaken { .. }
+        | Rds::SourceAside { .. }
         | Rds::Ambiguous { .. }
         | Rds::Protected { .. }
         | Rds::Unready { .. }

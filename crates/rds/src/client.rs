@@ -1,7 +1,5 @@
 //! The client, and what it reads.
 
-use std::time::Duration;
-
 use aws_config::SdkConfig;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::config::Builder;
@@ -55,11 +53,10 @@ impl Rds {
             .with_max_backoff(timing.longest_pause);
         // The SDK's own budget of retries is shared by the whole process and never refills by time.
         let partition = RetryPartition::custom("holdpoint-rds").token_bucket(TokenBucket::unlimited()).build();
-        let attempts = timing.answer_for + timing.longest_pause;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(timing.connect_for)
             .operation_attempt_timeout(timing.answer_for)
-            .operation_timeout(attempts.saturating_mul(timing.attempts).max(Duration::from_secs(1)))
+            .operation_timeout(timing.call_for)
             .build();
         let mut config = Builder::from(&shared)
             .retry_config(retries)

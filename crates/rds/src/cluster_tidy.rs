@@ -7,11 +7,12 @@ use crate::client::Rds;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
+use crate::gone::Going;
 use crate::marks;
 use crate::name::{check_name, same};
 use crate::plan::Maker;
 use crate::standing::Standing;
-use crate::tidy::{DropOptions, Going, Made, still_to_drop, unfinished};
+use crate::tidy::{DropOptions, Made, still_to_drop, unfinished};
 use crate::wait::{Reading, Waiting};
 
 /// Whether a cluster serves in the place of its source. Clusters are renamed by hand, so no tag says it: it has the name that
@@ -144,10 +145,11 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         let name = &plan.cluster.name;
+        let gone = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
         let all = self.clusters().await?;
         let found = all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id);
         let found = found.map(|there| (there.name.as_str(), is_in_service(there, &all)));
-        if !still_to_drop(&plan.cluster, found, Thing::Cluster)? {
+        if !still_to_drop(&plan.cluster, found, Thing::Cluster)? && self.is_gone(gone, waiting).await? {
             return Ok(());
         }
         let mut going = Vec::new();
@@ -155,7 +157,6 @@ impl Rds {
             let snapshot = plan.final_snapshot.as_deref();
             return Err(unfinished(name, going, snapshot, plan.lifts_protection, failure));
         }
-        let gone = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
         self.wait_gone(gone, waiting, report).await
     }
 

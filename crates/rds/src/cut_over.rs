@@ -81,7 +81,8 @@ impl Rds {
     ///
     /// # Errors
     /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
-    /// away.
+    /// away; [`Error::SourceAside`] while another one serves in the place of the source; [`Error::Overtaken`] where another one has the
+    /// production name by now.
     pub async fn plan_cut_over(&self, new: &str, aside: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
         let all = self.instances().await?;
         let instance = named(&all, new)?;
@@ -305,14 +306,24 @@ pub fn was_taken_back(instance: &Instance) -> bool {
 }
 
 /// Whether a cut-over renamed an instance or its source, or is renaming one, and was not taken back. One that was only noted,
-/// because RDS refused its first rename, has not.
+/// because RDS refused its first rename, has not, whatever names they got by hand since.
 pub(crate) fn has_renamed(instance: &Instance, source: Option<&Instance>) -> bool {
     let tag = |key: &str| instance.tags.get(key);
-    if tag(marks::CUT_OVER_STATE).is_none_or(|state| state == marks::TAKEN_BACK) {
-        return false;
+    let Some(state) = tag(marks::CUT_OVER_STATE).filter(|state| *state != marks::TAKEN_BACK) else { return false };
+    if state == marks::BEGUN {
+        // Any other name was given by somebody else, and nothing is gone on with.
+        let gets = |one: Option<&Instance>, name| one.zip(tag(name)).is_some_and(|(one, name)| one.has_or_gets(name));
+        return gets(source, marks::CUT_OVER_ASIDE) || gets(Some(instance), marks::CUT_OVER_NAME);
     }
     let keeps = |one: Option<&Instance>, name| one.zip(tag(name)).is_some_and(|(one, name)| one.keeps(name));
     !(keeps(source, marks::CUT_OVER_NAME) && keeps(Some(instance), marks::CUT_OVER_WAS))
+}
+
+/// Whether an instance of ours stands in the place of a source by a cut-over, or is on its way there or back.
+fn serves_for(one: &Instance, source: &Instance) -> bool {
+    marks::is_own(&one.tags, &one.resource_id)
+        && one.tags.get(marks::SOURCE_RESOURCE).is_some_and(|id| *id == source.resource_id)
+        && has_renamed(one, Some(source))
 }
 
 /// Plans a cut-over to an instance, by what RDS says of all.
@@ -327,6 +338,10 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
         return Err(Error::Gone { subject: tag(marks::SOURCE).unwrap_or_else(|| source_resource.clone()) });
     };
     let is_renamed = has_renamed(instance, Some(source));
+    if !is_renamed && let Some(serving) = all.iter().find(|one| serves_for(one, source)) {
+        let (subject, aside, serving) = (instance.name.clone(), source.name.clone(), serving.name.clone());
+        return Err(Error::SourceAside { subject, aside, serving });
+    }
     // One of which nothing was renamed was not begun.
     let noted = tag(marks::CUT_OVER_STATE).filter(|state| is_renamed || state != marks::BEGUN);
     if !instance.tags.contains_key(marks::READY_AT) {
@@ -346,6 +361,9 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
         let by = all.iter().find(|one| same(&one.name, taken));
         let both = [source.resource_id.as_str(), instance.resource_id.as_str()];
         if by.is_some_and(|by| !both.contains(&by.resource_id.as_str())) {
+            if begun && same(taken, &name) {
+                return Err(Error::Overtaken { subject: instance.name.clone() });
+            }
             return Err(Error::NameTaken { name: taken.clone() });
         }
     }

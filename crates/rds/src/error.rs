@@ -317,6 +317,16 @@ pub enum Error {
         /// The instance.
         subject: String,
     },
+    /// Another instance serves in the place of its source, which stands aside: what would be renamed is not what serves.
+    #[error("the source of {subject} stands aside as {aside}, and {serving} serves in its place")]
+    SourceAside {
+        /// The instance that was to be put into service.
+        subject: String,
+        /// The source's present name.
+        aside: String,
+        /// The present name of what serves, or shall.
+        serving: String,
+    },
     /// It serves in the place of its source.
     #[error("{subject} is in service in the place of its source")]
     InService {

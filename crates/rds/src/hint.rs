@@ -26,10 +26,10 @@ impl Error {
                 "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
             }
             Self::LastSnapshotTaken { .. } => "choose another name with --final-snapshot".to_owned(),
-            Self::WrongState { subject, .. } => format!(
-                "nothing was stopped; once it is available, the same command again; a restore goes on with: holdpoint rds wait \
-                 {subject}"
-            ),
+            // It may be the source, which nobody restores.
+            Self::WrongState { subject, .. } => {
+                format!("nothing was stopped; once {subject} is available, the same command again")
+            }
             Self::GaveUp { subject, awaited, .. } => match awaited {
                 Awaited::Instance => format!("nothing was stopped; go on waiting with: holdpoint rds wait {subject}"),
                 Awaited::Rename => {
@@ -121,6 +121,9 @@ impl Error {
                 "give it its name back: aws rds modify-db-instance --db-instance-identifier {aside} --new-db-instance-identifier \
                  {name} --apply-immediately"
             ),
+            Self::SourceAside { serving, .. } => {
+                format!("nothing was renamed; take that cut-over back first: holdpoint rds cut-over {serving} --back")
+            }
             Self::Ambiguous { .. } => "name the one that is meant by its present name: holdpoint rds list".to_owned(),
             Self::Overtaken { .. } => {
                 "nothing of it was renamed; see what serves now (holdpoint rds list), and what is left to do: holdpoint rds \

@@ -103,6 +103,14 @@ impl Instance {
         self.renames_to.is_some() || self.status == "renaming"
     }
 
+    /// Whether it has this name or is on its way to it; to which it is RDS does not always say.
+    pub(crate) fn has_or_gets(&self, name: &str) -> bool {
+        match &self.renames_to {
+            Some(next) => same(next, name),
+            None => same(&self.name, name) || self.status == "renaming",
+        }
+    }
+
     /// Whether it has this name, and is not on its way to another.
     pub(crate) fn keeps(&self, name: &str) -> bool {
         same(&self.name, name) && !self.is_being_renamed()

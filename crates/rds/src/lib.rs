@@ -16,6 +16,7 @@ mod cluster_tidy;
 mod cut_over;
 mod error;
 mod failure;
+mod gone;
 mod hint;
 mod instance;
 pub mod marks;

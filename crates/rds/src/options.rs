@@ -27,6 +27,8 @@ pub struct Timing {
     pub connect_for: Duration,
     /// One attempt of a call until its answer.
     pub answer_for: Duration,
+    /// One call with all its attempts and the pauses between them: no call takes longer, whatever its endpoint does.
+    pub call_for: Duration,
     /// Attempts of one call. RDS throttles whole accounts, so there are more than the SDK's three.
     pub attempts: u32,
     /// The pause before the second attempt; it doubles, with jitter.
@@ -39,10 +41,25 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             connect_for: Duration::from_secs(5),
-            answer_for: Duration::from_secs(60),
+            answer_for: Duration::from_secs(20),
+            call_for: Duration::from_secs(60),
             attempts: 10,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Timing {
+    /// As by default, with this limit of one call.
+    #[must_use]
+    pub fn within(call_for: Duration) -> Self {
+        let default = Self::default();
+        Self {
+            connect_for: default.connect_for.min(call_for),
+            answer_for: default.answer_for.min(call_for),
+            call_for,
+            ..default
         }
     }
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::client::Rds;
 use crate::cut_over::has_renamed;
-use crate::error::{Awaited, Error, Result, Thing};
+use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
+use crate::gone::Going;
 use crate::instance::Instance;
 use crate::marks;
 use crate::name::{check_name, same};
@@ -44,15 +45,6 @@ pub struct Made {
     /// The instances of a cluster.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
-}
-
-/// What is to be gone.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Going<'a> {
-    /// The instance of that name, as long as it is the one with that resource id.
-    Instance { name: &'a str, resource_id: &'a str },
-    /// The cluster of that name and resource id.
-    Cluster { name: &'a str, resource_id: &'a str },
 }
 
 impl Made {
@@ -237,7 +229,7 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         let Made { name, resource_id, .. } = &plan.instance;
-        if !self.is_still_to_drop(&plan.instance).await? {
+        if !self.is_still_to_drop(&plan.instance, waiting).await? {
             return Ok(());
         }
         self.begin_drop(plan, waiting, now, report).await.map_err(|failure| {
@@ -266,7 +258,7 @@ impl Rds {
             let whom = Whom::Resource { id: &plan.instance.resource_id, until_named: name };
             self.wait_for(whom, waiting, now, report).await?;
             // That takes minutes.
-            if !self.is_still_to_drop(&plan.instance).await? {
+            if !self.is_still_to_drop(&plan.instance, waiting).await? {
                 return Ok(());
             }
         }
@@ -278,9 +270,17 @@ impl Rds {
                 None => call.skip_final_snapshot(true),
             };
             match call.send().await.map_err(|failure| classify(failure, ACTION, name)) {
-                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Ok(_) => {}
+                Err(Error::NotFound { .. }) => {
+                    let Made { name, resource_id, .. } = &plan.instance;
+                    if !self.is_gone(Going::Instance { name, resource_id }, waiting).await? {
+                        let message = "RDS did not find it to drop it, and shows it".to_owned();
+                        return Err(Error::WrongState { subject: name.clone(), message });
+                    }
+                }
                 // The answer to an earlier attempt was lost: it goes, and the snapshot is its own.
-                Err(Error::WrongState { .. } | Error::NameTaken { .. }) if self.is_going(&plan.instance).await? => {}
+                Err(Error::WrongState { .. } | Error::NameTaken { .. })
+                    if self.is_going(&plan.instance, waiting).await? => {}
                 Err(Error::NameTaken { .. }) => {
                     return Err(Error::LastSnapshotTaken { name: plan.final_snapshot.clone().unwrap_or_default() });
                 }
@@ -290,52 +290,28 @@ impl Rds {
         Ok(())
     }
 
-    /// As [`still_to_drop`], by what RDS says now.
-    async fn is_still_to_drop(&self, made: &Made) -> Result<bool> {
-        let all = self.instances().await?;
-        let found = all.iter().find(|one| one.resource_id == made.resource_id);
-        still_to_drop(made, found.map(|one| (one.name.as_str(), is_in_service(one, &all))), Thing::Instance)
+    /// As [`still_to_drop`], by what RDS says now; gone is what it does not show in several readings in a row.
+    async fn is_still_to_drop(&self, made: &Made, waiting: &Waiting) -> Result<bool> {
+        for reading in 0..waiting.readings.max(1) {
+            if reading > 0 {
+                tokio::time::sleep(waiting.pause()).await;
+            }
+            let all = self.instances().await?;
+            let found = all.iter().find(|one| one.resource_id == made.resource_id);
+            let found = found.map(|one| (one.name.as_str(), is_in_service(one, &all)));
+            if still_to_drop(made, found, Thing::Instance)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether RDS is dropping it, or has.
-    async fn is_going(&self, made: &Made) -> Result<bool> {
-        let found = self.find_resource(&made.resource_id).await?;
-        Ok(found.is_none_or(|found| found.standing() == Standing::Going))
-    }
-
-    pub(crate) async fn wait_gone(
-        &self,
-        what: Going<'_>,
-        waiting: &Waiting,
-        report: &mut (dyn FnMut(&Reading) + Send),
-    ) -> Result<()> {
-        let mut readings: u128 = 0;
-        loop {
-            let (name, found) = match what {
-                Going::Instance { name, resource_id } => {
-                    let found = self.find(name).await?.filter(|found| found.resource_id == resource_id);
-                    (name, found.map(|found| found.status))
-                }
-                Going::Cluster { name, resource_id } => {
-                    let found = self.find_cluster(name).await?.filter(|found| found.resource_id == resource_id);
-                    (name, found.map(|found| found.status))
-                }
-            };
-            let Some(status) = found else { return Ok(()) };
-            let waited = waiting.waited(readings);
-            let reading =
-                Reading { name: name.to_owned(), status: status.clone(), waited_seconds: waited, events: Vec::new() };
-            report(&reading);
-            readings += 1;
-            if readings >= waiting.most_readings() {
-                return Err(Error::GaveUp {
-                    subject: name.to_owned(),
-                    awaited: Awaited::Deletion,
-                    status,
-                    waited_seconds: waited,
-                });
-            }
-            tokio::time::sleep(waiting.pause()).await;
+    async fn is_going(&self, made: &Made, waiting: &Waiting) -> Result<bool> {
+        let Made { name, resource_id, .. } = made;
+        match self.find_resource(resource_id).await? {
+            Some(found) => Ok(found.standing() == Standing::Going),
+            None => self.is_gone(Going::Instance { name, resource_id }, waiting).await,
         }
     }
 }

@@ -205,8 +205,9 @@ pub(crate) struct RestoreArguments {
     /// The instance or cluster to restore.
     #[arg(value_name = "INSTANCE")]
     pub(crate) source: String,
-    /// Restore to this: an instant with its time zone, latest, or before:RUN, right before a guarded run's command.
-    #[arg(long, value_name = "INSTANT|before:RUN|latest")]
+    /// Restore to this: an instant with its time zone, latest, before:RUN, right before a guarded run's command, or a restore
+    /// point's instant.
+    #[arg(long, value_name = "INSTANT|before:RUN|POINT|latest")]
     pub(crate) at: Moment,
     /// Clone a cluster: it shares its source's storage until either writes. Only with --at latest.
     #[arg(long)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use holdpoint::exit_code;
 use holdpoint_operations::rds::{
-    self, ClusterDropReport, ClusterPlan, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsReach,
-    RdsSource, RestoreOptions, RestorePlan, ServedDatabase, When,
+    self, ClusterDropReport, ClusterPlan, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsSource,
+    RestoreOptions, RestorePlan, ServedDatabase, When,
 };
 
 use super::confirm::{confirm, somebody_is_there};
@@ -119,9 +119,8 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
 }
 
 async fn plane(invocation: &Invocation, reach: &ReachArguments) -> Result<ControlPlane, Failure> {
-    let RdsReach { options, waiting } = invocation.settings.rds_reach(reach);
     let (cancel, progress) = (invocation.cancel.clone(), Arc::clone(&invocation.progress));
-    Ok(ControlPlane::connect(&options, waiting, Arc::new(now), cancel, progress).await?)
+    Ok(ControlPlane::connect(invocation.settings.rds_reach(reach), Arc::new(now), cancel, progress).await?)
 }
 
 /// The RDS instance that the database is on, where one is configured.
@@ -254,10 +253,10 @@ async fn drop_cluster(
     Ok(exit_code::DONE)
 }
 
-/// What was typed as what RDS is asked; only `before:RUN` opens the repository.
+/// What was typed as what RDS is asked; only `before:RUN` and a restore point open the repository.
 async fn at_an_instant(invocation: &Invocation, wanted: &RestoreInstanceArguments) -> Result<RestoreOptions, Failure> {
     let context = match &wanted.at {
-        Moment::BeforeRun(_) => Some(invocation.context(false).await?),
+        Moment::BeforeRun(_) | Moment::Point(_) => Some(invocation.context(false).await?),
         Moment::Latest | Moment::At(_) => None,
     };
     let to = rds::resolve(context.as_ref(), &wanted.at).await?;

@@ -106,7 +106,7 @@ async fn past(invocation: &Invocation, moment: &Moment) -> Result<RecoverFrom, F
         ));
     };
     let context = match moment {
-        Moment::BeforeRun(_) => Some(invocation.context(false).await?),
+        Moment::BeforeRun(_) | Moment::Point(_) => Some(invocation.context(false).await?),
         Moment::Latest | Moment::At(_) => None,
     };
     let When::At(at) = resolve(context.as_ref(), moment).await? else {

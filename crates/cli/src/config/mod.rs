@@ -222,6 +222,9 @@ pub(crate) struct RdsSection {
     pub(crate) ca_bundle: Option<PathBuf>,
     /// A PEM file of the authorities that sign the certificates of databases on RDS.
     pub(crate) database_ca_bundle: Option<PathBuf>,
+    /// How long one call may take, with all its attempts.
+    #[serde(deserialize_with = "read::short_duration")]
+    pub(crate) answer_within: Option<Duration>,
     /// How often is looked while waiting.
     #[serde(deserialize_with = "read::short_duration")]
     pub(crate) poll: Option<Duration>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdpoint_core::DatabaseName;
 use holdpoint_core::gate::pending::WindowPolicy;
-use holdpoint_operations::rds::{RdsOptions, RdsReach, Waiting};
+use holdpoint_operations::rds::{RdsOptions, RdsReach, Timing, Waiting};
 
 use super::Settings;
 use crate::arguments::ReachArguments;
@@ -47,7 +47,7 @@ impl Settings {
             give_up_after: flags.wait_for.or(file.wait_for).unwrap_or(default.give_up_after),
             ..default
         };
-        RdsReach { options, waiting }
+        RdsReach { options, waiting, timing: file.answer_within.map_or_else(Timing::default, Timing::within) }
     }
 
     /// What the gate asks of the point-in-time window.

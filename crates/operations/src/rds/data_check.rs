@@ -2,10 +2,10 @@
 //! the nearest before its instant, and read to its end where that cannot tell of it, or where there is none.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use holdpoint_core::PointId;
 use holdpoint_core::progress::Progress;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::selector::Selector;
+use holdpoint_core::{Identity, PointId};
 use holdpoint_engine::{TablesRead, WhatToRead, is_damage, read_tables};
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_rds::Instance;
@@ -80,7 +80,7 @@ impl ServedDatabase {
     /// Checks the database at a restored instance's endpoint. Nothing is changed.
     ///
     /// # Errors
-    /// [`Error::AnotherInstance`]: the database is not on the source. [`Error::InstanceDisproved`]: another server's data, or
+    /// [`Error::AnotherInstance`]: the database, or the restore point in its folder, is not of the source. [`Error::InstanceDisproved`]: another server's data, or
     /// tables that cannot be read. Whatever keeps it from being checked.
     pub(super) async fn checked(
         &self,
@@ -103,6 +103,10 @@ impl ServedDatabase {
         plane.progress.note(&format!("reading {} on {name} to its end", self.name()));
         let mut check = match self.nearest(restored_to).await? {
             Some((context, point)) => {
+                let recorded = context.repository.recorded(&context.database, &point).await?.recorded;
+                if let Some(why) = of_another_server(&point, recorded.identity(), &found.identity) {
+                    return Err(Error::AnotherInstance { instance: source.name.clone(), database: self.name(), why });
+                }
                 let read = there.clone();
                 let source = Source { settings: there, ..self.source.clone() };
                 let wanted = CompareOptions {
@@ -298,6 +302,16 @@ impl DataCheck {
     }
 }
 
+/// Why a restore point says nothing of the data of a server: it is of another one.
+fn of_another_server(point: &PointId, recorded: &Identity, found: &Identity) -> Option<String> {
+    let (was, is) = (recorded.system_identifier.as_ref()?, found.system_identifier.as_ref()?);
+    (was != is).then(|| {
+        format!(
+            "its restore point {point} is of another server: system identifier {was}, and that of the instance is {is}"
+        )
+    })
+}
+
 fn of_point(point: PointId, held: &HeldToTheEnd) -> DataCheck {
     let check = compared(point, &held.report);
     DataCheck { besides: held.besides, large_objects: held.large_objects, ..check }
@@ -337,5 +351,28 @@ fn damaged(error: Error, name: &str) -> Error {
             Error::InstanceDisproved { name: name.to_owned(), differences: vec![format!("{of_server}: {said}")] }
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_point_of_another_server_says_nothing_of_the_data() {
+        let identity = |system: Option<&str>| Identity {
+            system_identifier: system.map(str::to_owned),
+            database_oid: 5,
+            database: "shop".to_owned(),
+            timeline: None,
+            endpoint: "db:5432".to_owned(),
+            resource_id: None,
+        };
+        let point: PointId = "20261121T024300Z-k3f9".parse().unwrap();
+        let told = of_another_server(&point, &identity(Some("7")), &identity(Some("8"))).unwrap();
+        assert!(told.contains("20261121T024300Z-k3f9 is of another server"), "{told}");
+        for (was, is) in [(Some("7"), Some("7")), (None, Some("7")), (Some("7"), None)] {
+            assert_eq!(of_another_server(&point, &identity(was), &identity(is)), None);
+        }
     }
 }

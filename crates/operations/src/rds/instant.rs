@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
-use holdpoint_core::RunId;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use holdpoint_core::{PointId, RunId};
 use holdpoint_rds::When;
 
+use crate::catalogue::show_any;
 use crate::{Context, Error};
 
 /// How a person names an instant.
@@ -17,6 +18,8 @@ pub enum Moment {
     At(DateTime<Utc>),
     /// Right before the command of a guarded run.
     BeforeRun(RunId),
+    /// As a restore point of the folder has the database.
+    Point(PointId),
 }
 
 impl FromStr for Moment {
@@ -33,26 +36,35 @@ impl FromStr for Moment {
                 .map(Self::BeforeRun)
                 .map_err(|_| format!("\"{run}\" is no run: holdpoint runs lists them"));
         }
+        if let Ok(point) = text.parse() {
+            return Ok(Self::Point(point));
+        }
         instant(text.strip_prefix("rds:").unwrap_or(text)).map_err(|_| {
             format!(
-                "\"{text}\" is no instant: write it with its time zone, such as 2026-11-21T02:43:00Z, or latest, or \
-                 before:RUN"
+                "\"{text}\" is no instant: write it with its time zone, such as 2026-11-21T02:43:00Z, or latest, \
+                 before:RUN, or a restore point's id"
             )
         })
     }
 }
 
-/// Turns what a person said into what RDS is asked; only `before:RUN` needs the repository.
+/// Turns what a person said into what RDS is asked; only `before:RUN` and a restore point need the repository.
 ///
 /// # Errors
-/// [`Error::Usage`] for a run that is not there or whose command never ran.
+/// [`Error::Usage`] for a run that is not there or whose command never ran; [`Error::NoSuchPoint`].
 pub async fn resolve(context: Option<&Context>, moment: &Moment) -> Result<When, Error> {
+    let here = || context.ok_or_else(|| Error::Internal("what is recorded needs a repository".to_owned()));
     let run = match moment {
         Moment::Latest => return Ok(When::Latest),
         Moment::At(at) => return Ok(When::At(*at)),
+        // What was committed after its snapshot is not in it: RDS goes by seconds, and this is the one that has begun.
+        Moment::Point(point) => {
+            let shown = show_any(here()?, point).await?;
+            return Ok(When::At(shown.manifest.snapshot_at().trunc_subsecs(0)));
+        }
         Moment::BeforeRun(run) => run,
     };
-    let context = context.ok_or_else(|| Error::Internal("a run needs a repository".to_owned()))?;
+    let context = here()?;
     let steps = context.repository.steps(&context.database, run).await?;
     let noted = steps.iter().find_map(|step| step.instant);
     noted.map(When::At).ok_or_else(|| {
@@ -73,6 +85,7 @@ mod tests {
             assert_eq!(at(text).as_ref(), Ok(&expected), "{text}");
         }
         assert!(matches!(at("before:20261121T024300Z-k3f9"), Ok(Moment::BeforeRun(_))));
+        assert!(matches!(at("20261121T024300Z-k3f9"), Ok(Moment::Point(_))));
         for text in ["2026-11-21T02:43:00", "2026-11-21", "yesterday", "", "before:x"] {
             let told = at(text).unwrap_err();
             assert!(told.contains("with its time zone") || told.contains("holdpoint runs"), "{text}: {told}");

@@ -36,7 +36,7 @@ pub use holdpoint_rds::marks::{FOLDER as FOLDER_TAG, POINT as POINT_TAG};
 pub use holdpoint_rds::{
     ClusterPlan, ClusterReport, CredentialSource, CutOverPlan, CutOverReport, DropOptions, DropPlan, Endpoint, How,
     Made, Maker, Missing, Problem, PropertyLine, Quota, RdsOptions, RestoreOptions, RestorePlan, RestoreReport,
-    Snapshot, Waiting, When, Window, region_of, was_taken_back,
+    Snapshot, Timing, Waiting, When, Window, region_of, was_taken_back,
 };
 pub use instant::{Moment, resolve};
 pub(crate) use maker::{lives, told};
@@ -90,14 +90,14 @@ impl ControlPlane {
     /// # Errors
     /// A region or certificate that is missing.
     pub async fn connect(
-        options: &RdsOptions,
-        waiting: Waiting,
+        reach: RdsReach,
         clock: Clock,
         cancel: CancellationToken,
         progress: std::sync::Arc<dyn holdpoint_core::progress::Progress>,
     ) -> Result<Self, Error> {
         let chain = holdpoint_rds::CredentialSource::Chain;
-        let rds = Box::pin(Rds::connect(options, &chain, &holdpoint_rds::Timing::default())).await?;
+        let RdsReach { options, waiting, timing } = reach;
+        let rds = Box::pin(Rds::connect(&options, &chain, &timing)).await?;
         Ok(Self { rds, waiting, clock, cancel, progress })
     }
 

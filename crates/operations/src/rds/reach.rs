@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdpoint_rds::{RdsOptions, Waiting};
+use holdpoint_rds::{RdsOptions, Timing, Waiting};
 
 use super::ControlPlane;
 use crate::{Context, Error};
@@ -14,6 +14,8 @@ pub struct RdsReach {
     pub options: RdsOptions,
     /// How patiently.
     pub waiting: Waiting,
+    /// How long one call may take.
+    pub timing: Timing,
 }
 
 impl ControlPlane {
@@ -22,9 +24,9 @@ impl ControlPlane {
     /// # Errors
     /// A certificate that is missing.
     pub(crate) async fn of(context: &Context, region: &str) -> Result<Self, Error> {
-        let mut options = context.rds.options.clone();
-        options.region = Some(region.to_owned());
+        let mut reach = context.rds.clone();
+        reach.options.region = Some(region.to_owned());
         let (clock, cancel) = (Arc::clone(&context.clock), context.cancel.clone());
-        Self::connect(&options, context.rds.waiting.clone(), clock, cancel, Arc::clone(&context.progress)).await
+        Self::connect(reach, clock, cancel, Arc::clone(&context.progress)).await
     }
 }

@@ -164,6 +164,10 @@ impl RdsSource {
     /// What RDS refuses; what is left of the renames is done by calling it again.
     pub async fn take_the_place(&self, target: &str, aside: &str) -> Result<PlaceTaken, Error> {
         let plan = super::plan_cut_over(&self.plane, target, Some(aside), false).await?;
+        // While the instance was made somebody may have renamed its source: then another one has the production name.
+        if !plan.name.eq_ignore_ascii_case(&self.instance) {
+            return Err(holdpoint_rds::Error::Overtaken { subject: plan.name }.into());
+        }
         let outcome = super::cut_over(&self.plane, plan).await?;
         let plan = outcome.plan;
         let source = self.plane.unless_ended(self.plane.rds.find_resource(&plan.source_resource)).await?;

@@ -147,18 +147,21 @@ impl<'a> Temporary<'a> {
         let (mut seen, mut unseen) = (false, 0);
         for reading in 1.. {
             if self.own().await?.is_none() {
-                if seen || !self.is_begun.load(Ordering::Acquire) {
-                    return Ok(seen);
+                if !seen && !self.is_begun.load(Ordering::Acquire) {
+                    return Ok(false);
                 }
-                // Readings may be older than what RDS has done.
+                // Readings may be older than what RDS has done; one that misses it says little.
                 unseen += 1;
                 if unseen >= plane.waiting.readings.max(1) {
+                    if seen {
+                        return Ok(true);
+                    }
                     return Err(Rds::NotFound { subject: self.name().to_owned() }.into());
                 }
                 tokio::time::sleep(plane.waiting.pause()).await;
                 continue;
             }
-            seen = true;
+            (seen, unseen) = (true, 0);
             let dropped = async {
                 let plan = plane.rds.plan_drop(&options).await?;
                 plane.rds.begin_drop(&plan, &plane.waiting, (plane.clock)(), &mut listen).await

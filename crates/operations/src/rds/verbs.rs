@@ -1,6 +1,7 @@
 //! The verbs: one call each.
 
 use holdpoint_core::RunId;
+use holdpoint_core::quantity::milliseconds;
 use holdpoint_rds::{
     CutOverPlan, CutOverReport, DropOptions, DropPlan, Instance, Made, RestoreOptions, RestorePlan, RestoreReport,
     Window, estimate_seconds,
@@ -129,6 +130,11 @@ pub async fn wait(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Err
 }
 
 async fn finish(plane: &ControlPlane, name: &str) -> Result<RestoreReport, Error> {
+    let most = u64::try_from(plane.waiting.give_up_after.as_millis()).unwrap_or(u64::MAX);
+    plane.progress.note(&format!(
+        "{name} is waited for, {} at most (--wait-for); ending that stops nothing in RDS: holdpoint rds wait {name}",
+        milliseconds(most)
+    ));
     let made = plane.unless_ended(plane.rds.made()).await?;
     let mut listen = plane.listener(expected(&made, name));
     let clock = &*plane.clock;

@@ -260,6 +260,75 @@ async fn a_cut_over_goes_on_after_every_step_and_goes_back() {
 }
 
 #[tokio::test]
+async fn names_given_by_hand_begin_nothing_and_a_source_that_stands_aside_is_not_renamed() {
+    let fake = Fake::start();
+    fake.put_shop();
+    let rds = client(&fake).await;
+    for name in ["shop-r", "shop-q"] {
+        let plan = rds.plan_restore(&RestoreOptions::new("shop", name, When::Latest), now()).await.unwrap();
+        rds.begin_restore(&plan).await.unwrap();
+        rds.finish_restore(name, &waiting(), &now, &mut quiet()).await.unwrap();
+    }
+    let renamed = |from: &str, to: &str| {
+        fake.with(|state| {
+            let instance = state.dbs.remove(from).unwrap();
+            state.dbs.insert(to.to_owned(), instance);
+        });
+    };
+    // The first rename is refused; then a person gives the new instance another name.
+    let plan = rds.plan_cut_over("shop-r", None, false).await.unwrap();
+    fake.with(|state| state.faults.push_back(("ModifyDBInstance", 403, "AccessDenied", "no")));
+    assert!(rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.is_err());
+    renamed("shop-r", "shop-r2");
+    let plan = rds.plan_cut_over("shop-r2", None, false).await.unwrap();
+    assert_eq!((plan.is_begun, plan.renames.len(), plan.apart.as_str()), (false, 2, "shop-r2"), "it is checked anew");
+    rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+
+    let aside = rds.plan_cut_over("shop-q", None, false).await.unwrap_err();
+    assert_eq!(aside.to_string(), "the source of shop-q stands aside as shop-old, and shop serves in its place");
+    assert!(aside.hint().unwrap().contains("rds cut-over shop --back"), "{:?}", aside.hint());
+    // By hand another one got the production name.
+    renamed("shop", "shop-x");
+    renamed("shop-q", "shop");
+    let overtaken = rds.plan_cut_over("shop-x", None, true).await.unwrap_err();
+    assert!(matches!(overtaken, Error::Overtaken { .. }), "{overtaken}");
+}
+
+/// RDS may not find for a moment what is there.
+#[tokio::test]
+async fn what_one_reading_misses_is_not_gone() {
+    let fake = Fake::start();
+    fake.put_shop();
+    let rds = client(&fake).await;
+    let plan = rds.plan_restore(&RestoreOptions::new("shop", "shop-r", When::Latest), now()).await.unwrap();
+    rds.begin_restore(&plan).await.unwrap();
+    rds.finish_restore("shop-r", &waiting(), &now, &mut quiet()).await.unwrap();
+    let options = DropOptions { name: "shop-r".to_owned(), lift_protection: true, ..DropOptions::default() };
+    let plan = rds.plan_drop(&options).await.unwrap();
+    for action in ["DeleteDBInstance", "DescribeDBInstances"] {
+        fake.with(|state| state.faults.push_back((action, 404, "DBInstanceNotFound", "not found")));
+    }
+    let error = rds.drop_made(&plan, &waiting(), now(), &mut quiet()).await.unwrap_err();
+    assert!(matches!(error, Error::DropUnfinished { .. }) && error.to_string().contains("shows it"), "{error}");
+    rds.drop_made(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+    assert!(fake.with(|state| !state.dbs.contains_key("shop-r")));
+}
+
+/// An endpoint that takes connections and never answers holds nobody up for longer than the call may take.
+#[tokio::test]
+async fn an_endpoint_that_never_answers_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Some(format!("http://{}", silent.local_addr().unwrap()));
+    let options = RdsOptions { region: Some("eu-west-1".into()), endpoint, ..RdsOptions::default() };
+    let keys = CredentialSource::Keys { access_key_id: "AKIATEST".into(), secret_access_key: "hush".into() };
+    let rds = Rds::connect(&options, &keys, &Timing::within(Duration::from_millis(300))).await.unwrap();
+    let began = std::time::Instant::now();
+    let error = rds.window("shop", now()).await.unwrap_err();
+    assert!(matches!(error, Error::Network { .. }), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_token_is_made_anew_before_it_ends_and_never_shown() {
     let fake = Fake::start();
     let rds = client(&fake).await;
