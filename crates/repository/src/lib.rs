@@ -22,7 +22,7 @@ mod upload;
 pub use checksum::{ChecksumAlgorithm, ChecksumMode, Crc64, StoredChecksum};
 pub use error::{BoxError, Error, Result};
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES, check_key, check_prefix};
-pub use local::LocalDirectory;
+pub use local::{LocalDirectory, may_be_link};
 pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_conditional_writes};
 pub use reader::ObjectReader;
 pub use repository::{

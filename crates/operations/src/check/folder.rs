@@ -85,7 +85,7 @@ pub(super) async fn folder(
         };
         if options.repair {
             let problem = dead::remove(context, &leftover).await;
-            let sweeping = if problem.is_none() { Sweeping::Done } else { Sweeping::Next };
+            let sweeping = if problem.is_none() { Sweeping::Done } else { Sweeping::Asked };
             report.notes.extend(lacks_manifest_only.map(|id| dead::lacking(id, sweeping)));
             report.repaired.push(Repaired { what: format!("{what}: {place}"), how: Repair::Remove, problem });
         } else {
@@ -94,12 +94,12 @@ pub(super) async fn folder(
                 // Nobody is told to remove what may be wanted.
                 Some(_) => "to keep them: bring manifest.json back; else: holdpoint check --repair",
             };
-            report.notes.extend(lacks_manifest_only.map(|id| dead::lacking(id, Sweeping::Next)));
+            report.notes.extend(lacks_manifest_only.map(|id| dead::lacking(id, Sweeping::Asked)));
             report.findings.push(Finding::new(FindingKind::Leftover, &place, what, cure));
         }
     }
     let young = dead.lacking.iter().filter(|(_, old)| !old);
-    report.notes.extend(young.map(|(id, _)| dead::lacking(id, Sweeping::Later)));
+    report.notes.extend(young.map(|(id, _)| dead::lacking(id, Sweeping::Asked)));
     if options.repair {
         dead::remove_empty_folders(context, options.min_age, now).await;
     }

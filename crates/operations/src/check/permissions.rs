@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use holdpoint_repository::may_be_link;
+
 use super::findings::{Finding, FindingKind};
 use crate::{Context, Error};
 
@@ -31,7 +33,7 @@ pub(super) fn look(context: &Context) -> Result<Vec<Finding>, Error> {
     }
     let folder = root.join(context.database.as_str());
     let mut below = Vec::new();
-    walk(&folder, &mut below)
+    walk(root, &folder, &mut below)
         .map_err(|source| Error::Io { what: format!("the files of {}", folder.display()), source })?;
     let open: Vec<&Below> = below.iter().filter(|one| one.mode & 0o077 != 0).collect();
     if let Some(first) = open.first() {
@@ -56,9 +58,14 @@ fn more(count: usize) -> String {
     }
 }
 
-/// Everything in a folder, itself first; links are not followed, and what goes meanwhile is passed over.
-fn walk(place: &Path, below: &mut Vec<Below>) -> std::io::Result<()> {
+/// Everything in a folder, itself first; links are followed where lists do, and what goes meanwhile is passed over.
+fn walk(root: &Path, place: &Path, below: &mut Vec<Below>) -> std::io::Result<()> {
     let found = match place.symlink_metadata() {
+        // What a link is open to nobody asks; what it leads to is.
+        Ok(link) if link.is_symlink() && may_be_link(root, place) => place.metadata(),
+        found => found,
+    };
+    let found = match found {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
@@ -76,5 +83,5 @@ fn walk(place: &Path, below: &mut Vec<Below>) -> std::io::Result<()> {
     };
     let mut places = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     places.sort();
-    places.iter().try_for_each(|place| walk(place, below))
+    places.iter().try_for_each(|place| walk(root, place, below))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use futures_util::TryStreamExt as _;
 use holdpoint_core::quantity::counted;
 use holdpoint_core::{DatabaseName, PointId, RunId, layout};
-use holdpoint_repository::{Repository, check_key};
+use holdpoint_repository::{Repository, check_key, may_be_link};
 
 use super::findings::{Finding, FindingKind};
 use crate::leftovers::doctor_prefix;
@@ -37,15 +37,20 @@ pub(super) async fn look(context: &Context) -> Result<Vec<Finding>, Error> {
     }
     if let Some(root) = context.repository.url().directory() {
         let folder = root.join(context.database.as_str());
-        links(&folder, &prefix, &mut strays, &mut linked)
+        links(root, &folder, &prefix, (&mut strays, &mut linked))
             .map_err(|source| Error::Io { what: format!("the files of {}", folder.display()), source })?;
     }
     Ok(strays.finding().into_iter().chain(linked.finding_of_links()).collect())
 }
 
-/// Adds symbolic links, which no look follows, and names that are no text: no list shows either. What goes meanwhile is passed
+/// Adds symbolic links that no look follows, and names that are no text: no list shows either. What goes meanwhile is passed
 /// over.
-fn links(folder: &Path, prefix: &str, strays: &mut Strays, linked: &mut Strays) -> std::io::Result<()> {
+fn links(
+    root: &Path,
+    folder: &Path,
+    prefix: &str,
+    (strays, linked): (&mut Strays, &mut Strays),
+) -> std::io::Result<()> {
     let entries = match folder.read_dir() {
         // Whose it is the look at permissions tells.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(()),
@@ -59,12 +64,13 @@ fn links(folder: &Path, prefix: &str, strays: &mut Strays, linked: &mut Strays) 
         };
         let name = entry.file_name();
         let key = format!("{prefix}{}", name.to_string_lossy());
-        if kind.is_symlink() {
+        let followed = kind.is_symlink() && may_be_link(root, &entry.path()) && entry.path().is_dir();
+        if kind.is_symlink() && !followed {
             linked.add(key, 0);
         } else if name.to_str().is_none() {
             strays.add(key, 0);
-        } else if kind.is_dir() {
-            links(&entry.path(), &format!("{key}/"), strays, linked)?;
+        } else if kind.is_dir() || followed {
+            links(root, &entry.path(), &format!("{key}/"), (&mut *strays, &mut *linked))?;
         }
     }
     Ok(())

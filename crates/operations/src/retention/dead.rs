@@ -146,7 +146,7 @@ pub(crate) struct Dead {
     /// What lacks nothing but a manifest where no restore point is to be seen: not to be removed unasked.
     pub(crate) doubted: Vec<PointId>,
     /// What lacks nothing but a manifest beside restore points, too old for a backup that is at its end right now; and whether it
-    /// is among the leftovers.
+    /// is among the leftovers. Nothing but somebody who was told of it tells a killed backup from a lost manifest.
     pub(crate) lacking: Vec<(PointId, bool)>,
     /// Uploads of which the store failed to tell the age: left alone.
     pub(crate) unaged: Vec<UnfinishedUpload>,
@@ -155,10 +155,8 @@ pub(crate) struct Dead {
 /// What becomes of objects that lack nothing but their manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sweeping {
-    /// They are too young to be swept.
-    Later,
-    /// The next sweep removes them.
-    Next,
+    /// They stay until somebody asks for that: no prune removes what it is the first to tell of.
+    Asked,
     /// They were removed now.
     Done,
 }
@@ -166,9 +164,9 @@ pub(crate) enum Sweeping {
 /// What is said of objects that may have been a restore point, which nothing but their age tells from one that never was.
 pub(crate) fn lacking(id: &PointId, sweeping: Sweeping) -> String {
     let then = match sweeping {
-        Sweeping::Later => "They are swept once they are older: to keep them, bring it back from a version or copy",
-        Sweeping::Next => {
-            "They are old enough for the next prune to sweep them: to keep them, bring it back from a version or copy"
+        Sweeping::Asked => {
+            "No prune removes them: to keep them, bring it back from a version or copy; to give them up, once they are old \
+             enough: holdpoint check --repair"
         }
         Sweeping::Done => {
             "They were old enough, and are swept: only versions or copies of the repository have them now"

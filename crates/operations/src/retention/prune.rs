@@ -163,17 +163,8 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         let evidence = dead::evidence(one);
         format!("the manifest of {} is gone, and {evidence}: it is left as it is; holdpoint check", one.id)
     }));
-    let lacking = dead.lacking.clone();
+    report.warnings.extend(dead.lacking.iter().map(|(id, _)| dead::lacking(id, Sweeping::Asked)));
     report.swept = sweep(context, options, dead).await;
-    report.warnings.extend(lacking.iter().map(|(id, old)| {
-        let is_it = |one: &Swept| one.what == objects_of(id) && one.problem.is_none();
-        let sweeping = match (old, options.dry_run) {
-            (false, _) => Sweeping::Later,
-            (true, false) if report.swept.iter().any(is_it) => Sweeping::Done,
-            (true, _) => Sweeping::Next,
-        };
-        dead::lacking(id, sweeping)
-    }));
     if !options.dry_run {
         dead::remove_empty_folders(context, options.sweep_min_age, now).await;
     }
@@ -236,17 +227,18 @@ async fn over(holds: &mut Holds<'_>, point: &PointId, now: DateTime<Utc>) -> Res
     Ok(holds.of(point).await?.into_iter().filter_map(over).collect())
 }
 
-/// What the objects in a folder are called that has no manifest.
-fn objects_of(id: &PointId) -> String {
-    format!("objects of {id}, which is no restore point")
-}
-
 async fn sweep(context: &Context, options: &PruneOptions, dead: Dead) -> Vec<Swept> {
     let mut swept = Vec::new();
-    for leftover in dead.leftovers {
+    let to_be_asked = |one: &Leftover| match one {
+        Leftover::Orphan { id, .. } => dead.lacking.iter().any(|(lacking, _)| lacking == id),
+        Leftover::Upload(_) => false,
+    };
+    for leftover in dead.leftovers.into_iter().filter(|one| !to_be_asked(one)) {
         let (what, bytes) = match &leftover {
             Leftover::Upload(upload) => (format!("unfinished upload of {}", upload.key), None),
-            Leftover::Orphan { id, size_bytes, .. } => (objects_of(id), Some(*size_bytes)),
+            Leftover::Orphan { id, size_bytes, .. } => {
+                (format!("objects of {id}, which is no restore point"), Some(*size_bytes))
+            }
         };
         let at = leftover.at();
         let problem = match options.dry_run {

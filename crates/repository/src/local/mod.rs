@@ -2,7 +2,7 @@
 //!
 //! Objects are plain files under the root, written as a temporary file beside their place, synced, and renamed without
 //! replacing; then the directory is synced. Files have mode 0600 and directories 0700. Symbolic links below the root
-//! are not followed.
+//! are not followed, but one right below a database's folder is: its restore points may lie on another disk.
 
 mod publish;
 mod read;
@@ -33,6 +33,7 @@ use crate::upload::{ObjectUpload, UploadOptions};
 use publish::{Expected, etag_of, object_info};
 use reserve::Reserve;
 use walk::Walk;
+pub use walk::may_be_link;
 
 /// A repository's objects as files of a directory.
 #[derive(Debug, Clone)]
@@ -221,8 +222,8 @@ impl ObjectStore for LocalDirectory {
 
     fn list_children<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
         async move {
-            let directory = self.directory(prefix)?;
-            blocking(move || walk::children(&directory)).await
+            let (directory, root) = (self.directory(prefix)?, self.root.clone());
+            blocking(move || walk::children(&root, &directory)).await
         }
         .boxed()
     }

@@ -38,7 +38,7 @@ impl Walk {
     fn enter(&mut self, directory: &Path) -> Result<()> {
         match fs::read_dir(directory) {
             Ok(entries) => self.open.push((self.prefix(directory), entries)),
-            Err(e) if gone(&e) => {}
+            Err(e) if gone(&e) => demand_link(&self.root, directory)?,
             Err(e) => return Err(Error::from_io("list", &self.prefix(directory), e)),
         }
         Ok(())
@@ -62,7 +62,7 @@ impl Walk {
                 Err(e) if gone(&e) => continue,
                 Err(e) => return Err(fail(e)),
             };
-            if kind.is_dir() {
+            if kind.is_dir() || kind.is_symlink() && may_be_link(&self.root, &entry.path()) {
                 self.enter(&entry.path())?;
             } else if kind.is_file() {
                 return Ok(Some((prefix.clone(), name, entry)));
@@ -102,21 +102,41 @@ impl Walk {
     }
 }
 
+/// Whether a symbolic link is followed there: right below a database's folder, so that its restore points may lie on another disk.
+/// What such a link leads to is listed as any directory; links in it are not followed, so no list goes in a circle.
+#[must_use]
+pub fn may_be_link(root: &Path, path: &Path) -> bool {
+    path.strip_prefix(root).is_ok_and(|below| below.components().count() == 2)
+}
+
+/// Fails where a place, or what it lies below, is a link that leads nowhere: a disk that is not mounted holds more than nothing.
+pub(super) fn demand_link(root: &Path, path: &Path) -> Result<()> {
+    // With a slash behind it a link's name is that of what it leads to.
+    let path: PathBuf = path.components().collect();
+    let Some(link) = path.ancestors().find(|above| may_be_link(root, above)) else { return Ok(()) };
+    let leads_nowhere = link.is_symlink() && !link.is_dir();
+    match leads_nowhere {
+        true => Err(Error::BucketNotFound { action: "list", root: format!("what {} leads to", link.display()) }),
+        false => Ok(()),
+    }
+}
+
 /// The directories directly below one that hold a file somewhere.
-pub(super) fn children(directory: &Path) -> Result<Vec<String>> {
+pub(super) fn children(root: &Path, directory: &Path) -> Result<Vec<String>> {
     let fail = |e| Error::from_io("list", &directory.display().to_string(), e);
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(e) if gone(&e) => return Ok(Vec::new()),
+        Err(e) if gone(&e) => return demand_link(root, directory).map(|()| Vec::new()),
         Err(e) => return Err(fail(e)),
     };
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(fail)?;
-        let is_directory = entry.file_type().map_err(fail)?.is_dir();
+        let kind = entry.file_type().map_err(fail)?;
+        let is_directory = kind.is_dir() || kind.is_symlink() && may_be_link(root, &entry.path());
         let Ok(name) = entry.file_name().into_string() else { continue };
         // An upload that crashed or runs leaves directories with nothing but its temporary file.
-        if is_directory && !Walk::new(directory, entry.path()).next_page(1)?.is_empty() {
+        if is_directory && !Walk::new(root, entry.path()).next_page(1)?.is_empty() {
             names.push(name);
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
+use futures_util::TryStreamExt as _;
 use holdpoint_core::layout;
 use holdpoint_repository::{
     Error, Identities, LocalDirectory, ObjectStore, PutOptions, Repository, UnfinishedUpload, UploadOptions,
@@ -187,6 +188,42 @@ async fn links_are_not_followed_when_listing() {
     std::os::unix::fs::symlink(held.root(), held.root().join("loop")).unwrap();
     assert_eq!(keys(&*held, "").await, ["shop/x"]);
     assert_eq!(held.list_children("").await.unwrap(), ["shop"]);
+}
+
+/// Restore points on another disk.
+#[tokio::test]
+async fn a_link_right_below_a_databases_folder_is_followed_and_one_that_leads_nowhere_is_told() {
+    let (held, disk) = (store().await, tempfile::tempdir().unwrap());
+    let points = held.root().join("shop/restore-points");
+    std::fs::create_dir(held.root().join("shop")).unwrap();
+    let mounted = disk.path().join("mounted");
+    std::os::unix::fs::symlink(&mounted, &points).unwrap();
+    for prefix in ["shop/restore-points/", "shop/restore-points/1/pins/", ""] {
+        let listed = held.list(prefix).try_collect::<Vec<_>>().await;
+        assert!(
+            matches!(listed, Err(Error::BucketNotFound { .. })),
+            "a disk that is not there is not empty: {listed:?}"
+        );
+    }
+    held.list_children("shop/restore-points/").await.unwrap_err();
+    std::fs::create_dir(&mounted).unwrap();
+    std::os::unix::fs::symlink(held.root(), mounted.join("loop")).unwrap();
+    assert_eq!(held.list_children("").await.unwrap(), [""; 0]);
+    put(&*held, "shop/restore-points/1/manifest.json", "x").await;
+    let mut upload = held.begin_upload("shop/restore-points/2/archive.dump", UploadOptions::default()).await.unwrap();
+    upload.write("rows".into()).await.unwrap();
+    assert_eq!(held.list_uploads("shop/").await.unwrap().len(), 1);
+    upload.finish(Bytes::new()).await.unwrap();
+    let all = ["shop/restore-points/1/manifest.json", "shop/restore-points/2/archive.dump"];
+    for prefix in ["", "shop/", "shop/restore-points/"] {
+        assert_eq!(keys(&*held, prefix).await, all, "{prefix:?}");
+    }
+    assert_eq!(held.list_children("").await.unwrap(), ["shop"]);
+    assert!(mounted.join("1/manifest.json").is_file());
+    for key in all {
+        held.delete(key).await.unwrap();
+    }
+    assert!(points.is_symlink() && mounted.is_dir(), "what is empty goes, and neither the link nor what it leads to");
 }
 
 #[tokio::test]

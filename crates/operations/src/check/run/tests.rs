@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -341,6 +342,25 @@ async fn a_link_is_a_stray() {
     assert_eq!(*place, archive);
     assert_eq!(found(&context, &[FindingKind::Missing]).await[0].0, archive);
     assert!(words.contains("symbolic link") && words.contains("put what it leads to itself in its place"), "{words}");
+}
+
+/// Restore points that somebody moved to another disk.
+#[tokio::test]
+async fn a_link_to_all_restore_points_is_followed() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let context = with_a_point(folder.path()).await;
+    let (points, moved) = (folder.path().join("shop/restore-points"), disk.path().join("points"));
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::rename(&points, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &points).unwrap();
+    let kinds = [FindingKind::Stray, FindingKind::Permissions, FindingKind::Missing, FindingKind::NothingThere];
+    assert_eq!(found(&context, &kinds).await, []);
+    std::fs::set_permissions(moved.join(sample::point(1).as_str()), PermissionsExt::from_mode(0o755)).unwrap();
+    let open = found(&context, &kinds).await;
+    assert!(open.len() == 1 && open[0].0.contains(sample::point(1).as_str()), "{open:?}");
+    context.repository.withdraw(&context.database, &sample::point(1), &[]).await.unwrap();
+    assert_eq!(context.repository.points(&context.database).await.unwrap(), []);
+    assert!(points.is_symlink() && moved.is_dir());
 }
 
 /// What a check finds of these kinds: where, and the words.
