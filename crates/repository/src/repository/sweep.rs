@@ -62,7 +62,7 @@ impl Repository {
         Err(Error::Timeout { action: "sweep", key: layout::point(database, id), attempts: ROUNDS })
     }
 
-    /// Fails where a folder's objects are somebody's.
+    /// Fails where a folder's objects are somebody's, or nobody knows.
     async fn is_nobodys(&self, database: &DatabaseName, id: &PointId, objects: &[ObjectInfo]) -> Result<()> {
         let prefix = layout::point(database, id);
         let mut facts = Facts::default();
@@ -70,7 +70,14 @@ impl Repository {
             facts.add(object.key.strip_prefix(&prefix).unwrap_or(&object.key), object);
         }
         let key = layout::manifest(database, id);
-        if facts.manifest {
+        // A list may lack what is there; nothing is lost by asking.
+        let there = facts.manifest
+            || match self.store.head(&key).await {
+                Ok(_) => true,
+                Err(error) if error.is_not_found() => false,
+                Err(error) => return Err(error),
+            };
+        if there {
             return Err(Error::AlreadyExists { key });
         }
         match self.holding(database, id, &facts.pins()).await? {

@@ -1,4 +1,4 @@
-//! A store on which something happens right after a manifest was written.
+//! A store on which something happens right after a manifest was written, or whose lists lack an object.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use holdpoint_repository::{
@@ -16,15 +17,21 @@ use holdpoint_repository::{
 /// What happens, on the store below.
 type Happens = Box<dyn Fn(Arc<dyn ObjectStore>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// A store on which something happens right after a manifest was written.
+/// A store on which something happens right after a manifest was written, or whose lists lack an object.
 pub(crate) struct Between {
     inner: Arc<dyn ObjectStore>,
     happens: Happens,
+    lacks: Option<String>,
 }
 
 impl Between {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, happens: Happens) -> Self {
-        Self { inner, happens }
+        Self { inner, happens, lacks: None }
+    }
+
+    /// Nothing happens; lists lack this key.
+    pub(crate) fn lacking(inner: Arc<dyn ObjectStore>, key: String) -> Self {
+        Self { inner, happens: Box::new(|_| Box::pin(async {})), lacks: Some(key) }
     }
 }
 
@@ -78,7 +85,11 @@ impl ObjectStore for Between {
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxStream<'a, Result<Vec<ObjectInfo>>> {
-        self.inner.list(prefix)
+        let pages = self.inner.list(prefix);
+        Box::pin(pages.map_ok(|mut page| {
+            page.retain(|object| self.lacks.as_ref() != Some(&object.key));
+            page
+        }))
     }
 
     fn list_children<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {

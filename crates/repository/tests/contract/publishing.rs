@@ -19,6 +19,7 @@ on_both!(
     a_pin_that_was_refused_or_outlived_its_point_is_swept,
     what_was_verified_or_is_all_that_is_left_is_no_plain_leftover,
     of_pins_of_one_name_one_stands,
+    what_a_list_lacks_is_asked_for_before_it_is_swept,
 );
 
 async fn opened(store: &Arc<dyn ObjectStore>) -> Repository {
@@ -223,4 +224,21 @@ async fn of_pins_of_one_name_one_stands(store: Arc<dyn ObjectStore>) {
     assert_eq!(pinned.iter().filter(|one| refused(one)).count(), 3, "{pinned:?}");
     let found = repository.pin_record(&shop(), &id, "audit").await.unwrap();
     assert_eq!(found.operator, Some(first.to_string()), "nobody wrote over it, nor removed it");
+}
+
+/// A list that is behind the objects shows data without a manifest.
+async fn what_a_list_lacks_is_asked_for_before_it_is_swept(store: Arc<dyn ObjectStore>) {
+    let repository = opened(&store).await;
+    let id = point(1);
+    stored(&store, &id).await;
+    repository.publish(&manifest(&id), None).await.unwrap();
+    let before = keys(&*store, "shop/").await;
+    let lacking = Between::lacking(Arc::clone(&store), layout::manifest(&shop(), &id));
+    let sweeping = Repository::open(Arc::new(lacking)).await.unwrap();
+    let found = sweeping.unpublished(&shop()).await.unwrap();
+    let [leftover] = &found.orphans[..] else { panic!("{found:?}") };
+    let error = sweeping.remove_leftover(leftover).await.unwrap_err();
+    assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
+    assert_eq!(keys(&*store, "shop/").await, before, "nothing went, and it is not hidden");
+    assert_eq!(repository.points(&shop()).await.unwrap(), [id]);
 }
