@@ -8,7 +8,7 @@ use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden};
 use super::findings::{Finding, FindingKind};
 use super::run::{CheckOptions, CheckReport, Repair, Repaired};
 use crate::catalogue::Owners;
-use crate::retention::dead::{self, Sweeping};
+use crate::retention::dead::{self, Removal, Sweeping};
 use crate::{Context, Error};
 
 /// What lies beside the restore points.
@@ -40,7 +40,16 @@ pub(super) async fn folder(
             let (how, problem) = match dead::show_again(context, id).await {
                 Ok(NoLongerHidden::Shown) => (Repair::ShowAgain, None),
                 Ok(NoLongerHidden::Dropped) => (Repair::FindGone, None),
-                Err(still) => (Repair::ShowAgain, Some(still.reason)),
+                // It is none of this repair's, and nothing is wrong with it yet.
+                Err(still) if !still.failed && folders.marked_ahead(id, now).is_none() => {
+                    report.notes.push(format!("{id} is hidden: {}", still.reason));
+                    continue;
+                }
+                Err(still) => {
+                    let cure = "holdpoint prune goes on, or tells more";
+                    report.findings.push(Finding::new(FindingKind::Hidden, id.as_str(), still.reason.clone(), cure));
+                    (Repair::ShowAgain, Some(still.reason))
+                }
             };
             let what = format!("restore point {id}, which a prune had hidden");
             report.repaired.push(Repaired { what, how, problem });
@@ -84,7 +93,18 @@ pub(super) async fn folder(
             Leftover::Upload(_) => None,
         };
         if options.repair {
-            let problem = dead::remove(context, &leftover).await;
+            let problem = match dead::remove(context, &leftover).await {
+                Removal::Published => {
+                    report.notes.push(format!("{place} was published meanwhile: it is no leftover"));
+                    continue;
+                }
+                removal => removal.problem(),
+            };
+            if let Some(problem) = &problem {
+                let (reason, cure) =
+                    (format!("{what}, which could not be removed: {problem}"), "holdpoint check --repair");
+                report.findings.push(Finding::new(FindingKind::Leftover, &place, reason, cure));
+            }
             let sweeping = if problem.is_none() { Sweeping::Done } else { Sweeping::Asked };
             report.notes.extend(lacks_manifest_only.map(|id| dead::lacking(id, sweeping)));
             report.repaired.push(Repaired { what: format!("{what}: {place}"), how: Repair::Remove, problem });

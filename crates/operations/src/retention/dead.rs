@@ -217,9 +217,34 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
     Ok(Dead { leftovers, lost, doubted, lacking, unaged })
 }
 
-/// Removes it, or tells why it is still there.
-pub(crate) async fn remove(context: &Context, leftover: &Leftover) -> Option<String> {
-    context.repository.remove_leftover(leftover).await.err().map(|error| Error::from(error).line())
+/// What became of a leftover that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is gone.
+    Done,
+    /// It is a restore point by now, or is one that the list did not show.
+    Published,
+    /// It, or a part of it, is still there, and why.
+    Failed(String),
+}
+
+impl Removal {
+    /// Why it is still there although it should not be.
+    pub(crate) fn problem(self) -> Option<String> {
+        match self {
+            Self::Failed(reason) => Some(reason),
+            Self::Done | Self::Published => None,
+        }
+    }
+}
+
+/// Removes it, unless it became a restore point.
+pub(crate) async fn remove(context: &Context, leftover: &Leftover) -> Removal {
+    match context.repository.remove_leftover(leftover).await {
+        Ok(()) => Removal::Done,
+        Err(holdpoint_repository::Error::AlreadyExists { .. }) => Removal::Published,
+        Err(error) => Removal::Failed(Error::from(error).line()),
+    }
 }
 
 /// Removes the empty folders that a kill left between deleting an object and its folder, once they are old. Nobody is held by

@@ -9,7 +9,7 @@ use holdpoint_core::{DatabaseName, PointId};
 use holdpoint_repository::Leftover;
 use serde::Serialize;
 
-use super::dead::{self, Dead, Outcome, Sweeping};
+use super::dead::{self, Dead, Outcome, Removal, Sweeping};
 use super::fillers;
 use super::hidden::{self, Hidden};
 use super::holds::Holds;
@@ -243,7 +243,10 @@ async fn sweep(context: &Context, options: &PruneOptions, dead: Dead) -> Vec<Swe
         let at = leftover.at();
         let problem = match options.dry_run {
             true => None,
-            false => dead::remove(context, &leftover).await,
+            false => match dead::remove(context, &leftover).await {
+                Removal::Published => continue,
+                removal => removal.problem(),
+            },
         };
         swept.push(Swept { what, at, bytes, problem });
     }

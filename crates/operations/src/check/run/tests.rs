@@ -110,6 +110,30 @@ async fn what_a_prune_is_at_work_on_is_a_note_and_what_a_killed_one_hid_a_findin
     }
 }
 
+/// Beside a prune that is at work a repair has nothing to repair yet, and what it could not do is a finding.
+#[tokio::test]
+async fn what_a_repair_does_not_do_is_a_note_or_a_finding() {
+    let folder_of = tempfile::tempdir().unwrap();
+    let context = with_a_point(folder_of.path()).await;
+    let (id, store) = (sample::point(1), context.repository.store());
+    let mark = format!("{}ab.json", layout::withdrawn(&context.database, &id));
+    store.put_new(&mark, "{}".into(), PutOptions::default()).await.unwrap();
+    let repairing = CheckOptions { repair: true, ..LOOKING };
+    let now = sample_context::now();
+    let mut report = empty(&context);
+    folder(&context, &repairing, &owners(), now, &mut report).await.unwrap();
+    assert_eq!((report.findings.len(), report.repaired.len()), (0, 0), "{report:?}");
+    assert!(report.notes.iter().any(|one| one.contains("may still be at work on it")), "{:?}", report.notes);
+    // A killed one's, over objects that are gone by now: nobody can show it again.
+    let old = std::fs::File::open(folder_of.path().join(&mark)).unwrap();
+    old.set_modified((now - TimeDelta::hours(1)).into()).unwrap();
+    store.delete(&layout::archive(&context.database, &id)).await.unwrap();
+    let mut report = empty(&context);
+    folder(&context, &repairing, &owners(), now, &mut report).await.unwrap();
+    assert_eq!((report.findings.len(), report.repaired.len()), (1, 1), "{report:?}");
+    assert_eq!(report.repaired[0].problem.as_ref(), Some(&report.findings[0].reason));
+}
+
 /// The first restore point as its repository's own, with a proof of level *full* that counts.
 async fn proven(context: &Context) -> Surveyed {
     let id = sample::point(1);
