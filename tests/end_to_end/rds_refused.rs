@@ -226,3 +226,17 @@ fn what_an_ended_command_leaves_in_rds_is_named_with_what_drops_it() {
     let snapshot = ended(&create, "creating", &|| looks("CreateDBSnapshot", "DescribeDBSnapshots"));
     snapshot.says(&["the snapshot held is there or being made in us-east-1", "rds snapshot drop held"]);
 }
+
+#[test]
+fn an_endpoint_that_never_answers_holds_nobody_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let mut place = Place::bare();
+    place.write_config("[rds]\nregion = \"us-east-1\"\nanswer_within = \"500ms\"\n");
+    place.set("AWS_ACCESS_KEY_ID", "AKIATEST").set("AWS_SECRET_ACCESS_KEY", "hush");
+    let began = std::time::Instant::now();
+    let failure =
+        place.holdpoint(&["rds", "window", "shop", "--endpoint-url", &endpoint, "--json"]).ended_with(9).failure();
+    failure.says(&["no answer from RDS"]).hints(&["whether the endpoint can be reached"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}

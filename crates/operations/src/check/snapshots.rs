@@ -26,7 +26,7 @@ pub(crate) async fn unusable(
 pub(crate) struct Snapshots<'a> {
     context: &'a Context,
     planes: BTreeMap<String, ControlPlane>,
-    /// Regions of which no answer came, with what was said: each attempt takes minutes.
+    /// Regions of which no answer came, with what was said: each call takes as long as one may.
     silent: BTreeMap<String, (String, String)>,
 }
 
