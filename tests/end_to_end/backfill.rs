@@ -63,6 +63,68 @@ fn one_whose_table_has_another_name_by_now_is_not_begun_anew() {
     done.failure().says(&["there is no backfill of public.counted to go on with"]);
 }
 
+/// What happens to the table beside a running one, which then says so, keeps its file and changes nothing more.
+#[test]
+fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_order() {
+    let scene = Scene::local();
+    table(&scene, 4_000);
+    let stopped = |table: &'static str, more: &[&'static str], rows: u32, change: &str, said: &[&str], hint: &str| {
+        let slowly = ["--batch", "50", "--batch-time", "1ms", "--pause", "20ms"];
+        let words = [&["backfill", table], &ONCE[2..], &slowly, &["--json"], more].concat();
+        let mut running = scene.place.start(&words);
+        wait_until(
+            &mut running,
+            "some rows are changed",
+            &scene,
+            &format!("count(*) > {rows} FROM {table} WHERE n > 0"),
+        );
+        scene.sql(change);
+        running.finish().ended_with(3).failure().says(said).hints(&[hint]);
+        assert_eq!(scene.sql(&format!("SELECT count(*) FROM {table} WHERE n > 1")), "0");
+    };
+    // Others put a copy in its place.
+    stopped(
+        "public.counted",
+        &[],
+        150,
+        "BEGIN; ALTER TABLE counted RENAME TO early; CREATE TABLE counted (LIKE early INCLUDING ALL); \
+         INSERT INTO counted SELECT id, 1 FROM early; COMMIT",
+        &["public.counted is not as it was when the backfill began: another table has its name now"],
+        "under the name that it has now: --resume",
+    );
+    scene.sql("DROP TABLE counted; ALTER TABLE early RENAME TO counted");
+    stopped(
+        "public.counted",
+        &["--resume"],
+        300,
+        "CREATE TABLE child () INHERITS (counted)",
+        &["other tables inherit from it now"],
+        "NO INHERIT",
+    );
+    scene.sql("DROP TABLE child");
+    // The same texts mean other places in the order of another type.
+    stopped(
+        "public.counted",
+        &["--resume"],
+        450,
+        "ALTER TABLE counted ALTER id TYPE text",
+        &["column id of its key was integer and is text"],
+        "let --where leave out what is done",
+    );
+    let before = changed(&scene);
+    for more in [&["--json"][..], &["--resume", "--json"], &["--resume", "--dry-run", "--json"]] {
+        let refused = scene.place.holdpoint(&[&ONCE[..], more].concat()).ended_with(3);
+        refused
+            .failure()
+            .says(&["public.counted is not as it was", "column id of its key was integer and is text"])
+            .hints(&["begin anew: remove", "backfill-", "let --where leave out what is done"]);
+    }
+    assert_eq!(changed(&scene), before);
+    std::fs::remove_file(noted(&scene).0).unwrap();
+    scene.place.holdpoint(&[&ONCE[..], &["--where", "n = 0", "--json"]].concat()).ended_with(0);
+    assert_eq!(changed(&scene), "1:4000");
+}
+
 #[test]
 fn a_killed_one_goes_on_and_changes_every_row_once() {
     let scene = Scene::local();

@@ -68,6 +68,16 @@ pub enum BackfillError {
         /// The server's words.
         said: String,
     },
+    /// The table is not what it was when the walk began, so that rows would be left out or changed twice.
+    #[error("{table} is not as it was when the backfill began: {what}")]
+    TableChanged {
+        /// The table.
+        table: String,
+        /// What is other.
+        what: String,
+        /// What to do instead.
+        instead: String,
+    },
     /// Row security would hide rows.
     #[error("row security hides rows of {table} from role {role}")]
     RowSecurity {
@@ -188,6 +198,7 @@ impl BackfillError {
             | Self::UnfinishedUnderAnotherName { .. }
             | Self::AnotherTimeline { .. }
             | Self::RowSecurity { .. }
+            | Self::TableChanged { .. }
             | Self::Standby => ErrorKind::Refused,
             Self::AnotherIsRunning { .. } | Self::WentOn { .. } | Self::Stuck { .. } => ErrorKind::Busy,
             Self::RowsRefused { .. } => ErrorKind::Postgres,
@@ -202,7 +213,7 @@ impl BackfillError {
             Self::UnknownTable { nearest, .. } if nearest.is_empty() => "name it with its schema: public.orders".to_owned(),
             Self::UnknownTable { nearest, .. } => format!("did you mean {}?", nearest.join(" or ")),
             Self::AmbiguousTable { candidates, .. } => format!("name one: {}", candidates.join(" or ")),
-            Self::NotAPlainTable { instead, .. } => instead.clone(),
+            Self::NotAPlainTable { instead, .. } | Self::TableChanged { instead, .. } => instead.clone(),
             Self::NoKey { .. } => {
                 "make one first, without blocking writers: CREATE UNIQUE INDEX CONCURRENTLY, over columns that are NOT NULL"
                     .to_owned()

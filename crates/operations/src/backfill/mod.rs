@@ -11,6 +11,7 @@ mod plan;
 mod reconnect;
 mod report;
 mod run;
+mod standing;
 mod state;
 mod statement;
 mod subject;

@@ -6,6 +6,7 @@ use holdpoint_core::mask;
 use holdpoint_core::progress::{Phase, Progress};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
+use super::standing::Standing;
 use super::state::{Progressed, StateFile, What};
 use super::statement::{Place, Statements};
 use super::subject::Subject;
@@ -62,6 +63,7 @@ impl Prepared {
             table: subject.name.clone(),
             table_oid: subject.oid,
             key,
+            key_columns: Some(subject.key.clone()),
             set: options.set.clone(),
             condition: options.condition.clone(),
         };
@@ -112,6 +114,14 @@ impl Prepared {
         }
         let (key, table) = (self.what.key.join(", "), self.subject.name.clone());
         Err(BackfillError::KeyText { key, table }.into())
+    }
+
+    /// Refuses to go on where the table is not what it was when the walk began; within a transaction that has a lock of it,
+    /// it stays so until the end of that.
+    pub(super) async fn demand_same_table(&self) -> Result<(), Error> {
+        let Subject { oid, name, quoted, key, .. } = &self.subject;
+        let now = Standing::read(&self.session, *oid, quoted, &self.what.key).await?;
+        Ok(now.demand(name, *oid, key, self.session.settings().user(), self.file.path())?)
     }
 
     /// How the server would do a batch; nothing of it is done.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::BackfillError;
 use super::plan::{Prepared, borrowed, parameters};
 use super::run::{MOST_TRIES, Walk, alone};
+use super::standing::replaced;
 use super::state::Pending;
 use crate::Error;
 
@@ -47,6 +48,9 @@ impl Walk<'_> {
     async fn connect(&mut self) -> Result<(), Error> {
         self.is_alone = false;
         let prepared = Prepared::make(self.source, self.options).await?;
+        if prepared.subject.oid != self.state.what.table_oid {
+            return Err(replaced(&prepared.subject.name).into());
+        }
         // Also where nothing was written down yet: the end of the walk was read from the server as it was.
         prepared.file.demand_same(&self.state.what, &prepared.what)?;
         // Where only the monitor was lost, the session that is left gives the lock up with its end.

@@ -76,6 +76,9 @@ pub async fn backfill(
                 prepared.file.replaces(&renamed)?;
             }
             earlier.what.table.clone_from(&prepared.what.table);
+            if earlier.what.key_columns.is_none() {
+                earlier.what.key_columns.clone_from(&prepared.what.key_columns);
+            }
             (earlier, true)
         }
         None => {
@@ -210,14 +213,33 @@ impl Walk<'_> {
                     self.note(&format!("a batch is tried again, with {} rows: {said}", count(self.rows)));
                     self.rest(Duration::from_millis(250 * u64::from(tries.min(20)))).await;
                 }
-                Err(error) => self.again_after(error).await?,
+                Err(error) => {
+                    let error = self.explained(error).await;
+                    self.again_after(error).await?;
+                }
             }
+        }
+    }
+
+    /// Names the change of the table that a statement failed of, where there is one.
+    async fn explained(&self, error: Error) -> Error {
+        let said = match &error {
+            Error::Postgres(error) => error.sqlstate().is_some(),
+            Error::Backfill(BackfillError::RowsRefused { .. }) => true,
+            _ => false,
+        };
+        if !said || self.prepared.session.is_closed() {
+            return error;
+        }
+        match self.prepared.demand_same_table().await {
+            Err(changed @ Error::Backfill(_)) => changed,
+            _ => error,
         }
     }
 
     /// Whether no row is left, although the time is over; where that cannot be asked, somebody goes on later.
     async fn is_at_the_end(&self) -> bool {
-        self.state.batches > 0 && matches!(self.next(self.state.after.as_ref()).await, Ok(None))
+        self.state.batches > 0 && matches!(self.next_or_end(self.state.after.as_ref()).await, Ok(None))
     }
 
     pub(super) async fn rest(&self, time: Duration) {
@@ -236,7 +258,7 @@ impl Walk<'_> {
     /// Does one batch; `None` when there is none left.
     async fn batch(&mut self) -> Result<Option<Batch>, Error> {
         let after = self.state.after.clone();
-        let Some((to, walked)) = self.next(after.as_ref()).await? else { return Ok(None) };
+        let Some((to, walked)) = self.next_or_end(after.as_ref()).await? else { return Ok(None) };
         let began = Instant::now();
         let transaction = self.prepared.session.begin_noted().await?;
         let (done, blocked_by) = self.change(after.as_ref(), &to).await?;
@@ -244,6 +266,11 @@ impl Walk<'_> {
             Ok(updated) => updated,
             Err(error) => return self.rolled_back(error, blocked_by).await.map(Some),
         };
+        // The rows are locked, and with them the table: what it is now it is at the commit.
+        if let Err(error) = self.prepared.demand_same_table().await {
+            self.prepared.session.run("taking a batch back", "ROLLBACK").await?;
+            return Err(error);
+        }
         let durable = self.make_durable().await;
         let server_began = Some(self.prepared.server_began.clone());
         self.state.pending = Some(Pending { transaction, server_began, durable, to, updated, walked });
@@ -319,6 +346,19 @@ impl Walk<'_> {
         let Some(row) = rows.first() else { return Ok(None) };
         let walked: i64 = row.get(self.prepared.subject.key.len() + 1);
         Ok(Some((self.prepared.place(row)?, walked.unsigned_abs())))
+    }
+
+    /// As [`Walk::next`]; that no row is left counts only where the table is what it was, and hides none.
+    async fn next_or_end(&self, after: Option<&Place>) -> Result<Option<(Place, u64)>, Error> {
+        if let Some(found) = self.next(after).await? {
+            return Ok(Some(found));
+        }
+        let session = &self.prepared.session;
+        session.run("looking at the end", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let found = self.next(after).await;
+        let same = if matches!(found, Ok(None)) { self.prepared.demand_same_table().await } else { Ok(()) };
+        session.run("looking at the end", "ROLLBACK").await?;
+        same.and(found)
     }
 
     async fn rolled_back(&mut self, error: Postgres, blocked_by: Option<String>) -> Result<Batch, Error> {

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_postgres::session::TransactionId;
 use serde::{Deserialize, Serialize};
 
+use super::standing::{KeyColumn, demand_same_key};
 use super::statement::Place;
 use super::{BackfillError, Resumed};
 
@@ -32,6 +33,9 @@ pub(super) struct What {
     pub(super) table: String,
     pub(super) table_oid: u32,
     pub(super) key: Vec<String>,
+    /// The types and collations that give the key its order; `None` where an older program wrote the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key_columns: Option<Vec<KeyColumn>>,
     pub(super) set: Vec<String>,
     pub(super) condition: Option<String>,
 }
@@ -193,6 +197,9 @@ impl StateFile {
         if let Some((what, _)) = differs.iter().find(|(_, differs)| *differs) {
             return Err(BackfillError::AnotherBackfill { file: self.path.clone(), what: (*what).to_owned() });
         }
+        if let (Some(then), Some(columns)) = (&earlier.key_columns, &now.key_columns) {
+            demand_same_key(&now.table, then, columns, &self.path)?;
+        }
         match (earlier.timeline, now.timeline) {
             (Some(then), Some(now)) if then != now => {
                 Err(BackfillError::AnotherTimeline { file: self.path.clone(), then, now })
@@ -250,6 +257,10 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn id(kind: &str, type_oid: u32) -> KeyColumn {
+        KeyColumn { name: "id".into(), number: 1, kind: kind.into(), type_oid, modifier: -1, collation: None }
+    }
+
     fn what() -> What {
         What {
             system: "7".into(),
@@ -258,6 +269,7 @@ mod tests {
             table: "public.\"odd/name\"".into(),
             table_oid: 16_400,
             key: vec!["id".into()],
+            key_columns: Some(vec![id("integer", 23)]),
             set: vec!["a = 1".into()],
             condition: None,
         }
@@ -365,12 +377,17 @@ mod tests {
         let other = What { timeline: Some(4), ..what() };
         let error = file.read(&other).unwrap_err();
         assert!(matches!(&error, BackfillError::AnotherTimeline { then: 3, now: 4, .. }), "{error}");
+        let other = What { key_columns: Some(vec![id("text", 25)]), ..what() };
+        let error = file.read(&other).unwrap_err();
+        assert!(error.to_string().ends_with("column id of its key was integer and is text"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("--where leave out")), "{error}");
         // Where the server does not tell, or an older program wrote the file, nothing can be compared.
         assert!(file.read(&What { timeline: None, ..what() }).unwrap().is_some());
         let mut older: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
         older["what"].as_object_mut().unwrap().remove("timeline");
+        older["what"].as_object_mut().unwrap().remove("key_columns");
         std::fs::write(file.path(), older.to_string()).unwrap();
-        assert!(file.read(&what()).unwrap().is_some());
+        assert!(file.read(&other).unwrap().is_some());
         std::fs::write(file.path(), "{").unwrap();
         assert!(matches!(file.read(&what()), Err(BackfillError::State { .. })));
         file.remove().unwrap();

@@ -2,7 +2,8 @@
 
 use holdpoint_core::name::quote_identifier;
 
-use super::subject::{KeyColumn, Subject};
+use super::standing::KeyColumn;
+use super::subject::Subject;
 
 /// A place in the order of the key: its values as text.
 pub(super) type Place = Vec<String>;
@@ -124,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_batch_stays_between_its_bounds_whatever_is_typed() {
-        let column = |name: &str, kind: &str| KeyColumn { name: name.into(), kind: kind.into() };
+        let column = |name: &str, kind: &str| {
+            let (number, type_oid, modifier, collation) = (1, 0, -1, None);
+            KeyColumn { name: name.into(), number, kind: kind.into(), type_oid, modifier, collation }
+        };
         let subject = Subject {
             oid: 1,
             name: "public.t".into(),

@@ -4,6 +4,7 @@ use holdpoint_core::name::quote_identifier;
 use holdpoint_core::relation_name::NoSingleTable;
 use holdpoint_postgres::Session;
 
+use super::standing::{KeyColumn, Standing};
 use super::{BackfillError, BackfillOptions};
 use crate::Error;
 
@@ -21,17 +22,10 @@ pub(super) struct Subject {
     pub(super) index: String,
 }
 
-/// A column of the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeyColumn {
-    pub(super) name: String,
-    pub(super) kind: String,
-}
-
 /// A unique index that could serve, as the catalog has it.
 struct Candidate {
     name: String,
-    columns: Vec<KeyColumn>,
+    columns: Vec<String>,
     is_primary: bool,
     /// Why it does not serve.
     unfit: Option<String>,
@@ -41,8 +35,9 @@ impl Subject {
     /// Finds the table and its key, and refuses what cannot be walked.
     pub(super) async fn find(session: &Session, options: &BackfillOptions) -> Result<Self, Error> {
         const WHAT: &str = "looking for the table";
-        let sql = "SELECT n.nspname::text, c.relname::text, c.oid, c.relkind::text, c.relhassubclass, c.reltuples::float8, \
-                     pg_catalog.row_security_active(c.oid), pg_catalog.pg_is_in_recovery() \
+        let sql = "SELECT n.nspname::text, c.relname::text, c.oid, c.relkind::text, \
+                     c.relhassubclass AND EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = c.oid), \
+                     c.reltuples::float8, pg_catalog.row_security_active(c.oid), pg_catalog.pg_is_in_recovery() \
                    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
         let rows = session.query(WHAT, sql, &[]).await?;
@@ -71,9 +66,11 @@ impl Subject {
         let size = session.query_one(WHAT, "SELECT pg_catalog.pg_table_size($1::oid)", &[&oid]).await?;
         let tuples: f64 = row.get(5);
         let (index, key) = choose(&name, candidates(session, oid).await?, options.key.as_deref())?;
+        let quoted = format!("{}.{}", quote_identifier(schema), quote_identifier(table));
+        let key = Standing::read(session, oid, &quoted, &key).await?.key;
         Ok(Self {
             oid,
-            quoted: format!("{}.{}", quote_identifier(schema), quote_identifier(table)),
+            quoted,
             bytes: size.get::<_, Option<i64>>(0).unwrap_or_default().unsigned_abs(),
             rows: known(tuples),
             name,
@@ -129,11 +126,10 @@ fn plain(table: &str, kind: &str, has_children: bool) -> Result<(), BackfillErro
 async fn candidates(session: &Session, table: u32) -> Result<Vec<Candidate>, Error> {
     // The key's columns come first; what the index only includes is no part of it.
     let sql = "SELECT ic.relname::text, i.indisprimary, i.indisvalid AND i.indisready, i.indimmediate, i.indpred IS NULL, \
-                 am.amname = 'btree', k.names, k.kinds, k.not_null, k.plain \
+                 am.amname = 'btree', k.names, k.not_null, k.plain \
                FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid \
                JOIN pg_catalog.pg_am am ON am.oid = ic.relam \
                CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(a.attname::text ORDER BY u.place) AS names, \
-                   pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY u.place) AS kinds, \
                    pg_catalog.bool_and(a.attnotnull) AS not_null, \
                    pg_catalog.bool_and(u.number > 0 AND u.opt = 0 AND o.opcdefault) AS plain \
                  FROM ROWS FROM (pg_catalog.unnest(i.indkey::int2[]), pg_catalog.unnest(i.indclass::oid[]), \
@@ -145,21 +141,19 @@ async fn candidates(session: &Session, table: u32) -> Result<Vec<Candidate>, Err
     let rows = session.query("looking for a key", sql, &[&table]).await?;
     let candidate = |row: &holdpoint_postgres::Row| {
         // An expression has no name.
-        let texts = |place: usize| row.get::<_, Option<Vec<Option<String>>>>(place).unwrap_or_default();
+        let names = row.get::<_, Option<Vec<Option<String>>>>(6).unwrap_or_default();
         let yes = |place: usize| row.get::<_, Option<bool>>(place).unwrap_or_default();
         let unfit = [
             (yes(2), "is invalid"),
             (yes(3), "is deferrable"),
             (yes(4), "covers only some rows"),
             (yes(5), "is no btree"),
-            (yes(9), "is over expressions, or has an order of its own"),
-            (yes(8), "takes NULL"),
+            (yes(8), "is over expressions, or has an order of its own"),
+            (yes(7), "takes NULL"),
         ];
         let name: String = row.get(0);
         let unfit = unfit.iter().find(|(fits, _)| !fits).map(|(_, why)| format!("index {name} {why}"));
-        let pairs = texts(6).into_iter().zip(texts(7));
-        let columns = pairs.filter_map(|(name, kind)| Some(KeyColumn { name: name?, kind: kind? })).collect();
-        Candidate { name, columns, is_primary: row.get(1), unfit }
+        Candidate { name, columns: names.into_iter().flatten().collect(), is_primary: row.get(1), unfit }
     };
     Ok(rows.iter().map(candidate).collect())
 }
@@ -169,12 +163,12 @@ fn choose(
     table: &str,
     mut candidates: Vec<Candidate>,
     named: Option<&[String]>,
-) -> Result<(String, Vec<KeyColumn>), BackfillError> {
+) -> Result<(String, Vec<String>), BackfillError> {
     candidates.sort_by_key(|one| (!one.is_primary, one.columns.len(), one.name.clone()));
     let no = |why: String| BackfillError::NoKey { table: table.to_owned(), why };
     if let Some(named) = named {
         let same = |one: &Candidate| {
-            let mut names: Vec<&str> = one.columns.iter().map(|column| column.name.as_str()).collect();
+            let mut names: Vec<&str> = one.columns.iter().map(String::as_str).collect();
             let mut wanted: Vec<&str> = named.iter().map(String::as_str).collect();
             names.sort_unstable();
             wanted.sort_unstable();
@@ -198,10 +192,9 @@ mod tests {
     use super::*;
 
     fn candidate(name: &str, columns: &[&str], unfit: Option<&str>) -> Candidate {
-        let column = |name: &&str| KeyColumn { name: (*name).to_owned(), kind: "integer".into() };
         Candidate {
             name: name.into(),
-            columns: columns.iter().map(column).collect(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
             is_primary: name == "pk",
             unfit: unfit.map(str::to_owned),
         }
