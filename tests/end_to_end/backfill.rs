@@ -123,6 +123,17 @@ fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_or
     std::fs::remove_file(noted(&scene).0).unwrap();
     scene.place.holdpoint(&[&ONCE[..], &["--where", "n = 0", "--json"]].concat()).ended_with(0);
     assert_eq!(changed(&scene), "1:4000");
+
+    // A trigger keeps rows as they are.
+    scene.sql(
+        "CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER kept BEFORE UPDATE ON counted FOR EACH ROW WHEN (old.id < '2') EXECUTE FUNCTION kept()",
+    );
+    let kept = scene.sql("SELECT count(*) FROM counted WHERE id < '2'");
+    let report = scene.place.holdpoint(&[&ONCE[..], &["--json"]].concat()).ended_with(0).json();
+    let warned = report["warnings"].to_string();
+    let kept = format!("{},{} were not changed", &kept[..1], &kept[1..]);
+    assert!(warned.contains(&kept), "{kept} is not in: {report:#}");
 }
 
 #[test]
@@ -457,6 +468,7 @@ fn what_cannot_be_filled_is_refused_before_anything_is_changed() {
     refused(&["made", "--set", "b = 1"], 2, "it is generated from others");
     refused(&["made", "--set", "c = 1"], 2, "it is not there");
     refused(&["counted", "--set", "n = nonsense(1)"], 2, "the server does not take it: function nonsense(integer)");
+    refused(&["counted", "--set", "n = 1 FROM made"], 2, "it takes rows of another table with FROM");
     refused(&["counted", "--set", "n = 1; DROP TABLE made"], 2, "it holds a semicolon");
     refused(&["counted", "--set", "n = 1", "--where", "true) OR (true"], 2, "it closes a bracket");
     refused(&["counted", "--set", "n = 1", "--where", "n = 'x"], 2, "does not end");

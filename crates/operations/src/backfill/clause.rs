@@ -27,6 +27,9 @@ pub(super) fn columns(set: &[String]) -> Result<Vec<String>, BackfillError> {
             if names.is_empty() || names.iter().any(String::is_empty) || text[equals + 1..to].trim().is_empty() {
                 return Err(bad("it is no assignment"));
             }
+            if has_from(&shadow[equals + 1..to]) {
+                return Err(bad("it takes rows of another table with FROM: write a subquery in brackets"));
+            }
             columns.extend(names);
         }
     }
@@ -64,6 +67,37 @@ fn contained(text: &str) -> Result<String, &'static str> {
         }
     }
     if depth == 0 { Ok(shadow) } else { Err("it leaves a bracket open") }
+}
+
+/// Whether a FROM stands in no bracket, but for that of IS DISTINCT FROM: whatever it joins multiplies rows, and its WHERE is
+/// the batch's.
+fn has_from(shadow: &str) -> bool {
+    let mut depth = 0_i32;
+    let (mut word, mut before) = (String::new(), String::new());
+    for sign in shadow.chars().chain([' ']) {
+        if sign.is_ascii_alphanumeric() || "_$".contains(sign) {
+            word.push(sign.to_ascii_lowercase());
+            continue;
+        }
+        if !word.is_empty() {
+            // Before PostgreSQL 15 a number may end where a word begins.
+            let plain = word.trim_start_matches(|sign: char| sign.is_ascii_digit());
+            if depth == 0 && plain == "from" && !["distinct", "."].contains(&before.as_str()) {
+                return true;
+            }
+            before = std::mem::take(&mut word);
+        }
+        match sign {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        let is_point = sign == '.' && before.chars().all(|sign| sign.is_ascii_digit()) && !before.is_empty();
+        if !sign.is_whitespace() && !is_point {
+            before = sign.to_string();
+        }
+    }
+    false
 }
 
 /// Cuts at the commas that stand in no bracket.
@@ -104,6 +138,26 @@ mod tests {
         for text in ["a = 1; DROP TABLE t", "a = 1)", "a = (1", "a = 'x", "a", "= 1", "a =", "a = 1,", "a = 1 /* x", ""]
         {
             assert!(set(text).is_err(), "{text}");
+        }
+        for text in [
+            "v = 1 FROM par",
+            "v = 1\nfrom\nonly par",
+            "v = (1)FROM par",
+            "v = 1.FROM par",
+            "v = 1FROM par",
+            "v = a IS DISTINCT FROM b FROM par",
+        ] {
+            assert!(set(text).is_err_and(|why| why.contains("with FROM")), "{text}");
+        }
+        for text in [
+            "v = (SELECT x FROM par WHERE par.id = t.id)",
+            "v = extract(year FROM at)",
+            "v = a IS NOT DISTINCT\nFROM b",
+            "v = t.from",
+            "v = \"from\" || ' from ' -- from",
+            "v = from_a + a_from",
+        ] {
+            assert!(set(text).is_ok(), "{text}");
         }
         for text in ["true) OR (true", "a = 1;", "x = '", "", " ", "a = 'x\\' OR true OR '"] {
             assert!(condition(text).is_err(), "{text}");

@@ -113,6 +113,15 @@ pub async fn backfill(
         walk.write_down()?;
         Some(walk.prepared.file.path().to_owned())
     };
+    let mut warnings = walk.prepared.warnings.clone();
+    let left = walk.state.walked.saturating_sub(walk.state.updated);
+    if options.condition.is_none() && left > 0 {
+        warnings.push(format!(
+            "of the rows that were walked over, {} were not changed, although there is no --where: a trigger that returns NULL, a \
+             rule DO INSTEAD, or others that deleted rows meanwhile",
+            count(left)
+        ));
+    }
     let report = BackfillReport {
         table: walk.prepared.subject.name.clone(),
         columns: walk.prepared.columns.clone(),
@@ -125,7 +134,7 @@ pub async fn backfill(
         waited_for_lag_ms: milliseconds(walk.waited_for_lag),
         resumed,
         state_file,
-        warnings: walk.prepared.warnings.clone(),
+        warnings,
     };
     walk.monitor.close().await;
     walk.prepared.session.close().await;
