@@ -56,14 +56,18 @@ pub(crate) const ATTEMPTS: u32 = 4;
 
 /// With a new repository in a bucket, behind a proxy that spoils requests.
 pub(crate) async fn behind_a_proxy() -> (Context, FaultProxy) {
+    let first_pause = std::time::Duration::from_millis(20);
+    behind_a_proxy_with(Timing { attempts: ATTEMPTS, first_pause, ..Timing::default() }).await
+}
+
+/// As [`behind_a_proxy`], with times of its own.
+pub(crate) async fn behind_a_proxy_with(timing: Timing) -> (Context, FaultProxy) {
     let server = S3Server::shared();
     let proxy = FaultProxy::http(server.address());
     let url = format!("s3://{}/r", server.new_bucket()).parse().unwrap();
     let options = S3Options { endpoint: Some(proxy.endpoint()), path_style: true, ..S3Options::default() };
     let (access_key_id, secret_access_key) = (ADMIN.access_key.into(), ADMIN.secret_key.into());
     let keys = CredentialSource::Keys { access_key_id, secret_access_key };
-    let first_pause = std::time::Duration::from_millis(20);
-    let timing = Timing { attempts: ATTEMPTS, first_pause, ..Timing::default() };
     let store = S3Store::connect(&url, options, keys, timing).await.unwrap();
     (of(Repository::init(Arc::new(store), now()).await.unwrap().0), proxy)
 }

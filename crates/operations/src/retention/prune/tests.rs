@@ -331,6 +331,7 @@ async fn a_store_that_tells_no_time_can_be_read() {
     assert_eq!(proxy.pending(), 0);
 }
 
+mod faults;
 mod pins;
 mod signal;
 mod spoiled;
