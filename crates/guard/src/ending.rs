@@ -229,7 +229,15 @@ impl Guarded<'_> {
             context.cancel = on_failure.cancel.as_ref().map_or_else(CancellationToken::new, |next| next());
         }
         let options = UndoOptions { run: RunSelector::Id(ledger.run().clone()), ..on_failure.undo.clone() };
-        let held = if lock.is_held().await { Some(lock) } else { None };
+        // Where another run has it by now, the undo refuses by itself.
+        let (lock, at_work) = self.hold(lock, warnings, ledger.run()).await;
+        let held = if at_work.is_none() && lock.is_held().await {
+            Some(lock)
+        } else {
+            // Its session may still have it: the undo takes it anew.
+            drop(lock);
+            None
+        };
         let undone = undo::undo_held(&context, &options, held).await;
         let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
         let options = self.preparation.options;
@@ -292,7 +300,14 @@ impl Guarded<'_> {
             // No server: nobody has it there.
             Ok(None) => (lock, None),
             // Its session is there, and was only slow to answer.
-            Err(holder) if holder.pid == lock.pid() => (lock, None),
+            Err(holder) if holder.pid == lock.pid() => {
+                if !lock.is_held().await {
+                    warnings.push(
+                        "the session that has the run lock does not answer: it may be lost at any moment".to_owned(),
+                    );
+                }
+                (lock, None)
+            }
             Err(holder) => {
                 warnings.push(format!(
                     "another run is at work ({holder}): what that changes counts here, too, until it is looked at again \

@@ -263,6 +263,9 @@ fn unseen(evidence: &Evidence<'_>, recorded: Option<&[String]>) -> Option<String
     }
     let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
     if evidence.objects.is_none() && evidence.shown.is_none() {
+        if evidence.still_pending.is_some() {
+            return None;
+        }
         let what = match (pending, evidence.rehearsal) {
             (Some(pending), _) => listed(pending, NAMED),
             (None, Some(rehearsal)) if rehearsal.left_something() => "what the rehearsal ran".to_owned(),
@@ -315,7 +318,7 @@ fn compared(rehearsal: &Rehearsal, now: &[ObjectEffect], same_major: bool) -> Op
     let mut unlike = Unlike::default();
     for expected in &rehearsal.objects {
         match now.iter().find(|found| found.is_of(expected)) {
-            None => unlike.missing.push(words(expected)),
+            None => unlike.missing.push(words(&expected.name, expected.change)),
             // Of several changes to one object only some may have been made.
             Some(found) if same_major && expected.became_another(found) => {
                 unlike.missing.push(format!("{} (to another definition)", expected.name));
@@ -325,18 +328,19 @@ fn compared(rehearsal: &Rehearsal, now: &[ObjectEffect], same_major: bool) -> Op
     }
     for found in now.iter().filter(|found| !rehearsal.objects.iter().any(|one| one.is_of(found))) {
         let list = if found.change == ObjectChange::Added { &mut unlike.new } else { &mut unlike.unexpected };
-        list.push(words(found));
+        list.push(words(&found.name, found.change));
     }
     Some(unlike)
 }
 
-fn words(object: &ObjectEffect) -> String {
-    let change = match object.change {
+/// A change of the schema, in words.
+pub(crate) fn words(name: &str, change: ObjectChange) -> String {
+    let change = match change {
         ObjectChange::Added => "new",
         ObjectChange::Changed => "changed",
         ObjectChange::Gone => "gone",
     };
-    format!("{} ({change})", object.name)
+    format!("{name} ({change})")
 }
 
 #[cfg(test)]
@@ -419,6 +423,10 @@ mod tests {
             judge(&Evidence { runs_pending: false, ..evidence }).as_planned
         };
         assert!(nothing(false) && !nothing(true));
+        let pending = Some(names(&["1", "2"]));
+        let unread = Evidence { still_pending: pending, database: "unknown", objects: None, ..all_applied() };
+        let judged = judge(&Evidence { runs_pending: false, ..unread });
+        assert!(judged.as_planned, "the tool's table was read: {judged:?}");
         // Nothing was recorded, and nothing shows that anything was kept.
         let none = Evidence { still_pending: Some(names(&["1", "2"])), database: "unknown", ..all_applied() };
         assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unknown, false));

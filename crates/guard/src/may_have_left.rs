@@ -13,7 +13,8 @@ use crate::tools::{Migration, TableName, ToolName, Transactions};
 /// Where migrations were pending and none was recorded by a tool that commits what one did together with its record, none of them
 /// left anything, whoever wrote or changed whatever meanwhile. Otherwise, where the schema is as it was and none of the pending
 /// migrations is recorded, rows may only be left in tables that the pending migrations write: others that were written meanwhile are
-/// others' work, as every busy database has some. `report`: what the command is known to run, without which nobody knows what it writes;
+/// others' work, as every busy database has some. `report`: what the command is known to run, without which nobody knows what it writes,
+/// nor, where the server lost its count, whether it did;
 /// nor where something cannot be reviewed; `shown`: by its words. `own`: the tool's own table, in which something is recorded although nothing was pending.
 pub(crate) fn may_have_left(
     report: Option<&PlanReport>,
@@ -25,7 +26,8 @@ pub(crate) fn may_have_left(
     if recorded.is_some_and(|names| !names.is_empty()) || !change.prepared.is_empty() {
         return true;
     }
-    let Some(report) = report else { return true };
+    // A server that was restarted took its count of rows along: nothing shows that any was written.
+    let Some(report) = report else { return change.database == "changed" || !change.lost_count };
     if report.pending.is_empty() {
         let own = own.map(|table| ObjectName { schema: Some(table.schema.clone()), name: table.name.clone() });
         // Callbacks run all the same.
@@ -221,6 +223,14 @@ mod tests {
         assert!(!writes_a_moved_table(&review("DELETE FROM public.sessions;"), &["public.sessions".to_owned()]));
         let nothing = review_against(&[], &ReviewOptions::default(), &Catalog::default());
         assert!(!writes_a_moved_table(&nothing, &[]), "nothing pending, and no callback");
+    }
+
+    #[test]
+    fn of_a_command_of_which_nothing_is_known_something_has_to_show_that_it_did_anything() {
+        let left = |database, lost_count| {
+            may_have_left(None, false, &Change { database, lost_count, ..Change::unknown() }, None, None)
+        };
+        assert!(left("changed", true) && left("unknown", false) && !left("unknown", true));
     }
 
     #[test]

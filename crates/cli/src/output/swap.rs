@@ -137,7 +137,11 @@ mod tests {
                 table("s.d", None, None),
             ],
             unchanged: 3,
-            objects: vec![ObjectSince { object: "FUNCTION s.f()".into(), change: ObjectChange::Gone }],
+            objects: vec![ObjectSince {
+                object: "FUNCTION s.f()".into(),
+                change: ObjectChange::Gone,
+                definition: None,
+            }],
             ..WrittenSince::default()
         };
         let text = written_since(&since);

@@ -27,18 +27,19 @@ pub(super) struct LastWriters {
     pub(super) changed: u64,
     /// So many are as before there.
     pub(super) equal: u64,
+    /// What the server counted while the command ran, in the very tables that were read; `None` where nobody knows.
+    pub(super) counted: Option<WrittenMeanwhile>,
 }
 
 impl LastWriters {
-    /// Whether they show that what differs in these columns (`None`: in any) was not written by the run; `meanwhile`: what the
-    /// server counted while the command ran, `None` where nobody knows.
+    /// Whether they show that what differs in these columns (`None`: in any) was not written by the run.
     ///
     /// What others wrote over a row that the run had written hides what that did. So every row that was updated while the
     /// command ran must still be there as it was left then, with these columns as before: then what differs now is in rows
     /// that the command did not touch. A row that went and came again is counted as neither.
-    pub(super) fn show(&self, columns: Option<&BTreeSet<String>>, meanwhile: Option<&WrittenMeanwhile>) -> bool {
+    pub(super) fn show(&self, columns: Option<&BTreeSet<String>>) -> bool {
         let compared = columns.is_none_or(|columns| columns.is_subset(&self.compared));
-        let Some(counted) = meanwhile else { return false };
+        let Some(counted) = &self.counted else { return false };
         let came_again = counted.new_file || (counted.deleted > 0 && counted.inserted > 0);
         compared && self.changed == 0 && !came_again && self.equal >= counted.updated
     }
@@ -86,7 +87,9 @@ pub(super) async fn last_writers(
             Err(_) => None,
         };
         if let Some(counts) = counts {
-            found.insert(one.table.clone(), LastWriters { compared, changed: counts.changed, equal: counts.equal });
+            let counted = stakes.meanwhile(&one.table, &now.parts);
+            let writers = LastWriters { compared, changed: counts.changed, equal: counts.equal, counted };
+            found.insert(one.table.clone(), writers);
         }
     }
     Ok(found)

@@ -10,6 +10,7 @@ use holdpoint_review::RenamedTable;
 
 use super::at_risk::reviewed;
 use super::proof::is_side;
+use crate::judgement::words;
 use crate::shown_files::is_called;
 use crate::tools::TableName;
 
@@ -29,6 +30,8 @@ pub(super) struct Done {
     objects: Option<Vec<ObjectEffect>>,
     /// The schema as the run left it.
     left_schema: Option<String>,
+    /// What was not as in the rehearsal when the command had ended, as its judgement words it.
+    unlike: Vec<String>,
 }
 
 /// What differs from a restore point.
@@ -41,18 +44,22 @@ pub(super) struct Differences {
 }
 
 impl Done {
-    /// Reads what a run's newest step tells of it.
+    /// Reads what the newest of a run's steps tells of it, and the others where that does not.
     ///
-    /// `left_schema` is the SHA-256 of the schema as it left it, and `renamed` what the review of the migrations says that
-    /// gets another name.
-    pub(super) fn of(step: &RunStep, left_schema: Option<String>, renamed: Vec<RenamedTable>) -> Self {
+    /// `renamed` is what the review of the migrations says that gets another name.
+    pub(super) fn of(steps: &[RunStep], step: &RunStep, renamed: Vec<RenamedTable>) -> Self {
         let rehearsal = step.rehearsal.as_deref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned);
         let risk = reviewed(step).unwrap_or_default();
         let (columns, whole): (Vec<_>, Vec<_>) = risk.tables.into_iter().partition(|one| !one.columns.is_empty());
         let names = |tables: Vec<holdpoint_core::undoing::AtRisk>| tables.into_iter().map(|one| one.table);
         Self {
             objects: rehearsal.map(|one| one.objects.clone()).filter(|objects| objects.len() < LISTED),
-            left_schema,
+            left_schema: steps.iter().rev().find_map(|step| step.schema_sha256.clone()),
+            unlike: steps
+                .iter()
+                .rev()
+                .find_map(|step| step.judgement.as_ref()?.unlike_rehearsal.clone())
+                .unwrap_or_default(),
             anything: rehearsal.is_none() && (step.risk.is_none() || risk.everything),
             effects: rehearsal.map(|one| one.tables.clone()).unwrap_or_default(),
             whole: names(whole).collect(),
@@ -68,6 +75,8 @@ impl Done {
             all.lost.push("what was written since (it was not looked at)".to_owned());
             return all;
         };
+        // First: a refusal names a few.
+        all.lost.extend(self.objects_lost(written, own));
         for table in written.tables.iter().filter(|one| own.is_none_or(|own| own.to_string() != one.name)) {
             match self.lost(table, written) {
                 Some(lost) => all.lost.push(lost),
@@ -82,7 +91,6 @@ impl Done {
                 if columns { "the run changed its columns: what others wrote is not told apart" } else { &one.why };
             format!("{} ({why})", one.name)
         }));
-        all.lost.extend(self.objects_lost(written, own));
         if written.large_objects > 0 {
             all.lost.push(format!("{} large objects", written.large_objects));
         }
@@ -129,33 +137,47 @@ impl Done {
         }
     }
 
-    /// Which changes of the schema would be lost that are not shown to be the run's: none where the schema is as the run left
-    /// it. Tables that came or went are told with their rows.
+    /// Which changes of the schema would be lost that are not shown to be the run's, to the very definition that it made. Where the
+    /// schema is as the run left it, these are what came while its command ran and was not in its rehearsal.
+    ///
+    /// Tables that are told with their rows are left out, and the tool's own table with what came with it.
     fn objects_lost(&self, written: &WrittenSince, own: Option<&TableName>) -> Vec<String> {
-        if self.left_schema.is_some() && self.left_schema == written.schema_sha256 {
-            return Vec::new();
-        }
-        let told = |one: &&ObjectSince| {
-            let with_rows = one.change != Since::Definition && one.object.starts_with("TABLE ");
-            !with_rows && !is_side(&one.object) && !own.is_some_and(|own| own.names(&one.object))
+        let as_left = self.left_schema.is_some() && self.left_schema == written.schema_sha256;
+        let with_rows = |name: &str| {
+            written.tables.iter().any(|one| one.name == name) || written.not_known.iter().any(|one| one.name == name)
         };
-        let by_run = |one: &ObjectSince| {
+        let of_the_tool = |one: &ObjectSince, own: &TableName| {
+            one.object == format!("TABLE {own}") || one.change == Since::Added && own.names(&one.object)
+        };
+        let told = |one: &&ObjectSince| {
+            !one.object.strip_prefix("TABLE ").is_some_and(with_rows)
+                && !is_side(&one.object)
+                && !own.is_some_and(|own| of_the_tool(one, own))
+        };
+        let mut lost = Vec::new();
+        for one in written.objects.iter().filter(told) {
             let change = match one.change {
                 Since::Added => ObjectChange::Added,
                 Since::Gone => ObjectChange::Gone,
                 Since::Definition | Since::Owner => ObjectChange::Changed,
             };
-            let mut seen = self.objects.iter().flatten();
-            seen.any(|effect| effect.name == one.object && effect.change == change)
-        };
-        let who = if self.objects.is_some() { "not by the run" } else { "by the run or by others" };
-        let others = written.objects.iter().filter(told).filter(|one| !by_run(one));
-        let words = others.map(|one| match one.change {
-            Since::Added => format!("{} ({who})", one.object),
-            Since::Gone => format!("that {} was dropped ({who})", one.object),
-            Since::Definition | Since::Owner => format!("that {} was changed ({who})", one.object),
-        });
-        words.collect()
+            let seen = self.objects.iter().flatten().find(|seen| seen.name == one.object && seen.change == change);
+            let who = match seen {
+                // Nobody tells others' grants from the run's.
+                _ if as_left && !self.unlike.contains(&words(&one.object, change)) => continue,
+                Some(_) if as_left || one.change == Since::Gone => continue,
+                Some(seen) if seen.after.is_some() && seen.after == one.definition => continue,
+                Some(_) => "the run changed it, too",
+                None if self.objects.is_some() => "not by the run",
+                None => "by the run or by others",
+            };
+            lost.push(match one.change {
+                Since::Added => format!("{} ({who})", one.object),
+                Since::Gone => format!("that {} was dropped ({who})", one.object),
+                Since::Definition | Since::Owner => format!("that {} was changed ({who})", one.object),
+            });
+        }
+        lost
     }
 
     /// Whether the review says that a table got another name, and that one came.
@@ -225,39 +247,62 @@ mod tests {
 
     #[test]
     fn what_others_changed_in_the_schema_is_a_loss_that_is_named() {
-        let object = |object: &str, change| ObjectSince { object: object.into(), change };
+        let object = |object: &str, change, definition: Option<&str>| ObjectSince {
+            object: object.into(),
+            change,
+            definition: definition.map(str::to_owned),
+        };
         let all = WrittenSince {
+            tables: vec![table("shop.told_with_its_rows", None, Some(1))],
             objects: vec![
-                object("COLUMN ours", Since::Added),
-                object("FUNCTION shop.f()", Since::Added),
-                object("POLICY shop.orders mine", Since::Gone),
-                object("ACL shop.TABLE orders", Since::Definition),
-                object("TABLE shop.told_with_its_rows", Since::Added),
-                object("TABLE shop.orders", Since::Definition),
-                object("TABLE drizzle.__drizzle_migrations", Since::Definition),
-                object("SEQUENCE holdpoint_20261121t224847z_adnx.s", Since::Added),
+                object("INDEX shop.ours", Since::Added, Some("1")),
+                object("FUNCTION shop.both()", Since::Definition, Some("theirs")),
+                object("FUNCTION shop.f()", Since::Added, Some("2")),
+                object("POLICY shop.orders mine", Since::Gone, None),
+                object("ACL shop.TABLE orders", Since::Definition, None),
+                object("TABLE shop.told_with_its_rows", Since::Added, Some("3")),
+                object("TABLE ATTACH shop.e_2024", Since::Gone, None),
+                object("TABLE drizzle.__drizzle_migrations", Since::Definition, Some("4")),
+                object("TRIGGER drizzle.__drizzle_migrations audit", Since::Definition, Some("5")),
+                object("SEQUENCE holdpoint_20261121t224847z_adnx.s", Since::Added, Some("6")),
             ],
             schema_sha256: Some("b".into()),
             ..WrittenSince::default()
         };
         let own = TableName::new("drizzle", "__drizzle_migrations");
-        let lost = |done: &Done| done.differences(Some(&all), Some(&own)).lost;
-        let effect = |name: &str, change| ObjectEffect { name: name.into(), change, before: None, after: None };
+        let lost = |done: &Done| {
+            let mut lost = done.differences(Some(&all), Some(&own)).lost;
+            assert_eq!(lost.pop().as_deref(), Some("shop.told_with_its_rows"));
+            lost
+        };
+        let effect = |name: &str, change, after: Option<&str>| ObjectEffect {
+            name: name.into(),
+            change,
+            before: None,
+            after: after.map(str::to_owned),
+        };
         let objects = vec![
-            effect("COLUMN ours", ObjectChange::Added),
-            effect("FUNCTION shop.f()", ObjectChange::Gone),
-            effect("TABLE shop.orders", ObjectChange::Changed),
+            effect("INDEX shop.ours", ObjectChange::Added, Some("1")),
+            effect("FUNCTION shop.both()", ObjectChange::Changed, Some("ours")),
+            effect("FUNCTION shop.f()", ObjectChange::Gone, None),
+            effect("ACL shop.TABLE orders", ObjectChange::Changed, None),
         ];
-        let rehearsed = Done { objects: Some(objects), left_schema: Some("a".into()), ..Done::default() };
+        let rehearsed = || Done { objects: Some(objects.clone()), left_schema: Some("a".into()), ..Done::default() };
         let told = [
+            "that FUNCTION shop.both() was changed (the run changed it, too)",
             "FUNCTION shop.f() (not by the run)",
             "that POLICY shop.orders mine was dropped (not by the run)",
-            "that ACL shop.TABLE orders was changed (not by the run)",
+            "that ACL shop.TABLE orders was changed (the run changed it, too)",
+            "that TABLE ATTACH shop.e_2024 was dropped (not by the run)",
+            "that TRIGGER drizzle.__drizzle_migrations audit was changed (not by the run)",
         ];
-        assert_eq!(lost(&rehearsed), told);
-        assert_eq!(lost(&Done { left_schema: Some("b".into()), ..rehearsed }), [""; 0], "as the run left it");
+        assert_eq!(lost(&rehearsed()), told);
+        let as_left = || Done { left_schema: Some("b".into()), ..rehearsed() };
+        assert_eq!(lost(&as_left()), [""; 0], "as the run left it");
+        let meanwhile = Done { unlike: vec!["FUNCTION shop.f() (new)".into()], ..as_left() };
+        assert_eq!(lost(&meanwhile), ["FUNCTION shop.f() (not by the run)"], "others made it while the command ran");
         let anybody = lost(&Done::default());
-        assert_eq!((anybody.len(), anybody[0].as_str()), (5, "COLUMN ours (by the run or by others)"));
+        assert_eq!((anybody.len(), anybody[0].as_str()), (7, "INDEX shop.ours (by the run or by others)"));
     }
 
     #[test]

@@ -185,8 +185,7 @@ fn more(shown: &[String], lost: Vec<String>) -> Vec<String> {
 
 /// What differs from the run's restore point, told apart by what the run did.
 fn differences(work: &Work<'_>, written: Option<&WrittenSince>) -> Differences {
-    let left_schema = work.steps.iter().rev().find_map(|step| step.schema_sha256.clone());
-    Done::of(&work.step, left_schema, renamed_tables(work)).differences(written, tracking(work))
+    Done::of(&work.steps, &work.step, renamed_tables(work)).differences(written, tracking(work))
 }
 
 /// The tables that the review of the run's migrations says to get another name, with that.

@@ -100,16 +100,21 @@ impl Stakes {
             inserted: self.inserted(table),
             brought_back: way == Way::Recover,
             rows_only_go: self.rows_only_go(table),
-            meanwhile: self.meanwhile(table),
+            meanwhile: self.meanwhile(table, &self.parts_of_group(table)),
             changed: self.changed_columns(table),
             writers: names.iter().find_map(|name| self.writers.get(*name)).cloned(),
         }
     }
 
-    /// What was written into a table while the command ran; of partitions that are loaded through one root into all of them.
-    fn meanwhile(&self, table: &str) -> Option<WrittenMeanwhile> {
+    /// The partitions that are loaded through one root, where a table stands for them.
+    fn parts_of_group(&self, table: &str) -> Vec<String> {
         let group = table.ends_with(".*");
-        let is = |name: &str| name == table || group && self.relatives(table).any(|part| part == name);
+        self.relatives(table).filter(|_| group).map(str::to_owned).collect()
+    }
+
+    /// What was written into a table, and into these parts of it, while the command ran; `None` where nobody knows.
+    pub(super) fn meanwhile(&self, table: &str, parts: &[String]) -> Option<WrittenMeanwhile> {
+        let is = |name: &str| name == table || parts.iter().any(|part| part == name);
         let mut sum = WrittenMeanwhile { table: table.to_owned(), ..WrittenMeanwhile::default() };
         for one in self.meanwhile.as_ref()?.iter().filter(|one| is(&one.table)) {
             sum.inserted += one.inserted;

@@ -46,6 +46,9 @@ pub struct ObjectSince {
     pub object: String,
     /// How it differs; a change of its owner alone is one of its definition here.
     pub change: ObjectChange,
+    /// What it is now, as [`Schema::definitions`] tells it; `None` of a grant, and of what is gone.
+    #[serde(skip)]
+    pub definition: Option<String>,
 }
 
 /// A table whose rows differ from the restore point's.
@@ -172,10 +175,16 @@ pub(super) async fn compare(
         let why = "this role may not read all of them".to_owned();
         found.not_known.push(NotKnown { name: "large objects".to_owned(), why });
     }
-    let source = Source { settings: settings.clone(), programs: swap.programs.clone(), client_major: None };
+    let source = Source {
+        settings: settings.clone(),
+        programs: swap.programs.clone(),
+        client_major: Some(expected.manifest.client_major),
+    };
     match Schema::live(context, &source).await {
         Ok(now) => {
-            found.objects = Schema::of(expected.objects.clone()).changes(&now).into_iter().map(since).collect();
+            let definitions = now.definitions();
+            let changes = Schema::of(expected.objects.clone()).changes(&now);
+            found.objects = changes.into_iter().map(|change| since(change, &definitions)).collect();
             found.schema_sha256 = Some(now.sha256());
         }
         Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -186,11 +195,12 @@ pub(super) async fn compare(
     Ok(found)
 }
 
-fn since(difference: Difference) -> ObjectSince {
+fn since(difference: Difference, definitions: &BTreeMap<String, String>) -> ObjectSince {
     let change = match (&difference.expected, &difference.found) {
         (None, _) => ObjectChange::Added,
         (_, None) => ObjectChange::Gone,
         _ => ObjectChange::Definition,
     };
-    ObjectSince { object: difference.name, change }
+    let definition = definitions.get(&difference.name).filter(|_| difference.found.is_some()).cloned();
+    ObjectSince { object: difference.name, change, definition }
 }
