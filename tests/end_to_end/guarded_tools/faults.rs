@@ -42,6 +42,20 @@ fn a_server_that_is_restarted_in_mid_run_is_judged_when_it_is_back() {
     assert!(warnings.contains("the run lock was lost"), "{report:#}");
 }
 
+/// No dump shows it, and the transaction that did it was committed: it was once called unchanged.
+#[test]
+fn a_constraint_that_is_not_enforced_any_more_is_a_change() {
+    let bench = Bench::alone();
+    bench.sql("CREATE TABLE shop.parts (id integer PRIMARY KEY, of integer CONSTRAINT whole REFERENCES shop.parts)");
+    let script =
+        "psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c 'ALTER TABLE shop.parts DISABLE TRIGGER ALL'; exit 1";
+    let report = bench.guard(&[], &["sh", "-c", script], 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    let told = "changed beside the schema: unenforced constraint whole of shop.parts (new)";
+    assert!(report["warnings"].to_string().contains(told), "{report:#}");
+    assert_eq!(bench.sql("INSERT INTO shop.parts VALUES (1, 999); SELECT count(*) FROM shop.parts"), "1");
+}
+
 #[test]
 fn an_invalid_index_is_not_as_planned_although_the_command_says_success() {
     let bench = Bench::new();

@@ -58,7 +58,7 @@ fn what_others_made_is_told_and_goes_only_where_somebody_accepts_that() {
             );
             let failure = project.undo(run(&report), &["--way", way], 3).failure();
             failure
-                .says(&["table ns.mine with 50 rows, which goes with a CASCADE of the scripts,", "would be lost"])
+                .says(&["table ns.mine with 50 rows (goes with a CASCADE of the scripts)", "would be lost"])
                 .hints(&[&format!("--way {way} --accept-data-loss-since {}", since(&report))]);
             assert_eq!(project.scene.sql("SELECT count(*) FROM ns.mine"), "50", "nothing was done");
             assert_eq!(project.stands(), ("succeeded".to_owned(), false));
@@ -82,7 +82,7 @@ fn a_table_that_is_dropped_with_cascade_takes_what_hangs_on_it() {
          CREATE TABLE shop.tags_too (LIKE shop.tags)",
     );
     let failure = project.undo(run(&report), &["--way", "rollback"], 3).failure();
-    let failure = failure.says(&["table constraint points on shop.mine, which goes with a CASCADE of the scripts,"]);
+    let failure = failure.says(&["table constraint points on shop.mine (goes with a CASCADE of the scripts)"]);
     assert!(!failure.told.contains("tags_too") && !failure.told.contains("table shop.mine"), "{}", failure.told);
     let text = project.scene.place.holdpoint(&[
         "undo",

@@ -156,7 +156,7 @@ fn what_others_wrote_under_the_other_name_is_counted_and_asked_for() {
         let rows = if flags == REHEARSED { 2 } else { 100 };
         let failure =
             failure.says(&[&format!("what others may have written into {rows} rows of shop.t (w, v) would be lost")]);
-        assert!(!failure.told.contains("which the run made"), "it is the column of before: {}", failure.told);
+        assert!(!failure.told.contains("made by the run"), "it is the column of before: {}", failure.told);
         assert_eq!(project.scene.sql("SELECT ww FROM shop.t WHERE id = 3"), "77", "nothing was done");
         let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
         let undone = project.undo(run(&report), &accepts, 0).json();

@@ -380,8 +380,8 @@ fn what_others_wrote_into_what_the_run_made_goes_only_where_somebody_accepts_tha
         let had = points(&project);
         let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
         failure
-            .says(&["1 rows that others wrote into shop.tags, which the run made"])
-            .says(&["1 rows that others may have written into shop.orders (weight), which the run made"])
+            .says(&["1 rows that others wrote into shop.tags (made by the run)"])
+            .says(&["1 rows that others may have written into shop.orders (weight) (made by the run)"])
             .hints(&[&format!("--way recover --accept-data-loss-since {}", since(&report))]);
         assert_eq!((project.stands(), points(&project)), (("succeeded".to_owned(), false), had), "nothing was done");
         assert_eq!(project.scene.sql("SELECT count(*) FROM shop.tags WHERE id = 9"), "1");
@@ -412,7 +412,7 @@ fn rows_of_partitions_that_came_after_the_run_go_only_where_somebody_accepts_tha
          INSERT INTO shop.logs VALUES (2, 11), (3, 12)",
     );
     let failure = project.undo(run(&report), &["--way", "recover"], 3).failure();
-    failure.says(&["2 rows that others wrote into shop.logs, which the run made"]);
+    failure.says(&["2 rows that others wrote into shop.logs (made by the run)"]);
     assert_eq!(project.scene.sql("SELECT count(*) FROM shop.logs"), "3");
     let accepts = ["--way", "recover", "--accept-data-loss-since", &since(&report)];
     project.undo(run(&report), &accepts, 0);

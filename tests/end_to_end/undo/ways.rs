@@ -164,7 +164,7 @@ fn the_whole_database_is_swapped_and_only_what_somebody_accepts_is_lost() {
          GRANT SELECT ON shop.events TO PUBLIC;",
     );
     let failure = project.undo("latest", &["--way", "restore"], 3).failure();
-    let told = format!("shop.events, {orders}, ");
+    let told = format!("shop.events, {orders} would be lost");
     let failure =
         failure.says(&[&told, "ACL shop.TABLE events (not by the run)", "FUNCTION shop.theirs() (not by the run)"]);
     failure.hints(&["--accept-data-loss-since"]);
@@ -193,7 +193,15 @@ fn a_folder_of_files_is_pending_again() {
     project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
     project.scene.place.set("FILES", "sql/1_adds.sql");
     let report = project.guard(&["--applied-through", "none"], 0);
-    let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
+    // What others wrote into what the run made is theirs.
+    project.scene.sql("INSERT INTO shop.tags VALUES (1), (2)");
+    let told = "2 rows that others wrote into shop.tags (made by the run) would be lost";
+    project.undo(run(&report), &["--way", "rollback"], 3).failure().says(&[told]);
+    assert_eq!(project.scene.sql("SELECT count(*) FROM shop.tags"), "2", "a refusal changes nothing");
+    let planned = project.undo(run(&report), &["--way", "rollback", "--dry-run"], 0).json();
+    assert_eq!(planned["plan"]["taken"][0]["goes"]["others"], 2, "{planned:#}");
+    let accepts = ["--way", "rollback", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let undone = project.undo(run(&report), &accepts, 0).json();
     assert_eq!(undone["state"], "undone", "{undone:#}");
     assert_eq!(project.shop(), before);
     assert_eq!(project.pending(), ["1_adds.sql"], "the ledger says what is applied");

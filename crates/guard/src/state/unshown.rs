@@ -21,8 +21,8 @@ pub(crate) struct Unshown {
 const OF_A_FIRST_COPY: &str = "pg\\_%\\_sync\\_%";
 
 impl Unshown {
-    /// Reads subscriptions and logical replication slots of this database, and of the server its physical slots and what
-    /// ALTER SYSTEM wrote, and roles, as far as anybody may read them.
+    /// Reads subscriptions and logical replication slots of this database and which of its constraints are not enforced, and of
+    /// the server its physical slots, replication origins and what ALTER SYSTEM wrote, and roles, as far as anybody may read them.
     pub(crate) async fn read(session: &Session) -> Result<Self, Error> {
         const WHAT: &str = "reading what no dump shows";
         let mut all = Self::default();
@@ -37,6 +37,21 @@ impl Unshown {
              FROM pg_catalog.pg_replication_slots WHERE NOT temporary AND slot_name NOT LIKE '{OF_A_FIRST_COPY}' \
                AND COALESCE(database = pg_catalog.current_database(), true)"
         )];
+        // Switched off by DISABLE TRIGGER ALL: what is not enforced is in no dump.
+        queries.push(
+            "SELECT pg_catalog.format('unenforced constraint %I of %I.%I', k.conname, n.nspname, c.relname), \
+                    pg_catalog.string_agg(t.tgenabled::text, '' ORDER BY t.tgtype) \
+             FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint \
+             JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE t.tgisinternal AND t.tgenabled <> 'O' GROUP BY 1"
+                .to_owned(),
+        );
+        // Those of subscriptions come and go with them.
+        queries.push(
+            "SELECT pg_catalog.format('replication origin %I', roname), '' FROM pg_catalog.pg_replication_origin \
+             WHERE roname NOT LIKE 'pg\\_%'"
+                .to_owned(),
+        );
         match columns {
             Some(columns) => queries.push(format!(
                 "SELECT pg_catalog.format('subscription %I', subname), pg_catalog.md5(ROW({columns})::text) \

@@ -280,7 +280,7 @@ impl Work<'_> {
             Todo::Restore(_) | Todo::Rds(_) => {}
         }
         let (steps, warnings, written_since, taken) = match todo {
-            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None, Vec::new()),
+            Todo::Rollback(rollback) => (rollback.words(), rollback.warnings.clone(), None, rollback.taken.clone()),
             Todo::Recover(recover) => (recover.words(), recover.warnings(), None, recover.taken.clone()),
             Todo::Restore(restore) => (restore.words(), restore.warnings(), restore.written_since.clone(), Vec::new()),
             Todo::Rds(instant) => (instant.words(), instant.warnings(), None, Vec::new()),

@@ -27,7 +27,7 @@ impl GoesAlong {
     /// In words, as what would be lost.
     pub(super) fn lost(&self) -> String {
         let rows = self.rows.map(|rows| format!(" with {rows} rows")).unwrap_or_default();
-        format!("{}{rows}, which goes with a CASCADE of the scripts,", self.object)
+        format!("{}{rows} (goes with a CASCADE of the scripts)", self.object)
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_goes_is_told_with_its_rows() {
         let goes = |rows| GoesAlong { object: "table ns.mine".into(), rows }.lost();
-        assert_eq!(goes(Some(50)), "table ns.mine with 50 rows, which goes with a CASCADE of the scripts,");
-        assert_eq!(goes(None), "table ns.mine, which goes with a CASCADE of the scripts,");
+        assert_eq!(goes(Some(50)), "table ns.mine with 50 rows (goes with a CASCADE of the scripts)");
+        assert_eq!(goes(None), "table ns.mine (goes with a CASCADE of the scripts)");
     }
 }

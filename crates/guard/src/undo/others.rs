@@ -140,7 +140,7 @@ impl TakenRows {
         let goes = self.goes.unwrap_or_default();
         let made = [(goes.others, "others wrote"), (goes.may_be_others, "others may have written")];
         let made = made.into_iter().filter(|(rows, _)| *rows > 0);
-        let made = made.map(|(rows, who)| format!("{rows} rows that {who} into {name}, which the run made,"));
+        let made = made.map(|(rows, who)| format!("{rows} rows that {who} into {name} (made by the run)"));
         gone.into_iter().chain(changed).chain(made).collect()
     }
 
@@ -304,8 +304,8 @@ mod tests {
         assert_eq!(
             made.lost(),
             [
-                "1 rows that others wrote into s.tags, which the run made,",
-                "2 rows that others may have written into s.tags, which the run made,"
+                "1 rows that others wrote into s.tags (made by the run)",
+                "2 rows that others may have written into s.tags (made by the run)"
             ]
         );
         assert_eq!(made.kinds(), ["rows go with what the run made: s.tags"]);

@@ -12,7 +12,9 @@ use holdpoint_process::{Program, Status, Stdin};
 
 use super::attempt::Work;
 use super::cascades::{GoesAlong, goes_along};
+use super::made::goes;
 use super::migrations::{no_way, of_run, schema_changes, there};
+use super::others::TakenRows;
 use super::ran::last_shown;
 use super::record::Record;
 use super::recover::still_to_accept;
@@ -46,6 +48,8 @@ pub(super) struct RollingBack {
     pub(super) ran: Option<String>,
     /// What goes with a CASCADE of the scripts that are not done yet, and the run did not make.
     pub(super) goes_along: Vec<GoesAlong>,
+    /// What others wrote into what the run made, and goes with it; counted where it is gone by itself.
+    pub(super) taken: Vec<TakenRows>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -179,6 +183,7 @@ impl RollingBack {
             migrations: there.migrations,
             ran,
             goes_along: Vec::new(),
+            taken: Vec::new(),
             warnings,
         };
         planned.goes_along = goes_along(work, &planned).await?;
@@ -213,17 +218,21 @@ impl RollingBack {
             migrations: there.migrations,
             ran: None,
             goes_along: Vec::new(),
+            taken: Vec::new(),
             warnings,
         })
     }
 
-    /// As [`Self::plan`], where nothing of others goes with it, or somebody said that it may.
+    /// As [`Self::plan`], where nothing of others goes with it, and no row that they wrote into what the run made, or somebody
+    /// said that it may.
     ///
     /// # Errors
     /// Those of [`Self::plan`], and [`Error::DataLossNotAccepted`].
     pub(super) async fn plan_alone(work: &Work<'_>) -> Result<Self, Error> {
         let mut planned = Self::plan(work, Way::Rollback).await?;
-        let lost: Vec<String> = planned.goes_along.iter().map(GoesAlong::lost).collect();
+        planned.taken = goes(work, &planned).await?;
+        let taken = planned.taken.iter().flat_map(TakenRows::lost);
+        let lost: Vec<String> = planned.goes_along.iter().map(GoesAlong::lost).chain(taken).collect();
         planned.warnings.extend(still_to_accept(work, Way::Rollback, &lost).await?);
         Ok(planned)
     }
@@ -231,14 +240,20 @@ impl RollingBack {
     /// Under the run lock: nothing else goes with it than was shown, whatever was accepted.
     pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
         let is_shown = |one: &GoesAlong| self.goes_along.iter().any(|shown| shown.object == one.object);
-        let more: Vec<String> =
+        let mut more: Vec<String> =
             goes_along(work, self).await?.into_iter().filter(|one| !is_shown(one)).map(|one| one.object).collect();
+        // By a recovery they are counted with what else that takes.
+        if self.way == Way::Rollback {
+            let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
+            let kinds = goes(work, self).await?;
+            more.extend(kinds.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)));
+        }
         if more.is_empty() {
             return Ok(());
         }
         Err(Error::CannotUndo {
             run: work.run.to_string(),
-            why: format!("more would go with a CASCADE of the scripts than was shown: {}", listed(&more, NAMED)),
+            why: format!("more would go with the scripts than was shown: {}", listed(&more, NAMED)),
             advice: format!(
                 "nothing was changed; look again: holdpoint undo {} --way {} --dry-run",
                 work.run,
