@@ -1,5 +1,6 @@
 //! What a restore point recorded: its manifest and, from the index, everything that is compared.
 
+use bytes::Bytes;
 use holdpoint_core::index::{IndexRecord, LargeObjectRecord, ObjectRecord, RoleRecord, SequenceRecord, TableRecord};
 use holdpoint_core::{Manifest, PointId};
 use holdpoint_engine::IndexReader;
@@ -18,7 +19,7 @@ pub(crate) const LARGEST_INDEX: u64 = 4 << 30;
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     pub(crate) manifest: Manifest,
-    pub(crate) index: bytes::Bytes,
+    pub(crate) index: Bytes,
     pub(crate) roles: Vec<String>,
     pub(crate) role_rights: Vec<RoleRecord>,
     pub(crate) objects: Vec<ObjectRecord>,
@@ -39,6 +40,27 @@ pub(crate) async fn manifest(context: &Context, point: &PointId) -> Result<Store
     })
 }
 
+/// Reads an index, or roles and settings. What comes from a store and is not as its checksum says is read a second time: it may have
+/// been spoilt on its way, and where it is wrong both times it is damaged where it lies.
+///
+/// # Errors
+/// [`holdpoint_engine::Error::Damaged`] where it is wrong both times; those of the store.
+pub(crate) async fn small(context: &Context, key: &str) -> Result<Bytes, Error> {
+    let store = context.repository.store();
+    let first = match store.get_small(key, LARGEST_INDEX).await {
+        Err(holdpoint_repository::Error::Corrupt { detail, .. }) => detail,
+        read => return Ok(read?.bytes),
+    };
+    tracing::debug!(key, detail = %first, "the object is read once more");
+    match store.get_small(key, LARGEST_INDEX).await {
+        Err(holdpoint_repository::Error::Corrupt { detail, .. }) => {
+            let reason = format!("{detail}, twice");
+            Err(holdpoint_engine::Error::Damaged { object: key.to_owned(), offset: 0, reason }.into())
+        }
+        read => Ok(read?.bytes),
+    }
+}
+
 impl Expected {
     /// Reads manifest and index of a restore point.
     ///
@@ -50,7 +72,7 @@ impl Expected {
     /// Reads the index that a manifest names.
     pub(crate) async fn of(context: &Context, stored: StoredManifest) -> Result<Self, Error> {
         let object = &stored.manifest.index;
-        let index = context.repository.store().get_small(&object.key, LARGEST_INDEX).await?.bytes;
+        let index = small(context, &object.key).await?;
         let mut expected = Self {
             manifest: stored.manifest,
             index,
@@ -80,7 +102,7 @@ impl Expected {
     /// Fails unless the roles and settings, which nothing else reads, are there as they were written.
     pub(crate) async fn check_globals(&self, context: &Context) -> Result<(), Error> {
         let object = &self.manifest.globals;
-        let found = context.repository.store().get_small(&object.key, LARGEST_INDEX).await?.bytes;
+        let found = small(context, &object.key).await?;
         if hex::encode(Sha256::digest(&found)) == object.sha256 {
             return Ok(());
         }

@@ -247,4 +247,18 @@ fn a_manifest_that_rotted_hides_no_other() {
     assert_eq!(pruned["unreadable"][0]["id"], *made[0], "it stays: {pruned:#}");
     proxy.clear();
     assert_eq!(scene.place.points(), made);
+    // What is compared, and the roles: a restore point without them was once proven for good.
+    for (object, point) in ["index", "globals"].into_iter().zip(&made) {
+        let spoilt = Rule::new(Fault::FlipResponseByte(1)).operation("GetObject");
+        proxy.rule(spoilt.target(format!("{point}/{object}")).always());
+        let checked = scene.place.holdpoint(&["check", "--read-data", "--json"]).ended_with(15).json();
+        let of_it = |one: &&serde_json::Value| one["place"] == **point && one["kind"] == "damaged";
+        let found = checked["findings"].as_array().unwrap().iter().find(of_it);
+        let reason = found.unwrap_or_else(|| panic!("{object}: {checked:#}"))["reason"].as_str().unwrap();
+        assert!(reason.contains(object) && reason.contains("twice"), "{checked:#}");
+        let words = ["verify", point, "--level", "stored", "--json"];
+        let verified = scene.place.holdpoint(&words).ended_with(4).json();
+        assert_eq!(verified["verification"]["verdict"], "disproved", "{object}: {verified:#}");
+        proxy.clear();
+    }
 }

@@ -21,7 +21,7 @@ pub(crate) struct CheckArguments {
     #[arg(long, conflicts_with = "database")]
     pub(crate) all: bool,
     /// Of those only the share I of N, with I from 0 to N - 1, as of `cron`.
-    #[arg(long, value_name = "I/N", requires = "all")]
+    #[arg(long, value_name = "I/N", requires = "all", conflicts_with = "database")]
     pub(crate) shard: Option<Shard>,
     /// Read stored bytes again and compare their hashes: all, or so many percent, restore points of a random choice.
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100",

@@ -72,7 +72,7 @@ pub(crate) struct CronArguments {
     #[arg(long, conflicts_with = "database")]
     pub(crate) all: bool,
     /// Of those only the share I of N, with I from 0 to N - 1, such as $(JOB_COMPLETION_INDEX)/16.
-    #[arg(long, value_name = "I/N", requires = "all")]
+    #[arg(long, value_name = "I/N", requires = "all", conflicts_with = "database")]
     pub(crate) shard: Option<Shard>,
     /// Work on so many databases at a time [default: 1].
     #[arg(long, value_name = "N", value_parser = parallel)]

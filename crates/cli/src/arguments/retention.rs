@@ -63,7 +63,7 @@ pub(crate) struct PruneArguments {
     #[arg(long, conflicts_with = "database")]
     pub(crate) all: bool,
     /// Of those only the share I of N, with I from 0 to N - 1, as of `cron`.
-    #[arg(long, value_name = "I/N", requires = "all")]
+    #[arg(long, value_name = "I/N", requires = "all", conflicts_with = "database")]
     pub(crate) shard: Option<Shard>,
     /// Do not connect to the database to see that the folder is its own.
     #[arg(long)]

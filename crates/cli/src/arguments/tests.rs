@@ -147,6 +147,9 @@ fn what_makes_no_sense_together_is_refused() {
         &["cron", "--verify", "instance"],
         &["prune", "--shard", "0/2"],
         &["check", "--shard", "0/2"],
+        &["check", "--shard", "0/2", "--database", "shop"],
+        &["prune", "--shard", "0/2", "--database", "shop"],
+        &["cron", "--shard", "0/2", "--database", "shop"],
     ] {
         assert!(parse(words).is_err(), "{words:?}");
     }

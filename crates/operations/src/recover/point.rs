@@ -56,7 +56,7 @@ impl PointArchive {
             manifest.codec.parse().map_err(|_| Error::Internal(format!("codec {} is unknown", manifest.codec)))?;
         let store = Arc::clone(context.repository.store());
         let key = manifest.index.key.clone();
-        let index = async { Ok::<_, Error>(store.get_small(&key, expected::LARGEST_INDEX).await?.bytes) };
+        let index = expected::small(context, &key);
         let head = async { Ok::<_, Error>(fetch_head(Arc::clone(&store), &manifest.archive, codec).await?) };
         let (index, fetched) = tokio::try_join!(index, head)?;
         let contents = Contents::read(&fetched.head)?;
