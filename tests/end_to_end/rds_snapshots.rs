@@ -249,7 +249,7 @@ fn what_is_not_of_the_database_or_ends_badly_is_recorded_as_nothing() {
     running.wait_until("the snapshot is begun", WITHIN, || shop.server.snapshots().contains(&"held".to_owned()));
     running.interrupt();
     let failure = running.finish().ended_with(130).failure();
-    failure.says(&["the snapshot held may be there", "holdpoint rds snapshot create shop --name held"]);
+    failure.says(&["the snapshot held in us-east-1 may be there", "holdpoint rds snapshot create shop --name held"]);
     shop.server.set_pace("creating", Pace::Polls(1));
     assert!(shop.place.points().is_empty());
     shop.json(&["rds", "snapshot", "create", "shop", "--name", "held"], 0);

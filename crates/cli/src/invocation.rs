@@ -13,7 +13,7 @@ use holdpoint_operations::verify::{RestoreAs, SampleOptions, VerifyOptions};
 use holdpoint_operations::{Clock, Context, Source};
 use holdpoint_postgres::programs::DumpSelection;
 use holdpoint_repository::{
-    CredentialSource, ENDS_WITHIN, Ending, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store, Timing,
+    CredentialSource, Ending, LocalDirectory, ObjectStore, Repository, RepositoryUrl, S3Store, Timing,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,8 @@ pub(crate) struct Invocation {
     pub(crate) cancel: CancellationToken,
     /// What the next signal cancels.
     pub(crate) next_signal: Next,
+    /// How long a store is waited for after a signal.
+    pub(crate) ending: Ending,
 }
 
 /// Reads the wall clock: the one place that does.
@@ -59,8 +61,8 @@ impl Invocation {
         let mut settings = self.settings.clone();
         settings.common.database = Some(database.clone());
         let (progress, cancel) = (Arc::clone(&self.progress), self.cancel.clone());
-        let next_signal = self.next_signal.clone();
-        Self { settings, output: self.output.clone(), progress, cancel, next_signal }
+        let (next_signal, ending) = (self.next_signal.clone(), self.ending.clone());
+        Self { settings, output: self.output.clone(), progress, cancel, next_signal, ending }
     }
 
     /// Names the store of a repository; a bucket is not asked yet.
@@ -69,8 +71,8 @@ impl Invocation {
             RepositoryUrl::Directory(path) => Arc::new(LocalDirectory::new(path)?),
             RepositoryUrl::Bucket { .. } => {
                 let options = self.settings.config.repository.s3.clone();
-                let ending = Ending::after(self.cancel.clone(), ENDS_WITHIN);
-                let timing = Timing { ending, ..self.settings.config.repository.timeouts.timing() };
+                let timing =
+                    Timing { ending: self.ending.clone(), ..self.settings.config.repository.timeouts.timing() };
                 Arc::new(S3Store::connect(url, options, CredentialSource::Chain, timing).await?)
             }
         })

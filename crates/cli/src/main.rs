@@ -28,6 +28,7 @@ use clap::error::ErrorKind as ClapKind;
 use holdpoint::exit_code;
 use holdpoint_core::Mask;
 use holdpoint_operations::ErrorKind;
+use holdpoint_repository::{ENDS_WITHIN, Ending};
 use tokio_util::sync::CancellationToken;
 
 use arguments::{Arguments, Verb};
@@ -111,7 +112,8 @@ async fn work(
         }
     };
     mask.learn(settings.passwords());
-    let invocation = Invocation { settings, output, progress, cancel, next_signal: watch.next.clone() };
+    let ending = Ending::after(cancel.clone(), ENDS_WITHIN);
+    let invocation = Invocation { settings, output, progress, cancel, next_signal: watch.next.clone(), ending };
     commands::run(&invocation, &arguments.verb).await
 }
 

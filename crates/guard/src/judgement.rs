@@ -8,9 +8,11 @@ use crate::shown_files::Shown;
 
 /// How many names a reason lists.
 const NAMED: usize = 5;
+/// How an object is told that is another one than the rehearsal made of it.
+pub(crate) const TO_ANOTHER: &str = "(to another definition)";
 
 /// Everything that is found after a command.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence<'a> {
     /// It ended with exit code 0, by itself.
     pub(crate) succeeded: bool,
@@ -263,7 +265,8 @@ fn unseen(evidence: &Evidence<'_>, recorded: Option<&[String]>) -> Option<String
     }
     let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
     if evidence.objects.is_none() && evidence.shown.is_none() {
-        if evidence.still_pending.is_some() {
+        // The tool's table was read: only a command that did something on the copy was to do it here.
+        if evidence.still_pending.is_some() && !evidence.rehearsal.is_some_and(Rehearsal::left_something) {
             return None;
         }
         let what = match (pending, evidence.rehearsal) {
@@ -321,7 +324,7 @@ fn compared(rehearsal: &Rehearsal, now: &[ObjectEffect], same_major: bool) -> Op
             None => unlike.missing.push(words(&expected.name, expected.change)),
             // Of several changes to one object only some may have been made.
             Some(found) if same_major && expected.became_another(found) => {
-                unlike.missing.push(format!("{} (to another definition)", expected.name));
+                unlike.missing.push(format!("{} {TO_ANOTHER}", expected.name));
             }
             Some(_) => {}
         }
@@ -425,7 +428,10 @@ mod tests {
         assert!(nothing(false) && !nothing(true));
         let pending = Some(names(&["1", "2"]));
         let unread = Evidence { still_pending: pending, database: "unknown", objects: None, ..all_applied() };
-        let judged = judge(&Evidence { runs_pending: false, ..unread });
+        let unread = Evidence { runs_pending: false, ..unread };
+        let rehearsed = rehearsal(vec![object("TABLE public.a", ObjectChange::Added)]);
+        assert!(!judge(&Evidence { rehearsal: Some(&rehearsed), ..unread.clone() }).as_planned, "it ran on the copy");
+        let judged = judge(&unread);
         assert!(judged.as_planned, "the tool's table was read: {judged:?}");
         // Nothing was recorded, and nothing shows that anything was kept.
         let none = Evidence { still_pending: Some(names(&["1", "2"])), database: "unknown", ..all_applied() };

@@ -234,6 +234,9 @@ pub fn of_repository(error: &Repository) -> Option<String> {
                  archive: holdpoint list"
             ));
         }
+        Repository::LinkLeadsNowhere { .. } => {
+            "mount the disk that it leads to, or mend the link: what lies there is not gone; do not make an empty folder in its place"
+        }
         Repository::BucketNotFound { .. } => {
             "create the bucket or directory and run: holdpoint init; or correct the repository's URL"
         }

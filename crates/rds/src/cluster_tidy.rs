@@ -146,10 +146,7 @@ impl Rds {
     ) -> Result<()> {
         let name = &plan.cluster.name;
         let gone = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
-        let all = self.clusters().await?;
-        let found = all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id);
-        let found = found.map(|there| (there.name.as_str(), is_in_service(there, &all)));
-        if !still_to_drop(&plan.cluster, found, Thing::Cluster)? && self.is_gone(gone, waiting).await? {
+        if !self.is_cluster_still_to_drop(plan, waiting).await? {
             return Ok(());
         }
         let mut going = Vec::new();
@@ -158,6 +155,22 @@ impl Rds {
             return Err(unfinished(name, going, snapshot, plan.lifts_protection, failure));
         }
         self.wait_gone(gone, waiting, report).await
+    }
+
+    /// As [`still_to_drop`], by what RDS says now; gone is what it does not show in several readings in a row.
+    async fn is_cluster_still_to_drop(&self, plan: &ClusterDropPlan, waiting: &Waiting) -> Result<bool> {
+        for reading in 0..waiting.readings.max(1) {
+            if reading > 0 {
+                tokio::time::sleep(waiting.pause()).await;
+            }
+            let all = self.clusters().await?;
+            let found = all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id);
+            let found = found.map(|there| (there.name.as_str(), is_in_service(there, &all)));
+            if still_to_drop(&plan.cluster, found, Thing::Cluster)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Drops all until RDS has taken on the drop of the cluster; `going` gets the instances that it drops.
@@ -175,6 +188,10 @@ impl Rds {
             let call = self.client.modify_db_cluster().db_cluster_identifier(name).deletion_protection(false);
             call.apply_immediately(true).send().await.map_err(|failure| classify(failure, ACTION, name))?;
             self.wait_cluster(name, waiting, now, report).await?;
+            // That takes its time.
+            if !self.is_cluster_still_to_drop(plan, waiting).await? {
+                return Ok(());
+            }
         }
         let mut members = Vec::new();
         for member in &plan.cluster.members {

@@ -75,6 +75,14 @@ pub enum Error {
         /// The bucket's or the directory's name.
         root: String,
     },
+    /// A folder of a database is a symbolic link, and what it leads to is not there.
+    #[error("{action}: {link} is a symbolic link that leads to nothing")]
+    LinkLeadsNowhere {
+        /// What was attempted.
+        action: &'static str,
+        /// The link's path.
+        link: String,
+    },
     /// The bucket is in another region than the configured one.
     #[error("bucket {bucket} is in another region{}", .actual.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
     WrongRegion {

@@ -273,3 +273,36 @@ fn roles_and_slots_that_a_run_left_are_told_with_the_plan_and_with_the_result() 
     }
     project.scene.sql("SELECT pg_drop_replication_slot('left_by_run')");
 }
+
+#[test]
+fn a_column_that_still_has_what_it_was_added_with_shows_nobodys_work() {
+    let adds = "ALTER TABLE shop.orders ADD COLUMN weight integer NOT NULL DEFAULT 5;\n";
+    let project = project(adds, "ALTER TABLE shop.orders DROP COLUMN weight;\n");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    project
+        .scene
+        .sql("UPDATE shop.orders SET note = note WHERE id <= 3; UPDATE shop.orders SET weight = 7 WHERE id = 1");
+    let told = "1 rows that others may have written into shop.orders (weight) (made by the run) would be lost";
+    project.undo(run(&report), &["--way", "rollback"], 3).failure().says(&[told]);
+    project.scene.sql("UPDATE shop.orders SET weight = 5 WHERE id = 1");
+    let undone = project.undo(run(&report), &["--way", "rollback"], 0).json();
+    assert_eq!(undone["state"], "undone", "{undone:#}");
+}
+
+#[test]
+fn a_constraint_that_is_still_not_enforced_is_not_as_before() {
+    let disables = "ALTER TABLE shop.parts DISABLE TRIGGER ALL;\nALTER TABLE shop.parts ADD COLUMN w integer;\n";
+    let project = project(disables, "ALTER TABLE shop.parts DROP COLUMN w;\n");
+    project
+        .scene
+        .sql("CREATE TABLE shop.parts (id integer PRIMARY KEY, of integer CONSTRAINT whole REFERENCES shop.parts)");
+    let report = project.guard(&["--applied-through", "none"], 0);
+    let unenforced = "unenforced constraint whole of shop.parts is still there";
+    let warned = |way: &str| {
+        let accepts = ["--way", way, "--dry-run", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+        project.undo(run(&report), &accepts, 0).json()["plan"]["warnings"].to_string().contains(unenforced)
+    };
+    assert!(warned("rollback") && !warned("restore"), "a restore makes it anew");
+    let undone = project.undo(run(&report), &["--way", "rollback"], 11).json();
+    assert!(open(&undone).contains(unenforced), "{undone:#}");
+}

@@ -45,7 +45,7 @@ pub(crate) struct GuardArguments {
     /// Where the command failed and left something, undo it this way [default: guard.on_failure, or none].
     #[arg(long, value_enum, value_name = "WAY")]
     pub(crate) on_failure: Option<OnFailure>,
-    /// Accept that a restore after a failure loses what was written since this instant; --yes never says so.
+    /// Accept that a restore after a failure, or a rollback of what others wrote into, loses what was written since this instant; --yes never says so.
     #[arg(long, value_name = "INSTANT", value_parser = super::undo::instant)]
     pub(crate) accept_data_loss_since: Option<DateTime<Utc>>,
     /// Run although nothing is proven, and record this reason.

@@ -40,8 +40,8 @@ pub(crate) struct UndoArguments {
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Accept that what was written since this instant is lost: a restore of the whole database asks for it, and a recovery
-    /// that would set back or bring back rows of others.
+    /// Accept that what was written since this instant is lost: a restore of the whole database asks for it, a recovery
+    /// that would set back or bring back rows of others, and a rollback that takes what others wrote into what the run made.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) accept_data_loss_since: Option<DateTime<Utc>>,
     /// Run scripts that were changed since the run was planned, or were not there: nobody rehearsed them.

@@ -89,8 +89,14 @@ fn undo_by(invocation: &Invocation, arguments: &GuardArguments, way: Way) -> Res
         let hint = told.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{}{hint}", told.message)
     };
-    let next = invocation.next_signal.clone();
-    Ok(OnFailure { undo, told: Arc::new(told), cancel: Some(Arc::new(move || next.renew())) })
+    let (next, ending) = (invocation.next_signal.clone(), invocation.ending.clone());
+    // Whoever interrupted the command did not interrupt its undo, which has all of the time again.
+    let goes_on = move || {
+        let token = next.renew();
+        ending.renew(token.clone());
+        token
+    };
+    Ok(OnFailure { undo, told: Arc::new(told), cancel: Some(Arc::new(goes_on)) })
 }
 
 /// What `guard` and `prepare` work with.

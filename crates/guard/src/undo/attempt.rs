@@ -12,7 +12,7 @@ use holdpoint_operations::{Context, catalogue};
 use holdpoint_postgres::error::line;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
-use super::beside::left_beside;
+use super::beside::{is_of_the_database, left_beside};
 use super::last_writers::last_writers;
 use super::migrations::no_way;
 use super::rds::ToAnInstant;
@@ -123,9 +123,11 @@ impl<'a> Attempt<'a> {
         let mut warnings = Vec::new();
         if gone.is_ok() {
             let left = left_beside(&work, way, false).await;
-            record.look.extend(
-                left.unwrap_or_else(|error| vec![format!("roles and slots could not be read: {}", line(&error))]),
-            );
+            let left =
+                left.unwrap_or_else(|error| vec![format!("roles and slots could not be read: {}", line(&error))]);
+            let (own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|what| is_of_the_database(what));
+            record.undo.not_as_before.extend(own);
+            record.look.extend(others);
         }
         record.look.extend(left.filter(|_| gone.is_err() && !record.has_done(rds::CUT_OVER)));
         // Whatever failed once a person ended it failed by that.

@@ -19,7 +19,15 @@ pub(super) async fn left_beside(work: &Work<'_>, way: Way, scripts: bool) -> Res
     let session = connected(work).await?;
     let now = Unshown::read(&session).await;
     session.close().await;
-    Ok(now?.still(changed).iter().map(|what| told(what, scripts)).collect())
+    let left = now?.still(changed);
+    // A restore makes the database's constraints anew.
+    let stays = |what: &&String| way != Way::Restore || !is_of_the_database(what);
+    Ok(left.iter().filter(stays).map(|what| told(what, scripts)).collect())
+}
+
+/// Whether it is a part of the database itself: then what is not as before is no undone run.
+pub(super) fn is_of_the_database(what: &str) -> bool {
+    what.starts_with("unenforced constraint ")
 }
 
 fn told(what: &str, scripts: bool) -> String {
@@ -39,5 +47,7 @@ mod tests {
     fn what_a_script_may_undo_is_not_said_to_be_undone_by_none() {
         assert!(told("role app is still there", true).ends_with("others; it stays unless a script undoes it"));
         assert!(told("role app is still there", false).ends_with("and undone by no way back"));
+        assert!(is_of_the_database(&told("unenforced constraint k of s.t is still there", false)));
+        assert!(!is_of_the_database(&told("role app is still there", false)));
     }
 }

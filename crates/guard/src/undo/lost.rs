@@ -10,7 +10,7 @@ use holdpoint_review::RenamedTable;
 
 use super::at_risk::reviewed;
 use super::proof::is_side;
-use crate::judgement::words;
+use crate::judgement::{TO_ANOTHER, words};
 use crate::shown_files::is_called;
 use crate::tools::TableName;
 
@@ -162,10 +162,11 @@ impl Done {
                 Since::Definition | Since::Owner => ObjectChange::Changed,
             };
             let seen = self.objects.iter().flatten().find(|seen| seen.name == one.object && seen.change == change);
+            let unlike = [words(&one.object, change), format!("{} {TO_ANOTHER}", one.object)];
+            // Nobody tells others' grants from the run's.
             let who = match seen {
-                // Nobody tells others' grants from the run's.
-                _ if as_left && !self.unlike.contains(&words(&one.object, change)) => continue,
-                Some(_) if as_left || one.change == Since::Gone => continue,
+                _ if as_left && !unlike.iter().any(|words| self.unlike.contains(words)) => continue,
+                Some(_) if one.change == Since::Gone => continue,
                 Some(seen) if seen.after.is_some() && seen.after == one.definition => continue,
                 Some(_) => "the run changed it, too",
                 None if self.objects.is_some() => "not by the run",
@@ -299,8 +300,9 @@ mod tests {
         assert_eq!(lost(&rehearsed()), told);
         let as_left = || Done { left_schema: Some("b".into()), ..rehearsed() };
         assert_eq!(lost(&as_left()), [""; 0], "as the run left it");
-        let meanwhile = Done { unlike: vec!["FUNCTION shop.f() (new)".into()], ..as_left() };
-        assert_eq!(lost(&meanwhile), ["FUNCTION shop.f() (not by the run)"], "others made it while the command ran");
+        let unlike = ["FUNCTION shop.f() (new)", "FUNCTION shop.both() (to another definition)"];
+        let meanwhile = Done { unlike: unlike.map(str::to_owned).to_vec(), ..as_left() };
+        assert_eq!(lost(&meanwhile), told[..2], "others did it while the command ran");
         let anybody = lost(&Done::default());
         assert_eq!((anybody.len(), anybody[0].as_str()), (7, "INDEX shop.ours (by the run or by others)"));
     }

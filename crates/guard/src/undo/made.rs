@@ -3,12 +3,15 @@
 //! Told as for rows that are set back: who wrote a row last is told by its transaction, and what was written while the
 //! command ran is the run's as far as its rehearsal wrote as much.
 
+use std::collections::BTreeMap;
+
 use holdpoint_core::fingerprint::{Difference, schema_and_name};
 use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome, TableEffect};
 use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::stored_form;
 use holdpoint_operations::schema_check::Schema;
+use holdpoint_postgres::Session;
 
 use super::attempt::Work;
 use super::comeback::Now;
@@ -146,7 +149,7 @@ fn table_now(change: &Difference) -> Option<&str> {
 async fn written(work: &Work<'_>, made: &Made, all: &[Made]) -> Result<Option<(Made, Written)>, Error> {
     let Some(now) = Now::read(work, &made.table).await? else { return Ok(None) };
     let holds = |one: &&String| now.columns.iter().any(|column| column.name == **one && !column.generated);
-    let columns: Vec<String> = made.columns.iter().filter(holds).map(|one| quote_identifier(one)).collect();
+    let columns: Vec<&String> = made.columns.iter().filter(holds).collect();
     if columns.is_empty() && !made.columns.is_empty() {
         return Ok(None);
     }
@@ -160,7 +163,20 @@ async fn written(work: &Work<'_>, made: &Made, all: &[Made]) -> Result<Option<(M
         format!("pg_catalog.count(*) FILTER (WHERE {condition})")
     };
     let (before, after) = (seen.map(|seen| &seen.before), seen.and_then(|seen| seen.after.as_ref()));
-    let values: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let session = connected(work).await?;
+    let read = defaults(&session, &made.table).await;
+    let defaults = match read {
+        Ok(defaults) => defaults,
+        Err(error) => {
+            session.close().await;
+            return Err(error);
+        }
+    };
+    let values = columns.into_iter().map(|column| match defaults.get(column) {
+        Some(default) => format!("{}::text <> {default}", quote_identifier(column)),
+        None => format!("{} IS NOT NULL", quote_identifier(column)),
+    });
+    let values: Vec<String> = values.collect();
     let values = if values.is_empty() { "true".to_owned() } else { values.join(" OR ") };
     let parts: Vec<String> = of_their_own
         .into_iter()
@@ -174,7 +190,6 @@ async fn written(work: &Work<'_>, made: &Made, all: &[Made]) -> Result<Option<(M
         filtered(after),
         quoted(&made.table)
     );
-    let session = connected(work).await?;
     let row = session.query_one(&format!("counting rows of {}", made.table), &sql, &[]).await;
     session.close().await;
     let row = row?;
@@ -188,6 +203,21 @@ async fn written(work: &Work<'_>, made: &Made, all: &[Made]) -> Result<Option<(M
         }
     };
     Ok(Some((Made { rehearsed, ..made.clone() }, written)))
+}
+
+/// The values that columns of a table got as they were added, by their names, as SQL that gives their text: a row that has one
+/// shows nobody's work. Lifts the session's time-out for statements: a role may have one, and large tables are counted.
+async fn defaults(session: &Session, table: &str) -> Result<BTreeMap<String, String>, Error> {
+    const WHAT: &str = "reading the values that added columns began with";
+    session.run(WHAT, "SET statement_timeout = 0").await?;
+    let sql = format!(
+        "SELECT attname::text, \
+                pg_catalog.format('(%L::%s[])[1]::text', attmissingval::text, pg_catalog.format_type(atttypid, atttypmod)) \
+         FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({}) AND atthasmissing AND NOT attisdropped",
+        quote_literal(&quoted(table))
+    );
+    let rows = session.query(WHAT, &sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// How many of the rows that go are others'; `fully`: the run did all that was rehearsed.
@@ -207,12 +237,13 @@ fn share(made: &Made, written: Written, fully: bool) -> Share {
         };
     };
     let run = during.min(rehearsed);
-    let (theirs, perhaps) = (since + during - run, if fully { 0 } else { run });
-    // Somebody may have written the rest of the row.
+    let theirs = since + during - run;
     if made.columns.is_empty() {
-        Share { rows, others: theirs, may_be_others: perhaps }
+        // Whoever made it wrote into it first, also where what came after that failed.
+        Share { rows, others: theirs, may_be_others: 0 }
     } else {
-        Share { rows, others: 0, may_be_others: theirs + perhaps }
+        // Somebody may have written the rest of the row.
+        Share { rows, others: 0, may_be_others: theirs + if fully { 0 } else { run } }
     }
 }
 
@@ -235,11 +266,12 @@ mod tests {
         assert_eq!(of(&table, 7, 0, true), (0, 0), "the run's own");
         assert_eq!(of(&table, 7, 2, true), (2, 0));
         assert_eq!(of(&table, 9, 0, true), (2, 0), "more than the rehearsal wrote");
-        assert_eq!(of(&table, 7, 0, false), (0, 7), "what a failed run did is not known");
+        assert_eq!(of(&table, 7, 0, false), (0, 0), "its own, although what came after it failed");
         assert_eq!(of(&made(&[], None), 7, 2, true), (2, 7), "nobody rehearsed it");
         let column = made(&["weight"], Some(7));
         assert_eq!(of(&column, 7, 0, true), (0, 0));
         assert_eq!(of(&column, 7, 2, true), (0, 2), "or another column of the row");
+        assert_eq!(of(&column, 7, 0, false), (0, 7), "what a failed run did is not known");
         assert_eq!(of(&made(&["weight"], None), 7, 2, true), (0, 9));
     }
 

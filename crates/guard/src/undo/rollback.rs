@@ -50,6 +50,8 @@ pub(super) struct RollingBack {
     pub(super) goes_along: Vec<GoesAlong>,
     /// What others wrote into what the run made, and goes with it; counted where it is gone by itself.
     pub(super) taken: Vec<TakenRows>,
+    /// Why that could not be counted.
+    not_counted: Option<String>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -184,6 +186,7 @@ impl RollingBack {
             ran,
             goes_along: Vec::new(),
             taken: Vec::new(),
+            not_counted: None,
             warnings,
         };
         planned.goes_along = goes_along(work, &planned).await?;
@@ -219,6 +222,7 @@ impl RollingBack {
             ran: None,
             goes_along: Vec::new(),
             taken: Vec::new(),
+            not_counted: None,
             warnings,
         })
     }
@@ -230,8 +234,14 @@ impl RollingBack {
     /// Those of [`Self::plan`], and [`Error::DataLossNotAccepted`].
     pub(super) async fn plan_alone(work: &Work<'_>) -> Result<Self, Error> {
         let mut planned = Self::plan(work, Way::Rollback).await?;
-        planned.taken = goes(work, &planned).await?;
-        let taken = planned.taken.iter().flat_map(TakenRows::lost);
+        match goes(work, &planned).await {
+            Ok(taken) => planned.taken = taken,
+            // A recovery could not work without; this way can.
+            Err(Error::NoSuchWay { why, .. }) => planned.not_counted = Some(why),
+            Err(error) => return Err(error),
+        }
+        let words = |why: &String| format!("what others may have written into what the run made (not counted: {why})");
+        let taken = planned.taken.iter().flat_map(TakenRows::lost).chain(planned.not_counted.iter().map(words));
         let lost: Vec<String> = planned.goes_along.iter().map(GoesAlong::lost).chain(taken).collect();
         planned.warnings.extend(still_to_accept(work, Way::Rollback, &lost).await?);
         Ok(planned)
@@ -243,7 +253,7 @@ impl RollingBack {
         let mut more: Vec<String> =
             goes_along(work, self).await?.into_iter().filter(|one| !is_shown(one)).map(|one| one.object).collect();
         // By a recovery they are counted with what else that takes.
-        if self.way == Way::Rollback {
+        if self.way == Way::Rollback && self.not_counted.is_none() {
             let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
             let kinds = goes(work, self).await?;
             more.extend(kinds.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)));

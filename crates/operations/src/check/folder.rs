@@ -132,7 +132,7 @@ fn manifest_lost(context: &Context, one: &LostPoint) -> Finding {
     let reason = format!("its manifest is gone, and {}", dead::evidence(one));
     let unpin = one.pins.first().map(|pin| format!("holdpoint unpin {id} --name={pin}"));
     let give_up = match (unpin, one.verified) {
-        (Some(unpin), false) => format!("{unpin}, and the next prune removes its objects"),
+        (Some(unpin), false) => format!("{unpin}, and holdpoint check --repair removes its objects"),
         (Some(unpin), true) => format!("{unpin}, and delete {folder}"),
         (None, _) => format!("delete {folder}"),
     };

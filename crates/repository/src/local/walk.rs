@@ -102,21 +102,24 @@ impl Walk {
     }
 }
 
-/// Whether a symbolic link is followed there: right below a database's folder, so that its restore points may lie on another disk.
-/// What such a link leads to is listed as any directory; links in it are not followed, so no list goes in a circle.
+/// The folders of a database that may lie on another disk.
+const PARTS: [&str; 3] = ["restore-points", "runs", "identities"];
+
+/// Whether a symbolic link is followed there: one of a database's own folders, which may lie on another disk. What such a link leads to is listed as any directory; links in it are not followed, so no list goes in a circle.
 #[must_use]
 pub fn may_be_link(root: &Path, path: &Path) -> bool {
-    path.strip_prefix(root).is_ok_and(|below| below.components().count() == 2)
+    let Ok(below) = path.strip_prefix(root) else { return false };
+    below.components().count() == 2 && PARTS.iter().any(|part| below.ends_with(part))
 }
 
-/// Fails where a place, or what it lies below, is a link that leads nowhere: a disk that is not mounted holds more than nothing.
+/// Fails where a place, or what it lies below, is a link that leads to no directory: a disk that is not mounted holds more than nothing.
 pub(super) fn demand_link(root: &Path, path: &Path) -> Result<()> {
     // With a slash behind it a link's name is that of what it leads to.
     let path: PathBuf = path.components().collect();
     let Some(link) = path.ancestors().find(|above| may_be_link(root, above)) else { return Ok(()) };
     let leads_nowhere = link.is_symlink() && !link.is_dir();
     match leads_nowhere {
-        true => Err(Error::BucketNotFound { action: "list", root: format!("what {} leads to", link.display()) }),
+        true => Err(Error::LinkLeadsNowhere { action: "list", link: link.display().to_string() }),
         false => Ok(()),
     }
 }

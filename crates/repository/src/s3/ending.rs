@@ -23,16 +23,29 @@ pub struct Ending(Option<Arc<Asked>>);
 
 #[derive(Debug)]
 struct Asked {
+    within: Duration,
+    now: Mutex<Now>,
+}
+
+/// By what the end is asked for, and what is left from then on.
+#[derive(Debug, Clone)]
+struct Now {
     end: CancellationToken,
-    left: Mutex<Duration>,
-    least: Duration,
+    left: Duration,
 }
 
 impl Ending {
     /// Once `end` is cancelled, requests that fail are waited for so long in all.
     #[must_use]
     pub fn after(end: CancellationToken, within: Duration) -> Self {
-        Self(Some(Arc::new(Asked { end, left: Mutex::new(within), least: LEAST.min(within) })))
+        Self(Some(Arc::new(Asked { within, now: Mutex::new(Now { end, left: within }) })))
+    }
+
+    /// For work that goes on after a signal, such as an undo: from here on `end` asks for the end, and all of the time is left.
+    pub fn renew(&self, end: CancellationToken) {
+        if let Some(asked) = &self.0 {
+            *asked.now.lock().unwrap_or_else(PoisonError::into_inner) = Now { end, left: asked.within };
+        }
     }
 
     /// Waits for a request; `None` where it is given up.
@@ -42,25 +55,53 @@ impl Ending {
         tokio::select! {
             biased;
             done = &mut request => return Some(done),
-            () = asked.end.cancelled() => {}
+            () = asked.is_cancelled() => {}
         }
-        let (began, left) = (Instant::now(), asked.left());
-        let done = timeout(left.max(asked.least), request).await.ok();
+        let (began, left) = (Instant::now(), asked.now().left);
+        let done = timeout(left.max(LEAST.min(asked.within)), request).await.ok();
         if done.as_ref().is_none_or(Result::is_err) {
-            let mut left = asked.left.lock().unwrap_or_else(PoisonError::into_inner);
-            *left = left.saturating_sub(began.elapsed());
+            let mut now = asked.now.lock().unwrap_or_else(PoisonError::into_inner);
+            now.left = now.left.saturating_sub(began.elapsed());
         }
         done
     }
 
     /// Whether the end was asked for and nothing is left of the time.
     pub(super) fn is_over(&self) -> bool {
-        self.0.as_ref().is_some_and(|asked| asked.end.is_cancelled() && asked.left().is_zero())
+        self.0.as_ref().map(|asked| asked.now()).is_some_and(|now| now.end.is_cancelled() && now.left.is_zero())
     }
 }
 
 impl Asked {
-    fn left(&self) -> Duration {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> Now {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Until the end is asked for; a request that began before the work went on counts by what it began with.
+    async fn is_cancelled(&self) {
+        self.now().end.cancelled_owned().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_goes_on_after_a_signal_has_all_of_the_time_again() {
+        let (first, next) = (CancellationToken::new(), CancellationToken::new());
+        let within = Duration::from_millis(200);
+        let ending = Ending::after(first.clone(), within);
+        first.cancel();
+        let silent = || std::future::pending::<Result<(), ()>>();
+        assert!(ending.wait(silent()).await.is_none() && ending.is_over());
+        ending.renew(next.clone());
+        let slow = async {
+            tokio::time::sleep(within * 3).await;
+            Ok::<(), ()>(())
+        };
+        assert!(ending.wait(slow).await.is_some() && !ending.is_over(), "nobody asked for this end");
+        next.cancel();
+        assert!(ending.wait(silent()).await.is_none() && ending.is_over());
     }
 }
