@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use holdpoint_testkit::S3Server;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, name};
+use crate::scene::{Scene, behind_proxy, name};
 use crate::web::{Asked, Web};
 
 const SECRET: &str = "shared-between-two";
@@ -737,4 +737,45 @@ fn a_webhook_that_never_answers_holds_nothing_up_after_a_signal() {
     let text = std::fs::read_to_string(&metrics).unwrap();
     let counted = samples(&text).into_iter().filter(|(name, _)| name.starts_with("holdpoint_cron_failures_total{"));
     assert_eq!(counted.count(), 21, "{text}");
+}
+
+/// What a night of one small database asks of the store, by the tables and the sum of docs/scale.md.
+#[test]
+fn a_night_costs_as_many_requests_as_is_written() {
+    let (scene, proxy) = behind_proxy();
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    scene.place.write_config(&format!("{config}[cron]\nverify = \"full\"\n[retention]\nkeep_last = 100\n"));
+    let night = || {
+        let before = proxy.requests().len();
+        scene.place.holdpoint(&["cron", "--json"]).ended_with(0);
+        let mut counts = BTreeMap::<&str, i64>::new();
+        for one in &proxy.requests()[before..] {
+            let kind = match one.operation() {
+                "PutObject" => "PUT",
+                "ListObjects" | "ListMultipartUploads" => "LIST",
+                "GetObject" => "GET",
+                "HeadObject" | "HeadBucket" => "HEAD",
+                "DeleteObject" | "DeleteObjects" => "DELETE",
+                // Whether the bucket keeps versions.
+                _ => "others",
+            };
+            *counts.entry(kind).or_default() += 1;
+        }
+        counts
+    };
+    // The first one proves what nothing was proven before.
+    let nights = [(); 4].map(|()| night());
+    let page = std::fs::read_to_string(format!("{}/../docs/scale.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let mut sums = (0, 0);
+    for kind in nights[3].keys() {
+        let [second, third, fourth] = [1, 2, 3].map(|n: usize| nights[n][kind]);
+        assert_eq!(fourth - third, third - second, "{kind}: {nights:#?}");
+        let each = fourth - third;
+        let run = second - 2 * each;
+        let row = format!("\n| {kind} | {run} | {each} |\n");
+        assert!(page.contains(&row), "docs/scale.md has no row {row}\n{nights:#?}");
+        sums = (sums.0 + run, sums.1 + each);
+    }
+    let sum = format!("{} + {} × P", sums.0, sums.1);
+    assert!(page.contains(&sum), "docs/scale.md does not say {sum}\n{nights:#?}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use holdpoint_testkit::{Cluster, NEWEST, sample};
+use holdpoint_testkit::{Cluster, FaultProxy, NEWEST, S3Server, sample};
 use holdpoint_tests::{Place, Tree, contents};
 
 /// A database, mostly of the newest major's shared server, dropped with the value, and a place that works on it.
@@ -118,4 +118,15 @@ impl Drop for Scene {
             self.cluster.drop_database(&self.database);
         }
     }
+}
+
+/// A bucket behind a proxy, which counts and spoils requests.
+pub(crate) fn behind_proxy() -> (Scene, FaultProxy) {
+    let server = S3Server::shared();
+    let bucket = server.new_bucket();
+    let proxy = FaultProxy::http(server.address());
+    let mut place = Place::bare();
+    place.use_bucket(server, &bucket, &proxy.endpoint());
+    place.holdpoint(&["init"]).ended_with(0);
+    (Scene::with(place), proxy)
 }

@@ -8,20 +8,9 @@ use holdpoint_tests::{Failure, Place};
 use serde_json::json;
 
 use super::failed;
-use crate::scene::Scene;
+use crate::scene::{Scene, behind_proxy};
 
 const WRITES: [&str; 2] = ["PutObject", "CreateMultipartUpload"];
-
-/// A bucket behind a proxy.
-fn behind_proxy() -> (Scene, FaultProxy) {
-    let server = S3Server::shared();
-    let bucket = server.new_bucket();
-    let proxy = FaultProxy::http(server.address());
-    let mut place = Place::bare();
-    place.use_bucket(server, &bucket, &proxy.endpoint());
-    place.holdpoint(&["init"]).ended_with(0);
-    (Scene::with(place), proxy)
-}
 
 /// Answers every request of some operations so, during one backup that must end with 8 and leave nothing.
 fn answered(scene: &Scene, proxy: &FaultProxy, operations: &'static [&'static str], answer: &Fault) -> Failure {

@@ -5,7 +5,7 @@ use holdpoint_tests::Place;
 use serde_json::{Value, json};
 
 use super::{FOLDER, LAST, fates, of, points};
-use crate::scene::Scene;
+use crate::scene::{Scene, behind_proxy};
 
 fn outcomes(report: &Value) -> Vec<(&str, &str)> {
     report["dropped"]
@@ -18,7 +18,7 @@ fn outcomes(report: &Value) -> Vec<(&str, &str)> {
 
 #[test]
 fn what_the_store_refuses_to_delete_is_told_and_goes_later() {
-    let (scene, proxy) = behind_proxy(8);
+    let (scene, proxy) = with_few_attempts(8);
     let (server, bucket) = scene.place.bucket().unwrap();
     let made = points(&scene, &[false, false, false, true]);
     let key = |n: usize, object: &str| format!("backups/{FOLDER}/restore-points/{}/{object}", made[n]);
@@ -91,21 +91,16 @@ fn a_plan_that_another_prune_made_out_of_date_drops_nothing() {
 }
 
 /// A bucket behind a proxy, and few attempts.
-fn behind_proxy(attempts: u32) -> (Scene, FaultProxy) {
-    let server = S3Server::shared();
-    let bucket = server.new_bucket();
-    let proxy = FaultProxy::http(server.address());
-    let mut place = Place::bare();
-    place.use_bucket(server, &bucket, &proxy.endpoint());
-    let config = std::fs::read_to_string(place.work().join("holdpoint.toml")).unwrap();
-    place.write_config(&format!("{config}[repository.timeouts]\nattempts = {attempts}\n"));
-    place.holdpoint(&["init"]).ended_with(0);
-    (Scene::with(place), proxy)
+fn with_few_attempts(attempts: u32) -> (Scene, FaultProxy) {
+    let (scene, proxy) = behind_proxy();
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    scene.place.write_config(&format!("{config}[repository.timeouts]\nattempts = {attempts}\n"));
+    (scene, proxy)
 }
 
 #[test]
 fn nothing_goes_because_of_one_whose_objects_the_store_does_not_tell() {
-    let (scene, proxy) = behind_proxy(3);
+    let (scene, proxy) = with_few_attempts(3);
     let made = points(&scene, &[false, true]);
     for object in ["archive.dump", "index.jsonl.zst", "globals.sql"] {
         let asked = format!("{}/{object}", made[1]);
@@ -128,7 +123,7 @@ fn nothing_goes_because_of_one_whose_objects_the_store_does_not_tell() {
 
 #[test]
 fn what_is_dropped_while_a_check_reads_its_data_is_no_finding() {
-    let (scene, proxy) = behind_proxy(8);
+    let (scene, proxy) = with_few_attempts(8);
     let made = points(&scene, &[false, true]);
     let asked = format!("{}/archive.dump", made[0]);
     proxy.rule(Rule::new(Fault::s3_error(503, "SlowDown")).operation("GetObject").target(&asked).always());
