@@ -241,7 +241,9 @@ impl RollingBack {
             Err(error) => return Err(error),
         }
         let words = |why: &String| format!("what others may have written into what the run made (not counted: {why})");
-        let taken = planned.taken.iter().flat_map(TakenRows::lost).chain(planned.not_counted.iter().map(words));
+        // Of a column that came nobody tells whether it was written since, or another one of its row: that is told, and not asked.
+        let tables = planned.taken.iter().filter(|one| one.columns.is_empty());
+        let taken = tables.flat_map(TakenRows::lost).chain(planned.not_counted.iter().map(words));
         let lost: Vec<String> = planned.goes_along.iter().map(GoesAlong::lost).chain(taken).collect();
         planned.warnings.extend(still_to_accept(work, Way::Rollback, &lost).await?);
         Ok(planned)
@@ -256,7 +258,8 @@ impl RollingBack {
         if self.way == Way::Rollback && self.not_counted.is_none() {
             let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
             let kinds = goes(work, self).await?;
-            more.extend(kinds.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)));
+            let tables = kinds.iter().filter(|one| one.columns.is_empty());
+            more.extend(tables.flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)));
         }
         if more.is_empty() {
             return Ok(());
