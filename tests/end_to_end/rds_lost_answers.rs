@@ -75,13 +75,24 @@ fn a_cut_over_that_is_killed_while_a_name_changes_waits_for_it_and_goes_on() {
     let there = ["rds", "cut-over", "new", "--unchecked", "a test", "--yes", "--json"];
     let back = ["rds", "cut-over", "shop", "--back", "--yes", "--json"];
     server.forget_calls();
-    for words in [&there[..], &back] {
+    let (goes_on, goes_back) = ("rds cut-over new --region us-east-1", "rds cut-over new --back --region us-east-1");
+    for (words, becomes, hints) in [
+        (&there[..], "shop and becomes shop-old", vec!["the same command goes on", goes_on, goes_back]),
+        (&back, "shop and becomes new", vec!["the same command goes on", goes_back]),
+    ] {
         for is_last in [false, true] {
             server.set_pace("renaming", Pace::Held);
             let mut running = place.start(words);
             running.wait_until("an instance is renamed", WITHIN, renaming);
-            running.kill();
-            running.finish().ended_with(137);
+            if is_last {
+                running.interrupt();
+                let failure = running.finish().ended_with(130).failure();
+                let told = ["nothing has the name shop now: the source is shop-old", "restored instance is new"];
+                failure.says(&told).hints(&hints);
+            } else {
+                running.kill();
+                running.finish().ended_with(137);
+            }
             // The same command waits for the rename that RDS is at, and asks for no other.
             let mut again = place.start(words);
             let polled = server.count("DescribeDBInstances") + 20;
@@ -91,8 +102,9 @@ fn a_cut_over_that_is_killed_while_a_name_changes_waits_for_it_and_goes_on() {
                 let report = again.finish().ended_with(0).json();
                 assert_eq!(report["plan"]["renames"].as_array().map(Vec::len), Some(1), "{report:#}");
             } else {
-                again.kill();
-                again.finish().ended_with(137);
+                again.interrupt();
+                let failure = again.finish().ended_with(130).failure();
+                failure.says(&["nothing has the name shop once RDS has made the first rename", becomes]).hints(&hints);
                 server.set_pace("renaming", Pace::Polls(1));
                 server.settle();
             }

@@ -185,7 +185,7 @@ fn a_cut_over_that_is_given_up_goes_on_with_the_same_command() {
     let cut_over = ["rds", "cut-over", "new", "--unchecked", "a test", "--yes", "--poll", "100ms", "--json"];
     let short = [&cut_over[..], &["--wait-for", "1s"]].concat();
     let failure = account.place.holdpoint(&short).ended_with(14).failure();
-    failure.says(&["shop is still renaming after"]).hints(&["the same command again"]);
+    failure.says(&["shop is still renaming after"]).hints(&["the same command goes on"]);
     server.set_pace("renaming", Pace::Polls(1));
     server.settle();
     assert_eq!(server.identifiers(), ["shop-old", "new"]);

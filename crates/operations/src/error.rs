@@ -362,6 +362,17 @@ pub enum Error {
         /// What remains.
         remains: String,
     },
+    /// The failure of work on what RDS has, how far that is, and what goes on with it.
+    #[error("{failure}; {stands}")]
+    Halfway {
+        /// The failure.
+        #[source]
+        failure: Box<Error>,
+        /// How far it is.
+        stands: String,
+        /// What goes on with it.
+        next: String,
+    },
 }
 
 /// What is known of a database whose swap failed: it is open, unless the failure says that it may not be.

@@ -116,9 +116,10 @@ impl Error {
             Self::Backfill(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::SessionsRemain { .. } => ErrorKind::Busy,
-            Self::LeftBehind { failure, .. } | Self::NotSwapped { failure, .. } | Self::Unrecordable { failure } => {
-                failure.kind()
-            }
+            Self::LeftBehind { failure, .. }
+            | Self::Halfway { failure, .. }
+            | Self::NotSwapped { failure, .. }
+            | Self::Unrecordable { failure } => failure.kind(),
         }
     }
 }

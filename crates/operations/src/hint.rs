@@ -127,6 +127,11 @@ impl Error {
             Self::LeftBehind { failure, .. } => {
                 failure.hint().or_else(|| Some("see what remains: holdpoint leftovers".to_owned()))
             }
+            // Other hints are of what was not begun.
+            Self::Halfway { failure, next, .. } => Some(match (&**failure, failure.hint()) {
+                (Self::Rds(error), Some(own)) if error.is_cured_outside() => format!("{own}; then {next}"),
+                _ => next.clone(),
+            }),
             Self::Postgres(error) | Self::Engine(holdpoint_engine::Error::Postgres(error)) => of_postgres(error),
             Self::Repository(error) | Self::Engine(holdpoint_engine::Error::Repository(error)) => {
                 of_repository(error)

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::client::Rds;
 use crate::error::{Awaited, Error, Result};
 use crate::failure::classify;
+use crate::halfway::Steps;
 use crate::instance::{Endpoint, Instance};
 use crate::marks::{self, Tags};
 use crate::name::{check_name, same, with_ending};
@@ -136,19 +137,40 @@ impl Rds {
         if is_ready || rename.is_asked_for(&there) || !same(&there.name, &rename.from) {
             return Ok(());
         }
-        self.wait_named(&rename.resource, &rename.from, waiting, now, report).await
+        let whom = Whom::Resource { id: &rename.resource, until_named: &rename.from };
+        match self.wait_named(whom, waiting, now, report).await {
+            Err(Error::Ended { .. } | Error::Stopped { .. }) if !serves => Ok(()),
+            waited => waited,
+        }
     }
 
-    /// Waits until an instance has a name and is available.
-    async fn wait_named(
+    /// Waits until an instance has its new name: what `serves` then until it is available under it; of the other its name alone
+    /// counts, whatever else is wrong with it, as meanwhile the production name leads nowhere.
+    async fn wait_renamed(
         &self,
-        resource: &str,
-        name: &str,
+        rename: &Rename,
+        serves: bool,
         waiting: &Waiting,
         now: DateTime<Utc>,
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
-        match self.wait_for(Whom::Resource { id: resource, until_named: name }, waiting, now, report).await {
+        let Rename { resource: id, from, to } = rename;
+        let whom = match serves {
+            true => Whom::Resource { id, until_named: to },
+            false => Whom::Renamed { id, from, to },
+        };
+        self.wait_named(whom, waiting, now, report).await
+    }
+
+    /// Waits for a name; who gives up is told that RDS goes on with it.
+    async fn wait_named(
+        &self,
+        whom: Whom<'_>,
+        waiting: &Waiting,
+        now: DateTime<Utc>,
+        report: &mut (dyn FnMut(&Reading) + Send),
+    ) -> Result<()> {
+        match self.wait_for(whom, waiting, now, report).await {
             Ok(_) => Ok(()),
             Err(Error::GaveUp { subject, status, waited_seconds, .. }) => {
                 Err(Error::GaveUp { subject, awaited: Awaited::Rename, status, waited_seconds })
@@ -159,11 +181,12 @@ impl Rds {
 
     /// Makes one rename, unless RDS is at it or has done it: a process that is gone may have asked for it, or the answer to
     /// this call was lost and the SDK asked again.
-    async fn rename(&self, rename: &Rename) -> Result<()> {
+    async fn rename(&self, rename: &Rename, steps: &Steps) -> Result<()> {
         const ACTION: &str = "ModifyDBInstance";
         let there = self.find_resource(&rename.resource).await?;
         let there = there.ok_or_else(|| Error::Gone { subject: rename.from.clone() })?;
         if rename.is_asked_for(&there) {
+            steps.ask();
             return Ok(());
         }
         // RDS takes names: whoever has this one by now may be another instance.
@@ -172,19 +195,32 @@ impl Rds {
         }
         let call = self.client.modify_db_instance().db_instance_identifier(&rename.from);
         let call = call.new_db_instance_identifier(&rename.to).apply_immediately(true);
+        steps.ask();
         let failed = match call.send().await.map_err(|failure| classify(failure, ACTION, &rename.from)) {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        match (self.find_resource(&rename.resource).await?, failed) {
-            (Some(there), _) if rename.is_asked_for(&there) => Ok(()),
-            (_, Error::NameTaken { .. }) => Err(Error::NameTaken { name: rename.to.clone() }),
-            (_, failed) => Err(failed),
+        let there = self.find_resource(&rename.resource).await;
+        if there.as_ref().is_ok_and(|there| there.as_ref().is_some_and(|there| rename.is_asked_for(there))) {
+            return Ok(());
         }
+        let is_refused = match &failed {
+            Error::Credentials { .. } | Error::AccessDenied { .. } | Error::Throttled { .. } => true,
+            // Another attempt may have been heard before this one was refused.
+            failed => there.is_ok() && !failed.may_be_heard(),
+        };
+        if is_refused {
+            steps.refused();
+        }
+        Err(match failed {
+            Error::NameTaken { .. } => Error::NameTaken { name: rename.to.clone() },
+            failed => failed,
+        })
     }
 
     /// Does what is planned: notes it in the new instance's tags, makes each rename, waits for it, and holds the endpoint
-    /// against the name. After an error or a kill, plan again: only what is left is planned. A way back is planned until
+    /// against the name. After an error or a kill, plan again: only what is left is planned; what `steps` say then, and where the
+    /// names are, [`names_left`](Self::names_left) tells. A way back is planned until
     /// [`note_taken_back`](Self::note_taken_back) says that nothing is left of it.
     ///
     /// # Errors
@@ -193,6 +229,7 @@ impl Rds {
     pub async fn cut_over(
         &self,
         plan: &CutOverPlan,
+        steps: &Steps,
         waiting: &Waiting,
         now: DateTime<Utc>,
         report: &mut (dyn FnMut(&Reading) + Send),
@@ -208,8 +245,10 @@ impl Rds {
         for rename in &plan.renames {
             let made = async {
                 self.wait_to_rename(rename, rename.resource == *serving, waiting, now, report).await?;
-                self.rename(rename).await?;
-                self.wait_named(&rename.resource, &rename.to, waiting, now, report).await
+                self.rename(rename, steps).await?;
+                self.wait_renamed(rename, rename.resource == *serving, waiting, now, report).await?;
+                steps.made();
+                Ok(())
             };
             made.await.map_err(|failure| match failure {
                 // The way back stands in the tags of what is gone.

@@ -161,6 +161,27 @@ impl Error {
             other => matches!(other, Self::Throttled { .. } | Self::Network { .. }),
         }
     }
+
+    /// Whether it has to be solved elsewhere before anything goes on: the identity's, the network's, or an instance that is stopped.
+    #[must_use]
+    pub fn is_cured_outside(&self) -> bool {
+        matches!(
+            self,
+            Self::AccessDenied { .. } | Self::Credentials { .. } | Self::Network { .. } | Self::Stopped { .. }
+        )
+    }
+
+    /// Whether the call that failed so may have been done nevertheless.
+    #[must_use]
+    pub fn may_be_heard(&self) -> bool {
+        match self {
+            Self::Network { .. } | Self::InvalidAnswer { .. } => true,
+            Self::Service { code, .. } => {
+                ["Internal", "ServiceUnavailable", "http status 5"].iter().any(|begin| code.starts_with(begin))
+            }
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]

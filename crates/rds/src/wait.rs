@@ -9,6 +9,7 @@ use crate::client::Rds;
 use crate::cluster::Cluster;
 use crate::error::{Awaited, Error, Result, Thing};
 use crate::instance::Instance;
+use crate::name::same;
 use crate::standing::Standing;
 
 /// How patiently something is waited for.
@@ -77,6 +78,8 @@ pub(crate) enum Whom<'a> {
     Name(&'a str),
     /// Whatever its name is; while it is renamed it may be gone for some readings.
     Resource { id: &'a str, until_named: &'a str },
+    /// Whatever its standing is, until it has another name and its old one is free.
+    Renamed { id: &'a str, from: &'a str, to: &'a str },
     /// The cluster that has the name.
     Cluster(&'a str),
 }
@@ -173,13 +176,17 @@ impl Rds {
             let waited = waiting.waited(readings);
             let found = match whom {
                 Whom::Name(name) => self.find(name).await?.map(Found::Instance),
-                Whom::Resource { id, .. } => self.find_resource(id).await?.map(Found::Instance),
+                Whom::Resource { id, .. } | Whom::Renamed { id, .. } => {
+                    self.find_resource(id).await?.map(Found::Instance)
+                }
                 Whom::Cluster(name) => self.find_cluster(name).await?.map(Found::Cluster),
             };
             let (subject, status) = match (whom, &found) {
                 (_, Some(found)) => (found.parts().0, found.parts().1),
                 (Whom::Name(name) | Whom::Cluster(name), None) => (name, "not to be seen"),
-                (Whom::Resource { until_named, .. }, None) => (until_named, "not to be seen"),
+                (Whom::Resource { until_named: name, .. } | Whom::Renamed { to: name, .. }, None) => {
+                    (name, "not to be seen")
+                }
             };
             let (subject, status) = (subject.to_owned(), status.to_owned());
             let mut events = Vec::new();
@@ -193,11 +200,17 @@ impl Rds {
             match found {
                 Some(found) => {
                     (seen, unseen) = (true, 0);
-                    let named = match whom {
-                        Whom::Name(_) | Whom::Cluster(_) => true,
-                        Whom::Resource { until_named, .. } => crate::name::same(&subject, until_named),
+                    let named = match (whom, &found) {
+                        (Whom::Resource { until_named, .. }, _) => same(&subject, until_named),
+                        (Whom::Renamed { id, from, to }, Found::Instance(there)) => {
+                            there.keeps(to) && self.find(from).await?.is_none_or(|other| other.resource_id != id)
+                        }
+                        _ => true,
                     };
+                    let whatever = matches!(whom, Whom::Renamed { .. });
                     match found.parts().2 {
+                        _ if whatever && named => return Ok(found),
+                        Standing::Broken | Standing::Stopped if whatever => usable = 0,
                         Standing::Usable if named => usable += 1,
                         Standing::Usable | Standing::Working => usable = 0,
                         Standing::Stopped => {
@@ -217,7 +230,7 @@ impl Rds {
                         return Ok(found);
                     }
                 }
-                None if matches!(whom, Whom::Resource { .. }) => usable = 0,
+                None if matches!(whom, Whom::Resource { .. } | Whom::Renamed { .. }) => usable = 0,
                 // Readings may be older than what RDS has done; one that misses it says little.
                 None => {
                     (usable, unseen) = (0, unseen + 1);

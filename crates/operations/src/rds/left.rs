@@ -77,16 +77,9 @@ impl ControlPlane {
 
 /// Whether a call that failed so may have been done nevertheless.
 pub(super) fn may_be_heard(failure: &Error) -> bool {
-    let of_rds = match failure {
-        Error::Interrupted => return true,
-        Error::Rds(error) => &**error,
-        _ => return false,
-    };
-    match of_rds {
-        Rds::Network { .. } | Rds::InvalidAnswer { .. } => true,
-        Rds::Service { code, .. } => {
-            code.starts_with("Internal") || code.starts_with("ServiceUnavailable") || code.starts_with("http status 5")
-        }
+    match failure {
+        Error::Interrupted => true,
+        Error::Rds(error) => error.may_be_heard(),
         _ => false,
     }
 }

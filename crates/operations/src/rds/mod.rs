@@ -5,6 +5,7 @@
 mod clusters;
 mod data_check;
 mod found;
+mod halfway;
 mod instant;
 mod left;
 mod maker;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use holdpoint_core::Identity;
-use holdpoint_rds::{CutOverPlan, Endpoint, Error as Rds, Instance, marks};
+use holdpoint_rds::{CutOverPlan, Endpoint, Error as Rds, Instance, Steps, marks};
 use serde::Serialize;
 
 use super::ControlPlane;
@@ -79,7 +79,7 @@ pub async fn check_before_cut_over(
 /// Makes the renames of a plan, and lets the folders of the databases follow. A way back ends with [`note_taken_back`].
 ///
 /// # Errors
-/// What RDS refuses: planned and called again it goes on. A folder that does not follow is no error but told in the report.
+/// What RDS refuses, and [`Error::Halfway`]: planned and called again it goes on. A folder that does not follow is no error but told in the report.
 pub async fn cut_over_served(
     plane: &ControlPlane,
     plan: CutOverPlan,
@@ -92,7 +92,10 @@ pub async fn cut_over_served(
     };
     let endpoint = match served.is_empty() {
         true => None,
-        false => by_resource(plane, resource, name).await?.endpoint,
+        false => match by_resource(plane, resource, name).await {
+            Ok(found) => found.endpoint,
+            Err(failure) => return Err(Box::pin(plane.between_renames(&plan, &Steps::default(), failure)).await),
+        },
     };
     let mut expected = Vec::new();
     for one in served {

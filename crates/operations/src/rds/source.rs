@@ -168,7 +168,12 @@ impl RdsSource {
         if !plan.name.eq_ignore_ascii_case(&self.instance) {
             return Err(holdpoint_rds::Error::Overtaken { subject: plan.name }.into());
         }
-        let outcome = super::cut_over(&self.plane, plan).await?;
+        let outcome = super::cut_over(&self.plane, plan).await.map_err(|failure| match failure {
+            Error::Halfway { failure, stands, .. } => {
+                Error::Halfway { failure, stands, next: "the same command goes on with it".to_owned() }
+            }
+            failure => failure,
+        })?;
         let plan = outcome.plan;
         let source = self.plane.unless_ended(self.plane.rds.find_resource(&plan.source_resource)).await?;
         let way_back = outcome.done.and_then(|done| done.way_back).unwrap_or_default();

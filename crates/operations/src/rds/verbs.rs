@@ -4,7 +4,7 @@ use holdpoint_core::RunId;
 use holdpoint_core::quantity::milliseconds;
 use holdpoint_rds::{
     CutOverPlan, CutOverReport, DropOptions, DropPlan, Instance, Made, RestoreOptions, RestorePlan, RestoreReport,
-    Window, estimate_seconds,
+    Steps, Window, estimate_seconds,
 };
 use serde::Serialize;
 
@@ -173,11 +173,15 @@ pub async fn plan_cut_over(
 /// Makes the renames of a plan; what is left after an end is planned anew. A way back ends with [`note_taken_back`].
 ///
 /// # Errors
-/// What RDS refuses.
+/// What RDS refuses; [`Error::Halfway`] where something was renamed, or is being.
 pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOverOutcome, Error> {
     let mut listen = plane.listener(None);
     let now = (plane.clock)();
-    let done = plane.unless_ended(plane.rds.cut_over(&plan, &plane.waiting, now, &mut listen)).await?;
+    let steps = Steps::default();
+    let done = match plane.unless_ended(plane.rds.cut_over(&plan, &steps, &plane.waiting, now, &mut listen)).await {
+        Ok(done) => done,
+        Err(failure) => return Err(Box::pin(plane.between_renames(&plan, &steps, failure)).await),
+    };
     Ok(CutOverOutcome { done: Some(done), ..CutOverOutcome::planned(plan, Vec::new()) })
 }
 

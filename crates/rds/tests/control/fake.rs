@@ -366,7 +366,9 @@ fn answer(state: &mut State, action: &str, parameters: Parameters) -> (u16, Stri
                     db.fields.insert(key.clone(), value.clone());
                 }
             }
-            db.states = ["modifying", "available"].into();
+            // What is broken is so under another name.
+            let rest = db.states.back().copied().filter(|state| *state == "storage-full").unwrap_or("available");
+            db.states = ["modifying", rest].into();
             let name = parameters.get("NewDBInstanceIdentifier").cloned().unwrap_or(name);
             let body = told(&name, &mut db, false);
             state.dbs.insert(name, db);

@@ -1,6 +1,7 @@
 //! Conversations with a control plane whose states and refusals a test scripts.
 
 mod clusters;
+mod cut_over;
 mod fake;
 
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use fake::Fake;
 use holdpoint_rds::{
-    CredentialSource, DropOptions, Error, Rds, RdsOptions, Reading, RestoreOptions, Timing, Tokens, Waiting, When,
+    CredentialSource, DropOptions, Error, Rds, RdsOptions, Reading, RestoreOptions, Steps, Timing, Tokens, Waiting,
+    When,
 };
 
 fn now() -> DateTime<Utc> {
@@ -222,15 +224,15 @@ async fn a_cut_over_goes_on_after_every_step_and_goes_back() {
     assert_eq!(renames, [("shop", "shop-old"), ("shop-r", "shop")]);
     // Before the first rename, and between the two.
     fake.with(|state| state.faults.push_back(denied("InvalidDBInstanceState")));
-    assert!(rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.is_err());
+    assert!(rds.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.is_err());
     let taken_aside = holdpoint_rds::CutOverPlan { renames: plan.renames[..1].to_vec(), ..plan.clone() };
-    let error = rds.cut_over(&taken_aside, &waiting(), now(), &mut quiet()).await.unwrap_err();
+    let error = rds.cut_over(&taken_aside, &Steps::default(), &waiting(), now(), &mut quiet()).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "nobody has the name: {error}");
     assert_eq!((id("shop"), id("shop-old").as_deref()), (None, Some("db-SHOP")));
     let other = client(&fake).await;
     let plan = other.plan_cut_over("shop-r", Some("ignored-now"), false).await.unwrap();
     assert_eq!((plan.renames.len(), plan.aside.as_str(), plan.name.as_str()), (1, "shop-old", "shop"));
-    let report = other.cut_over(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+    let report = other.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.unwrap();
     assert_eq!(report.serving.resource_id, "db-MADE1");
     assert_eq!(report.way_back.as_deref(), Some("holdpoint rds cut-over shop --back"));
     assert!(other.plan_cut_over("shop", None, false).await.unwrap().renames.is_empty(), "it is done");
@@ -239,7 +241,7 @@ async fn a_cut_over_goes_on_after_every_step_and_goes_back() {
     assert!(rds.made().await.unwrap()[0].is_in_service);
 
     let plan = rds.plan_cut_over("shop", None, true).await.unwrap();
-    let report = rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+    let report = rds.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.unwrap();
     assert_eq!((id("shop").as_deref(), id("shop-r").as_deref()), (Some("db-SHOP"), Some("db-MADE1")));
     assert!(report.way_back.is_none() && report.plan.goes_back);
     // What follows from it is still to be done: whoever is killed before that plans it again.
@@ -278,11 +280,11 @@ async fn names_given_by_hand_begin_nothing_and_a_source_that_stands_aside_is_not
     // The first rename is refused; then a person gives the new instance another name.
     let plan = rds.plan_cut_over("shop-r", None, false).await.unwrap();
     fake.with(|state| state.faults.push_back(("ModifyDBInstance", 403, "AccessDenied", "no")));
-    assert!(rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.is_err());
+    assert!(rds.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.is_err());
     renamed("shop-r", "shop-r2");
     let plan = rds.plan_cut_over("shop-r2", None, false).await.unwrap();
     assert_eq!((plan.is_begun, plan.renames.len(), plan.apart.as_str()), (false, 2, "shop-r2"), "it is checked anew");
-    rds.cut_over(&plan, &waiting(), now(), &mut quiet()).await.unwrap();
+    rds.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.unwrap();
 
     let aside = rds.plan_cut_over("shop-q", None, false).await.unwrap_err();
     assert_eq!(aside.to_string(), "the source of shop-q stands aside as shop-old, and shop serves in its place");

@@ -35,7 +35,8 @@ impl State {
         self.check_groups(query)?;
         let now = query.flag("ApplyImmediately");
         let instance = self.instance(&identifier)?;
-        if !matches!(instance.standing.status(), "available" | "storage-optimization") {
+        // A full one is modified to get room again, and stays full else.
+        if !matches!(instance.standing.status(), "available" | "storage-optimization" | "storage-full") {
             return Err(RdsError::instance_state("Database instance is not in available state."));
         }
         let port = query.number("DBPortNumber")?.map(|port| u16::try_from(port).ok().filter(|&port| port >= 1150));
