@@ -304,9 +304,17 @@ fn a_killed_undo_is_waited_for_in_another_process_and_goes_on_after_either_renam
         shop.server.set_pace("renaming", Pace::Held);
         let mut undo = shop.place.start(&words);
         undo.wait_until("a rename is under way", WITHIN, || renaming().is_some());
+        if step == 1 {
+            // Nobody goes on beside it, and nobody without being asked.
+            shop.place.holdpoint(&words).ended_with(14).failure().says(&["still at work"]);
+        }
         killed(undo);
         shop.server.set_pace("renaming", Pace::Polls(1));
         shop.server.settle();
+        if step == 1 {
+            shop.place.holdpoint(&[&own[..], &["--accept-data-loss-since", &since]].concat()).ended_with(16);
+            assert_eq!(shop.server.count("ModifyDBInstance"), 1, "nothing was renamed");
+        }
         let names = shop.server.identifiers();
         assert!(names.iter().any(|name| name.starts_with("shop-before-undo-")), "{names:?}");
         assert_eq!(names.contains(&"shop".to_owned()), step == 2, "{names:?}");

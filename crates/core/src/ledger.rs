@@ -185,6 +185,9 @@ pub struct SeenTransactions {
     /// memberships, replication slots, subscriptions, settings of the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<ChangedBeside>,
+    /// What the command runs says a word of what no transaction takes back: `setval`, `ALTER SYSTEM`, a replication slot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlives_transactions: bool,
 }
 
 /// Something that no dump of the database shows, and that was changed while a command ran.

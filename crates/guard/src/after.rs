@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::Rehearsal;
-use holdpoint_operations::Context;
 use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_process::Mark;
@@ -17,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::guarded::Guarded;
-use crate::judgement::{Evidence, judge};
+use crate::judgement::{Evidence, is_in_doubt, judge};
 use crate::ledger_writer::LedgerWriter;
 use crate::may_have_left::commits_with_record;
 use crate::planned::Planned;
@@ -34,8 +32,6 @@ use crate::spoken::is_said;
 use crate::state::Change;
 use crate::tools::ToolName;
 
-/// How long what the command recorded may take to be read: a server that hangs must not keep the report.
-const READ_WITHIN: Duration = Duration::from_secs(60);
 /// How many names a warning lists.
 const LISTED: usize = 5;
 
@@ -81,7 +77,7 @@ impl Guarded<'_> {
         }
     }
 
-    /// Judges by what is found.
+    /// Judges by what is found; and whether it is not as planned for nothing but that what was recorded could not be read.
     pub(crate) async fn judge(
         &self,
         planned: &Planned,
@@ -90,52 +86,15 @@ impl Guarded<'_> {
         change: &Change,
         succeeded: bool,
         warnings: &mut Vec<String>,
-    ) -> JudgementRecord {
-        let options = self.preparation.options;
+    ) -> (JudgementRecord, bool) {
         let record = planned.record.as_ref();
         let pending = record.map(|record| record.pending.iter().map(|one| one.path.clone()).collect::<Vec<_>>());
-        // Where no table of the tool's says it, nobody does.
-        let told = options.found().is_some_and(|found| found.table.is_some());
-        let mut still_pending = None;
-        if told && pending.is_some() {
-            let context = Context { cancel: CancellationToken::new(), ..self.preparation.context.clone() };
-            let read = options.migrations.still_pending(&context, &self.start.identity);
-            match tokio::time::timeout(READ_WITHIN, read).await {
-                Ok(Ok(still)) => still_pending = Some(still),
-                Ok(Err(error)) => {
-                    warnings.push(self.mask.script(&format!("what is still pending could not be read: {error}")));
-                }
-                Err(_) => warnings.push("what is still pending could not be read in time".to_owned()),
-            }
-        }
-        let mut recorded_all_the_same = false;
-        if planned.migrations == Some(0) {
-            let read = options.migrations.recorded_since(planned, &self.start.identity);
-            match tokio::time::timeout(READ_WITHIN, read).await {
-                Ok(Ok(recorded)) => recorded_all_the_same = recorded,
-                Ok(Err(error)) => {
-                    warnings.push(self.mask.script(&format!("what was recorded could not be read: {error}")));
-                }
-                Err(_) => warnings.push("what was recorded could not be read in time".to_owned()),
-            }
-        }
+        let recorded = Box::pin(self.recorded(planned, change, warnings)).await;
         let rehearsal = match rehearsal {
             Rehearsed::Yes(rehearsal) => Some(&**rehearsal),
             Rehearsed::No(_) => None,
         };
-        let read = Box::pin(options.migrations.to_be_shown(planned, &self.start.identity));
-        let read = match tokio::time::timeout(READ_WITHIN, read).await {
-            Ok(Ok(read)) => read,
-            Ok(Err(error)) => {
-                warnings.push(self.mask.script(&format!("what shows that files ran could not be read: {error}")));
-                None
-            }
-            Err(_) => {
-                warnings.push("what shows that files ran could not be read in time".to_owned());
-                None
-            }
-        };
-        let shown = read.map(|(files, catalog)| {
+        let shown = recorded.files.map(|(files, catalog)| {
             let changed = change.objects.as_deref().unwrap_or_default();
             let wrote = |table: &ObjectName| wrote(table, change, rehearsal);
             shown(&files, &There { catalog: &catalog, changed, wrote: &wrote })
@@ -145,7 +104,7 @@ impl Guarded<'_> {
             warnings.extend(shown.unwritten.iter().cloned());
             warnings.extend(shown.without_evidence.iter().map(tell));
         }
-        let judgement = judge(&Evidence {
+        let evidence = Evidence {
             shown,
             succeeded,
             database: change.database,
@@ -158,15 +117,17 @@ impl Guarded<'_> {
             pending,
             runs_pending: planned.migrations.is_some(),
             told_by_runs: record.is_some_and(|record| record.tool == ToolName::PlainSql.to_string()),
-            still_pending,
+            still_pending: recorded.still_pending,
+            unread: recorded.unread,
             commits_with_record: planned
                 .report
                 .as_ref()
                 .is_some_and(|report| commits_with_record(report, planned.shown)),
-            recorded_all_the_same,
+            recorded_all_the_same: recorded.all_the_same,
             same_major: rehearsal.is_some_and(|one| one.major == Some(major)),
             rehearsal,
-        });
+        };
+        let judgement = judge(&evidence);
         // One that records something counts as one that runs them; of any other that says nothing.
         let still = judgement.still_pending.iter().flatten().cloned().collect::<Vec<_>>();
         let passed_over = judgement.as_planned && judgement.recorded.is_none() && !still.is_empty();
@@ -176,7 +137,8 @@ impl Guarded<'_> {
                 "still pending: {names}: whether the command is to run them is not known ([migrations] commands says so)"
             ));
         }
-        judgement
+        let in_doubt = is_in_doubt(&evidence);
+        (judgement, in_doubt)
     }
 
     /// Asks whether the application is well; one that never is counts as a failed run. Where asking was interrupted,

@@ -71,7 +71,7 @@ impl Guarded<'_> {
         if succeeded {
             end.warnings.extend(end.output.as_ref().and_then(|output| reported_errors(&output.text)));
         }
-        let mut judgement =
+        let (mut judgement, in_doubt) =
             Box::pin(self.judge(&planned, &relied.rehearsal, major, &change, succeeded, &mut end.warnings)).await;
         let names: Vec<String> = end.observed.names.iter().cloned().collect();
         judgement.time_outs = time_outs.in_force(&names);
@@ -91,7 +91,7 @@ impl Guarded<'_> {
         let left_nothing = change.database == "unchanged" && !judgement.as_planned;
         let on_failure = options.on_failure.as_ref().filter(|_| state == RunState::Failed && !left_nothing);
         // What nobody looked at, or of which nothing shows, may be as it should be: a person decides.
-        let stays = if change.objects.is_none() {
+        let stays = if change.objects.is_none() || in_doubt && judgement.health != Health::NeverGreen {
             Some(NOT_UNDONE)
         } else if change.perhaps_at_work {
             Some(AT_WORK)

@@ -31,6 +31,9 @@ use crate::state::DatabaseState;
 use crate::ways_back::{self, Known, Noted};
 use crate::{Error, runs, sessions};
 
+/// What a rolled-back transaction leaves behind.
+const OUTLIVE_TRANSACTIONS: [&str; 3] = ["SETVAL", "ALTER SYSTEM", "REPLICATION_SLOT"];
+
 /// A run that is being guarded, or prepared.
 pub(crate) struct Guarded<'a> {
     pub(crate) preparation: Preparation<'a>,
@@ -226,7 +229,8 @@ impl<'a> Guarded<'a> {
         {
             before.distrust_counters();
         }
-        ledger.saw_before(before.seen_transactions());
+        let outlives = OUTLIVE_TRANSACTIONS.iter().any(|word| self.is_said(word, &proven.planned));
+        ledger.saw_before(before.seen_transactions(), outlives);
         ledger.write(RunState::Running, remarks).await?;
         Ok((proven, before, looked_for))
     }

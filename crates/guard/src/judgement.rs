@@ -38,6 +38,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) told_by_runs: bool,
     /// What of it still is; `None` where nobody can tell.
     pub(crate) still_pending: Option<Vec<String>>,
+    /// What tells which of the pending migrations ran, the tool's table or the catalog, could not be read.
+    pub(crate) unread: bool,
     /// What shows that files ran, of a folder without a tool; `None` of anything else, or where it was not read.
     pub(crate) shown: Option<Shown>,
     /// The tool commits what a migration did together with its record: what has none was not kept.
@@ -153,7 +155,7 @@ fn verdict(
         }
         // Of the pending list nothing is recorded, or nobody knows.
         _ if changed && !evidence.succeeded => Verdict::PartlyApplied,
-        (None, _) if evidence.succeeded && changed && unlike.is_some() => {
+        (None, _) if evidence.succeeded && changed && unlike.is_some() && unread(evidence, unlike).is_none() => {
             let unlike = unlike.is_some_and(|unlike| !unlike.missing.is_empty() || !unlike.unexpected.is_empty());
             if unlike || !whole { Verdict::PartlyApplied } else { Verdict::FullyApplied }
         }
@@ -206,7 +208,7 @@ fn wrongs(evidence: &Evidence<'_>, recorded: Option<&[String]>, unlike: Option<&
             listed(still, NAMED)
         ));
     }
-    wrong.extend(unseen(evidence, recorded));
+    wrong.extend(unseen(evidence, recorded).or_else(|| unread(evidence, unlike)));
     if evidence.succeeded && evidence.database == "unchanged" {
         let rehearsed = evidence.rehearsal.map(Rehearsal::left_something);
         let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty());
@@ -293,6 +295,28 @@ fn unseen(evidence: &Evidence<'_>, recorded: Option<&[String]>) -> Option<String
     Some(format!(
         "the command ended with success, and nobody can tell which rows were written: whether it {what} is not known"
     ))
+}
+
+/// What a command that is known to run the pending migrations may have passed over, where what tells that could not be read, in
+/// words. A copy on which it changed the schema alone tells it, too: rows may have been written by others.
+fn unread(evidence: &Evidence<'_>, unlike: Option<&Unlike>) -> Option<String> {
+    if !evidence.succeeded || !evidence.unread || !evidence.runs_pending {
+        return None;
+    }
+    let pending = evidence.pending.as_ref().filter(|pending| !pending.is_empty())?;
+    let schema_alone = |one: &Rehearsal| !one.objects.is_empty() && !one.tables.iter().any(|table| wrote(&table));
+    if unlike.is_some() && evidence.rehearsal.is_some_and(schema_alone) {
+        return None;
+    }
+    let names = listed(pending, NAMED);
+    Some(format!(
+        "the command ended with success, and what was recorded could not be read: whether it ran {names} is not known"
+    ))
+}
+
+/// Whether nothing else keeps a run from being as planned: then nothing shows that anything is wrong.
+pub(crate) fn is_in_doubt(evidence: &Evidence<'_>) -> bool {
+    evidence.unread && !judge(evidence).as_planned && judge(&Evidence { unread: false, ..evidence.clone() }).as_planned
 }
 
 /// Whether rows of a table were written, on the copy.
@@ -438,6 +462,32 @@ mod tests {
         assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unknown, false));
         let none = Evidence { database: "unchanged", ..none };
         assert_eq!((judge(&none).verdict, judge(&none).as_planned), (Verdict::Unchanged, false));
+    }
+
+    #[test]
+    fn what_was_recorded_and_could_not_be_read_is_no_success() {
+        let unread = || Evidence { still_pending: None, unread: true, ..all_applied() };
+        for told_by_runs in [false, true] {
+            let judged = judge(&Evidence { told_by_runs, ..unread() });
+            assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, false), "{judged:?}");
+            assert!(judged.reasons[0].contains("whether it ran 1, 2 is not known"), "{judged:?}");
+        }
+        assert!(is_in_doubt(&unread()), "nothing shows that anything is wrong");
+        assert!(!is_in_doubt(&Evidence { invalid_indexes: names(&["public.i"]), ..unread() }));
+        assert!(!is_in_doubt(&Evidence { succeeded: false, ..unread() }));
+        // A schema that is as the copy's shows it; rows do not, which others may have written, nor a copy on which nothing changed.
+        let schema = rehearsal(vec![object("TABLE public.a", ObjectChange::Added)]);
+        let judged = judge(&Evidence { rehearsal: Some(&schema), ..unread() });
+        assert_eq!((judged.verdict, judged.as_planned), (Verdict::FullyApplied, true), "{judged:?}");
+        let rewritten = TableEffect { table: "public.b".into(), rewritten: true, ..TableEffect::default() };
+        let rows = Rehearsal { tables: vec![rewritten], ..schema };
+        for copy in [rows, rehearsal(Vec::new())] {
+            let judged = judge(&Evidence { rehearsal: Some(&copy), ..unread() });
+            assert_eq!((judged.verdict, judged.as_planned), (Verdict::Unknown, false), "{judged:?}");
+        }
+        // Nothing was to be run, or nobody knows what is.
+        assert!(judge(&Evidence { pending: Some(Vec::new()), database: "unknown", ..unread() }).as_planned);
+        assert!(judge(&Evidence { runs_pending: false, ..unread() }).as_planned);
     }
 
     #[test]

@@ -120,10 +120,16 @@ impl<'a> LedgerWriter<'a> {
         self.step.wal_position = wal_position;
     }
 
-    /// Notes which transactions the server had seen right before the command.
-    pub(crate) fn saw_before(&mut self, before: &str) {
-        self.step.transactions =
-            Some(SeenTransactions { before: before.to_owned(), after: None, written: None, beside: Vec::new() });
+    /// Notes which transactions the server had seen right before the command, and whether that says a word of what none of its
+    /// own takes back.
+    pub(crate) fn saw_before(&mut self, before: &str, outlives_transactions: bool) {
+        self.step.transactions = Some(SeenTransactions {
+            before: before.to_owned(),
+            after: None,
+            written: None,
+            beside: Vec::new(),
+            outlives_transactions,
+        });
     }
 
     /// Notes which it had seen once the command had ended, of which tables rows were written meanwhile, and what was changed that

@@ -22,6 +22,7 @@ mod planned;
 mod prepare;
 mod prepared;
 mod reach;
+mod recorded;
 pub mod rehearse;
 mod rehearsed;
 mod rows_compared;

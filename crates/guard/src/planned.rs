@@ -164,6 +164,14 @@ impl Migrations {
         Err(Error::PendingChanged { first, point: point.cloned() })
     }
 
+    /// The same, asked by another connection; `None` where nothing is asked, or that is the connection already.
+    pub(crate) fn by(&self, connection: &ConnectionSettings) -> Option<Self> {
+        let Self::Of(of) = self else { return None };
+        let same = of.connection.user() == connection.user();
+        let connection = connection.clone();
+        (!same).then(|| Self::Of(Box::new(ProjectMigrations { connection, ..(**of).clone() })))
+    }
+
     /// Lists what is still pending after the command.
     pub(crate) async fn still_pending(&self, context: &Context, start: &Identity) -> Result<Vec<String>, Error> {
         let Self::Of(of) = self else { return Ok(Vec::new()) };

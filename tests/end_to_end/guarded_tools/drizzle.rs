@@ -126,3 +126,26 @@ fn a_deploy_script_that_records_one_of_two_is_not_as_planned_and_undone() {
     assert_eq!(log(), "on\non\noff\n", "and off once it is undone");
     assert_eq!(bench.sql("SELECT to_regclass('shop.second') IS NULL AND to_regclass('shop.third') IS NULL"), "t");
 }
+
+#[test]
+fn a_migration_that_drizzle_passes_over_is_refused_and_found_out_behind_a_script() {
+    let bench = bench(Bench::new());
+    let second = ("0001_second", "CREATE TABLE shop.second ();\n");
+    let (merged, last) =
+        (("0002_merged", "CREATE TABLE shop.merged ();\n"), ("0003_last", "CREATE TABLE shop.last ();\n"));
+    migrations(&bench, &[FIRST, second]);
+    bench.bare("npx drizzle-kit migrate");
+    // From another branch: its time is before that of the last one that is applied.
+    migrations(&bench, &[FIRST, second, merged, last]);
+    bench.bare("sed -i 's/\"when\":3000/\"when\":1500/' drizzle/meta/_journal.json");
+    let before = bench.contents();
+    bench.try_guard(&[], &command()).ended_with(3).failure().says(&["0002_merged"]);
+    bench.is_as_before(&before);
+    bench.write("deploy.sh", "npx drizzle-kit migrate\n");
+    let report = bench.guard(&[], &["sh", "deploy.sh"], 11);
+    assert_eq!((judged(&report), &report["exit_code"]), (("partly_applied", false, "failed"), &json!(0)), "{report:#}");
+    assert_eq!(
+        (list(&report, "recorded"), list(&report, "still_pending")),
+        (vec!["0003_last.sql"], vec!["0002_merged.sql"])
+    );
+}

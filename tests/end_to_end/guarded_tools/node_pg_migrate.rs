@@ -215,6 +215,45 @@ fn one_that_skips_a_migration_is_found_out() {
     bench.is_as_before(&before);
 }
 
+/// A command that applies the first of two, and then does this.
+fn skips_the_second(bench: &Bench, then: &str) {
+    migration(bench, "2_second", "CREATE TABLE shop.second ();");
+    bench.write("holdpoint.toml", "[migrations]\ncommands = [\"sh lies.sh\"]\n");
+    let url = bench.scene.cluster.tcp_url(&bench.scene.database);
+    bench.write("lies.sh", &format!("node {TOOL} up 1\npsql -X -q '{url}' -c '{then}'\n"));
+}
+
+#[test]
+fn one_that_skips_a_migration_is_no_success_where_its_table_cannot_be_read_afterwards() {
+    let bench = bench(Bench::new());
+    skips_the_second(&bench, "ALTER TABLE pgmigrations DROP COLUMN name");
+    let way = ["--on-failure", "restore", "--accept-data-loss-since", "2026-01-01T00:00:00Z"];
+    let report = bench.guard(&way, &["sh", "lies.sh"], 11);
+    assert_eq!(judged(&report), ("unknown", false, "failed"), "{report:#}");
+    let told = report["warnings"].to_string();
+    assert!(told.contains("what was recorded could not be read: whether it ran 1_first.sql, 2_second.sql"), "{told}");
+    assert!(told.contains("it was not undone by itself"), "nothing shows that anything is wrong: {told}");
+}
+
+#[test]
+fn one_that_skips_a_migration_is_found_out_by_the_role_that_backs_up_where_the_other_may_not_connect() {
+    let mut bench = bench(Bench::new());
+    bench.sql(
+        "DO $$ BEGIN CREATE ROLE migrates_once LOGIN PASSWORD 'migrates_once'; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    );
+    let database = bench.scene.database.clone();
+    bench.sql(&format!(
+        "GRANT ALL ON DATABASE \"{database}\" TO migrates_once; GRANT ALL ON SCHEMA shop, public TO migrates_once"
+    ));
+    let cluster = bench.scene.cluster;
+    bench.scene.place.set("HOLDPOINT_BACKUP_URL", &cluster.tcp_url(&database));
+    bench.scene.place.set("DATABASE_URL", &cluster.tcp_url_as("migrates_once", "migrates_once", &database));
+    skips_the_second(&bench, "ALTER ROLE migrates_once NOLOGIN");
+    let report = bench.guard(&[], &["sh", "lies.sh"], 11);
+    assert_eq!(judged(&report), ("partly_applied", false, "failed"), "{report:#}");
+    assert_eq!(list(&report, "still_pending"), ["2_second.sql"]);
+}
+
 #[test]
 fn somebody_who_migrates_without_holdpoint_is_not_joined() {
     let bench = bench(Bench::new());

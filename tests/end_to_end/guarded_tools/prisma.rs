@@ -59,6 +59,39 @@ fn success_and_a_failure_that_leaves_a_part() {
 }
 
 #[test]
+fn a_failed_row_goes_with_the_undo_whether_its_script_found_anything_or_not() {
+    let bench = bench();
+    migration(&bench, "20240102000000_second", "SELECT 1 / 0;\n");
+    bench.write("prisma/migrations/20240101000000_first/down.sql", "DROP TABLE first;\n");
+    bench.write("prisma/migrations/20240102000000_second/down.sql", "DROP TABLE second;\n");
+    let both = ["20240101000000_first/migration.sql", "20240102000000_second/migration.sql"];
+    let pending = || -> Vec<String> {
+        let plan = bench.scene.place.holdpoint(&["plan", "--json"]).ended_with(0).json();
+        plan["pending"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap().to_owned()).collect()
+    };
+    // The second one's script finds no table, and is rolled back with what it was to do in Prisma's table.
+    let report = bench.guard(&[], &UP, 11);
+    assert_eq!(list(&report, "recorded"), both[..1], "{report:#}");
+    bench.undo("rollback", &[]);
+    assert_eq!(pending(), both);
+    // Here nothing of it is there at all, but its row.
+    let away = |from: &str, to: &str| {
+        let work = bench.scene.place.work();
+        std::fs::rename(work.join(from), work.join(to)).unwrap();
+    };
+    away("prisma/migrations/20240102000000_second", "second");
+    bench.guard(&[], &UP, 0);
+    away("second", "prisma/migrations/20240102000000_second");
+    migration(&bench, "20240102000000_second", "SELECT 1 / 0;\n");
+    bench.guard(&[], &UP, 11);
+    bench.undo("rollback", &[]);
+    assert_eq!(pending(), both[1..]);
+    migration(&bench, "20240102000000_second", "CREATE TABLE second (id integer);\n");
+    bench.guard(&[], &UP, 0);
+    assert_eq!(pending(), [""; 0]);
+}
+
+#[test]
 fn what_a_migration_took_comes_back_by_recovery_and_by_a_restore() {
     let bench = bench();
     bench.guard(&[], &UP, 0);

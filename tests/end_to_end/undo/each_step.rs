@@ -217,3 +217,34 @@ fn an_undo_at_once_that_is_ended_by_ctrl_c_ends_the_run_with_13_and_goes_on() {
     let undone = project.undo(run(&report), &[], 0).json();
     assert_eq!((&undone["state"], project.shop()), (&"undone".into(), before), "{undone:#}");
 }
+
+#[test]
+fn an_undo_at_once_that_is_ended_leaves_no_statement_at_work_though_the_lock_is_of_a_role_that_only_reads() {
+    let mut project = Project::plain();
+    project.scene.sql(
+        "DO $$ BEGIN CREATE ROLE only_reads LOGIN PASSWORD 'only_reads' IN ROLE pg_read_all_data; \
+         EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    );
+    let reader = project.scene.cluster.tcp_url_as("only_reads", "only_reads", &project.scene.database);
+    project.scene.place.set("HOLDPOINT_BACKUP_URL", &reader);
+    project.write("sql/1_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
+    project.write("sql/2_fails.sql", "SELECT 1 / 0;\n");
+    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\nSELECT pg_sleep(600);\n");
+    project.write("sql/rollback/2_fails.sql", "SELECT 1;\n");
+    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
+    let words = ["guard", "--json", "--yes", "--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
+    let way = ["--level", "stored", "--no-rehearse", "--on-failure", "rollback", "--", "sh", "apply.sh"];
+    let mut guard = project.scene.place.start(&[&words[..], &way].concat());
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND application_name LIKE 'holdpoint:%' AND state = 'active'";
+    let sleeps = format!("{at_work} AND wait_event = 'PgSleep'");
+    guard
+        .wait_until("the script is at work", std::time::Duration::from_secs(120), || project.scene.sql(&sleeps) == "1");
+    guard.interrupt();
+    let report = guard.finish().ended_with(13).json();
+    assert_eq!(project.scene.sql(at_work), "0", "{report:#}");
+    let undo = &report["undo"];
+    assert_eq!((&undo["state"], &undo["interrupted"]), (&"undoing".into(), &true.into()), "{report:#}");
+    assert!(undo["warnings"].to_string().contains("cancelled the command's session"), "{report:#}");
+    assert_eq!(project.scene.sql("SELECT to_regclass('shop.tags') IS NOT NULL"), "t", "its script went back");
+}

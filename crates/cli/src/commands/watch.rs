@@ -54,7 +54,7 @@ async fn stop(
     if arguments.yes {
         invocation.output.aside(&format!("{question}.\n"));
     }
-    let report = cancel(&session, &target, stop).await?;
+    let report = cancel(&session, &target, stop, None).await?;
     session.close().await;
     printed(invocation.output.report(&report, output::stopped))?;
     Ok(if report.took_effect { exit_code::DONE } else { exit_code::BUSY })

@@ -113,11 +113,11 @@ impl Eyes {
         }
     }
 
-    /// Cancels a statement by whichever role may.
-    async fn cancel(&self, target: &watch::Activity) -> Result<(), holdpoint_operations::Error> {
-        let mut ended = watch::cancel(&self.looks, target, Stop::Statement).await;
+    /// Cancels a statement of a session that carries the token, by whichever role may.
+    async fn cancel(&self, target: &watch::Activity, token: &str) -> Result<(), holdpoint_operations::Error> {
+        let mut ended = watch::cancel(&self.looks, target, Stop::Statement, Some(token)).await;
         if let (Err(_), Some(other)) = (&ended, &self.other) {
-            ended = watch::cancel(other, target, Stop::Statement).await;
+            ended = watch::cancel(other, target, Stop::Statement, Some(token)).await;
         }
         ended.map(|_| ())
     }
@@ -234,7 +234,7 @@ impl Live<'_> {
             let told = format!("cancelled {}: others waited behind it for more than {after}", target.name());
             // Noted first: the command may end, and with it this look, before the server has answered.
             seen.cancelled.push(told.clone());
-            let error = match eyes.cancel(target).await {
+            let error = match eyes.cancel(target, &sessions::token(self.run)).await {
                 Ok(()) => {
                     self.context.progress.note(&told);
                     continue;

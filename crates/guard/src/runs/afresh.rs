@@ -2,7 +2,7 @@
 
 use holdpoint_core::PointId;
 use holdpoint_core::identity::{Identity, IdentityMatch};
-use holdpoint_core::ledger::{RunStep, newest};
+use holdpoint_core::ledger::{RunStep, Verdict, newest};
 use holdpoint_core::undoing::Afresh;
 use holdpoint_operations::Context;
 use holdpoint_operations::schema_check::Schema;
@@ -52,7 +52,9 @@ impl Look<'_> {
                 false
             }
         };
-        let mut found = Afresh::judge(pending, still, schema, nothing_kept);
+        let outlived = outlived(steps);
+        let mut found = Afresh::judge(pending, still, schema, nothing_kept && outlived.is_none());
+        not_known.extend(outlived.map(str::to_owned));
         not_known.extend(not_told_from_here(step));
         found.not_known = not_known;
         if !nothing_kept {
@@ -114,10 +116,64 @@ impl Look<'_> {
     }
 }
 
+/// Why a run may have left something although every transaction since was aborted; `None` where nothing says so.
+///
+/// A sequence that was set back, a setting of the server and a replication slot outlive the transaction that made them.
+fn outlived(steps: &[RunStep]) -> Option<&'static str> {
+    let seen = || steps.iter().filter_map(|step| step.transactions.as_ref());
+    if seen().any(|seen| !seen.beside.is_empty()) {
+        return Some("what was changed beside the schema while its command ran: the run's remarks name it");
+    }
+    let mut judged = steps.iter().filter_map(|step| step.judgement.as_ref()).peekable();
+    if judged.peek().is_none() && seen().any(|seen| seen.outlives_transactions) {
+        return Some("what no transaction takes back: it says setval, ALTER SYSTEM or a replication slot");
+    }
+    let otherwise = judged.any(|judged| judged.verdict != Verdict::Unchanged);
+    otherwise.then_some("what its own judgement found beside transactions: the run's remarks name it")
+}
+
 /// Reads what is pending.
 pub(crate) async fn pending(project: &Project, connection: &ConnectionSettings) -> Result<Pending, Error> {
     let session = Session::connect(connection, &SessionPurpose::new("holdpoint runs")).await?;
     let tracking = read_tracking(&project.found, &session).await;
     session.close().await;
     Ok(Pending::of(&project.found, &project.files, &tracking?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn steps(transactions: Value, verdict: Option<&str>) -> Vec<RunStep> {
+        let judgement = verdict.map(|verdict| json!({ "verdict": verdict, "as_planned": false, "reasons": [] }));
+        let step = json!({
+            "format": 1, "run": "20261121T024300Z-k3f9", "n": 1, "state": "failed", "at": "2026-11-21T02:43:00Z",
+            "identity": { "system_identifier": "7", "database_oid": 5, "database": "shop", "timeline": 1,
+                          "endpoint": "db:5432", "resource_id": null },
+            "command": ["x"], "point": null, "wal_position": null, "instant": null, "exit_code": null, "signal": null,
+            "operator": null, "transactions": transactions, "judgement": judgement
+        });
+        vec![serde_json::from_value(step).unwrap()]
+    }
+
+    #[test]
+    fn what_outlives_a_transaction_is_no_unchanged_database() {
+        let seen = |more: Value| {
+            let mut seen = json!({ "before": "7:7:" });
+            seen.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            seen
+        };
+        let says = || seen(json!({ "outlives_transactions": true }));
+        let beside = seen(json!({ "beside": [{ "what": "replication slot cdc" }] }));
+        assert_eq!(outlived(&steps(seen(json!({})), None)), None);
+        assert_eq!(outlived(&steps(seen(json!({})), Some("unchanged"))), None);
+        assert_eq!(outlived(&steps(says(), Some("unchanged"))), None, "it was looked at");
+        assert!(outlived(&steps(says(), None)).is_some_and(|why| why.contains("setval")), "it was killed");
+        assert!(outlived(&steps(beside, Some("unchanged"))).is_some_and(|why| why.contains("beside the schema")));
+        for verdict in ["partly_applied", "fully_applied", "unknown"] {
+            assert!(outlived(&steps(seen(json!({})), Some(verdict))).is_some(), "{verdict}");
+        }
+    }
 }

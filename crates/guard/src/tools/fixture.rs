@@ -8,7 +8,7 @@ use super::{
 
 /// A project with a tool and files below its folder of migrations.
 pub(super) struct Scene {
-    found: Found,
+    pub(super) found: Found,
     files: ProjectFiles,
 }
 

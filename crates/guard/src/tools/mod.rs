@@ -65,6 +65,7 @@ pub use plain::{applied_through, ledger_rows};
 pub use prisma_config::PrismaOptions;
 pub use read_table::read_tracking;
 pub use repair::repair;
+pub(crate) use repair::stands_failed;
 pub use rollback::Rollback;
 pub use tool::{Found, TableName, Tool, Transactions};
 pub use tracking::{Tracking, TrackingTable};

@@ -39,3 +39,37 @@ pub fn repair(found: &Found, files: &ProjectFiles, table: &TrackingTable, migrat
         Tool::PlainSql | Tool::Command => None,
     }
 }
+
+/// Whether the table says of a migration that it failed: then the tool runs nothing until that is put right.
+pub(crate) fn stands_failed(found: &Found, table: &TrackingTable, migration: &Migration) -> bool {
+    table.rows().any(|row| match &found.tool {
+        Tool::Prisma(_) => {
+            let counts = row.get("rolled_back_at").is_none() && row.get("finished_at").is_none();
+            counts && row.text("migration_name") == migration.name
+        }
+        Tool::Flyway(_) => !row.is_true("success") && row.text("script") == migration.path,
+        // Their rows are of what was applied.
+        Tool::Drizzle(_) | Tool::NodePgMigrate(_) | Tool::PlainSql | Tool::Command => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{scene, table};
+    use super::super::{PrismaOptions, Tool, Tracking};
+    use super::*;
+
+    #[test]
+    fn a_row_of_a_migration_that_failed_is_told_from_one_that_was_rolled_back() {
+        let columns = ["migration_name", "checksum", "finished_at", "rolled_back_at"];
+        let scene = scene(Tool::Prisma(PrismaOptions::default()), &[("1_a/migration.sql", "a")]);
+        for (finished, rolled_back, stands) in
+            [("NULL", "NULL", true), ("NULL", "now", false), ("now", "NULL", false), ("now", "now", false)]
+        {
+            let tracking = table(&columns, &[&["1_a", "x", finished, rolled_back]]);
+            let all = scene.pending(&Tracking::Absent { others: false }).migrations;
+            let found = stands_failed(&scene.found, tracking.table().unwrap(), &all[0]);
+            assert_eq!(found, stands, "{finished} {rolled_back}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! One undo, step by step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holdpoint_core::ledger::{RunState, RunStep, newest};
 use holdpoint_core::undoing::Way;
@@ -24,6 +24,8 @@ use super::{UndoOptions, UndoPlan, UndoReport, admission, proof, rds};
 use crate::runs::{self, Alive};
 use crate::{Error, leads, sessions};
 
+/// How long a connection may take by which what an undo left at work is ended.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Why an undo ended that a person ended.
 const INTERRUPTED: &str = "interrupted: what was done is recorded, and the undo goes on from there";
 
@@ -80,7 +82,7 @@ impl<'a> Attempt<'a> {
     /// Undoes; `held` is the run lock, where the run that is undone has it.
     pub(super) async fn run(&self, held: Option<RunLock>) -> Result<UndoReport, Error> {
         let began = Instant::now();
-        self.finish_begun().await?;
+        let asked = self.finish_begun().await?;
         let work = self.admitted(held.as_ref().map(RunLock::pid)).await?;
         let (way, todo, passed_over) = work.chosen().await?;
         let mut plan = work.plan(way, &todo);
@@ -101,7 +103,9 @@ impl<'a> Attempt<'a> {
                 warnings,
             });
         }
-        work.ask(&plan).await?;
+        if !asked {
+            ask(self.options, self.context, &plan).await?;
+        }
         let mut record = Record::after(self.context, &work.step, way, self.options);
         let lock = work.lock(held).await?;
         work.as_shown().await?;
@@ -142,11 +146,11 @@ impl<'a> Attempt<'a> {
                 record.leaves_no_process();
                 let said = self.options.mask.message(&line(&error));
                 let why = format!("{INTERRUPTED}: {} ({said})", going_on(&plan));
-                (RunState::Undoing, Some(why.clone()), vec![why])
+                (RunState::Undoing, Some(why.clone()), [&[why][..], &record.look].concat())
             }
             Err(error) => {
                 let why = self.options.mask.message(&line(&error));
-                (RunState::UndoFailed, Some(why.clone()), vec![why])
+                (RunState::UndoFailed, Some(why.clone()), [&[why][..], &record.look].concat())
             }
         };
         if let Err(error) = record.write(state, remarks).await {
@@ -158,16 +162,26 @@ impl<'a> Attempt<'a> {
         Ok(UndoReport { plan, dry_run: false, state, undo, failure, interrupted, swap, took_ms: took(), warnings })
     }
 
-    /// Finishes the renames of a cut-over that an undo of this run began: the live database cannot be asked before.
-    async fn finish_begun(&self) -> Result<(), Error> {
+    /// Finishes the renames of a cut-over that an undo of this run began: the live database cannot be asked before. Nor can who
+    /// undoes it, so that its process is asked for, and a person. Whether one was asked.
+    async fn finish_begun(&self) -> Result<bool, Error> {
         let Self { context, options } = self;
         let by_rds = options.way.is_none_or(|way| way == Way::Rds) && !options.dry_run;
-        let Some(source) = options.instance.as_ref().filter(|_| by_rds) else { return Ok(()) };
+        let Some(source) = options.instance.as_ref().filter(|_| by_rds) else { return Ok(false) };
         let steps = runs::steps(context, &options.run).await?;
-        match newest(&steps).filter(|step| rds::is_under_way(step)) {
-            Some(step) => rds::finish_begun(source, step.run.as_str()).await,
-            None => Ok(()),
+        let Some(step) = newest(&steps).filter(|step| rds::is_under_way(step)) else { return Ok(false) };
+        let run = step.run.as_str();
+        if !rds::is_begun(source, run).await? {
+            return Ok(false);
         }
+        if let Some(what) = runs::process_of(step) {
+            return Err(Error::StillAtWork { run: run.to_owned(), what });
+        }
+        if let Some(point) = step.point.clone() {
+            ask(options, context, &rds::renames(source, step, point)).await?;
+        }
+        rds::finish_begun(source, run).await?;
+        Ok(true)
     }
 
     /// Reads the run, and refuses what cannot be undone; `held_by`: where it is the run itself that undoes, who has its
@@ -201,6 +215,17 @@ impl<'a> Attempt<'a> {
         };
         let standing = admission::settled_since(&younger);
         Ok(Work { context, options, run, steps, step, point, is_snapshot, younger, standing, held_by })
+    }
+}
+
+/// Asks a person, where one is to be asked.
+async fn ask(options: &UndoOptions, context: &Context, plan: &UndoPlan) -> Result<(), Error> {
+    let Some(question) = options.question.clone() else { return Ok(()) };
+    let plan = plan.clone();
+    let answer = tokio::task::spawn_blocking(move || (question.0)(&plan));
+    tokio::select! {
+        answer = answer => if answer.unwrap_or(false) { Ok(()) } else { Err(Error::NotConfirmed) },
+        () = context.cancel.cancelled() => Err(Error::Interrupted),
     }
 }
 
@@ -321,16 +346,6 @@ impl Work<'_> {
         self.steps.iter().find_map(|step| step.undo.as_ref()?.point.clone())
     }
 
-    async fn ask(&self, plan: &UndoPlan) -> Result<(), Error> {
-        let Some(question) = self.options.question.clone() else { return Ok(()) };
-        let plan = plan.clone();
-        let answer = tokio::task::spawn_blocking(move || (question.0)(&plan));
-        tokio::select! {
-            answer = answer => if answer.unwrap_or(false) { Ok(()) } else { Err(Error::NotConfirmed) },
-            () = self.context.cancel.cancelled() => Err(Error::Interrupted),
-        }
-    }
-
     /// Under the run lock: everything is as it was when the way was chosen and shown.
     async fn as_shown(&self) -> Result<(), Error> {
         let steps = self.context.repository.steps(&self.context.database, &self.run).await?;
@@ -400,21 +415,30 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         match todo {
             Todo::Rollback(rollback) => {
-                let writers = self.while_locked(&lock, Box::pin(last_writers(self, &rollback))).await?;
-                self.while_locked(&lock, rollback.go(self, record)).await?;
-                self.while_locked(&lock, proof::prove(self, record, rollback.tracking(), writers)).await?;
+                let went = async {
+                    let writers = Box::pin(last_writers(self, &rollback)).await?;
+                    rollback.go(self, record).await?;
+                    proof::prove(self, record, rollback.tracking(), writers).await
+                };
+                let went = self.while_locked(&lock, Box::pin(went)).await;
+                noted(went, record)?;
                 lock.release().await;
             }
             Todo::Recover(recover) => {
                 let tracking = recover.rollback.tracking().cloned();
-                let writers = self.while_locked(&lock, Box::pin(last_writers(self, &recover.rollback))).await?;
-                self.while_locked(&lock, recover.go(self, record)).await?;
-                self.while_locked(&lock, proof::prove(self, record, tracking.as_ref(), writers)).await?;
+                let went = async {
+                    let writers = Box::pin(last_writers(self, &recover.rollback)).await?;
+                    recover.go(self, record).await?;
+                    proof::prove(self, record, tracking.as_ref(), writers).await
+                };
+                let went = self.while_locked(&lock, Box::pin(went)).await;
+                noted(went, record)?;
                 lock.release().await;
             }
             Todo::Restore(restore) => *swap = Some(Box::new(restore.go(self, record, lock).await?)),
             Todo::Rds(instant) => {
-                self.while_locked(&lock, instant.make(self, record)).await?;
+                let made = self.while_locked(&lock, Box::pin(instant.make(self, record))).await;
+                noted(made, record)?;
                 // From here on the lock is on the server that goes aside.
                 instant.cut_over(self, record).await?;
                 lock.release().await;
@@ -423,11 +447,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keeps the lock's connection alive, and ends what goes on in the server when the work is cancelled.
-    async fn while_locked<T>(&self, lock: &RunLock, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    /// Keeps the lock's connection alive, and ends what goes on in the server when the work fails or is cancelled: with why, and
+    /// what became of that, in words.
+    async fn while_locked<T>(
+        &self,
+        lock: &RunLock,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, (Error, Vec<String>)> {
         let watch = async {
             loop {
-                tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+                tokio::time::sleep(Duration::from_secs(30)).await;
                 if !lock.is_held().await {
                     return Error::LockLost;
                 }
@@ -437,9 +466,38 @@ impl Work<'_> {
             worked = work => worked,
             lost = watch => Err(lost),
         };
-        if worked.is_err() {
-            sessions::cancel(lock.session(), &self.run).await?;
+        match worked {
+            Ok(worked) => Ok(worked),
+            Err(error) => Err((error, self.end_on_the_server(lock).await)),
         }
-        worked
     }
+
+    /// Ends what the undo still does on the server, by the role that goes the way, too: the lock may be of one that only reads,
+    /// and its session may be lost. What was done, or why nothing was, in words.
+    async fn end_on_the_server(&self, lock: &RunLock) -> Vec<String> {
+        let purpose = SessionPurpose::new("holdpoint undo");
+        let connected = Session::connect(&self.options.live, &purpose);
+        let own = tokio::time::timeout(CONNECT_WITHIN, connected).await.ok().and_then(Result::ok);
+        let ended = match &own {
+            Some(own) if !lock.is_held().await => sessions::cancel(own, &self.run).await,
+            own => sessions::cancel_by(lock.session(), own.as_ref(), &self.run).await,
+        };
+        if let Some(own) = own {
+            own.close().await;
+        }
+        ended.unwrap_or_else(|error| {
+            vec![format!(
+                "what the undo still does on the server could not be ended, and may go on there: {}",
+                line(&error)
+            )]
+        })
+    }
+}
+
+/// Keeps what became of the work on the server.
+fn noted<T>(went: Result<T, (Error, Vec<String>)>, record: &mut Record<'_>) -> Result<T, Error> {
+    went.map_err(|(error, told)| {
+        record.look.extend(told);
+        error
+    })
 }

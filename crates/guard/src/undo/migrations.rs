@@ -9,7 +9,7 @@ use holdpoint_postgres::{Session, SessionPurpose};
 use super::attempt::Work;
 use crate::Error;
 use crate::plan::Project;
-use crate::tools::{Migration, Pending, ToolName, Tracking, read_tracking};
+use crate::tools::{Migration, Pending, ToolName, Tracking, read_tracking, stands_failed};
 
 /// The migrations of a run, as they are now.
 pub(super) struct There {
@@ -79,6 +79,36 @@ pub(super) async fn there(
     }
     let recorded = migrations.iter().map(|one| Some(!pending.iter().any(|other| other.path == one.path))).collect();
     Ok((There { migrations, recorded, tracking }, warnings))
+}
+
+impl There {
+    /// The migrations of which the tool has a row that says that they failed: it runs nothing until that is put right.
+    pub(super) fn failed(&self, project: &Project) -> Vec<&Migration> {
+        let Some(table) = self.tracking.table() else { return Vec::new() };
+        self.migrations.iter().filter(|one| stands_failed(&project.found, table, one)).collect()
+    }
+}
+
+/// Of the run's migrations those that the tool would not run again as they are recorded now, in words.
+pub(super) async fn not_pending(work: &Work<'_>) -> Result<Vec<String>, Error> {
+    let Ok((project, plan)) = of_run(work, "rollback") else { return Ok(Vec::new()) };
+    if project.found.table.is_none() {
+        return Ok(Vec::new());
+    }
+    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
+    let tracking = read_tracking(&project.found, &session).await;
+    session.close().await;
+    let tracking = tracking?;
+    let pending = Pending::of(&project.found, &project.files, &tracking).migrations;
+    let all = Pending::of(&project.found, &project.files, &Tracking::Absent { others: false }).migrations;
+    let own: Vec<Migration> =
+        all.into_iter().filter(|one| plan.pending.iter().any(|record| record.path == one.path)).collect();
+    let recorded = own.iter().filter(|one| !pending.iter().any(|other| other.path == one.path));
+    let recorded = recorded.map(|one| format!("{} is still recorded as applied", one.path)).collect::<Vec<_>>();
+    let there = There { migrations: own.clone(), recorded: Vec::new(), tracking };
+    let failed = there.failed(project);
+    let failed = failed.iter().map(|one| format!("{} is still recorded as failed: the next run stops at it", one.path));
+    Ok(recorded.into_iter().chain(failed).collect())
 }
 
 /// How the schema differs from the restore point's.

@@ -16,6 +16,7 @@ use holdpoint_operations::schema_check::Schema;
 use super::attempt::Work;
 use super::database::{added_by_run, judge_database};
 use super::last_writers::LastWriters;
+use super::migrations::not_pending;
 use super::record::Record;
 use super::rows::{Rows, Stake, Told, judge, judge_part, judge_sequence};
 use super::since::{Since, rows};
@@ -100,6 +101,8 @@ pub(super) async fn prove(
         "{} of {} tables hold exactly the restore point's rows",
         report.tables.equal, report.tables.then
     ));
+    // What the tool would not run again was not undone.
+    found.open.extend(not_pending(work).await?);
     record.undo.proof = found.proof;
     record.undo.not_as_before = found.open;
     record.look = found.look;

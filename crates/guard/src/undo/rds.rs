@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
-use holdpoint_core::Identity;
 use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::progress::Phase;
 use holdpoint_core::quantity::listed;
 use holdpoint_core::undoing::Way;
+use holdpoint_core::{Identity, PointId};
 use holdpoint_operations::Source;
 use holdpoint_operations::adopt::adopt;
 use holdpoint_operations::compare::{Against, CompareOptions, CompareReport};
@@ -18,6 +18,7 @@ use holdpoint_operations::rds::{
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
+use super::UndoPlan;
 use super::attempt::Work;
 use super::end_sessions;
 use super::migrations::no_way;
@@ -258,13 +259,47 @@ impl ToAnInstant {
     }
 }
 
-/// Makes the renames that an undo of the run began and did not come to the end of: between them the database's name leads
-/// nowhere, and nothing could be asked of it.
+/// Whether renames by which the new instance takes the live one's place were begun, and are not done.
 ///
 /// # Errors
 /// What RDS refuses.
+pub(super) async fn is_begun(source: &RdsSource, run: &str) -> Result<bool, Error> {
+    Ok(source.is_begun(&name(&source.instance, run), &aside(&source.instance, run)).await?)
+}
+
+/// Makes what is left of these renames.
+///
+/// # Errors
+/// What RDS refuses; what is left of the renames is done by calling it again.
 pub(super) async fn finish_begun(source: &RdsSource, run: &str) -> Result<(), Error> {
-    Ok(source.finish_begun(&name(&source.instance, run), &aside(&source.instance, run)).await?)
+    source.take_the_place(&name(&source.instance, run), &aside(&source.instance, run)).await?;
+    Ok(())
+}
+
+/// What is known of an undo that goes on with its renames, before the database can be asked.
+pub(super) fn renames(source: &RdsSource, step: &RunStep, point: PointId) -> UndoPlan {
+    let (live, run) = (&source.instance, step.run.as_str());
+    let (own, other_ways): (Vec<_>, Vec<_>) = step.ways_back.iter().cloned().partition(|one| one.way == Way::Rds);
+    let own = own.into_iter().next();
+    UndoPlan {
+        run: step.run.clone(),
+        way: Way::Rds,
+        point,
+        steps: vec![format!(
+            "{} gets the name {live}, and {live} is called {} then",
+            name(live, run),
+            aside(live, run)
+        )],
+        done: step.undo.as_ref().map(|undo| undo.done.clone()).unwrap_or_default(),
+        data_lost: own.as_ref().map(|one| one.data_lost.clone()).unwrap_or_default(),
+        written_since: None,
+        taken: Vec::new(),
+        scripts_take: Vec::new(),
+        goes_along: Vec::new(),
+        command: own.map(|one| one.command),
+        other_ways,
+        warnings: runs::not_told_from_here(step).into_iter().collect(),
+    }
 }
 
 /// Whether an undo by this way came so far that the new instance may be in the live one's place, and did not end.

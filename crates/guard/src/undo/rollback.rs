@@ -65,6 +65,8 @@ struct Undo {
     script: Option<RollbackScript>,
     /// Whether the migration may not be there at all: then a script that fails says nothing.
     perhaps: bool,
+    /// Whether the tool has a row that says that the migration failed.
+    failed: bool,
 }
 
 impl RollingBack {
@@ -125,7 +127,15 @@ impl RollingBack {
             };
             found.push((migration, perhaps));
         }
-        if found.is_empty() && !broken_off {
+        // Its row would stop the tool, whether anything of it is there or not.
+        let failed = there.failed(project);
+        let repairs_of = |migration: &Migration| {
+            let statement = repair(&project.found, &project.files, there.tracking.table()?, migration)?;
+            Some((pending_again(&migration.name), statement))
+        };
+        let is_found = |one: &&&Migration| found.iter().any(|(other, _)| other.path == one.path);
+        let repairs: Vec<_> = failed.iter().filter(|one| !is_found(one)).filter_map(|one| repairs_of(one)).collect();
+        if found.is_empty() && repairs.is_empty() && !broken_off {
             return Err(Error::CannotUndo {
                 run: work.run.to_string(),
                 why: "nothing of it is there: all of its migrations are pending".to_owned(),
@@ -155,7 +165,8 @@ impl RollingBack {
             let repair = table.and_then(|table| repair(&project.found, &project.files, table, migration));
             let label = format!("{} ({})", step.words(project), migration.name);
             let script = scripts(project, &[migration]).into_iter().next();
-            all.push(Undo { label, step, repair, script, perhaps });
+            let failed = failed.iter().any(|one| one.path == migration.path);
+            all.push(Undo { label, step, repair, script, perhaps, failed });
         }
         let begun = begun(work).filter(|begun| all.iter().any(|one| one.label == begun.script));
         let ran = match begun {
@@ -168,9 +179,9 @@ impl RollingBack {
             done || ran.as_ref() == Some(&one.label)
         };
         // Without a transaction around both, a script may be done, and the tool's table not put right.
-        let open = |one: &&Undo| is_done(one) && !one.perhaps;
-        let repairs = all.iter().filter(open).filter_map(|one| Some((pending_again(&one.label), one.repair.clone()?)));
-        let repairs = repairs.collect();
+        let open = |one: &&Undo| is_done(one) && (!one.perhaps || one.failed);
+        let of_done = all.iter().filter(open).filter_map(|one| Some((pending_again(&one.label), one.repair.clone()?)));
+        let repairs = of_done.chain(repairs).collect();
         let to_run: Vec<_> = all.iter().filter(|one| !is_done(one)).filter_map(|one| one.script.clone()).collect();
         let is_open = all.iter().any(|one| !is_done(&one));
         warnings.extend(check(work, way, &to_run)?);
@@ -208,7 +219,11 @@ impl RollingBack {
             let statement = repair(&project.found, &project.files, table?, migration)?;
             Some((pending_again(&migration.name), statement))
         };
-        let recorded = there.migrations.iter().zip(&there.recorded).filter(|(_, recorded)| **recorded == Some(true));
+        let failed = there.failed(project);
+        let is_there = |(one, recorded): &(&Migration, &Option<bool>)| {
+            **recorded == Some(true) || failed.iter().any(|failed| failed.path == one.path)
+        };
+        let recorded = there.migrations.iter().zip(&there.recorded).filter(is_there);
         let repairs = recorded.filter_map(|(migration, _)| repair(migration)).collect();
         let table = project.found.table.clone();
         Ok(Self {
@@ -330,6 +345,10 @@ impl RollingBack {
                     context.progress.note(&told);
                     record.ended();
                     record.write(RunState::Undoing, vec![told]).await?;
+                    // What was to be done with it went back with the script.
+                    if let Some(statement) = one.repair.as_ref().filter(|_| one.failed) {
+                        put_right(work, statement).await?;
+                    }
                 }
                 Came::NotThere(status) | Came::Failed(status) => {
                     record.ended();
@@ -344,15 +363,20 @@ impl RollingBack {
             }
         }
         for (words, statement) in self.repairs.iter().filter(|(words, _)| !record.has_done(words)).collect::<Vec<_>>() {
-            let settings = work.options.live.with_application_name(sessions::token(&work.run));
-            let session = Session::connect(&settings, &SessionPurpose::new("holdpoint undo")).await?;
-            let repaired = session.run("putting the tracking table right", statement).await;
-            session.close().await;
-            repaired?;
+            put_right(work, statement).await?;
             record.done(words).await?;
         }
         Ok(())
     }
+}
+
+/// Has the tool take a migration for pending; the statement may run again.
+async fn put_right(work: &Work<'_>, statement: &str) -> Result<(), Error> {
+    let settings = work.options.live.with_application_name(sessions::token(&work.run));
+    let session = Session::connect(&settings, &SessionPurpose::new("holdpoint undo")).await?;
+    let repaired = session.run("putting the tracking table right", statement).await;
+    session.close().await;
+    repaired.map_err(Error::from)
 }
 
 /// What is written of a migration that is taken out of the tool's table.

@@ -68,6 +68,9 @@ async fn a_sequence_that_was_set_back_is_a_change_although_its_transaction_was_r
         assert_eq!((report.state, report.database, report.exit_kind()), (Failed, "changed", AppliedInPart));
         let told = "set back, so that numbers are given out again: public.numbers";
         assert!(report.warnings.iter().any(|text| text.contains(told)), "{:?}", report.warnings);
+        // Who looks again is not told otherwise, though its transactions were aborted.
+        let looked = run(&shop.context, Some(&shop.place()), &RunSelector::Latest).await.unwrap().summary;
+        assert_eq!(looked.verdict, Some(Applied::Unknown), "{looked:?}");
         // Further than before is what every use does.
         let report = shop.guard("$SQL -1 -c 'SELECT nextval($$numbers$$)' -c 'SELECT 1/0'").await.unwrap();
         assert_eq!((report.state, report.database, report.exit_kind()), (RolledBack, "unchanged", NothingApplied));

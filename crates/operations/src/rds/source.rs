@@ -146,16 +146,13 @@ impl RdsSource {
         Ok(self.plane.unless_ended(self.plane.rds.find(name)).await?.is_some())
     }
 
-    /// Makes what is left of the renames by which `target` takes its source's place; nothing where none was begun.
+    /// Whether renames by which `target` takes its source's place were begun, and are not done.
     ///
     /// # Errors
-    /// As [`Self::take_the_place`].
-    pub async fn finish_begun(&self, target: &str, aside: &str) -> Result<(), Error> {
+    /// What RDS refuses, and [`Error::Interrupted`].
+    pub async fn is_begun(&self, target: &str, aside: &str) -> Result<bool, Error> {
         let noted = self.made_as(target).await?.is_some_and(|made| holdpoint_rds::is_cut_over_begun(&made));
-        if noted && super::plan_cut_over(&self.plane, target, Some(aside), false).await?.is_begun {
-            self.take_the_place(target, aside).await?;
-        }
-        Ok(())
+        Ok(noted && super::plan_cut_over(&self.plane, target, Some(aside), false).await?.is_begun)
     }
 
     /// Puts the instance that was made as `target` in its source's place, which is called `aside` then, or goes on where a process that is gone began.

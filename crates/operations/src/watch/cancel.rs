@@ -66,11 +66,12 @@ fn is_ours(application_name: &str) -> bool {
 /// Ends the statement of a session that was [found](find) or [seen](super::look), or the session itself, and waits for
 /// a moment until that has happened.
 ///
-/// A session that took the process's number meanwhile is left alone: the time at which it began tells them apart.
+/// A session that took the process's number meanwhile is left alone: the time at which it began tells them apart, and with `token`
+/// that its `application_name` holds that, where its role hides the time.
 ///
 /// # Errors
 /// [`WatchError::Gone`], [`WatchError::NothingRuns`], [`WatchError::NotAllowed`].
-pub async fn cancel(session: &Session, target: &Activity, stop: Stop) -> Result<Stopped, Error> {
+pub async fn cancel(session: &Session, target: &Activity, stop: Stop, token: Option<&str>) -> Result<Stopped, Error> {
     let state = target.state.as_deref();
     if stop == Stop::Statement && state.is_some_and(|state| state.starts_with("idle")) {
         let state = state.unwrap_or_default().to_owned();
@@ -83,10 +84,11 @@ pub async fn cancel(session: &Session, target: &Activity, stop: Stop) -> Result<
     let sql = format!(
         "SELECT pg_catalog.{function}(a.pid) FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1 \
          AND a.backend_start IS NOT DISTINCT FROM $2 AND a.datname = pg_catalog.current_database() \
-         AND a.pid <> pg_catalog.pg_backend_pid()"
+         AND a.pid <> pg_catalog.pg_backend_pid() \
+         AND ($3::text IS NULL OR pg_catalog.strpos(a.application_name, $3) > 0)"
     );
     let sent = Instant::now();
-    match session.query("cancelling", &sql, &[&target.pid, &target.backend_start]).await {
+    match session.query("cancelling", &sql, &[&target.pid, &target.backend_start, &token]).await {
         // No row: it is gone. False: it went at this very moment.
         Ok(rows) if !rows.first().is_some_and(|row| row.get(0)) => {
             return Err(WatchError::Gone { pid: target.pid }.into());

@@ -119,17 +119,19 @@ async fn blocked(cluster: &'static Cluster) {
 
     // Cancelling frees the queue, and nobody else notices.
     let target = find(&own, alter_pid).await.unwrap();
-    assert!(cancel(&own, &target, Stop::Statement).await.unwrap().took_effect);
+    let other = cancel(&own, &target, Stop::Statement, Some("holdpoint:another")).await.unwrap_err();
+    assert!(matches!(other, Error::Watch(WatchError::Gone { .. })), "it has another name: {other}");
+    assert!(cancel(&own, &target, Stop::Statement, None).await.unwrap().took_effect);
     let failed = altering.await.unwrap().unwrap_err();
     assert_eq!(failed.sqlstate(), Some("57014"), "query_canceled");
     reading.await.unwrap().unwrap();
     holder.run("test", "SELECT 1").await.unwrap();
-    let error = cancel(&own, &find(&own, holder_pid).await.unwrap(), Stop::Statement).await.unwrap_err();
+    let error = cancel(&own, &find(&own, holder_pid).await.unwrap(), Stop::Statement, None).await.unwrap_err();
     assert!(matches!(error, Error::Watch(WatchError::NothingRuns { .. })), "{error}");
     let target = find(&own, holder_pid).await.unwrap();
-    assert!(cancel(&own, &target, Stop::Session).await.unwrap().took_effect);
+    assert!(cancel(&own, &target, Stop::Session, None).await.unwrap().took_effect);
     other.await.unwrap().unwrap();
-    let again = cancel(&own, &target, Stop::Session).await.unwrap_err();
+    let again = cancel(&own, &target, Stop::Session, None).await.unwrap_err();
     assert!(matches!(again, Error::Watch(WatchError::Gone { .. })), "{again}");
     own.close().await;
     cluster.drop_database(DATABASE);
@@ -201,7 +203,7 @@ async fn a_role_with_few_rights_is_told_what_it_does_not_see() {
     assert_eq!(picture.hidden_sessions, 2);
     assert!(picture.long.is_empty() && picture.idle_in_transaction.is_empty());
 
-    let refused = cancel(&few, &find(&few, waiting_pid).await.unwrap(), Stop::Statement).await.unwrap_err();
+    let refused = cancel(&few, &find(&few, waiting_pid).await.unwrap(), Stop::Statement, None).await.unwrap_err();
     assert!(matches!(refused, Error::Watch(WatchError::NotAllowed { .. })), "{refused}");
     assert_eq!(refused.kind(), ErrorKind::Postgres);
     assert!(refused.hint().unwrap().contains("GRANT pg_signal_backend TO \"few\""), "{:?}", refused.hint());
