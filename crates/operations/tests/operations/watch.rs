@@ -119,8 +119,8 @@ async fn blocked(cluster: &'static Cluster) {
 
     // Cancelling frees the queue, and nobody else notices.
     let target = find(&own, alter_pid).await.unwrap();
-    let other = cancel(&own, &target, Stop::Statement, Some("holdpoint:another")).await.unwrap_err();
-    assert!(matches!(other, Error::Watch(WatchError::Gone { .. })), "it has another name: {other}");
+    let renamed = cancel(&own, &target, Stop::Statement, Some("holdpoint:another")).await.unwrap_err();
+    assert!(matches!(renamed, Error::Watch(WatchError::Gone { .. })), "it has another name: {renamed}");
     assert!(cancel(&own, &target, Stop::Statement, None).await.unwrap().took_effect);
     let failed = altering.await.unwrap().unwrap_err();
     assert_eq!(failed.sqlstate(), Some("57014"), "query_canceled");
