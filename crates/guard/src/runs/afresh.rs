@@ -147,7 +147,10 @@ mod tests {
     use super::*;
 
     fn steps(transactions: Value, verdict: Option<&str>) -> Vec<RunStep> {
-        let judgement = verdict.map(|verdict| json!({ "verdict": verdict, "as_planned": false, "reasons": [] }));
+        let judgement = verdict.map(|verdict| {
+            json!({ "verdict": verdict, "as_planned": false, "reasons": [], "health": "not_asked", "time_outs": "not_shown",
+                    "recorded": null, "still_pending": null, "unlike_rehearsal": null, "invalid_indexes": [], "unreadable": [] })
+        });
         let step = json!({
             "format": 1, "run": "20261121T024300Z-k3f9", "n": 1, "state": "failed", "at": "2026-11-21T02:43:00Z",
             "identity": { "system_identifier": "7", "database_oid": 5, "database": "shop", "timeline": 1,
