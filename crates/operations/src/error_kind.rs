@@ -136,6 +136,7 @@ fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
         | Rds::Serves { .. }
         | Rds::Overtaken { .. }
         | Rds::SourceAside { .. }
+        | Rds::NameInTheWay { .. }
         | Rds::Ambiguous { .. }
         | Rds::Protected { .. }
         | Rds::Unready { .. }

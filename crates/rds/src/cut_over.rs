@@ -81,7 +81,7 @@ impl Rds {
     /// noted, but of which RDS refused the first rename, is planned anew.
     ///
     /// # Errors
-    /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
+    /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::NameInTheWay`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
     /// away; [`Error::SourceAside`] while another one serves in the place of the source; [`Error::Overtaken`] where another one has the
     /// production name by now.
     pub async fn plan_cut_over(&self, new: &str, aside: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
@@ -365,6 +365,21 @@ fn serves_for(one: &Instance, source: &Instance) -> bool {
         && has_renamed(one, Some(source))
 }
 
+/// The instance whose cut-over, or its way back, needs a name: a new one of that name would be in the way.
+pub(crate) fn kept_for<'a>(all: &'a [Instance], name: &str) -> Option<&'a Instance> {
+    let needs = |one: &Instance| {
+        [marks::CUT_OVER_NAME, marks::CUT_OVER_ASIDE, marks::CUT_OVER_WAS]
+            .iter()
+            .any(|key| one.tags.get(*key).is_some_and(|needed| same(needed, name)))
+    };
+    all.iter().filter(|one| needs(one) && marks::is_own(&one.tags, &one.resource_id)).find(|one| {
+        let source = one.tags.get(marks::SOURCE_RESOURCE);
+        let source = source.and_then(|id| all.iter().find(|other| other.resource_id == *id));
+        // Without its source there is no way back.
+        source.is_some() && has_renamed(one, source)
+    })
+}
+
 /// Plans a cut-over to an instance, by what RDS says of all.
 fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
     if let Some(cluster) = &instance.cluster {
@@ -403,7 +418,10 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
             if begun && same(taken, &name) {
                 return Err(Error::Overtaken { subject: instance.name.clone() });
             }
-            return Err(Error::NameTaken { name: taken.clone() });
+            return Err(match begun {
+                true => Error::NameInTheWay { subject: instance.name.clone(), name: taken.clone() },
+                false => Error::NameTaken { name: taken.clone() },
+            });
         }
     }
     let rename = |one: &Instance, to: &str| {

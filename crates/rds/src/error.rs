@@ -311,6 +311,14 @@ pub enum Error {
         /// Their present names.
         names: Vec<String>,
     },
+    /// Another instance has a name that a cut-over which was begun, or its way back, is to give.
+    #[error("{subject}: its cut-over needs the name {name}, which another instance has")]
+    NameInTheWay {
+        /// The instance that was put into service, or shall be.
+        subject: String,
+        /// The name.
+        name: String,
+    },
     /// Somebody renamed an instance, or cut over, since the renames of a cut-over were planned.
     #[error("{subject} is not as the cut-over was planned: somebody renamed it or cut over meanwhile")]
     Overtaken {

@@ -1,6 +1,7 @@
 //! What to do next after an error.
 
 use crate::error::{Awaited, Error, Thing, told};
+use crate::name::with_ending;
 
 impl Error {
     /// What to do next, where that is known: the next command to type, or what to change.
@@ -130,6 +131,12 @@ impl Error {
                  cut-over NAME --dry-run"
                     .to_owned()
             }
+            Self::NameInTheWay { name, .. } => format!(
+                "this command renamed nothing; give that one another name (aws rds modify-db-instance --db-instance-identifier {name} \
+                 --new-db-instance-identifier {} --apply-immediately) or drop it (holdpoint rds drop {name}), then the same \
+                 command again",
+                with_ending(name, "-2")
+            ),
             Self::IsSource { .. } => "holdpoint never drops a source; AWS's own console does".to_owned(),
             Self::InService { subject, thing: Thing::Instance } => format!(
                 "take the cut-over back first: holdpoint rds cut-over {subject} --back, or the renames where it was made by hand"

@@ -53,7 +53,7 @@ pub use quota::Quota;
 pub use restore::RestoreReport;
 pub use snapshots::Snapshot;
 pub use standing::{Standing, standing};
-pub use tidy::{DropOptions, DropPlan, Made, estimate_seconds};
+pub use tidy::{DropOptions, DropPlan, Made, drop_command, estimate_seconds};
 pub use token::{Token, Tokens, region_of};
 pub use wait::{Happened, Reading, Waiting};
 pub use window::{Missing, Window};

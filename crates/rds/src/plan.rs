@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Rds;
+use crate::cut_over::kept_for;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::marks::{self, Tags};
-use crate::name::check_name;
+use crate::name::{check_name, same, with_ending};
 use crate::properties::{How, Properties, PropertyLine};
 use crate::quota::Quota;
 use crate::snapshots::Snapshot;
@@ -196,6 +197,8 @@ pub(crate) struct Facts {
     pub(crate) window: Window,
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) target_taken: bool,
+    /// The present name of the instance whose cut-over, or its way back, needs the target's name.
+    pub(crate) target_kept_for: Option<String>,
     /// `Err` says why they are not known.
     pub(crate) quotas: std::result::Result<Vec<Quota>, String>,
 }
@@ -203,7 +206,7 @@ pub(crate) struct Facts {
 /// Makes the plan of a restore from facts. Pure.
 #[must_use]
 pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>) -> RestorePlan {
-    let Facts { source, window, snapshot, target_taken, quotas } = facts;
+    let Facts { source, window, snapshot, target_taken, target_kept_for, quotas } = facts;
     let mut problems = Vec::new();
     let mut warnings = window.warnings.clone();
     let at = match (&snapshot, options.to) {
@@ -219,6 +222,11 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
         problems.push(Problem::of(&error));
     } else if target_taken {
         problems.push(Problem::of(&Error::NameTaken { name: options.target.clone() }));
+    } else if let Some(serving) = target_kept_for {
+        problems.push(Problem {
+            what: format!("the name {} is kept for the cut-over of {serving}, or its way back", options.target),
+            hint: Some(format!("choose another name: --into {}", with_ending(&options.target, "-2"))),
+        });
     }
     if options.copy_on_write {
         problems.push(Problem {
@@ -306,10 +314,29 @@ impl Rds {
             Some(name) => Some(self.snapshot(name).await?),
             None => None,
         };
-        let target_taken = check_name(&options.target).is_ok() && self.find(&options.target).await?.is_some();
+        let target = check_name(&options.target).is_ok().then_some(&options.target);
+        let (mut target_taken, mut target_kept_for) = (false, None);
+        if let Some(target) = target {
+            let all = self.instances().await?;
+            target_taken = all.iter().any(|one| same(&one.name, target)) || self.find(target).await?.is_some();
+            target_kept_for = kept_for(&all, target).map(|serving| serving.name.clone());
+        }
         // They only help; a restore that RDS would grant is not kept from it by their lack.
         let quotas = self.quotas().await.map_err(|error| error.to_string());
-        Ok(plan_of(Facts { source, window, snapshot, target_taken, quotas }, options, now))
+        Ok(plan_of(Facts { source, window, snapshot, target_taken, target_kept_for, quotas }, options, now))
+    }
+
+    /// The name of a new instance of a source where nobody says one: the source's with `-restored`, or with a number after that
+    /// where a cut-over or its way back needs it.
+    ///
+    /// # Errors
+    /// Those of [`instances`](Self::instances).
+    pub async fn name_for_restore(&self, source: &str) -> Result<String> {
+        let all = self.instances().await?;
+        let numbered = (2..100).map(|number| with_ending(source, &format!("-restored-{number}")));
+        let first = with_ending(source, "-restored");
+        let free = std::iter::once(first.clone()).chain(numbered).find(|name| kept_for(&all, name).is_none());
+        Ok(free.unwrap_or(first))
     }
 }
 
@@ -350,7 +377,7 @@ pub(crate) mod tests {
     fn facts(source: Instance) -> Facts {
         let bounds = Some((Some(at("2026-11-14T03:00:00Z")), None));
         let window = Window::of_instance(&source, bounds, NOW.parse().unwrap());
-        Facts { source, window, snapshot: None, target_taken: false, quotas: Ok(Vec::new()) }
+        Facts { source, window, snapshot: None, target_taken: false, target_kept_for: None, quotas: Ok(Vec::new()) }
     }
 
     const NOW: &str = "2026-11-21T03:04:00Z";

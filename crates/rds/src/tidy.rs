@@ -16,7 +16,7 @@ use crate::standing::Standing;
 use crate::wait::{Reading, Waiting, Whom};
 
 /// An instance that holdpoint made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Made {
     /// Its name.
     pub name: String,
@@ -117,6 +117,19 @@ pub struct DropPlan {
     pub is_going: bool,
 }
 
+/// The command by which a drop goes on, in whatever process.
+#[must_use]
+pub fn drop_command(name: &str, final_snapshot: Option<&str>, lifts_protection: bool) -> String {
+    let mut command = format!("holdpoint rds drop {name}");
+    if lifts_protection {
+        command.push_str(" --lift-protection");
+    }
+    if let Some(snapshot) = final_snapshot {
+        command.push_str(&format!(" --final-snapshot {snapshot}"));
+    }
+    command
+}
+
 /// What failed before RDS had taken a drop on, with the command that goes on with it.
 pub(crate) fn unfinished(
     name: &str,
@@ -125,13 +138,7 @@ pub(crate) fn unfinished(
     lifts_protection: bool,
     failure: Error,
 ) -> Error {
-    let mut command = format!("holdpoint rds drop {name}");
-    if lifts_protection {
-        command.push_str(" --lift-protection");
-    }
-    if let Some(snapshot) = final_snapshot {
-        command.push_str(&format!(" --final-snapshot {snapshot}"));
-    }
+    let command = drop_command(name, final_snapshot, lifts_protection);
     Error::DropUnfinished { subject: name.to_owned(), going, command, failure: Box::new(failure) }
 }
 

@@ -28,14 +28,14 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
             Ok(if window.is_open() { exit_code::DONE } else { exit_code::FINDINGS })
         }
         RdsVerb::Plan(wanted) => {
-            let options = at_an_instant(invocation, wanted).await?;
+            let options = at_an_instant(invocation, &plane, wanted).await?;
             if rds::is_cluster(&plane, &options.source).await? {
                 return show_cluster(invocation, &rds::plan_cluster(&plane, &options).await?);
             }
             show(invocation, &rds::plan(&plane, &options).await?)
         }
         RdsVerb::Restore(wanted) => {
-            let options = at_an_instant(invocation, wanted).await?;
+            let options = at_an_instant(invocation, &plane, wanted).await?;
             if rds::is_cluster(&plane, &options.source).await? {
                 return restore_cluster(invocation, &plane, &options, &wanted.new).await;
             }
@@ -254,17 +254,30 @@ async fn drop_cluster(
 }
 
 /// What was typed as what RDS is asked; only `before:RUN` and a restore point open the repository.
-async fn at_an_instant(invocation: &Invocation, wanted: &RestoreInstanceArguments) -> Result<RestoreOptions, Failure> {
+async fn at_an_instant(
+    invocation: &Invocation,
+    plane: &ControlPlane,
+    wanted: &RestoreInstanceArguments,
+) -> Result<RestoreOptions, Failure> {
     let context = match &wanted.at {
         Moment::BeforeRun(_) | Moment::Point(_) => Some(invocation.context(false).await?),
         Moment::Latest | Moment::At(_) => None,
     };
     let to = rds::resolve(context.as_ref(), &wanted.at).await?;
-    Ok(RestoreOptions { copy_on_write: wanted.copy_on_write, ..like(&wanted.source, to, &wanted.new) })
+    let like = like(plane, &wanted.source, to, &wanted.new).await?;
+    Ok(RestoreOptions { copy_on_write: wanted.copy_on_write, ..like })
 }
 
-fn like(source: &str, to: When, wanted: &NewInstanceArguments) -> RestoreOptions {
-    let target = wanted.into.clone().unwrap_or_else(|| format!("{source}-restored"));
+async fn like(
+    plane: &ControlPlane,
+    source: &str,
+    to: When,
+    wanted: &NewInstanceArguments,
+) -> Result<RestoreOptions, Failure> {
+    let target = match &wanted.into {
+        Some(into) => into.clone(),
+        None => rds::name_for_restore(plane, source).await?,
+    };
     let mut options = RestoreOptions::new(source, target, to);
     if wanted.temporary {
         options = options.temporary();
@@ -273,5 +286,5 @@ fn like(source: &str, to: When, wanted: &NewInstanceArguments) -> RestoreOptions
         options.multi_az = Some(false);
     }
     options.class.clone_from(&wanted.class);
-    options
+    Ok(options)
 }

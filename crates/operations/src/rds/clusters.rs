@@ -1,6 +1,6 @@
 //! The verbs of `rds` for clusters of Aurora, without a word for anybody.
 
-use holdpoint_rds::{Cluster, ClusterDropPlan, ClusterPlan, ClusterReport, DropOptions, RestoreOptions};
+use holdpoint_rds::{Cluster, ClusterDropPlan, ClusterPlan, ClusterReport, DropOptions, RestoreOptions, drop_command};
 use serde::Serialize;
 
 use super::ControlPlane;
@@ -68,6 +68,13 @@ pub async fn restore_cluster(plane: &ControlPlane, plan: &ClusterPlan, waits: bo
 /// # Errors
 /// As [`restore_cluster`].
 pub async fn wait_cluster(plane: &ControlPlane, name: &str) -> Result<ClusterReport, Error> {
+    Box::pin(finish(plane, name)).await.map_err(|failure| match failure {
+        Error::Interrupted => plane.left(Left::Instance, name, failure),
+        failure => failure,
+    })
+}
+
+async fn finish(plane: &ControlPlane, name: &str) -> Result<ClusterReport, Error> {
     let made = plane.unless_ended(plane.rds.made_clusters()).await?;
     let mut listen = plane.listener(expected(&made, name));
     let clock = &*plane.clock;
@@ -85,10 +92,14 @@ pub async fn plan_drop_cluster(plane: &ControlPlane, options: &DropOptions) -> R
 /// Drops what was planned, and waits until it is gone.
 ///
 /// # Errors
-/// What RDS refuses.
+/// What RDS refuses; [`Error::Halfway`] where it is ended.
 pub async fn drop_cluster(plane: &ControlPlane, plan: ClusterDropPlan) -> Result<ClusterDropReport, Error> {
     let mut listen = plane.listener(None);
     let now = (plane.clock)();
-    plane.unless_ended(plane.rds.drop_cluster(&plan, &plane.waiting, now, &mut listen)).await?;
+    let dropped = plane.unless_ended(plane.rds.drop_cluster(&plan, &plane.waiting, now, &mut listen)).await;
+    if let Err(failure) = dropped {
+        let command = drop_command(&plan.cluster.name, plan.final_snapshot.as_deref(), plan.lifts_protection);
+        return Err(plane.ended_drop(&plan.cluster, command, plane.rds.made_clusters(), failure).await);
+    }
     Ok(ClusterDropReport { plan, dropped: true })
 }

@@ -57,7 +57,7 @@ pub(crate) use temporary::Temporary;
 pub use tokens::passwords;
 pub use verbs::{
     CutOverOutcome, DropReport, ListReport, RestoreOutcome, RunTakenBack, cut_over, drop_instance, list,
-    note_taken_back, plan, plan_cut_over, plan_drop, restore, wait, window,
+    name_for_restore, note_taken_back, plan, plan_cut_over, plan_drop, restore, wait, window,
 };
 pub(crate) use withdrawn::drop_recorded;
 pub use withdrawn::{RecordedAs, Withdrawn, recorded_as, withdraw_snapshot};

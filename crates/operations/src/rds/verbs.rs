@@ -4,7 +4,7 @@ use holdpoint_core::RunId;
 use holdpoint_core::quantity::milliseconds;
 use holdpoint_rds::{
     CutOverPlan, CutOverReport, DropOptions, DropPlan, Instance, Made, RestoreOptions, RestorePlan, RestoreReport,
-    Steps, Window, estimate_seconds,
+    Steps, Window, drop_command, estimate_seconds,
 };
 use serde::Serialize;
 
@@ -93,6 +93,14 @@ pub async fn window(plane: &ControlPlane, source: &str) -> Result<Window, Error>
 /// What RDS refuses; what stands against the restore is in the plan.
 pub async fn plan(plane: &ControlPlane, options: &RestoreOptions) -> Result<RestorePlan, Error> {
     plane.unless_ended(plane.rds.plan_restore(options, (plane.clock)())).await
+}
+
+/// The name of a new instance where nobody says one.
+///
+/// # Errors
+/// What RDS refuses.
+pub async fn name_for_restore(plane: &ControlPlane, source: &str) -> Result<String, Error> {
+    plane.unless_ended(plane.rds.name_for_restore(source)).await
 }
 
 /// Does what was planned; `waits` for the end.
@@ -204,10 +212,14 @@ pub async fn plan_drop(plane: &ControlPlane, options: &DropOptions) -> Result<Dr
 /// Drops what was planned, and waits until it is gone.
 ///
 /// # Errors
-/// What RDS refuses.
+/// What RDS refuses; [`Error::Halfway`] where it is ended.
 pub async fn drop_instance(plane: &ControlPlane, plan: DropPlan) -> Result<DropReport, Error> {
     let mut listen = plane.listener(None);
     let now = (plane.clock)();
-    plane.unless_ended(plane.rds.drop_made(&plan, &plane.waiting, now, &mut listen)).await?;
+    let dropped = plane.unless_ended(plane.rds.drop_made(&plan, &plane.waiting, now, &mut listen)).await;
+    if let Err(failure) = dropped {
+        let command = drop_command(&plan.instance.name, plan.final_snapshot.as_deref(), plan.lifts_protection);
+        return Err(plane.ended_drop(&plan.instance, command, plane.rds.made(), failure).await);
+    }
     Ok(DropReport { plan, dropped: true })
 }

@@ -73,6 +73,41 @@ async fn a_cut_over_that_ends_between_its_renames_knows_where_the_names_are() {
     }
 }
 
+/// What serves goes back to the name that it had.
+#[tokio::test]
+async fn the_names_of_a_way_back_are_kept_for_it() {
+    let (fake, rds) = restored().await;
+    assert_eq!(rds.name_for_restore("shop").await.unwrap(), "shop-restored");
+    let other = fake.with(|state| state.dbs["shop"].clone());
+    for (target, aside) in [("shop-r", None), ("shop-restored", Some("shop-first"))] {
+        if target == "shop-restored" {
+            let plan = rds.plan_restore(&RestoreOptions::new("shop", target, When::Latest), now()).await.unwrap();
+            rds.begin_restore(&plan).await.unwrap();
+            rds.finish_restore(target, &waiting(), &now, &mut quiet()).await.unwrap();
+        }
+        let plan = rds.plan_cut_over(target, aside, false).await.unwrap();
+        rds.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.unwrap();
+        let plan = rds.plan_restore(&RestoreOptions::new("shop", target, When::Latest), now()).await.unwrap();
+        let told = format!("the name {target} is kept for the cut-over of shop, or its way back");
+        assert!(plan.problems.len() == 1 && plan.problems[0].what == told, "{:?}", plan.problems);
+        assert_eq!(plan.problems[0].hint, Some(format!("choose another name: --into {target}-2")));
+    }
+    assert_eq!(rds.name_for_restore("shop").await.unwrap(), "shop-restored-2");
+
+    // Somebody else took it.
+    fake.with(|state| state.dbs.insert("shop-restored".to_owned(), other));
+    fake.with(|state| state.dbs.get_mut("shop-restored").unwrap().id = "db-OTHER".to_owned());
+    let error = rds.plan_cut_over("shop", None, true).await.unwrap_err();
+    assert_eq!(error.to_string(), "shop: its cut-over needs the name shop-restored, which another instance has");
+    assert!(error.hint().unwrap().contains("--new-db-instance-identifier shop-restored-2"), "{:?}", error.hint());
+    // Out of service it needs no name.
+    fake.with(|state| state.dbs.remove("shop-restored"));
+    let plan = rds.plan_cut_over("shop", None, true).await.unwrap();
+    rds.cut_over(&plan, &Steps::default(), &waiting(), now(), &mut quiet()).await.unwrap();
+    rds.note_taken_back(&plan).await.unwrap();
+    assert_eq!(rds.name_for_restore("shop").await.unwrap(), "shop-restored");
+}
+
 #[tokio::test]
 async fn a_broken_instance_goes_aside_and_keeps_the_name_from_nobody() {
     let (fake, rds) = restored().await;

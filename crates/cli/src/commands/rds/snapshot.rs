@@ -45,7 +45,8 @@ pub(super) async fn snapshot(
         }
         SnapshotVerb::Restore { snapshot, new } => {
             let source = rds::source_of_snapshot(plane, snapshot).await?;
-            let options = RestoreOptions { snapshot: Some(snapshot.clone()), ..like(&source, When::Latest, new) };
+            let like = like(plane, &source, When::Latest, new).await?;
+            let options = RestoreOptions { snapshot: Some(snapshot.clone()), ..like };
             return restore(invocation, plane, &options, new).await;
         }
         SnapshotVerb::Drop { name, dry_run, yes } => {
