@@ -65,6 +65,13 @@ fn a_wait_modifies_nothing_of_what_was_ready_or_is_in_service() {
     failure.says(&["shop is in service in the place of its source"]).hints(&["holdpoint rds list"]);
     assert_eq!((shop.server.count("ModifyDBInstance"), shop.server.count("AddTagsToResource")), (0, 0));
 
+    // The name that it goes back to is kept.
+    let plan = shop.rds(&["plan", "shop", "--at", "latest", "--into", "new"]).ended_with(15).json();
+    assert_eq!(
+        plan["problems"][0]["what"], "the name new is kept for the cut-over of shop, or its way back",
+        "{plan:#}"
+    );
+
     // Out of service it stays what its owner made of it, and that is told.
     shop.rds(&["cut-over", "shop", "--back", "--yes"]).ended_with(0);
     shop.server.forget_calls();

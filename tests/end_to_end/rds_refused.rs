@@ -217,7 +217,18 @@ fn what_an_ended_command_leaves_in_rds_is_named_with_what_drops_it() {
     // Whoever goes on meets credentials that are over by then.
     let before = server.count("DescribeDBInstances");
     ended(&["wait", "new"], "creating", &|| server.count("DescribeDBInstances") > before + 1).says(&left);
-    account.rds(&["drop", "new", "--lift-protection", "--yes"]).ended_with(0);
+    // A drop that is ended says how far it is, and what goes on with it.
+    server.settle();
+    server.set("new", "DeletionProtection", "true");
+    let drop = ["drop", "new", "--lift-protection", "--yes"];
+    let lifted = "new is modifying, and costs until it is gone; it is not protected against deletion any more";
+    for (status, told) in [("modifying", lifted), ("deleting", "new is deleting, and costs until it is gone")] {
+        let is_so = || server.status("new").as_deref() == Some(status);
+        let goes_on = ["the same command goes on: holdpoint rds drop new", "--region us-east-1"];
+        ended(&drop, status, &is_so).says(&[told]).hints(&goes_on);
+    }
+    server.settle();
+    assert_eq!(server.identifiers(), ["shop"]);
     server.fail("AddTagsToResource", 1, RdsFault::ExpiredToken);
     let failure = account.rds(&RESTORE).ended_with(9).failure();
     failure.says(&["no usable credentials", left[0], left[2]]).hints(&["aws sts get-caller-identity"]);
