@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use holdpoint_testkit::S3Server;
+use holdpoint_testkit::{Fault, Rule, S3Server};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, behind_proxy, name};
@@ -737,6 +737,25 @@ fn a_webhook_that_never_answers_holds_nothing_up_after_a_signal() {
     let text = std::fs::read_to_string(&metrics).unwrap();
     let counted = samples(&text).into_iter().filter(|(name, _)| name.starts_with("holdpoint_cron_failures_total{"));
     assert_eq!(counted.count(), 21, "{text}");
+}
+
+/// As Amazon answers to who may list below a prefix only: "access denied" for what is not there, the first lease of all.
+#[test]
+fn a_role_that_may_list_below_its_prefix_only_has_its_nights() {
+    let (scene, proxy) = behind_proxy();
+    for operation in ["GetObject", "HeadObject"] {
+        proxy.rule(Rule::new(Fault::HideAbsence).operation(operation).always());
+    }
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    let policy = "[cron]\nverify = \"stored\"\n[retention]\nkeep_last = 1\nminimum_age = \"0\"\n";
+    scene.place.write_config(&format!("{config}{policy}"));
+    for _ in 0..2 {
+        let report = scene.place.holdpoint(&["cron", "--json"]).ended_with(0).json();
+        assert_eq!(ends(&report, "shop"), ["done"; 4], "{report:#}");
+    }
+    assert_eq!(scene.place.points().len(), 1, "the first one went");
+    scene.place.holdpoint(&["check", "--json", "--repair", "--min-age", "0"]).ended_with(0);
+    scene.place.holdpoint(&["leftovers", "--remove"]).ended_with(0);
 }
 
 /// What a night of one small database asks of the store, by the tables and the sum of docs/scale.md.

@@ -40,6 +40,9 @@ pub enum Fault {
         /// The value in its place.
         value: &'static str,
     },
+    /// An answer "not found" arrives as Amazon's to who may list below a prefix only: "access denied", which to HEAD has no
+    /// body (HTTP mode).
+    HideAbsence,
     /// The byte of the answer at this offset arrives inverted.
     FlipResponseByte(u64),
     /// Both directions are slowed to so many bytes a second.

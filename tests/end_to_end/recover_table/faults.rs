@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use holdpoint_testkit::{Cluster, ClusterOptions, Fault, FaultProxy, NEWEST, S3Server, SeenRequest};
+use holdpoint_testkit::{Cluster, ClusterOptions, Fault, FaultProxy, NEWEST, Rule, S3Server, SeenRequest};
 use holdpoint_tests::Place;
 
 use super::{CONTENT, DAMAGE};
@@ -156,7 +156,8 @@ fn a_link_that_is_cut_in_mid_block() {
     assert_eq!(scene.sql(CONTENT), damaged);
     // Cut again, and then nobody lets it in any more.
     proxy.push_when(is_of_rows, Fault::ResetAfterResponseBytes(1000));
-    proxy.push_when(is_of_rows, Fault::s3_error(403, "AccessDenied"));
+    // A refusal is looked into: the block is there, and asked for once more.
+    proxy.rule(Rule::new(Fault::s3_error(403, "AccessDenied")).when(is_of_rows).times(2));
     let outcome =
         scene.place.holdpoint(&["recover-table", "shop.orders", "--from", "latest", "--mode", "upsert", "--yes"]);
     outcome.ended_with(8);

@@ -75,7 +75,7 @@ impl Bucket {
         self.list_page("", None, None).await.map(drop)
     }
 
-    async fn list_page(
+    pub(super) async fn list_page(
         &self,
         prefix: &str,
         delimiter: Option<&str>,

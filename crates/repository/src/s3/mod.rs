@@ -5,6 +5,7 @@
 //! answer to our own write is not taken for somebody else's object. Nothing relies on the order of lists, on regions
 //! in answers, or on bucket settings.
 
+mod absent;
 mod attempts;
 mod body;
 mod connect;
@@ -210,7 +211,7 @@ impl Bucket {
     async fn head(&self, key: &str) -> Result<ObjectInfo> {
         let full = self.checked_key(key)?;
         let found = self
-            .call("look at", key, |client| {
+            .call_for_object("look at", key, |client| {
                 let request = client.head_object().bucket(&self.name).key(&full).checksum_mode(HeadChecksum::Enabled);
                 let request = with_customer_key!(request, self.encryption);
                 request.set_expected_bucket_owner(self.owner()).send()

@@ -107,7 +107,7 @@ async fn get(
     etag: Option<&str>,
 ) -> Result<GetObjectOutput> {
     bucket
-        .call("read", key, |client| {
+        .call_for_object("read", key, |client| {
             let request = client
                 .get_object()
                 .bucket(&bucket.name)

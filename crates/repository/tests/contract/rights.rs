@@ -2,10 +2,15 @@
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use holdpoint_repository::{Error, ObjectStore, PutOptions, UploadOptions};
-use holdpoint_testkit::{ADMIN, Identity, READ_ONLY, S3Server, STRANGER, WRITER, WRITER_BUCKET};
+use holdpoint_core::cron::{CronHistory, Turn};
+use holdpoint_core::layout;
+use holdpoint_repository::{Error, LeaseTaken, ObjectStore, PutOptions, Repository, UploadOptions, Withdrawal};
+use holdpoint_testkit::{
+    ADMIN, Fault, FaultProxy, Identity, READ_ONLY, Rule, S3Server, STRANGER, WRITER, WRITER_BUCKET,
+};
 
-use crate::engine::{bucket, connect, new_prefix, new_url, options, timing};
+use crate::engine::{bucket, connect, new_prefix, new_url, options, spoiled, timing};
+use crate::sample::{NOW, manifest, objects, point, shop};
 use crate::suite::{keys, noise, put, upload};
 
 async fn as_identity(url: &str, identity: &Identity) -> holdpoint_repository::S3Store {
@@ -129,4 +134,68 @@ async fn tls_is_spoken_and_its_settings_are_checked() {
         let error = holdpoint_repository::S3Store::connect(&new_url(), settings.clone(), keys, timing()).await;
         assert!(matches!(error, Err(Error::Configuration { setting: "ca_bundle", .. })), "{error:?}");
     }
+}
+
+/// As Amazon answers to who may list below a prefix only.
+fn hide_absence(proxy: &FaultProxy) {
+    for operation in ["GetObject", "HeadObject"] {
+        proxy.rule(Rule::new(Fault::HideAbsence).operation(operation).always());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_from_what_is_forbidden() {
+    let s = spoiled(timing()).await;
+    put(&s.straight, "lease.old", "x").await;
+    hide_absence(&s.proxy);
+    for error in [
+        s.store.get_small("lease", 9).await.unwrap_err(),
+        s.store.head("lease").await.unwrap_err(),
+        s.store.read("lease", Some(0..1), None).await.unwrap_err(),
+    ] {
+        assert!(error.is_not_found(), "{error:?}");
+    }
+    assert_eq!(s.proxy.count("ListObjects"), 3);
+    // What came to be since the answer is read.
+    s.proxy.clear();
+    put(&s.straight, "lease", "x").await;
+    s.proxy.push_for("GetObject", Fault::s3_error(403, "AccessDenied"));
+    assert_eq!(s.store.get_small("lease", 9).await.unwrap().bytes, "x");
+    // What is there and may not be read, and where nothing may be listed.
+    let denied = |error: Error, action: &str| match error {
+        Error::AccessDenied { action: found, key, .. } => assert_eq!((found, key.as_str()), (action, "lease")),
+        other => panic!("{other:?}"),
+    };
+    s.proxy.rule(Rule::new(Fault::s3_error(403, "AccessDenied")).operation("GetObject").always());
+    denied(s.store.get_small("lease", 9).await.unwrap_err(), "read");
+    s.straight.delete("lease").await.unwrap();
+    s.proxy.rule(Rule::new(Fault::answer(403, "")).operation("HeadObject").always());
+    s.proxy.rule(Rule::new(Fault::s3_error(403, "AccessDenied")).operation("ListObjects").always());
+    denied(s.store.get_small("lease", 9).await.unwrap_err(), "read");
+    denied(s.store.head("lease").await.unwrap_err(), "look at");
+}
+
+#[tokio::test]
+async fn who_may_list_below_a_prefix_only_makes_withdraws_and_sweeps() {
+    let s = spoiled(timing()).await;
+    hide_absence(&s.proxy);
+    let at = NOW.parse().unwrap();
+    let (repository, _) = Repository::init(std::sync::Arc::new(s.store.clone()), at).await.unwrap();
+    let turn = Turn { id: "a".to_owned(), began_at: at };
+    let taken = repository.take_lease(&shop(), "a", &turn, std::time::Duration::from_secs(900)).await.unwrap();
+    let LeaseTaken::Ours(mut lease) = taken else { panic!("the first takes it: {taken:?}") };
+    assert!(lease.release(CronHistory::default()).await.unwrap());
+    for n in [1, 2] {
+        for (key, text) in objects(&point(n)) {
+            put(&s.straight, &key, text).await;
+        }
+    }
+    repository.publish(&manifest(&point(1)), None).await.unwrap();
+    let leftovers = repository.leftovers(&shop()).await.unwrap();
+    assert_eq!(leftovers.len(), 1, "{leftovers:?}");
+    repository.remove_leftover(&leftovers[0]).await.unwrap();
+    assert!(repository.manifest(&shop(), &point(2)).await.unwrap_err().is_not_found());
+    let done = repository.withdraw(&shop(), &point(1), &[]).await.unwrap();
+    assert!(matches!(&done, Withdrawal::Done { remains, .. } if remains.is_empty()), "{done:?}");
+    assert_eq!(keys(&s.straight, "").await, [layout::REPOSITORY.to_owned(), layout::lease(&shop())]);
 }

@@ -85,6 +85,11 @@ impl Shared {
                 if let Fault::ReplaceHeader { name, value } = fault {
                     (first, head) = with_header(&first, head, name, value);
                 }
+                if fault == Fault::HideAbsence && first.starts_with(b"HTTP/1.1 404 ") {
+                    let has_body = request.is_some_and(|request| request.method != "HEAD");
+                    let denied = denial(has_body);
+                    return (&link.client).write_all(denied.as_bytes());
+                }
                 self.pump(link, &server, &link.client, first, head, down)
             })();
             if down.swallow && result.is_ok() {
@@ -231,5 +236,15 @@ impl Shared {
             }
             pending = buffer[..count].to_vec();
         }
+    }
+}
+
+/// What Amazon answers instead of "not found" to who may not list.
+fn denial(has_body: bool) -> String {
+    let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-type: application/xml\r\n";
+    match has_body {
+        true => format!("{head}content-length: {}\r\n\r\n{body}", body.len()),
+        false => format!("{head}\r\n"),
     }
 }
