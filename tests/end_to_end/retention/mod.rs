@@ -3,6 +3,7 @@
 mod refused;
 mod set_aside;
 
+use holdpoint_testkit::{Fault, Rule, SeenRequest};
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -394,6 +395,40 @@ fn every_database_of_the_repository_is_pruned_by_one_call() {
     let warning = &report["databases"][0]["warnings"];
     assert_eq!(warning, &json!(["no URL is given: whose folder shop is was not asked"]), "{report:#}");
     scene.cluster.drop_database(&second);
+}
+
+/// Whatever ends it, what was seen and done by then is told.
+#[test]
+fn what_was_done_of_all_is_told_after_a_signal_and_where_the_last_list_fails() {
+    let (mut scene, proxy) = crate::scene::behind_proxy();
+    scene.place.backup();
+    scene.place.unset("HOLDPOINT_DATABASE");
+    let config = std::fs::read_to_string(scene.place.work().join("holdpoint.toml")).unwrap();
+    scene.place.write_config(&format!("{config}[database.first]\n[database.shop]\n[database.third]\n"));
+    let all = ["check", "--all", "--json"];
+    let last = |request: &SeenRequest| {
+        let has = |part: &str| request.target.split(['?', '&']).any(|one| one == part);
+        request.operation() == "ListObjects" && has("prefix=backups%2F") && !has("delimiter=%2F")
+    };
+    proxy.rule(Rule::new(Fault::s3_error(403, "AccessDenied")).when(last).always());
+    let report = scene.place.holdpoint(&all).ended_with(8).json();
+    let failed = |report: &Value| {
+        let all = report["failed"].as_array().unwrap().clone();
+        all.into_iter().map(|one| [one["database"].clone(), one["kind"].clone()]).collect::<Vec<_>>()
+    };
+    assert_eq!(report["databases"].as_array().unwrap().len(), 3, "{report:#}");
+    assert_eq!(failed(&report), [[Value::Null, json!("repository")]], "{report:#}");
+    proxy.clear();
+
+    proxy.rule(Rule::new(Fault::Silence).operation("ListObjects").target("prefix=backups%2Fshop%2F").always());
+    let met = proxy.met();
+    let mut run = scene.place.start(&all);
+    run.wait_until("it looks at the second", std::time::Duration::from_secs(60), || proxy.met() > met);
+    run.interrupt();
+    let report = run.finish().ended_with(130).json();
+    assert_eq!(report["databases"].as_array().unwrap().len(), 1, "{report:#}");
+    let interrupted = ["shop", "third"].map(|name| [json!(name), json!("interrupted")]);
+    assert_eq!(failed(&report), interrupted, "{report:#}");
 }
 
 /// What the engine answers when a restore point's object is asked for: a header of the answer.

@@ -8,7 +8,7 @@ use holdpoint_operations::check::{CheckOptions, CheckReport, Finding, check, sur
 use holdpoint_operations::{Context, Error};
 use serde::Serialize;
 
-use super::every::{Every, every};
+use super::every::{Every, NotDone, every};
 use super::printed;
 use crate::arguments::{CheckArguments, Jobs};
 use crate::failure::Failure;
@@ -32,13 +32,19 @@ pub(crate) struct CheckedAll {
 pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> Result<u8, Failure> {
     if arguments.all {
         let work = async |own: &Invocation, _known: bool| one(own, arguments).await;
-        let (every, mut code) = every(invocation, arguments.shard, work).await?;
+        let (mut every, mut code) = every(invocation, arguments.shard, work).await?;
         let mut findings = Vec::new();
         // What is no database's is in no share.
-        if arguments.shard.is_none_or(Shard::is_first) {
-            let configured: BTreeSet<_> = invocation.settings.config.database.keys().cloned().collect();
-            let repository = invocation.open(&invocation.settings.repository()?, false).await?;
-            findings = surroundings(&repository, (!configured.is_empty()).then_some(&configured)).await?;
+        if arguments.shard.is_none_or(Shard::is_first) && code != exit_code::INTERRUPTED {
+            match beside(invocation).await {
+                Ok(found) => findings = found,
+                // What was seen, and perhaps removed, by now is told.
+                Err(failure) => {
+                    let (not_done, worse) = NotDone::of(invocation, None, &failure);
+                    every.failed.push(not_done);
+                    code = if worse == exit_code::INTERRUPTED { worse } else { exit_code::worst(code, worse) };
+                }
+            }
         }
         if !findings.is_empty() {
             code = exit_code::worst(code, exit_code::FINDINGS);
@@ -50,6 +56,13 @@ pub(super) async fn run(invocation: &Invocation, arguments: &CheckArguments) -> 
     let (report, code) = one(invocation, arguments).await?;
     printed(invocation.output.report(&report, |report| output::check(report, now())))?;
     Ok(code)
+}
+
+/// What belongs to no database.
+async fn beside(invocation: &Invocation) -> Result<Vec<Finding>, Failure> {
+    let configured: BTreeSet<_> = invocation.settings.config.database.keys().cloned().collect();
+    let repository = invocation.open(&invocation.settings.repository()?, false).await?;
+    Ok(surroundings(&repository, (!configured.is_empty()).then_some(&configured)).await?)
 }
 
 async fn one(invocation: &Invocation, arguments: &CheckArguments) -> Result<(CheckReport, u8), Failure> {

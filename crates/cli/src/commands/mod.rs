@@ -32,7 +32,7 @@ mod watch;
 
 pub(crate) use check::CheckedAll;
 pub(crate) use cron::{CronAll, unbegun};
-pub(crate) use every::Every;
+pub(crate) use every::{Every, NotDone};
 pub(crate) use rehearse::RehearseReport;
 pub(crate) use status::Screen;
 pub(crate) use swap::Preview;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_operations::check::{CheckReport, Finding, Repair, Repaired};
 
 use super::table::{bullets, columns};
-use crate::commands::CheckedAll;
+use crate::commands::{CheckedAll, NotDone};
 use crate::quantity::{ago, bytes, counted};
 
 /// The findings, one a line with what to do, and how long ago something was proven.
@@ -54,7 +54,7 @@ pub(crate) fn checked_all(report: &CheckedAll, now: DateTime<Utc>) -> String {
     for one in &report.databases {
         text.push_str(&format!("{}\n{}\n", one.database, check(one, now)));
     }
-    let failed: Vec<String> = report.failed.iter().map(|one| format!("{}: {}", one.database, one.reason)).collect();
+    let failed: Vec<String> = report.failed.iter().map(NotDone::line).collect();
     text.push_str(&bullets("not checked", &failed));
     text
 }

@@ -6,7 +6,7 @@ use holdpoint_operations::retention::{Dropped, GonePin, Hidden, Outcome, PinRepo
 
 use super::catalogue::standing;
 use super::table::{bullets, columns};
-use crate::commands::Every;
+use crate::commands::{Every, NotDone};
 use crate::quantity::{age, bytes, counted, instant};
 
 /// One line a restore point, the newest first, then what became of those that went.
@@ -55,7 +55,7 @@ pub(crate) fn pruned_all(report: &Every<PruneReport>, now: DateTime<Utc>) -> Str
     for one in &report.databases {
         text.push_str(&format!("{}\n{}\n", one.database, prune(one, now)));
     }
-    let failed: Vec<String> = report.failed.iter().map(|one| format!("{}: {}", one.database, one.reason)).collect();
+    let failed: Vec<String> = report.failed.iter().map(NotDone::line).collect();
     text.push_str(&bullets("nothing was dropped of", &failed));
     text
 }
