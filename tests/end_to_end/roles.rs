@@ -1,6 +1,6 @@
 //! Roles with the rights that `init` prints, on an engine that knows these policies: each does its own work and no more.
 
-use holdpoint_testkit::{Identity, S3Server};
+use holdpoint_testkit::{ADMIN, Identity, S3Server};
 use holdpoint_tests::Place;
 
 use crate::scene::Scene;
@@ -153,6 +153,22 @@ fn each_does_its_own_work_and_no_more() {
     }
     assert_eq!(scene.place.points().len(), pinned.len() + 1, "the first night's goes in the second");
     assert_eq!(answer(server, "cron", "DELETE", "backups/holdpoint.json"), 403);
+
+    // The engine does not know the condition by which the policies forbid to write over: versions keep what was there.
+    let versions = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    let bucket = format!("/{BUCKET}");
+    assert_eq!(server.request(&ADMIN, "PUT", &bucket, &[("versioning", "")], &[], versions).status, 200);
+    let key = format!("/{BUCKET}/{FOLDER}/restore-points/x/archive.dump");
+    let write = |body: &[u8]| server.request(&identity("writer"), "PUT", &key, &[], &[], body);
+    let (first, second) = (write(b"first"), write(b"second"));
+    assert_eq!((first.status, second.status), (200, 200));
+    let version = first.header("x-amz-version-id").unwrap();
+    for role in ["writer", "guard"] {
+        let words = [("versionId", version)];
+        assert_eq!(server.request(&identity(role), "DELETE", &key, &words, &[], b"").status, 403, "{role}");
+    }
+    let read = server.request(&ADMIN, "GET", &key, &[("versionId", version)], &[], b"");
+    assert_eq!((read.status, read.text().as_str()), (200, "first"));
 }
 
 #[test]

@@ -46,7 +46,8 @@ const LARGEST_OUTPUT: u64 = 16 << 20;
 
 /// A repository of restore points.
 ///
-/// Every record is created once and never changed, so any number of machines may use one repository at once.
+/// Every record is created once and never changed, but the lease, and a pin that is over, which is replaced if it is still as it
+/// was read; so any number of machines may use one repository at once.
 #[derive(Clone, Debug)]
 pub struct Repository {
     store: Arc<dyn ObjectStore>,

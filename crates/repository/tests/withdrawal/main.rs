@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where anything is wrong")]
 
+mod outside;
 mod publishing;
 #[path = "../sample/mod.rs"]
 mod sample;
