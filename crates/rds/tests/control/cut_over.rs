@@ -14,9 +14,9 @@ async fn restored() -> (Fake, Rds) {
     let fake = Fake::start();
     fake.put_shop();
     let rds = client(&fake).await;
-    let plan = rds.plan_restore(&RestoreOptions::new("shop", "shop-r", When::Latest), now()).await.unwrap();
-    rds.begin_restore(&plan).await.unwrap();
-    rds.finish_restore("shop-r", &waiting(), &now, &mut quiet()).await.unwrap();
+    let plan = rds.plan_restore(&RestoreOptions::new("shop", "shop-r", When::Latest), now()).await.expect("a plan");
+    rds.begin_restore(&plan).await.expect("it begins");
+    rds.finish_restore("shop-r", &waiting(), &now, &mut quiet()).await.expect("it ends");
     (fake, rds)
 }
 
