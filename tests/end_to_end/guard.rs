@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
 use holdpoint_tests::{Outcome, Place, assert_same, contents, program, shell};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::scene::Scene;
 
@@ -91,6 +91,31 @@ fn a_young_proof_is_relied_on() {
     let report = guard_of(&scene, &["--max-age", "1h"], "true");
     assert_eq!(report["state"], "succeeded");
     assert_eq!(scene.place.points().len(), 2, "the schema of the first is gone: {report:#}");
+    what_cannot_be_read_of_a_run_hides_nothing_else(&scene, report["run"].as_str().unwrap());
+}
+
+/// The last step of a run, which its key says succeeded.
+fn what_cannot_be_read_of_a_run_hides_nothing_else(scene: &Scene, run: &str) {
+    let tree = scene.place.tree();
+    let key = tree.objects.keys().filter(|key| is_step(key) && key.contains(run)).max().unwrap();
+    std::fs::write(scene.place.repository().join(key), "{").unwrap();
+    let listed = scene.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+    assert_eq!((listed["runs"].as_array().unwrap().len(), &listed["runs"][0]["standing"]), (3, &json!("unreadable")));
+    let told = scene.place.holdpoint(&["status"]).ended_with(0).stdout;
+    assert!(told.contains(key.as_str()), "{told}");
+    let found = scene.place.holdpoint(&["check", "--json"]).ended_with(15).json();
+    // Its pin is another one: nobody knows when that ends.
+    let finding = found["findings"].as_array().unwrap().iter().find(|one| one["place"] == **key).unwrap();
+    assert_eq!(finding["kind"], "unreadable", "{found:#}");
+    assert!(finding["cure"].as_str().unwrap().contains(&format!("holdpoint settle {run} --reason")), "{found:#}");
+    let refused = scene.place.holdpoint(&["undo", run, "--dry-run"]).ended_with(8).stderr;
+    assert!(refused.contains(key.as_str()) && refused.contains("holdpoint settle"), "{refused}");
+    let report = guard_of(scene, &["--max-age", "1h"], "true");
+    assert!(report["warnings"].to_string().contains(key.as_str()), "{report:#}");
+    scene.place.holdpoint(&["settle", run, "--reason", "it succeeded"]).ended_with(0);
+    let listed = scene.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
+    let of_it = |one: &&Value| one["run"] == run;
+    assert_eq!(listed["runs"].as_array().unwrap().iter().find(of_it).unwrap()["standing"], "settled", "{listed:#}");
 }
 
 fn guard_of(scene: &Scene, flags: &[&str], script: &str) -> Value {

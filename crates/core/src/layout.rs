@@ -117,13 +117,13 @@ pub fn run_step(database: &DatabaseName, id: &RunId, n: u32, state: &str) -> Str
     format!("{database}/runs/{id}/{n:04}-{state}.json")
 }
 
-/// The number in the key of a run's step; `None` for what is no such key.
-pub fn run_step_number(database: &DatabaseName, id: &RunId, key: &str) -> Option<u32> {
+/// The number and the state's word in the key of a run's step; `None` for what is no such key.
+pub fn run_step_parts<'a>(database: &DatabaseName, id: &RunId, key: &'a str) -> Option<(u32, &'a str)> {
     let name = key.strip_prefix(&run(database, id))?.strip_suffix(".json")?;
     let (number, state) = name.split_once('-')?;
     let is_state = !state.is_empty() && state.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
     let is_number = number.len() >= 4 && number.bytes().all(|b| b.is_ascii_digit());
-    number.parse().ok().filter(|_| is_state && is_number)
+    Some((number.parse().ok().filter(|_| is_state && is_number)?, state))
 }
 
 /// Key of what a run's command wrote, with secrets masked. Steps end in `.json`.
@@ -193,8 +193,10 @@ mod tests {
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b)), "{key}");
             assert!(key.split('/').all(|part| !part.is_empty() && part.len() < 255), "{key}");
         }
-        assert_eq!(run_step_number(&database, &run_id, &run_step(&database, &run_id, 3, "rolled-back")), Some(3));
-        assert_eq!(run_step_number(&database, &run_id, &run_step(&database, &run_id, 12_345, "failed")), Some(12_345));
+        for (n, state) in [(3, "rolled-back"), (12_345, "failed")] {
+            let key = run_step(&database, &run_id, n, state);
+            assert_eq!(run_step_parts(&database, &run_id, &key), Some((n, state)));
+        }
         for other in [
             "output.txt",
             "notes.json",
@@ -205,7 +207,7 @@ mod tests {
             "+003-failed.json",
         ] {
             let key = format!("{}{other}", run(&database, &run_id));
-            assert_eq!(run_step_number(&database, &run_id, &key), None, "{other}");
+            assert_eq!(run_step_parts(&database, &run_id, &key), None, "{other}");
         }
         let made = verification(&database, &id, at, "proved");
         assert!(made.ends_with("/verifications/20261121T024300125Z-proved.json"));

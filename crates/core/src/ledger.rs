@@ -76,6 +76,26 @@ impl RunState {
         }
     }
 
+    /// The state that a word of a key names; `None` for what is none.
+    pub fn of_word(word: &str) -> Option<Self> {
+        const ALL: [RunState; 13] = [
+            RunState::Started,
+            RunState::Proven,
+            RunState::Rehearsed,
+            RunState::Prepared,
+            RunState::Refused,
+            RunState::Running,
+            RunState::Succeeded,
+            RunState::Failed,
+            RunState::RolledBack,
+            RunState::Settled,
+            RunState::Undoing,
+            RunState::UndoFailed,
+            RunState::Undone,
+        ];
+        ALL.into_iter().find(|state| state.word() == word)
+    }
+
     /// Whether a run in this state may have left the database damaged with nobody having looked.
     pub fn unsettled(self) -> bool {
         matches!(self, Self::Running | Self::Failed | Self::Undoing | Self::UndoFailed)
@@ -345,10 +365,13 @@ mod tests {
         };
         for state in [Running, Failed, Undoing, UndoFailed] {
             assert!(state.unsettled());
+            assert_eq!(RunState::of_word(state.word()), Some(state));
         }
         for state in [Started, Proven, Rehearsed, Prepared, Refused, RolledBack, Succeeded, Settled, Undone] {
             assert!(!state.unsettled());
+            assert_eq!(RunState::of_word(state.word()), Some(state));
         }
+        assert_eq!(RunState::of_word("rolled_back"), None);
     }
 
     fn ended(state: RunState, exit_code: i32, verdict: Option<Verdict>, health: Health) -> RunStep {

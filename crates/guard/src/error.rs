@@ -318,6 +318,14 @@ pub enum Error {
         /// What of it lives.
         what: String,
     },
+    /// Of a run that did not come to its end, as far as is known, the last step cannot be read.
+    #[error("the last step of run {run} cannot be read, so nobody knows whether its command is at work: {reason}")]
+    StepUnreadable {
+        /// Its id.
+        run: String,
+        /// Which, and why.
+        reason: String,
+    },
     /// A person ended the work when its restore point was there.
     #[error("interrupted {} restore point {point} was proven", if *proven { "after" } else { "before" })]
     InterruptedWith {

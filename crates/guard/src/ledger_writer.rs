@@ -8,9 +8,10 @@ use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::undoing::{Applied as Left, RiskRecord, WayBack};
 use holdpoint_core::{Identity, PointId, RunId};
 use holdpoint_operations::Context;
+use holdpoint_repository::UnreadableStep;
 
 use crate::Error;
-use crate::runs::{came_to_its_command, owed};
+use crate::runs::owed;
 use crate::state::Change;
 use crate::ways_back::Noted;
 
@@ -254,16 +255,24 @@ impl Applied {
 
 /// Reads what is applied of a folder without a tool: by the newest run whose command was started with one; `None` where
 /// none was. A run that is shown to have left the database unchanged applied nothing, whatever its command said; of one
-/// that failed or broke off otherwise nobody knows which of its own files it applied.
+/// that failed or broke off otherwise, or whose last step cannot be read, nobody knows which of its own files it applied.
 ///
 /// # Errors
-/// Those of the repository.
+/// Those of the repository, also where what a run was to apply cannot be read.
 pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error> {
     let runs = context.repository.runs(&context.database).await?;
     for run in runs.into_iter().rev() {
-        let steps = context.repository.steps(&context.database, &run).await?;
+        let found = context.repository.readable_steps(&context.database, &run).await?;
+        let hidden = found.hidden_end().map(|hidden| hidden.state);
+        let ran = found.may_have_been(0, &[RunState::Running]);
+        if ran && !found.unreadable.is_empty() && found.read.iter().all(|step| step.plan.is_none()) {
+            // What it was to apply has to be known: the first that cannot be read is told.
+            context.repository.steps(&context.database, &run).await?;
+        }
+        let steps = found.read;
         // A run that was undone left nothing: what was applied before it is what is applied.
-        if newest(&steps).is_some_and(|step| step.state == RunState::Undone) {
+        let end = hidden.unwrap_or_else(|| newest(&steps).map(|step| step.state));
+        if end == Some(RunState::Undone) {
             match steps.iter().rev().find_map(|step| step.plan.as_ref()).and_then(|plan| plan.applied.clone()) {
                 Some(files) => {
                     return Ok(Some(Applied {
@@ -277,7 +286,11 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
                 None => continue,
             }
         }
-        let Some((left, RunStep { plan: Some(plan), schema_sha256, judgement, .. })) = left_by(steps) else { continue };
+        let left = match hidden {
+            Some(_) => newest(&steps).filter(|_| ran).map(|step| (Left::Unknown, step.clone())),
+            None => left_by(steps, ran),
+        };
+        let Some((left, RunStep { plan: Some(plan), schema_sha256, judgement, .. })) = left else { continue };
         let mut not_shown = judgement.map(|judgement| judgement.not_shown).unwrap_or_default();
         let (files, schema_sha256, in_part) = match left {
             Left::Fully => (plan.applied_afterwards(&not_shown), schema_sha256, false),
@@ -299,14 +312,13 @@ pub async fn applied_by_runs(context: &Context) -> Result<Option<Applied>, Error
 /// A run that a person settled counts as applied only where its own end said so, and as nothing where it was found
 /// unchanged: how it was found otherwise does not say which files ran. Of one that ran on an instance that went out of
 /// service nothing is there, whatever its end said.
-fn left_by(steps: Vec<RunStep>) -> Option<(Left, RunStep)> {
+fn left_by(steps: Vec<RunStep>, ran: bool) -> Option<(Left, RunStep)> {
     if let Some(step) = newest(&steps).filter(|step| step.state == RunState::Settled && step.taken_back.is_some()) {
         return Some((Left::Unchanged, step.clone()));
     }
     if let Some(ended) = steps.iter().find_map(|step| Some((step.left()?, step.clone()))) {
         return Some(ended);
     }
-    let ran = came_to_its_command(&steps);
     let step = newest(&steps).filter(|_| ran)?.clone();
     let settled = step.settlement.as_ref().map(|settlement| settlement.found.applied);
     let nothing = step.state == RunState::RolledBack || settled == Some(Left::Unchanged);
@@ -323,21 +335,39 @@ pub(crate) struct OtherRuns {
     pub(crate) unsettled: Vec<RunStep>,
     /// What runs switched on that no newer one switched off, in words.
     pub(crate) owed: Vec<String>,
+    /// Steps that cannot be read, in words.
+    pub(crate) unreadable: Vec<String>,
 }
 
 impl OtherRuns {
-    /// Reads the newest runs.
+    /// Reads the newest runs. A step that cannot be read hides nothing else: where a run's newest cannot, its key says whether
+    /// it came to an end.
+    ///
+    /// # Errors
+    /// [`Error::StepUnreadable`] where it did not, or that is not known: its command may be at work; else those of the
+    /// repository.
     pub(crate) async fn read(context: &Context) -> Result<Self, Error> {
         let mut found = Self::default();
         let runs = context.repository.runs(&context.database).await?;
-        let mut over = false;
+        let (mut over, mut schema_hidden) = (false, false);
         for run in runs.into_iter().rev().take(LOOKED_AT) {
-            let steps = context.repository.steps(&context.database, &run).await?;
-            if let Some(step) = newest(&steps) {
+            let steps = context.repository.readable_steps(&context.database, &run).await?;
+            found.unreadable.extend(steps.unreadable.iter().map(UnreadableStep::words));
+            if let Some(hidden) = steps.hidden_end() {
+                if hidden.may_be_unsettled() {
+                    let (run, reason) = (run.to_string(), hidden.reason.clone());
+                    return Err(Error::StepUnreadable { run, reason });
+                }
+                // As it left the schema, or took back what others left, nobody knows.
+                schema_hidden |= steps.may_have_been(0, &[RunState::Running]);
+                found.newest.push((run, hidden.n));
+            } else if let Some(step) = steps.newest() {
                 found.owed.extend(owed(step).filter(|_| !over));
                 over |= step.hooks.as_ref().is_some_and(HooksRecord::is_over);
                 found.newest.push((run, step.n));
-                if let (RunState::Succeeded, Some(schema), None) = (step.state, &step.schema_sha256, &found.left) {
+                if let (RunState::Succeeded, Some(schema), None, false) =
+                    (step.state, &step.schema_sha256, &found.left, schema_hidden)
+                {
                     found.left = Some((step.run.clone(), schema.clone()));
                 }
                 if step.state.unsettled() {
@@ -363,8 +393,8 @@ impl OtherRuns {
         let runs = context.repository.runs(&context.database).await?;
         for run in runs.into_iter().rev().take(LOOKED_AT).filter(|run| run != own) {
             let seen = self.newest.iter().find(|(known, _)| *known == run).map_or(0, |(_, n)| *n);
-            let steps = context.repository.steps(&context.database, &run).await?;
-            if steps.iter().any(|step| step.n > seen && matches!(step.state, RunState::Running | RunState::Undoing)) {
+            let steps = context.repository.readable_steps(&context.database, &run).await?;
+            if steps.may_have_been(seen, &[RunState::Running, RunState::Undoing]) {
                 return Ok(Some(run));
             }
         }

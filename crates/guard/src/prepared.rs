@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::gate::pending::Decision;
 use holdpoint_core::gate::{Candidate, Policy, refuse};
 use holdpoint_core::identity::{Identity, IdentityMatch};
-use holdpoint_core::ledger::{Prepared, RunState, RunStep, newest};
+use holdpoint_core::ledger::{Prepared, RunState, RunStep};
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::verification::Verification;
 use holdpoint_core::{PointId, PointKind, RunId};
@@ -131,16 +131,25 @@ impl Wanted<'_> {
         // Going back to what was prepared before a run undoes that run too.
         let mut ran: Option<RunId> = None;
         for run in runs.into_iter().rev().take(LOOKED_AT) {
-            let steps = context.repository.steps(&context.database, &run).await?;
-            let Some(step) = newest(&steps) else { continue };
+            let steps = context.repository.readable_steps(&context.database, &run).await?;
+            let went = steps.may_have_been(0, &[RunState::Running]);
+            let unfit = |why: &str| context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
+            let Some(step) = steps.newest() else {
+                match steps.hidden_end() {
+                    Some(hidden) if went => {
+                        ran.get_or_insert(hidden.run.clone());
+                    }
+                    Some(hidden) => unfit(&hidden.words()),
+                    None => {}
+                }
+                continue;
+            };
             if step.state != RunState::Prepared {
-                let went = steps.iter().any(|step| step.state == RunState::Running);
                 if went && step.state != RunState::RolledBack {
                     ran.get_or_insert(run);
                 }
                 continue;
             }
-            let unfit = |why: &str| context.progress.note(&format!("prepared run {run} is not relied on: {why}"));
             if let Some(other) = &ran {
                 unfit(&format!("run {other} ran since"));
                 continue;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use holdpoint_core::RunId;
 use holdpoint_core::identity::{Identity, IdentityMatch};
-use holdpoint_core::ledger::{RunState, RunStep, newest};
+use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_operations::{Context, Source, run_lock};
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity, pooler, preflight};
 
@@ -72,6 +72,7 @@ impl Start {
         let unsettled = |step: &RunStep| format!("run {} is {} and nobody has settled it", step.run, how(step));
         let mut warnings: Vec<String> = others.unsettled.iter().map(unsettled).collect();
         warnings.extend(others.owed.clone());
+        warnings.extend(others.unreadable.clone());
         Ok(Self { settings, identity: server.identity, now, others, warnings })
     }
 }
@@ -82,8 +83,7 @@ async fn lives_on(context: &Context, tokens: &[(i32, String)]) -> Result<(), Err
     let mut runs: Vec<RunId> = tokens.iter().filter_map(|(_, name)| sessions::run_of(name)).collect();
     runs.dedup();
     for run in runs {
-        let steps = context.repository.steps(&context.database, &run).await?;
-        if newest(&steps).is_some_and(|step| step.state.unsettled()) {
+        if context.repository.readable_steps(&context.database, &run).await?.may_be_unsettled() {
             let of_run = tokens.iter().filter(|(_, name)| sessions::run_of(name).as_ref() == Some(&run));
             return Err(Error::CommandLives { run: run.to_string(), pids: of_run.map(|(pid, _)| *pid).collect() });
         }

@@ -5,7 +5,7 @@ use holdpoint_core::index::{IndexRecord, LargeObjectRecord, ObjectRecord, RoleRe
 use holdpoint_core::{Manifest, PointId};
 use holdpoint_engine::IndexReader;
 
-use holdpoint_repository::StoredManifest;
+use holdpoint_repository::{Error as Store, StoredManifest};
 use sha2::{Digest, Sha256};
 
 use crate::{Context, Error};
@@ -40,25 +40,28 @@ pub(crate) async fn manifest(context: &Context, point: &PointId) -> Result<Store
     })
 }
 
-/// Reads an index, or roles and settings. What comes from a store and is not as its checksum says is read a second time: it may have
-/// been spoilt on its way, and where it is wrong both times it is damaged where it lies.
+/// Reads an index, or the contents of a plain dump. What comes from a store and is not as its checksum says is read a second
+/// time, and told where it came as written then; where it is wrong both times it is damaged where it lies.
 ///
 /// # Errors
 /// [`holdpoint_engine::Error::Damaged`] where it is wrong both times; those of the store.
 pub(crate) async fn small(context: &Context, key: &str) -> Result<Bytes, Error> {
-    let store = context.repository.store();
-    let first = match store.get_small(key, LARGEST_INDEX).await {
-        Err(holdpoint_repository::Error::Corrupt { detail, .. }) => detail,
-        read => return Ok(read?.bytes),
-    };
-    tracing::debug!(key, detail = %first, "the object is read once more");
-    match store.get_small(key, LARGEST_INDEX).await {
-        Err(holdpoint_repository::Error::Corrupt { detail, .. }) => {
-            let reason = format!("{detail}, twice");
-            Err(holdpoint_engine::Error::Damaged { object: key.to_owned(), offset: 0, reason }.into())
-        }
+    match context.repository.small(key, LARGEST_INDEX).await {
+        Err(Store::InvalidRecord { source, .. }) => Err(damaged(key, source.to_string())),
+        read => Ok(read?),
+    }
+}
+
+/// The same, read once: for whoever reads everything again, and tells of it.
+async fn small_once(context: &Context, key: &str) -> Result<Bytes, Error> {
+    match context.repository.store().get_small(key, LARGEST_INDEX).await {
+        Err(Store::Corrupt { detail, .. }) => Err(damaged(key, detail)),
         read => Ok(read?.bytes),
     }
+}
+
+fn damaged(key: &str, reason: String) -> Error {
+    holdpoint_engine::Error::Damaged { object: key.to_owned(), offset: 0, reason }.into()
 }
 
 impl Expected {
@@ -66,15 +69,20 @@ impl Expected {
     ///
     /// Fails when the index is not the one that the manifest names.
     pub(crate) async fn read(context: &Context, point: &PointId) -> Result<Self, Error> {
-        Self::of(context, manifest(context, point).await?).await
+        let manifest = manifest(context, point).await?.manifest;
+        let index = small(context, &manifest.index.key).await?;
+        Self::with(manifest, index)
     }
 
-    /// Reads the index that a manifest names.
-    pub(crate) async fn of(context: &Context, stored: StoredManifest) -> Result<Self, Error> {
-        let object = &stored.manifest.index;
-        let index = small(context, &object.key).await?;
+    /// Reads the index that a manifest names, once: for whoever reads everything again where something is damaged.
+    pub(crate) async fn read_once(context: &Context, manifest: Manifest) -> Result<Self, Error> {
+        let index = small_once(context, &manifest.index.key).await?;
+        Self::with(manifest, index)
+    }
+
+    fn with(manifest: Manifest, index: Bytes) -> Result<Self, Error> {
         let mut expected = Self {
-            manifest: stored.manifest,
+            manifest,
             index,
             roles: Vec::new(),
             role_rights: Vec::new(),
@@ -99,15 +107,14 @@ impl Expected {
         Ok(expected)
     }
 
-    /// Fails unless the roles and settings, which nothing else reads, are there as they were written.
+    /// Fails unless the roles and settings, which nothing else reads, are there as they were written; reads them once.
     pub(crate) async fn check_globals(&self, context: &Context) -> Result<(), Error> {
         let object = &self.manifest.globals;
-        let found = small(context, &object.key).await?;
+        let found = small_once(context, &object.key).await?;
         if hex::encode(Sha256::digest(&found)) == object.sha256 {
             return Ok(());
         }
-        let reason = "it is not what was written".to_owned();
-        Err(holdpoint_engine::Error::Damaged { object: object.key.clone(), offset: 0, reason }.into())
+        Err(damaged(&object.key, "it is not what was written".to_owned()))
     }
 
     /// Reads the index again, record by record.

@@ -1,5 +1,6 @@
 //! The next step after a failure of a server, a program or a store: each said once, for every verb and for `doctor`.
 
+use holdpoint_core::RunId;
 use holdpoint_postgres::Error as Postgres;
 use holdpoint_postgres::preflight::UnreadableLargeObjects;
 use holdpoint_postgres::programs::Cause;
@@ -208,6 +209,20 @@ pub fn of_postgres(error: &Postgres) -> Option<String> {
 
 const LOST: &str = "check the server's log, then try again; nothing was published";
 
+/// What to do about a step of a run that cannot be read.
+pub(crate) fn step(run: &RunId, key: &str) -> String {
+    format!(
+        "bring it back from a version or copy; where there is none, look at what the run left (holdpoint show run:{run}), \
+         declare it done (holdpoint settle {run} --reason TEXT), and remove {key} then; where nothing of the run can be \
+         read, remove its folder"
+    )
+}
+
+/// The run to which a key belongs.
+fn run_of(key: &str) -> Option<RunId> {
+    key.split_once("/runs/")?.1.split('/').next()?.parse().ok()
+}
+
 /// Gives what to do about a failure of the repository; `None` where the message says all that is known.
 pub fn of_repository(error: &Repository) -> Option<String> {
     if let Repository::InvalidRecord { key, .. } = error
@@ -232,6 +247,11 @@ pub fn of_repository(error: &Repository) -> Option<String> {
     {
         return Some(IDENTITY.to_owned());
     }
+    if let Repository::InvalidRecord { key, .. } | Repository::TooLarge { key, .. } = error
+        && let Some(run) = run_of(key)
+    {
+        return Some(step(&run, key));
+    }
     let hint = match error {
         Repository::IsSnapshot { snapshot, instance, .. } => {
             return Some(format!(
@@ -252,6 +272,11 @@ pub fn of_repository(error: &Repository) -> Option<String> {
         Repository::RecordLost { .. } => {
             "bring holdpoint.json back from a version or copy, and move away what belongs to another repository; or \
              correct the repository's URL"
+        }
+        // With the record still there init refuses as well.
+        Repository::NotARepository { nothing: false, .. } => {
+            "bring holdpoint.json back from a version or copy; where there is none, move it away, and write it anew with the id \
+             that the restore points name: holdpoint init --adopt; or correct the repository's URL"
         }
         Repository::NotARepository { .. } => "make it one: holdpoint init; or correct the repository's URL",
         Repository::AccessDenied { code, .. } if *code == std::io::ErrorKind::ReadOnlyFilesystem.to_string() => {

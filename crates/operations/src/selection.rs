@@ -1,10 +1,11 @@
 //! Which restore point a selector names.
 
 use chrono::{DateTime, Utc};
-use holdpoint_core::ledger::{RunStep, newest};
+use holdpoint_core::ledger::RunStep;
 use holdpoint_core::quantity::{counted, listed};
 use holdpoint_core::selector::Selector;
 use holdpoint_core::{PointId, RunId};
+use holdpoint_repository::UnreadableStep;
 
 use crate::catalogue::{ListReport, PointSummary, Unreadable, list};
 use crate::error::LISTED;
@@ -39,9 +40,13 @@ pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, 
             choose(context, before, Some(*at)).await?.or("none is that old", nothing)
         }
         Selector::BeforeRun(run) | Selector::Run(run) => {
+            let point = |steps: &[RunStep]| steps.iter().rev().find_map(|step| step.point.clone());
+            // Each step repeats what those before it know.
+            if let Some(point) = point(&context.repository.readable_steps(&context.database, run).await?.read) {
+                return Ok(point);
+            }
             let steps = context.repository.steps(&context.database, run).await?;
-            let point = steps.iter().rev().find_map(|step| step.point.clone());
-            match (point, steps.is_empty()) {
+            match (point(&steps), steps.is_empty()) {
                 (Some(point), _) => Ok(point),
                 (None, true) => Err(nothing("there is no such run")),
                 (None, false) => Err(nothing("that run never had a restore point")),
@@ -68,31 +73,47 @@ pub(crate) async fn refuse_after_unsettled(
     if !matches!(selector, Selector::Latest | Selector::Proven) {
         return Ok(());
     }
-    match unsettled_runs(context).await?.first() {
+    match unsettled_runs(context).await?.runs.first() {
         // A run's own point is made for it, right after its id.
-        Some(step) if step.point.as_ref() != Some(point) && point.at() >= step.run.at() => {
-            Err(Error::UnsettledRun { run: step.run.to_string() })
+        Some(run) if run.point.as_ref() != Some(point) && point.at() >= run.run.at() => {
+            Err(Error::UnsettledRun { run: run.run.to_string() })
         }
         Some(_) | None => Ok(()),
     }
 }
 
-/// The newest step of every run that left the database in question, oldest run first.
-pub(crate) async fn unsettled_runs(context: &Context) -> Result<Vec<RunStep>, Error> {
-    let mut unsettled = Vec::new();
-    for run in context.repository.runs(&context.database).await? {
-        if let Some(step) = newest_step(context, &run).await?
-            && step.state.unsettled()
-        {
-            unsettled.push(step);
-        }
-    }
-    Ok(unsettled)
+/// What the ledger leaves open.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled {
+    /// Runs that left the database in question, or may have, the oldest first.
+    pub(crate) runs: Vec<UnsettledRun>,
+    /// The newest step of each that can be read, oldest run first.
+    pub(crate) steps: Vec<RunStep>,
+    /// Steps of any run that cannot be read, oldest run first.
+    pub(crate) unreadable: Vec<UnreadableStep>,
 }
 
-async fn newest_step(context: &Context, run: &RunId) -> Result<Option<RunStep>, Error> {
-    let steps = context.repository.steps(&context.database, run).await?;
-    Ok(newest(&steps).cloned())
+/// A run that left the database in question, or may have.
+#[derive(Debug)]
+pub(crate) struct UnsettledRun {
+    run: RunId,
+    /// The restore point that was made for it, as far as its steps can be read.
+    point: Option<PointId>,
+}
+
+/// Reads which runs left the database in question. Of one whose newest step cannot be read its key tells.
+pub(crate) async fn unsettled_runs(context: &Context) -> Result<Unsettled, Error> {
+    let mut found = Unsettled::default();
+    for run in context.repository.runs(&context.database).await? {
+        let mut steps = context.repository.readable_steps(&context.database, &run).await?;
+        if steps.may_be_unsettled() {
+            let point = steps.read.iter().rev().find_map(|step| step.point.clone());
+            found.runs.push(UnsettledRun { run, point });
+            found.steps.extend(steps.newest().cloned());
+        }
+        found.unreadable.append(&mut steps.unreadable);
+    }
+    Ok(found)
 }
 
 /// What a selector comes to.

@@ -5,6 +5,7 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::quantity::counted;
 use holdpoint_core::verification::Standing;
 use holdpoint_core::{DatabaseName, Identity};
+use holdpoint_repository::UnreadableStep;
 use serde::Serialize;
 
 use crate::catalogue::{PointSummary, list};
@@ -26,8 +27,10 @@ pub struct StatusReport {
     pub newest: Option<PointSummary>,
     /// The newest proven one.
     pub newest_proven: Option<PointSummary>,
-    /// Runs that nobody has settled, newest step of each.
+    /// Runs that nobody has settled, newest step of each that can be read.
     pub unsettled: Vec<RunStep>,
+    /// Steps of runs that cannot be read, oldest run first.
+    pub unreadable_steps: Vec<UnreadableStep>,
     /// When this was asked.
     pub at: DateTime<Utc>,
     /// What should be looked at.
@@ -64,6 +67,7 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
     warnings.extend(listed.points.iter().filter(|point| !point.incomplete.is_empty()).map(|point| {
         format!("{} cannot be restored, as objects of it are gone or cut off: holdpoint check", point.id)
     }));
+    warnings.extend(unsettled.unreadable.iter().map(UnreadableStep::words));
     let identity = match context.repository.identity(&context.database).await {
         Ok(record) => record.map(|record| record.identity),
         // Whoever looks where things stand is told the rest all the same.
@@ -81,7 +85,8 @@ pub async fn status(context: &Context) -> Result<StatusReport, Error> {
         points: listed.points.len(),
         newest,
         newest_proven,
-        unsettled,
+        unsettled: unsettled.steps,
+        unreadable_steps: unsettled.unreadable,
         at,
         warnings,
     })
@@ -113,7 +118,8 @@ mod tests {
         let run = RunId::new(sample::NOW.parse().unwrap(), 1);
         let notes = format!("{}notes.json", layout::run(&context.database, &run));
         let cut_off = layout::identity(&context.database, sample::NOW.parse().unwrap());
-        for key in [&notes, &cut_off] {
+        let step = layout::run_step(&context.database, &run, 4, "failed");
+        for key in [&notes, &cut_off, &step] {
             store.put_new(key, "{".into(), PutOptions::default()).await.unwrap();
         }
         let archive = layout::archive(&context.database, &id);
@@ -122,11 +128,16 @@ mod tests {
         assert_eq!((told.points, told.newest.unwrap().incomplete), (1, vec![archive]));
         assert!(told.newest_proven.is_none() && told.identity.is_none() && told.unsettled.is_empty());
         let warnings = told.warnings.join("\n");
-        for words in ["objects of it are gone", "belongs to is not known", cut_off.as_str()] {
+        for words in ["objects of it are gone", "belongs to is not known", cut_off.as_str(), step.as_str()] {
             assert!(warnings.contains(words), "{words}: {warnings}");
         }
         let looked = crate::retention::outlook(&context, None).await.unwrap();
         assert_eq!((looked.points, looked.proven, looked.unusable), (1, 0, 1));
+        // Its key says that the run failed: what was made after it may hold the damage.
+        assert_eq!(told.unreadable_steps.len(), 1);
+        let left = unsettled_runs(&context).await.unwrap();
+        assert_eq!((left.runs.len(), left.steps.len()), (1, 0));
+        store.delete(&step).await.unwrap();
         assert_eq!(context.repository.steps(&context.database, &run).await.unwrap(), []);
     }
 }

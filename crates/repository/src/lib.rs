@@ -27,8 +27,8 @@ pub use probe::{PartsProbe, Probe, ProbeOptions, ProbeOutcome, probe, proves_con
 pub use reader::ObjectReader;
 pub use repository::{
     Identities, Lease, LeaseTaken, Leftover, LostPoint, ManifestWrite, NoLongerHidden, NotDropped, NotPublished,
-    OrphanFolder, PinnedAnew, PointFolders, Ready, Repository, StoreLock, StoredManifest, StoredPoint, Unpublished,
-    UnreadableIdentity, Verifications, Withdrawal,
+    OrphanFolder, PinnedAnew, PointFolders, Ready, Repository, Steps, StoreLock, StoredManifest, StoredPoint,
+    Unpublished, UnreadableIdentity, UnreadableStep, Verifications, Withdrawal,
 };
 pub use repository_url::RepositoryUrl;
 pub use s3::{CredentialSource, ENDS_WITHIN, Ending, LockMode, S3Options, S3Store, SseMode, Timing};

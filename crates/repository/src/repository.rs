@@ -3,6 +3,7 @@
 mod folders;
 mod identities;
 mod lease;
+mod ledger;
 mod leftovers;
 mod lock;
 mod lost;
@@ -17,9 +18,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use holdpoint_core::layout::{self, RepositoryRecord};
-use holdpoint_core::ledger::{self, RunStep};
 use holdpoint_core::verification::{UnreadableVerification, Verification};
-use holdpoint_core::{DatabaseName, Manifest, PointId, Recorded, RunId};
+use holdpoint_core::{DatabaseName, Manifest, PointId, Recorded};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,6 +33,7 @@ use crate::store::{ObjectInfo, ObjectStore, PutOptions, SmallObject};
 pub use folders::{OrphanFolder, PointFolders};
 pub use identities::{Identities, UnreadableIdentity};
 pub use lease::{Lease, LeaseTaken};
+pub use ledger::{Steps, UnreadableStep};
 pub use leftovers::{Leftover, LostPoint, Unpublished};
 pub use lock::StoreLock;
 pub use pins::PinnedAnew;
@@ -41,8 +42,6 @@ pub use withdraw::{NoLongerHidden, NotDropped, Withdrawal};
 
 /// The largest record, other than a manifest, that is read into memory.
 const LARGEST_RECORD: u64 = 16 << 20;
-/// The most bytes of an output that are read; see `holdpoint_guard`, which keeps less.
-const LARGEST_OUTPUT: u64 = 16 << 20;
 
 /// A repository of restore points.
 ///
@@ -198,6 +197,15 @@ impl Repository {
         &self.record.id
     }
 
+    /// Reads a small object that stands beside a manifest, such as an index, as a record is read: twice where its bytes are not
+    /// those of its checksum.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRecord`] where they are wrong both times; [`Error::TooLarge`]; else those of the store.
+    pub async fn small(&self, key: &str, largest: u64) -> Result<Bytes> {
+        Ok(read_record(&*self.store, key, largest).await?.bytes)
+    }
+
     /// The names of all databases that have a folder, sorted.
     pub async fn databases(&self) -> Result<Vec<DatabaseName>> {
         let names = self.store.list_children("").await?;
@@ -291,56 +299,6 @@ impl Repository {
         Ok(key)
     }
 
-    /// Writes a step of a run, create-only.
-    pub async fn record_step(&self, database: &DatabaseName, step: &RunStep) -> Result<()> {
-        let key = layout::run_step(database, &step.run, step.n, step.state.word());
-        self.store.put_new(&key, json(&key, step)?, PutOptions::default()).await.map(drop)
-    }
-
-    /// The ids of a database's runs, oldest first.
-    pub async fn runs(&self, database: &DatabaseName) -> Result<Vec<RunId>> {
-        let names = self.store.list_children(&layout::runs(database)).await?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
-    /// The steps of a run, in order.
-    ///
-    /// # Errors
-    /// What the store gives; those of [`Error::is_of_record`] where one of them cannot be read.
-    pub async fn steps(&self, database: &DatabaseName, run: &RunId) -> Result<Vec<RunStep>> {
-        let mut steps: Vec<RunStep> = Vec::new();
-        let keys = self.keys(&layout::run(database, run)).await?;
-        // What somebody put beside them is none.
-        for key in keys.iter().filter(|key| layout::run_step_number(database, run, key).is_some()) {
-            let object = read_record(&*self.store, key, LARGEST_RECORD).await?;
-            steps.push(parse(key, &object.bytes, ledger::FORMAT)?);
-        }
-        steps.sort_by_key(|step| step.n);
-        Ok(steps)
-    }
-
-    /// Keeps what a run's command wrote, once; gives the key.
-    ///
-    /// # Errors
-    /// What the store gives; [`Error::AlreadyExists`] where the run has an output.
-    pub async fn record_output(&self, database: &DatabaseName, run: &RunId, text: String) -> Result<String> {
-        let key = layout::run_output(database, run);
-        self.store.put_new(&key, text.into_bytes().into(), PutOptions::default()).await?;
-        Ok(key)
-    }
-
-    /// Reads what a run's command wrote; `None` where nothing was kept.
-    ///
-    /// # Errors
-    /// What the store gives.
-    pub async fn output(&self, database: &DatabaseName, run: &RunId) -> Result<Option<String>> {
-        match self.store.get_small(&layout::run_output(database, run), LARGEST_OUTPUT).await {
-            Ok(object) => Ok(Some(String::from_utf8_lossy(&object.bytes).into_owned())),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// All keys under a prefix, sorted. For records, of which there are few.
     async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let mut keys: Vec<String> = self.listed(prefix).await?.into_iter().map(|object| object.key).collect();
@@ -369,7 +327,7 @@ impl Repository {
 }
 
 /// Reads a small record. One whose bytes are not those of its checksum is read once more: they may have been spoiled on their
-/// way.
+/// way, which is told.
 ///
 /// # Errors
 /// Those of [`ObjectStore::get_small`]; [`Error::InvalidRecord`] where they are wrong both times.
@@ -378,10 +336,18 @@ async fn read_record(store: &dyn ObjectStore, key: &str, largest: u64) -> Result
         Err(Error::Corrupt { detail, .. }) => detail,
         read => return read,
     };
-    tracing::debug!(key, detail = %first, "the record is read once more");
     match store.get_small(key, largest).await {
         Err(Error::Corrupt { key, detail, .. }) => {
             Err(Error::InvalidRecord { key, source: format!("{detail}, twice").into() })
+        }
+        Ok(object) => {
+            tracing::warn!(
+                key,
+                detail = %first,
+                "bytes arrived damaged once, and as written when they were read again: look at the network and at what stands \
+                 before the store"
+            );
+            Ok(object)
         }
         read => read,
     }

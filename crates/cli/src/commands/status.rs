@@ -40,7 +40,9 @@ pub(super) async fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let mut report = status(&context).await?;
     let place = super::runs::place(invocation, &ProjectArguments::default()).ok();
     let listed = runs::runs(&context, place.as_ref(), LOOKED_AT).await?;
-    report.warnings.extend(listed.warnings);
+    // What cannot be read was told by both.
+    let more: Vec<String> = listed.warnings.into_iter().filter(|one| !report.warnings.contains(one)).collect();
+    report.warnings.extend(more);
     report.warnings.extend(listed.runs.iter().filter_map(|run| run.owed.clone()));
     for step in &report.unsettled {
         // Older ones than were looked at are told by their newest step.

@@ -110,7 +110,11 @@ fn summary(report: &PruneReport) -> String {
     let stayed = if stayed > 0 { format!(", {} stayed after all", those(stayed)) } else { String::new() };
     let versions = if gone.is_empty() { "" } else { versions(report.keeps_versions) };
     let (dropped, size) = (those(gone.len() as u64), bytes(gone.iter().sum()));
-    format!("{} kept, {dropped} dropped ({size}){stayed}\n{versions}", those(keeps))
+    let left = match report.left.len() as u64 {
+        0 => String::new(),
+        left => format!(", {} left by a signal", those(left)),
+    };
+    format!("{} kept, {dropped} dropped ({size}){stayed}{left}\n{versions}", those(keeps))
 }
 
 /// What becomes of the bytes of what is dropped, where they do not just go.

@@ -16,7 +16,8 @@ const COMMAND: usize = 48;
 /// One line a run, the newest first.
 pub(crate) fn runs(report: &RunsReport, now: DateTime<Utc>) -> String {
     if report.runs.is_empty() {
-        return format!("no guarded runs of {} yet\n", report.database);
+        let none = if report.warnings.is_empty() { " yet" } else { " that can be read" };
+        return format!("no guarded runs of {}{none}\n{}", report.database, bullets("look at", &report.warnings));
     }
     let headings = ["RUN", ">AGE", "DATABASE", "STATE", "VERDICT", "RESTORE POINT", "OPERATOR", "COMMAND"];
     let row = |run: &RunSummary| {

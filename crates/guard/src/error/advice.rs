@@ -40,6 +40,7 @@ impl Error {
             | Self::ScriptUnfinished { .. }
             | Self::RollbackMayLose { .. }
             | Self::DataLossNotAccepted { .. } => ErrorKind::Refused,
+            Self::StepUnreadable { .. } => ErrorKind::Refused,
             Self::StepFailed { .. } | Self::InstanceDiffers { .. } => ErrorKind::WayBackFailed,
             Self::StillAtWork { .. } => ErrorKind::Busy,
             Self::CommandLives { .. } => ErrorKind::Busy,
@@ -162,6 +163,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::StepFailed { .. } => Some("what it said is above; see where the run stands: holdpoint runs".to_owned()),
+            Self::StepUnreadable { run, .. } => Some(format!(
+                "bring it back from a version or copy; else look at what the run left (holdpoint show run:{run}), and declare it \
+                 done: holdpoint settle {run} --reason TEXT; where nothing of the run can be read, see that nothing of it is at \
+                 work, and remove its folder"
+            )),
             Self::StillAtWork { run, .. } => {
                 Some(format!("wait for it, or end it where it runs; then look again: holdpoint show run:{run}"))
             }

@@ -44,6 +44,8 @@ pub enum Standing {
     Undone,
     /// A person declared it done.
     Settled,
+    /// Its newest step cannot be read: its state is what that step's key says.
+    Unreadable,
 }
 
 impl Standing {
@@ -87,6 +89,7 @@ impl Standing {
             Self::UndoFailed => "UNDO FAILED",
             Self::Undone => "undone",
             Self::Settled => "settled",
+            Self::Unreadable => "NOT READABLE",
         }
     }
 

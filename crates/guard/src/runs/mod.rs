@@ -17,6 +17,7 @@ use holdpoint_core::ledger::{HookState, HooksRecord, RunState, RunStep, newest};
 use holdpoint_core::selector::RunSelector;
 use holdpoint_operations::{Context, Source};
 use holdpoint_postgres::ConnectionSettings;
+use holdpoint_repository::{Steps, UnreadableStep};
 
 pub use alive::{Standing, this_process};
 pub use owed::owed;
@@ -55,7 +56,13 @@ pub async fn runs(context: &Context, place: Option<&Place>, most: usize) -> Resu
     // A newer run that switched it off did so for all before it.
     let mut over = false;
     for run in all.into_iter().take(most) {
-        let steps = context.repository.steps(&context.database, &run).await?;
+        let found = context.repository.readable_steps(&context.database, &run).await?;
+        report.warnings.extend(found.unreadable.iter().map(UnreadableStep::words));
+        if let Some(hidden) = found.hidden_end() {
+            report.runs.extend(without_end(&found.read, hidden));
+            continue;
+        }
+        let steps = found.read;
         let Some(step) = newest(&steps) else { continue };
         let standing = standing(step, place, &mut alive, &mut report.warnings).await;
         let found = match (standing, place) {
@@ -69,18 +76,36 @@ pub async fn runs(context: &Context, place: Option<&Place>, most: usize) -> Resu
         report.runs.push(summary);
         over |= step.hooks.as_ref().is_some_and(HooksRecord::is_over);
     }
-    report.more = count.saturating_sub(report.runs.len());
+    report.more = count.saturating_sub(most);
     Ok(report)
 }
 
-/// Tells everything about a run.
+/// A run whose newest step cannot be read, as far as the others and that one's key tell; `None` where there are none.
+fn without_end(read: &[RunStep], hidden: &UnreadableStep) -> Option<RunSummary> {
+    let step = taken_at_its_key(read, hidden)?;
+    let summary = RunSummary::new(read, &step, Standing::Unreadable, None);
+    Some(RunSummary { verdict: None, owed: None, unsettled: hidden.may_be_unsettled(), ..summary })
+}
+
+/// What is known of the step that cannot be read: what the one before it knew, and where its key says that the run stands.
+/// An unknown state counts as one in which the run may be at work.
+fn taken_at_its_key(read: &[RunStep], hidden: &UnreadableStep) -> Option<RunStep> {
+    let state = hidden.state.unwrap_or(RunState::Running);
+    newest(read).map(|step| RunStep { n: hidden.n, state, ..step.clone() })
+}
+
+/// Tells everything about a run, as far as its steps can be read.
 ///
 /// # Errors
-/// [`Error::NoSuchRun`], and those of the repository.
+/// [`Error::NoSuchRun`], and those of the repository; also where no step of it can be read.
 pub async fn run(context: &Context, place: Option<&Place>, selector: &RunSelector) -> Result<RunReport, Error> {
-    let steps = steps(context, selector).await?;
+    let found = readable(context, selector).await?;
+    let mut warnings: Vec<String> = found.unreadable.iter().map(UnreadableStep::words).collect();
+    if let Some(summary) = found.hidden_end().and_then(|hidden| without_end(&found.read, hidden)) {
+        return Ok(RunReport { summary, steps: found.read, warnings });
+    }
+    let steps = found.read;
     let Some(step) = newest(&steps) else { return Err(no_such_run(context, selector)) };
-    let mut warnings = Vec::new();
     let standing = standing(step, place, &mut None, &mut warnings).await;
     let found = match (standing.needs_a_look(), place) {
         (true, Some(place)) => Some(Look { context, place }.at(&steps).await),
@@ -98,8 +123,8 @@ pub async fn prepared(context: &Context, most: usize) -> Result<Vec<PreparedRun>
     let now = (context.clock)();
     let mut found = Vec::new();
     for run in context.repository.runs(&context.database).await?.into_iter().rev().take(most) {
-        let steps = context.repository.steps(&context.database, &run).await?;
-        let Some(step) = newest(&steps).filter(|step| step.state == RunState::Prepared) else { continue };
+        let steps = context.repository.readable_steps(&context.database, &run).await?;
+        let Some(step) = steps.newest().filter(|step| step.state == RunState::Prepared) else { continue };
         if let Some(prepared) = step.prepared.filter(|prepared| prepared.until > now) {
             found.push(PreparedRun { run, command: step.command.clone(), until: prepared.until });
         }
@@ -108,30 +133,44 @@ pub async fn prepared(context: &Context, most: usize) -> Result<Vec<PreparedRun>
 }
 
 /// The steps of the run that is meant, in order; never empty.
+///
+/// # Errors
+/// [`Error::NoSuchRun`], and those of the repository; also where one of them cannot be read.
 pub(crate) async fn steps(context: &Context, selector: &RunSelector) -> Result<Vec<RunStep>, Error> {
-    let run = match selector {
-        RunSelector::Id(run) => run.clone(),
-        RunSelector::Latest => latest(context).await?.ok_or_else(|| no_such_run(context, selector))?,
-    };
+    let run = meant(context, selector).await?;
     let steps = context.repository.steps(&context.database, &run).await?;
     if steps.is_empty() { Err(no_such_run(context, selector)) } else { Ok(steps) }
+}
+
+/// The steps of the run that is meant, as far as they can be read; one at least can.
+async fn readable(context: &Context, selector: &RunSelector) -> Result<Steps, Error> {
+    let run = meant(context, selector).await?;
+    let found = context.repository.readable_steps(&context.database, &run).await?;
+    if found.read.is_empty() {
+        // The first that cannot be read is told.
+        context.repository.steps(&context.database, &run).await?;
+        return Err(no_such_run(context, selector));
+    }
+    Ok(found)
+}
+
+async fn meant(context: &Context, selector: &RunSelector) -> Result<RunId, Error> {
+    match selector {
+        RunSelector::Id(run) => Ok(run.clone()),
+        RunSelector::Latest => latest(context).await?.ok_or_else(|| no_such_run(context, selector)),
+    }
 }
 
 /// The newest run whose command was started; without one the newest.
 async fn latest(context: &Context) -> Result<Option<RunId>, Error> {
     let all = context.repository.runs(&context.database).await?;
     for run in all.iter().rev() {
-        let steps = context.repository.steps(&context.database, run).await?;
-        if came_to_its_command(&steps) {
+        let steps = context.repository.readable_steps(&context.database, run).await?;
+        if steps.may_have_been(0, &[RunState::Running]) {
             return Ok(Some(run.clone()));
         }
     }
     Ok(all.last().cloned())
-}
-
-/// Whether the run's command was ever started.
-pub(crate) fn came_to_its_command(steps: &[RunStep]) -> bool {
-    steps.iter().any(|step| step.state == RunState::Running)
 }
 
 fn no_such_run(context: &Context, selector: &RunSelector) -> Error {

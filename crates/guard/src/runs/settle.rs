@@ -7,7 +7,7 @@ use holdpoint_core::undoing::{Afresh, Settlement};
 use holdpoint_operations::Context;
 use serde::Serialize;
 
-use super::{Alive, Look, Place, alive, no_such_run, owed, steps};
+use super::{Alive, Look, Place, alive, no_such_run, owed, readable, taken_at_its_key};
 use crate::Error;
 
 /// How a run is settled.
@@ -41,13 +41,16 @@ pub struct SettleReport {
 
 /// Declares an unsettled run done; from then on nobody is asked to look at it, and `latest` may be chosen again.
 ///
-/// The database is only looked at.
+/// The database is only looked at. So is a run declared done whose newest step cannot be read: from then on its next one tells.
 ///
 /// # Errors
 /// [`Error::NoSuchRun`]; [`Error::NothingToSettle`] where it is not unsettled and owes nothing; [`Error::StillAtWork`] where its command
 /// lives; those of connecting: while nobody can say whether its command lives, nobody can settle it.
 pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -> Result<SettleReport, Error> {
-    let steps = steps(context, &options.run).await?;
+    let found = readable(context, &options.run).await?;
+    let hidden = found.hidden_end().and_then(|hidden| taken_at_its_key(&found.read, hidden));
+    let is_hidden = hidden.is_some();
+    let steps = [found.read, hidden.into_iter().collect()].concat();
     let Some(step) = newest(&steps) else { return Err(no_such_run(context, &options.run)) };
     let died = alive::lives_before_its_command(step);
     if died == Some(true) {
@@ -55,7 +58,7 @@ pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -
         return Err(Error::StillAtWork { run: step.run.to_string(), what });
     }
     let owed = owed(step);
-    if !step.state.unsettled() && died.is_none() && owed.is_none() {
+    if !is_hidden && !step.state.unsettled() && died.is_none() && owed.is_none() {
         let settlement = step.settlement.as_ref();
         let how = settlement.map(|settled| settled.reason.clone());
         return Err(Error::NothingToSettle { run: step.run.to_string(), state: step.state, how });
@@ -67,7 +70,7 @@ pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -
     let settlement =
         Settlement { reason: options.reason.clone(), operator: options.operator.clone(), found: found.clone() };
     // A run that ended well stays what it is: nobody asks for what it switched on any more.
-    let ended = !step.state.unsettled() && !alive::is_before_its_command(step);
+    let ended = !is_hidden && !step.state.unsettled() && !alive::is_before_its_command(step);
     let mut hooks = step.hooks.clone();
     if let Some(after) = hooks.as_mut().and_then(|hooks| hooks.after.as_mut()).filter(|_| owed.is_some()) {
         after.state = HookState::Declared;
@@ -100,8 +103,7 @@ pub async fn settle(context: &Context, place: &Place, options: &SettleOptions) -
 async fn unsettled(context: &Context) -> Result<Vec<RunId>, Error> {
     let mut found = Vec::new();
     for run in context.repository.runs(&context.database).await? {
-        let steps = context.repository.steps(&context.database, &run).await?;
-        if newest(&steps).is_some_and(|step| step.state.unsettled()) {
+        if context.repository.readable_steps(&context.database, &run).await?.may_be_unsettled() {
             found.push(run);
         }
     }

@@ -4,6 +4,7 @@
 
 mod at_work;
 mod between;
+mod damaged;
 mod judging;
 mod planning;
 mod refusing;

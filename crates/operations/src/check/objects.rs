@@ -62,7 +62,7 @@ pub(super) async fn read(
     let (dates, began) = (verify::began(context, &stored.manifest.id).await?, Instant::now());
     let (manifest, id) = (stored.manifest.clone(), stored.manifest.id.to_string());
     let work = async || {
-        let expected = Expected::of(context, stored.clone()).await?;
+        let expected = Expected::read_once(context, stored.manifest.clone()).await?;
         expected.check_globals(context).await?;
         // The index is hashed when its records are opened.
         read_archive(context, &expected, None, jobs).await

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use holdpoint_core::quantity::counted;
 use holdpoint_core::{DatabaseName, PointId, RunId, layout};
-use holdpoint_repository::{Repository, check_key, may_be_link};
+use holdpoint_repository::{Error as Store, Repository, check_key, may_be_link};
 
 use super::findings::{Finding, FindingKind};
 use crate::leftovers::doctor_prefix;
 use crate::{Context, Error};
 
+/// How many steps of runs are read at a time.
+const STEPS_AT_A_TIME: usize = 8;
 /// What a restore point is made of.
 const OBJECTS: [&str; 6] =
     ["manifest.json", "index.jsonl.zst", "archive.dump", "dump.sql.gz", "contents.dump", "globals.sql"];
@@ -21,13 +23,18 @@ const PARTS: [&str; 3] = ["restore-points", "runs", "identities"];
 const CURE: &str = "look whose it is, and remove it: holdpoint neither wrote nor reads it";
 const CURE_OF_LINKS: &str = "put what it leads to itself in its place; or remove it, where nobody wants that";
 
-/// Looks for files in a database's folder that have no place there; costs one list over it.
+/// Looks for files in a database's folder that have no place there, and for steps of runs that cannot be read; costs one list
+/// over it, and one read a step.
 pub(super) async fn look(context: &Context) -> Result<Vec<Finding>, Error> {
     let (prefix, doctors) = (layout::database(&context.database), doctor_prefix(&context.database));
     let (mut strays, mut linked) = (Strays::default(), Strays::default());
-    let mut pages = context.repository.store().list(&prefix);
+    let (mut pages, mut steps) = (context.repository.store().list(&prefix), Vec::new());
     while let Some(page) = pages.try_next().await? {
         for object in page {
+            if let Some(run) = run_of_step(&context.database, &object.key) {
+                steps.push((run, object.key));
+                continue;
+            }
             let below = object.key.strip_prefix(&prefix).unwrap_or(&object.key);
             let ours = belongs(&context.database, below) && check_key(&object.key).is_ok();
             if !ours && !object.key.starts_with(&doctors) {
@@ -40,7 +47,31 @@ pub(super) async fn look(context: &Context) -> Result<Vec<Finding>, Error> {
         links(root, &folder, &prefix, (&mut strays, &mut linked))
             .map_err(|source| Error::Io { what: format!("the files of {}", folder.display()), source })?;
     }
-    Ok(strays.finding().into_iter().chain(linked.finding_of_links()).collect())
+    let mut findings = unreadable(context, steps).await?;
+    findings.extend(strays.finding().into_iter().chain(linked.finding_of_links()));
+    Ok(findings)
+}
+
+/// The run whose step a key names.
+fn run_of_step(database: &DatabaseName, key: &str) -> Option<RunId> {
+    let run: RunId = key.strip_prefix(&layout::runs(database))?.split('/').next()?.parse().ok()?;
+    layout::run_step_parts(database, &run, key).map(|_| run).filter(|_| check_key(key).is_ok())
+}
+
+/// Steps of runs that cannot be read.
+async fn unreadable(context: &Context, steps: Vec<(RunId, String)>) -> Result<Vec<Finding>, Error> {
+    let faults = futures_util::stream::iter(steps).map(async |(run, key)| {
+        let fault = context.repository.step_fault(&key).await?;
+        Ok::<_, Error>(fault.map(|reason| (run, key, reason)))
+    });
+    let mut found: Vec<_> =
+        faults.buffer_unordered(STEPS_AT_A_TIME).try_filter_map(async |one| Ok(one)).try_collect().await?;
+    found.sort();
+    let finding = |(run, key, reason): (RunId, String, String)| {
+        let cure = crate::hint::step(&run, &key);
+        Finding::new(FindingKind::Unreadable, &key, reason, cure)
+    };
+    Ok(found.into_iter().map(finding).collect())
 }
 
 /// Adds symbolic links that no look follows, and names that are no text: no list shows either. What goes meanwhile is passed
@@ -77,7 +108,8 @@ fn links(
 }
 
 /// Looks for files beside the folders of databases, and for folders of databases that are not among the configured ones;
-/// where none is configured, every folder with a database's name is one. Costs one list over the whole repository.
+/// where none is configured, every folder with a database's name is one. Costs one list over the whole repository. Where a link
+/// in it leads to nothing that is all that is found: the list ends there.
 ///
 /// # Errors
 /// Those of the repository.
@@ -88,7 +120,13 @@ pub async fn surroundings(
     let mut strays = Strays::default();
     let mut folders: BTreeMap<DatabaseName, Folder> = BTreeMap::new();
     let mut pages = repository.store().list("");
-    while let Some(page) = pages.try_next().await? {
+    loop {
+        let page = match pages.try_next().await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(Store::LinkLeadsNowhere { action, link }) => return Ok(vec![not_looked_at(action, link)]),
+            Err(error) => return Err(error.into()),
+        };
         for object in page {
             let (first, rest) = object.key.split_once('/').unwrap_or((&object.key, ""));
             match first.parse::<DatabaseName>() {
@@ -123,6 +161,14 @@ pub async fn surroundings(
         findings.push(Finding::new(FindingKind::NotConfigured, &layout::database(&name), reason, cure));
     }
     Ok(strays.finding().into_iter().chain(findings).collect())
+}
+
+/// A disk of one database is not mounted.
+fn not_looked_at(action: &'static str, link: String) -> Finding {
+    let (place, error) = (link.clone(), Store::LinkLeadsNowhere { action, link });
+    let cure = crate::hint::of_repository(&error).unwrap_or_default();
+    let reason = format!("{error}; what lies beside the folders of databases was not looked at");
+    Finding::new(FindingKind::Unreadable, &place, reason, cure)
 }
 
 #[derive(Default)]
@@ -185,7 +231,7 @@ fn belongs(database: &DatabaseName, below: &str) -> bool {
         }
         ["runs", run, name] => run.parse::<RunId>().is_ok_and(|run| {
             let key = format!("{}{below}", layout::database(database));
-            name == "output.txt" || layout::run_step_number(database, &run, &key).is_some()
+            name == "output.txt" || layout::run_step_parts(database, &run, &key).is_some()
         }),
         ["restore-points", id, name] => id.parse::<PointId>().is_ok() && OBJECTS.contains(&name),
         ["restore-points", id, part, name] => {

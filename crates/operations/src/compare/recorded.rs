@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::tables::{TableNow, TableThen};
 use super::{Side, SideKind};
-use crate::expected::Expected;
+use crate::expected::{self, Expected};
 use crate::restored::recorded_normal;
 use crate::{Context, Error};
 
@@ -96,9 +96,7 @@ impl Recorded {
         let manifest = &self.expected.manifest;
         let store = context.repository.store();
         let (bytes, object, sha256) = match &manifest.contents {
-            Some(contents) => {
-                (store.get_small(&contents.key, LARGEST_HEAD).await?.bytes, contents.key.clone(), &contents.sha256)
-            }
+            Some(contents) => (expected::small(context, &contents.key).await?, contents.key.clone(), &contents.sha256),
             None => {
                 let archive = &manifest.archive;
                 let reader = store.read(&archive.key, Some(0..archive.head_bytes), None).await?;

@@ -185,7 +185,7 @@ impl TextDump {
     /// Opens a restore point that is stored as text.
     pub(super) async fn of_point(context: &Context, manifest: Manifest) -> Result<Self, Error> {
         let store = Arc::clone(context.repository.store());
-        let index = store.get_small(&manifest.index.key, expected::LARGEST_INDEX).await?.bytes;
+        let index = expected::small(context, &manifest.index.key).await?;
         let mut recorded = BTreeMap::new();
         for record in IndexReader::open(index, &manifest.index.sha256)? {
             if let IndexRecord::Table(table) = record?

@@ -148,6 +148,8 @@ pub(crate) struct Dead {
     /// What lacks nothing but a manifest beside restore points, too old for a backup that is at its end right now; and whether it
     /// is among the leftovers. Nothing but somebody who was told of it tells a killed backup from a lost manifest.
     pub(crate) lacking: Vec<(PointId, bool)>,
+    /// Those among the leftovers that lack nothing but a manifest, and whose backup may be at its end right now.
+    pub(crate) ending: Vec<PointId>,
     /// Uploads of which the store failed to tell the age: left alone.
     pub(crate) unaged: Vec<UnfinishedUpload>,
 }
@@ -159,6 +161,8 @@ pub(crate) enum Sweeping {
     Asked,
     /// They were removed now.
     Done,
+    /// They go, or went, while their backup may be at its end: somebody asked for what is as young as that.
+    Young,
 }
 
 /// What is said of objects that may have been a restore point, which nothing but their age tells from one that never was.
@@ -170,6 +174,10 @@ pub(crate) fn lacking(id: &PointId, sweeping: Sweeping) -> String {
         }
         Sweeping::Done => {
             "They were old enough, and are swept: only versions or copies of the repository have them now"
+        }
+        Sweeping::Young => {
+            "They are younger than a quarter of an hour, and older than --sweep-min-age, so they are swept: a backup that is at \
+             its end right now fails by that; a longer time leaves them alone"
         }
     };
     format!(
@@ -200,12 +208,13 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
     let Unpublished { orphans, lost, lacking, doubted } = repository.unpublished(database).await?;
     let lacking = orphans.iter().filter_map(|one| match one {
         Leftover::Orphan { id, newest_at: Some(at), .. } if lacking.contains(id) && !doubted.contains(id) => {
-            let stands = now.signed_duration_since(*at) > ENDS_WITHIN;
-            stands.then(|| (id.clone(), old(one)))
+            Some((id.clone(), old(one), now.signed_duration_since(*at) > ENDS_WITHIN))
         }
         _ => None,
     });
-    let lacking = lacking.collect();
+    let (stands, ends): (Vec<_>, Vec<_>) = lacking.partition(|(_, _, stands)| *stands);
+    let lacking = stands.into_iter().map(|(id, old, _)| (id, old)).collect();
+    let ending = ends.into_iter().filter_map(|(id, old, _)| old.then_some(id)).collect();
     let unaged = uploads.extract_if(.., |one| one.problem.is_some()).collect();
     let mut leftovers: Vec<Leftover> = uploads.into_iter().map(Leftover::Upload).chain(orphans).filter(old).collect();
     let doubtful = leftovers.extract_if(.., |one| matches!(one, Leftover::Orphan { id, .. } if doubted.contains(id)));
@@ -214,7 +223,7 @@ pub(crate) async fn look(context: &Context, min_age: TimeDelta, now: DateTime<Ut
         Leftover::Upload(_) => None,
     });
     let doubted = doubted.collect();
-    Ok(Dead { leftovers, lost, doubted, lacking, unaged })
+    Ok(Dead { leftovers, lost, doubted, lacking, ending, unaged })
 }
 
 /// What became of a leftover that was to be removed.

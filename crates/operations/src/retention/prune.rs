@@ -74,6 +74,9 @@ pub struct PruneReport {
     pub hidden: Vec<Hidden>,
     /// What became of those that were to be dropped, in that order; empty for a dry run.
     pub dropped: Vec<Dropped>,
+    /// Those that were to be dropped, and that a signal left as they were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<PointId>,
     /// Pins that went with their restore points, or were over; for a dry run those that would go.
     pub pins: Vec<GonePin>,
     /// The store keeps what is deleted as older versions, which are billed until a lifecycle rule for noncurrent versions
@@ -164,6 +167,7 @@ async fn pruned(context: &Context, source: Option<&Source>, options: &PruneOptio
         format!("the manifest of {} is gone, and {evidence}: it is left as it is; holdpoint check", one.id)
     }));
     report.warnings.extend(dead.lacking.iter().map(|(id, _)| dead::lacking(id, Sweeping::Asked)));
+    report.warnings.extend(dead.ending.iter().map(|id| dead::lacking(id, Sweeping::Young)));
     report.swept = sweep(context, options, dead).await;
     if !options.dry_run {
         dead::remove_empty_folders(context, options.sweep_min_age, now).await;
@@ -182,11 +186,12 @@ async fn apply(
     let drops = report.hidden.iter().filter_map(Hidden::drop);
     let drops: Vec<Entry> = drops.chain(report.plan.drops()).cloned().collect();
     context.progress.phase(Phase::Pruning, None);
-    for entry in drops {
-        let outcome = match drop_one(context, &report.plan, &entry, &mut report.findings, holds, now).await {
+    for (n, entry) in drops.iter().enumerate() {
+        let outcome = match drop_one(context, &report.plan, entry, &mut report.findings, holds, now).await {
             Err(Error::Interrupted) if report.dropped.is_empty() => return Err(Error::Interrupted),
             Err(Error::Interrupted) => {
                 report.interrupt();
+                report.left = drops.iter().skip(n).map(|entry| entry.id.clone()).collect();
                 return Ok(gone);
             }
             // The others are none the worse for it, and what is gone by now is told.
@@ -196,7 +201,7 @@ async fn apply(
         if matches!(outcome, None | Some(Outcome::Gone { .. } | Outcome::Remains { .. })) {
             gone.insert(entry.id.clone());
         }
-        report.dropped.extend(outcome.map(|outcome| Dropped { point: entry.id, outcome }));
+        report.dropped.extend(outcome.map(|outcome| Dropped { point: entry.id.clone(), outcome }));
     }
     hidden::show(context, &mut report.hidden).await;
     Ok(gone)

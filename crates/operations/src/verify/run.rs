@@ -149,7 +149,7 @@ async fn restored(
     plan: &VerifyPlan,
 ) -> Result<(Result<Findings, Error>, Scratch), Error> {
     // A damaged index or a missing object is a finding like any other.
-    let expected = &Expected::of(context, stored).await?;
+    let expected = &Expected::read_once(context, stored.manifest).await?;
     expected.check_globals(context).await?;
     if let Some(available) = plan.disk_available_bytes
         && available < plan.disk_needed_bytes

@@ -124,7 +124,7 @@ pub(super) fn demand_link(root: &Path, path: &Path) -> Result<()> {
     }
 }
 
-/// The directories directly below one that hold a file somewhere.
+/// The directories directly below one that hold a file somewhere, or a link to a disk that is not mounted.
 pub(super) fn children(root: &Path, directory: &Path) -> Result<Vec<String>> {
     let fail = |e| Error::from_io("list", &directory.display().to_string(), e);
     let entries = match fs::read_dir(directory) {
@@ -139,7 +139,12 @@ pub(super) fn children(root: &Path, directory: &Path) -> Result<Vec<String>> {
         let is_directory = kind.is_dir() || kind.is_symlink() && may_be_link(root, &entry.path());
         let Ok(name) = entry.file_name().into_string() else { continue };
         // An upload that crashed or runs leaves directories with nothing but its temporary file.
-        if is_directory && !Walk::new(root, entry.path()).next_page(1)?.is_empty() {
+        let holds = || match Walk::new(root, entry.path()).next_page(1) {
+            // Whoever looks into it is told, and nobody else.
+            Err(Error::LinkLeadsNowhere { .. }) => Ok(true),
+            page => page.map(|page| !page.is_empty()),
+        };
+        if is_directory && holds()? {
             names.push(name);
         }
     }

@@ -79,7 +79,7 @@ impl Repository {
         let (mut last, mut before, mut unreadable) = (None, None, false);
         for _ in 0..TRIES {
             let written = match self.lease_object(&key).await {
-                Ok(object) => match parse::<LeaseRecord>(&key, &object.bytes, LEASE_FORMAT) {
+                Ok((object, read)) => match read {
                     Ok(found) if found.nonce == record.nonce => {
                         // The answer to our own write was lost; over whose it was written is known since that try.
                         return Ok(self.ours(key, record, before, unreadable));
@@ -124,14 +124,18 @@ impl Repository {
         Err(last.unwrap_or(Error::AlreadyExists { key }))
     }
 
-    /// Reads a lease; of one whose bytes are wrong, none of them.
-    async fn lease_object(&self, key: &str) -> Result<SmallObject> {
+    /// Reads a lease: the object, and what it says, or why that cannot be read. Of one whose bytes are wrong there are none.
+    async fn lease_object(&self, key: &str) -> Result<(SmallObject, Result<LeaseRecord>)> {
         match read_record(&*self.store, key, LARGEST_RECORD).await {
-            Err(Error::InvalidRecord { .. }) => {
-                let ObjectInfo { etag, modified_at, .. } = self.store.head(key).await?;
-                Ok(SmallObject { bytes: Bytes::new(), etag, modified_at })
+            Ok(object) => {
+                let read = parse(key, &object.bytes, LEASE_FORMAT);
+                Ok((object, read))
             }
-            read => read,
+            Err(error @ Error::InvalidRecord { .. }) => {
+                let ObjectInfo { etag, modified_at, .. } = self.store.head(key).await?;
+                Ok((SmallObject { bytes: Bytes::new(), etag, modified_at }, Err(error)))
+            }
+            Err(error) => Err(error),
         }
     }
 

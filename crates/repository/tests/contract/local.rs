@@ -210,6 +210,9 @@ async fn a_link_right_below_a_databases_folder_is_followed_and_one_that_leads_no
         );
     }
     held.list_children("shop/restore-points/").await.unwrap_err();
+    put(&*held, "crm/restore-points/1/manifest.json", "x").await;
+    assert_eq!(held.list_children("").await.unwrap(), ["crm", "shop"], "it fails no other database");
+    held.delete("crm/restore-points/1/manifest.json").await.unwrap();
     std::fs::create_dir(&mounted).unwrap();
     std::os::unix::fs::symlink(held.root(), mounted.join("loop")).unwrap();
     assert_eq!(held.list_children("").await.unwrap(), [""; 0]);

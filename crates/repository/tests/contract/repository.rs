@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::layout;
-use holdpoint_core::ledger::RunStep;
+use holdpoint_core::ledger::{RunState, RunStep};
 use holdpoint_core::verification::{Level, Verification};
 use holdpoint_repository::{
     Error, Leftover, LocalDirectory, NotDropped, ObjectStore, PinnedAnew, PutOptions, Repository, UploadOptions,
@@ -200,6 +200,18 @@ async fn verifications_steps_and_identities_are_kept(store: Arc<dyn ObjectStore>
     repository.record_step(&shop(), &step(3, "succeeded", 2)).await.unwrap();
     let error = repository.steps(&shop(), &run).await.unwrap_err();
     assert!(matches!(error, Error::NewerFormat { found: 2, .. }), "{error:?}");
+    // What cannot be read hides no other step, and its key says where the run stands.
+    let told = repository.readable_steps(&shop(), &run).await.unwrap();
+    assert_eq!((told.read.len(), told.newest()), (2, None));
+    let hidden = told.hidden_end().unwrap();
+    assert_eq!((hidden.n, hidden.state, hidden.may_be_unsettled()), (3, Some(RunState::Succeeded), false));
+    assert!(!told.may_be_unsettled() && told.may_have_been(1, &[RunState::Running]));
+    assert!(!told.may_have_been(2, &[RunState::Running]));
+    assert!(hidden.words().contains(&hidden.key), "{hidden:?}");
+    assert_eq!(repository.step_fault(&hidden.key).await.unwrap().unwrap(), hidden.reason);
+    repository.record_step(&shop(), &step(4, "settled", 1)).await.unwrap();
+    let told = repository.readable_steps(&shop(), &run).await.unwrap();
+    assert_eq!((told.newest().unwrap().n, told.unreadable.len(), told.may_be_unsettled()), (4, 1, false));
 
     assert_eq!(repository.identity(&shop()).await.unwrap(), None);
     let record = |minute: u32| -> IdentityRecord {

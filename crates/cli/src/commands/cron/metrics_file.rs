@@ -30,8 +30,15 @@ impl MetricsFile {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let path = std::path::absolute(path)
             .map_err(|source| Failure::Io { what: format!("finding {}", path.display()), source })?;
-        let path = behind_links(path.clone())
-            .map_err(|source| Failure::Io { what: format!("finding what {} leads to", path.display()), source })?;
+        let named = path;
+        let Some(path) = behind_links(named.clone())
+            .map_err(|source| Failure::Io { what: format!("finding what {} leads to", named.display()), source })?
+        else {
+            return Err(Failure::usage(
+                format!("the metrics cannot be written to {}: its symbolic links lead in a circle", named.display()),
+                "mend the link, or name another file with --metrics-file",
+            ));
+        };
         if !path.parent().is_some_and(Path::is_dir) {
             return Err(Failure::usage(
                 format!("the metrics cannot be written to {}: its folder is not there", path.display()),
@@ -68,19 +75,21 @@ impl MetricsFile {
     }
 }
 
-/// What a path leads to, through every symbolic link of that name.
-fn behind_links(mut path: PathBuf) -> io::Result<PathBuf> {
+/// What a path leads to, through every symbolic link of that name; `None` where they lead in a circle, also those of a folder
+/// above.
+fn behind_links(mut path: PathBuf) -> io::Result<Option<PathBuf>> {
     for _ in 0..MOST_LINKS {
         match std::fs::read_link(&path) {
             Ok(leads_to) => path = path.parent().unwrap_or(Path::new("/")).join(leads_to),
             // It is no link, or nothing is there yet.
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
-                return Ok(path);
+                return Ok(Some(path));
             }
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => return Ok(None),
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("its symbolic links lead in a circle"))
+    Ok(None)
 }
 
 /// What stands in the file; nothing where there is none.
@@ -136,8 +145,13 @@ mod tests {
         }
         let left: Vec<_> = std::fs::read_dir(at("elsewhere")).unwrap().map(|one| one.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "{left:?}");
-        std::os::unix::fs::symlink("circle.prom", at("circle.prom")).unwrap();
-        assert!(MetricsFile::open(&at("circle.prom")).is_err());
+        for (link, leads_to) in [("circle.prom", "circle.prom"), ("one", "other"), ("other", "one")] {
+            std::os::unix::fs::symlink(leads_to, at(link)).unwrap();
+        }
+        for path in [at("circle.prom"), at("one"), at("one/holdpoint.prom")] {
+            let Err(Failure::Usage { message, .. }) = MetricsFile::open(&path) else { panic!("{}", path.display()) };
+            assert!(message.contains(path.to_str().unwrap()) && message.contains("in a circle"), "{message}");
+        }
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub(super) async fn planned<'a>(
         unreadable,
         hidden,
         dropped: Vec::new(),
+        left: Vec::new(),
         pins: Vec::new(),
         keeps_versions: keeps_versions(context).await,
         swept: Vec::new(),

@@ -205,6 +205,12 @@ async fn what_lacks_nothing_but_its_manifest_is_told_and_swept_by_whoever_asks_f
     };
     let days = PruneOptions { sweep_min_age: TimeDelta::days(3), ..keeping_the_last() };
     assert_eq!(told(&days).await, (String::new(), 0), "its backup may be at its end right now");
+    // Who asks for less than that is told.
+    let (young, _) = told(&PruneOptions { dry_run: true, ..keeping_the_last() }).await;
+    assert!(
+        young.contains("lack nothing but manifest.json") && young.contains("a backup that is at its end"),
+        "{young}"
+    );
     let aged = |by: std::time::Duration| {
         for (key, _) in sample::objects(&lost) {
             let file = std::fs::File::open(folder.path().join(key)).unwrap();

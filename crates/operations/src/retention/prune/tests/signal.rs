@@ -104,6 +104,8 @@ async fn a_signal_after_the_first_drop_ends_a_prune_with_a_report_of_what_is_gon
         assert!(report.warnings.iter().any(|one| one.contains("a signal ended it")), "{report:?}");
         let gone: Vec<_> = report.dropped.iter().map(|one| (one.point.clone(), &one.outcome)).collect();
         assert_eq!(gone.len(), dropped, "{report:?}");
+        let left: Vec<_> = (dropped as u64 + 1..=2).map(sample::point).collect();
+        assert_eq!(report.left, left, "{report:?}");
         for (n, (point, outcome)) in gone.iter().enumerate() {
             assert_eq!(*point, sample::point(n as u64 + 1));
             assert!(matches!(outcome, Outcome::Gone { .. }), "{report:?}");
