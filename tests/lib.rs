@@ -19,7 +19,7 @@ mod tree;
 pub use comparison::{assert_same, contents, differing_parts};
 pub use outcome::{Failure, Outcome};
 pub use place::Place;
-pub use processes::{Process, kill, processes_with, resume, stop, wait_until_gone};
+pub use processes::{Process, alive_with, kill, processes_with, resume, stop, wait_until_gone};
 pub use running::Running;
 pub use tools::{aws, is_root, shell};
 pub use tree::Tree;

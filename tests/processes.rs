@@ -36,6 +36,35 @@ pub fn processes_with(path: &Path) -> Vec<Process> {
         .collect()
 }
 
+/// As [`processes_with`], without those that were killed and only have to end: they run no more of their program, and how busy the
+/// machine is decides when they are gone.
+///
+/// # Panics
+/// When `/proc` cannot be read.
+#[must_use]
+pub fn alive_with(path: &Path) -> Vec<Process> {
+    processes_with(path).into_iter().filter(|one| !is_ending(one.pid)).collect()
+}
+
+/// Whether a process is ending, or has a SIGKILL before it (proc(5); `PF_EXITING` and `PF_SIGNALED` of the kernel's sched.h).
+fn is_ending(pid: u32) -> bool {
+    const KILLED: u64 = 1 << 8;
+    const ENDING: u64 = 0x4 | 0x400;
+    let folder = Path::new("/proc").join(pid.to_string());
+    let (Ok(status), Ok(stat)) =
+        (std::fs::read_to_string(folder.join("status")), std::fs::read_to_string(folder.join("stat")))
+    else {
+        return true;
+    };
+    let pending = |line: &str| {
+        let mask = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & KILLED != 0)
+    };
+    // Its name, in brackets, may hold blanks.
+    let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    status.lines().any(pending) || flags.is_some_and(|flags| flags & ENDING != 0)
+}
+
 /// Waits until no process has a path in its arguments or working directory.
 ///
 /// # Panics

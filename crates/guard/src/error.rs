@@ -280,11 +280,14 @@ pub enum Error {
     },
     /// A restore of the whole database would lose more than somebody accepts.
     #[error(
-        "a restore loses what was written since {}, and only what was written since {} may be lost",
+        "a {} loses what was written since {}, and only what was written since {} may be lost",
+        way.word(),
         precise(snapshot),
         precise(accepted)
     )]
     AcceptanceTooYoung {
+        /// By which way the run would be undone.
+        way: Way,
         /// What somebody accepted.
         accepted: chrono::DateTime<chrono::Utc>,
         /// The snapshot of the restore point that the run relies on.

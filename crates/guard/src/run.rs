@@ -105,16 +105,16 @@ impl GuardOptions {
         self.accepted().map_or(Ok(()), |accepted| has_come(accepted, now))
     }
 
-    /// Refuses an acceptance of lost data that is younger than the restore point's snapshot: the restore that it is for
-    /// loses more than that.
+    /// Refuses an acceptance of lost data that is younger than the restore point's snapshot: whatever undoes the run loses what
+    /// was written since that, or refuses to.
     pub(crate) fn demand_acceptance_of(&self, snapshot: DateTime<Utc>) -> Result<(), Error> {
-        self.accepted().map_or(Ok(()), |accepted| holds_for(accepted, snapshot))
+        let way = self.on_failure.as_ref().and_then(|on_failure| on_failure.undo.way).unwrap_or(Way::Restore);
+        self.accepted().map_or(Ok(()), |accepted| holds_for(way, accepted, snapshot))
     }
 
-    /// Since when data may be lost, where the run would be undone by a restore.
+    /// Since when data may be lost, where the run is undone by itself.
     fn accepted(&self) -> Option<DateTime<Utc>> {
-        let undo = &self.on_failure.as_ref()?.undo;
-        undo.accept_data_loss_since.filter(|_| undo.way == Some(Way::Restore))
+        self.on_failure.as_ref()?.undo.accept_data_loss_since
     }
 }
 
@@ -122,8 +122,8 @@ fn has_come(accepted: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Error> {
     if accepted > now + CLOCKS_DIFFER_BY { Err(Error::AcceptanceInTheFuture { accepted, now }) } else { Ok(()) }
 }
 
-fn holds_for(accepted: DateTime<Utc>, snapshot: DateTime<Utc>) -> Result<(), Error> {
-    if accepted > snapshot { Err(Error::AcceptanceTooYoung { accepted, snapshot }) } else { Ok(()) }
+fn holds_for(way: Way, accepted: DateTime<Utc>, snapshot: DateTime<Utc>) -> Result<(), Error> {
+    if accepted > snapshot { Err(Error::AcceptanceTooYoung { way, accepted, snapshot }) } else { Ok(()) }
 }
 
 /// A guarded run that ended.
@@ -263,11 +263,18 @@ mod tests {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let snapshot = at("2026-11-21T02:43:00.5Z");
         for accepted in [at("2026-11-21T02:43:00.5Z"), at("2026-11-21T02:43:00Z"), at("1970-01-01T00:00:00Z")] {
-            assert!(holds_for(accepted, snapshot).is_ok(), "{accepted}");
+            assert!(holds_for(Way::Restore, accepted, snapshot).is_ok(), "{accepted}");
         }
-        let error = holds_for(at("2026-11-21T02:43:00.500001Z"), snapshot).unwrap_err();
-        assert_eq!(error.kind(), holdpoint_operations::ErrorKind::Refused);
-        assert!(error.hint().unwrap().contains("--accept-data-loss-since 2026-11-21T02:43:00.500000Z"), "{error}");
+        for (way, hint) in [(Way::Restore, "or --on-failure rollback"), (Way::Rollback, "is left to a person")] {
+            let error = holds_for(way, at("2026-11-21T02:43:00.500001Z"), snapshot).unwrap_err();
+            assert_eq!(error.kind(), holdpoint_operations::ErrorKind::Refused);
+            let told = error.hint().unwrap();
+            assert!(
+                told.contains("--accept-data-loss-since 2026-11-21T02:43:00.500000Z") && told.ends_with(hint),
+                "{told}"
+            );
+            assert!(error.to_string().starts_with(&format!("a {} loses", way.word())), "{error}");
+        }
         assert!(has_come(at("2026-11-21T02:43:30Z"), snapshot).is_ok(), "clocks differ");
         let error = has_come(at("2026-11-21T04:43:00Z"), snapshot).unwrap_err();
         assert!(matches!(error, Error::AcceptanceInTheFuture { .. }), "{error}");

@@ -20,9 +20,10 @@
 //! transaction that set it.
 //!
 //! What pg_dump does not show is looked at, too, as far as the role may ([`unshown`]): a subscription that was switched off,
-//! a replication slot, ALTER SYSTEM. The last two are in no transaction.
+//! a function of an extension that was replaced, a replication slot, ALTER SYSTEM. The last two are in no transaction.
 
 mod catalogs;
+mod code;
 mod counters;
 mod shared;
 mod transactions;
@@ -40,6 +41,7 @@ use holdpoint_postgres::catalog::database;
 use holdpoint_postgres::{Session, preflight};
 
 pub(crate) use self::catalogs::catalogs_written;
+pub(crate) use self::code::is_code;
 use self::counters::{COLLECTOR_DELAY, Counters, HeldBack, counters, held_back, written};
 use self::shared::Databases;
 pub(crate) use self::transactions::nothing_kept_since;

@@ -153,6 +153,8 @@ pub enum Error {
     UnsettledRun {
         /// The run.
         run: String,
+        /// What goes back to before it, as a command or a flag.
+        back: String,
     },
     /// A restore point has no such pin.
     #[error("{point} has no pin {name}{}", if pins.is_empty() { ": it has none".to_owned() } else { format!("; it has {}", listed(pins, LISTED)) })]

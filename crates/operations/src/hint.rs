@@ -71,7 +71,7 @@ impl Error {
             Self::Compare(error) => error.hint(),
             Self::Watch(error) => error.hint(),
             Self::Backfill(error) => error.hint(),
-            Self::UnsettledRun { run } => Some(format!("use --from before:{run}")),
+            Self::UnsettledRun { back, .. } => Some(format!("use {back}")),
             Self::TargetNotEmpty { .. } => Some(
                 "create an empty database and restore into that; a target marked as non-production may be replaced \
                  with --replace, the live database itself swapped with --swap"

@@ -132,6 +132,20 @@ impl Schema {
         texts.into_iter().map(|(name, texts)| (name, hash(texts))).collect()
     }
 
+    /// Who owns the objects, by the same names; what has no owner is left out.
+    pub fn owners(&self) -> BTreeMap<String, String> {
+        let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for one in &self.objects {
+            owners.entry(object_name(one)).or_default().extend(one.owner.as_deref());
+        }
+        owners.retain(|_, owners| !owners.is_empty());
+        let all = |mut owners: Vec<&str>| {
+            owners.sort_unstable();
+            owners.join(", ")
+        };
+        owners.into_iter().map(|(name, owners)| (name, all(owners))).collect()
+    }
+
     /// Whether a table of that name is in it, such as `shop.orders`.
     pub fn has_table(&self, name: &str) -> bool {
         let is = |object: &ObjectRecord| {

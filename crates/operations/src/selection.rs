@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use holdpoint_core::ledger::RunStep;
 use holdpoint_core::quantity::{counted, listed};
 use holdpoint_core::selector::Selector;
+use holdpoint_core::undoing::Way;
 use holdpoint_core::{PointId, RunId};
 use holdpoint_repository::UnreadableStep;
 
@@ -76,10 +77,21 @@ pub(crate) async fn refuse_after_unsettled(
     match unsettled_runs(context).await?.runs.first() {
         // A run's own point is made for it, right after its id.
         Some(run) if run.point.as_ref() != Some(point) && point.at() >= run.run.at() => {
-            Err(Error::UnsettledRun { run: run.run.to_string() })
+            let steps = context.repository.readable_steps(&context.database, &run.run).await?.read;
+            let snapshot = snapshot_way(&steps).map(|command| format!("the snapshot that it relied on: {command}"));
+            let back = snapshot.unwrap_or_else(|| format!("--from before:{}", run.run));
+            Err(Error::UnsettledRun { run: run.run.to_string(), back })
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// The command that goes back to before a run whose restore point is a snapshot of the instance, as the run recorded it; `None` of
+/// one with an archive, which `before:RUN` selects.
+pub fn snapshot_way(steps: &[RunStep]) -> Option<&str> {
+    let ways = &steps.iter().rev().find(|step| !step.ways_back.is_empty())?.ways_back;
+    let beside = ways.iter().find(|way| way.way == Way::Beside)?;
+    beside.command.starts_with("holdpoint rds ").then_some(beside.command.as_str())
 }
 
 /// What the ledger leaves open.

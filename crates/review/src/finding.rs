@@ -199,6 +199,7 @@ pub enum ObjectClass {
     Function,
     Extension,
     Constraint,
+    Collation,
     Trigger,
     Rule,
     Role,

@@ -141,6 +141,7 @@ mod tests {
                 object: "FUNCTION s.f()".into(),
                 change: ObjectChange::Gone,
                 definition: None,
+                owner: None,
             }],
             ..WrittenSince::default()
         };

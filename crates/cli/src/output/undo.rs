@@ -31,7 +31,7 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
             .collect();
         text.push_str(&bullets("differs from the restore point now, at least", &lines));
     }
-    let written: Vec<String> = plan.taken.iter().filter(|one| one.goes.is_none()).map(taken).collect();
+    let written: Vec<String> = plan.taken.iter().filter(|one| !one.is_of_the_run()).map(taken).collect();
     text.push_str(&bullets("written into tables that are there", &written));
     let made: Vec<String> = plan.taken.iter().filter_map(made).collect();
     text.push_str(&bullets("goes with what the run made", &made));
@@ -53,13 +53,17 @@ fn taken(one: &TakenRows) -> String {
 
 /// How many rows go with a table, or with columns, that the run made.
 fn made(one: &TakenRows) -> Option<String> {
-    let goes = one.goes?;
-    Some(format!("{}: rows written since the command began: {}", name(one), share(goes)))
+    let rows = match (&one.not_counted, one.goes) {
+        (Some(why), _) => format!("not counted: {why}"),
+        (None, goes) => share(goes?),
+    };
+    Some(format!("{}: rows written since the command began: {rows}", name(one)))
 }
 
 /// What goes with a CASCADE, with its rows.
 fn along(one: &GoesAlong) -> String {
-    one.rows.map_or_else(|| one.object.clone(), |rows| format!("{} ({rows} rows)", one.object))
+    let more = if one.more { "more than " } else { "" };
+    one.rows.map_or_else(|| one.object.clone(), |rows| format!("{} ({more}{rows} rows)", one.object))
 }
 
 /// The table with its columns, as SQL names it.
@@ -128,6 +132,7 @@ mod tests {
             come_back: of(3, 0, 0),
             set_back: of(6, 1, 2),
             goes: None,
+            not_counted: None,
         };
         assert_eq!(
             taken(&one),

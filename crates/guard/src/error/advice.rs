@@ -1,5 +1,6 @@
 //! What kind of failure an error is, and what to do next.
 
+use holdpoint_core::undoing::Way;
 use holdpoint_operations::{ErrorKind, hint};
 
 use super::{Error, precise};
@@ -154,10 +155,14 @@ impl Error {
                 way.word(),
                 precise(since)
             )),
-            Self::AcceptanceTooYoung { snapshot, .. } => Some(format!(
-                "nothing was changed; if that may be lost: --accept-data-loss-since {}; or --on-failure rollback",
-                precise(snapshot)
-            )),
+            Self::AcceptanceTooYoung { way, snapshot, .. } => {
+                let else_ = match way {
+                    Way::Rollback => "without it a rollback that takes others' work is left to a person",
+                    Way::Recover | Way::Restore | Way::Beside | Way::Rds => "or --on-failure rollback",
+                };
+                let since = precise(snapshot);
+                Some(format!("nothing was changed; if that may be lost: --accept-data-loss-since {since}; {else_}"))
+            }
             Self::AcceptanceInTheFuture { .. } => Some(
                 "nothing was changed; give an instant that has passed: --accept-data-loss-since INSTANT, in UTC with a Z"
                     .to_owned(),

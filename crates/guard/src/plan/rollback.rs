@@ -100,27 +100,42 @@ impl RollbackReview {
     }
 }
 
-/// What these scripts, which undo migrations of a run, drop with CASCADE, each once.
-pub(crate) fn dropped_with_cascade(project: &Project, ran: &[Migration], wanted: &[RollbackScript]) -> Vec<Target> {
+/// What a script takes along with `CASCADE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cascade {
+    /// What depends on this.
+    Drops(Target),
+    /// The rows of every table that refers to this one.
+    Empties(ObjectName),
+}
+
+/// What these scripts, which undo migrations of a run, say `CASCADE` to, each once.
+pub(crate) fn cascades(project: &Project, ran: &[Migration], wanted: &[RollbackScript]) -> Vec<Cascade> {
     let undone: Vec<&Migration> = ran.iter().rev().collect();
     let scripts = scripts(project, &undone);
     let is_wanted = |one: &&&Migration| wanted.iter().any(|script| script.migration == one.path);
     let files: Vec<MigrationSql> =
         undone.iter().filter(is_wanted).filter_map(|one| file(project, one, &scripts)).collect();
     let review = review(&files, &ReviewOptions { advice: false, ..ReviewOptions::default() });
-    let mut dropped: Vec<Target> = Vec::new();
-    // TRUNCATE and ALTER TYPE … ATTRIBUTE have the word, too, and drop nothing that depends.
-    let drops = |finding: &&Finding| {
-        let of_type = |target: &Target| target.class == ObjectClass::Type && target.column.is_some();
-        finding.kind != Kind::Truncate && !finding.target.as_ref().is_some_and(of_type)
-    };
-    let findings = review.findings().map(|(_, finding)| finding).filter(drops);
-    for target in findings.filter_map(|finding| finding.target.as_ref()).filter(|target| target.cascade) {
-        if !dropped.contains(target) {
-            dropped.push(target.clone());
+    let mut all: Vec<Cascade> = Vec::new();
+    for one in review.findings().filter_map(|(_, finding)| cascade(finding)) {
+        if !all.contains(&one) {
+            all.push(one);
         }
     }
-    dropped
+    all
+}
+
+fn cascade(finding: &Finding) -> Option<Cascade> {
+    let mut target = finding.target.clone().filter(|target| target.cascade)?;
+    match (finding.kind, target.class) {
+        (Kind::Truncate, _) => return Some(Cascade::Empties(target.name)),
+        // ALTER TYPE … ATTRIBUTE has the word, too, and drops nothing that depends.
+        (_, ObjectClass::Type) if target.column.is_some() => return None,
+        (Kind::DropConstraint, ObjectClass::Table) => target.class = ObjectClass::Constraint,
+        _ => {}
+    }
+    Some(Cascade::Drops(target))
 }
 
 /// The partitions that the migrations made or attached, each with the table that it is one of.
@@ -264,6 +279,32 @@ mod tests {
         ] {
             let found = reviewed(up, down);
             assert!(!found.any(), "{down}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_says_cascade_is_looked_at() {
+        let cascade = |sql: &str| {
+            let review = review(&[MigrationSql::new("x.sql", sql, Dialect::Psql)], &ReviewOptions::default());
+            let found = review.findings().find_map(|(_, finding)| cascade(finding))?;
+            Some(match found {
+                Cascade::Drops(target) => format!("{:?} {} {:?}", target.class, target.name, target.column),
+                Cascade::Empties(table) => format!("empties {table}"),
+            })
+        };
+        for (sql, found) in [
+            ("ALTER TABLE s.t DROP CONSTRAINT k CASCADE;", "Constraint s.t Some(\"k\")"),
+            ("ALTER TABLE s.t DROP COLUMN c CASCADE;", "Table s.t Some(\"c\")"),
+            ("DROP COLLATION s.own CASCADE;", "Collation s.own None"),
+            ("TRUNCATE s.t CASCADE;", "empties s.t"),
+            ("DROP OPERATOR + (int, int) CASCADE;", "Other \"DROP OPERATOR\" None"),
+        ] {
+            assert_eq!(cascade(sql).as_deref(), Some(found), "{sql}");
+        }
+        for sql in
+            ["TRUNCATE s.t;", "DROP COLLATION s.own;", "ALTER TYPE s.y DROP ATTRIBUTE a CASCADE;", "DROP TABLE s.t;"]
+        {
+            assert_eq!(cascade(sql), None, "{sql}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdpoint_core::ledger::ChangedBeside;
 use holdpoint_postgres::Session;
 
+use super::code::{self, is_of_extension};
 use crate::Error;
 
 /// Things by their words, such as `subscription shop`, each with a digest of what can be read of it.
@@ -21,8 +22,8 @@ pub(crate) struct Unshown {
 const OF_A_FIRST_COPY: &str = "pg\\_%\\_sync\\_%";
 
 impl Unshown {
-    /// Reads subscriptions and logical replication slots of this database and which of its constraints are not enforced, and of
-    /// the server its physical slots, replication origins and what ALTER SYSTEM wrote, and roles, as far as anybody may read them.
+    /// Reads subscriptions and logical replication slots of this database, which of its constraints are not enforced and what
+    /// the functions of its extensions and of `pg_catalog` are, and of the server its physical slots, replication origins and what ALTER SYSTEM wrote, and roles, as far as anybody may read them.
     pub(crate) async fn read(session: &Session) -> Result<Self, Error> {
         const WHAT: &str = "reading what no dump shows";
         let mut all = Self::default();
@@ -76,6 +77,7 @@ impl Unshown {
             let rows = session.query(WHAT, &sql, &[]).await?;
             all.things.extend(rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))));
         }
+        all.things.extend(code::read(session).await?);
         // Without passwords: the view hides them.
         let roles = "SELECT pg_catalog.format('role %I', r.rolname), pg_catalog.md5(ROW(r.*)::text) \
                      FROM pg_catalog.pg_roles r \
@@ -93,7 +95,13 @@ impl Unshown {
         let names: BTreeSet<&String> =
             [&self.things, &self.roles, &later.things, &later.roles].into_iter().flat_map(BTreeMap::keys).collect();
         let changed = names.into_iter().filter(|name| self.digest(name) != later.digest(name));
+        let changed = changed.filter(|name| !is_of_extension(name) || self.has_both(later, name));
         changed.map(|name| ChangedBeside { what: name.clone(), before: self.digest(name).cloned() }).collect()
+    }
+
+    /// Whether it was and is there: that an extension came, went or has another version is told as that.
+    fn has_both(&self, later: &Self, name: &str) -> bool {
+        self.digest(name).is_some() && later.digest(name).is_some()
     }
 
     fn digest(&self, name: &str) -> Option<&String> {
@@ -106,6 +114,7 @@ impl Unshown {
         let word = |one: &ChangedBeside| match (&one.before, self.digest(&one.what)) {
             (Some(before), Some(now)) if before == now => None,
             (None, None) => None,
+            (None, _) | (_, None) if is_of_extension(&one.what) => None,
             (None, Some(_)) => Some(format!("{} is still there", one.what)),
             (Some(_), None) if hidden(&one.what) => Some(format!("{} cannot be read now", one.what)),
             (Some(_), None) => Some(format!("{} is gone", one.what)),
@@ -121,6 +130,7 @@ impl Unshown {
             let word = match (self.things.get(*name), later.things.get(*name)) {
                 (Some(before), Some(now)) if before == now => return None,
                 (Some(_), Some(_)) => "changed",
+                _ if is_of_extension(name) => return None,
                 (None, _) => "new",
                 (_, None) => "gone",
             };
@@ -174,5 +184,24 @@ mod tests {
         let later = state(&[("subscription s", "1")], &[("role app", "1"), ("role old", "1"), ("role new", "1")]);
         assert_eq!(later.still(&changed), ["role new is still there"]);
         assert_eq!(before.changes(&state(&[("subscription s", "1")], &[])), [""; 0], "roles are everybody's");
+    }
+
+    #[test]
+    fn functions_of_an_extension_are_compared_within_one_version_of_it() {
+        let state = |things: &[(&str, &str)]| Unshown {
+            things: things.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+            ..Unshown::default()
+        };
+        let before =
+            state(&[("code of extension a 1.0", "1"), ("code of extension b 1.0", "1"), ("code of pg_catalog", "1")]);
+        let after =
+            state(&[("code of extension a 1.0", "2"), ("code of extension b 1.1", "1"), ("code of pg_catalog", "2")]);
+        assert_eq!(before.changes(&after), ["code of extension a 1.0 (changed)", "code of pg_catalog (changed)"]);
+        let changed = before.changed_beside(&after);
+        assert_eq!(changed.len(), 2, "{changed:?}");
+        let still = ["code of extension a 1.0 is not as before", "code of pg_catalog is not as before"];
+        assert_eq!(after.still(&changed), still);
+        let updated = state(&[("code of extension a 1.1", "3"), ("code of pg_catalog", "1")]);
+        assert_eq!(updated.still(&changed), [""; 0]);
     }
 }

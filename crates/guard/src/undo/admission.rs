@@ -3,6 +3,7 @@
 use holdpoint_core::RunId;
 use holdpoint_core::ledger::{RunState, RunStep, newest};
 use holdpoint_core::undoing::Applied;
+use holdpoint_operations::selection::snapshot_way;
 
 use crate::Error;
 
@@ -23,8 +24,8 @@ pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(
         }
         RunState::Settled => {
             let how = step.settlement.as_ref().map(|settled| format!(": {}", settled.reason)).unwrap_or_default();
-            let restore = format!("holdpoint restore --from before:{run}");
-            let advice = format!("whoever settled it declared it done; a restore is still there: {restore}");
+            let advice =
+                format!("whoever settled it declared it done; a restore is still there: {}", whole(run, steps));
             return cannot(format!("it is settled{how}"), &advice);
         }
         RunState::RolledBack => {
@@ -62,13 +63,18 @@ pub(super) fn check(run: &RunId, steps: &[RunStep], younger: &[Run]) -> Result<(
         if let Some((other, _)) = settled.first() {
             // Who settled it took it as it was, and nobody can tell what that is: only all of it goes back.
             advice.push(format!(
-                "{other} is settled, and what it left was not known: go back past it with holdpoint restore --from \
-                 before:{run}"
+                "{other} is settled, and what it left was not known: go back past it with {}",
+                whole(run, steps)
             ));
         }
         return Err(Error::CannotUndo { run: run.to_string(), why, advice: advice.join("; "), first });
     }
     Ok(())
+}
+
+/// The command that restores all of a run's restore point beside the live database: an archive, or a snapshot of the instance.
+fn whole(run: &RunId, steps: &[RunStep]) -> String {
+    snapshot_way(steps).map_or_else(|| format!("holdpoint restore --from before:{run}"), str::to_owned)
 }
 
 /// Refuses where a run or those after it are not as they were when the way was shown.
@@ -236,5 +242,22 @@ mod tests {
         );
         assert!(advice.contains(&said) && !advice.contains("undo them first"), "{advice}");
         assert_eq!(settled_since(&settled(Applied::Unknown)), [""; 0]);
+        // No selector of restores finds a snapshot.
+        let mut on_snapshot = own.clone();
+        let command = "holdpoint rds snapshot restore holdpoint-a --into shop-beside";
+        on_snapshot[2].ways_back = vec![
+            serde_json::from_value(
+                serde_json::json!({ "way": "beside", "title": "", "command": command, "seconds": null,
+                "time_from": null, "data_lost": "" }),
+            )
+            .unwrap(),
+        ];
+        let Err(Error::CannotUndo { advice, .. }) = check(&run, &on_snapshot, &settled(Applied::Unknown)) else {
+            panic!()
+        };
+        assert!(advice.ends_with(&format!("go back past it with {command}")), "{advice}");
+        on_snapshot[3].state = Settled;
+        let Err(Error::CannotUndo { advice, .. }) = check(&run, &on_snapshot, &[]) else { panic!() };
+        assert!(advice.ends_with(&format!("a restore is still there: {command}")), "{advice}");
     }
 }

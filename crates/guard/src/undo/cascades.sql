@@ -18,6 +18,17 @@ WITH RECURSIVE roots AS (
   WHERE $1::text = 'function' AND p.proname = $3::text
     AND (n.nspname = $2::text OR $2::text IS NULL AND pg_catalog.pg_function_is_visible(p.oid))
   UNION ALL
+  SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, 0
+  FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE $1::text = 'constraint' AND c.relname = $3::text AND k.conname = $4::text
+    AND (n.nspname = $2::text OR $2::text IS NULL AND pg_catalog.pg_table_is_visible(c.oid))
+  UNION ALL
+  SELECT 'pg_catalog.pg_collation'::pg_catalog.regclass, l.oid, 0
+  FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
+  WHERE $1::text = 'collation' AND l.collname = $3::text
+    AND (n.nspname = $2::text OR $2::text IS NULL AND pg_catalog.pg_collation_is_visible(l.oid))
+  UNION ALL
   SELECT 'pg_catalog.pg_extension'::pg_catalog.regclass, e.oid, 0
   FROM pg_catalog.pg_extension e WHERE $1::text = 'extension' AND e.extname = $3::text
 ), goes AS (

@@ -30,8 +30,9 @@ pub(super) struct Done {
     objects: Option<Vec<ObjectEffect>>,
     /// The schema as the run left it.
     left_schema: Option<String>,
-    /// What was not as in the rehearsal when the command had ended, as its judgement words it.
-    unlike: Vec<String>,
+    /// What was not as in the rehearsal when the command had ended, as its judgement words it; `None` where nobody compared, or not
+    /// all of it was kept.
+    unlike: Option<Vec<String>>,
 }
 
 /// What differs from a restore point.
@@ -59,7 +60,7 @@ impl Done {
                 .iter()
                 .rev()
                 .find_map(|step| step.judgement.as_ref()?.unlike_rehearsal.clone())
-                .unwrap_or_default(),
+                .filter(|unlike| unlike.len() < LISTED),
             anything: rehearsal.is_none() && (step.risk.is_none() || risk.everything),
             effects: rehearsal.map(|one| one.tables.clone()).unwrap_or_default(),
             whole: names(whole).collect(),
@@ -138,11 +139,13 @@ impl Done {
     }
 
     /// Which changes of the schema would be lost that are not shown to be the run's, to the very definition that it made. Where the
-    /// schema is as the run left it, these are what came while its command ran and was not in its rehearsal.
+    /// schema is as the run left it, and that was held against its rehearsal, these are what came while its command ran and was not
+    /// in that. Who changed an owner is only shown where the rehearsal saw nothing else change.
     ///
     /// Tables that are told with their rows are left out, and the tool's own table with what came with it.
     fn objects_lost(&self, written: &WrittenSince, own: Option<&TableName>) -> Vec<String> {
         let as_left = self.left_schema.is_some() && self.left_schema == written.schema_sha256;
+        let unlike = self.unlike.as_ref().filter(|_| as_left);
         let with_rows = |name: &str| {
             written.tables.iter().any(|one| one.name == name) || written.not_known.iter().any(|one| one.name == name)
         };
@@ -162,10 +165,19 @@ impl Done {
                 Since::Definition | Since::Owner => ObjectChange::Changed,
             };
             let seen = self.objects.iter().flatten().find(|seen| seen.name == one.object && seen.change == change);
-            let unlike = [words(&one.object, change), format!("{} {TO_ANOTHER}", one.object)];
+            let own_words = [words(&one.object, change), format!("{} {TO_ANOTHER}", one.object)];
+            let as_rehearsed = unlike.is_some_and(|unlike| !own_words.iter().any(|words| unlike.contains(words)));
+            let is_made = |seen: &&ObjectEffect| seen.after.is_some() && (as_rehearsed || seen.after == one.definition);
+            if let Some(seen) = seen.filter(is_made).filter(|_| one.owner.is_some()) {
+                let alone = seen.before == seen.after;
+                if !(as_rehearsed && alone) {
+                    lost.push(format!("that the owner of {} was changed (by the run or by others)", one.object));
+                }
+                continue;
+            }
             // Nobody tells others' grants from the run's.
             let who = match seen {
-                _ if as_left && !unlike.iter().any(|words| self.unlike.contains(words)) => continue,
+                _ if as_rehearsed => continue,
                 Some(_) if one.change == Since::Gone => continue,
                 Some(seen) if seen.after.is_some() && seen.after == one.definition => continue,
                 Some(_) => "the run changed it, too",
@@ -252,6 +264,7 @@ mod tests {
             object: object.into(),
             change,
             definition: definition.map(str::to_owned),
+            owner: None,
         };
         let all = WrittenSince {
             tables: vec![table("shop.told_with_its_rows", None, Some(1))],
@@ -288,7 +301,8 @@ mod tests {
             effect("FUNCTION shop.f()", ObjectChange::Gone, None),
             effect("ACL shop.TABLE orders", ObjectChange::Changed, None),
         ];
-        let rehearsed = || Done { objects: Some(objects.clone()), left_schema: Some("a".into()), ..Done::default() };
+        let compared = || Done { unlike: Some(Vec::new()), ..Done::default() };
+        let rehearsed = || Done { objects: Some(objects.clone()), left_schema: Some("a".into()), ..compared() };
         let told = [
             "that FUNCTION shop.both() was changed (the run changed it, too)",
             "FUNCTION shop.f() (not by the run)",
@@ -301,10 +315,53 @@ mod tests {
         let as_left = || Done { left_schema: Some("b".into()), ..rehearsed() };
         assert_eq!(lost(&as_left()), [""; 0], "as the run left it");
         let unlike = ["FUNCTION shop.f() (new)", "FUNCTION shop.both() (to another definition)"];
-        let meanwhile = Done { unlike: unlike.map(str::to_owned).to_vec(), ..as_left() };
+        let meanwhile = Done { unlike: Some(unlike.map(str::to_owned).to_vec()), ..as_left() };
         assert_eq!(lost(&meanwhile), told[..2], "others did it while the command ran");
-        let anybody = lost(&Done::default());
-        assert_eq!((anybody.len(), anybody[0].as_str()), (7, "INDEX shop.ours (by the run or by others)"));
+        assert_eq!(lost(&Done { unlike: None, ..as_left() }), told, "nobody compared it, or the list was cut");
+        for nobody in [Done::default(), Done { left_schema: Some("b".into()), ..Done::default() }] {
+            let anybody = lost(&nobody);
+            assert_eq!((anybody.len(), anybody[0].as_str()), (7, "INDEX shop.ours (by the run or by others)"));
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_owner_is_the_runs_only_where_its_rehearsal_shows_that_alone() {
+        let one = |owner: Option<&str>| WrittenSince {
+            objects: vec![ObjectSince {
+                object: "VIEW shop.v".into(),
+                change: Since::Definition,
+                definition: Some("now".into()),
+                owner: owner.map(str::to_owned),
+            }],
+            schema_sha256: Some("b".into()),
+            ..WrittenSince::default()
+        };
+        let lost = |before: &str, left: &str, owner: Option<&str>| {
+            let seen = ObjectEffect {
+                name: "VIEW shop.v".into(),
+                change: ObjectChange::Changed,
+                before: Some(before.into()),
+                after: Some("now".into()),
+            };
+            let done = Done {
+                objects: Some(vec![seen]),
+                left_schema: Some(left.into()),
+                unlike: Some(Vec::new()),
+                ..Done::default()
+            };
+            done.differences(Some(&one(owner)), None).lost
+        };
+        let told = ["that the owner of VIEW shop.v was changed (by the run or by others)"];
+        for left in ["a", "b"] {
+            assert_eq!(lost("then", left, None), [""; 0], "{left}: the run's own definition");
+            assert_eq!(lost("then", left, Some("eve")), told, "{left}: who knows");
+        }
+        assert_eq!(
+            lost("now", "b", Some("eve")),
+            [""; 0],
+            "the run changed that alone, and nobody changed anything since"
+        );
+        assert_eq!(lost("now", "a", Some("eve")), told, "somebody changed the schema since");
     }
 
     #[test]

@@ -3,21 +3,17 @@
 //! Told as for rows that are set back: who wrote a row last is told by its transaction, and what was written while the
 //! command ran is the run's as far as its rehearsal wrote as much.
 
-use std::collections::BTreeMap;
-
 use holdpoint_core::fingerprint::{Difference, schema_and_name};
-use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_core::rehearsal::{Rehearsal, RehearsalOutcome, TableEffect};
-use holdpoint_core::undoing::Applied;
+use holdpoint_core::undoing::{Applied, Way};
 use holdpoint_operations::compare::stored_form;
 use holdpoint_operations::schema_check::Schema;
-use holdpoint_postgres::Session;
 
 use super::attempt::Work;
 use super::comeback::Now;
+use super::made_rows::{Read, Written, count, written_since_shown};
 use super::migrations::schema_changes;
-use super::others::{Share, TakenRows, not_compared, written_since};
-use super::recover::{connected, quoted};
+use super::others::{Share, TakenRows, not_compared};
 use super::renamed_columns::{renamed_columns, reviewed, still_renamed};
 use super::rollback::RollingBack;
 use super::taken_by_scripts::trial_of;
@@ -27,58 +23,92 @@ use crate::tools::Language;
 
 /// A table that the run made, or columns that it added to one that was there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Made {
-    table: String,
+pub(super) struct Made {
+    pub(super) table: String,
     /// None where it made the table.
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// So many rows of it the rehearsal wrote; `None` where nobody knows.
-    rehearsed: Option<u64>,
-}
-
-/// The rows of what the run made, by who wrote them last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    /// Nobody can tell.
-    Unknown { rows: u64 },
-    /// Since the command began.
-    Begun { rows: u64 },
-    /// While the command ran, and since.
-    Known { during: u64, since: u64 },
+    pub(super) rehearsed: Option<u64>,
+    /// It goes with the scripts: it is not the tool's own table, and their trial did not leave it there.
+    goes: bool,
 }
 
 /// Counts the rows that go with what the run made, and how many of them are others'; nothing where no script is left to run.
+/// A table with more bytes than [`UndoOptions::compare_up_to`](super::UndoOptions::compare_up_to) is told as not counted.
 ///
 /// # Errors
 /// [`Error::Interrupted`], and those of the repository and the server.
 pub(super) async fn goes(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<TakenRows>, Error> {
+    let made = made(work, rollback).await?;
+    let fully = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
+    let mut counted = Vec::new();
+    for one in made.iter().filter(|one| one.goes) {
+        let told = match while_wanted(work, count(work, one, &made)).await? {
+            Some(Read::Counted { rehearsed, written }) => {
+                let share = share(&Made { rehearsed, ..one.clone() }, written, fully);
+                TakenRows { goes: Some(share).filter(|share| share.rows > 0), ..taken(one) }
+            }
+            Some(Read::TooLarge(why)) => TakenRows { not_counted: Some(why), ..taken(one) },
+            None => continue,
+        };
+        counted.extend(Some(told).filter(|told| told.goes.is_some() || told.not_counted.is_some()));
+    }
+    Ok(counted)
+}
+
+/// The same once more, as far as others may have something there: what was shown stands, and of the rest is only looked whether
+/// anybody wrote there since. By a rollback alone that is asked of tables only, as it asks for no columns.
+///
+/// # Errors
+/// As [`goes`].
+pub(super) async fn goes_now(
+    work: &Work<'_>,
+    rollback: &RollingBack,
+    way: Way,
+    shown: &[TakenRows],
+) -> Result<Vec<TakenRows>, Error> {
+    let made = made(work, rollback).await?;
+    let mut now = Vec::new();
+    for one in made.iter().filter(|one| one.goes && (way != Way::Rollback || one.columns.is_empty())) {
+        let is_it =
+            |shown: &&TakenRows| shown.is_of_the_run() && shown.table == one.table && shown.columns == one.columns;
+        if let Some(shown) = shown.iter().filter(is_it).find(|shown| !shown.kinds().is_empty()) {
+            now.push(shown.clone());
+            continue;
+        }
+        let why = while_wanted(work, written_since_shown(work, one, &made)).await?;
+        now.extend(why.map(|why| TakenRows { not_counted: Some(why), ..taken(one) }));
+    }
+    Ok(now)
+}
+
+async fn while_wanted<T>(work: &Work<'_>, reading: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        read = reading => read,
+        () = work.context.cancel.cancelled() => Err(Error::Interrupted),
+    }
+}
+
+fn taken(one: &Made) -> TakenRows {
+    TakenRows { table: one.table.clone(), columns: one.columns.clone(), ..TakenRows::default() }
+}
+
+/// What the run made, as its rehearsal or the schema shows; nothing where no script is left to run.
+async fn made(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<Made>, Error> {
     if !rollback.is_open {
         return Ok(Vec::new());
     }
     let own = rollback.tracking().map(ToString::to_string);
     let rehearsal = work.step.rehearsal.as_deref().filter(|one| one.outcome == RehearsalOutcome::AsPlanned);
-    let made = match rehearsal {
+    let mut made = match rehearsal {
         Some(rehearsal) => of_rehearsal(rehearsal),
         None => of_schema(work, rollback).await?,
     };
     let stay = trial_of(&work.step).map_or(&[][..], |trial| &trial.lost);
-    let goes = |one: &&Made| Some(&one.table) != own.as_ref() && !stays(stay, &one.table);
-    let mut counted = Vec::new();
-    for one in made.iter().filter(goes) {
-        let written = tokio::select! {
-            written = written(work, one, &made) => written?,
-            () = work.context.cancel.cancelled() => return Err(Error::Interrupted),
-        };
-        let fully = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
-        let goes = written.map(|(one, written)| share(&one, written, fully)).filter(|share| share.rows > 0);
-        let taken = |goes| TakenRows {
-            table: one.table.clone(),
-            columns: one.columns.clone(),
-            goes: Some(goes),
-            ..TakenRows::default()
-        };
-        counted.extend(goes.map(taken));
+    for one in &mut made {
+        one.goes = Some(&one.table) != own.as_ref() && !stays(stay, &one.table);
     }
-    Ok(counted)
+    Ok(made)
 }
 
 /// Whether the trial of the scripts showed that a table stays.
@@ -93,7 +123,7 @@ fn of_rehearsal(rehearsal: &Rehearsal) -> Vec<Made> {
         let rows = [effect.rows, effect.written].into_iter().flatten().map(|rows| rows.inserted + rows.updated).max();
         if effect.added {
             let rehearsed = effect.rows_after.or(rows);
-            return Some(Made { table: effect.table.clone(), columns: Vec::new(), rehearsed });
+            return Some(Made { table: effect.table.clone(), columns: Vec::new(), rehearsed, goes: true });
         }
         if effect.dropped || effect.columns_added.is_empty() {
             return None;
@@ -103,7 +133,7 @@ fn of_rehearsal(rehearsal: &Rehearsal) -> Vec<Made> {
         let table = effect.renamed_to.as_ref().unwrap_or(&effect.table).clone();
         let new = |column: &&String| !effect.columns_renamed.iter().any(|one| one.now == **column);
         let columns: Vec<String> = effect.columns_added.iter().filter(new).cloned().collect();
-        (!columns.is_empty()).then_some(Made { table, columns, rehearsed })
+        (!columns.is_empty()).then_some(Made { table, columns, rehearsed, goes: true })
     };
     rehearsal.tables.iter().filter_map(made).collect()
 }
@@ -122,7 +152,7 @@ async fn of_schema(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<Made>,
     let mut made = Vec::new();
     for table in schema_changes(work, project).await?.iter().filter_map(table_now).filter(|table| named(table)) {
         if !then.has_table(table) {
-            made.push(Made { table: table.to_owned(), columns: Vec::new(), rehearsed: None });
+            made.push(Made { table: table.to_owned(), columns: Vec::new(), rehearsed: None, goes: true });
             continue;
         }
         let (Some(relation), Some(now)) = (relation_name(table), Now::read(work, table).await?) else { continue };
@@ -133,7 +163,7 @@ async fn of_schema(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<Made>,
         let columns = now.columns.iter().map(|one| one.name.clone()).filter(new);
         let columns: Vec<String> = columns.collect();
         if !columns.is_empty() {
-            made.push(Made { table: table.to_owned(), columns, rehearsed: None });
+            made.push(Made { table: table.to_owned(), columns, rehearsed: None, goes: true });
         }
     }
     Ok(made)
@@ -142,82 +172,6 @@ async fn of_schema(work: &Work<'_>, rollback: &RollingBack) -> Result<Vec<Made>,
 /// The table that came, or is another one now.
 fn table_now(change: &Difference) -> Option<&str> {
     change.name.strip_prefix("TABLE ").filter(|_| change.found.is_some())
-}
-
-/// Counts rows by who wrote them last; `None` where the table, or each of the columns, is gone or makes its own values. Of a
-/// partitioned table those of the partitions that are not among `all`, such as one that came after the run.
-async fn written(work: &Work<'_>, made: &Made, all: &[Made]) -> Result<Option<(Made, Written)>, Error> {
-    let Some(now) = Now::read(work, &made.table).await? else { return Ok(None) };
-    let holds = |one: &&String| now.columns.iter().any(|column| column.name == **one && !column.generated);
-    let columns: Vec<&String> = made.columns.iter().filter(holds).collect();
-    if columns.is_empty() && !made.columns.is_empty() {
-        return Ok(None);
-    }
-    let of_their_own: Vec<&String> =
-        now.parts.iter().filter(|part| all.iter().any(|one| one.table == **part)).collect();
-    // What the rehearsal wrote lies in those.
-    let rehearsed = if of_their_own.is_empty() { made.rehearsed } else { Some(0) };
-    let seen = work.step.transactions.as_ref();
-    let filtered = |snapshot: Option<&String>| {
-        let condition = snapshot.map_or_else(|| "true".to_owned(), |snapshot| written_since(snapshot));
-        format!("pg_catalog.count(*) FILTER (WHERE {condition})")
-    };
-    let (before, after) = (seen.map(|seen| &seen.before), seen.and_then(|seen| seen.after.as_ref()));
-    let session = connected(work).await?;
-    let read = defaults(&session, &made.table).await;
-    let defaults = match read {
-        Ok(defaults) => defaults,
-        Err(error) => {
-            session.close().await;
-            return Err(error);
-        }
-    };
-    let values = columns.into_iter().map(|column| match defaults.get(column) {
-        Some(default) => format!("{}::text <> {default}", quote_identifier(column)),
-        None => format!("{} IS NOT NULL", quote_identifier(column)),
-    });
-    let values: Vec<String> = values.collect();
-    let values = if values.is_empty() { "true".to_owned() } else { values.join(" OR ") };
-    let parts: Vec<String> = of_their_own
-        .into_iter()
-        .map(|part| format!("pg_catalog.to_regclass({})::oid", quote_literal(&quoted(part))))
-        .collect();
-    let elsewhere = format!("ARRAY[{}]::oid[]", parts.join(", "));
-    let only = if now.parts.is_empty() { "ONLY " } else { "" };
-    let sql = format!(
-        "SELECT {}, {} FROM {only}{} WHERE ({values}) AND tableoid <> ALL ({elsewhere})",
-        filtered(before),
-        filtered(after),
-        quoted(&made.table)
-    );
-    let row = session.query_one(&format!("counting rows of {}", made.table), &sql, &[]).await;
-    session.close().await;
-    let row = row?;
-    let count = |at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or_default();
-    let written = match (before, after) {
-        (None, _) => Written::Unknown { rows: count(0) },
-        (Some(_), None) => Written::Begun { rows: count(0) },
-        (Some(_), Some(_)) => {
-            let since = count(1).min(count(0));
-            Written::Known { during: count(0) - since, since }
-        }
-    };
-    Ok(Some((Made { rehearsed, ..made.clone() }, written)))
-}
-
-/// The values that columns of a table got as they were added, by their names, as SQL that gives their text: a row that has one
-/// shows nobody's work. Lifts the session's time-out for statements: a role may have one, and large tables are counted.
-async fn defaults(session: &Session, table: &str) -> Result<BTreeMap<String, String>, Error> {
-    const WHAT: &str = "reading the values that added columns began with";
-    session.run(WHAT, "SET statement_timeout = 0").await?;
-    let sql = format!(
-        "SELECT attname::text, \
-                pg_catalog.format('(%L::%s[])[1]::text', attmissingval::text, pg_catalog.format_type(atttypid, atttypmod)) \
-         FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({}) AND atthasmissing AND NOT attisdropped",
-        quote_literal(&quoted(table))
-    );
-    let rows = session.query(WHAT, &sql, &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// How many of the rows that go are others'; `fully`: the run did all that was rehearsed.
@@ -252,7 +206,12 @@ mod tests {
     use super::*;
 
     fn made(columns: &[&str], rehearsed: Option<u64>) -> Made {
-        Made { table: "s.t".into(), columns: columns.iter().map(|one| (*one).to_owned()).collect(), rehearsed }
+        Made {
+            table: "s.t".into(),
+            columns: columns.iter().map(|one| (*one).to_owned()).collect(),
+            rehearsed,
+            goes: true,
+        }
     }
 
     #[test]

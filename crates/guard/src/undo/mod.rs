@@ -18,6 +18,7 @@ pub(crate) mod included;
 mod last_writers;
 mod lost;
 mod made;
+mod made_rows;
 mod messages;
 mod migrations;
 mod others;

@@ -33,6 +33,9 @@ pub struct TakenRows {
     /// Rows of a table, or of columns, that the run made and that go with what undoes its migrations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goes: Option<Share>,
+    /// Why such rows were not counted: any of them may be others'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<String>,
 }
 
 /// So many rows, and how many of them are others'.
@@ -119,6 +122,11 @@ impl Share {
 }
 
 impl TakenRows {
+    /// Whether it tells of what the run made, and not of what comes back.
+    pub fn is_of_the_run(&self) -> bool {
+        self.goes.is_some() || self.not_counted.is_some()
+    }
+
     /// The table with its columns.
     fn name(&self) -> String {
         match self.columns.as_slice() {
@@ -141,15 +149,22 @@ impl TakenRows {
         let made = [(goes.others, "others wrote"), (goes.may_be_others, "others may have written")];
         let made = made.into_iter().filter(|(rows, _)| *rows > 0);
         let made = made.map(|(rows, who)| format!("{rows} rows that {who} into {name} (made by the run)"));
-        gone.into_iter().chain(changed).chain(made).collect()
+        let uncounted = self
+            .not_counted
+            .iter()
+            .map(|why| format!("rows that others may have written into {name} (made by the run; not counted: {why})"));
+        gone.into_iter().chain(changed).chain(made).chain(uncounted).collect()
     }
 
     /// The kinds of what would be lost, without numbers: these move on while others work.
     pub(super) fn kinds(&self) -> Vec<String> {
-        let goes = (self.goes.unwrap_or_default(), "rows go with what the run made:");
-        let kinds =
-            [(self.come_back, "deleted rows come back in"), (self.set_back, "changed rows are set back in"), goes];
-        let kinds = kinds.into_iter().filter(|(share, _)| share.any());
+        let goes = self.goes.is_some_and(Share::any) || self.not_counted.is_some();
+        let kinds = [
+            (self.come_back.any(), "deleted rows come back in"),
+            (self.set_back.any(), "changed rows are set back in"),
+            (goes, "rows go with what the run made:"),
+        ];
+        let kinds = kinds.into_iter().filter(|(any, _)| *any);
         kinds.map(|(_, what)| format!("{what} {}", self.name())).collect()
     }
 }
@@ -309,6 +324,9 @@ mod tests {
             ]
         );
         assert_eq!(made.kinds(), ["rows go with what the run made: s.tags"]);
+        let uncounted = TakenRows { goes: None, not_counted: Some("it is large".into()), ..made.clone() };
+        let told = "rows that others may have written into s.tags (made by the run; not counted: it is large)";
+        assert_eq!((uncounted.lost(), uncounted.kinds()), (vec![told.to_owned()], made.kinds()));
         assert!(TakenRows { goes: Some(rows), ..made }.lost().is_empty(), "the run's own");
     }
 }

@@ -18,7 +18,7 @@ use super::at_risk::{at_risk, is_renamed, keys_move, renamed_to};
 use super::attempt::Work;
 use super::cascades::GoesAlong;
 use super::comeback::{Bearing, Comeback, Now, What};
-use super::made::goes;
+use super::made::{goes, goes_now};
 use super::migrations::no_way;
 use super::others::{TakenRows, count, not_compared};
 use super::record::Record;
@@ -68,6 +68,7 @@ impl Recovering {
             return Err(no_way(work, "recover", format!("the run puts no data at risk that could come back{but}")));
         }
         recovering.taken = recovering.count(work).await?;
+        recovering.taken.extend(goes(work, &recovering.rollback).await?);
         let lost = recovering.lost(&recovering.taken);
         recovering.warnings.extend(still_to_accept(work, Way::Recover, &lost).await?);
         Ok(recovering)
@@ -162,7 +163,7 @@ impl Recovering {
         Ok(())
     }
 
-    /// Counts what of others it takes, in what is not done yet.
+    /// Counts what of others it takes of rows that were there, in what is not done yet.
     async fn count(&self, work: &Work<'_>) -> Result<Vec<TakenRows>, Error> {
         let done = |one: &&Comeback| work.step.undo.as_ref().is_some_and(|undo| undo.done.contains(&one.label()));
         let mut taken = Vec::new();
@@ -179,13 +180,13 @@ impl Recovering {
         for one in self.tables.iter().filter(|one| !done(one) && !with_root(one) && !told_already(one)) {
             taken.push(count(work, one).await?);
         }
-        taken.extend(goes(work, &self.rollback).await?);
         Ok(taken)
     }
 
     /// Under the run lock: nothing else of others would be lost than was shown, whatever was accepted.
     pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
-        let now = self.count(work).await?;
+        let mut now = self.count(work).await?;
+        now.extend(goes_now(work, &self.rollback, Way::Recover, &self.taken).await?);
         accepted(work, Way::Recover, &self.lost(&now)).await??;
         self.rollback.as_shown(work).await?;
         let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();

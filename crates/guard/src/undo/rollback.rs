@@ -11,8 +11,8 @@ use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stdin};
 
 use super::attempt::Work;
-use super::cascades::{GoesAlong, goes_along};
-use super::made::goes;
+use super::cascades::{GoesAlong, goes_along, named_along};
+use super::made::{goes, goes_now};
 use super::migrations::{no_way, of_run, schema_changes, there};
 use super::others::TakenRows;
 use super::ran::last_shown;
@@ -266,15 +266,14 @@ impl RollingBack {
 
     /// Under the run lock: nothing else goes with it than was shown, whatever was accepted.
     pub(super) async fn as_shown(&self, work: &Work<'_>) -> Result<(), Error> {
-        let is_shown = |one: &GoesAlong| self.goes_along.iter().any(|shown| shown.object == one.object);
-        let mut more: Vec<String> =
-            goes_along(work, self).await?.into_iter().filter(|one| !is_shown(one)).map(|one| one.object).collect();
+        let is_shown = |one: &String| self.goes_along.iter().any(|shown| shown.object == *one);
+        let mut more = named_along(work, self).await?;
+        more.retain(|one| !is_shown(one));
         // By a recovery they are counted with what else that takes.
         if self.way == Way::Rollback && self.not_counted.is_none() {
             let shown: Vec<String> = self.taken.iter().flat_map(TakenRows::kinds).collect();
-            let kinds = goes(work, self).await?;
-            let tables = kinds.iter().filter(|one| one.columns.is_empty());
-            more.extend(tables.flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)));
+            let now = goes_now(work, self, self.way, &self.taken).await?;
+            more.extend(now.iter().flat_map(TakenRows::kinds).filter(|one| !shown.contains(one)));
         }
         if more.is_empty() {
             return Ok(());

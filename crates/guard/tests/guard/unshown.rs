@@ -11,13 +11,14 @@ async fn what_no_dump_shows_is_a_change_although_the_command_failed() {
         let mut shop = Shop::open(major).await;
         shop.cluster.psql(
             "shop",
-            "CREATE SUBSCRIPTION s CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)",
+            "CREATE EXTENSION hstore; CREATE SUBSCRIPTION s CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)",
         );
         for (sql, told) in [
             ("ALTER SUBSCRIPTION s SET (binary = true)", "subscription s (changed)"),
             ("ALTER SYSTEM SET work_mem = $$7MB$$", "the server's setting work_mem (new)"),
             ("SELECT pg_create_physical_replication_slot($$mig$$)", "replication slot mig (new)"),
             ("ALTER SYSTEM RESET work_mem", "the server's setting work_mem (gone)"),
+            ("ALTER FUNCTION hstore(text, text) COST 7", "code of extension hstore"),
             ("SELECT pg_drop_replication_slot($$mig$$)", "replication slot mig (gone)"),
         ] {
             let report = shop.guard(&format!("$SQL -c '{sql}' -c 'SELECT 1/0'")).await.unwrap();

@@ -118,7 +118,7 @@ pub async fn backfill(
     if options.condition.is_none() && left > 0 {
         warnings.push(format!(
             "of the rows that were walked over, {} were not changed, although there is no --where: a trigger that returns NULL, a \
-             rule DO INSTEAD, or others that deleted rows meanwhile",
+             rule DO INSTEAD NOTHING, or others that deleted rows meanwhile",
             count(left)
         ));
     }

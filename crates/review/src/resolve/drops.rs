@@ -134,7 +134,7 @@ impl Closure<'_> {
                 }
                 meant.into_iter().for_each(|sequence| self.risk(sequence, Loss::Position, &[], None));
             }
-            (Kind::DropDependedOn, ObjectClass::Other) => self.everything(finding),
+            (Kind::DropDependedOn, ObjectClass::Other | ObjectClass::Collation) => self.everything(finding),
             (Kind::DropDependedOn, _) => self.drop_target(finding, &target),
             _ => {}
         }

@@ -75,6 +75,14 @@ impl Reader<'_> {
         });
     }
 
+    /// `DROP COLLATION`: with `CASCADE` go columns, too.
+    pub(super) fn drop_collations(&mut self, statement: &SyntaxNode, collations: Vec<SyntaxNode>) {
+        if !behavior(statement).0 {
+            return self.drop_other(statement, Kind::Additive);
+        }
+        self.drop_depended_on(statement, collations, ObjectClass::Collation);
+    }
+
     /// What nothing that holds rows depends on, unless `CASCADE` says that something may.
     pub(super) fn drop_other(&mut self, statement: &SyntaxNode, kind: Kind) {
         let (cascade, _) = behavior(statement);

@@ -111,6 +111,7 @@ impl Reader<'_> {
             S::DropFunction(_) | S::DropProcedure(_) | S::DropRoutine(_) => {
                 self.drop_depended_on(tree, routine_names(tree), ObjectClass::Function);
             }
+            S::DropCollation(one) => self.drop_collations(tree, nodes(one.collation_refs())),
             S::DropIndex(one) => self.drop_indexes(one),
             S::DropTrigger(one) => self.drop_trigger(one),
             S::DropRule(one) => {
@@ -143,7 +144,6 @@ impl Reader<'_> {
             S::DropAccessMethod(_)
             | S::DropAggregate(_)
             | S::DropCast(_)
-            | S::DropCollation(_)
             | S::DropConversion(_)
             | S::DropForeignDataWrapper(_)
             | S::DropLanguage(_)

@@ -49,6 +49,9 @@ pub struct ObjectSince {
     /// What it is now, as [`Schema::definitions`] tells it; `None` of a grant, and of what is gone.
     #[serde(skip)]
     pub definition: Option<String>,
+    /// Who owns it now, where that is somebody else than in the restore point.
+    #[serde(skip)]
+    pub owner: Option<String>,
 }
 
 /// A table whose rows differ from the restore point's.
@@ -183,8 +186,14 @@ pub(super) async fn compare(
     match Schema::live(context, &source).await {
         Ok(now) => {
             let definitions = now.definitions();
-            let changes = Schema::of(expected.objects.clone()).changes(&now);
-            found.objects = changes.into_iter().map(|change| since(change, &definitions)).collect();
+            let then = Schema::of(expected.objects.clone());
+            let (owners_then, owners) = (then.owners(), now.owners());
+            let owner = |name: &String| {
+                let (then, now) = (owners_then.get(name)?, owners.get(name)?);
+                (then != now).then(|| now.clone())
+            };
+            let object = |change: Difference| ObjectSince { owner: owner(&change.name), ..since(change, &definitions) };
+            found.objects = then.changes(&now).into_iter().map(object).collect();
             found.schema_sha256 = Some(now.sha256());
         }
         Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -202,5 +211,5 @@ fn since(difference: Difference, definitions: &BTreeMap<String, String>) -> Obje
         _ => ObjectChange::Definition,
     };
     let definition = definitions.get(&difference.name).filter(|_| difference.found.is_some()).cloned();
-    ObjectSince { object: difference.name, change, definition }
+    ObjectSince { object: difference.name, change, definition, owner: None }
 }
