@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use holdpoint_core::PointId;
 use holdpoint_core::cron::{CronEvent, CronHistory};
 use holdpoint_repository::{Lease, LeaseTaken};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::message::{tell, tell_killed};
 use super::remembered::{remember, remember_told};
@@ -56,7 +56,7 @@ pub async fn cron(context: &Context, source: &Source, options: &CronOptions) -> 
     let mut given_back = None;
     let mut report = match taken {
         Ok(mut lease) => {
-            let report = with_lease(context, source, options, &mut lease).await;
+            let report = with_lease(context, source, options, &mut lease, began).await;
             given_back = Some(lease);
             report
         }
@@ -131,7 +131,14 @@ fn killed_before(lease: &Lease, options: &CronOptions) -> (Option<DateTime<Utc>>
     (killed_at, killed_at.into_iter().fold(history, CronHistory::after_a_kill))
 }
 
-async fn with_lease(context: &Context, source: &Source, options: &CronOptions, lease: &mut Lease) -> CronReport {
+/// The run under its lease, which was asked for then.
+async fn with_lease(
+    context: &Context,
+    source: &Source,
+    options: &CronOptions,
+    lease: &mut Lease,
+    asked_at: Instant,
+) -> CronReport {
     let context = &Context { cancel: context.cancel.child_token(), ..context.clone() };
     let (killed_at, history) = killed_before(lease, options);
     // At once: this run may be killed, too.
@@ -156,7 +163,7 @@ async fn with_lease(context: &Context, source: &Source, options: &CronOptions, l
     let begun_at = if left_out { history.begun_at } else { Some((context.clock)()) };
     let (mut proven_before, mut untold, mut looked) = (false, None, None);
     let cut = {
-        let mut renewal = pin!(lost(lease, PACE));
+        let mut renewal = pin!(lost(lease, asked_at, PACE));
         let mut deadline = pin!(async {
             match options.deadline {
                 Some(at) => sleep_until(at).await,
@@ -243,26 +250,31 @@ async fn is_proven(context: &Context, point: PointId) -> bool {
     shown.is_ok_and(|one| one.is_whole_archive() && one.standing.level().is_some())
 }
 
-/// Renews the lease, and ends when it is lost or must be taken for lost.
-async fn lost(lease: &mut Lease, pace: RenewalPace) {
-    let (mut held_since, mut pause) = (Instant::now(), pace.every);
+/// Renews the lease, which is held since some time after `held_since`, and ends when it is lost or must be taken for lost: a
+/// store that does not answer ends it, too.
+async fn lost(lease: &mut Lease, mut held_since: Instant, pace: RenewalPace) {
+    let mut next = held_since + pace.every;
     loop {
-        sleep(pause).await;
+        sleep_until(next).await;
         let asked = Instant::now();
-        pause = match lease.renew().await {
-            Ok(true) => {
+        match timeout_at(held_since + pace.lost_after, lease.renew()).await {
+            Ok(Ok(true)) => {
                 held_since = asked;
-                pace.every
+                next = asked + pace.every;
             }
-            Ok(false) => return,
-            Err(error) => {
+            Ok(Ok(false)) => return,
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "the lease could not be renewed; it is tried again");
-                if held_since.elapsed() + pace.again_after > pace.lost_after {
+                next = Instant::now() + pace.again_after;
+                if next > held_since + pace.lost_after {
                     return;
                 }
-                pace.again_after
             }
-        };
+            Err(_elapsed) => {
+                tracing::warn!("the repository does not answer, and the lease is taken for lost");
+                return;
+            }
+        }
     }
 }
 

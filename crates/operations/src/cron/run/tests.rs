@@ -10,6 +10,7 @@ use holdpoint_postgres::connection::Environment;
 use holdpoint_postgres::programs::{DumpSelection, ProgramSearch};
 use holdpoint_repository::{LocalDirectory, Repository};
 use holdpoint_testkit::{Fault, Rule, SeenRequest};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -62,7 +63,7 @@ async fn a_lease_that_another_took_or_that_cannot_be_renewed_is_lost() {
     others["nonce"] = "another".into();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, others.to_string()).unwrap();
-    lost(&mut ours, SOON).await;
+    lost(&mut ours, Instant::now(), SOON).await;
     assert_eq!(written(&path), others, "nothing is taken back");
 
     let folder = tempfile::tempdir().unwrap();
@@ -74,12 +75,35 @@ async fn a_lease_that_another_took_or_that_cannot_be_renewed_is_lost() {
         }
     };
     tokio::select! {
-        () = lost(&mut ours, SOON) => panic!("it is renewed"),
+        () = lost(&mut ours, Instant::now(), SOON) => panic!("it is renewed"),
         () = renewed => {}
     }
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "unreadable").unwrap();
-    lost(&mut ours, SOON).await;
+    lost(&mut ours, Instant::now(), SOON).await;
+}
+
+/// Others may take it when its time is over, whether the store has answered by then or not.
+#[tokio::test]
+async fn a_lease_whose_store_does_not_answer_is_lost_in_time() {
+    let (context, proxy) = sample_context::behind_a_proxy().await;
+    let turn = turn_at("a", sample_context::now());
+    let LeaseTaken::Ours(mut ours) =
+        context.repository.take_lease(&context.database, "a", &turn, HOLDS_FOR).await.unwrap()
+    else {
+        panic!("it is free")
+    };
+    proxy.rule(Rule::new(Fault::Silence).target("/lease").always());
+    let began = Instant::now();
+    timeout(Duration::from_secs(10), lost(&mut ours, began, SOON)).await.expect("it waits for the store");
+    assert!(began.elapsed() >= SOON.lost_after && proxy.met() > 0);
+
+    // The time in which it was taken counts: it may stand since the first moment of it.
+    let folder = tempfile::tempdir().unwrap();
+    let mut ours = lease(folder.path()).await;
+    timeout(Duration::from_secs(10), lost(&mut ours, Instant::now() - SOON.lost_after, SOON))
+        .await
+        .expect("it is over");
 }
 
 #[tokio::test]
@@ -351,7 +375,8 @@ async fn a_run_that_another_has_overtaken_begins_nothing_and_leaves_the_kill_to_
     let Ok(mut ours) = take(&context, &options).await else { panic!("it is free") };
     assert!(!ours.before().unwrap().ended, "it finds the kill");
     let others = write(&path, |record| record["nonce"] = "another".into());
-    let (mut report, heard) = hearing(listener, with_lease(&context, &source, &options, &mut ours)).await;
+    let (mut report, heard) =
+        hearing(listener, with_lease(&context, &source, &options, &mut ours, Instant::now())).await;
     assert_eq!(heard, [serde_json::Value::Null; 0], "whoever has the lease tells of the kill");
     assert_eq!(report.failure.as_ref().unwrap(), &Failed::of_step(&Error::LeaseLost, false));
     let ends: Vec<StepEnd> = report.steps.iter().map(|one| one.end).collect();
@@ -497,7 +522,7 @@ async fn a_run_that_is_overtaken_in_the_middle_is_counted_and_told_once() {
     let (_, second) = nowhere(Some(hook));
     let both = async {
         let overtaker = Box::pin(cron(&context, &source, &second)).await;
-        (overtaker, with_lease(&context, &source, &options, &mut first).await)
+        (overtaker, with_lease(&context, &source, &options, &mut first, Instant::now()).await)
     };
     let ((overtaker, overtaken), heard) = hearing(listener, both).await;
     let kinds: Vec<_> = heard.iter().map(|one| one["failure"]["kind"].as_str().unwrap()).collect();
