@@ -199,9 +199,9 @@ fn a_folder_of_files_is_pending_again() {
     project.undo(run(&report), &["--way", "rollback"], 3).failure().says(&[told]);
     assert_eq!(project.scene.sql("SELECT count(*) FROM shop.tags"), "2", "a refusal changes nothing");
     // What is too large to be read counts as theirs, and is said not to be counted.
-    let large = ["--way", "rollback", "--compare-limit", "1000"];
+    let large = ["--way", "rollback", "--compare-limit", "1K"];
     let told = "rows that others may have written into shop.tags (made by the run; not counted: it holds 8.0 KiB, and more \
-                than 1000 B are not read (--compare-limit))";
+                than 1.0 KiB are not read (--compare-limit))";
     project.undo(run(&report), &large, 3).failure().says(&[told]);
     let planned = project.undo(run(&report), &["--way", "rollback", "--dry-run"], 0).json();
     assert_eq!(planned["plan"]["taken"][0]["goes"]["others"], 2, "{planned:#}");
