@@ -266,6 +266,18 @@ fn a_repair_removes_what_is_dead_and_nothing_else() {
     mark.set_modified(mark.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(20 * 60)).unwrap();
     std::fs::remove_file(folder(&gone).join("manifest.json")).unwrap();
 
+    // Whoever asks for what is hidden is told what becomes of it.
+    let into = scene.cluster.url(&scene.database);
+    let asking: [&[&str]; 3] = [
+        &["show", &hidden],
+        &["restore", "--from", &hidden, "--into", &into],
+        &["recover-table", "shop.orders", "--from", &hidden],
+    ];
+    for words in asking {
+        let said = scene.place.holdpoint(words).ended_with(6).stderr;
+        assert!(said.contains("a prune hides it") && said.contains("check --repair"), "{words:?}: {said}");
+    }
+
     // Young, it may be a backup that runs now.
     let young = scene.place.holdpoint(&ASK).ended_with(15).json();
     assert_eq!(kinds(&young), ["hidden"], "{young:#}");

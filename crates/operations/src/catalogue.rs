@@ -202,14 +202,24 @@ pub(crate) async fn show_at(
         Ok(stored) => shown(context, stored, now).await,
         Err(error) => Err(error.into()),
     };
-    shown.map_err(|error| match error {
-        Error::Repository(holdpoint_repository::Error::NotFound { .. }) => Error::NoSuchPoint {
-            selector: point.to_string(),
-            database: database.to_string(),
-            why: "it has no manifest, or is withdrawn".to_owned(),
-        },
-        error => error,
-    })
+    match shown {
+        Err(Error::Repository(holdpoint_repository::Error::NotFound { .. })) => {
+            Err(no_such_point(context, point).await)
+        }
+        shown => shown,
+    }
+}
+
+/// Says of a restore point that is not to be seen whether it is there, and hidden.
+pub(crate) async fn no_such_point(context: &Context, point: &PointId) -> Error {
+    let hidden = context.repository.hidden(&context.database, point).await.is_ok();
+    let why = if hidden { "a prune hides it" } else { "it has no manifest" };
+    Error::NoSuchPoint {
+        selector: point.to_string(),
+        database: context.database.to_string(),
+        why: why.to_owned(),
+        hidden,
+    }
 }
 
 /// Tells everything about a restore point that a prune hid; `now` as of [`show_at`].
@@ -295,6 +305,24 @@ mod tests {
     use super::*;
     use crate::sample_context::{self, sample};
     use crate::{schedule, stepped};
+
+    #[tokio::test]
+    async fn what_a_prune_hides_is_told_from_what_is_not_there() {
+        let memory = stepped::Memory::default();
+        let context = sample_context::with_a_point(Arc::new(memory.clone())).await;
+        let [hidden, never] = [sample::point(1), sample::point(2)];
+        memory.write(&format!("{}x.json", layout::withdrawn(&sample::shop(), &hidden)), "{}");
+        for (point, said) in [(hidden, "shows it again"), (never, "see what there is")] {
+            let errors = [
+                show_any(&context, &point).await.map(drop).unwrap_err(),
+                crate::expected::manifest(&context, &point).await.map(drop).unwrap_err(),
+            ];
+            for error in errors {
+                let hint = error.hint().unwrap();
+                assert!(matches!(error, Error::NoSuchPoint { .. }) && hint.contains(said), "{error}: {hint}");
+            }
+        }
+    }
 
     #[tokio::test]
     async fn a_list_beside_a_prune_has_a_point_or_has_it_not() {

@@ -129,6 +129,8 @@ pub enum Error {
         database: String,
         /// Why not.
         why: String,
+        /// It is there, and a prune hides it.
+        hidden: bool,
     },
     /// The restore point was dropped while it was read.
     #[error("restore point {point} of {database} was dropped while it was read")]

@@ -8,6 +8,7 @@ use holdpoint_engine::IndexReader;
 use holdpoint_repository::{Error as Store, StoredManifest};
 use sha2::{Digest, Sha256};
 
+use crate::catalogue::no_such_point;
 use crate::{Context, Error};
 
 /// The largest index that is read: 10 TB of data have about 100 MB.
@@ -30,14 +31,10 @@ pub(crate) struct Expected {
 
 /// Reads a manifest.
 pub(crate) async fn manifest(context: &Context, point: &PointId) -> Result<StoredManifest, Error> {
-    context.repository.manifest(&context.database, point).await.map_err(|error| match error {
-        holdpoint_repository::Error::NotFound { .. } => Error::NoSuchPoint {
-            selector: point.to_string(),
-            database: context.database.to_string(),
-            why: "it has no manifest, or is withdrawn".to_owned(),
-        },
-        error => error.into(),
-    })
+    match context.repository.manifest(&context.database, point).await {
+        Err(holdpoint_repository::Error::NotFound { .. }) => Err(no_such_point(context, point).await),
+        read => Ok(read?),
+    }
 }
 
 /// Reads an index, or the contents of a plain dump. What comes from a store and is not as its checksum says is read a second

@@ -40,6 +40,7 @@ impl Error {
             Self::NoSuchDatabase { .. } => {
                 Some("name one that there is: --database; a first restore point makes the folder: holdpoint backup".to_owned())
             }
+            Self::NoSuchPoint { hidden: true, .. } => Some(SHOWN_AGAIN.to_owned()),
             Self::NoSuchPoint { .. } | Self::Dropped { .. } => Some("see what there is: holdpoint list".to_owned()),
             Self::Engine(holdpoint_engine::Error::Spill { .. }) => {
                 Some("make room there, set TMPDIR to another folder, or allow more memory: --memory".to_owned())
@@ -314,6 +315,7 @@ pub fn of_repository(error: &Repository) -> Option<String> {
              young objects alone, let prunes wait longer: --sweep-min-age"
         }
         Repository::NotWhole { .. } => "look at what is there: holdpoint check",
+        Repository::Hidden { .. } => SHOWN_AGAIN,
         Repository::ManifestLost { .. } => "what to do: holdpoint check",
         Repository::UploadLeftBehind { .. } => "remove what remains: holdpoint leftovers --remove",
         Repository::Throttled { action, .. } | Repository::Timeout { action, .. } if writes(action) => {
@@ -337,6 +339,10 @@ pub fn of_repository(error: &Repository) -> Option<String> {
 /// What to do about an identity record that cannot be read.
 pub(crate) const IDENTITY: &str = "bring it back from a version or copy of the repository; else, where the configured database is \
     the right one, record it anew: holdpoint adopt --reason \"the record was damaged\"";
+
+/// What becomes of a restore point that a withdrawal hides.
+pub(crate) const SHOWN_AGAIN: &str = "holdpoint prune, or holdpoint check --repair, shows it again a quarter of an hour after it \
+    was hidden; prune does not where it is to go by the policy";
 
 /// What to do about a record of a newer form.
 pub(crate) const NEWER: &str = "install the newer holdpoint that wrote it";

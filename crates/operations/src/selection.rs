@@ -21,6 +21,7 @@ pub async fn resolve(context: &Context, selector: &Selector) -> Result<PointId, 
         selector: selector.to_string(),
         database: context.database.to_string(),
         why: why.to_owned(),
+        hidden: false,
     };
     match selector {
         Selector::Id(id) => Ok(id.clone()),

@@ -283,6 +283,16 @@ pub enum Error {
         /// The names of the pins that hold; none where a verification lies beside its objects.
         pins: Vec<String>,
     },
+    /// A withdrawal was given up, or ended in doubt, with its mark in place: what is there of the restore point is hidden, until
+    /// the next withdrawal or [`show_again`](crate::Repository::show_again).
+    #[error("{key} is hidden by the mark of a withdrawal")]
+    Hidden {
+        /// The restore point's folder.
+        key: String,
+        /// What failed: to remove the mark, or what kept it in place.
+        #[source]
+        source: Box<Error>,
+    },
     /// A record cannot be read as what it should be.
     #[error("record {key} cannot be read")]
     InvalidRecord {
@@ -347,6 +357,7 @@ impl Error {
             }),
             Self::Service { status, .. } => *status >= 500,
             Self::UploadLeftBehind { cause, .. } => cause.as_ref().is_some_and(|c| c.is_transient()),
+            Self::Hidden { source, .. } => source.is_transient(),
             _ => false,
         }
     }
@@ -377,6 +388,7 @@ impl Error {
             | Self::Timeout { attempts, .. }
             | Self::Io { attempts, .. }
             | Self::Service { attempts, .. } => *attempts,
+            Self::Hidden { source, .. } => source.attempts(),
             _ => 0,
         }
     }

@@ -138,6 +138,7 @@ pub(crate) async fn open(
                     selector: place.to_owned(),
                     database: context.database.to_string(),
                     why: "there is no such object".to_owned(),
+                    hidden: false,
                 });
             }
             read => read?,
@@ -151,6 +152,7 @@ pub(crate) async fn open(
             selector: place.to_owned(),
             database: context.database.to_string(),
             why: "there is no such file".to_owned(),
+            hidden: false,
         },
         _ => reading(place, source),
     })?;

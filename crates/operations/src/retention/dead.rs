@@ -77,7 +77,11 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
         Ok(Withdrawal::InDoubt { reason }) => {
             Outcome::Failed { reason: format!("{reason}; it is hidden until the next prune, which asks RDS again") }
         }
-        Err(error) => Outcome::Failed { reason: Error::from(error).line() },
+        Err(error) => {
+            let hidden = matches!(error, holdpoint_repository::Error::Hidden { .. });
+            let reason = Error::from(error).line();
+            Outcome::Failed { reason: if hidden { format!("{reason}; {}", crate::hint::SHOWN_AGAIN) } else { reason } }
+        }
     })
 }
 

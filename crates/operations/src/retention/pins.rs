@@ -133,6 +133,7 @@ fn gone_or(error: Repository, context: &Context, point: &PointId) -> Error {
             selector: point.to_string(),
             database: context.database.to_string(),
             why: "it was dropped meanwhile".to_owned(),
+            hidden: false,
         },
         error => error.into(),
     }

@@ -190,6 +190,7 @@ impl Repository {
             Ok(Withdrawal::Pinned { pins }) => Some(format!("it is pinned: {}", pins.join(", "))),
             Ok(Withdrawal::Locked { .. }) => Some("the store locks it".to_owned()),
             Ok(Withdrawal::Kept { reason } | Withdrawal::InDoubt { reason }) => Some(reason),
+            Err(Error::Hidden { source, .. }) => Some(format!("it is hidden: {source}")),
             Err(error) => Some(error.to_string()),
         }
     }

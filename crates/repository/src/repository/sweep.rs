@@ -39,7 +39,7 @@ impl Repository {
             self.still_at_work(database, id, &mark, began).await
         };
         if let Err(error) = decided.await {
-            self.unmark(&mark, &[], began).await?;
+            self.unmark((database, id), &mark, &[], began).await?;
             // Another sweep was done first.
             return if error.is_not_found() && self.objects(database, id).await?.is_empty() {
                 Ok(())

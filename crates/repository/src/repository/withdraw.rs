@@ -84,8 +84,9 @@ impl Repository {
     /// is read again under the mark, and counts where it holds by then, as one that was written anew under its name does.
     ///
     /// # Errors
-    /// Those of the store, with the restore point as it was. Where the mark could not be removed again, or nobody knows
-    /// whether the manifest is gone, it stays hidden: the next withdrawal goes on with it, or shows it again.
+    /// Those of the store, with the restore point as it was. [`Error::Hidden`] where the mark could not be removed again, be it
+    /// that of a restore point that is pinned, or nobody knows whether the manifest is gone: the next withdrawal goes on with
+    /// it, or shows it again.
     pub async fn withdraw(&self, database: &DatabaseName, id: &PointId, over: &[String]) -> Result<Withdrawal> {
         self.withdraw_with(database, id, over, None).await
     }
@@ -117,11 +118,11 @@ impl Repository {
         match self.relied_on(database, id, over, &mark, began).await {
             Ok(pins) if pins.is_empty() => {}
             Ok(pins) => {
-                self.unmark(&mark, &objects, began).await?;
+                self.unmark((database, id), &mark, &objects, began).await?;
                 return Ok(Withdrawal::Pinned { pins });
             }
             Err(error) => {
-                self.unmark(&mark, &[], began).await?;
+                self.unmark((database, id), &mark, &[], began).await?;
                 // Another withdrawal was done first, and took this one's mark with the rest.
                 let gone =
                     error.is_not_found() && matches!(self.store.head(&manifest).await, Err(e) if e.is_not_found());
@@ -135,15 +136,16 @@ impl Repository {
             if in_doubt {
                 return Ok(Withdrawal::InDoubt { reason });
             }
-            self.unmark(&mark, &objects, began).await?;
+            self.unmark((database, id), &mark, &objects, began).await?;
             return Ok(Withdrawal::Kept { reason });
         }
         if let Err(error) = self.store.delete(&manifest).await {
             // A deletion of which nothing is known may still happen: the mark stays, and the point hidden. So is one whose other
             // part is gone.
-            if !error.is_transient() && !half_gone {
-                self.unmark(&mark, &[], began).await?;
+            if error.is_transient() || half_gone {
+                return Err(Error::Hidden { key: layout::point(database, id), source: Box::new(error) });
             }
+            self.unmark((database, id), &mark, &[], began).await?;
             return Err(error);
         }
         // From here on there is no restore point: what is left are orphans.
@@ -255,11 +257,20 @@ impl Repository {
         Ok(())
     }
 
-    /// Removes the own mark, and those of withdrawals that were killed.
-    pub(super) async fn unmark(&self, mark: &str, objects: &[ObjectInfo], now: DateTime<Utc>) -> Result<()> {
+    /// Removes the own mark, and those of withdrawals that were killed; [`Error::Hidden`] where that fails.
+    pub(super) async fn unmark(
+        &self,
+        (database, id): (&DatabaseName, &PointId),
+        mark: &str,
+        objects: &[ObjectInfo],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let dead = objects.iter().filter(|one| one.key.contains("/withdrawn/") && is_dead(one, now));
         let keys = dead.map(|one| one.key.clone()).chain([mark.to_owned()]).collect();
-        self.delete_all(keys).await.into_iter().try_for_each(|(_, error)| Err(error))
+        match self.delete_all(keys).await.into_iter().next() {
+            None => Ok(()),
+            Some((_, error)) => Err(Error::Hidden { key: layout::point(database, id), source: Box::new(error) }),
+        }
     }
 
     /// Deletes objects, those that could not be deleted again; gives what remains.

@@ -99,6 +99,8 @@ pub(crate) enum Flow {
     Range,
     List,
     Withdraw,
+    /// A withdrawal of what is pinned.
+    Pinned,
     Sweep,
     /// A pin of a reader: written, renewed under another name, removed.
     Pin,
@@ -139,6 +141,8 @@ pub(crate) fn phases() -> Vec<Phase> {
         // The data, and then the mark.
         at(Flow::Withdraw, "DeleteObjects", "", 1),
         at(Flow::Withdraw, "DeleteObjects", "", 2),
+        // Its mark is removed again.
+        at(Flow::Pinned, "DeleteObjects", "", 1),
         at(Flow::Sweep, "ListMultipartUploads", "", 1),
         // When its newest part came.
         at(Flow::Sweep, "ListParts", "", 1),

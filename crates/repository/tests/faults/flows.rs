@@ -60,7 +60,7 @@ pub(crate) async fn prepare(flow: Flow, s: &Spoiled) {
             upload.write(noise(SMALL, 1)).await.unwrap();
             upload.finish(Bytes::new()).await.unwrap();
         }
-        Flow::Withdraw => {
+        Flow::Withdraw | Flow::Pinned => {
             stored(s).await;
             repository.publish(&manifest(&point(1)), None).await.unwrap();
             let over = serde_json::json!({"format": 1, "reason": "r", "at": NOW, "until": NOW});
@@ -133,6 +133,10 @@ pub(crate) async fn work(flow: Flow, s: &Spoiled) -> Result<()> {
                 }
                 assert_eq!(keys(&s.straight, "").await, [layout::REPOSITORY]);
             }
+            other => panic!("{other:?}"),
+        },
+        Flow::Pinned => match spoiled().await.withdraw(&shop(), &point(1), &[]).await? {
+            Withdrawal::Pinned { pins } => assert_eq!(pins, [OVER]),
             other => panic!("{other:?}"),
         },
         Flow::Sweep => {
@@ -209,6 +213,12 @@ pub(crate) async fn hold(flow: Flow, s: &Spoiled, ended: &Result<()>) {
             assert!(ended.is_err() && there.contains(&archive()) && there.contains(&globals()), "{there:?}");
             repository.manifest(&shop(), &point(1)).await.unwrap();
         }
+        // Seen, or told to be hidden.
+        Flow::Pinned => {
+            let told = matches!(ended, Err(Error::Hidden { .. }));
+            assert!(told || !folders.published.is_empty(), "{ended:?}");
+            assert!(repository.hidden(&shop(), &point(1)).await.is_ok() && there.contains(&archive()), "{there:?}");
+        }
         _ => {}
     }
     let published: Vec<_> = folders.published.iter().chain(&folders.withdrawn).collect();
@@ -235,6 +245,9 @@ pub(crate) async fn hold(flow: Flow, s: &Spoiled, ended: &Result<()>) {
 
 /// An error names what was attempted on what; one that was tried again says how often.
 pub(crate) fn assert_clear(error: &Error, always: bool) {
+    if let Error::Hidden { source, .. } = error {
+        return assert_clear(source, always);
+    }
     let text = error.to_string();
     assert!(text.contains("shop") || text.contains("bucket"), "it names nothing: {text}");
     if let Error::UploadLeftBehind { cause, source, .. } = error {
