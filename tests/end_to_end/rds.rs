@@ -1,6 +1,6 @@
 //! `rds`: an instance restored to an instant, with its rows and its properties; put in its source's place and back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdpoint_testkit::{NEWEST, Pace, READ_ONLY, RdsFault, RdsInstance, RdsServer};
 use holdpoint_tests::Place;
@@ -127,23 +127,30 @@ fn an_instance_of_an_older_major_goes_back_and_returns_too() {
     let before = server.instant();
     std::thread::sleep(Duration::from_millis(1100));
     server.psql("shop", "DROP TABLE orders");
-    let report = rds(&place, &["restore", "shop", "--at", &before]).ended_with(0).json();
+    let timed = |words: &[&str]| {
+        let began = Instant::now();
+        let outcome = rds(&place, words).ended_with(0);
+        println!("rds {}: {:.1} s", words.join(" "), began.elapsed().as_secs_f64());
+        outcome
+    };
+    let report = timed(&["restore", "shop", "--at", &before]).json();
     let instance = &report["finished"]["instance"];
     assert!(
         instance["properties"]["engine_version"].as_str().is_some_and(|text| text.starts_with("16.")),
         "{instance:#}"
     );
     assert_eq!(server.psql("shop-restored", "SELECT count(*), current_setting('work_mem') FROM orders"), "100|7MB");
-    rds(&place, &["cut-over", "shop-restored", "--unchecked", "a test", "--yes"]).ended_with(0);
+    timed(&["cut-over", "shop-restored", "--unchecked", "a test", "--yes"]);
     assert_eq!(server.psql("shop", "SELECT count(*) FROM orders"), "100");
-    rds(&place, &["snapshot", "create", "shop", "--name", "held"]).ended_with(0);
-    rds(&place, &["cut-over", "shop", "--back", "--yes"]).ended_with(0);
+    timed(&["snapshot", "create", "shop", "--name", "held"]);
+    timed(&["cut-over", "shop", "--back", "--yes"]);
     assert_eq!(server.psql("shop", "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'"), "0");
-    rds(&place, &["snapshot", "restore", "held", "--into", "look", "--temporary"]).ended_with(0);
+    timed(&["snapshot", "restore", "held", "--into", "look", "--temporary"]);
     assert_eq!(
         server.psql("look", "SELECT count(*), current_setting('server_version_num')::int / 10000 FROM orders"),
         "100|16"
     );
+    timed(&["drop", "look", "--yes"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `rds` against moto's server: others' reading of what RDS's requests and answers look like. It makes no database, keeps
-//! no time and refuses little; docs/rds.md says what this can show and what it cannot.
+//! no time and refuses little; docs/testing.md says what this can show and what it cannot.
 
 use holdpoint_testkit::MotoServer;
 use holdpoint_tests::{Place, aws, shell};

@@ -6,7 +6,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsInstance, RdsServer, Shipping};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
 
-use crate::rds_shop::{config, shop_on};
+use crate::rds_shop::{config, rds, shop_on};
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);
@@ -68,6 +68,13 @@ fn a_run_is_undone_by_the_instance_as_it_was_right_before_the_command() {
     assert!(shown.contains(since), "{shown}");
     assert_eq!(shop.orders("shop"), "0", "the migration dropped it");
     shop.server.psql("shop", "INSERT INTO events VALUES (1)");
+    // The run by its id is that instant, for the whole instance and for one table of it.
+    let before = format!("before:{}", report["run"].as_str().unwrap());
+    let whole = rds(&shop.place, &["plan", "shop", "--at", &before]).ended_with(0).json();
+    let from = format!("rds:{before}");
+    let table = ["recover-table", "orders", "--mode", "missing", "--from", &from, "--dry-run", "--json"];
+    let table = shop.place.holdpoint(&table).ended_with(0).json();
+    assert_eq!((whole["at"].as_str(), table["at"].as_str()), (Some(since), Some(since)), "{whole:#} {table:#}");
 
     shop.undo(&["--yes"])
         .ended_with(3)

@@ -74,6 +74,12 @@ pub(crate) fn parse_short_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() || is_long { Err(wrong()) } else { Ok(Duration::from_millis(milliseconds)) }
 }
 
+/// Reads how often is looked while something is waited for: as [`parse_short_duration`], with a pause in it.
+pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
+    let pause = parse_short_duration(text)?;
+    if pause < Duration::from_millis(10) { Err("is at least 10ms".to_owned()) } else { Ok(pause) }
+}
+
 /// Reads bytes a second: `0`, or a number with K, M or G, which count by 1024, such as `50M`.
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not a rate: write 500K, 50M or 1G, meaning bytes a second; K is 1024");
@@ -135,6 +141,8 @@ mod tests {
             assert_eq!(parse_duration(text).unwrap().as_secs(), seconds, "{text}");
         }
         assert_eq!(parse_short_duration("1s250ms").unwrap().as_millis(), 1250);
+        assert_eq!(parse_pause("10ms").unwrap().as_millis(), 10);
+        assert!(["0", "0s", "9ms"].iter().all(|text| parse_pause(text).unwrap_err().contains("at least 10ms")));
         assert!(parse_duration("1s250ms").unwrap_err().contains("90s") && parse_short_duration("5").is_err());
         for text in ["", "5", "h", "1x", "-1s", "1.5h", "99999999999999999999s", "9999999999d", "1h 30m", "1é"] {
             assert!(parse_duration(text).is_err(), "{text}");

@@ -159,9 +159,12 @@ impl Rds {
         if !marks::is_own(&first.tags, &first.resource_id) {
             return Err(Error::NotOurs { subject: first.name });
         }
-        // Once it was ready, it and its instances are their owner's.
+        // Once it was ready, or put in its source's place by hand, it and its instances are their owner's.
         let was_ready = first.tags.contains_key(marks::READY_AT);
-        if was_ready && is_in_service(&first, &self.clusters().await?) {
+        let all = self.clusters().await?;
+        let source = first.tags.get(marks::SOURCE_RESOURCE);
+        let source_is_there = source.is_some_and(|id| all.iter().any(|other| other.resource_id == *id));
+        if (was_ready || source_is_there) && is_in_service(&first, &all) {
             return Err(Error::Serves { subject: first.name });
         }
         let name = first.name.as_str();

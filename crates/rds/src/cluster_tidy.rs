@@ -35,6 +35,7 @@ impl Made {
             class: None,
             storage_gib: None,
             source: cluster.tags.get(marks::SOURCE).cloned(),
+            source_resource: cluster.tags.get(marks::SOURCE_RESOURCE).cloned(),
             restored_to: marks::instant(&cluster.tags, marks::RESTORED_TO),
             made_at: marks::instant(&cluster.tags, marks::MADE_AT),
             ready_at: marks::instant(&cluster.tags, marks::READY_AT),
@@ -196,6 +197,10 @@ impl Rds {
         let mut members = Vec::new();
         for member in &plan.cluster.members {
             let Some(found) = self.find(member).await? else { continue };
+            // Since the plan was made its name may have been given to another one.
+            if found.cluster.as_deref() != Some(name) || !marks::is_ours(&found.tags) {
+                return Err(Error::NotOurs { subject: format!("{member}, no instance of {name} any more,") });
+            }
             if found.standing() != Standing::Going {
                 self.delete_member(member, name).await?;
             }

@@ -210,7 +210,7 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
     let mut problems = Vec::new();
     let mut warnings = window.warnings.clone();
     let at = match (&snapshot, options.to) {
-        (Some(snapshot), _) => usable(snapshot, &source).map(|()| snapshot.created_at),
+        (Some(snapshot), _) => usable(snapshot, &source).map(|()| snapshot.taken_at),
         (None, When::Latest) => window.check_open().map(|()| window.latest_at),
         (None, When::At(at)) => window.check(at, now).map(Some),
     };

@@ -31,8 +31,10 @@ pub struct Snapshot {
     pub status: String,
     /// How much of it is made, in percent.
     pub percent: Option<u32>,
-    /// When it was made.
+    /// When it was made (`SnapshotCreateTime`); of a copy, when it was copied.
     pub created_at: Option<DateTime<Utc>>,
+    /// The instant that its data are of (`OriginalSnapshotCreateTime`): that of the snapshot that it is a copy of.
+    pub taken_at: Option<DateTime<Utc>>,
     /// The engine.
     pub engine: String,
     /// The engine's version.
@@ -64,6 +66,7 @@ impl Snapshot {
             status: text(raw.status()),
             percent: count(raw.percent_progress()),
             created_at: instant_in(raw.snapshot_create_time()),
+            taken_at: instant_in(raw.original_snapshot_create_time().or(raw.snapshot_create_time())),
             engine: text(raw.engine()),
             engine_version: raw.engine_version().map(str::to_owned),
             storage_gib: count(raw.allocated_storage()),
@@ -257,9 +260,18 @@ impl Rds {
     /// Drops a snapshot that [`plan_drop_snapshot`](Self::plan_drop_snapshot) gave.
     ///
     /// # Errors
+    /// [`Error::Gone`] where another one has its name since the plan was made, [`Error::NotOurs`] where its tags are gone,
     /// [`Error::WrongState`] while it is made or copied, and what RDS refuses.
     pub async fn drop_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
         const ACTION: &str = "DeleteDBSnapshot";
+        match self.plan_drop_snapshot(&snapshot.name).await {
+            // An ARN says no more than the name.
+            Ok(found) if found.created_at != snapshot.created_at => {
+                return Err(Error::Gone { subject: snapshot.name.clone() });
+            }
+            Err(Error::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
         let answer = self.client.delete_db_snapshot().db_snapshot_identifier(&snapshot.name).send().await;
         match answer.map_err(|failure| classify(failure, ACTION, &snapshot.name)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),

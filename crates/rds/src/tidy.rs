@@ -30,6 +30,8 @@ pub struct Made {
     pub storage_gib: Option<u32>,
     /// The name that its source had.
     pub source: Option<String>,
+    /// The resource id of its source.
+    pub source_resource: Option<String>,
     /// The instant that it was restored to.
     pub restored_to: Option<DateTime<Utc>>,
     /// When it was asked for.
@@ -57,6 +59,7 @@ impl Made {
             class: instance.properties.class.clone(),
             storage_gib: instance.properties.storage_gib,
             source: instance.tags.get(marks::SOURCE).cloned(),
+            source_resource: instance.tags.get(marks::SOURCE_RESOURCE).cloned(),
             restored_to: marks::instant(&instance.tags, marks::RESTORED_TO),
             made_at: marks::instant(&instance.tags, marks::MADE_AT),
             ready_at: marks::instant(&instance.tags, marks::READY_AT),

@@ -15,7 +15,7 @@ use crate::standing::Standing;
 /// How patiently something is waited for.
 #[derive(Debug, Clone)]
 pub struct Waiting {
-    /// The pause between two readings; never less than a millisecond.
+    /// The pause between two readings, where there is time for it; never less than a millisecond.
     pub poll_every: Duration,
     /// When to give up; nothing is stopped by that.
     pub give_up_after: Duration,
@@ -30,10 +30,10 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    /// The pause, which is never none.
+    /// The pause, which is never none, and never longer than there is time: whoever waits looks a second time.
     #[must_use]
     pub fn pause(&self) -> Duration {
-        self.poll_every.max(Duration::from_millis(1))
+        self.poll_every.min(self.give_up_after).max(Duration::from_millis(1))
     }
 
     /// So long it has been waited for after so many readings.
@@ -253,5 +253,22 @@ impl Rds {
             tracing::debug!(%error, "events are not told");
             Vec::new()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_less_than_a_pause_looks_twice() {
+        let of = |poll: u64, most: u64| {
+            let (poll_every, give_up_after) = (Duration::from_millis(poll), Duration::from_millis(most));
+            let waiting = Waiting { poll_every, give_up_after, readings: 3 };
+            (waiting.pause().as_millis(), waiting.most_readings())
+        };
+        assert_eq!(of(15_000, 60_000), (15_000, 5));
+        assert_eq!(of(15_000, 10_000), (10_000, 2));
+        assert_eq!((of(15_000, 0), of(0, 3)), ((1, 1), (1, 4)));
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use holdpoint_operations::rds::Moment;
 
 use super::catalogue::reason;
-use crate::quantity::{parse_duration, parse_short_duration};
+use crate::quantity::{parse_duration, parse_pause};
 
 /// Flags of `rds`.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(crate) struct ReachArguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_bundle: Option<PathBuf>,
     /// Look this often while waiting [default: 15s].
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_short_duration)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_pause)]
     pub(crate) poll: Option<Duration>,
     /// Give up waiting after this time; nothing is stopped by that [default: 6h].
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]

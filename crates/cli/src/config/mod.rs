@@ -226,7 +226,7 @@ pub(crate) struct RdsSection {
     #[serde(deserialize_with = "read::short_duration")]
     pub(crate) answer_within: Option<Duration>,
     /// How often is looked while waiting.
-    #[serde(deserialize_with = "read::short_duration")]
+    #[serde(deserialize_with = "read::pause")]
     pub(crate) poll: Option<Duration>,
     /// When waiting is given up.
     #[serde(deserialize_with = "read::duration")]

@@ -194,6 +194,12 @@ pub(super) fn short_duration<'de, D: Read<'de>>(deserializer: D) -> Result<Optio
     crate::quantity::parse_short_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
+/// Reads how often is looked, such as `15s`.
+pub(super) fn pause<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::quantity::parse_pause(&text).map(Some).map_err(D::Error::custom)
+}
+
 /// Reads a codec such as `zstd:3`.
 pub(super) fn codec<'de, D: Read<'de>>(deserializer: D) -> Result<Option<Codec>, D::Error> {
     let text = String::deserialize(deserializer)?;

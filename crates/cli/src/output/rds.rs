@@ -246,7 +246,7 @@ pub(crate) fn rds_snapshots(report: &SnapshotsReport, now: DateTime<Utc>) -> Str
             if one.is_ours { "holdpoint".to_owned() } else { one.kind.clone() },
             one.status.clone(),
             one.storage_gib.map(|gib| format!("{gib} GiB")).unwrap_or_default(),
-            one.created_at.map(|at| age(at, now)).unwrap_or_default(),
+            one.taken_at.map(|at| age(at, now)).unwrap_or_default(),
         ]
     };
     columns(&["NAME", "INSTANCE", "MADE BY", "STATUS", ">STORAGE", ">AGE"], report.snapshots.iter().map(row))

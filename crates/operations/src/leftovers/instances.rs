@@ -1,5 +1,7 @@
 //! RDS instances that were made for some work, whose maker was killed before it dropped them.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use holdpoint_rds::{DropOptions, Made, Maker, Standing, standing};
 
@@ -7,8 +9,8 @@ use super::{Found, Leftover, LeftoverKind, Unseen, What, judge_age};
 use crate::Error;
 use crate::rds::{ControlPlane, RdsSource, list, lives, told};
 
-/// Finds the temporary instances that were made of one. A maker that is seen to have ended proves that nobody needs its
-/// instance, whatever its age; one of another machine is judged by age.
+/// Finds the temporary instances that were made of one, whatever names cut-overs gave it and them. A maker that is seen to
+/// have ended proves that nobody needs its instance, whatever its age; one of another machine is judged by age.
 pub(super) async fn find(source: &RdsSource, min_age: TimeDelta, unseen: &mut Vec<Unseen>) -> Vec<Found> {
     let made = match list(&source.plane).await {
         Ok(report) => report.instances,
@@ -18,12 +20,35 @@ pub(super) async fn find(source: &RdsSource, min_age: TimeDelta, unseen: &mut Ve
             return Vec::new();
         }
     };
+    let kin = kin_of(&source.instance, &made);
     let is_of_it = |one: &Made| {
-        let of = one.source.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&source.instance));
+        let of = is_of(&source.instance, one) || one.source_resource.as_ref().is_some_and(|id| kin.contains(id));
         of && standing(&one.status) != Standing::Going
     };
     let temporary = made.into_iter().filter(is_of_it).filter_map(|one| one.maker.clone().map(|maker| (one, maker)));
     temporary.map(|(made, maker)| judged(source, made, &maker, min_age)).collect()
+}
+
+fn is_of(instance: &str, made: &Made) -> bool {
+    made.source.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(instance))
+}
+
+/// The resource ids of all that has the name of an instance, was made of it, or that it was made of: cut-overs hand the name on.
+fn kin_of(instance: &str, made: &[Made]) -> BTreeSet<String> {
+    let mut kin = BTreeSet::new();
+    let mut known = 0;
+    loop {
+        for one in made {
+            if one.name.eq_ignore_ascii_case(instance) || is_of(instance, one) || kin.contains(&one.resource_id) {
+                kin.insert(one.resource_id.clone());
+                kin.extend(one.source_resource.clone());
+            }
+        }
+        if kin.len() == known {
+            return kin;
+        }
+        known = kin.len();
+    }
 }
 
 fn judged(source: &RdsSource, made: Made, maker: &Maker, min_age: TimeDelta) -> Found {
@@ -56,4 +81,41 @@ pub(super) async fn drop_instance(plane: &ControlPlane, name: &str) -> Result<()
     let plan = plane.rds.plan_drop(&options).await?;
     let mut listen = plane.listener(None);
     Ok(plane.rds.begin_drop(&plan, &plane.waiting, (plane.clock)(), &mut listen).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_of_the_instance_is_known_through_cut_overs() {
+        let made = |name: &str, id: &str, source: &str, source_resource: &str| Made {
+            name: name.to_owned(),
+            resource_id: id.to_owned(),
+            status: "available".to_owned(),
+            class: None,
+            storage_gib: None,
+            source: Some(source.to_owned()),
+            source_resource: Some(source_resource.to_owned()),
+            restored_to: None,
+            made_at: None,
+            ready_at: None,
+            is_in_service: false,
+            is_protected: false,
+            maker: None,
+            members: Vec::new(),
+        };
+        let kin = |all: &[Made]| kin_of("shop", all).into_iter().collect::<Vec<_>>().join(" ");
+        // `shop` was db-0, then db-1 made of it, and is db-2 made of db-1; what verifies snapshots of db-0 was made of another name.
+        let second = made("shop", "db-2", "shop", "db-1");
+        let first = made("shop-old-2", "db-1", "shop", "db-0");
+        assert_eq!(
+            kin(&[second.clone(), first.clone(), made("shop-old-verify", "db-9", "shop-old", "db-0")]),
+            "db-0 db-1 db-2"
+        );
+        // Also where the one in between was put into service under another name, and where that went back.
+        assert_eq!(kin(&[Made { source: Some("other".into()), ..first }, second]), "db-0 db-1 db-2");
+        assert_eq!(kin(&[made("shop-new", "db-1", "SHOP", "db-0")]), "db-0 db-1");
+        assert_eq!(kin(&[made("pool-r", "db-5", "pool", "db-4")]), "");
+    }
 }

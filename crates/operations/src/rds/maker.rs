@@ -14,7 +14,8 @@ pub(super) fn this_process(needed_for: &str) -> Maker {
 pub(crate) fn lives(maker: &Maker) -> Option<bool> {
     let own = words(&ProcessMark::own()?);
     let (made_by, is_here) = (parts(&maker.process)?, parts(&own)?);
-    if (made_by.host, made_by.space) != (is_here.host, is_here.space) {
+    // Two machines may have one name; a start of the system is of one machine alone.
+    if (made_by.host, made_by.boot, made_by.space) != (is_here.host, is_here.boot, is_here.space) {
         return None;
     }
     Some(ProcessMark::of(made_by.pid).is_some_and(|mark| words(&mark) == maker.process))
@@ -31,14 +32,16 @@ pub(crate) fn told(maker: &Maker) -> String {
 struct Parts<'a> {
     host: &'a str,
     pid: u32,
+    boot: &'a str,
     space: &'a str,
 }
 
 fn parts(process: &str) -> Option<Parts<'_>> {
     let mut words = process.split(' ');
     let (host, pid) = (words.next()?, words.next()?.parse().ok()?);
-    let (_started, space) = (words.next()?, words.next()?);
-    Some(Parts { host, pid, space })
+    let (started, space) = (words.next()?, words.next()?);
+    let (boot, _ticks) = started.split_once('/')?;
+    Some(Parts { host, pid, boot, space })
 }
 
 /// A process as a tag can say it.
@@ -62,7 +65,13 @@ mod tests {
             words[at] = word;
             Maker { process: words.join(" "), ..own.clone() }
         };
-        assert_eq!(lives(&other(2, "another-start/1")), Some(false), "its number was given to another process");
+        let boot = words[2].split('/').next().unwrap();
+        assert_eq!(lives(&other(2, &format!("{boot}/1"))), Some(false), "its number was given to another process");
+        assert_eq!(
+            lives(&other(2, "another-start/1")),
+            None,
+            "another machine of that name, or this one before it began anew"
+        );
         assert_eq!(lives(&other(0, "elsewhere")), None);
         assert_eq!(lives(&other(3, "pid:-1-")), None, "numbers of another space say nothing");
         for unknown in ["", "host", "host x y z"] {

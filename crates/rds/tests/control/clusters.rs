@@ -162,6 +162,21 @@ async fn a_cluster_that_was_put_in_its_sources_place_is_not_dropped() {
 
     rename(&fake, "pool", "pool-r");
     rename(&fake, "pool-old", "pool");
+    // An instance of the name that is in no cluster, or has none of the tags, is another one.
+    for key in ["DBClusterIdentifier", ""] {
+        let before = fake.with(|state| {
+            let member = state.dbs.get_mut("pool-r-1").unwrap();
+            let before = member.clone();
+            if member.fields.remove(key).is_none() {
+                member.tags.clear();
+            }
+            before
+        });
+        let error = rds.drop_cluster(&planned, &waiting(), now(), &mut quiet()).await.unwrap_err();
+        assert!(error.to_string().contains("pool-r-1, no instance of pool-r any more, was not made by"), "{error}");
+        assert_eq!((fake.count("DeleteDBInstance"), fake.count("DeleteDBCluster")), (0, 0));
+        fake.with(|state| state.dbs.insert("pool-r-1".to_owned(), before));
+    }
     rds.drop_cluster(&planned, &waiting(), now(), &mut quiet()).await.unwrap();
     assert!(fake.with(|state| !state.clusters.contains_key("pool-r") && !state.dbs.contains_key("pool-r-1")));
 }
@@ -218,6 +233,17 @@ async fn a_cluster_that_is_ready_gets_no_second_instance() {
     rename(&fake, "pool", "pool-old");
     let error = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();
     assert!(matches!(error, Error::Serves { .. }), "{error:?}");
+    rename(&fake, "pool-old", "pool");
+    // Nor is it where it was put there before it was ready.
+    rename(&fake, "pool", "pool-old");
+    rename(&fake, "pool-r", "pool");
+    let ready = fake.with(|state| state.clusters.get_mut("pool").unwrap().tags.remove("holdpoint:ready-at"));
+    let error = rds.finish_cluster_restore("pool", &waiting(), &now, &mut quiet()).await.unwrap_err();
+    assert!(matches!(error, Error::Serves { .. }), "{error:?}");
+    fake.with(|state| {
+        state.clusters.get_mut("pool").unwrap().tags.extend(ready.map(|at| ("holdpoint:ready-at".into(), at)))
+    });
+    rename(&fake, "pool", "pool-r");
     rename(&fake, "pool-old", "pool");
     // Without one the drop may be under way.
     fake.with(|state| state.dbs.remove("mine"));

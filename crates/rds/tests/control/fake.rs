@@ -332,12 +332,17 @@ fn answer(state: &mut State, action: &str, parameters: Parameters) -> (u16, Stri
         }
         "DescribeDBSnapshots" => {
             let name = get("DBSnapshotIdentifier");
-            if !state.snapshots.contains_key(&name) {
+            let Some(fields) = state.snapshots.get(&name) else {
                 return refused("DBSnapshotNotFound", "no such snapshot");
-            }
-            let one = format!("<DBSnapshotIdentifier>{name}</DBSnapshotIdentifier>");
+            };
+            let mut one = format!("<DBSnapshotIdentifier>{name}</DBSnapshotIdentifier>");
+            one.extend(fields.iter().map(|(key, value)| format!("<{key}>{value}</{key}>")));
             format!("<DBSnapshots><DBSnapshot>{one}</DBSnapshot></DBSnapshots>")
         }
+        "DeleteDBSnapshot" => match state.snapshots.remove(&get("DBSnapshotIdentifier")) {
+            Some(_) => String::new(),
+            None => return refused("DBSnapshotNotFound", "no such snapshot"),
+        },
         "DescribeDBClusterSnapshots" => {
             let name = get("DBClusterSnapshotIdentifier");
             if !state.cluster_snapshots.contains(&name) {

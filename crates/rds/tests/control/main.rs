@@ -3,6 +3,7 @@
 mod clusters;
 mod cut_over;
 mod fake;
+mod snapshots;
 
 use std::time::Duration;
 

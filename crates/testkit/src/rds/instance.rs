@@ -110,6 +110,8 @@ pub(super) struct Snapshot {
     pub(super) resource: String,
     pub(super) instance_created_at: Seconds,
     pub(super) created_at: Seconds,
+    /// When what it is a copy of was made, or it.
+    pub(super) taken_at: Seconds,
     /// The snapshot that it is a copy of.
     pub(super) copy_of: Option<String>,
     pub(super) standing: Standing,
@@ -161,6 +163,7 @@ impl Snapshot {
         }
         if status != "creating" {
             xml += &text("SnapshotCreateTime", &written(self.created_at));
+            xml += &text("OriginalSnapshotCreateTime", &written(self.taken_at));
         }
         if let Some(source) = &self.copy_of {
             xml += &text("SourceDBSnapshotIdentifier", source);
