@@ -279,9 +279,18 @@ fn a_cut_over_that_was_killed_goes_on_without_a_check_and_says_where_no_folder_f
     // An address that does not lead to what serves: the cut-over is done, and says what is left.
     let url = shop.server.url("shop-old", "shop");
     shop.place.set("DATABASE_URL", &url);
-    let report = shop.rds(&["cut-over", "shop", "--back", "--yes"]).ended_with(15).json();
+    // Nor can its end be noted any more: the report tells both.
+    shop.server.set_pace("renaming", Pace::Held);
+    let mut running = shop.place.start(&["rds", "cut-over", "shop", "--back", "--yes", "--json"]);
+    running.wait_until("the new instance is renamed", WITHIN, renaming);
+    shop.server.deny("AddTagsToResource");
+    shop.server.set_pace("renaming", Pace::Polls(1));
+    shop.server.settle();
+    let report = running.finish().ended_with(15).json();
     assert_eq!((&report["plan"]["goes_back"], &report["followed"]), (&json!(true), &json!([])), "{report:#}");
     let open = report["open"][0].as_str().unwrap();
     assert!(open.contains("the folder of shop still belongs") && open.contains("holdpoint adopt"), "{open}");
+    let open = report["open"][1].as_str().unwrap();
+    assert!(open.contains("do not say that this came to its end") && open.contains("rds:AddTagsToResource"), "{open}");
     assert_eq!(shop.orders(), "0", "the source serves");
 }

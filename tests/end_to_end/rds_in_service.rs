@@ -120,8 +120,11 @@ fn a_cut_over_whose_first_rename_is_refused_is_checked_and_planned_anew() {
     shop.server.allow("ModifyDBInstance");
     assert_eq!(shop.listed()["is_in_service"], false, "nothing was renamed");
     shop.rds(&["drop", "new", "--lift-protection", "--dry-run"]).ended_with(0);
-    let failure = shop.rds(&["cut-over", "new", "--back", "--dry-run"]).ended_with(0).json();
-    assert_eq!(failure["plan"]["renames"], json!([]), "{failure:#}");
+    // It never served, so there is nothing to take back.
+    let failure = shop.rds(&["cut-over", "new", "--back", "--yes"]).ended_with(3).failure();
+    failure.says(&["there is no cut-over to take back"]).hints(&["nothing was renamed"]);
+    let failure = shop.rds(&["cut-over", "new", "--aside", "Shop", "--yes"]).ended_with(2).failure();
+    failure.says(&["is the source's own name"]).hints(&["--aside NAME"]);
 
     // What became of it meanwhile is seen, and another name is taken.
     shop.server.psql("new", "DROP TABLE orders");

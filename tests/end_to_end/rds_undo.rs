@@ -40,6 +40,18 @@ impl Shop {
         self.place.holdpoint(&words).ended_with(0).json()
     }
 
+    /// Makes a table in another database of the instance, and gives the run.
+    fn guard_cart(&mut self, table: &str) -> String {
+        let [shop, cart] = ["DATABASE_URL", "CART_URL"].map(|name| self.place.environment()[name].clone());
+        let makes = format!("psql -X -q -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c 'CREATE TABLE {table} ()'");
+        let command = ["--", "sh", "-c", &makes];
+        let words = [&["guard", "--database", "cart", "--json", "--yes"], &PROJECT[..], &command].concat();
+        self.place.set("DATABASE_URL", &cart);
+        let run = self.place.holdpoint(&words).ended_with(0).json()["run"].as_str().unwrap().to_owned();
+        self.place.set("DATABASE_URL", &shop);
+        run
+    }
+
     pub(crate) fn undo(&self, flags: &[&str]) -> Outcome {
         let own = ["undo", "latest", "--way", "rds", "--json", "--tool", "plain-sql", "--migrations", "sql"];
         self.place.holdpoint(&[&own[..], flags].concat())
@@ -137,19 +149,43 @@ fn a_run_is_undone_by_the_instance_as_it_was_right_before_the_command() {
 /// The way itself, on an older major; kills do not depend on it.
 #[test]
 fn a_run_on_an_older_major_is_undone_the_same_way() {
-    let shop = Shop::new(16);
+    let mut shop = Shop::new(16);
+    // Another database of the instance, which is in its own folder.
+    shop.server.psql("shop", "CREATE DATABASE cart");
+    let cart_url = shop.server.url("shop", "cart");
+    shop.place.set("CART_URL", &cart_url);
+    let both = "[gate]\nrequire_window = true\n[database.cart]\nurl = \"env:CART_URL\"\nrds_instance = \"shop\"\n";
+    shop.place.write_config(&config(both));
     let report = shop.guard();
+    let older = shop.guard_cart("one");
     let since = way(&report, "rds")["command"].as_str().unwrap().rsplit(' ').next().unwrap();
     assert_eq!(shop.orders("shop"), "0", "the migration dropped it");
     let undone = shop.undo(&["--yes", "--accept-data-loss-since", since]).ended_with(0).json();
     assert_eq!((&undone["state"], &undone["plan"]["way"]), (&json!("undone"), &json!("rds")), "{undone:#}");
+    let warnings = undone["plan"]["warnings"].to_string();
+    assert!(warnings.contains(&format!("ledgers do not say so: {older} of cart")), "{warnings}");
     let content = "SELECT count(*), min(note), current_setting('server_version_num')::int / 10000 FROM orders";
     assert_eq!(shop.server.psql("shop", content), "500|note 1|16");
 
-    // A younger run on that instance; then the undo is taken back, and the ledger says so of both.
+    // Younger runs on that instance; then the undo is taken back, and the ledgers say so of all. First of all nobody has the
+    // folder at hand: it is told, and the same command records it later.
     shop.guard();
-    let back = shop.place.holdpoint(&["rds", "cut-over", "shop", "--back", "--yes", "--json"]).ended_with(0).json();
-    assert_eq!((back["runs"].as_array().map(Vec::len), &back["open"]), (Some(2), &json!([])), "{back:#}");
+    let younger_cart = shop.guard_cart("two");
+    let back = ["rds", "cut-over", "shop", "--back", "--yes", "--json"];
+    let repository = shop.place.environment()["HOLDPOINT_REPOSITORY"].clone();
+    shop.place.unset("HOLDPOINT_REPOSITORY");
+    let told = shop.place.holdpoint(&back).ended_with(15).json();
+    let open = told["open"].to_string();
+    assert!(open.contains("the ledger does not say") && open.contains("--back"), "{told:#}");
+    shop.place.set("HOLDPOINT_REPOSITORY", &repository);
+    let apart = told["plan"]["apart"].as_str().unwrap().to_owned();
+    let back = ["rds", "cut-over", &apart, "--back", "--yes", "--json"];
+    let back = shop.place.holdpoint(&back).ended_with(0).json();
+    assert_eq!((back["runs"].as_array().map(Vec::len), &back["open"]), (Some(3), &json!([])), "{back:#}");
+    let of_cart = shop.place.holdpoint(&["runs", "--database", "cart", "--json"]).ended_with(0).json();
+    let stand = |n: usize| [&of_cart["runs"][n]["run"], &of_cart["runs"][n]["standing"]].map(Clone::clone);
+    assert_eq!(stand(0), [json!(younger_cart), json!("settled")], "{of_cart:#}");
+    assert_eq!(stand(1), [json!(older), json!("succeeded")], "{of_cart:#}");
     let runs = shop.place.holdpoint(&["runs", "--json"]).ended_with(0).json();
     let (younger, own) = (&runs["runs"][0], &runs["runs"][1]);
     assert_eq!((&younger["standing"], &younger["verdict"]), (&json!("settled"), &json!("unchanged")), "{runs:#}");
@@ -158,10 +194,16 @@ fn a_run_on_an_older_major_is_undone_the_same_way() {
     let text = shop.place.holdpoint(&["show", &format!("run:{run}")]).ended_with(0).stdout;
     assert!(text.contains("succeeded, its undo taken back"), "{text}");
     assert_eq!(shop.orders("shop"), "0", "as the run left it");
-    // What was in service holds what was written meanwhile: it undoes nothing again.
+    // What was in service holds what was written meanwhile: it undoes nothing again, and does not serve again.
     let again = ["undo", run, "--json", "--way", "rds", "--yes", "--tool", "plain-sql", "--migrations", "sql"];
     let told = shop.place.holdpoint(&again).ended_with(3).failure();
-    told.says(&["was in service until its cut-over was taken back", "holdpoint rds drop"]);
+    told.says(&["was put into service, and that was taken back", "holdpoint rds drop"]);
+    let names = shop.server.identifiers();
+    let forward = shop.place.holdpoint(&["rds", "cut-over", &apart, "--yes", "--json"]).ended_with(3).failure();
+    forward
+        .says(&["undid run", "the run's ledger wrong"])
+        .hints(&["rds drop", &format!("holdpoint undo {run} --way rds")]);
+    assert_eq!(shop.server.identifiers(), names, "nothing was renamed");
 }
 
 impl Shop {
@@ -314,6 +356,9 @@ fn a_killed_undo_is_waited_for_in_another_process_and_goes_on_after_either_renam
         if step == 1 {
             // Nobody goes on beside it, and nobody without being asked.
             shop.place.holdpoint(&words).ended_with(14).failure().says(&["still at work"]);
+            // Nobody takes it back while it is at work.
+            let back = ["rds", "cut-over", &made().unwrap(), "--back", "--yes", "--json"];
+            shop.place.holdpoint(&back).ended_with(14).failure().says(&["is still at work"]);
         }
         killed(undo);
         shop.server.set_pace("renaming", Pace::Polls(1));

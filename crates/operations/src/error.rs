@@ -1,5 +1,6 @@
 //! Why a verb failed, in words.
 
+use holdpoint_core::PointId;
 use holdpoint_core::fingerprint::Difference;
 use holdpoint_core::quantity::{counted, listed};
 use holdpoint_core::verification::Obstacle;
@@ -281,6 +282,20 @@ pub enum Error {
         database: String,
         /// What shows it.
         why: String,
+    },
+    /// The newest restore point before the instant is of another server, so that it is no measure of the data.
+    #[error(
+        "restore point {point} is of another server than {instance}: system identifier {was}, and {instance} has {is}"
+    )]
+    PointOfAnotherServer {
+        /// The restore point.
+        point: PointId,
+        /// The restored instance.
+        instance: String,
+        /// The system identifier of the server that it is of.
+        was: String,
+        /// The instance's.
+        is: String,
     },
     /// A restored instance does not hold the database that it should.
     #[error("{name} is not put into service: {}", listed(differences, LISTED))]

@@ -96,6 +96,7 @@ impl Error {
             | Self::WrongClock { .. }
             | Self::NoConditionalWrites { .. }
             | Self::AnotherInstance { .. }
+            | Self::PointOfAnotherServer { .. }
             | Self::UnsettledRun { .. } => ErrorKind::Refused,
             Self::NoSuchDatabase { .. }
             | Self::NoSuchPoint { .. }
@@ -127,7 +128,9 @@ impl Error {
 fn rds_kind(error: &holdpoint_rds::Error) -> ErrorKind {
     use holdpoint_rds::Error as Rds;
     match error {
-        Rds::InvalidName { .. } | Rds::Configuration { .. } | Rds::InTheFuture { .. } => ErrorKind::Usage,
+        Rds::InvalidName { .. } | Rds::OwnName { .. } | Rds::Configuration { .. } | Rds::InTheFuture { .. } => {
+            ErrorKind::Usage
+        }
         Rds::NotFound { .. } => ErrorKind::NotFound,
         Rds::NotOurs { .. }
         | Rds::AnotherAccount { .. }

@@ -120,6 +120,11 @@ impl Error {
             Self::AnotherInstance { .. } => {
                 Some("name the instance that the database is on: rds_instance in holdpoint.toml".to_owned())
             }
+            Self::PointOfAnotherServer { point, instance, .. } => Some(format!(
+                "nothing was renamed; see holdpoint show {point}: where that server was replaced since, and no younger restore \
+                 point is from before the instant, look at the data yourself, and say so: holdpoint rds cut-over {instance} \
+                 --unchecked 'why the data are right'"
+            )),
             Self::InstanceDisproved { name, .. } => Some(format!(
                 "its source serves as before; look at it, restore to another instant, and drop this one: holdpoint rds drop \
                  {name}"

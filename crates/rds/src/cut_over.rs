@@ -38,6 +38,9 @@ pub struct CutOverPlan {
     /// What the new instance's tags said of it when it was planned.
     #[serde(skip)]
     pub noted: Option<String>,
+    /// Whether the new instance was put into service once, and that was taken back: it may hold what was written meanwhile.
+    #[serde(skip)]
+    pub was_taken_back: bool,
     /// Why the data of the new instance are not checked, where somebody decided that.
     pub unchecked: Option<String>,
     /// Where the production name leads at present.
@@ -73,6 +76,9 @@ pub struct CutOverReport {
     pub serving: Instance,
     /// The command that takes it back.
     pub way_back: Option<String>,
+    /// Why its end does not stand in the new instance's tags, where that failed: every rename is made, and the same cut-over
+    /// notes it.
+    pub not_noted: Option<String>,
 }
 
 impl Rds {
@@ -81,7 +87,8 @@ impl Rds {
     /// noted, but of which RDS refused the first rename, is planned anew.
     ///
     /// # Errors
-    /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::NameInTheWay`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
+    /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::NameInTheWay`], [`Error::OwnName`],
+    /// [`Error::NotCutOver`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
     /// away; [`Error::SourceAside`] while another one serves in the place of the source; [`Error::Overtaken`] where another one has the
     /// production name by now.
     pub async fn plan_cut_over(&self, new: &str, aside: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
@@ -225,7 +232,8 @@ impl Rds {
     ///
     /// # Errors
     /// [`Error::Overtaken`] where names or tags are others than planned; what RDS refuses; [`Error::GaveUp`] and the like
-    /// while waiting; [`Error::Differs`] when the name does not lead to the instance that shall serve.
+    /// while waiting; [`Error::Differs`] when the name does not lead to the instance that shall serve. That the end could not be
+    /// noted is none, as all renames are made then: [`CutOverReport::not_noted`].
     pub async fn cut_over(
         &self,
         plan: &CutOverPlan,
@@ -267,11 +275,12 @@ impl Rds {
             let differences = vec![format!("the name leads to {}, not to {expected}", serving.resource_id)];
             return Err(Error::Differs { subject: plan.name.clone(), differences });
         }
-        if !plan.goes_back {
-            self.note(plan, marks::DONE).await?;
-        }
+        let not_noted = match plan.goes_back {
+            true => None,
+            false => self.note(plan, marks::DONE).await.err().map(|failure| failure.to_string()),
+        };
         let way_back = (!plan.goes_back).then(|| format!("holdpoint rds cut-over {} --back", plan.name));
-        Ok(CutOverReport { plan: plan.clone(), serving, way_back })
+        Ok(CutOverReport { plan: plan.clone(), serving, way_back, not_noted })
     }
 
     /// Notes that a way back came to its end, with all that follows from it elsewhere.
@@ -338,10 +347,15 @@ pub fn is_cut_over_begun(instance: &Instance) -> bool {
     instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::BEGUN)
 }
 
-/// Whether an instance was in service once, by a cut-over that was taken back: it may hold what was written meanwhile.
+/// Whether an instance was put into service once, by a cut-over that was taken back: it may hold what was written meanwhile. So
+/// it is also where that was not noted, because whoever took it back was killed before.
 #[must_use]
 pub fn was_taken_back(instance: &Instance) -> bool {
-    instance.tags.get(marks::CUT_OVER_STATE).is_some_and(|state| state == marks::TAKEN_BACK)
+    match instance.tags.get(marks::CUT_OVER_STATE).map(String::as_str) {
+        Some(marks::TAKEN_BACK) => true,
+        Some(marks::GOING_BACK) => instance.tags.get(marks::CUT_OVER_WAS).is_some_and(|was| instance.keeps(was)),
+        _ => false,
+    }
 }
 
 /// Whether a cut-over renamed an instance or its source, or is renaming one, and was not taken back. One that was only noted,
@@ -401,7 +415,7 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
     if !instance.tags.contains_key(marks::READY_AT) {
         return Err(Error::Unready { subject: instance.name.clone() });
     }
-    if goes_back && tag(marks::CUT_OVER_STATE).is_none_or(|state| state == marks::TAKEN_BACK) {
+    if goes_back && noted.as_deref().is_none_or(|state| state == marks::TAKEN_BACK) {
         return Err(Error::NotCutOver { subject: instance.name.clone() });
     }
     // What a begun one wrote down is what is gone on with.
@@ -411,6 +425,13 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
     let planned = wanted.map_or_else(|| with_ending(&name, "-old"), str::to_owned);
     let aside = tag(marks::CUT_OVER_ASIDE).filter(|_| begun).unwrap_or(planned);
     check_name(&aside)?;
+    // Where it is the source's own, nothing would be renamed, and nobody could tell that from a rename that is made.
+    if !begun && same(&aside, &name) {
+        return Err(Error::OwnName { name: aside });
+    }
+    if !begun && same(&aside, &apart) {
+        return Err(Error::NameTaken { name: aside });
+    }
     for taken in [&aside, &name, &apart] {
         let by = all.iter().find(|one| same(&one.name, taken));
         let both = [source.resource_id.as_str(), instance.resource_id.as_str()];
@@ -462,6 +483,7 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
         apart,
         goes_back,
         is_begun: !goes_back && noted.as_deref() == Some(marks::BEGUN),
+        was_taken_back: !is_renamed && was_taken_back(instance),
         noted,
         warnings,
     })

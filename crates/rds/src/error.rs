@@ -70,6 +70,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The name that the source shall get is the one that it has.
+    #[error("{name} is the source's own name: it goes aside as another")]
+    OwnName {
+        /// The name.
+        name: String,
+    },
     /// The name is none that RDS accepts.
     #[error("{name:?} cannot be a name in RDS: {reason}")]
     InvalidName {

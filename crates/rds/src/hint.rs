@@ -23,6 +23,7 @@ impl Error {
                  list"
                     .to_owned()
             }
+            Self::OwnName { .. } => "nothing was renamed; name another: --aside NAME".to_owned(),
             Self::InvalidName { .. } => {
                 "letters, digits and single hyphens, a letter first, no hyphen last, 63 at most".to_owned()
             }
@@ -114,7 +115,9 @@ impl Error {
                 "only what carries holdpoint's tags is dropped or renamed back: holdpoint rds list".to_owned()
             }
             Self::Unready { subject } => format!("finish it: holdpoint rds wait {subject}"),
-            Self::NotCutOver { .. } => "what is in service: holdpoint rds list".to_owned(),
+            Self::NotCutOver { .. } => {
+                "nothing was renamed; what is in service: holdpoint rds list".to_owned()
+            }
             Self::Serves { .. } => {
                 "nothing of it was modified; what of holdpoint's is in service: holdpoint rds list".to_owned()
             }

@@ -5,9 +5,11 @@ mod snapshot;
 use std::sync::Arc;
 
 use holdpoint::exit_code;
+use holdpoint_guard::undo::{before_taken_back, undoes};
+use holdpoint_operations::Context;
 use holdpoint_operations::rds::{
-    self, ClusterDropReport, ClusterPlan, ControlPlane, CutOverOutcome, DropOptions, DropReport, Moment, RdsSource,
-    RestoreOptions, RestorePlan, ServedDatabase, When,
+    self, ClusterDropReport, ClusterPlan, ControlPlane, CutOverOutcome, CutOverPlan, DropOptions, DropReport, Moment,
+    RdsSource, RestoreOptions, RestorePlan, ServedDatabase, When,
 };
 
 use super::confirm::{confirm, somebody_is_there};
@@ -57,7 +59,12 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
             if let Some(reason) = &wanted.unchecked {
                 plan.unchecked = Some(super::runs::mask(invocation).script(reason));
             }
+            refuse_what_was_taken_back(&plan)?;
             let served = served(invocation, &plan.name).await?;
+            if plan.goes_back {
+                let told = before_taken_back(&folders(&served), &plan.name, &plan.apart).await?;
+                plan.warnings.extend(told);
+            }
             if rds::lacks_a_check(&plane, &plan, &served).await? {
                 return Err(Failure::refused(
                     format!(
@@ -80,9 +87,13 @@ pub(super) async fn run(invocation: &Invocation, arguments: &RdsArguments) -> Re
                 planned
             } else {
                 confirm(invocation, wanted.yes, output::rds_cut_over(&planned).trim_end())?;
+                if planned.plan.goes_back {
+                    // The question may have stood for hours.
+                    before_taken_back(&folders(&served), &planned.plan.name, &planned.plan.apart).await?;
+                }
                 let mut done = Box::pin(rds::cut_over_served(&plane, planned.plan, planned.checks, &served)).await?;
                 if done.plan.goes_back {
-                    taken_back(invocation, &plane, &mut done, &served).await?;
+                    taken_back(invocation, &plane, &mut done, &served).await;
                 }
                 done
             };
@@ -144,39 +155,48 @@ async fn served(invocation: &Invocation, instance: &str) -> Result<Vec<ServedDat
     Ok(served)
 }
 
+/// The folders that there are.
+fn folders(served: &[ServedDatabase]) -> Vec<&Context> {
+    served.iter().filter_map(|one| one.context.as_ref()).collect()
+}
+
+/// Refuses to put into service once more what undid a guarded run until that was taken back: the ledger says that the run
+/// stands, and the data are those of then and of what was written meanwhile.
+fn refuse_what_was_taken_back(plan: &CutOverPlan) -> Result<(), Failure> {
+    let run = undoes(&plan.name, &plan.apart).filter(|_| plan.was_taken_back && !plan.goes_back);
+    let Some(run) = run else { return Ok(()) };
+    let apart = &plan.apart;
+    Err(Failure::refused(
+        format!(
+            "{apart} undid run {run} until that was taken back, and may hold what was written to it meanwhile: in service again, \
+             it would make the run's ledger wrong"
+        ),
+        format!("holdpoint rds drop {apart}, then holdpoint undo {run} --way rds, which makes another"),
+    ))
+}
+
 /// Lets the ledgers tell that the undo of a run was taken back, where the instance that went out of service was one; then the
-/// way back is at its end.
+/// way back is at its end. What fails of that is left to do, as the renames are made.
 async fn taken_back(
     invocation: &Invocation,
     plane: &ControlPlane,
     done: &mut CutOverOutcome,
     served: &[ServedDatabase],
-) -> Result<(), Failure> {
-    let (name, apart) = (done.plan.name.clone(), done.plan.apart.clone());
-    let mut is_told = true;
-    for context in served.iter().filter_map(|one| one.context.as_ref()) {
-        match Box::pin(holdpoint_guard::undo::taken_back(context, &name, &apart, super::guard::operator(invocation)))
-            .await
-        {
-            Ok(told) => {
-                done.runs.extend(told.runs);
-                done.open.extend(told.open);
-            }
-            Err(error) => {
-                is_told = false;
-                done.open.push(format!(
-                    "whether the ledger of {} says of a run that it is undone, which it is not any more, is not known ({}): \
-                     holdpoint rds cut-over {apart} --back",
-                    context.database,
-                    holdpoint_postgres::error::line(&error)
-                ));
-            }
-        }
+) {
+    let CutOverPlan { name, apart, .. } = &done.plan;
+    let operator = super::guard::operator(invocation);
+    let told = Box::pin(holdpoint_guard::undo::taken_back(&folders(served), name, apart, operator)).await;
+    done.runs.extend(told.runs);
+    done.open.extend(told.open);
+    if told.is_owed {
+        return;
     }
-    if is_told {
-        rds::note_taken_back(plane, &done.plan).await?;
+    if let Err(error) = rds::note_taken_back(plane, &done.plan).await {
+        done.open.push(format!(
+            "the tags of {apart} do not say that this came to its end ({}): holdpoint rds cut-over {apart} --back",
+            error.line()
+        ));
     }
-    Ok(())
 }
 
 fn show(invocation: &Invocation, plan: &RestorePlan) -> Result<u8, Failure> {

@@ -18,6 +18,9 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 use super::{Config, ConfigError, CronSection, DatabaseSection, ScratchKind, Value, WrongSection};
 
+/// In less than this no call of RDS is answered.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
+
 impl Config {
     /// Reads the text of the file at `path`, which is only named in errors.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
@@ -96,6 +99,9 @@ impl Config {
             }
         }
         self.repository.timeouts.check()?;
+        if self.rds.answer_within.is_some_and(|limit| limit < SHORTEST_ANSWER) {
+            return Err("rds.answer_within is at least 100ms".into());
+        }
         self.repository.s3.check().map_err(|error| match error {
             holdpoint_repository::Error::Configuration { setting, reason } => {
                 format!("repository.s3.{setting} {reason}")

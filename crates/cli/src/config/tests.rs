@@ -111,6 +111,7 @@ fn contradictions_are_refused() {
         ("[risk]\nother = \"warn\"", "other"),
         ("[waiver.x]\nrule = \"destroys_data\"\nreason = \" \"", "waiver.x.reason"),
         ("[migrations]\ntable = \"x\"", "with its schema"),
+        ("[rds]\nanswer_within = \"0\"", "rds.answer_within is at least 100ms"),
         ("[backup]\njobs = 0", "auto, or from 1 to 256"),
         ("[backup]\njobs = \"many\"", "auto, or from 1 to 256"),
         ("[database.\"a/b\"]", "cannot name a database"),

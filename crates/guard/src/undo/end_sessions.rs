@@ -115,6 +115,7 @@ mod tests {
             aside: "shop-old".to_owned(),
             aside_at,
             way_back: String::new(),
+            open: Vec::new(),
         };
         let told = on_aside(&settings, &taken(None)).await;
         assert_eq!((told.count, told.left.len()), (0, 1));

@@ -14,6 +14,7 @@ mod columns;
 mod comeback;
 mod database;
 mod end_sessions;
+mod gone_along;
 pub(crate) mod included;
 mod last_writers;
 mod lost;
@@ -67,7 +68,7 @@ pub use cascades::GoesAlong;
 pub use others::{Share, TakenRows};
 pub(crate) use rds::named;
 pub use scripts::{Scripts, Unfinished};
-pub use taken_back::taken_back;
+pub use taken_back::{LedgerFollows, before_taken_back, taken_back, undoes};
 
 /// Asks a person whether the way may be gone.
 #[derive(Clone)]

@@ -21,6 +21,7 @@ use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 use super::UndoPlan;
 use super::attempt::Work;
 use super::end_sessions;
+use super::gone_along;
 use super::migrations::no_way;
 use super::record::Record;
 use crate::rows_compared::LOCK_WAIT;
@@ -67,7 +68,7 @@ impl ToAnInstant {
         let begun = source.made_as(&target).await?;
         if let Some(begun) = begun.as_ref().filter(|begun| was_taken_back(begun)) {
             let why = format!(
-                "{0} was in service until its cut-over was taken back, and holds what was written to it meanwhile: holdpoint rds \
+                "{0} was put into service, and that was taken back: it may hold what was written to it meanwhile. holdpoint rds \
                  drop {0}, then the same undo makes another",
                 begun.name
             );
@@ -99,6 +100,7 @@ impl ToAnInstant {
         if !others.is_empty() {
             let names = listed(&others, NAMED);
             warnings.push(format!("other databases of {} go back with it: {names}", source.instance));
+            warnings.extend(gone_along::told(work.context, &work.step.identity, at).await);
         }
         let accepted = own.accept_data_loss_since;
         if accepted.is_none_or(|since| since > at) {
@@ -242,6 +244,7 @@ impl ToAnInstant {
         let live = &work.options.live;
         let ended = end_sessions::on_aside(live, &taken).await;
         record.undo.not_as_before.extend(ended.left);
+        record.undo.not_as_before.extend(taken.open.iter().cloned());
         match leads_there(live, &work.step.identity).await {
             Some(open) => record.undo.not_as_before.push(open),
             None => {

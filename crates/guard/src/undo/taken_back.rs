@@ -4,10 +4,12 @@
 //! of service is not in it.
 
 use chrono::{DateTime, Utc};
+use holdpoint_core::RunId;
 use holdpoint_core::ledger::{RunState, RunStep, newest};
 use holdpoint_core::undoing::{Afresh, Applied, Settlement, TakenBack, Way};
 use holdpoint_operations::Context;
 use holdpoint_operations::rds::RunTakenBack;
+use holdpoint_postgres::error::line;
 
 use super::admission;
 use super::rds::{CUT_OVER, name};
@@ -20,56 +22,115 @@ pub struct LedgerFollows {
     pub runs: Vec<RunTakenBack>,
     /// What is left to do.
     pub open: Vec<String>,
+    /// Whether the ledger does not say yet that the undo was taken back: the same way back records it once it can be.
+    pub is_owed: bool,
+}
+
+/// The run that an instance was made to undo, by the name that it was made with; `source` is the name that the run's live
+/// instance had.
+#[must_use]
+pub fn undoes(source: &str, made_as: &str) -> Option<RunId> {
+    let (_, run) = made_as.rsplit_once("-undo-")?;
+    let (at, rest) = run.split_once('-')?;
+    let run: RunId = format!("{}-{}", at.to_ascii_uppercase(), rest.to_ascii_lowercase()).parse().ok()?;
+    name(source, run.as_str()).eq_ignore_ascii_case(made_as).then_some(run)
+}
+
+/// Looks, before the instance `apart` goes out of service again, which had the name `source`, whether its undo is at work;
+/// what the way back will not be able to record, in words. Of an instance that is no undo's it says nothing.
+///
+/// # Errors
+/// [`Error::StillAtWork`]: nothing was renamed.
+pub async fn before_taken_back(folders: &[&Context], source: &str, apart: &str) -> Result<Vec<String>, Error> {
+    let Some(run) = undoes(source, apart) else { return Ok(Vec::new()) };
+    let mut told = Vec::new();
+    for context in folders {
+        match context.repository.steps(&context.database, &run).await {
+            Ok(steps) => {
+                let Some(step) = newest(&steps) else { continue };
+                if let Some(what) = runs::process_of(step) {
+                    return Err(Error::StillAtWork { run: run.to_string(), what });
+                }
+                return Ok(runs::not_told_from_here(step).into_iter().collect());
+            }
+            Err(error) => told.push(format!("whether the undo of run {run} is at work is not known: {}", line(&error))),
+        }
+    }
+    told.push(owed(&run, apart, "no folder that is at hand has that run"));
+    Ok(told)
 }
 
 /// Writes into the ledger that the undo by the instance `apart` was taken back, which had the name `source`: the run stands
 /// again where it stood before the undo, and younger runs on that instance are settled, as nothing of theirs is in the
-/// database any more. Does nothing where `apart` is no undo's, or that is written already.
-///
-/// # Errors
-/// Those of the repository: called again it goes on.
-pub async fn taken_back(
-    context: &Context,
-    source: &str,
-    apart: &str,
-    operator: Option<String>,
-) -> Result<LedgerFollows, Error> {
+/// database any more. `folders` are those of all databases of the instance. Does nothing where `apart` is no undo's, or that is
+/// written already; what could not be written is owed, and called again it goes on.
+pub async fn taken_back(folders: &[&Context], source: &str, apart: &str, operator: Option<String>) -> LedgerFollows {
     let mut follows = LedgerFollows::default();
-    let all = context.repository.runs(&context.database).await?;
-    let Some(run) = all.iter().find(|run| name(source, run.as_str()).eq_ignore_ascii_case(apart)) else {
-        return Ok(follows);
-    };
-    let steps = context.repository.steps(&context.database, run).await?;
-    let Some(found) = Found::of(&steps) else { return Ok(follows) };
-    if let Some(lives) = runs::process_of(found.newest) {
-        follows.open.push(format!(
-            "the undo of run {run} is at work ({lives}): once it has ended, see holdpoint show run:{run}"
-        ));
-        return Ok(follows);
+    let Some(run) = undoes(source, apart) else { return follows };
+    let back = TakenBack { run, instance: apart.to_owned() };
+    if let Err(why) = record(folders, source, &back, operator, &mut follows).await {
+        follows.is_owed = true;
+        follows.open.push(owed(&back.run, apart, &why));
     }
-    let back = TakenBack { run: run.clone(), instance: apart.to_owned() };
-    // The younger ones first: whoever is killed in between finds the run undone, and does it again.
-    for other in all.iter().filter(|other| *other > run) {
-        let steps = context.repository.steps(&context.database, other).await?;
-        let Some(step) = newest(&steps).filter(|_| found.went_along(&steps)) else { continue };
-        if matches!(step.state, RunState::Running | RunState::Undoing) {
-            follows.open.push(format!(
-                "run {other} was at work on {apart}, and what it did is not in {source}: once nothing of it lives, holdpoint \
-                 settle {other} --reason 'it ran on {apart}'"
-            ));
-            continue;
+    follows
+}
+
+/// What is left to do where the ledger could not be told.
+fn owed(run: &RunId, apart: &str, why: &str) -> String {
+    format!(
+        "the ledger does not say that the undo of run {run} is taken back ({why}); where its folder is at hand, this records it: \
+         holdpoint rds cut-over {apart} --back"
+    )
+}
+
+/// As [`taken_back`]; why it could not be recorded.
+async fn record(
+    folders: &[&Context],
+    source: &str,
+    back: &TakenBack,
+    operator: Option<String>,
+    follows: &mut LedgerFollows,
+) -> Result<(), String> {
+    let TakenBack { run, instance: apart } = back;
+    let mut of_run = None;
+    for context in folders {
+        let steps = context.repository.steps(&context.database, run).await.map_err(|error| line(&error))?;
+        if !steps.is_empty() {
+            of_run = Some((context, steps));
+            break;
         }
-        let settled = settled(step, &back, (context.clock)(), operator.clone());
-        context.repository.record_step(&context.database, &settled).await?;
-        let told =
-            format!("ran on the instance that is {apart} again: nothing of it is in {source}, and it is settled");
-        follows.runs.push(RunTakenBack { database: context.database.to_string(), run: other.clone(), told });
     }
-    let step = found.stands_again(&back, source, (context.clock)(), operator);
-    context.repository.record_step(&context.database, &step).await?;
+    let Some((home, steps)) = of_run else { return Err("no folder that is at hand has that run".to_owned()) };
+    let Some(found) = Found::of(&steps) else { return Ok(()) };
+    if let Some(lives) = runs::process_of(found.newest) {
+        return Err(format!("it is at work, {lives}"));
+    }
+    // The younger ones first: whoever is killed in between finds the run undone, and does it again.
+    for context in folders {
+        let all = context.repository.runs(&context.database).await.map_err(|error| line(&error))?;
+        for other in all.iter().filter(|other| *other > run) {
+            let steps = context.repository.steps(&context.database, other).await.map_err(|error| line(&error))?;
+            let Some(step) = newest(&steps).filter(|_| found.went_along(&steps)) else { continue };
+            let database = context.database.to_string();
+            if matches!(step.state, RunState::Running | RunState::Undoing) {
+                follows.open.push(format!(
+                    "run {other} was at work on {apart}, and what it did is not in {source}: once nothing of it lives, holdpoint \
+                     settle {other} --database {database} --reason 'it ran on {apart}'"
+                ));
+                continue;
+            }
+            let settled = settled(step, back, (context.clock)(), operator.clone());
+            context.repository.record_step(&context.database, &settled).await.map_err(|error| line(&error))?;
+            let told =
+                format!("ran on the instance that is {apart} again: nothing of it is in {source}, and it is settled");
+            follows.runs.push(RunTakenBack { database, run: other.clone(), told });
+        }
+    }
+    let step = found.stands_again(back, source, (home.clock)(), operator);
+    home.repository.record_step(&home.database, &step).await.map_err(|error| line(&error))?;
     let told = format!("is not undone any more: it stands as {} again", step.state.word());
-    follows.runs.push(RunTakenBack { database: context.database.to_string(), run: run.clone(), told });
-    Ok(follows)
+    follows.runs.push(RunTakenBack { database: home.database.to_string(), run: run.clone(), told });
+    Ok(())
 }
 
 /// A run whose newest step is of an undo by another instance.
@@ -155,6 +216,19 @@ mod tests {
             "undo": way.map(|way| serde_json::json!({ "way": way, "point": null, "done": [CUT_OVER] })),
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn an_instance_tells_by_its_name_which_run_it_undoes() {
+        let run: RunId = "20261121T024300Z-k3f9".parse().unwrap();
+        for source in ["shop", "shop-prod", &"a".repeat(63), "old-undo-shop"] {
+            assert_eq!(undoes(source, &name(source, run.as_str())), Some(run.clone()), "{source}");
+        }
+        for other in
+            ["shop-undo", "shop-undo-it", "cart-undo-20261121t024300z-k3f9", "shop-before-undo-20261121t024300z-k3f9"]
+        {
+            assert_eq!(undoes("shop", other), None, "{other}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl ServedDatabase {
     /// Checks the database at a restored instance's endpoint. Nothing is changed.
     ///
     /// # Errors
-    /// [`Error::AnotherInstance`]: the database, or the restore point in its folder, is not of the source. [`Error::InstanceDisproved`]: another server's data, or
+    /// [`Error::AnotherInstance`]: the database is not on the source. [`Error::PointOfAnotherServer`]. [`Error::InstanceDisproved`]: another server's data, or
     /// tables that cannot be read. Whatever keeps it from being checked.
     pub(super) async fn checked(
         &self,
@@ -104,9 +104,7 @@ impl ServedDatabase {
         let mut check = match self.nearest(restored_to).await? {
             Some((context, point)) => {
                 let recorded = context.repository.recorded(&context.database, &point).await?.recorded;
-                if let Some(why) = of_another_server(&point, recorded.identity(), &found.identity) {
-                    return Err(Error::AnotherInstance { instance: source.name.clone(), database: self.name(), why });
-                }
+                of_the_same_server(&point, recorded.identity(), name, &found.identity)?;
                 let read = there.clone();
                 let source = Source { settings: there, ..self.source.clone() };
                 let wanted = CompareOptions {
@@ -302,14 +300,14 @@ impl DataCheck {
     }
 }
 
-/// Why a restore point says nothing of the data of a server: it is of another one.
-fn of_another_server(point: &PointId, recorded: &Identity, found: &Identity) -> Option<String> {
-    let (was, is) = (recorded.system_identifier.as_ref()?, found.system_identifier.as_ref()?);
-    (was != is).then(|| {
-        format!(
-            "its restore point {point} is of another server: system identifier {was}, and that of the instance is {is}"
-        )
-    })
+/// Refuses a restore point that says nothing of the data of a server, as it is of another one.
+fn of_the_same_server(point: &PointId, recorded: &Identity, name: &str, found: &Identity) -> Result<(), Error> {
+    let (Some(was), Some(is)) = (&recorded.system_identifier, &found.system_identifier) else { return Ok(()) };
+    if was == is {
+        return Ok(());
+    }
+    let (point, instance) = (point.clone(), name.to_owned());
+    Err(Error::PointOfAnotherServer { point, instance, was: was.clone(), is: is.clone() })
 }
 
 fn of_point(point: PointId, held: &HeldToTheEnd) -> DataCheck {
@@ -369,10 +367,12 @@ mod tests {
             resource_id: None,
         };
         let point: PointId = "20261121T024300Z-k3f9".parse().unwrap();
-        let told = of_another_server(&point, &identity(Some("7")), &identity(Some("8"))).unwrap();
-        assert!(told.contains("20261121T024300Z-k3f9 is of another server"), "{told}");
+        let error = of_the_same_server(&point, &identity(Some("7")), "new", &identity(Some("8"))).unwrap_err();
+        let told = error.to_string();
+        assert!(told.starts_with("restore point 20261121T024300Z-k3f9 is of another server than new"), "{told}");
+        assert!(error.hint().unwrap().contains("rds cut-over new --unchecked"), "{:?}", error.hint());
         for (was, is) in [(Some("7"), Some("7")), (None, Some("7")), (Some("7"), None)] {
-            assert_eq!(of_another_server(&point, &identity(was), &identity(is)), None);
+            assert!(of_the_same_server(&point, &identity(was), "new", &identity(is)).is_ok());
         }
     }
 }

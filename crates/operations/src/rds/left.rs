@@ -51,13 +51,7 @@ impl ControlPlane {
         if made.is_told_by(&failure) {
             return failure;
         }
-        let region = self.rds.region();
-        let remains = format!(
-            "{}{name} is there or being made in {region}, and costs: {}",
-            made.word(),
-            made.commands(name, region)
-        );
-        Error::LeftBehind { failure: Box::new(failure), remains }
+        self.left_behind(made, name, ["", "is there or being made", "costs"], failure)
     }
 
     /// The failure of the call that was to make something: where RDS may have heard it, with what may be there.
@@ -65,12 +59,13 @@ impl ControlPlane {
         if !may_be_heard(&failure) {
             return failure;
         }
+        self.left_behind(made, name, ["RDS may have heard of it: ", "may be there", "cost"], failure)
+    }
+
+    fn left_behind(&self, made: Made, name: &str, [why, is_there, costs]: [&str; 3], failure: Error) -> Error {
         let region = self.rds.region();
-        let remains = format!(
-            "RDS may have heard of it: {}{name} may be there in {region}, and cost: {}",
-            made.word(),
-            made.commands(name, region)
-        );
+        let (word, commands) = (made.word(), made.commands(name, region));
+        let remains = format!("{why}{word}{name} {is_there} in {region}, and {costs}: {commands}");
         Error::LeftBehind { failure: Box::new(failure), remains }
     }
 }

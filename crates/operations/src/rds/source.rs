@@ -31,6 +31,8 @@ pub struct PlaceTaken {
     pub aside_at: Option<Endpoint>,
     /// The command that takes it back.
     pub way_back: String,
+    /// What is left to do.
+    pub open: Vec<String>,
 }
 
 /// What an instance goes back to, and how long that takes.
@@ -175,6 +177,6 @@ impl RdsSource {
         let source = self.plane.unless_ended(self.plane.rds.find_resource(&plan.source_resource)).await?;
         let way_back = outcome.done.and_then(|done| done.way_back).unwrap_or_default();
         let aside_at = source.and_then(|source| source.endpoint);
-        Ok(PlaceTaken { name: plan.name, aside: plan.aside, aside_at, way_back })
+        Ok(PlaceTaken { name: plan.name, aside: plan.aside, aside_at, way_back, open: outcome.open })
     }
 }

@@ -181,7 +181,8 @@ pub async fn plan_cut_over(
 /// Makes the renames of a plan; what is left after an end is planned anew. A way back ends with [`note_taken_back`].
 ///
 /// # Errors
-/// What RDS refuses; [`Error::Halfway`] where something was renamed, or is being.
+/// What RDS refuses; [`Error::Halfway`] where something was renamed, or is being. That the end of it could not be noted is no error
+/// but told in the report.
 pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOverOutcome, Error> {
     let mut listen = plane.listener(None);
     let now = (plane.clock)();
@@ -190,7 +191,11 @@ pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOver
         Ok(done) => done,
         Err(failure) => return Err(Box::pin(plane.between_renames(&plan, &steps, failure)).await),
     };
-    Ok(CutOverOutcome { done: Some(done), ..CutOverOutcome::planned(plan, Vec::new()) })
+    let open = done.not_noted.as_ref().map(|why| {
+        format!("the tags of {0} do not say that this came to its end ({why}): holdpoint rds cut-over {0}", plan.name)
+    });
+    let open = open.into_iter().collect();
+    Ok(CutOverOutcome { done: Some(done), open, ..CutOverOutcome::planned(plan, Vec::new()) })
 }
 
 /// Notes that a way back came to its end; without that note the same command goes on with what is left of it.

@@ -10,7 +10,7 @@ use super::{client, now, quiet, waiting};
 const A_WHILE: Duration = Duration::from_secs(20);
 
 /// A shop, and `shop-r` that was restored of it.
-async fn restored() -> (Fake, Rds) {
+pub(crate) async fn restored() -> (Fake, Rds) {
     let fake = Fake::start();
     fake.put_shop();
     let rds = client(&fake).await;

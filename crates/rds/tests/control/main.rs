@@ -4,6 +4,7 @@ mod clusters;
 mod cut_over;
 mod fake;
 mod snapshots;
+mod taken_back;
 
 use std::time::Duration;
 
