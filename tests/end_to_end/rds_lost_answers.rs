@@ -93,6 +93,10 @@ fn a_cut_over_that_is_killed_while_a_name_changes_waits_for_it_and_goes_on() {
                 running.kill();
                 running.finish().ended_with(137);
             }
+            // The other direction is for when RDS is done: by the names of now it would find nothing to do.
+            let other = if words == &there[..] { &["new", "--back"][..] } else { &["new", "--unchecked", "a test"] };
+            let busy = rds(&place, &[&["cut-over"], other, &["--yes"]].concat()).ended_with(14).failure();
+            busy.says(&["RDS renames it to"]);
             // The same command waits for the rename that RDS is at, and asks for no other.
             let mut again = place.start(words);
             let polled = server.count("DescribeDBInstances") + 20;

@@ -41,12 +41,12 @@ impl Guarded<'_> {
         let options = self.preparation.options;
         // Of any other command nobody knows what its driver takes.
         let found = options.found().filter(|_| planned.migrations.is_some());
-        let concurrently = self.is_said("CONCURRENTLY", planned);
+        let concurrently = self.is_said(&["CONCURRENTLY"], planned);
         with_time_outs(&options.environment, &options.run, run, &options.command, found, concurrently)
     }
 
     /// Whether a pending migration, the command or a script that one of them names holds a word, given in upper case.
-    pub(crate) fn is_said(&self, word: &str, planned: &Planned) -> bool {
+    pub(crate) fn is_said(&self, words: &[&str], planned: &Planned) -> bool {
         let options = self.preparation.options;
         let folder = options.found().map(|found| found.migrations.clone()).unwrap_or_default();
         let pending = planned.report.iter().flat_map(|report| &report.pending).flat_map(|one| {
@@ -54,7 +54,7 @@ impl Guarded<'_> {
             [&one.sql, &one.program].map(|text| (Cow::from(text), folder.clone()))
         });
         let command = (Cow::from(options.command.join(" ")), PathBuf::new());
-        is_said(word, std::iter::once(command).chain(pending))
+        is_said(words, std::iter::once(command).chain(pending))
     }
 
     /// How migrations connect, where that is by another role than the restore point's.

@@ -225,11 +225,11 @@ impl<'a> Guarded<'a> {
         before.note_transactions(lock.session()).await?;
         let own = options.environment.iter().filter(|(name, _)| name.as_encoded_bytes() == b"PGOPTIONS");
         if own.into_iter().any(|(_, value)| value.to_string_lossy().contains("track_counts"))
-            || self.is_said("TRACK_COUNTS", &proven.planned)
+            || self.is_said(&["TRACK_COUNTS"], &proven.planned)
         {
             before.distrust_counters();
         }
-        let outlives = OUTLIVE_TRANSACTIONS.iter().any(|word| self.is_said(word, &proven.planned));
+        let outlives = self.is_said(&OUTLIVE_TRANSACTIONS, &proven.planned);
         ledger.saw_before(before.seen_transactions(), outlives);
         ledger.write(RunState::Running, remarks).await?;
         Ok((proven, before, looked_for))

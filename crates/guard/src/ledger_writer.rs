@@ -354,7 +354,7 @@ impl OtherRuns {
             let steps = context.repository.readable_steps(&context.database, &run).await?;
             found.unreadable.extend(steps.unreadable.iter().map(UnreadableStep::words));
             if let Some(hidden) = steps.hidden_end() {
-                if hidden.may_be_unsettled() {
+                if matches!(hidden.state, None | Some(RunState::Running | RunState::Undoing)) {
                     let (run, reason) = (run.to_string(), hidden.reason.clone());
                     return Err(Error::StepUnreadable { run, reason });
                 }

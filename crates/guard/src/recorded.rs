@@ -14,8 +14,10 @@ use crate::planned::{Migrations, Planned};
 use crate::state::Change;
 use crate::tools;
 
-/// For how long it is tried again, and how long one try may take: a server that hangs must not keep the report.
+/// How long all of it may take, but for [`LEAST`]: a server that hangs must not keep the report.
 const READ_WITHIN: Duration = Duration::from_secs(60);
+/// What one try gets at least, whatever was tried before.
+const LEAST: Duration = Duration::from_secs(5);
 /// The time between two tries.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -46,12 +48,13 @@ impl Guarded<'_> {
         let both: Vec<&Migrations> = [own].into_iter().chain(&other).collect();
         // A server that stayed away was waited for already.
         let within = if change.objects.is_some() { READ_WITHIN } else { Duration::ZERO };
+        let began = Instant::now();
         let mut found = Recorded::default();
         let mut failed = |what: &str, why: String| warnings.push(self.mask.script(&format!("{what}: {why}")));
         // Where no table of the tool's says it, nobody does.
         let told = options.found().is_some_and(|found| found.table.is_some());
         if told && planned.record.is_some() {
-            match patiently(within, &both, |by| Box::pin(by.still_pending(context, start))).await {
+            match patiently((began, within), &both, |by| Box::pin(by.still_pending(context, start))).await {
                 Ok(still) => found.still_pending = Some(still),
                 Err(why) => {
                     failed("what is still pending could not be read", why);
@@ -60,13 +63,13 @@ impl Guarded<'_> {
             }
         }
         if planned.migrations == Some(0) {
-            match patiently(within, &both, |by| Box::pin(by.recorded_since(planned, start))).await {
+            match patiently((began, within), &both, |by| Box::pin(by.recorded_since(planned, start))).await {
                 Ok(recorded) => found.all_the_same = recorded,
                 Err(why) => failed("what was recorded could not be read", why),
             }
         }
         // Names mean what they mean to the role that migrates.
-        match patiently(within, &[own], |by| Box::pin(by.to_be_shown(planned, start))).await {
+        match patiently((began, within), &[own], |by| Box::pin(by.to_be_shown(planned, start))).await {
             Ok(files) => found.files = files,
             Err(why) => {
                 failed("what shows that files ran could not be read", why);
@@ -77,24 +80,24 @@ impl Guarded<'_> {
     }
 }
 
-/// Reads by one role after the other until that works, as long as it may work a moment later; no try begins once `within` is
-/// over. Why not, in the words of the first role.
+/// Reads by one role after the other until that works, as long as it may work a moment later; nothing is tried again once
+/// `within` is over since it `began`. Why not, in the words of the first role.
 async fn patiently<'a, T, B: Copy>(
-    within: Duration,
+    (began, within): (Instant, Duration),
     roles: &[B],
     mut read: impl FnMut(B) -> Read<'a, T> + Send,
 ) -> Result<T, String> {
-    let began = Instant::now();
     loop {
         let (mut first, mut again) = (None, false);
-        for role in roles {
-            let why = match timeout(READ_WITHIN, read(*role)).await {
+        for (roles_left, role) in (1..=roles.len() as u32).rev().zip(roles) {
+            let share = (READ_WITHIN.saturating_sub(began.elapsed()) / roles_left).max(LEAST);
+            let why = match timeout(share, read(*role)).await {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(error)) => {
                     again |= is_transient(&error);
                     error.to_string()
                 }
-                Err(_) => format!("no answer within {} s", READ_WITHIN.as_secs()),
+                Err(_) => format!("no answer within {} s", share.as_secs()),
             };
             first = first.or(Some(why));
         }
@@ -132,7 +135,7 @@ mod tests {
                 next.lock().unwrap().next().unwrap()
             })
         };
-        let read = patiently(within, &["migrates", "backs up"], read).await;
+        let read = patiently((Instant::now(), within), &["migrates", "backs up"], read).await;
         (read, asked.into_inner().unwrap())
     }
 

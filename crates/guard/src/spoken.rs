@@ -17,12 +17,15 @@ const BETWEEN: [char; 12] = ['\'', '"', '`', ';', '=', '(', ')', '<', '>', '&', 
 /// After these, and after a shell, a word names a script, whatever its ending.
 const LEADING: [&str; 9] = ["source", ".", "exec", "-f", "--file", "\\i", "\\ir", "\\include", "\\include_relative"];
 
-/// Whether a word, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
+/// Whether one of the words, given in upper case, stands in one of the texts, each with the folder of its file, or in a script that
 /// one of them names: from the folder in which holdpoint runs, or from its own. In the first text, the command's, a script is named by
 /// any word, in a shell's script also by a path; elsewhere by a word with the ending of a script, or after one that reads a file.
 /// Where there is more to be looked at than is bearable the word counts as said.
-pub(crate) fn is_said<'a>(word: &str, texts: impl IntoIterator<Item = (Cow<'a, str>, PathBuf)>) -> bool {
-    let says = |text: &str| text.to_ascii_uppercase().contains(word);
+pub(crate) fn is_said<'a>(words: &[&str], texts: impl IntoIterator<Item = (Cow<'a, str>, PathBuf)>) -> bool {
+    let says = |text: &str| {
+        let text = text.to_ascii_uppercase();
+        words.iter().any(|word| text.contains(word))
+    };
     let mut named = Named::default();
     let mut by = By::Command;
     for (text, folder) in texts {
@@ -147,7 +150,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text.replace("HERE", &folder.path().display().to_string())).unwrap();
         }
-        let said = |text: &str| is_said("CONCURRENTLY", [(text.into(), folder.path().to_owned())]);
+        let said = |text: &str| is_said(&["CONCURRENTLY"], [(text.into(), folder.path().to_owned())]);
         for text in [
             "create index Concurrently",
             "sh deploy",
@@ -188,7 +191,7 @@ mod tests {
     fn what_is_more_than_can_be_looked_at_counts_as_said() {
         let folder = tempfile::tempdir().unwrap();
         let names = |count: usize| (0..count).map(|n| format!("{n}.sql ")).collect::<String>();
-        let said = |text: String| is_said("CONCURRENTLY", [(text.into(), folder.path().to_owned())]);
+        let said = |text: String| is_said(&["CONCURRENTLY"], [(text.into(), folder.path().to_owned())]);
         assert!(!said(names(MOST_PATHS / 2 - 1)));
         assert!(said(names(MOST_PATHS / 2)));
         let text = " ".repeat(usize::try_from(MOST_BYTES).unwrap());

@@ -201,12 +201,14 @@ impl DatabaseState {
         if session.server().major <= 14 {
             tokio::time::sleep(COLLECTOR_DELAY).await;
         }
+        // It takes longest, and what follows should take no time.
+        let code = code::read(session).await?;
         let mut reading = 1;
         let (counters, sequences, unshown, databases, prepared, counting, transactions) = loop {
             session.run("reading the counters", "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
             let counters = counters(session).await?;
             let sequences = sequences(session).await?;
-            let unshown = Unshown::read(session).await?;
+            let unshown = Unshown::with_code(session, code.clone()).await?;
             let databases = Databases::read(session).await?;
             let prepared = prepared(session).await?;
             let counting = counting(session).await?;

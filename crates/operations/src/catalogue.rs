@@ -212,7 +212,12 @@ pub(crate) async fn show_at(
 
 /// Says of a restore point that is not to be seen whether it is there, and hidden.
 pub(crate) async fn no_such_point(context: &Context, point: &PointId) -> Error {
-    let hidden = context.repository.hidden(&context.database, point).await.is_ok();
+    let hidden = match context.repository.hidden(&context.database, point).await {
+        Ok(_) => true,
+        Err(error) if error.is_of_record() => true,
+        Err(error) if error.is_not_found() => false,
+        Err(error) => return error.into(),
+    };
     let why = if hidden { "a prune hides it" } else { "it has no manifest" };
     Error::NoSuchPoint {
         selector: point.to_string(),

@@ -218,8 +218,8 @@ const LOST: &str = "check the server's log, then try again; nothing was publishe
 /// What to do about a step of a run that cannot be read.
 pub(crate) fn step(run: &RunId, key: &str) -> String {
     format!(
-        "bring it back from a version or copy; where there is none, look at what the run left (holdpoint show run:{run}), \
-         declare it done (holdpoint settle {run} --reason TEXT), and remove {key} then; where nothing of the run can be \
+        "bring it back from a version or copy, or read it with the newer holdpoint that wrote it; where there is neither, look \
+         at what the run left (holdpoint show run:{run}), declare it done (holdpoint settle {run} --reason TEXT), and remove {key} then; where nothing of the run can be \
          read, remove its folder"
     )
 }

@@ -164,7 +164,8 @@ impl Rds {
         let all = self.clusters().await?;
         let source = first.tags.get(marks::SOURCE_RESOURCE);
         let source_is_there = source.is_some_and(|id| all.iter().any(|other| other.resource_id == *id));
-        if (was_ready || source_is_there) && is_in_service(&first, &all) {
+        let has_its_name = first.tags.get(marks::SOURCE).is_some_and(|had| same(had, &first.name));
+        if was_ready && is_in_service(&first, &all) || source_is_there && has_its_name {
             return Err(Error::Serves { subject: first.name });
         }
         let name = first.name.as_str();

@@ -38,9 +38,10 @@ pub struct CutOverPlan {
     /// What the new instance's tags said of it when it was planned.
     #[serde(skip)]
     pub noted: Option<String>,
-    /// Whether the new instance was put into service once, and that was taken back: it may hold what was written meanwhile.
+    /// Where the new instance was put into service once, and that was taken back, the name that it had before: it may hold what
+    /// was written meanwhile.
     #[serde(skip)]
-    pub was_taken_back: bool,
+    pub taken_back: Option<String>,
     /// Why the data of the new instance are not checked, where somebody decided that.
     pub unchecked: Option<String>,
     /// Where the production name leads at present.
@@ -89,7 +90,7 @@ impl Rds {
     /// # Errors
     /// [`Error::NotOurs`], [`Error::Unready`], [`Error::NameTaken`], [`Error::NameInTheWay`], [`Error::OwnName`],
     /// [`Error::NotCutOver`], [`Error::Ambiguous`], [`Error::Gone`] when either instance is
-    /// away; [`Error::SourceAside`] while another one serves in the place of the source; [`Error::Overtaken`] where another one has the
+    /// away; [`Error::WrongState`] while RDS renames one of them for the other direction; [`Error::SourceAside`] while another one serves in the place of the source; [`Error::Overtaken`] where another one has the
     /// production name by now.
     pub async fn plan_cut_over(&self, new: &str, aside: Option<&str>, goes_back: bool) -> Result<CutOverPlan> {
         let all = self.instances().await?;
@@ -271,8 +272,11 @@ impl Rds {
         }
         let expected = serving;
         let serving = self.instance(&plan.name).await?;
-        if serving.resource_id != *expected || serving.endpoint.is_none() {
-            let differences = vec![format!("the name leads to {}, not to {expected}", serving.resource_id)];
+        if serving.resource_id != *expected || serving.endpoint.is_none() || !serving.keeps(&plan.name) {
+            let differences = vec![match serving.keeps(&plan.name) {
+                true => format!("the name leads to {}, not to {expected}", serving.resource_id),
+                false => format!("{}, which has the name, is being renamed", serving.resource_id),
+            }];
             return Err(Error::Differs { subject: plan.name.clone(), differences });
         }
         let not_noted = match plan.goes_back {
@@ -445,6 +449,14 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
             });
         }
     }
+    let gets = if goes_back { [(source, &name), (instance, &apart)] } else { [(source, &aside), (instance, &name)] };
+    for (one, to) in gets {
+        // What RDS does for the other direction ends first: by the names of now nothing would be left to do.
+        if let Some(next) = one.renames_to.as_ref().filter(|next| !same(next, to)) {
+            let message = format!("RDS renames it to {next}");
+            return Err(Error::WrongState { subject: one.name.clone(), message });
+        }
+    }
     let rename = |one: &Instance, to: &str| {
         (!same(&one.name, to)).then(|| Rename {
             resource: one.resource_id.clone(),
@@ -483,7 +495,7 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
         apart,
         goes_back,
         is_begun: !goes_back && noted.as_deref() == Some(marks::BEGUN),
-        was_taken_back: !is_renamed && was_taken_back(instance),
+        taken_back: tag(marks::CUT_OVER_WAS).filter(|_| !is_renamed && was_taken_back(instance)),
         noted,
         warnings,
     })

@@ -106,14 +106,20 @@ impl<'a> Known<'a> {
 
     /// By what was asked for, where RDS does not answer.
     fn unseen(&self) -> String {
-        let CutOverPlan { name, aside, apart, goes_back, .. } = self.plan;
+        let CutOverPlan { name, aside, apart, goes_back, renames, .. } = self.plan;
+        // Of the rest of one that was begun, in whichever direction, nobody knows here what was renamed before.
+        let had = |text: String| if renames.len() > 1 { text } else { String::new() };
         let (first, first_to, second) = if *goes_back { (name, apart, aside) } else { (name, aside, apart) };
         match (self.made, self.asked) {
             (2.., _) => format!("both renames are made: {name} leads to what shall serve"),
             (1, 2..) => {
-                format!("nothing has the name {name} until RDS has renamed {second} to it: {first_to} was renamed")
+                let had = had(format!(": {first_to} was renamed"));
+                format!("nothing has the name {name} until RDS has renamed {second} to it{had}")
             }
-            (1, _) => format!("nothing has the name {name} now: what had it is {first_to}, and {second} shall get it"),
+            (1, _) => {
+                let had = had(format!("what had it is {first_to}, and "));
+                format!("nothing has the name {name} now: {had}{second} shall get it")
+            }
             (0, 1..) => format!(
                 "RDS was told to rename {first} to {first_to}, after which nothing has the name {name}; where the names are now \
                  is not known"

@@ -265,9 +265,13 @@ impl Rds {
     pub async fn drop_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
         const ACTION: &str = "DeleteDBSnapshot";
         match self.plan_drop_snapshot(&snapshot.name).await {
-            // An ARN says no more than the name.
-            Ok(found) if found.created_at != snapshot.created_at => {
+            // An ARN says no more than the name. When it is made RDS says once it is.
+            Ok(found) if snapshot.created_at.is_some() && found.created_at != snapshot.created_at => {
                 return Err(Error::Gone { subject: snapshot.name.clone() });
+            }
+            Ok(_) if snapshot.created_at.is_none() => {
+                let message = format!("it was {}: look at it again", snapshot.status);
+                return Err(Error::WrongState { subject: snapshot.name.clone(), message });
             }
             Err(Error::NotFound { .. }) => return Ok(()),
             found => found?,

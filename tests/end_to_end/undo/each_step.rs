@@ -239,7 +239,7 @@ fn an_undo_at_once_that_is_ended_leaves_no_statement_at_work_though_the_lock_is_
                    AND application_name LIKE 'holdpoint:%' AND state = 'active'";
     let sleeps = format!("{at_work} AND wait_event = 'PgSleep'");
     guard
-        .wait_until("the script is at work", std::time::Duration::from_secs(120), || project.scene.sql(&sleeps) == "1");
+        .wait_until("the script is at work", std::time::Duration::from_secs(300), || project.scene.sql(&sleeps) == "1");
     guard.interrupt();
     let report = guard.finish().ended_with(13).json();
     assert_eq!(project.scene.sql(at_work), "0", "{report:#}");

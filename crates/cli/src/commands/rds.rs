@@ -163,7 +163,7 @@ fn folders(served: &[ServedDatabase]) -> Vec<&Context> {
 /// Refuses to put into service once more what undid a guarded run until that was taken back: the ledger says that the run
 /// stands, and the data are those of then and of what was written meanwhile.
 fn refuse_what_was_taken_back(plan: &CutOverPlan) -> Result<(), Failure> {
-    let run = undoes(&plan.name, &plan.apart).filter(|_| plan.was_taken_back && !plan.goes_back);
+    let run = plan.taken_back.as_deref().filter(|_| !plan.goes_back).and_then(|was| undoes(&plan.name, was));
     let Some(run) = run else { return Ok(()) };
     let apart = &plan.apart;
     Err(Failure::refused(

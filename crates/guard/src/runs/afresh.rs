@@ -13,6 +13,9 @@ use crate::plan::Project;
 use crate::tools::{Pending, ToolName, read_tracking};
 use crate::{Error, state};
 
+/// A run's remark where something that it left, or may have left, was seen.
+pub(crate) const CHANGED: &str = "the database is changed";
+
 /// A look at the database of a run.
 pub(crate) struct Look<'a> {
     pub(crate) context: &'a Context,
@@ -124,11 +127,16 @@ fn outlived(steps: &[RunStep]) -> Option<&'static str> {
     if seen().any(|seen| !seen.beside.is_empty()) {
         return Some("what was changed beside the schema while its command ran: the run's remarks name it");
     }
-    let mut judged = steps.iter().filter_map(|step| step.judgement.as_ref()).peekable();
-    if judged.peek().is_none() && seen().any(|seen| seen.outlives_transactions) {
-        return Some("what no transaction takes back: it says setval, ALTER SYSTEM or a replication slot");
+    let judged = || steps.iter().filter_map(|step| step.judgement.as_ref().map(|judged| (step, judged.verdict)));
+    if judged().all(|(_, verdict)| verdict == Verdict::Unknown) && seen().any(|seen| seen.outlives_transactions) {
+        return Some("what no transaction takes back: it says, or may say, setval, ALTER SYSTEM or a replication slot");
     }
-    let otherwise = judged.any(|judged| judged.verdict != Verdict::Unchanged);
+    // Who could not look found nothing.
+    let otherwise = judged().any(|(step, verdict)| match verdict {
+        Verdict::PartlyApplied | Verdict::FullyApplied => true,
+        Verdict::Unknown => step.remarks.iter().any(|remark| remark == CHANGED),
+        Verdict::Unchanged => false,
+    });
     otherwise.then_some("what its own judgement found beside transactions: the run's remarks name it")
 }
 
@@ -175,8 +183,14 @@ mod tests {
         assert_eq!(outlived(&steps(says(), Some("unchanged"))), None, "it was looked at");
         assert!(outlived(&steps(says(), None)).is_some_and(|why| why.contains("setval")), "it was killed");
         assert!(outlived(&steps(beside, Some("unchanged"))).is_some_and(|why| why.contains("beside the schema")));
-        for verdict in ["partly_applied", "fully_applied", "unknown"] {
+        for verdict in ["partly_applied", "fully_applied"] {
             assert!(outlived(&steps(seen(json!({})), Some(verdict))).is_some(), "{verdict}");
         }
+        // Nobody could look then, or somebody did.
+        let mut unknown = steps(seen(json!({})), Some("unknown"));
+        assert_eq!(outlived(&unknown), None);
+        assert!(outlived(&steps(says(), Some("unknown"))).is_some_and(|why| why.contains("setval")));
+        unknown[0].remarks.push(CHANGED.to_owned());
+        assert!(outlived(&unknown).is_some());
     }
 }

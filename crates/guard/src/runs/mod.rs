@@ -26,7 +26,7 @@ pub use settle::{SettleOptions, SettleReport, settle};
 
 use crate::Error;
 use crate::plan::Project;
-pub(crate) use afresh::{Look, pending};
+pub(crate) use afresh::{CHANGED, Look, pending};
 pub(crate) use alive::{Alive, group_of, not_told_from_here, process_of, recorded};
 
 /// How long the server may take to say what lives on it.

@@ -34,7 +34,7 @@ pub(super) async fn read(session: &Session) -> Result<BTreeMap<String, String>, 
            SELECT CASE WHEN e.oid IS NULL THEN '{CODE}pg_catalog' \
                        ELSE pg_catalog.format('{OF_EXTENSION}%I %s', e.extname, e.extversion) END AS owner, \
                   p.proname, \
-                  pg_catalog.md5(ROW(l.lanname, p.prokind, p.prosecdef, p.proleakproof, p.proisstrict, p.proretset, \
+                  pg_catalog.md5(ROW(p.proname, l.lanname, p.prokind, p.prosecdef, p.proleakproof, p.proisstrict, p.proretset, \
                     p.provolatile, p.proparallel, p.procost, p.prorows, p.proargnames, p.proargmodes, p.prosrc, p.probin, \
                     p.proconfig, (SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid = p.prorettype), \
                     ARRAY(SELECT t.typname FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY AS a (oid, place) \
@@ -85,6 +85,8 @@ mod tests {
                 (back.as_str(), Some("code of extension hstore ")),
                 ("ALTER FUNCTION ext.akeys(ext.hstore) SET work_mem = '8MB'", Some("code of extension hstore ")),
                 ("ALTER FUNCTION ext.akeys(ext.hstore) RESET ALL", Some("code of extension hstore ")),
+                ("ALTER FUNCTION ext.akeys(ext.hstore) RENAME TO akeys2", Some("code of extension hstore ")),
+                ("ALTER FUNCTION ext.akeys2(ext.hstore) RENAME TO akeys", Some("code of extension hstore ")),
                 ("ALTER FUNCTION pg_catalog.pg_sleep(float8) COST 7", Some("code of pg_catalog")),
                 ("ALTER FUNCTION pg_catalog.pg_sleep(float8) COST 1", Some("code of pg_catalog")),
                 ("CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1'", None),

@@ -23,8 +23,14 @@ const OF_A_FIRST_COPY: &str = "pg\\_%\\_sync\\_%";
 
 impl Unshown {
     /// Reads subscriptions and logical replication slots of this database, which of its constraints are not enforced and what
-    /// the functions of its extensions and of `pg_catalog` are, and of the server its physical slots, replication origins and what ALTER SYSTEM wrote, and roles, as far as anybody may read them.
+    /// the functions of its extensions and of `pg_catalog` are, and of the server its physical slots, replication origins and
+    /// what ALTER SYSTEM wrote, and roles, as far as anybody may read them.
     pub(crate) async fn read(session: &Session) -> Result<Self, Error> {
+        Self::with_code(session, code::read(session).await?).await
+    }
+
+    /// As [`read`](Self::read), with the functions, which take longest, read before.
+    pub(super) async fn with_code(session: &Session, code: BTreeMap<String, String>) -> Result<Self, Error> {
         const WHAT: &str = "reading what no dump shows";
         let mut all = Self::default();
         // The connection of a subscription is hidden from most, and where it skips to changes by itself.
@@ -77,7 +83,7 @@ impl Unshown {
             let rows = session.query(WHAT, &sql, &[]).await?;
             all.things.extend(rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))));
         }
-        all.things.extend(code::read(session).await?);
+        all.things.extend(code);
         // Without passwords: the view hides them.
         let roles = "SELECT pg_catalog.format('role %I', r.rolname), pg_catalog.md5(ROW(r.*)::text) \
                      FROM pg_catalog.pg_roles r \

@@ -6,6 +6,7 @@ use holdpoint_core::undoing::Applied;
 use holdpoint_operations::selection::snapshot_way;
 
 use crate::Error;
+use crate::runs::CHANGED;
 
 /// A run with its steps.
 pub(super) type Run = (RunId, Vec<RunStep>);
@@ -118,7 +119,7 @@ pub(super) fn may_have_changed(steps: &[RunStep]) -> bool {
     let gone = matches!(step.state, RunState::RolledBack | RunState::Undone);
     let says = |words: &str| steps.iter().any(|step| step.remarks.iter().any(|remark| remark == words));
     let nothing_pending = step.plan.as_ref().is_some_and(|plan| plan.files().next().is_none());
-    ran && !gone && !says("the database is unchanged") && (!nothing_pending || says("the database is changed"))
+    ran && !gone && !says("the database is unchanged") && (!nothing_pending || says(CHANGED))
 }
 
 #[cfg(test)]
@@ -192,7 +193,7 @@ mod tests {
         let mut nothing_pending = steps(5, &[Started, Running, Succeeded]);
         nothing_pending.1[2].plan = Some(holdpoint_core::ledger::PlanRecord::default());
         assert_eq!(refused(&older, std::slice::from_ref(&nothing_pending)), None);
-        nothing_pending.1[2].remarks.push("the database is changed".to_owned());
+        nothing_pending.1[2].remarks.push(CHANGED.to_owned());
         assert!(refused(&older, &[nothing_pending]).is_some(), "nothing was pending, and yet it changed something");
         let (run, own) = steps(1, &older);
         let several =

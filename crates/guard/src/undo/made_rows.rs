@@ -116,7 +116,6 @@ async fn rows(session: &Session, made: &Made, all: &[Made], now: &Now) -> Result
     }
     // What the rehearsal wrote lies in those.
     let rehearsed = if of_their_own.is_empty() { made.rehearsed } else { Some(0) };
-    let bytes = size(session, &made.table).await?;
     let defaults = defaults(session, &made.table).await?;
     let values = columns.into_iter().map(|column| match defaults.get(column) {
         Some(default) => format!("{}::text <> {default}", quote_identifier(column)),
@@ -129,6 +128,7 @@ async fn rows(session: &Session, made: &Made, all: &[Made], now: &Now) -> Result
         .map(|part| format!("pg_catalog.to_regclass({})::oid", quote_literal(&quoted(part))))
         .collect();
     let elsewhere = format!("ARRAY[{}]::oid[]", parts.join(", "));
+    let bytes = size(session, &made.table, &elsewhere).await?;
     let only = if now.parts.is_empty() { "ONLY " } else { "" };
     let from = format!("{only}{} WHERE ({values}) AND tableoid <> ALL ({elsewhere})", quoted(&made.table));
     Ok(Some(Rows { from, bytes, rehearsed }))
@@ -156,12 +156,13 @@ fn condition(snapshot: Option<&String>) -> String {
     snapshot.map_or_else(|| "true".to_owned(), |snapshot| written_since(snapshot))
 }
 
-/// The bytes of a table with its partitions and what TOAST holds of them.
-async fn size(session: &Session, table: &str) -> Result<u64, Error> {
+/// The bytes of a table with its partitions, but those `elsewhere`, and what TOAST holds of them.
+async fn size(session: &Session, table: &str, elsewhere: &str) -> Result<u64, Error> {
     let sql = format!(
         "SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_table_size(one)), 0)::int8 \
          FROM (SELECT pg_catalog.to_regclass({0}) AS one \
-               UNION SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass({0}))) AS tables",
+               UNION SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass({0}))) AS tables \
+         WHERE one <> ALL ({elsewhere})",
         quote_literal(&quoted(table))
     );
     let row = session.query_one("reading how large a table is", &sql, &[]).await?;

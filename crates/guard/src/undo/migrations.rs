@@ -62,10 +62,7 @@ pub(super) async fn there(
         let recorded = vec![None; migrations.len()];
         return Ok((There { migrations, recorded, tracking: Tracking::Absent { others: true } }, warnings));
     }
-    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
-    let tracking = read_tracking(&project.found, &session).await;
-    session.close().await;
-    let tracking = tracking?;
+    let tracking = tracking(work, project).await?;
     let pending = Pending::of(&project.found, &project.files, &tracking).migrations;
     // A way down goes back by the newest: what somebody else applied since would go in its place.
     let first = all.iter().position(|one| migrations.iter().any(|own| own.path == one.path)).unwrap_or_default();
@@ -79,6 +76,14 @@ pub(super) async fn there(
     }
     let recorded = migrations.iter().map(|one| Some(!pending.iter().any(|other| other.path == one.path))).collect();
     Ok((There { migrations, recorded, tracking }, warnings))
+}
+
+/// Reads the tool's own table, as migrations connect.
+async fn tracking(work: &Work<'_>, project: &Project) -> Result<Tracking, Error> {
+    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
+    let tracking = read_tracking(&project.found, &session).await;
+    session.close().await;
+    Ok(tracking?)
 }
 
 impl There {
@@ -95,10 +100,7 @@ pub(super) async fn not_pending(work: &Work<'_>) -> Result<Vec<String>, Error> {
     if project.found.table.is_none() {
         return Ok(Vec::new());
     }
-    let session = Session::connect(&work.options.live, &SessionPurpose::new("holdpoint undo")).await?;
-    let tracking = read_tracking(&project.found, &session).await;
-    session.close().await;
-    let tracking = tracking?;
+    let tracking = tracking(work, project).await?;
     let pending = Pending::of(&project.found, &project.files, &tracking).migrations;
     let all = Pending::of(&project.found, &project.files, &Tracking::Absent { others: false }).migrations;
     let own: Vec<Migration> =

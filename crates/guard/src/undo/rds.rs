@@ -244,7 +244,7 @@ impl ToAnInstant {
         let live = &work.options.live;
         let ended = end_sessions::on_aside(live, &taken).await;
         record.undo.not_as_before.extend(ended.left);
-        record.undo.not_as_before.extend(taken.open.iter().cloned());
+        record.look.extend(taken.open.iter().cloned());
         match leads_there(live, &work.step.identity).await {
             Some(open) => record.undo.not_as_before.push(open),
             None => {

@@ -192,7 +192,11 @@ pub async fn cut_over(plane: &ControlPlane, plan: CutOverPlan) -> Result<CutOver
         Err(failure) => return Err(Box::pin(plane.between_renames(&plan, &steps, failure)).await),
     };
     let open = done.not_noted.as_ref().map(|why| {
-        format!("the tags of {0} do not say that this came to its end ({why}): holdpoint rds cut-over {0}", plan.name)
+        format!(
+            "the tags of {0} do not say that this came to its end ({why}): holdpoint rds cut-over {0} --region {1}",
+            plan.name,
+            plane.rds.region()
+        )
     });
     let open = open.into_iter().collect();
     Ok(CutOverOutcome { done: Some(done), open, ..CutOverOutcome::planned(plan, Vec::new()) })

@@ -52,7 +52,11 @@ pub(crate) async fn drop_recorded(context: &Context, manifest: &SnapshotManifest
         // Whatever is no refusal may have been heard, and may still be done.
         let is_refused = matches!(
             error,
-            Rds::AccessDenied { .. } | Rds::Credentials { .. } | Rds::WrongState { .. } | Rds::Throttled { .. }
+            Rds::AccessDenied { .. }
+                | Rds::Credentials { .. }
+                | Rds::WrongState { .. }
+                | Rds::Throttled { .. }
+                | Rds::NotOurs { .. }
         );
         let error = Error::from(error);
         match recorded_snapshot(&plane, made).await {

@@ -132,7 +132,7 @@ async fn plan_only(context: &Context, options: &RestoreOptions) -> Result<Restor
         Selector::Foreign(place) => (None, place.clone(), 0),
         selector => {
             let point = crate::selection::resolve(context, selector).await?;
-            let stored = context.repository.manifest(&context.database, &point).await?;
+            let stored = crate::expected::manifest(context, &point).await?;
             (Some(point.clone()), format!("{point} of {}", context.database), stored.manifest.archive.bytes)
         }
     };

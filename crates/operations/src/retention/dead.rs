@@ -49,10 +49,15 @@ pub enum Outcome {
     },
 }
 
+/// What becomes of a snapshot that a prune hid and could not drop to the end.
+const ASKS_AGAIN: &str = "it is hidden until the next prune, which asks RDS again";
+
 /// Drops a restore point, and the snapshot where it is one; nothing where it is gone already.
 pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]) -> Option<Outcome> {
     let (repository, database) = (&context.repository, &context.database);
-    let withdrawn = match repository.hidden(database, point).await {
+    let read = repository.hidden(database, point).await;
+    let is_snapshot = matches!(&read, Ok(StoredPoint { recorded: Recorded::Snapshot(_), .. }));
+    let withdrawn = match read {
         Ok(StoredPoint { recorded: Recorded::Snapshot(manifest), .. }) => {
             let drop: BoxFuture<'_, Result<(), NotDropped>> =
                 Box::pin(async move { drop_recorded(context, &manifest).await });
@@ -74,13 +79,18 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
         Ok(Withdrawal::Pinned { pins }) => Outcome::Pinned { pins },
         Ok(Withdrawal::Locked { until }) => Outcome::Locked { until },
         Ok(Withdrawal::Kept { reason }) => Outcome::Failed { reason },
-        Ok(Withdrawal::InDoubt { reason }) => {
-            Outcome::Failed { reason: format!("{reason}; it is hidden until the next prune, which asks RDS again") }
-        }
+        Ok(Withdrawal::InDoubt { reason }) => Outcome::Failed { reason: format!("{reason}; {ASKS_AGAIN}") },
         Err(error) => {
-            let hidden = matches!(error, holdpoint_repository::Error::Hidden { .. });
+            let is_hidden = matches!(error, holdpoint_repository::Error::Hidden { .. });
             let reason = Error::from(error).line();
-            Outcome::Failed { reason: if hidden { format!("{reason}; {}", crate::hint::SHOWN_AGAIN) } else { reason } }
+            Outcome::Failed {
+                reason: match (is_hidden, is_snapshot) {
+                    (false, _) => reason,
+                    (true, false) => format!("{reason}; {}", crate::hint::SHOWN_AGAIN),
+                    // Its snapshot may be gone.
+                    (true, true) => format!("{reason}; {ASKS_AGAIN}"),
+                },
+            }
         }
     })
 }

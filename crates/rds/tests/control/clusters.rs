@@ -234,10 +234,13 @@ async fn a_cluster_that_is_ready_gets_no_second_instance() {
     let error = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap_err();
     assert!(matches!(error, Error::Serves { .. }), "{error:?}");
     rename(&fake, "pool-old", "pool");
-    // Nor is it where it was put there before it was ready.
+    // Nor is it where it was put there before it was ready; until then it can be.
+    let ready = fake.with(|state| state.clusters.get_mut("pool-r").unwrap().tags.remove("holdpoint:ready-at"));
     rename(&fake, "pool", "pool-old");
+    let finished = rds.finish_cluster_restore("pool-r", &waiting(), &now, &mut quiet()).await.unwrap();
+    assert_eq!(finished.instance.name, "mine");
+    fake.with(|state| state.clusters.get_mut("pool-r").unwrap().tags.remove("holdpoint:ready-at"));
     rename(&fake, "pool-r", "pool");
-    let ready = fake.with(|state| state.clusters.get_mut("pool").unwrap().tags.remove("holdpoint:ready-at"));
     let error = rds.finish_cluster_restore("pool", &waiting(), &now, &mut quiet()).await.unwrap_err();
     assert!(matches!(error, Error::Serves { .. }), "{error:?}");
     fake.with(|state| {

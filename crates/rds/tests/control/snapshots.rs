@@ -44,6 +44,10 @@ async fn what_has_the_name_of_a_snapshot_since_its_drop_was_planned_stays() {
     let later = [("SnapshotCreateTime", "2026-11-20T10:00:01Z"), ("TagList", OURS)];
     put(&fake, "held", &later);
     assert!(matches!(rds.drop_snapshot(&planned).await, Err(Error::Gone { .. })));
+    put(&fake, "held", &own[1..]);
+    let unfinished = rds.plan_drop_snapshot("held").await.unwrap();
+    put(&fake, "held", &own);
+    assert!(matches!(rds.drop_snapshot(&unfinished).await, Err(Error::WrongState { .. })));
     put(&fake, "held", &own[..1]);
     assert!(matches!(rds.drop_snapshot(&planned).await, Err(Error::NotOurs { .. })));
     assert_eq!(fake.count("DeleteDBSnapshot"), 0);

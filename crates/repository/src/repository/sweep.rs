@@ -39,7 +39,13 @@ impl Repository {
             self.still_at_work(database, id, &mark, began).await
         };
         if let Err(error) = decided.await {
-            self.unmark((database, id), &mark, &[], began).await?;
+            match self.unmark((database, id), &mark, &[], began).await {
+                // What has no manifest is not hidden by a mark.
+                Err(Error::Hidden { source, .. }) if !matches!(error, Error::AlreadyExists { .. }) => {
+                    return Err(*source);
+                }
+                unmarked => unmarked?,
+            }
             // Another sweep was done first.
             return if error.is_not_found() && self.objects(database, id).await?.is_empty() {
                 Ok(())

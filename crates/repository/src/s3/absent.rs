@@ -19,7 +19,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::NotFound`] also where the request is denied and a list shows that nothing is there; [`Error::AccessDenied`]
-    /// where the list is denied, too, or shows the object.
+    /// where the list is denied, too, or shows the object; what keeps the list from being answered for a while.
     pub(super) async fn call_for_object<T, E, F, Fut>(&self, action: &'static str, key: &str, send: F) -> Result<T>
     where
         F: Fn(Client) -> Fut,
@@ -34,6 +34,7 @@ impl Bucket {
             Ok(Some(false)) => Err(Error::NotFound { action, key: key.to_owned() }),
             // Another writer may have made it since.
             Ok(Some(true)) => self.call(action, key, send).await,
+            Err(error) if error.is_transient() => Err(error),
             Ok(None) | Err(_) => Err(denied),
         }
     }

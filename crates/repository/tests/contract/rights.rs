@@ -173,6 +173,12 @@ async fn what_is_not_there_is_told_from_what_is_forbidden() {
     s.proxy.rule(Rule::new(Fault::s3_error(403, "AccessDenied")).operation("ListObjects").always());
     denied(s.store.get_small("lease", 9).await.unwrap_err(), "read");
     denied(s.store.head("lease").await.unwrap_err(), "look at");
+    // A store that is busy says nothing of rights.
+    s.proxy.clear();
+    s.proxy.rule(Rule::new(Fault::answer(403, "")).operation("HeadObject").always());
+    s.proxy.rule(Rule::new(Fault::s3_error(503, "SlowDown")).operation("ListObjects").always());
+    let busy = s.store.head("lease").await.unwrap_err();
+    assert!(busy.is_transient(), "{busy:?}");
 }
 
 #[tokio::test]

@@ -22,8 +22,9 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use crate::engine::spoiled_with;
-use cases::{Phase, Spoil};
-use holdpoint_repository::ChecksumMode;
+use cases::{Flow, Phase, Spoil};
+use holdpoint_repository::{ChecksumMode, Error};
+use holdpoint_testkit::{Fault, Rule};
 
 /// Far more than all time-outs of a case together: nothing hangs.
 const HANGS: Duration = Duration::from_secs(240);
@@ -91,4 +92,18 @@ async fn every_fault_at_every_phase() {
     });
     // The SDK's own budget would have ended after some hundred.
     assert!(count > 400 && met > 800, "{count} cases, {met} faults");
+}
+
+/// One request to delete a mark fails, and so does the other way to ask for it.
+#[tokio::test]
+async fn a_restore_point_whose_mark_stays_is_told_to_be_hidden() {
+    let busy = cases::all().into_iter().find(|spoil| !spoil.stalls).unwrap();
+    let s = spoiled_with(busy.timing(true), |o| o.checksum = ChecksumMode::Crc64Nvme).await;
+    flows::prepare(Flow::Pinned, &s).await;
+    for operation in ["DeleteObjects", "DeleteObject"] {
+        s.proxy.rule(Rule::new(Fault::s3_error(403, "AccessDenied")).operation(operation).always());
+    }
+    let ended = flows::work(Flow::Pinned, &s).await;
+    assert!(matches!(ended, Err(Error::Hidden { .. })), "{ended:?}");
+    flows::hold(Flow::Pinned, &s, &ended).await;
 }
