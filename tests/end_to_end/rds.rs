@@ -172,6 +172,13 @@ fn what_cannot_be_restored_is_told_with_what_to_do() {
         assert!(problem["what"].as_str().is_some_and(|what| what.contains(told)), "{told}: {problem}");
         assert!(problem["hint"].is_string(), "{problem}");
     }
+    // What the source has not can be asked for, and is shown.
+    let zones = |flags: &[&str]| rds(&place, &[&["plan", "silent", "--at", "latest", "--into", "new"], flags].concat());
+    zones(&["--single-az", "--multi-az"]).ended_with(2);
+    for (flag, several) in [("--single-az", false), ("--multi-az", true)] {
+        let plan = zones(&[flag]).ended_with(15).json();
+        assert_eq!(plan["new"]["multi_az"], several, "{plan:#}");
+    }
     plan("shop", "2026-11-21T02:43:00", "new").ended_with(2).failure().says(&["with its time zone"]);
     plan("nobody", "latest", "new").ended_with(6).failure().says(&["nobody does not exist"]);
     rds(&place, &["window", "silent"]).ended_with(15);

@@ -325,3 +325,23 @@ impl Rds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_restore_takes_is_estimated_by_those_of_its_source_that_ended() {
+        let at = |minute: u32| format!("2026-11-21T02:{minute:02}:00Z").parse().ok();
+        let made = |source: &str, ready: Option<u32>| Made {
+            source: Some(source.to_owned()),
+            made_at: at(0),
+            ready_at: ready.and_then(at),
+            ..Made::default()
+        };
+        let all = [Some(50), Some(10), None, Some(20)].map(|ready| made("shop", ready));
+        assert_eq!(estimate_seconds(&all, "shop"), Some(20 * 60));
+        assert_eq!(estimate_seconds(&all[1..3], "shop"), Some(10 * 60));
+        assert_eq!((estimate_seconds(&all[2..3], "shop"), estimate_seconds(&all, "other")), (None, None));
+    }
+}

@@ -180,6 +180,9 @@ pub(crate) struct NewArguments {
     /// Stand in one zone although the source stands in several.
     #[arg(long)]
     pub(crate) single_az: bool,
+    /// Stand in several zones although the source stands in one.
+    #[arg(long, conflicts_with_all = ["single_az", "temporary"])]
+    pub(crate) multi_az: bool,
     /// For an instance that is soon dropped: one zone, no deletion protection, no backups of its own.
     #[arg(long)]
     pub(crate) temporary: bool,

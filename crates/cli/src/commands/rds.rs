@@ -302,8 +302,8 @@ async fn like(
     if wanted.temporary {
         options = options.temporary();
     }
-    if wanted.single_az {
-        options.multi_az = Some(false);
+    if wanted.single_az || wanted.multi_az {
+        options.multi_az = Some(wanted.multi_az);
     }
     options.class.clone_from(&wanted.class);
     Ok(options)
