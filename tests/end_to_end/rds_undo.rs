@@ -356,9 +356,14 @@ fn a_killed_undo_is_waited_for_in_another_process_and_goes_on_after_either_renam
         if step == 1 {
             // Nobody goes on beside it, and nobody without being asked.
             shop.place.holdpoint(&words).ended_with(14).failure().says(&["still at work"]);
-            // Nobody takes it back while it is at work.
+            // Nobody takes it back while RDS renames, or while it is at work.
             let back = ["rds", "cut-over", &made().unwrap(), "--back", "--yes", "--json"];
-            shop.place.holdpoint(&back).ended_with(14).failure().says(&["is still at work"]);
+            let refused = |told: &str| shop.place.holdpoint(&back).ended_with(14).failure().says(&[told]);
+            refused("RDS renames it to");
+            undo.freeze();
+            shop.server.set_pace("renaming", Pace::Polls(1));
+            shop.server.settle();
+            refused("is still at work");
         }
         killed(undo);
         shop.server.set_pace("renaming", Pace::Polls(1));
