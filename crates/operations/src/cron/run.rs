@@ -257,6 +257,10 @@ async fn lost(lease: &mut Lease, mut held_since: Instant, pace: RenewalPace) {
     loop {
         sleep_until(next).await;
         let asked = Instant::now();
+        if asked >= held_since + pace.lost_after {
+            tracing::warn!("the lease was not renewed in time, and is taken for lost");
+            return;
+        }
         match timeout_at(held_since + pace.lost_after, lease.renew()).await {
             Ok(Ok(true)) => {
                 held_since = asked;
