@@ -37,7 +37,11 @@ impl Tree {
                 self.walk(root, &path);
                 continue;
             }
-            let bytes = std::fs::read(&path).expect("the file can be read");
+            let bytes = match std::fs::read(&path) {
+                // Whoever writes meanwhile takes the temporary name away.
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => continue,
+                read => read.expect("the file can be read"),
+            };
             // Room that is kept aside is no object.
             if path == root.join(".holdpoint-reserve") {
                 continue;

@@ -36,10 +36,7 @@ fn killed_in_the_middle(scene: &Scene) {
     running.kill();
     running.finish().ended_with(137);
     // The server may still be at the last batch.
-    let gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint backfill %' AND datname = current_database()";
-    while scene.sql(gone) != "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    scene.wait_until_left();
     assert!(changed(scene).starts_with("0:"), "it was killed in the middle: {}", changed(scene));
 }
 
@@ -212,11 +209,7 @@ fn killed_at_its_commit(scene: &Scene, commits: bool) -> Vec<&'static str> {
         );
     }
     holder.say("COMMIT;");
-    let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                    AND application_name LIKE 'holdpoint backfill %'";
-    while scene.sql(gone) != "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    scene.wait_until_left();
     assert_eq!(changed(scene), if commits { "0:40 1:10" } else { "0:50" });
     resume
 }

@@ -204,9 +204,10 @@ fn killed_while_the_command_runs() {
     let script = "psql -X -q \"$DATABASE_URL\" -c 'DELETE FROM shop.order_lines' && touch ran && sleep 3600";
     let mut run = scene.place.start(&["guard", "--json", "--", "sh", "-c", script]);
     let noted = || scene.place.tree().ending_with("-running.json").count() == 2;
-    run.wait_until("the command is at work", std::time::Duration::from_secs(60), || ran(&scene) && noted());
+    run.wait_until("the command is at work", std::time::Duration::from_secs(300), || ran(&scene) && noted());
     run.kill();
     run.finish().ended_with(137);
+    scene.wait_until_left();
     // No session of the command is on the server, and yet it goes on.
     let at_work = ["still at work", "process group"];
     scene.place.holdpoint(&["undo", "latest", "--yes", "--json"]).ended_with(14).failure().says(&at_work);
@@ -294,7 +295,7 @@ fn a_second_run_is_busy() {
     let script = "touch first; while [ ! -e go ]; do sleep 0.05; done";
     let mut first = scene.place.start(&["guard", "--json", "--", "sh", "-c", script]);
     let marker = scene.place.work().join("first");
-    first.wait_until("the command is at work", std::time::Duration::from_secs(60), || marker.exists());
+    first.wait_until("the command is at work", std::time::Duration::from_secs(300), || marker.exists());
     guard(&scene, &[], 14).failure().says(&["another guarded run"]).hints(&["retry"]);
     assert!(!ran(&scene));
     std::fs::write(scene.place.work().join("go"), "").unwrap();

@@ -1,6 +1,7 @@
 //! Databases that several tests start from.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use holdpoint_testkit::{Cluster, FaultProxy, NEWEST, S3Server, sample};
 use holdpoint_tests::{Place, Tree, contents};
@@ -69,6 +70,19 @@ impl Scene {
     pub(crate) fn prove_stored(&self, point: &str) {
         let beside = self.cluster.url("postgres");
         self.place.holdpoint(&["verify", point, "--level", "stored", "--scratch-url", &beside]).ended_with(0);
+    }
+
+    /// Waits until no session of holdpoint's, or of what it started, is on the database: the server notices that a client was
+    /// killed when it next waits for it.
+    #[track_caller]
+    pub(crate) fn wait_until_left(&self) {
+        let there = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND application_name LIKE 'holdpoint%'";
+        let deadline = Instant::now() + Duration::from_secs(300);
+        while self.sql(there) != "0" {
+            assert!(Instant::now() < deadline, "a session of holdpoint's is still on {}", self.database);
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Remembers database and repository.

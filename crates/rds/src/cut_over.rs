@@ -325,9 +325,7 @@ fn named<'a>(all: &'a [Instance], name: &str) -> Result<Option<&'a Instance>> {
     }
     let state = |one: &Instance, state: &str| one.tags.get(marks::CUT_OVER_STATE).is_some_and(|is| is == state);
     let is_under_way = |one: &&Instance| {
-        let source = one.tags.get(marks::SOURCE_RESOURCE);
-        let source = source.and_then(|id| all.iter().find(|other| other.resource_id == *id));
-        (state(one, marks::BEGUN) || state(one, marks::GOING_BACK)) && has_renamed(one, source)
+        (state(one, marks::BEGUN) || state(one, marks::GOING_BACK)) && has_renamed(one, source_of(one, all))
     };
     let serves = |one: &&Instance| one.tags.get(marks::CUT_OVER_NAME).is_some_and(|name| one.keeps(name));
     let was = || ours().filter(|one| had(one, marks::CUT_OVER_WAS));
@@ -362,6 +360,12 @@ pub fn was_taken_back(instance: &Instance) -> bool {
     }
 }
 
+/// What an instance was made of, by its tag, whatever it is called now.
+pub(crate) fn source_of<'a>(one: &Instance, all: &'a [Instance]) -> Option<&'a Instance> {
+    let id = one.tags.get(marks::SOURCE_RESOURCE).filter(|id| !id.is_empty())?;
+    all.iter().find(|other| other.resource_id == *id)
+}
+
 /// Whether a cut-over renamed an instance or its source, or is renaming one, and was not taken back. One that was only noted,
 /// because RDS refused its first rename, has not, whatever names they got by hand since.
 pub(crate) fn has_renamed(instance: &Instance, source: Option<&Instance>) -> bool {
@@ -391,8 +395,7 @@ pub(crate) fn kept_for<'a>(all: &'a [Instance], name: &str) -> Option<&'a Instan
             .any(|key| one.tags.get(*key).is_some_and(|needed| same(needed, name)))
     };
     all.iter().filter(|one| needs(one) && marks::is_own(&one.tags, &one.resource_id)).find(|one| {
-        let source = one.tags.get(marks::SOURCE_RESOURCE);
-        let source = source.and_then(|id| all.iter().find(|other| other.resource_id == *id));
+        let source = source_of(one, all);
         // Without its source there is no way back.
         source.is_some() && has_renamed(one, source)
     })
@@ -404,10 +407,9 @@ fn plan_of(all: &[Instance], instance: &Instance, wanted: Option<&str>, goes_bac
         return Err(Error::ClusterMember { source_name: instance.name.clone(), cluster: cluster.clone() });
     }
     let tag = |key: &str| instance.tags.get(key).cloned();
-    let source_resource = tag(marks::SOURCE_RESOURCE).unwrap_or_default();
-    let source = all.iter().find(|one| one.resource_id == source_resource && !source_resource.is_empty());
-    let Some(source) = source else {
-        return Err(Error::Gone { subject: tag(marks::SOURCE).unwrap_or_else(|| source_resource.clone()) });
+    let Some(source) = source_of(instance, all) else {
+        let subject = tag(marks::SOURCE).or_else(|| tag(marks::SOURCE_RESOURCE)).unwrap_or_default();
+        return Err(Error::Gone { subject });
     };
     let is_renamed = has_renamed(instance, Some(source));
     if !is_renamed && let Some(serving) = all.iter().find(|one| serves_for(one, source)) {

@@ -264,18 +264,20 @@ impl Rds {
     /// [`Error::WrongState`] while it is made or copied, and what RDS refuses.
     pub async fn drop_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
         const ACTION: &str = "DeleteDBSnapshot";
-        match self.plan_drop_snapshot(&snapshot.name).await {
-            // An ARN says no more than the name. When it is made RDS says once it is.
-            Ok(found) if snapshot.created_at.is_some() && found.created_at != snapshot.created_at => {
-                return Err(Error::Gone { subject: snapshot.name.clone() });
-            }
-            Ok(_) if snapshot.created_at.is_none() => {
-                let message = format!("it was {}: look at it again", snapshot.status);
-                return Err(Error::WrongState { subject: snapshot.name.clone(), message });
-            }
+        let found = match self.plan_drop_snapshot(&snapshot.name).await {
             Err(Error::NotFound { .. }) => return Ok(()),
             found => found?,
         };
+        let subject = snapshot.name.clone();
+        if snapshot.created_at.is_none() {
+            // RDS says when it is made once it is.
+            let message = format!("it was {}: look at it again", snapshot.status);
+            return Err(Error::WrongState { subject, message });
+        }
+        // An ARN says no more than the name.
+        if found.created_at != snapshot.created_at {
+            return Err(Error::Gone { subject });
+        }
         let answer = self.client.delete_db_snapshot().db_snapshot_identifier(&snapshot.name).send().await;
         match answer.map_err(|failure| classify(failure, ACTION, &snapshot.name)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
-use crate::cut_over::has_renamed;
+use crate::cut_over::{has_renamed, source_of};
 use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
 use crate::gone::Going;
@@ -76,9 +76,8 @@ impl Made {
 
 /// A cut-over renamed it or its source and was not taken back, or somebody gave it the name that its source had.
 pub(crate) fn is_in_service(instance: &Instance, all: &[Instance]) -> bool {
-    let source = instance.tags.get(marks::SOURCE_RESOURCE);
-    let source = source.and_then(|id| all.iter().find(|one| one.resource_id == *id));
-    has_renamed(instance, source) || instance.tags.get(marks::SOURCE).is_some_and(|had| same(had, &instance.name))
+    has_renamed(instance, source_of(instance, all))
+        || instance.tags.get(marks::SOURCE).is_some_and(|had| same(had, &instance.name))
 }
 
 /// Whether what is to be dropped is still there as it was planned; `false` where it is gone already. Between a plan and its

@@ -29,15 +29,7 @@ fn killed_at_every_phase() {
         run.wait_for_pause();
         run.kill();
         run.finish().ended_with(137);
-        let sessions = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'holdpoint%'",
-            scene.database
-        );
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while scene.cluster.psql("postgres", &sessions) != "0" {
-            assert!(Instant::now() < deadline, "{phase}: sessions are left");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        scene.wait_until_left();
         let expected = if phase == "removing-side" { &whole } else { &damaged };
         assert_eq!(scene.sql(CONTENT), *expected, "{phase}");
         let report =

@@ -145,9 +145,7 @@ fn while_after_runs_nobody_undoes_and_ended_then_the_run_stands_and_can_be_undon
         let steps = shown(&project)["steps"].as_array().unwrap().clone();
         let numbers: Vec<u64> = steps.iter().map(|step| step["n"].as_u64().unwrap()).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
-        while project.scene.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint guard%' AND datname = current_database()") != "0" {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        project.scene.wait_until_left();
         undone(&project, &before);
     }
 }

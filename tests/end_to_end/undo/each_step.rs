@@ -194,18 +194,24 @@ fn a_restore_goes_on_from_any_step_before_its_exchange() {
     assert!(project.pending().is_empty());
 }
 
-#[test]
-fn an_undo_at_once_that_is_ended_by_ctrl_c_ends_the_run_with_13_and_goes_on() {
-    let mut project = Project::plain();
-    let before = project.shop();
+/// Two files, of which the second fails, and a script that takes the first back; the guarded run that undoes them at once.
+fn undone_at_once(project: &mut Project, down: &str) -> Vec<&'static str> {
     project.write("sql/1_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
     project.write("sql/2_fails.sql", "SELECT 1 / 0;\n");
-    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\n");
+    project.write("sql/rollback/1_adds.sql", down);
     project.write("sql/rollback/2_fails.sql", "SELECT 1;\n");
     project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
     let words = ["guard", "--json", "--yes", "--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
     let way = ["--level", "stored", "--no-rehearse", "--on-failure", "rollback", "--", "sh", "apply.sh"];
-    let mut guard = project.scene.place.start_paused(&[&words[..], &way].concat(), "undoing");
+    [&words[..], &way].concat()
+}
+
+#[test]
+fn an_undo_at_once_that_is_ended_by_ctrl_c_ends_the_run_with_13_and_goes_on() {
+    let mut project = Project::plain();
+    let before = project.shop();
+    let undoes_at_once = undone_at_once(&mut project, "DROP TABLE shop.tags;\n");
+    let mut guard = project.scene.place.start_paused(&undoes_at_once, "undoing");
     guard.wait_for_pause();
     guard.interrupt();
     let report = guard.finish().ended_with(13).json();
@@ -227,14 +233,8 @@ fn an_undo_at_once_that_is_ended_leaves_no_statement_at_work_though_the_lock_is_
     );
     let reader = project.scene.cluster.tcp_url_as("only_reads", "only_reads", &project.scene.database);
     project.scene.place.set("HOLDPOINT_BACKUP_URL", &reader);
-    project.write("sql/1_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
-    project.write("sql/2_fails.sql", "SELECT 1 / 0;\n");
-    project.write("sql/rollback/1_adds.sql", "DROP TABLE shop.tags;\nSELECT pg_sleep(600);\n");
-    project.write("sql/rollback/2_fails.sql", "SELECT 1;\n");
-    project.scene.place.set("FILES", "sql/1_adds.sql sql/2_fails.sql");
-    let words = ["guard", "--json", "--yes", "--tool", "plain-sql", "--migrations", "sql", "--applied-through", "none"];
-    let way = ["--level", "stored", "--no-rehearse", "--on-failure", "rollback", "--", "sh", "apply.sh"];
-    let mut guard = project.scene.place.start(&[&words[..], &way].concat());
+    let undoes_at_once = undone_at_once(&mut project, "DROP TABLE shop.tags;\nSELECT pg_sleep(600);\n");
+    let mut guard = project.scene.place.start(&undoes_at_once);
     let at_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND application_name LIKE 'holdpoint:%' AND state = 'active'";
     let sleeps = format!("{at_work} AND wait_event = 'PgSleep'");

@@ -30,10 +30,9 @@ pub(super) fn is_of_extension(what: &str) -> bool {
 pub(super) async fn read(session: &Session) -> Result<BTreeMap<String, String>, Error> {
     // How the server writes an expression depends on the search path, which lasts for this statement alone.
     let sql = format!(
-        "SELECT one.owner, pg_catalog.md5(pg_catalog.string_agg(one.digest, ',' ORDER BY one.proname, one.digest)) FROM ( \
+        "SELECT one.owner, pg_catalog.md5(pg_catalog.string_agg(one.digest, ',' ORDER BY one.digest)) FROM ( \
            SELECT CASE WHEN e.oid IS NULL THEN '{CODE}pg_catalog' \
                        ELSE pg_catalog.format('{OF_EXTENSION}%I %s', e.extname, e.extversion) END AS owner, \
-                  p.proname, \
                   pg_catalog.md5(ROW(p.proname, l.lanname, p.prokind, p.prosecdef, p.proleakproof, p.proisstrict, p.proretset, \
                     p.provolatile, p.proparallel, p.procost, p.prorows, p.proargnames, p.proargmodes, p.prosrc, p.probin, \
                     p.proconfig, (SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid = p.prorettype), \

@@ -89,9 +89,13 @@ async fn tracking(work: &Work<'_>, project: &Project) -> Result<Tracking, Error>
 impl There {
     /// The migrations of which the tool has a row that says that they failed: it runs nothing until that is put right.
     pub(super) fn failed(&self, project: &Project) -> Vec<&Migration> {
-        let Some(table) = self.tracking.table() else { return Vec::new() };
-        self.migrations.iter().filter(|one| stands_failed(&project.found, table, one)).collect()
+        failed(project, &self.tracking, &self.migrations)
     }
+}
+
+fn failed<'a>(project: &Project, tracking: &Tracking, migrations: &'a [Migration]) -> Vec<&'a Migration> {
+    let Some(table) = tracking.table() else { return Vec::new() };
+    migrations.iter().filter(|one| stands_failed(&project.found, table, one)).collect()
 }
 
 /// Of the run's migrations those that the tool would not run again as they are recorded now, in words.
@@ -106,9 +110,8 @@ pub(super) async fn not_pending(work: &Work<'_>) -> Result<Vec<String>, Error> {
     let own: Vec<Migration> =
         all.into_iter().filter(|one| plan.pending.iter().any(|record| record.path == one.path)).collect();
     let recorded = own.iter().filter(|one| !pending.iter().any(|other| other.path == one.path));
-    let recorded = recorded.map(|one| format!("{} is still recorded as applied", one.path)).collect::<Vec<_>>();
-    let there = There { migrations: own.clone(), recorded: Vec::new(), tracking };
-    let failed = there.failed(project);
+    let recorded = recorded.map(|one| format!("{} is still recorded as applied", one.path));
+    let failed = failed(project, &tracking, &own);
     let failed = failed.iter().map(|one| format!("{} is still recorded as failed: the next run stops at it", one.path));
     Ok(recorded.into_iter().chain(failed).collect())
 }

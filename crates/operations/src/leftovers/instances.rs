@@ -92,18 +92,9 @@ mod tests {
         let made = |name: &str, id: &str, source: &str, source_resource: &str| Made {
             name: name.to_owned(),
             resource_id: id.to_owned(),
-            status: "available".to_owned(),
-            class: None,
-            storage_gib: None,
             source: Some(source.to_owned()),
             source_resource: Some(source_resource.to_owned()),
-            restored_to: None,
-            made_at: None,
-            ready_at: None,
-            is_in_service: false,
-            is_protected: false,
-            maker: None,
-            members: Vec::new(),
+            ..Made::default()
         };
         let kin = |all: &[Made]| kin_of("shop", all).into_iter().collect::<Vec<_>>().join(" ");
         // `shop` was db-0, then db-1 made of it, and is db-2 made of db-1; what verifies snapshots of db-0 was made of another name.
