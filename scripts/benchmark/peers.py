@@ -58,7 +58,7 @@ class Engine:
         (self.home / "s3.json").write_text(json.dumps(IDENTITY))
 
     def start(self):
-        for port in range(21000, 30000, 20):
+        for port in range(30100, 32000, 20):
             if all(free(port + offset) for offset in self.OFFSETS) and self.try_start(port):
                 self.port = port
                 subprocess.run([self.aws / "aws", "s3", "mb", "s3://bench"], check=True, stdout=subprocess.DEVNULL,

@@ -27,7 +27,8 @@ fn wait_until(running: &mut Running, what: &str, scene: &Scene, condition: &str)
 }
 
 const ONCE: [&str; 4] = ["backfill", "public.counted", "--set", "n = n + 1"];
-const SLOWLY: [&str; 6] = ["--batch", "100", "--batch-time", "20ms", "--pause", "30ms"];
+/// No batch is done in so short a time: they stay at their smallest.
+const SLOWLY: [&str; 6] = ["--batch", "100", "--batch-time", "1ms", "--pause", "30ms"];
 
 /// Begins one on the table, and kills it once it has changed some rows.
 fn killed_in_the_middle(scene: &Scene) {
@@ -65,16 +66,13 @@ fn one_whose_table_has_another_name_by_now_is_not_begun_anew() {
 fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_order() {
     let scene = Scene::local();
     table(&scene, 4_000);
-    let stopped = |table: &'static str, more: &[&'static str], rows: u32, change: &str, said: &[&str], hint: &str| {
+    let stopped = |table: &'static str, more: &[&'static str], change: &str, said: &[&str], hint: &str| {
         let slowly = ["--batch", "50", "--batch-time", "1ms", "--pause", "20ms"];
         let words = [&["backfill", table], &ONCE[2..], &slowly, &["--json"], more].concat();
+        let already: u32 = scene.sql(&format!("SELECT count(*) FROM {table} WHERE n > 0")).parse().unwrap();
         let mut running = scene.place.start(&words);
-        wait_until(
-            &mut running,
-            "some rows are changed",
-            &scene,
-            &format!("count(*) > {rows} FROM {table} WHERE n > 0"),
-        );
+        let more = format!("count(*) > {} FROM {table} WHERE n > 0", already + 150);
+        wait_until(&mut running, "some rows are changed", &scene, &more);
         scene.sql(change);
         running.finish().ended_with(3).failure().says(said).hints(&[hint]);
         assert_eq!(scene.sql(&format!("SELECT count(*) FROM {table} WHERE n > 1")), "0");
@@ -83,7 +81,6 @@ fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_or
     stopped(
         "public.counted",
         &[],
-        150,
         "BEGIN; ALTER TABLE counted RENAME TO early; CREATE TABLE counted (LIKE early INCLUDING ALL); \
          INSERT INTO counted SELECT id, 1 FROM early; COMMIT",
         &["public.counted is not as it was when the backfill began: another table has its name now"],
@@ -93,7 +90,6 @@ fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_or
     stopped(
         "public.counted",
         &["--resume"],
-        300,
         "CREATE TABLE child () INHERITS (counted)",
         &["other tables inherit from it now"],
         "NO INHERIT",
@@ -103,7 +99,6 @@ fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_or
     stopped(
         "public.counted",
         &["--resume"],
-        450,
         "ALTER TABLE counted ALTER id TYPE text",
         &["column id of its key was integer and is text"],
         "let --where leave out what is done",
@@ -301,14 +296,14 @@ fn a_server_with_another_history_is_not_gone_on_with() {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST))));
     let scene = Scene::on(cluster, Place::local());
     table(&scene, 4_000);
-    let slow = [&ONCE[..], &["--json", "--batch", "100", "--batch-time", "20ms", "--pause", "30ms"]].concat();
+    let slow = [&ONCE[..], &SLOWLY, &["--json"]].concat();
     let mut running = scene.place.start(&slow);
     wait_until(&mut running, "some rows are changed", &scene, "count(*) > 300 FROM counted WHERE n > 0");
+    running.freeze();
     // A restore to an instant, which nobody meets before it is over: the server begins another timeline.
     for setting in ["restore_command = 'false'", "hot_standby = off"] {
         scene.sql(&format!("ALTER SYSTEM SET {setting}"));
     }
-    running.freeze();
     cluster.stop();
     std::fs::write(cluster.data_directory().join("recovery.signal"), "").unwrap();
     cluster.resume();

@@ -130,7 +130,9 @@ fn a_lost_manifest_is_found_while_a_pin_names_it() {
     assert_eq!(report["swept"], json!([]), "{report:#}");
     assert!(report["warnings"].to_string().contains("the manifest of"), "{report:#}");
     let leftovers = scene.place.holdpoint(&["leftovers", "--json", "--remove", "--min-age", "0"]).ended_with(0).json();
-    assert_eq!(leftovers["leftovers"], json!([]), "{leftovers:#}");
+    // Others restore into databases of the same server.
+    let own = leftovers["leftovers"].as_array().unwrap().iter();
+    assert_eq!(own.filter(|one| !one["kind"].as_str().unwrap().ends_with("_database")).count(), 0, "{leftovers:#}");
     assert_eq!(objects(), before);
     // Nobody relies on it any more.
     scene.place.holdpoint(&["unpin", &lost]).ended_with(0);

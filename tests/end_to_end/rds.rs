@@ -68,7 +68,7 @@ fn an_instance_goes_back_to_an_instant_takes_its_sources_place_and_returns_it() 
     assert_eq!(server.psql("shop-restored", "SELECT count(*) FROM orders"), "100");
     assert_eq!(server.psql("shop-restored", "SHOW work_mem"), "7MB");
     let polls = server.count("DescribeDBInstances");
-    assert!(polls < 200, "{polls} calls: a tight loop");
+    assert!(polls < 400, "{polls} calls: a tight loop");
 
     let cut_over = ["cut-over", "shop-restored"];
     let failure = rds(&place, &[&cut_over[..], &["--yes"]].concat()).ended_with(3).failure();

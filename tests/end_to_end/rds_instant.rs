@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdpoint_testkit::{ADMIN, NEWEST, Shipping};
-use holdpoint_tests::{Outcome, Running, processes_with};
+use holdpoint_tests::{Outcome, Running, alive_with};
 use serde_json::Value;
 
 use crate::rds_shop::config;
@@ -59,7 +59,7 @@ fn log(shop: &Shop) -> String {
 /// The command did not run, and maintenance mode is over.
 fn nothing_ran(shop: &Shop, log_says: &str) {
     assert_eq!((shop.orders("shop").as_str(), log(shop).as_str()), ("1", log_says));
-    assert_eq!((shop.server.identifiers(), processes_with(shop.place.path())), (vec!["shop".to_owned()], Vec::new()));
+    assert_eq!((shop.server.identifiers(), alive_with(shop.place.path())), (vec!["shop".to_owned()], Vec::new()));
 }
 
 #[test]

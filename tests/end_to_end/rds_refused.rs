@@ -249,5 +249,5 @@ fn an_endpoint_that_never_answers_holds_nobody_up() {
     let failure =
         place.holdpoint(&["rds", "window", "shop", "--endpoint-url", &endpoint, "--json"]).ended_with(9).failure();
     failure.says(&["no answer from RDS"]).hints(&["whether the endpoint can be reached"]);
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
 }

@@ -1,5 +1,6 @@
 //! Databases that several tests start from.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -65,10 +66,13 @@ impl Scene {
         self.cluster.psql(&self.database, sql)
     }
 
-    /// Proves a restore point as stored, in a database beside the source: to start a server would take most of the time.
+    /// Proves a restore point as stored, in a database of a server that runs: to start a server would take most of the time.
     #[track_caller]
     pub(crate) fn prove_stored(&self, point: &str) {
-        let beside = self.cluster.url("postgres");
+        // Other tests remove from the shared server every scratch database that nobody is in right now.
+        static PROOFS: OnceLock<Cluster> = OnceLock::new();
+        let is_shared = std::ptr::eq(self.cluster, Cluster::shared(NEWEST));
+        let beside = if is_shared { PROOFS.get_or_init(|| Cluster::new(NEWEST)) } else { self.cluster }.url("postgres");
         self.place.holdpoint(&["verify", point, "--level", "stored", "--scratch-url", &beside]).ended_with(0);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdpoint_tests::{Place, processes_with};
+use holdpoint_tests::{Place, alive_with};
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -28,7 +28,7 @@ fn left(report: &Value) -> Vec<(Value, Value)> {
 /// Nothing of a verification that was ended is left, and nothing new is recorded.
 #[track_caller]
 fn assert_nothing_is_left(scene: &Scene, before: &holdpoint_tests::Tree) {
-    assert_eq!(processes_with(scene.place.path()), []);
+    assert_eq!(alive_with(scene.place.path()), []);
     assert_eq!(std::fs::read_dir(scene.place.scratch()).unwrap().count(), 0, "a scratch directory is left");
     assert_eq!(*before, scene.place.tree());
 }

@@ -30,9 +30,8 @@ impl Web {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let place = list.lock().unwrap().len().min(statuses.len() - 1);
-                if let Some(request) = serve(stream, statuses[place]) {
-                    list.lock().unwrap().push(request);
-                }
+                // Who does not ask to the end is not remembered.
+                let _ = serve(stream, statuses[place], &list);
             }
         });
         Self { port, asked }
@@ -47,7 +46,8 @@ impl Web {
     }
 }
 
-fn serve(mut stream: TcpStream, status: u16) -> Option<Asked> {
+/// Remembers a request before it answers, for whoever is answered may end at once.
+fn serve(mut stream: TcpStream, status: u16, list: &Mutex<Vec<Asked>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -61,6 +61,6 @@ fn serve(mut stream: TcpStream, status: u16) -> Option<Asked> {
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()?;
-    Some(Asked { line: line.trim().to_owned(), headers, body: String::from_utf8(body).ok()? })
+    list.lock().unwrap().push(Asked { line: line.trim().to_owned(), headers, body: String::from_utf8(body).ok()? });
+    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()
 }

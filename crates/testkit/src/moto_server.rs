@@ -14,7 +14,7 @@ use crate::keeper::{Keeper, PID_FILE};
 use crate::place::short_directory;
 use crate::s3_server::ADMIN;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 /// A moto server on loopback. It makes no database, knows no instant and takes any key: `docs/rds.md` lists what it can
 /// show. It is killed and its folder removed when the value is dropped or the test process ends.

@@ -15,7 +15,7 @@ use crate::keeper::{Keeper, PID_FILE};
 use crate::place::short_directory;
 use crate::s3_client::send;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 /// Ports of one server, counted from its first: HTTP at 0-4, gRPC at 10-14.
 const PORT_OFFSETS: [u16; 10] = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14];

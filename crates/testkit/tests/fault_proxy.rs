@@ -50,7 +50,7 @@ fn server() -> (SocketAddr, std::sync::mpsc::Receiver<usize>) {
 /// Sends one request and returns the answer's body and the error it ended with.
 fn fetch(proxy: &FaultProxy, method: &str, body: usize) -> (String, Vec<u8>, Option<ErrorKind>) {
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
     let head =
         format!("{method} /bucket/key HTTP/1.1\r\nhost: x\r\nConnection: keep-alive\r\ncontent-length: {body}\r\n\r\n");
     let mut error = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![b'y'; body])).err();

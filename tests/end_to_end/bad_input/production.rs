@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use holdpoint_tests::{Running, processes_with};
+use holdpoint_tests::{Running, alive_with};
 
 use super::failed;
 use crate::scene::Scene;
@@ -23,12 +23,12 @@ fn slow_backup(scene: &Scene, flags: &[&str]) -> Running {
     let mut run = scene.place.start(&[&["backup", "--json", "--max-rate", "1M"], flags].concat());
     let held = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.granted \
                 AND l.relation = 'shop.noise'::regclass AND a.application_name LIKE 'holdpoint backup%'";
-    run.wait_until("the backup holds its locks", Duration::from_secs(60), || scene.sql(held) != "0");
+    run.wait_until("the backup holds its locks", Duration::from_secs(300), || scene.sql(held) != "0");
     run
 }
 
-/// Wants a table for itself alone, and waits.
-fn altering(scene: &Scene, run: &mut Running) -> Child {
+/// Wants a table for itself alone.
+fn altering(scene: &Scene) -> Child {
     let mut psql = scene.cluster.program("psql");
     psql.args([
         "-X",
@@ -40,20 +40,14 @@ fn altering(scene: &Scene, run: &mut Running) -> Child {
         "-c",
         "ALTER TABLE shop.orders ADD later int",
     ]);
-    let psql = psql.env("PGAPPNAME", "migration").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let waits = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-                 WHERE NOT l.granted AND a.application_name = 'migration' AND a.datname = current_database()";
-    run.wait_until("the migration waits", Duration::from_secs(30), || scene.sql(waits) == "1");
-    psql
+    psql.env("PGAPPNAME", "migration").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }
 
 fn nothing_is_left(scene: &Scene, points: &[String]) {
     assert_eq!(scene.place.points(), points, "nothing is published");
     assert_eq!(scene.place.unfinished_uploads(), [""; 0]);
-    assert_eq!(processes_with(scene.place.path()), []);
-    let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint%' \
-                AND datname = current_database()";
-    assert_eq!(scene.sql(ours), "0");
+    assert_eq!(alive_with(scene.place.path()), []);
+    scene.wait_until_left();
 }
 
 #[test]
@@ -65,8 +59,8 @@ fn an_alter_table_gets_its_lock() {
 }
 
 fn in_the_way(scene: &Scene, jobs: &str) {
-    let mut run = slow_backup(scene, &["--max-lock-wait", "2s", "--jobs", jobs]);
-    let mut migration = altering(scene, &mut run);
+    let run = slow_backup(scene, &["--max-lock-wait", "2s", "--jobs", jobs]);
+    let mut migration = altering(scene);
     let failure = run.finish().ended_with(14).failure();
     assert_eq!(failure.kind, "busy");
     failure
@@ -82,7 +76,7 @@ fn in_the_way(scene: &Scene, jobs: &str) {
 fn who_waits_is_told() {
     let scene = with_much_to_copy();
     let mut run = slow_backup(&scene, &["--progress", "json"]);
-    let mut migration = altering(&scene, &mut run);
+    let mut migration = altering(&scene);
     run.wait_until_said("the backup holds up others: process ");
     let outcome = run.finish().ended_with(0);
     assert!(migration.wait().unwrap().success());
@@ -116,7 +110,7 @@ fn a_slow_store_holds_nothing_of_production() {
         run.wait_for_pause();
         let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                     AND pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%')";
-        run.wait_until("no snapshot is held", Duration::from_secs(30), || scene.sql(held) == "0");
+        run.wait_until("no snapshot is held", Duration::from_secs(300), || scene.sql(held) == "0");
         scene
             .sql("SET lock_timeout = '10s'; ALTER TABLE shop.orders ADD later int; ALTER TABLE shop.orders DROP later");
         run.go_on();

@@ -107,7 +107,7 @@ fn store_that_dies() {
     assert_eq!(run.finish().ended_with(8).failure().kind, "repository");
     server.resume();
     // It answers for a while before it finds its own files again.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(300);
     let path = format!("/{bucket}/backups/holdpoint.json");
     while server.request(&ADMIN, "GET", &path, &[], &[], b"").status != 200 {
         assert!(Instant::now() < deadline, "the store does not come back");

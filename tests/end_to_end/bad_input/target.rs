@@ -62,7 +62,7 @@ fn a_restore_whose_session_was_lost() {
     let url = scene.cluster.url(&target);
     let restore = ["restore", "--from", "latest", "--into", &url, "--json"];
     let end = format!(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+        "SELECT pg_terminate_backend(pid, 120000) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
          WHERE locktype = 'advisory' AND datname = '{target}'"
     );
     // Alone, it leaves the target empty.

@@ -179,7 +179,7 @@ fn scratch_disk_full_during_the_restore() {
     run.go_on();
     let outcome = run.finish().ended_with(5);
     assert!(outcome.stdout.to_lowercase().contains("space"), "{}", outcome.stdout);
-    assert_eq!(holdpoint_tests::processes_with(&scene.place.scratch()), []);
+    assert_eq!(holdpoint_tests::alive_with(&scene.place.scratch()), []);
     let left: Vec<_> =
         std::fs::read_dir(scene.place.scratch()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["ballast"], "the scratch server is gone");

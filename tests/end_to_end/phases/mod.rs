@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use holdpoint_testkit::NEWEST;
 use holdpoint_testkit::fake::FakePrograms;
-use holdpoint_tests::{processes_with, wait_until_gone};
+use holdpoint_tests::{alive_with, processes_with, wait_until_gone};
 
 use crate::scene::Scene;
 
@@ -123,7 +123,7 @@ impl Scene {
         let failure = run.finish().ended_with(130).failure();
         assert_eq!(failure.kind, "interrupted", "{phase}: {failure:?}");
         // It has cleaned up itself: nothing is waited for.
-        assert_eq!(processes_with(self.place.path()), [], "{phase}");
+        assert_eq!(alive_with(self.place.path()), [], "{phase}");
         assert_eq!(self.scratch_entries(), [""; 0], "{phase}");
         assert_eq!(self.place.unfinished_uploads(), [""; 0], "{phase}");
         assert_eq!(self.place.points(), before.0, "{phase}: nothing is published");

@@ -2,7 +2,7 @@
 
 use holdpoint_testkit::NEWEST;
 use holdpoint_testkit::fake::FakePrograms;
-use holdpoint_tests::{Running, processes_with, wait_until_gone};
+use holdpoint_tests::{Running, alive_with, processes_with, wait_until_gone};
 
 use super::{CLEANED_WITHIN, WELL_WITHIN};
 use crate::scene::Scene;
@@ -86,7 +86,7 @@ impl Scene {
     #[track_caller]
     fn interrupted_mid_way(&self) {
         assert_eq!(self.place.unfinished_uploads(), [""; 0], "the upload is aborted");
-        assert_eq!(processes_with(self.place.path()), [], "it has cleaned up itself");
+        assert_eq!(alive_with(self.place.path()), [], "it has cleaned up itself");
         self.assert_nothing_runs();
         assert_eq!(self.place.points(), [""; 0]);
         assert_eq!(self.objects_beyond(&[]), [""; 0]);

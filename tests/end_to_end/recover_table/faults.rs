@@ -108,7 +108,7 @@ fn lost_while_rows_are_loaded() {
         if killed {
             run.kill();
             run.finish().ended_with(137);
-            let deadline = Instant::now() + Duration::from_secs(60);
+            let deadline = Instant::now() + Duration::from_secs(300);
             while copying() != "0" {
                 assert!(Instant::now() < deadline, "its session is left");
                 std::thread::sleep(Duration::from_millis(20));

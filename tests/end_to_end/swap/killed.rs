@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Damaged, is_open, others};
 use crate::scene::Scene;
 
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+const GONE_WITHIN: Duration = Duration::from_secs(300);
 pub(super) const SWAP: [&str; 6] = ["restore", "--from", "latest", "--swap", "--skip-compare", "--yes"];
 
 /// A server of its own: `leftovers --remove` would take what other tests are working on.

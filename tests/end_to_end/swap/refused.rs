@@ -3,7 +3,7 @@
 use holdpoint_testkit::Cluster;
 use holdpoint_tests::{Failure, Place};
 
-use super::killed::wait_until_none;
+use super::killed::{own_server, wait_until_none};
 use super::{Damaged, others, server, text};
 use crate::scene;
 
@@ -248,7 +248,8 @@ fn a_damaged_archive() {
 /// One swap at a time, and a backup's folder never follows a copy.
 #[test]
 fn a_second_swap_at_the_same_time() {
-    let damaged = Damaged::on(server());
+    // It removes leftovers of the whole server.
+    let damaged = Damaged::on(own_server());
     let scene = &damaged.scene;
     let swap = [&["restore", "--json"], &SWAP[..]].concat();
     let mut first = scene.place.start_paused(&swap, "fencing");

@@ -36,7 +36,7 @@ fn killed(project: &Project, guard: Running) -> String {
     guard.kill();
     guard.finish().ended_with(137);
     go(project);
-    wait_until_gone(project.scene.place.path(), Duration::from_secs(60));
+    wait_until_gone(project.scene.place.path(), Duration::from_secs(300));
     let mut now = project.stands();
     while now.0 == "running" {
         std::thread::sleep(Duration::from_millis(50));
@@ -73,7 +73,7 @@ fn ended_while_before_runs_nothing_ran_and_nothing_is_to_be_undone() {
     guard.interrupt();
     let failure = guard.finish().ended_with(130).failure();
     failure.says(&["while what --before runs was at work"]).hints(&["--after has not been run"]);
-    assert_eq!(holdpoint_tests::processes_with(project.scene.place.path()), [], "the line is ended");
+    assert_eq!(holdpoint_tests::alive_with(project.scene.place.path()), [], "the line is ended");
     assert_eq!(project.stands(), ("refused".to_owned(), false));
     project.undo("latest", &[], 3).failure().says(&["its command never ran"]);
     assert!(!project.has_added_table() && !project.scene.place.work().join("after").exists());

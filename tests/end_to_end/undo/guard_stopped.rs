@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::project::Project;
 
-const MOMENT: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_secs(300);
 const GUARD: [&str; 3] = ["guard", "--json", "--yes"];
 const COMMAND: [&str; 5] = ["--", "npm", "run", "--silent", "db:migrate"];
 
@@ -58,7 +58,7 @@ fn killed_before_its_command_there_is_nothing_to_undo_and_killed_at_its_start_it
     let guard = paused(&project, &stored, "running-command");
     // It lost its connections, and lives: what it started may go on.
     project.scene.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity \
          WHERE datname = current_database() AND application_name LIKE 'holdpoint guard%'",
     );
     assert_eq!(project.stands().0, "running");
@@ -104,7 +104,7 @@ fn killed_after_its_command_it_is_judged_afresh_and_undone_or_settled() {
 
 #[test]
 fn interrupted_before_its_command_nothing_runs_and_after_it_the_run_is_judged_to_its_end() {
-    let project = Project::that_adds_a_table();
+    let project = Project::that_adds_a_table_alone();
     let (stored, full) = (["--level", "stored"], ["--max-age", "0s"]);
     for (phase, flags) in [
         ("planning", &stored[..]),

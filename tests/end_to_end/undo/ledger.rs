@@ -126,7 +126,7 @@ fn a_killed_run_is_at_work_as_long_as_its_command_is_and_interrupted_then() {
     let mut guard =
         scene.place.start(&["guard", "--json", "--level", "stored", "--", "sh", "-c", &format!("touch ran; {script}")]);
     let at_work = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%' \
-                   AND query LIKE '%pg_sleep%'";
+                   AND datname = current_database() AND query LIKE '%pg_sleep%'";
     guard.wait_until("the command is at work", Duration::from_secs(300), || scene.sql(at_work) == "1");
     assert_eq!(stands(&runs(&scene)[0]), ("running", true));
     guard.kill();
@@ -137,14 +137,14 @@ fn a_killed_run_is_at_work_as_long_as_its_command_is_and_interrupted_then() {
     settle(&scene, &run, 14).failure().says(&[&run, "still at work"]).hints(&["show run:"]);
     for verb in ["guard", "prepare"] {
         let busy = scene.place.holdpoint(&[verb, "--json", "--level", "stored", "--", "touch", "beside"]);
-        let pid = scene.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%'");
+        let pid = scene.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%' AND datname = current_database()");
         busy.ended_with(14)
             .failure()
             .says(&[&run, "still at work", &pid])
             .hints(&["pg_terminate_backend", "show run:"]);
     }
     assert!(!scene.place.work().join("beside").exists());
-    scene.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%'");
+    scene.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'holdpoint:%' AND datname = current_database()");
     let mut waited = scene.sql(at_work);
     while waited != "0" {
         std::thread::sleep(Duration::from_millis(20));
@@ -163,7 +163,7 @@ fn a_killed_run_is_at_work_as_long_as_its_command_is_and_interrupted_then() {
     assert_eq!(status["unsettled_runs"][0]["standing"], "interrupted", "{status:#}");
     settle(&scene, &run, 0);
     assert_eq!(stands(&runs(&scene)[0]), ("settled", false));
-    holdpoint_tests::wait_until_gone(scene.place.path(), Duration::from_secs(60));
+    holdpoint_tests::wait_until_gone(scene.place.path(), Duration::from_secs(300));
 }
 
 #[test]

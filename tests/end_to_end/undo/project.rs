@@ -26,7 +26,8 @@ fn path(cluster: &Cluster) -> String {
 
 /// A server that a test may stop.
 fn alone() -> &'static Cluster {
-    Box::leak(Box::new(Cluster::start(ClusterOptions::major(NEWEST).with_tcp())))
+    let options = ClusterOptions::major(NEWEST).with_tcp().with_configuration("autovacuum = off");
+    Box::leak(Box::new(Cluster::start(options)))
 }
 
 impl Project {
@@ -57,7 +58,16 @@ impl Project {
 
     /// As [`Self::drizzle`]; a table is to be added, and a script drops it again.
     pub(super) fn that_adds_a_table() -> Self {
-        let project = Self::drizzle();
+        Self::drizzle().with_a_table()
+    }
+
+    /// The same, on a server of its own: roles that others make leave open what is unchanged.
+    pub(super) fn that_adds_a_table_alone() -> Self {
+        Self::drizzle_alone().with_a_table()
+    }
+
+    fn with_a_table(self) -> Self {
+        let project = self;
         project.write("drizzle/0001_adds.sql", "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n");
         project.write("drizzle/rollbacks/0001_adds.sql", "DROP TABLE shop.tags;\n");
         project.journal(&["0000_first", "0001_adds"]);

@@ -261,7 +261,7 @@ fn rows_that_nothing_takes_away_again_are_not_as_before() {
 
 #[test]
 fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
-    let mut project = Project::plain();
+    let mut project = Project::plain_alone();
     let before = project.shop();
     project.write("sql/1_adds.sql", ADDS);
     project.write("sql/2_fails.sql", "CREATE INDEX events_id ON shop.events (id);\nSELECT 1 / 0;\n");
@@ -367,7 +367,7 @@ fn a_run_that_fails_is_undone_at_once_where_that_was_asked_for() {
 
 #[test]
 fn a_run_that_fails_is_swapped_away_at_once_where_the_loss_was_accepted() {
-    let mut project = Project::plain();
+    let mut project = Project::plain_alone();
     let before = project.shop();
     project.write("sql/1_masks.sql", "UPDATE shop.customers SET name = 'masked';\nSELECT 1 / 0;\n");
     project.scene.place.set("FILES", "sql/1_masks.sql");

@@ -101,7 +101,7 @@ mod tests {
         let go = folder.path().join("here.go");
         std::thread::scope(|scope| {
             let work = scope.spawn(|| paused.phase(Phase::CopyingData, None));
-            let limit = Instant::now() + Duration::from_secs(30);
+            let limit = Instant::now() + Duration::from_secs(300);
             while !marker.exists() && Instant::now() < limit {
                 std::thread::sleep(LOOK_EVERY);
             }

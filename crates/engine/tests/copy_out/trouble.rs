@@ -35,7 +35,7 @@ fn queued(cluster: &'static Cluster, database: &str, sql: &str) -> JoinHandle<St
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock' AND query = '{sql}'"
     );
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while cluster.psql("postgres", &sql) != "1" {
         assert!(Instant::now() < deadline && !waiting.is_finished(), "the statement does not wait");
         sleep(Duration::from_millis(10));
@@ -132,8 +132,15 @@ async fn what_is_small_or_over_already_is_left_to_pg_dump() {
     cluster.create_database("trouble_tiny");
     cluster.psql("trouble_tiny", "CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1)");
     let tiny = begin(cluster, "trouble_tiny").await;
-    // It fits the pipe: pg_dump ends by itself.
-    let decided = tiny.decide(|| sleep(Duration::from_secs(1))).await;
+    // It fits the pipe: pg_dump ends by itself, and its session and lock with it.
+    let at_work =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = 'trouble_tiny' AND application_name = 'pg_dump'";
+    let over = || {
+        while cluster.psql("postgres", at_work) != "0" {
+            sleep(Duration::from_millis(10));
+        }
+    };
+    let decided = tiny.decide(over).await;
     match &decided.decision {
         Ok(Decision::PassThrough(why)) => assert!(why.contains("had everything written"), "{why}"),
         other => panic!("{other:?}"),
@@ -268,7 +275,7 @@ async fn an_index_that_somebody_waits_to_rebuild_does_not_stop_the_copy_for_ever
         reindex
     });
     let began = Instant::now();
-    let copied = tokio::time::timeout(Duration::from_secs(100), begun.copy_told(Arc::clone(&told) as _)).await;
+    let copied = tokio::time::timeout(Duration::from_secs(300), begun.copy_told(Arc::clone(&told) as _)).await;
     let waits = "SELECT string_agg(a.application_name || ' waits for ' || coalesce(l.relation::regclass::text, l.locktype) \
                  || ', blocked by ' || (SELECT string_agg(b.application_name, '+') FROM pg_stat_activity b \
                    WHERE b.pid = ANY (pg_blocking_pids(a.pid))), E'\\n') \

@@ -328,7 +328,7 @@ mod tests {
         let answers = AtomicBool::new(true);
         let mut seen = Observed::default();
         // The lock's session answers: the command goes on.
-        let watched = timeout(Duration::from_secs(4), live.watch(&mut seen, &answers)).await;
+        let watched = timeout(Duration::from_secs(10), live.watch(&mut seen, &answers)).await;
         assert!(watched.is_err(), "it was given up");
         let blind = seen.blind.clone().unwrap_or_default();
         assert!(blind.contains("nobody could look") && blind.contains("too many connections"), "{seen:?}");

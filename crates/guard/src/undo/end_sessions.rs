@@ -98,7 +98,7 @@ mod tests {
                 ended.left[0].contains("of role other") && ended.left[0].contains("pg_signal_backend"),
                 "{ended:?}"
             );
-            let within = tokio::time::Instant::now() + Duration::from_secs(30);
+            let within = tokio::time::Instant::now() + Duration::from_secs(300);
             while lives(&first).await || lives(&second).await {
                 assert!(tokio::time::Instant::now() < within, "PostgreSQL {major}: they were not ended");
                 tokio::time::sleep(Duration::from_millis(10)).await;

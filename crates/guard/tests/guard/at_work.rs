@@ -18,7 +18,7 @@ fn note_is_there(shop: &Shop) -> bool {
 }
 
 async fn until(session: &Session, what: &str, sql: &str) {
-    for _ in 0..600 {
+    for _ in 0..6_000 {
         if session.query_one("a test", sql, &[]).await.unwrap().get::<_, bool>(0) {
             return;
         }
@@ -107,8 +107,8 @@ async fn what_runs_out_of_time_is_cancelled_although_the_backups_role_may_not() 
         let owns = shop.options.way_back.clone().unwrap();
         let bystander = Session::connect(&owns, &name).await.unwrap();
         shop.options.command = shell("$SQL -c 'DELETE FROM orders; SELECT pg_sleep(300)'");
-        shop.options.run.command_timeout = Some(Duration::from_secs(2));
-        let asleep = async { bystander.query("a test", "SELECT pg_sleep(6)", &[]).await };
+        shop.options.run.command_timeout = Some(Duration::from_secs(5));
+        let asleep = async { bystander.query("a test", "SELECT pg_sleep(12)", &[]).await };
         let (report, slept) = tokio::join!(guarded(&shop, &source), asleep);
         let report = report.unwrap();
         slept.unwrap();
@@ -124,8 +124,8 @@ async fn what_no_role_may_cancel_is_told_with_what_allows_it() {
     let mut shop = Shop::open(18).await;
     let source = by_two_roles(&mut shop, "reads");
     shop.options.way_back = None;
-    shop.options.command = shell("$SQL -c 'DELETE FROM orders; SELECT pg_sleep(30)'");
-    shop.options.run.command_timeout = Some(Duration::from_secs(2));
+    shop.options.command = shell("$SQL -c 'DELETE FROM orders; SELECT pg_sleep(300)'");
+    shop.options.run.command_timeout = Some(Duration::from_secs(5));
     let report = guarded(&shop, &source).await.unwrap();
     let told = "could not be cancelled: permission denied";
     let told = report.warnings.iter().find(|text| text.contains(told)).cloned().unwrap_or_default();

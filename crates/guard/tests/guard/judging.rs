@@ -174,13 +174,18 @@ async fn the_next_run_says_that_nobody_settled_the_last() {
 async fn a_session_that_goes_on_without_its_client_keeps_the_state_unknown_or_is_ended() {
     let mut shop = Shop::open(18).await;
     // What succeeded may have started a program that stays.
-    let report = shop.guard("$SQL -c 'SELECT pg_sleep(120)' & sleep 0.7; exit 0").await.unwrap();
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = $$PgSleep$$";
+    let begun =
+        format!("$SQL -c 'SELECT pg_sleep(120)' & until [ \"$($SQL -At -c '{asleep}')\" = 1 ]; do sleep 0.05; done");
+    let report = shop.guard(&format!("{begun}; exit 0")).await.unwrap();
     assert_eq!((report.database, report.exit_kind()), ("unknown", Done), "{report:?}");
     assert!(report.warnings.iter().any(|text| text.contains("may still be working")), "{report:?}");
-    shop.cluster
-        .psql("shop", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)'");
+    shop.cluster.psql(
+        "shop",
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)'",
+    );
     // Of what failed nobody waits for more.
-    let report = shop.guard("$SQL -c 'SELECT pg_sleep(120)' & sleep 0.7; exit 1").await.unwrap();
+    let report = shop.guard(&format!("{begun}; exit 1")).await.unwrap();
     assert_eq!((report.database, report.exit_kind()), ("unchanged", NothingApplied), "{report:?}");
     assert!(report.warnings.iter().any(|text| text.starts_with("cancelled the command's session")), "{report:?}");
 }

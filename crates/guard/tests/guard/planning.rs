@@ -260,8 +260,11 @@ async fn a_deadline_ends_the_work_and_says_what_was_missing() {
     assert_eq!(error.kind(), ErrorKind::CouldNotRun);
     assert_eq!((states(&folder.newest().await), folder.points().await), (vec![Started, Refused], 0));
     // In the middle of the proof: the point that was made stays, and is named.
-    folder.shop.options.deadline = Some(Duration::from_secs(3));
-    folder.shop.context.progress = Arc::new(AtProof(|| std::thread::sleep(Duration::from_secs(4))));
+    let deadline = Duration::from_secs(12);
+    folder.shop.options.deadline = Some(deadline);
+    let over = std::time::Instant::now() + deadline + Duration::from_secs(1);
+    folder.shop.context.progress =
+        Arc::new(AtProof(move || std::thread::sleep(over.saturating_duration_since(std::time::Instant::now()))));
     let error = folder.prepare(Duration::from_secs(60)).await.unwrap_err();
     let Error::Deadline { missing, point, .. } = &error else { panic!("{error}") };
     assert_eq!((missing.as_str(), point.is_some(), folder.points().await), ("proving the restore point", true, 1));

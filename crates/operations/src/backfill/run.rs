@@ -17,6 +17,9 @@ use crate::{Clock, Error, Source};
 pub(super) const MOST_TRIES: u32 = 20;
 /// The first key of the advisory lock, "bafi"; the second is the table's OID.
 const NAMESPACE: i32 = 0x6261_6669;
+/// How often, and how many times, the lock is tried.
+const TRY_EVERY: Duration = Duration::from_millis(200);
+const TRIES: u32 = 10;
 
 /// Who is told, when to stop, and what the time is.
 #[derive(Clone)]
@@ -146,9 +149,14 @@ pub(super) async fn alone(prepared: &Prepared) -> Result<(), Error> {
     const WHAT: &str = "looking whether another backfill is at the table";
     let oid = i32::from_ne_bytes(prepared.subject.oid.to_ne_bytes());
     let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
-    let taken: bool = prepared.session.query_one(WHAT, sql, &[&NAMESPACE, &oid]).await?.get(0);
-    if taken {
-        return Ok(());
+    // The session of one that has ended takes a moment to go.
+    for tried in 1..=TRIES {
+        if prepared.session.query_one(WHAT, sql, &[&NAMESPACE, &oid]).await?.get(0) {
+            return Ok(());
+        }
+        if tried < TRIES {
+            sleep(TRY_EVERY).await;
+        }
     }
     let sql = "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
                AND classid = $1 AND objid = $2";

@@ -153,7 +153,7 @@ async fn staging_is_replaced_masked_and_production_never() {
     let source = support::source(&cluster, "shop");
     let made = backup(&place.context, &source, &support::backup_options()).await.unwrap();
     let masking = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(masking.path(), "SELECT pg_sleep(3); UPDATE customers SET email = 'masked' || id;").unwrap();
+    std::fs::write(masking.path(), "SELECT pg_sleep(10); UPDATE customers SET email = 'masked' || id;").unwrap();
     let replace = |keep_old| Some(Replace { after_sql: Some(masking.path().to_owned()), keep_old });
     let mut asked = options(&cluster, made.manifest.id.as_str(), "staging");
     asked.source = Some(source.settings.clone());
@@ -170,7 +170,7 @@ async fn staging_is_replaced_masked_and_production_never() {
     cluster.create_database(&taken);
     let restoring = restore(&place.context, &asked);
     let intruding = async {
-        let sleeping = "SELECT datname FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' \
+        let sleeping = "SELECT datname FROM pg_stat_activity WHERE query LIKE '%pg_sleep(10)%' \
                         AND datname LIKE 'holdpoint_restore_%' AND state = 'active'";
         let beside = loop {
             let name = cluster.psql("postgres", sleeping).trim().to_owned();
@@ -184,7 +184,7 @@ async fn staging_is_replaced_masked_and_production_never() {
         assert!(error.contains("permission denied") || error.contains("too many connections"), "{error}");
     };
     let (report, ()) =
-        tokio::time::timeout(std::time::Duration::from_secs(120), async { tokio::join!(restoring, intruding) })
+        tokio::time::timeout(std::time::Duration::from_secs(600), async { tokio::join!(restoring, intruding) })
             .await
             .unwrap();
     let report = report.unwrap();

@@ -130,7 +130,7 @@ async fn an_abandoned_upload_to_a_bucket_is_aborted() {
             break;
         }
         seen = now;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
     }
 
     let base = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::programs;
 
 /// The life of a token at the front; tokens have whole seconds, so one is a second older than it is.
-const LIFE: Duration = Duration::from_secs(3);
+const LIFE: Duration = Duration::from_secs(8);
 
 /// The minutes that our clock is ahead; it decides when a token is made anew, not what is in it.
 #[derive(Clone, Default)]
@@ -102,7 +102,7 @@ async fn a_restore_that_outlives_its_token_ends_well() {
     cluster.psql(
         "postgres",
         "CREATE FUNCTION public.slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql
-             AS $$ BEGIN PERFORM pg_catalog.pg_sleep(4.5); RETURN n; END $$;
+             AS $$ BEGIN PERFORM pg_catalog.pg_sleep(9.5); RETURN n; END $$;
          CREATE TABLE a (n int); INSERT INTO a VALUES (1);
          CREATE TABLE b (n int PRIMARY KEY); CREATE DATABASE copy",
     );

@@ -39,7 +39,7 @@ async fn waiting(
 /// Looks until the picture is as wished, and tells what it was when it never is.
 async fn look_until(session: &Session, watched: &Watched, wished: impl Fn(&Picture) -> bool) -> Picture {
     let mut last = None;
-    for _ in 0..300 {
+    for _ in 0..6000 {
         let picture = look(session, watched).await.unwrap();
         if wished(&picture) {
             return picture;

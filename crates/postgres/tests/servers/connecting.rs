@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use holdpoint_postgres::connection::{ConnectionSettings, Environment};
 use holdpoint_postgres::{Error, Session, SessionPurpose};
-use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST, free_port};
+use holdpoint_testkit::{Cluster, ClusterOptions, NEWEST};
 
 use crate::{chain, connect, open, settings};
 
@@ -38,7 +38,7 @@ async fn each_refusal_has_its_own_variant_and_hides_the_password() {
         (url("full_role", "postgres"), |e| matches!(e, Error::TooManyConnections { .. }), true),
         (format!("postgresql://eve@127.0.0.1:{port}/postgres"), |e| matches!(e, Error::PasswordMissing { .. }), false),
         (
-            format!("postgresql://eve:hunter2@127.0.0.1:{}/postgres", free_port()),
+            "postgresql://eve:hunter2@127.0.0.1:1/postgres".to_owned(),
             |e| matches!(e, Error::HostUnreachable { .. }),
             true,
         ),
@@ -106,7 +106,7 @@ async fn password_and_service_files_open_the_door() {
 #[tokio::test]
 async fn the_next_host_is_tried_and_the_one_reached_is_kept() {
     let cluster = with_password();
-    let (dead, alive) = (free_port(), cluster.port());
+    let (dead, alive) = (1, cluster.port());
     let url = format!("postgresql://ann:hunter2@127.0.0.1:{dead},localhost:{alive}/postgres");
     let session = open(&url).await;
     let reached = session.settings();
@@ -167,9 +167,13 @@ async fn a_statement_can_be_cancelled_from_outside() {
     let cluster = Cluster::shared(NEWEST);
     let session = open(&cluster.url("postgres")).await;
     let canceller = session.canceller();
+    let pid: i32 = session.query_one("asking", "SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let asleep = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
     let sleep = session.run("sleeping", "SELECT pg_sleep(60)");
     let cancel = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        while cluster.psql("postgres", &asleep) != "1" {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
         canceller.cancel().await.unwrap();
     };
     let (slept, ()) = tokio::join!(sleep, cancel);

@@ -17,7 +17,7 @@ async fn named(url: &str, name: &str) -> Session {
 
 /// Asks until as many wait as are expected.
 async fn seen(watcher: &Session, ours: &str, queue: u32) -> Vec<Waiter> {
-    for _ in 0..600 {
+    for _ in 0..6000 {
         let found = waiters(watcher, ours).await.unwrap();
         if found.first().is_some_and(|first| first.queue == queue) {
             return found;

@@ -33,7 +33,7 @@ fn spec(base: &Path, server: &str) -> KeeperSpec {
         run_as: None,
         preparation: vec![shell("test \"$(cat password)\" = geheim && touch data/prepared")],
         server: shell(server),
-        ready_within: Duration::from_secs(20),
+        ready_within: Duration::from_secs(120),
         stop_grace: Duration::from_secs(5),
     }
 }

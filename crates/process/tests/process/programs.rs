@@ -74,7 +74,7 @@ async fn refuses_endless_output_and_endless_time() {
     let never = CancellationToken::new();
     let error = shell("yes").output(10_000, Duration::from_secs(30), &never).await.unwrap_err();
     assert!(matches!(error, Error::TooMuchOutput { limit_bytes: 10_000, .. }), "{error}");
-    let error = shell("echo why >&2; sleep 60").output(10, Duration::from_millis(300), &never).await.unwrap_err();
+    let error = shell("echo why >&2; sleep 60").output(10, Duration::from_secs(5), &never).await.unwrap_err();
     assert!(matches!(&error, Error::TimedOut { stderr_tail, .. } if stderr_tail == "why"), "{error}");
 }
 
@@ -111,7 +111,7 @@ async fn kills_who_ignores_the_request() {
     let started = Instant::now();
     let ended = running.terminate_group(Duration::from_millis(200)).await.unwrap();
     assert_eq!(ended.status, Status::Signal(9));
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60));
     wait_until("the grandchild is gone", || !is_running(grandchild));
 }
 
@@ -161,6 +161,6 @@ async fn a_held_stream_does_not_hold_the_end() {
     let (mut running, grandchild) = with_grandchild("", "exec sleep 0.2").await;
     let started = Instant::now();
     assert!(running.wait().await.unwrap().is_success());
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60));
     wait_until("the grandchild is gone", || !is_running(grandchild));
 }

@@ -41,7 +41,7 @@ impl Held {
                 self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        let waited = tokio::time::timeout(Duration::from_secs(300), reading).await;
         assert!(waited.is_ok(), "no {text:?} within 20 s: {}", self.seen);
     }
 

@@ -67,7 +67,7 @@ async fn a_cut_over_that_ends_between_its_renames_knows_where_the_names_are() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             // The answer comes, too.
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
         };
         tokio::select! {
             ended = work => panic!("it waits for hours: {ended:?}"),

@@ -329,7 +329,7 @@ async fn an_endpoint_that_never_answers_is_given_up() {
     let began = std::time::Instant::now();
     let error = rds.window("shop", now()).await.unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

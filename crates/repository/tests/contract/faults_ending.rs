@@ -26,7 +26,7 @@ async fn signalled<T>(end: &CancellationToken, work: impl Future<Output = T>) ->
         Instant::now()
     };
     let (done, at) = tokio::join!(work, signal);
-    assert!(at.elapsed() < Duration::from_secs(15), "it took {:?}", at.elapsed());
+    assert!(at.elapsed() < Duration::from_secs(45), "it took {:?}", at.elapsed());
     done
 }
 
@@ -41,7 +41,7 @@ async fn a_silent_store_is_given_up_soon_after_the_end_was_asked_for() {
         // What comes next is not waited for anew.
         let began = Instant::now();
         s.store.get_small("record", 10).await.unwrap_err();
-        assert!(began.elapsed() < Duration::from_secs(5), "{fault:?}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(30), "{fault:?}: {:?}", began.elapsed());
         // One that answers again is heard.
         s.proxy.clear();
         assert_eq!(s.store.get_small("record", 10).await.unwrap().bytes, "0123456789", "{fault:?}");

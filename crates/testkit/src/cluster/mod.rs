@@ -21,8 +21,8 @@ use crate::keeper::{Keeper, PID_FILE};
 use crate::place::short_directory;
 use crate::template::{copy_data_directory, unpack_data_directory};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(300);
+const STOPPED_WITHIN: Duration = Duration::from_secs(120);
 const SOCKET_PORT: u16 = 5432;
 
 /// A private PostgreSQL server in a temporary folder, on a unix socket and, when asked for, on loopback TCP.

@@ -16,7 +16,7 @@ use crate::cluster_options::ClusterOptions;
 use crate::place::set_mode;
 use crate::template::{pack_data_directory, packed_template};
 
-const ARCHIVED_WITHIN: Duration = Duration::from_secs(60);
+const ARCHIVED_WITHIN: Duration = Duration::from_secs(300);
 
 /// What all servers of one endpoint have in common.
 #[derive(Debug, Clone)]

@@ -95,7 +95,7 @@ impl Traffic<'_> {
     /// When they are not within half a minute.
     pub fn wait_for_changes(&mut self, rounds: u64) {
         let wanted = self.ticks() + rounds;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(300);
         while self.ticks() < wanted {
             if Instant::now() > deadline {
                 panic!("the traffic does not move: {:?}", self.end());

@@ -229,7 +229,7 @@ async fn a_server_that_never_answers_does_not_hold_the_doctor() {
     let url = format!("postgresql://u:secret@127.0.0.1:{port}/d?connect_timeout=2&sslmode=disable");
     let began = Instant::now();
     let report = examined(&place.context, &source_at(cluster, &url)).await;
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
     assert_eq!(failures(&report), [("database", "connection")]);
     assert!(the(&report, "database", "connection", Outcome::Failure).detail.contains("within 2 s"));
 }
