@@ -10,7 +10,7 @@ use holdpoint_review::RenamedTable;
 
 use super::at_risk::reviewed;
 use super::proof::is_side;
-use crate::judgement::{TO_ANOTHER, words};
+use crate::judgement::unlike::{TO_ANOTHER, words};
 use crate::shown_files::is_called;
 use crate::tools::TableName;
 
