@@ -7,8 +7,8 @@ use holdpoint_core::undoing::{AtRisk, RiskRecord};
 
 use holdpoint_review::{ObjectName, Reach, Review, Touch};
 
-use super::attempt::Work;
 use super::migrations::no_way;
+use super::work::Work;
 use crate::Error;
 use crate::ways_back::renames;
 

@@ -3,8 +3,8 @@
 
 use holdpoint_core::undoing::Way;
 
-use super::attempt::Work;
 use super::recover::connected;
+use super::work::Work;
 use crate::Error;
 use crate::state::{Unshown, is_code};
 

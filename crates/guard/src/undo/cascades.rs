@@ -7,9 +7,9 @@ use holdpoint_postgres::Session;
 use holdpoint_review::{ObjectClass, ObjectName};
 use serde::Serialize;
 
-use super::attempt::Work;
 use super::recover::{connected, quoted};
 use super::rollback::RollingBack;
+use super::work::Work;
 use crate::Error;
 use crate::plan::Project;
 use crate::plan::rollback::{Cascade, cascades};

@@ -6,8 +6,8 @@ use holdpoint_operations::compare::StoredForm;
 use holdpoint_operations::recover::ColumnPair;
 use holdpoint_postgres::catalog::table_form::table_form;
 
-use super::attempt::Work;
 use super::recover::{connected, name};
+use super::work::Work;
 use crate::Error;
 
 /// What comes back of a table.

@@ -8,12 +8,12 @@ use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::{Against, compare_rows, stored_form};
 
-use super::attempt::Work;
 use super::comeback::Now;
 use super::others::written_while;
 use super::renamed_columns::{renamed_columns, reviewed, still_renamed};
 use super::rollback::RollingBack;
 use super::stakes::{Relatives, Stakes};
+use super::work::Work;
 use crate::Error;
 use crate::rehearse::relation_name;
 use crate::rows_compared::rows_of;

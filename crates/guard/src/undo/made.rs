@@ -9,7 +9,6 @@ use holdpoint_core::undoing::{Applied, Way};
 use holdpoint_operations::compare::stored_form;
 use holdpoint_operations::schema_check::Schema;
 
-use super::attempt::Work;
 use super::comeback::Now;
 use super::made_rows::{Read, Written, count, written_since_shown};
 use super::migrations::schema_changes;
@@ -17,6 +16,7 @@ use super::others::{Share, TakenRows, not_compared};
 use super::renamed_columns::{renamed_columns, reviewed, still_renamed};
 use super::rollback::RollingBack;
 use super::taken_by_scripts::trial_of;
+use super::work::Work;
 use crate::Error;
 use crate::rehearse::relation_name;
 use crate::tools::Language;

@@ -6,11 +6,11 @@ use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_core::quantity::bytes;
 use holdpoint_postgres::Session;
 
-use super::attempt::Work;
 use super::comeback::Now;
 use super::made::Made;
 use super::others::written_since;
 use super::recover::{connected, quoted};
+use super::work::Work;
 use crate::Error;
 
 /// Tables with more bytes than this are not read, where no limit was given.

@@ -6,7 +6,7 @@ use holdpoint_core::quantity::listed;
 use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{Session, SessionPurpose};
 
-use super::attempt::Work;
+use super::work::Work;
 use crate::Error;
 use crate::plan::Project;
 use crate::tools::{Migration, Pending, ToolName, Tracking, read_tracking, stands_failed};

@@ -17,6 +17,7 @@ mod end_sessions;
 mod gone_along;
 pub(crate) mod included;
 mod last_writers;
+mod locked;
 mod lost;
 mod made;
 mod made_rows;
@@ -42,6 +43,8 @@ mod surroundings;
 mod taken_back;
 mod taken_by_scripts;
 mod unfinished;
+mod way;
+mod work;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -10,10 +10,10 @@ use holdpoint_core::undoing::Applied;
 use holdpoint_operations::compare::{Against, CompareError, CompareRowsOptions, RowCounts, compare_rows};
 use serde::Serialize;
 
-use super::attempt::Work;
 use super::comeback::{Comeback, Meets, What};
 use super::migrations::no_way;
 use super::seen::seen;
+use super::work::Work;
 use crate::Error;
 use crate::rehearse::relation_name;
 use crate::rows_compared::rows_of;

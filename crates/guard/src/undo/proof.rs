@@ -13,7 +13,6 @@ use holdpoint_operations::compare::{
 };
 use holdpoint_operations::schema_check::Schema;
 
-use super::attempt::Work;
 use super::database::{added_by_run, judge_database};
 use super::last_writers::LastWriters;
 use super::migrations::not_pending;
@@ -21,6 +20,7 @@ use super::record::Record;
 use super::rows::{Rows, Stake, Told, judge, judge_part, judge_sequence};
 use super::since::{Since, rows};
 use super::stakes::{Relatives, Stakes};
+use super::work::Work;
 use crate::Error;
 use crate::rows_compared::LOCK_WAIT;
 use crate::tools::TableName;

@@ -19,11 +19,11 @@ use holdpoint_operations::schema_check::Schema;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose, identity};
 
 use super::UndoPlan;
-use super::attempt::Work;
 use super::end_sessions;
 use super::gone_along;
 use super::migrations::no_way;
 use super::record::Record;
+use super::work::Work;
 use crate::rows_compared::LOCK_WAIT;
 use crate::tools::ToolName;
 use crate::{Error, runs, ways_back};

@@ -15,7 +15,6 @@ use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_review::Review;
 
 use super::at_risk::{at_risk, is_renamed, keys_move, renamed_to};
-use super::attempt::Work;
 use super::cascades::GoesAlong;
 use super::comeback::{Bearing, Comeback, Now, What};
 use super::made::{goes, goes_now};
@@ -27,6 +26,7 @@ use super::renamed_columns::{renamed_columns, reviewed, still_renamed};
 use super::rollback::RollingBack;
 use super::stakes::{Relatives, Stakes};
 use super::taken_by_scripts::{lost, taken_by_scripts};
+use super::work::Work;
 use crate::rehearse::relation_name;
 use crate::{Error, sessions};
 

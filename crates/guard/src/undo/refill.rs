@@ -5,11 +5,11 @@
 
 use holdpoint_operations::recover::{ColumnPair, RecoverOptions};
 
-use super::attempt::Work;
 use super::columns::GoneColumns;
 use super::comeback::{Comeback, Now, What};
 use super::record::Record;
 use super::recover::{options, recover};
+use super::work::Work;
 use crate::Error;
 
 /// A table of which columns come back.

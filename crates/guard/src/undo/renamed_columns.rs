@@ -4,9 +4,9 @@ use holdpoint_core::fingerprint::schema_and_name;
 use holdpoint_operations::recover::ColumnPair;
 use holdpoint_review::{Review, ReviewOptions, review};
 
-use super::attempt::Work;
 use super::comeback::Now;
 use super::rollback::RollingBack;
+use super::work::Work;
 use crate::plan::sql::file;
 
 /// The review of the run's migrations, without a catalog.

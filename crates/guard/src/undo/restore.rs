@@ -9,10 +9,10 @@ use holdpoint_operations::run_lock::RunLock;
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 use holdpoint_review::{RenamedTable, ReviewOptions, review};
 
-use super::attempt::Work;
 use super::lost::{Differences, Done};
 use super::migrations::{no_way, of_run};
 use super::record::Record;
+use super::work::Work;
 use crate::Error;
 use crate::plan::sql::file;
 use crate::tools::{Migration, Pending, TableName, Tracking};

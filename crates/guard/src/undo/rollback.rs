@@ -10,7 +10,6 @@ use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stdin};
 
-use super::attempt::Work;
 use super::cascades::{GoesAlong, goes_along, named_along};
 use super::made::{goes, goes_now};
 use super::migrations::{no_way, of_run, schema_changes, there};
@@ -21,6 +20,7 @@ use super::recover::still_to_accept;
 use super::script::{Came, LOCK_TIMEOUT, Script, run};
 use super::scripts::{check, unchanged};
 use super::unfinished::{begun, is_committed};
+use super::work::Work;
 use crate::plan::sql::file;
 use crate::rehearse::rollback::{Step, scripts, steps};
 use crate::running::output::streams;

@@ -15,10 +15,10 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::UndoOptions;
-use super::attempt::Work;
 use super::messages::{LastState, Messages, is_not_there};
 use super::record::Record;
 use super::surroundings::{Surroundings, is_one_statement, surroundings_of};
+use super::work::Work;
 use crate::running::Channel;
 use crate::running::output::Recorder;
 use crate::{Error, sessions};

@@ -6,8 +6,8 @@ use std::path::Path;
 use holdpoint_core::undoing::{RollbackScript, Way};
 use holdpoint_core::{RunId, quantity::listed};
 
-use super::attempt::Work;
 use super::included::included_sha256;
+use super::work::Work;
 use crate::Error;
 use crate::tools::sha256;
 

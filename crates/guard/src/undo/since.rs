@@ -7,9 +7,9 @@ use holdpoint_operations::compare::{
     Against, CompareOptions, CompareReport, TableChange, TableDifference, compare, compare_rows,
 };
 
-use super::attempt::Work;
 use super::record::Record;
 use super::rows::Rows;
+use super::work::Work;
 use crate::Error;
 use crate::rehearse::relation_name;
 use crate::rows_compared::rows_of;

@@ -4,8 +4,8 @@ use holdpoint_core::ledger::RunStep;
 use holdpoint_core::rehearsal::RollbackEffect;
 use holdpoint_core::undoing::{Loss, RollbackScript, ScriptsTake, Way, WayBack};
 
-use super::attempt::Work;
 use super::rollback::RollingBack;
+use super::work::Work;
 use crate::plan::{Project, RollbackReview};
 use crate::tools::{Pending, Tracking};
 use crate::ways_back::{UNKNOWN, scripts_take, taken_by};

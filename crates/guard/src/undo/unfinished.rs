@@ -2,9 +2,9 @@
 
 use holdpoint_core::undoing::{BegunScript, Way};
 
-use super::attempt::Work;
 use super::script::came_to;
 use super::scripts::Unfinished;
+use super::work::Work;
 use crate::Error;
 
 /// The script that had begun when the newest undo broke off.
