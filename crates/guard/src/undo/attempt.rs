@@ -13,7 +13,7 @@ use holdpoint_postgres::error::line;
 
 use super::beside::{is_of_the_database, left_beside};
 use super::last_writers::last_writers;
-use super::rds;
+use super::rds::cut_over::{self, CUT_OVER};
 use super::record::Record;
 use super::way::Todo;
 use super::work::Work;
@@ -89,7 +89,7 @@ impl Attempt<'_> {
             record.undo.not_as_before.extend(own);
             record.look.extend(others);
         }
-        record.look.extend(left.filter(|_| gone.is_err() && !record.has_done(rds::CUT_OVER)));
+        record.look.extend(left.filter(|_| gone.is_err() && !record.has_done(CUT_OVER)));
         // Whatever failed once a person ended it failed by that.
         let interrupted = gone.is_err() && self.context.cancel.is_cancelled();
         let (state, failure, remarks) = match gone {
@@ -125,18 +125,18 @@ impl Attempt<'_> {
         let by_rds = options.way.is_none_or(|way| way == Way::Rds) && !options.dry_run;
         let Some(source) = options.instance.as_ref().filter(|_| by_rds) else { return Ok(false) };
         let steps = runs::steps(context, &options.run).await?;
-        let Some(step) = newest(&steps).filter(|step| rds::is_under_way(step)) else { return Ok(false) };
+        let Some(step) = newest(&steps).filter(|step| cut_over::is_under_way(step)) else { return Ok(false) };
         let run = step.run.as_str();
-        if !rds::is_begun(source, run).await? {
+        if !cut_over::is_begun(source, run).await? {
             return Ok(false);
         }
         if let Some(what) = runs::process_of(step) {
             return Err(Error::StillAtWork { run: run.to_owned(), what });
         }
         if let Some(point) = step.point.clone() {
-            ask(options, context, &rds::renames(source, step, point)).await?;
+            ask(options, context, &cut_over::renames(source, step, point)).await?;
         }
-        rds::finish_begun(source, run).await?;
+        cut_over::finish_begun(source, run).await?;
         Ok(true)
     }
 }

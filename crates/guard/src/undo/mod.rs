@@ -69,7 +69,7 @@ use crate::{Error, runs};
 use attempt::Attempt;
 pub use cascades::GoesAlong;
 pub use others::{Share, TakenRows};
-pub(crate) use rds::named;
+pub(crate) use rds::names::named;
 pub use scripts::{Scripts, Unfinished};
 pub use taken_back::{LedgerFollows, before_taken_back, taken_back, undoes};
 

@@ -12,7 +12,8 @@ use holdpoint_operations::rds::RunTakenBack;
 use holdpoint_postgres::error::line;
 
 use super::admission;
-use super::rds::{CUT_OVER, name};
+use super::rds::cut_over::CUT_OVER;
+use super::rds::names::name;
 use crate::{Error, runs};
 
 /// What became of guarded runs by a way back of a cut-over.

@@ -5,7 +5,8 @@ use holdpoint_core::undoing::Way;
 
 use super::UndoPlan;
 use super::migrations::no_way;
-use super::rds::{self, ToAnInstant};
+use super::rds::ToAnInstant;
+use super::rds::cut_over::is_under_way;
 use super::record;
 use super::recover::Recovering;
 use super::restore::Restoring;
@@ -36,7 +37,7 @@ impl Work<'_> {
     /// With what better ones are passed over, and why.
     pub(super) async fn chosen(&self) -> Result<(Way, Todo, Vec<String>), Error> {
         let broken_off = self.step.undo.as_ref().filter(|_| self.step.state == RunState::Undoing).map(|undo| undo.way);
-        let broken_off = broken_off.or_else(|| rds::is_under_way(&self.step).then_some(Way::Rds));
+        let broken_off = broken_off.or_else(|| is_under_way(&self.step).then_some(Way::Rds));
         if let Some(way) = self.options.way.or(broken_off) {
             return Ok((way, self.todo(way).await?, Vec::new()));
         }
