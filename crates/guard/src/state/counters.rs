@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use holdpoint_core::fingerprint::{qualified, schema_and_name};
 use holdpoint_core::ledger::WrittenMeanwhile;
 use holdpoint_postgres::{Session, preflight};
@@ -110,6 +111,35 @@ pub(super) async fn held_back(session: &Session, patient: bool) -> Result<HeldBa
     tokio::time::sleep(HELD_BACK).await;
     session.run(WHAT, "SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
     Ok(HeldBack::Passed)
+}
+
+/// Whether counters can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counting {
+    /// When the server was started.
+    pub(super) started_at: DateTime<Utc>,
+    /// When somebody set the database's counters back; and when the server began to count anew, as it does once one of its
+    /// processes has crashed (`pgstat_reset_after_failure` of pgstat.c): it sets the time of all that count for the whole server.
+    pub(super) reset_at: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Whether they count whoever connects.
+    pub(super) trusted: bool,
+}
+
+impl Counting {
+    /// Reads since when the server counts, and whether it counts whoever connects.
+    pub(super) async fn read(session: &Session) -> Result<Self, Error> {
+        let sql = "SELECT pg_catalog.pg_postmaster_start_time(), \
+                          (SELECT stats_reset FROM pg_catalog.pg_stat_database \
+                           WHERE datname = pg_catalog.current_database()), \
+                          (SELECT stats_reset FROM pg_catalog.pg_stat_bgwriter), \
+                          pg_catalog.current_setting('track_counts')::bool \
+                          AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS one \
+                                          WHERE one LIKE 'track\\_counts=%' AND setdatabase IN (0, \
+                                            (SELECT oid FROM pg_catalog.pg_database \
+                                             WHERE datname = pg_catalog.current_database())))";
+        let row = session.query_one("reading the counters", sql, &[]).await?;
+        Ok(Self { started_at: row.get(0), reset_at: (row.get(1), row.get(2)), trusted: row.get(3) })
+    }
 }
 
 #[cfg(test)]
