@@ -3,7 +3,7 @@
 
 use holdpoint_core::undoing::Way;
 
-use super::recover::connected;
+use super::live::connected;
 use super::work::Work;
 use crate::Error;
 use crate::state::{Unshown, is_code};

@@ -7,7 +7,7 @@ use holdpoint_postgres::Session;
 use holdpoint_review::{ObjectClass, ObjectName};
 use serde::Serialize;
 
-use super::recover::{connected, quoted};
+use super::live::{connected, quoted};
 use super::rollback::RollingBack;
 use super::work::Work;
 use crate::Error;

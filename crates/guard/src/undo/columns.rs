@@ -5,8 +5,9 @@ use holdpoint_core::name::quote_identifier;
 use holdpoint_operations::recover::{ColumnThen, TableThen, make_what_went_with, table_then};
 use holdpoint_postgres::Row;
 
+use super::live::{connected, quoted};
 use super::record::Record;
-use super::recover::{connected, options, quoted};
+use super::recover::options;
 use super::work::Work;
 use crate::Error;
 

@@ -6,7 +6,7 @@ use holdpoint_operations::compare::StoredForm;
 use holdpoint_operations::recover::ColumnPair;
 use holdpoint_postgres::catalog::table_form::table_form;
 
-use super::recover::{connected, name};
+use super::live::{connected, name};
 use super::work::Work;
 use crate::Error;
 

@@ -7,9 +7,9 @@ use holdpoint_core::quantity::bytes;
 use holdpoint_postgres::Session;
 
 use super::comeback::Now;
+use super::live::{connected, quoted};
 use super::made::Made;
 use super::others::written_since;
-use super::recover::{connected, quoted};
 use super::work::Work;
 use crate::Error;
 

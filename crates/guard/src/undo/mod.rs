@@ -5,6 +5,7 @@
 //! into the ledger before the next begins; the tool's own table is put right; what is then in the database is compared
 //! with the restore point. An undo that is killed is found by its newest step, and goes on from there.
 
+mod accepted;
 mod admission;
 pub(crate) mod at_risk;
 mod attempt;
@@ -17,6 +18,7 @@ mod end_sessions;
 mod gone_along;
 pub(crate) mod included;
 mod last_writers;
+mod live;
 mod locked;
 mod lost;
 mod made;

@@ -10,13 +10,13 @@ use holdpoint_postgres::programs::ProgramName;
 use holdpoint_postgres::{Session, SessionPurpose};
 use holdpoint_process::{Program, Status, Stdin};
 
+use super::accepted::still_to_accept;
 use super::cascades::{GoesAlong, goes_along, named_along};
 use super::made::{goes, goes_now};
 use super::migrations::{no_way, of_run, schema_changes, there};
 use super::others::TakenRows;
 use super::ran::last_shown;
 use super::record::Record;
-use super::recover::still_to_accept;
 use super::script::{Came, LOCK_TIMEOUT, Script, run};
 use super::scripts::{check, unchanged};
 use super::unfinished::{begun, is_committed};
