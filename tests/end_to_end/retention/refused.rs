@@ -1,20 +1,10 @@
-//! What the store refuses, does not answer, or has locked; and plans that another prune made out of date.
+//! What the store refuses or does not answer, and plans that another prune made out of date.
 
-use holdpoint_testkit::{ADMIN, Fault, FaultProxy, Rule, S3Server};
-use holdpoint_tests::Place;
+use holdpoint_testkit::{ADMIN, Fault, FaultProxy, Rule};
 use serde_json::{Value, json};
 
-use super::{FOLDER, LAST, fates, of, points};
+use super::{FOLDER, LAST, fates, of, outcomes, points};
 use crate::scene::{Scene, behind_proxy};
-
-fn outcomes(report: &Value) -> Vec<(&str, &str)> {
-    report["dropped"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| (one["point"].as_str().unwrap(), one["outcome"].as_str().unwrap()))
-        .collect()
-}
 
 #[test]
 fn what_the_store_refuses_to_delete_is_told_and_goes_later() {
@@ -136,53 +126,6 @@ fn what_is_dropped_while_a_check_reads_its_data_is_no_finding() {
     let read: Vec<(&Value, &Value)> =
         report["points"].as_array().unwrap().iter().map(|one| (&one["point"], &one["read"])).collect();
     assert_eq!((read, &report["findings"]), (vec![(&json!(made[1]), &json!(true))], &json!([])), "{report:#}");
-}
-
-#[test]
-fn what_is_locked_for_compliance_or_by_the_bucket_itself_stays() {
-    let server = S3Server::shared();
-    let bucket = format!("complied-{}", std::process::id());
-    server.create_bucket_with_lock(&bucket);
-    let mut place = Place::bare();
-    place.use_bucket(server, &bucket, &server.endpoint());
-    let config = std::fs::read_to_string(place.work().join("holdpoint.toml")).unwrap();
-    place.holdpoint(&["init"]).ended_with(0);
-    let scene = Scene::with(place);
-    let free = points(&scene, &[false]);
-    scene.place.write_config(&format!("{config}object_lock_mode = \"compliance\"\nobject_lock_days = 1\n"));
-    let complied = points(&scene, &[false]);
-    // From here on the bucket itself locks whatever is written, and no setting of ours says so.
-    scene.place.write_config(&config);
-    let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
-                <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
-    let path = format!("/{bucket}");
-    let answer = server.request(&ADMIN, "PUT", &path, &[("object-lock", "")], &[], rule.as_bytes());
-    assert!(answer.status < 300, "{}", answer.text());
-    let made = [free, complied, points(&scene, &[false, true])].concat();
-
-    let wanted = of(&made, &["keep", "keep", "keep", "drop"]);
-    let plan = scene.place.holdpoint(&[&LAST[..], &["--dry-run"]].concat()).ended_with(0).json();
-    assert_eq!(fates(&plan), wanted, "{plan:#}");
-    for place in [1, 2] {
-        let hold = &plan["entries"][place]["reasons"][0]["hold"];
-        assert_eq!((&hold["kind"], hold["until"].is_string()), (&json!("object_lock"), true), "{plan:#}");
-    }
-    let done = scene.place.holdpoint(&LAST).ended_with(0).json();
-    assert_eq!((fates(&done), outcomes(&done)), (wanted, vec![(made[0].as_str(), "gone")]), "{done:#}");
-    // Records that come and go do so all the same: what is deleted stays as a version.
-    scene.place.holdpoint(&["pin", &made[3], "--reason", "why", "--until", "2h"]).ended_with(0);
-    scene.place.holdpoint(&["unpin", &made[3]]).ended_with(0);
-    assert_eq!(scene.place.points(), made[1..]);
-    // Nobody can delete what is locked, not even the administrator.
-    for point in &made[1..3] {
-        let key = format!("backups/{FOLDER}/restore-points/{point}/archive.dump");
-        let answer = server.request(&ADMIN, "GET", &path, &[("prefix", &key), ("versions", "")], &[], b"").text();
-        let version = answer.split("<VersionId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
-        let object = format!("/{bucket}/{key}");
-        let bypass = [("x-amz-bypass-governance-retention", "true")];
-        let refused = server.request(&ADMIN, "DELETE", &object, &[("versionId", version)], &bypass, b"");
-        assert_eq!(refused.status, 403, "{}", refused.text());
-    }
 }
 
 /// The oldest object of a folder is the first that a lifecycle rule by age takes.
