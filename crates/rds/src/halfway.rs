@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::client::Rds;
-use crate::cut_over::CutOverPlan;
+use crate::cut_over_plan::CutOverPlan;
 use crate::error::Result;
 use crate::instance::Instance;
 use crate::marks;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Rds;
-use crate::cut_over::kept_for;
+use crate::cut_over_marks::kept_for;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::marks::{self, Tags};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
-use crate::cut_over::{has_renamed, source_of};
+use crate::cut_over_marks::{has_renamed, source_of};
 use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
 use crate::gone::Going;
