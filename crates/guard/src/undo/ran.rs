@@ -1,15 +1,78 @@
-//! Which of a run's files ran, where no table of a tool's says so: as far as something of them shows in the schema.
+//! Which of a run's migrations ran: as the tool's table says, and where none does, as far as something of them shows in the
+//! schema.
 
 use holdpoint_core::fingerprint::Difference;
+use holdpoint_core::quantity::listed;
+use holdpoint_core::undoing::Applied;
 use holdpoint_review::{MigrationSql, ReviewOptions, StatementReview, review};
+
+use super::migrations::{There, schema_changes};
+use super::work::Work;
+use crate::Error;
+use crate::plan::Project;
+use crate::plan::sql::file;
+use crate::tools::{Migration, Transactions};
 
 /// What begins a statement that changes rows, or nothing: no schema shows it.
 const OF_ROWS: [&str; 12] =
     ["INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "SELECT", "WITH", "VALUES", "TRUNCATE", "LOCK", "SET", "DO"];
 
+/// Which of the migrations ran, the oldest first; with `true` where one may not be there at all, or only a part of it.
+pub(super) async fn ran<'a>(
+    work: &Work<'_>,
+    project: &Project,
+    there: &'a There,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(&'a Migration, bool)>, Error> {
+    let succeeded = work.steps.iter().any(|step| step.left() == Some(Applied::Fully));
+    let mut found = Vec::new();
+    let none_recorded = !there.recorded.contains(&Some(true));
+    let atomic = matches!(project.found.tool.transactions(), Transactions::Batch | Transactions::Each);
+    let mut first_open = true;
+    let mut changed = None;
+    // No table says it: what never ran must not be undone.
+    let last_shown = if succeeded || !there.recorded.contains(&None) {
+        Some(there.migrations.len())
+    } else {
+        let files: Vec<_> = there.migrations.iter().map(|one| file(&project.found.tool, one)).collect();
+        let last = last_shown(&files, &schema_changes(work, project).await?);
+        let (from, all) = (last.map_or(0, |last| last + 1), &there.migrations);
+        let unshown: Vec<String> = all[from..].iter().map(|one| one.path.clone()).collect();
+        if !unshown.is_empty() {
+            warnings.push(format!(
+                "nothing in the schema shows that these ran, and what undoes them is not run: {}",
+                listed(&unshown, 5)
+            ));
+        }
+        last
+    };
+    for (place, (migration, recorded)) in there.migrations.iter().zip(&there.recorded).enumerate() {
+        let perhaps = match recorded {
+            Some(true) => false,
+            None if last_shown.is_none_or(|last| place > last) => continue,
+            None => !succeeded,
+            Some(false) if succeeded || !first_open || (atomic && !none_recorded) => continue,
+            // It was not recorded, and yet a part of it may be there.
+            Some(false) => {
+                first_open = false;
+                let changed = match changed {
+                    Some(changed) => changed,
+                    None => *changed.insert(!schema_changes(work, project).await?.is_empty()),
+                };
+                if !changed {
+                    continue;
+                }
+                true
+            }
+        };
+        found.push((migration, perhaps));
+    }
+    Ok(found)
+}
+
 /// Finds the last of the files, in the order in which they run, of which something shows in the changes: those before it
 /// may have run, since a run goes on in order. `None`: nothing shows that any did.
-pub(super) fn last_shown(files: &[MigrationSql], changes: &[Difference]) -> Option<usize> {
+fn last_shown(files: &[MigrationSql], changes: &[Difference]) -> Option<usize> {
     let options = ReviewOptions { advice: false, ..ReviewOptions::default() };
     let words: Vec<&str> = changes.iter().flat_map(|change| change.name.split([' ', '.'])).collect();
     let shows = |file: &MigrationSql| {
