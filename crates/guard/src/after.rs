@@ -1,10 +1,10 @@
-//! What goes with the command of a guarded run: its time-outs before, its judgement, and who is told.
+//! What goes with the command of a guarded run: its time-outs before, its judgement, and what it wrote.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use holdpoint_core::RunId;
-use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, RunState, Verdict};
+use holdpoint_core::ledger::{Health, JudgementRecord, OutputRecord, Verdict};
 use holdpoint_core::quantity::listed;
 use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_operations::run_lock::RunLock;
@@ -12,7 +12,6 @@ use holdpoint_postgres::ConnectionSettings;
 use holdpoint_process::Mark;
 use holdpoint_review::ObjectName;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::guarded::Guarded;
 use crate::judgement::{Evidence, is_in_doubt, judge};
@@ -23,9 +22,8 @@ use crate::rehearsed::Rehearsed;
 use crate::rows_written::{Kinds, on_the_copy};
 use crate::running::environment::{TimeOuts, with_time_outs};
 use crate::running::live::{LOST_AFTER, Live};
-use crate::running::notify::Message;
 use crate::running::output::Stored;
-use crate::running::{health, hooks, tool_lock};
+use crate::running::{health, tool_lock};
 use crate::runs;
 use crate::shown_files::{There, is_called, shown};
 use crate::spoken::is_said;
@@ -167,18 +165,6 @@ impl Guarded<'_> {
         }
     }
 
-    /// Runs what belongs after a good end, or says why not: it never was one, for that reason.
-    pub(crate) async fn run_after(&self, good: Result<(), &str>, run: &RunId) -> Option<String> {
-        let options = self.preparation.options;
-        let line = options.run.after.as_ref()?;
-        if let Err(why) = good {
-            let still = if options.run.before.is_some() { ": what --before did still holds" } else { "" };
-            return Some(format!("--after was not run, because {why}{still}"));
-        }
-        let ran = hooks::run(line, options, run, &self.mask, &CancellationToken::new()).await;
-        ran.err().map(|reason| format!("what --after runs failed: {reason}"))
-    }
-
     /// Keeps what the command wrote.
     pub(crate) async fn keep_output(
         &self,
@@ -208,22 +194,6 @@ impl Guarded<'_> {
         }
         failed.extend(self.tell_start(ledger).await);
         failed
-    }
-
-    /// Tells that the command begins; why nobody could be told, in words.
-    async fn tell_start(&self, ledger: &LedgerWriter<'_>) -> Option<String> {
-        let to = self.preparation.options.run.notify.as_ref()?;
-        self.message("started", ledger, RunState::Running).send(to, &self.mask).await
-    }
-
-    /// A message with what is known of the run.
-    pub(crate) fn message(&self, event: &'static str, ledger: &LedgerWriter<'_>, state: RunState) -> Message {
-        let options = self.preparation.options;
-        let database = self.preparation.context.database.to_string();
-        let command = self.mask.command(&options.command);
-        Message::new(event, ledger.run().as_str(), &database, state, command)
-            .by(options.operator.as_deref().map(|text| self.mask.script(text)))
-            .relying_on(ledger.point().map(ToString::to_string))
     }
 }
 

@@ -1,26 +1,25 @@
 //! A guarded run from its command on: the command runs and is judged, which is written before the run lock is given back;
 //! it is undone where that was asked for; what belongs after a good end is run, and who wants to know is told.
 
-use holdpoint_core::RunId;
-use holdpoint_core::ledger::{Health, HookState, JudgementRecord, RunState, RunStep, newest};
+mod good_end;
+mod lock_again;
+mod on_failure;
+
+use holdpoint_core::ledger::{Health, HookState, RunState};
 use holdpoint_core::progress::Phase;
-use holdpoint_core::selector::RunSelector;
 use holdpoint_core::undoing::Way;
-use holdpoint_operations::Context;
-use holdpoint_operations::run_lock::{LockHolder, RunLock};
-use holdpoint_postgres::identity;
 use holdpoint_process::Status;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
+use self::good_end::AFTER_BEGINS;
 use crate::command::{Call, CutOff, LOCK_LOST};
 use crate::guarded::{Guarded, Proven, Ready};
 use crate::ledger_writer::LedgerWriter;
 use crate::may_have_left::may_have_left;
 use crate::prepare::Preparation;
-use crate::run::{GuardReport, OnFailure, WayBack};
-use crate::undo::{self, UndoEnd, UndoOptions, UndoReport};
-use crate::{Error, runs};
+use crate::run::{GuardReport, WayBack};
+use crate::runs;
+use crate::undo::{UndoEnd, UndoReport};
 
 /// What is told where a run counts as failed, and is not undone by itself.
 const NOT_UNDONE: &str = "it was not undone by itself: what its command left could not be looked at";
@@ -30,13 +29,9 @@ const NOTHING_SHOWN: &str = "it was not undone by itself: nothing shows that a m
                              changed, others did meanwhile, or the command beside its migrations";
 /// The same, where a session that may be the command's is in a transaction.
 const AT_WORK: &str = "it was not undone by itself: what its command left may not be all yet";
-/// What the ledger says before --after runs: without a later step that says how it went, nobody knows.
-const AFTER_BEGINS: &str = "what --after runs begins: the next step says how it went";
-/// What the ledger keeps of a good end.
-const AFTER_RAN: &str = "what --after runs was run";
 
 /// How the undo of a run ended, or why it could not begin.
-type Undone = Result<Box<UndoReport>, String>;
+pub(crate) type Undone = Result<Box<UndoReport>, String>;
 
 impl Guarded<'_> {
     /// Runs the command, judges, writes that, undoes. From here on nothing is an error any more.
@@ -199,189 +194,12 @@ impl Guarded<'_> {
             undo_failure,
         }
     }
-
-    /// Runs what belongs after a good end, and writes how that went, as a step of its own.
-    async fn finish(&self, ledger: &mut LedgerWriter<'_>, warnings: &mut Vec<String>) {
-        let failed = self.run_after(Ok(()), ledger.run()).await;
-        let after = ran(failed.as_ref());
-        ledger.after_is(after);
-        let told = failed.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
-        warnings.extend(failed);
-        warnings.extend(runs::owed(ledger.step()));
-        // After the newest step, whoever wrote it: the lock may have been lost meanwhile.
-        if let Err(error) = note(self.preparation.context, ledger.run(), after, told).await {
-            warnings.push(format!("how --after went could not be written into the ledger: {error}"));
-        }
-    }
-
-    /// Undoes the run, under the lock that its command ran under where that is still held; then runs what belongs after
-    /// a good end, and writes how that went.
-    async fn undo(
-        &self,
-        on_failure: &OnFailure,
-        lock: RunLock,
-        ledger: &mut LedgerWriter<'_>,
-        warnings: &mut Vec<String>,
-    ) -> Undone {
-        // Who interrupted the command did not interrupt its undo; the next signal does.
-        let mut context = self.preparation.context.clone();
-        if context.cancel.is_cancelled() {
-            context.cancel = on_failure.cancel.as_ref().map_or_else(CancellationToken::new, |next| next());
-        }
-        let options = UndoOptions { run: RunSelector::Id(ledger.run().clone()), ..on_failure.undo.clone() };
-        // Where another run has it by now, the undo refuses by itself.
-        let (lock, at_work) = self.hold(lock, warnings, ledger.run()).await;
-        let held = if at_work.is_none() && lock.is_held().await {
-            Some(lock)
-        } else {
-            // Its session may still have it: the undo takes it anew.
-            drop(lock);
-            None
-        };
-        let undone = undo::undo_held(&context, &options, held).await;
-        let undone = undone.map(Box::new).map_err(|error| (on_failure.told)(error));
-        let options = self.preparation.options;
-        let done = matches!(&undone, Ok(report) if report.end() == UndoEnd::Done);
-        let again = match options.run.after {
-            None => Ok(None),
-            Some(_) => Box::pin(self.lock_again(ledger.run())).await,
-        };
-        let (lock, busy) = match again {
-            Ok(lock) => (lock, None),
-            Err(holder) => (None, Some(format!("another run is at work ({holder})"))),
-        };
-        let good = match &busy {
-            _ if !done => Err("the run failed, and its undo, too"),
-            Some(busy) => Err(busy.as_str()),
-            None => Ok(()),
-        };
-        if good.is_ok() && options.run.after.is_some() {
-            let begins = note(&context, ledger.run(), HookState::Began, AFTER_BEGINS.to_owned()).await;
-            let not_told = |error| format!("that --after begins could not be written into the ledger: {error}");
-            warnings.extend(begins.err().map(not_told));
-        }
-        let after = self.run_after(good, ledger.run()).await;
-        let state = if good.is_ok() { ran(after.as_ref()) } else { HookState::NotRun };
-        ledger.after_is(state);
-        let written = match &undone {
-            // Nothing of the undo is written yet.
-            Err(why) => {
-                let told = Some(format!("it could not be undone: {why}")).into_iter().chain(after.clone()).collect();
-                ledger.write(RunState::Failed, told).await
-            }
-            Ok(_) if options.run.after.is_some() => {
-                let told = after.clone().unwrap_or_else(|| AFTER_RAN.to_owned());
-                note(&context, ledger.run(), state, told).await
-            }
-            Ok(_) => Ok(()),
-        };
-        if let Err(error) = written {
-            warnings.push(format!("how the undo ended could not be written into the ledger: {error}"));
-        }
-        warnings.extend(after);
-        warnings.extend(runs::owed(ledger.step()));
-        if let Some(lock) = lock {
-            lock.release().await;
-        }
-        undone
-    }
-
-    /// The run lock, taken once more where it went with its session, as by a restart of the server: nobody else is to migrate
-    /// while this run is looked at. With whoever has it meanwhile, which is told.
-    async fn hold(&self, lock: RunLock, warnings: &mut Vec<String>, run: &RunId) -> (RunLock, Option<String>) {
-        if lock.is_held().await {
-            return (lock, None);
-        }
-        match Box::pin(self.lock_again(run)).await {
-            Ok(Some(again)) => {
-                warnings.push("the run lock was taken again".to_owned());
-                (again, None)
-            }
-            // No server: nobody has it there.
-            Ok(None) => (lock, None),
-            // Its session is there, and was only slow to answer.
-            Err(holder) if holder.pid == lock.pid() => {
-                if !lock.is_held().await {
-                    warnings.push(
-                        "the session that has the run lock does not answer: it may be lost at any moment".to_owned(),
-                    );
-                }
-                (lock, None)
-            }
-            Err(holder) => {
-                warnings.push(format!(
-                    "another run is at work ({holder}): what that changes counts here, too, until it is looked at again \
-                     (holdpoint runs)"
-                ));
-                (lock, Some(holder.to_string()))
-            }
-        }
-    }
-
-    /// Takes the run lock once more, which an undo gave back or a restart took; none where the server cannot be asked.
-    ///
-    /// # Errors
-    /// Whoever has it meanwhile.
-    async fn lock_again(&self, run: &RunId) -> Result<Option<RunLock>, LockHolder> {
-        // A restore exchanged the databases: the name leads to another one.
-        let Some(session) = self.session_of(&self.start.settings).await else { return Ok(None) };
-        let read = identity::read(&session).await;
-        session.close().await;
-        let Ok(read) = read else { return Ok(None) };
-        let (name, oid) = (format!("holdpoint guard {run}"), read.identity.database_oid);
-        match RunLock::take(&self.start.settings, oid, &name, &CancellationToken::new()).await {
-            Ok(lock) => Ok(Some(lock)),
-            Err(holdpoint_operations::Error::RunLockHeld { holder }) => Err(holder),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Tells how it all ended.
-    #[expect(clippy::too_many_arguments, reason = "everything that a message tells")]
-    async fn tell_end(
-        &self,
-        ledger: &LedgerWriter<'_>,
-        state: RunState,
-        undone: Option<&Undone>,
-        judgement: &JudgementRecord,
-        exit_code: Option<i32>,
-        ways_back: &[WayBack],
-        warnings: &mut Vec<String>,
-    ) {
-        let Some(to) = &self.preparation.options.run.notify else { return };
-        let mut reasons = judgement.reasons.clone();
-        let (state, ways_back) = match undone {
-            None => (state, ways_back.to_vec()),
-            Some(Ok(report)) if report.end() == UndoEnd::Done => {
-                reasons.insert(0, format!("its command failed, and it was undone by {}", report.plan.way.word()));
-                (report.state.unwrap_or(state), Vec::new())
-            }
-            Some(undone) => {
-                let (state, why) = match undone {
-                    Ok(report) => (report.state.unwrap_or(state), failure(report)),
-                    Err(why) => (state, why.clone()),
-                };
-                reasons.insert(0, format!("the undo failed: {why}"));
-                (state, ways_back.to_vec())
-            }
-        };
-        reasons.extend(warnings.iter().filter(|warning| warning.contains("--after")).cloned());
-        let message = self.message("ended", ledger, state).because(reasons);
-        let message = message.ended(judgement.verdict.words(), exit_code, ways_back);
-        warnings.extend(message.send(to, &self.mask).await);
-    }
 }
 
 /// The ways back that nobody would refuse: of a run that left nothing, nothing can be undone, but what it relied on can
 /// still be looked at beside the database.
 fn still_open(ways_back: Vec<WayBack>, left_nothing: bool) -> Vec<WayBack> {
     ways_back.into_iter().filter(|one| !left_nothing || one.way == Way::Beside).collect()
-}
-
-/// Why an undo did not come to its end, or what is not as before.
-fn failure(report: &UndoReport) -> String {
-    let left = report.undo.as_ref().map(|undo| undo.not_as_before.join("; ")).unwrap_or_default();
-    report.failure.clone().unwrap_or(left)
 }
 
 /// Tells of errors of the server in what the command wrote, as psql shows them, which goes on after one unless it is told
@@ -395,23 +213,6 @@ fn reported_errors(text: &str) -> Option<String> {
              unless it is given -v ON_ERROR_STOP=1"
         )
     })
-}
-
-/// How the line after the command ended, by why it failed.
-fn ran(failed: Option<&String>) -> HookState {
-    if failed.is_some() { HookState::Failed } else { HookState::Ran }
-}
-
-/// Writes what came after the end of a run, or of its undo, as a step of its own: the run stands where it stood.
-async fn note(context: &Context, run: &RunId, after: HookState, told: String) -> Result<(), Error> {
-    let steps = runs::steps(context, &RunSelector::Id(run.clone())).await?;
-    let Some(step) = newest(&steps) else { return Ok(()) };
-    let mut hooks = step.hooks.clone();
-    if let Some(record) = hooks.as_mut().and_then(|hooks| hooks.after.as_mut()) {
-        record.state = after;
-    }
-    let noted = RunStep { n: step.n + 1, at: (context.clock)(), hooks, remarks: vec![told], ..step.clone() };
-    Ok(context.repository.record_step(&context.database, &noted).await?)
 }
 
 #[cfg(test)]

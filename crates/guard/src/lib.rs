@@ -16,6 +16,7 @@ mod leads;
 mod ledger_writer;
 mod look_again;
 mod may_have_left;
+mod messages;
 mod origin;
 pub mod plan;
 mod planned;
