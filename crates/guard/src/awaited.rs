@@ -13,8 +13,9 @@ use holdpoint_operations::rds::RdsSource;
 use tokio::time::{Instant, timeout};
 
 use crate::Error;
-use crate::guarded::{Guarded, Proven};
+use crate::guarded::Guarded;
 use crate::ledger_writer::LedgerWriter;
+use crate::proven::Proven;
 use crate::ways_back::Noted;
 
 /// How long RDS may take for its last answer, when the time to wait is over.

@@ -13,10 +13,11 @@ use tokio::sync::oneshot;
 
 use self::good_end::AFTER_BEGINS;
 use crate::command::{Call, CutOff, LOCK_LOST};
-use crate::guarded::{Guarded, Proven, Ready};
+use crate::guarded::{Guarded, Ready};
 use crate::ledger_writer::LedgerWriter;
 use crate::may_have_left::may_have_left;
 use crate::prepare::Preparation;
+use crate::proven::Proven;
 use crate::run::{GuardReport, WayBack};
 use crate::runs;
 use crate::undo::{UndoEnd, UndoReport};

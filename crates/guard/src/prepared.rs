@@ -17,10 +17,11 @@ use holdpoint_operations::verify::VerifyOptions;
 use holdpoint_operations::{Context, Source, catalogue};
 use serde::Serialize;
 
-use crate::guarded::{Guarded, Proven};
+use crate::guarded::Guarded;
 use crate::plan::PlanReport;
 use crate::planned::Planned;
 use crate::prepare::lost;
+use crate::proven::Proven;
 use crate::run::{GuardOptions, WayBack};
 use crate::{Error, command, prepare as preparation};
 

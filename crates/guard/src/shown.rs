@@ -7,8 +7,8 @@ use holdpoint_core::rehearsal::Rehearsal;
 use holdpoint_core::risk::RiskClass;
 use serde::Serialize;
 
-use crate::guarded::Proven;
 use crate::plan::PlanReport;
+use crate::proven::Proven;
 use crate::run::WayBack;
 use crate::tools::Finding;
 
