@@ -4,16 +4,19 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 
+use crate::asked::{self, desired_cluster, desired_member};
 use crate::client::Rds;
 use crate::cluster::{AURORA, Cluster};
+use crate::cluster_member::{member_name, member_side, member_tags};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::marks::{self, Tags};
-use crate::name::{check_name, with_ending};
-use crate::plan::{Problem, RestoreOptions, When};
+use crate::name::check_name;
+use crate::problem::Problem;
 use crate::properties::{How, Properties, PropertyLine};
 use crate::quota::Quota;
-use crate::standing::Standing;
+use crate::restore_options::{RestoreOptions, When};
+use crate::standing::unusual;
 use crate::window::Window;
 
 /// What a restore of a cluster will do.
@@ -61,88 +64,6 @@ impl ClusterPlan {
     }
 }
 
-/// The fewest days that a cluster keeps its backups; it cannot keep none.
-const FEWEST_DAYS: u32 = 1;
-
-/// The quotas that a restore counts against.
-const COUNTED: [&str; 2] = ["DBClusters", "DBInstances"];
-
-/// What the new cluster and its instance are asked to be, as a tag's value: class and parameter group stand in it even where they
-/// are the writer's, since the instance may be made when the source is gone.
-fn asked(options: &RestoreOptions, member: &Properties) -> String {
-    let days = options.retention_days.map(|days| days.max(FEWEST_DAYS));
-    let parts = [
-        member.class.as_ref().map(|class| format!("class={class}")),
-        member.parameter_group.as_ref().map(|group| format!("parameter-group={group}")),
-        options.deletion_protection.map(|value| format!("deletion-protection={value}")),
-        days.map(|days| format!("retention-days={days}")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-fn parts(asked: &str) -> impl Iterator<Item = (&str, &str)> {
-    asked.split(' ').filter_map(|part| part.split_once('='))
-}
-
-/// The properties that a new cluster shall have: the source's, and what was asked other.
-pub(crate) fn desired_cluster(source: &Properties, asked: &str) -> Properties {
-    let mut wanted = source.clone();
-    for (key, value) in parts(asked) {
-        match key {
-            "deletion-protection" => wanted.deletion_protection = value.parse().ok(),
-            "retention-days" => wanted.retention_days = value.parse().ok(),
-            _ => {}
-        }
-    }
-    wanted
-}
-
-/// The properties that its instance shall have: those of the source's writer that are not the cluster's, and what was asked.
-pub(crate) fn desired_member(writer: Option<&Properties>, asked: &str) -> Properties {
-    let mut wanted = writer.map(member_side).unwrap_or_default();
-    for (key, value) in parts(asked) {
-        match key {
-            "class" => wanted.class = Some(value.to_owned()),
-            "parameter-group" => wanted.parameter_group = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    wanted
-}
-
-/// What an instance has of its own in a cluster.
-pub(crate) fn member_side(writer: &Properties) -> Properties {
-    let insights = writer.performance_insights == Some(true);
-    let monitored = writer.monitoring_seconds.unwrap_or_default() > 0;
-    Properties {
-        class: writer.class.clone(),
-        promotion_tier: writer.promotion_tier,
-        parameter_group: writer.parameter_group.clone(),
-        is_public: writer.is_public,
-        ca: writer.ca.clone(),
-        maintenance_window: writer.maintenance_window.clone(),
-        minor_upgrades: writer.minor_upgrades,
-        monitoring_seconds: writer.monitoring_seconds,
-        monitoring_role: writer.monitoring_role.clone().filter(|_| monitored),
-        performance_insights: writer.performance_insights,
-        performance_insights_kms_key: writer.performance_insights_kms_key.clone().filter(|_| insights),
-        performance_insights_days: writer.performance_insights_days.filter(|_| insights),
-        ..Properties::default()
-    }
-}
-
-/// The tags of the instance: the writer's own, and those that say whose it is.
-pub(crate) fn member_tags(writer: Option<&Instance>, cluster: &Tags, now: DateTime<Utc>) -> Tags {
-    let (none, at) = (Tags::new(), marks::instant(cluster, marks::RESTORED_TO));
-    let (tags, name, resource) = match writer {
-        Some(writer) => (&writer.tags, writer.name.as_str(), writer.resource_id.as_str()),
-        None => (&none, "", ""),
-    };
-    let mut tags = marks::of_restore(tags, name, resource, at, "", now);
-    tags.retain(|key, value| !(value.is_empty() && key.starts_with(marks::PREFIX)));
-    tags
-}
-
 /// What a plan is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterFacts {
@@ -152,11 +73,6 @@ pub(crate) struct ClusterFacts {
     pub(crate) taken: Vec<String>,
     /// `Err` says why they are not known.
     pub(crate) quotas: std::result::Result<Vec<Quota>, String>,
-}
-
-/// The name of a new cluster's instance.
-pub(crate) fn member_name(target: &str) -> String {
-    with_ending(target, "-1")
 }
 
 /// Why a cluster is none that is restored here.
@@ -205,21 +121,14 @@ pub(crate) fn cluster_plan_of(facts: ClusterFacts, options: &RestoreOptions, now
             hint: Some("name a class: --class db.r6g.large".to_owned()),
         });
     }
-    let asked = asked(options, &new_member);
+    let asked = asked::of_cluster(options, &new_member);
     let new = desired_cluster(&source.properties, &asked);
-    let quotas = quotas.unwrap_or_else(|why| {
-        warnings.push(format!("the account's quotas are not known: {why}"));
-        Vec::new()
-    });
-    for what in Quota::passed(&quotas, &COUNTED.map(|name| (name, 1))) {
-        let hint = Error::Quota { subject: String::new(), code: String::new(), message: String::new() }.hint();
-        problems.push(Problem { what, hint });
-    }
+    let wanted = [("DBClusters", 1), ("DBInstances", 1)];
+    let quotas = Quota::counted(quotas, &wanted, &mut problems, &mut warnings);
     let mut tags = marks::of_restore(&source.tags, &source.name, &source.resource_id, at, &asked, now);
     tags.insert(marks::MEMBER.to_owned(), member.clone());
     if let Some(maker) = &options.maker {
-        tags.insert(marks::NEEDED_FOR.to_owned(), marks::value(&maker.needed_for));
-        tags.insert(marks::MAKER.to_owned(), marks::value(&maker.process));
+        maker.mark(&mut tags);
     }
     problems.extend(Problem::of_tags("the new cluster", tags.len() + marks::TAGS_OF_READY));
     problems.extend(Problem::of_tags("its instance", member_tags(writer.as_ref(), &tags, now).len()));
@@ -236,9 +145,7 @@ pub(crate) fn cluster_plan_of(facts: ClusterFacts, options: &RestoreOptions, now
     if others > 0 {
         warnings.push(format!("the new cluster has one instance, and {} has {}", source.name, others + 1));
     }
-    if !matches!(source.standing(), Standing::Usable | Standing::Stopped) {
-        warnings.push(format!("the source is {}", source.status));
-    }
+    warnings.extend(unusual(&source.status));
     if options.copy_on_write {
         warnings.push("what either side changes is stored twice from then on, and billed".to_owned());
     }
@@ -261,7 +168,7 @@ pub(crate) fn cluster_plan_of(facts: ClusterFacts, options: &RestoreOptions, now
         new,
         new_member,
         tags,
-        quotas: quotas.into_iter().filter(|quota| COUNTED.contains(&quota.name.as_str())).collect(),
+        quotas,
         problems,
         warnings,
         source,
@@ -289,14 +196,6 @@ impl Rds {
         }
         let quotas = self.quotas().await.map_err(|error| error.to_string());
         Ok(cluster_plan_of(ClusterFacts { source, writer, taken, quotas }, options, now))
-    }
-
-    /// The instance of a cluster that writes, else any of them.
-    pub(crate) async fn writer_of(&self, cluster: &Cluster) -> Result<Option<Instance>> {
-        match cluster.writer.as_ref().or(cluster.members.first()) {
-            Some(name) => self.find(name).await,
-            None => Ok(None),
-        }
     }
 }
 

@@ -9,19 +9,21 @@ use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, ServerlessV2ScalingC
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::asked::{desired_cluster, desired_member};
 use crate::call::{instant_out, number, tags_out};
 use crate::client::Rds;
-use crate::cluster::{AURORA, Cluster};
-use crate::cluster_plan::{ClusterPlan, desired_cluster, desired_member, member_name, member_side, member_tags};
+use crate::cluster::Cluster;
+use crate::cluster_member::{member_name, member_tags, of_member};
+use crate::cluster_plan::ClusterPlan;
 use crate::cluster_tidy::is_in_service;
-use crate::error::{Error, Result, Thing, told};
+use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
-use crate::marks::{self, Tags};
+use crate::marks;
 use crate::name::same;
-use crate::plan::When;
 use crate::properties::{Difference, Properties};
-use crate::restore::{ROUNDS, of_the_source, open_and_fixed};
+use crate::restore::{ROUNDS, note, of_the_source, open_and_fixed};
+use crate::restore_options::When;
 use crate::wait::{Reading, Waiting};
 
 /// A cluster that is as asked, with its instance.
@@ -51,41 +53,11 @@ fn capacity(range: &str) -> Option<ServerlessV2ScalingConfiguration> {
     Some(range.max_capacity(most.parse().ok()?).build())
 }
 
-/// An error about a cluster's instance as one about the cluster, by whose name all goes on.
-fn of_member(error: Error, cluster: &str) -> Error {
-    let within = |member: &str, status: &str| format!("without its instance: {member} is {status}");
-    match error {
-        Error::GaveUp { subject, awaited, status, waited_seconds } => {
-            Error::GaveUp { status: within(&subject, &status), subject: cluster.to_owned(), awaited, waited_seconds }
-        }
-        Error::Ended { subject, status, event } => {
-            Error::Ended { status: format!("{status} in its instance {subject}"), subject: cluster.to_owned(), event }
-        }
-        Error::Differs { subject, differences } => Error::Differs {
-            subject: cluster.to_owned(),
-            differences: differences.into_iter().map(|one| format!("{subject}: {one}")).collect(),
-        },
-        // Instances are started and stopped with their cluster.
-        Error::Stopped { .. } => Error::Stopped { subject: cluster.to_owned(), thing: Thing::Cluster },
-        other => other,
-    }
-}
-
 /// Whether a cluster is the one that this plan began.
 fn is_of(plan: &ClusterPlan, cluster: &Cluster) -> bool {
     let same = |key: &str| plan.tags.contains_key(key) && plan.tags.get(key) == cluster.tags.get(key);
     marks::is_own(&cluster.tags, &cluster.resource_id)
         && [marks::MADE_AT, marks::SOURCE_RESOURCE, marks::MEMBER].into_iter().all(same)
-}
-
-/// What was modified, each once.
-fn note(modified: &mut Vec<String>, of: &str, open: Vec<Difference>) {
-    for difference in open {
-        let line = format!("{of}{}: {}", difference.property, difference.asked);
-        if !modified.contains(&line) {
-            modified.push(line);
-        }
-    }
 }
 
 impl Rds {
@@ -162,8 +134,7 @@ impl Rds {
         // Once it was ready, or put in its source's place by hand, it and its instances are their owner's.
         let was_ready = first.tags.contains_key(marks::READY_AT);
         let all = self.clusters().await?;
-        let source = first.tags.get(marks::SOURCE_RESOURCE);
-        let source_is_there = source.is_some_and(|id| all.iter().any(|other| other.resource_id == *id));
+        let source_is_there = all.iter().any(|other| marks::is_made_of(&first.tags, &other.resource_id));
         let has_its_name = first.tags.get(marks::SOURCE).is_some_and(|had| same(had, &first.name));
         if was_ready && is_in_service(&first, &all) || source_is_there && has_its_name {
             return Err(Error::Serves { subject: first.name });
@@ -219,11 +190,7 @@ impl Rds {
             }
         }
         if !was_ready {
-            let ready: Tags = [
-                (marks::READY_AT.to_owned(), told(clock())),
-                (marks::RESOURCE.to_owned(), cluster.resource_id.clone()),
-            ]
-            .into();
+            let ready = marks::of_ready(&cluster.resource_id, clock());
             self.tag(&cluster.arn, name, &ready).await?;
             cluster.tags.extend(ready);
         }
@@ -237,95 +204,6 @@ impl Rds {
             instance,
             cluster,
         })
-    }
-
-    /// The instance that was made in a cluster, by the name that it was given, else by its tags, as somebody may have renamed it.
-    async fn own_member(&self, cluster: &Cluster, made_as: &str) -> Result<Option<String>> {
-        if let Some(member) = cluster.members.iter().find(|member| same(member, made_as)) {
-            return Ok(Some(member.clone()));
-        }
-        for member in &cluster.members {
-            if self.find(member).await?.is_some_and(|found| marks::is_ours(&found.tags)) {
-                return Ok(Some(member.clone()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Waits for the instance of a cluster that was ready before, and tells what is other than asked: it is not modified.
-    async fn compare_member(
-        &self,
-        member: &str,
-        wanted: &Properties,
-        waiting: &Waiting,
-        since: DateTime<Utc>,
-        report: &mut (dyn FnMut(&Reading) + Send),
-    ) -> Result<(Instance, Vec<Difference>)> {
-        let instance = self.wait_available(member, waiting, since, report).await?;
-        let (mut differences, fixed) = open_and_fixed(wanted, &member_side(&instance.properties));
-        differences.extend(fixed);
-        Ok((instance, differences))
-    }
-
-    /// Makes the instance of a cluster. One of the name that is there and the cluster's is the one that a killed process made.
-    async fn make_member(&self, cluster: &Cluster, member: &str, wanted: &Properties, tags: &Tags) -> Result<()> {
-        const ACTION: &str = "CreateDBInstance";
-        let call = self
-            .client
-            .create_db_instance()
-            .db_instance_identifier(member)
-            .db_cluster_identifier(&cluster.name)
-            .engine(AURORA)
-            .set_db_instance_class(wanted.class.clone())
-            .set_db_parameter_group_name(wanted.parameter_group.clone())
-            .set_ca_certificate_identifier(wanted.ca.clone())
-            .set_promotion_tier(number(wanted.promotion_tier))
-            .set_publicly_accessible(wanted.is_public)
-            .set_auto_minor_version_upgrade(wanted.minor_upgrades)
-            .set_preferred_maintenance_window(wanted.maintenance_window.clone())
-            .set_monitoring_interval(number(wanted.monitoring_seconds))
-            .set_monitoring_role_arn(wanted.monitoring_role.clone())
-            .set_enable_performance_insights(wanted.performance_insights)
-            .set_performance_insights_kms_key_id(wanted.performance_insights_kms_key.clone())
-            .set_performance_insights_retention_period(number(wanted.performance_insights_days))
-            .set_tags(Some(tags_out(tags)));
-        match call.send().await.map_err(|failure| classify(failure, ACTION, member)) {
-            Ok(_) => Ok(()),
-            Err(error @ Error::NameTaken { .. }) => {
-                let found = self.find(member).await?.and_then(|found| found.cluster);
-                if found.is_some_and(|of| same(&of, &cluster.name)) { Ok(()) } else { Err(error) }
-            }
-            Err(Error::WrongState { message, .. }) => Err(Error::WrongState { subject: cluster.name.clone(), message }),
-            Err(Error::Stopped { .. }) => Err(Error::Stopped { subject: cluster.name.clone(), thing: Thing::Cluster }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Waits for the instance of a cluster, and modifies what is not as asked.
-    async fn settle_member(
-        &self,
-        member: &str,
-        wanted: &Properties,
-        waiting: &Waiting,
-        since: DateTime<Utc>,
-        report: &mut (dyn FnMut(&Reading) + Send),
-        modified: &mut Vec<String>,
-    ) -> Result<(Instance, Vec<Difference>)> {
-        let mut round = 0;
-        loop {
-            let instance = self.wait_available(member, waiting, since, report).await?;
-            let (open, fixed) = open_and_fixed(wanted, &member_side(&instance.properties));
-            if open.is_empty() {
-                return Ok((instance, fixed));
-            }
-            if round == ROUNDS {
-                let differences = open.iter().map(ToString::to_string).collect();
-                return Err(Error::Differs { subject: member.to_owned(), differences });
-            }
-            self.modify(member, wanted, &open).await?;
-            note(modified, "its instance's ", open);
-            round += 1;
-        }
     }
 
     /// Asks for what differs; in a wrong state the caller waits again and comes back.
@@ -371,25 +249,11 @@ fn ask(call: ModifyDBClusterFluentBuilder, wanted: &Properties, property: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Awaited;
 
     #[test]
     fn a_capacity_goes_there_and_back_as_it_is() {
         let range = capacity("0.5-16").unwrap();
         assert_eq!((range.min_capacity(), range.max_capacity()), (Some(0.5), Some(16.0)));
         assert!(capacity("16").is_none() && capacity("a-b").is_none());
-    }
-
-    #[test]
-    fn what_becomes_of_an_instance_is_told_by_the_name_of_its_cluster() {
-        let (subject, status) = ("shop-r-1".to_owned(), "creating".to_owned());
-        let error = Error::GaveUp { subject, awaited: Awaited::Instance, status, waited_seconds: 60 };
-        let error = of_member(error, "shop-r");
-        assert_eq!(error.to_string(), "shop-r is still without its instance: shop-r-1 is creating after 60 s");
-        assert!(error.hint().unwrap().ends_with("holdpoint rds wait shop-r"), "{:?}", error.hint());
-        let error = Error::Ended { subject: "shop-r-1".to_owned(), status: "failed".to_owned(), event: None };
-        let error = of_member(error, "shop-r");
-        assert_eq!(error.to_string(), "shop-r ended as failed in its instance shop-r-1");
-        assert!(error.hint().unwrap().ends_with("holdpoint rds drop shop-r"), "{:?}", error.hint());
     }
 }

@@ -8,9 +8,9 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
 use crate::gone::Going;
+use crate::maker::Maker;
 use crate::marks;
 use crate::name::{check_name, same};
-use crate::plan::Maker;
 use crate::standing::Standing;
 use crate::tidy::{DropOptions, Made, still_to_drop, unfinished};
 use crate::wait::{Reading, Waiting};
@@ -41,10 +41,7 @@ impl Made {
             ready_at: marks::instant(&cluster.tags, marks::READY_AT),
             is_in_service: is_in_service(cluster, all),
             is_protected: cluster.properties.deletion_protection == Some(true),
-            maker: cluster.tags.get(marks::NEEDED_FOR).map(|needed_for| Maker {
-                needed_for: needed_for.clone(),
-                process: cluster.tags.get(marks::MAKER).cloned().unwrap_or_default(),
-            }),
+            maker: Maker::of(&cluster.tags),
             members: cluster.members.clone(),
         })
     }

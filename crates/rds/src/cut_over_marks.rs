@@ -44,7 +44,7 @@ pub(crate) fn has_renamed(instance: &Instance, source: Option<&Instance>) -> boo
 /// Whether an instance of ours stands in the place of a source by a cut-over, or is on its way there or back.
 pub(crate) fn serves_for(one: &Instance, source: &Instance) -> bool {
     marks::is_own(&one.tags, &one.resource_id)
-        && one.tags.get(marks::SOURCE_RESOURCE).is_some_and(|id| *id == source.resource_id)
+        && marks::is_made_of(&one.tags, &source.resource_id)
         && has_renamed(one, Some(source))
 }
 

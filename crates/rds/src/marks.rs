@@ -92,6 +92,12 @@ pub fn of_restore(
     tags
 }
 
+/// The tags that a restore gets once it is found to be as asked.
+#[must_use]
+pub(crate) fn of_ready(resource: &str, now: DateTime<Utc>) -> Tags {
+    [(READY_AT.to_owned(), told(now)), (RESOURCE.to_owned(), resource.to_owned())].into()
+}
+
 /// The tags of a resource that are its owner's: neither AWS's (`aws:`), which nobody may set, nor ours.
 #[must_use]
 pub fn own(tags: &Tags) -> Tags {
@@ -109,6 +115,12 @@ pub fn is_ours(tags: &Tags) -> bool {
 #[must_use]
 pub fn is_own(tags: &Tags, resource_id: &str) -> bool {
     is_ours(tags) && tags.get(RESOURCE).is_none_or(|id| id == resource_id)
+}
+
+/// Whether something was made of what has this resource id, by its tags.
+#[must_use]
+pub(crate) fn is_made_of(tags: &Tags, resource_id: &str) -> bool {
+    tags.get(SOURCE_RESOURCE).is_some_and(|id| id == resource_id)
 }
 
 /// Whether something has every tag of holdpoint's that a call was to give it, so that this call made it.

@@ -1,151 +1,22 @@
 //! What a point-in-time restore will do, before it does it.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::asked::{self, desired};
 use crate::client::Rds;
 use crate::cut_over_marks::kept_for;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::marks::{self, Tags};
 use crate::name::{check_name, same, with_ending};
+use crate::problem::Problem;
 use crate::properties::{How, Properties, PropertyLine};
 use crate::quota::Quota;
+use crate::restore_options::{RestoreOptions, When};
 use crate::snapshots::Snapshot;
-use crate::standing::Standing;
+use crate::standing::unusual;
 use crate::window::Window;
-
-/// To which instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum When {
-    /// The latest that RDS can restore; with a snapshot that instant.
-    Latest,
-    /// This one; parts of a second are cut off.
-    At(DateTime<Utc>),
-}
-
-/// Who makes an instance for some work and drops it again. Both are kept in tags, as [`marks::value`] writes them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Maker {
-    /// For which work.
-    pub needed_for: String,
-    /// Which process it is.
-    pub process: String,
-}
-
-/// What to restore, and what shall be other than the source's. `None` is as the source has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoreOptions {
-    /// The name of the source.
-    pub source: String,
-    /// The name of the new instance.
-    pub target: String,
-    /// To which instant.
-    pub to: When,
-    /// Restore this snapshot of the source instead of an instant.
-    pub snapshot: Option<String>,
-    /// Whether a cluster shares its source's storage until either writes; such a clone has the present state.
-    pub copy_on_write: bool,
-    /// The class.
-    pub class: Option<String>,
-    /// Whether it stands in several zones.
-    pub multi_az: Option<bool>,
-    /// Whether it is protected against deletion.
-    pub deletion_protection: Option<bool>,
-    /// Days that its backups are kept.
-    pub retention_days: Option<u32>,
-    /// Who drops it again; `None` where a person does.
-    pub maker: Option<Maker>,
-}
-
-impl RestoreOptions {
-    /// A restore that takes everything from its source.
-    #[must_use]
-    pub fn new(source: impl Into<String>, target: impl Into<String>, to: When) -> Self {
-        Self {
-            source: source.into(),
-            target: target.into(),
-            to,
-            snapshot: None,
-            copy_on_write: false,
-            class: None,
-            multi_az: None,
-            deletion_protection: None,
-            retention_days: None,
-            maker: None,
-        }
-    }
-
-    /// The same for an instance that will soon be dropped: one zone, no protection, no backups of its own.
-    #[must_use]
-    pub fn temporary(self) -> Self {
-        Self { multi_az: Some(false), deletion_protection: Some(false), retention_days: Some(0), ..self }
-    }
-
-    /// What is asked other than the source has it, as a tag's value.
-    pub(crate) fn asked(&self) -> String {
-        let parts = [
-            self.class.as_ref().map(|class| format!("class={class}")),
-            self.multi_az.map(|value| format!("multi-az={value}")),
-            self.deletion_protection.map(|value| format!("deletion-protection={value}")),
-            self.retention_days.map(|days| format!("retention-days={days}")),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// The properties that a new instance shall have: the source's, and what was asked other.
-pub(crate) fn desired(source: &Properties, asked: &str) -> Properties {
-    let mut wanted = source.clone();
-    for (key, value) in asked.split(' ').filter_map(|part| part.split_once('=')) {
-        match key {
-            "class" => wanted.class = Some(value.to_owned()),
-            "multi-az" => wanted.multi_az = value.parse().ok(),
-            "deletion-protection" => wanted.deletion_protection = value.parse().ok(),
-            "retention-days" => wanted.retention_days = value.parse().ok(),
-            _ => {}
-        }
-    }
-    if wanted.performance_insights != Some(true) {
-        wanted.performance_insights_kms_key = None;
-        wanted.performance_insights_days = None;
-    }
-    if wanted.monitoring_seconds.unwrap_or_default() == 0 {
-        wanted.monitoring_role = None;
-    }
-    if wanted.retention_days == Some(0) {
-        // RDS takes no window for backups that are not made.
-        wanted.backup_window = None;
-    }
-    wanted
-}
-
-/// Something that has to be solved before the restore can begin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// What it is.
-    pub what: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl Problem {
-    pub(crate) fn of(error: &Error) -> Self {
-        Self { what: error.to_string(), hint: error.hint() }
-    }
-
-    /// More tags than RDS takes.
-    pub(crate) fn of_tags(of: &str, count: usize) -> Option<Self> {
-        (count > marks::MOST_TAGS).then(|| Self {
-            what: format!(
-                "{count} tags of {of}, holdpoint's included, are more than the {} that RDS takes",
-                marks::MOST_TAGS
-            ),
-            hint: Some("take some tags from the source away".to_owned()),
-        })
-    }
-}
 
 /// What a restore will do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -234,24 +105,14 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
             hint: Some("leave --copy-on-write out".to_owned()),
         });
     }
-    let asked = options.asked();
+    let asked = asked::of_instance(options);
     let new = desired(&source.properties, &asked);
-    let (quotas, unknown) = match quotas {
-        Ok(quotas) => (quotas, None),
-        Err(why) => (Vec::new(), Some(why)),
-    };
-    if let Some(why) = unknown {
-        warnings.push(format!("the account's quotas are not known: {why}"));
-    }
     let storage = i64::from(new.storage_gib.unwrap_or_default());
-    for what in Quota::passed(&quotas, &[("DBInstances", 1), ("AllocatedStorage", storage)]) {
-        let hint = Error::Quota { subject: String::new(), code: String::new(), message: String::new() }.hint();
-        problems.push(Problem { what, hint });
-    }
+    let wanted = [("DBInstances", 1), ("AllocatedStorage", storage)];
+    let quotas = Quota::counted(quotas, &wanted, &mut problems, &mut warnings);
     let mut tags = marks::of_restore(&source.tags, &source.name, &source.resource_id, at, &asked, now);
     if let Some(maker) = &options.maker {
-        tags.insert(marks::NEEDED_FOR.to_owned(), marks::value(&maker.needed_for));
-        tags.insert(marks::MAKER.to_owned(), marks::value(&maker.process));
+        maker.mark(&mut tags);
     }
     problems.extend(Problem::of_tags("the new instance", tags.len() + marks::TAGS_OF_READY));
     if !source.replicas.is_empty() {
@@ -261,9 +122,7 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
         warnings
             .push("modifications of the source wait for its maintenance window: they are not taken over".to_owned());
     }
-    if !matches!(source.standing(), Standing::Usable | Standing::Stopped) {
-        warnings.push(format!("the source is {}", source.status));
-    }
+    warnings.extend(unusual(&source.status));
     warnings.push("passwords are those of the restored instant; blocks are read from S3 at their first use".to_owned());
     RestorePlan {
         lines: source.properties.beside(&new),
@@ -274,7 +133,7 @@ pub(crate) fn plan_of(facts: Facts, options: &RestoreOptions, now: DateTime<Utc>
         window,
         new,
         tags,
-        quotas: quotas.into_iter().filter(|quota| COUNTED.contains(&quota.name.as_str())).collect(),
+        quotas,
         problems,
         warnings,
         source,
@@ -293,9 +152,6 @@ fn usable(snapshot: &Snapshot, source: &Instance) -> Result<()> {
         status => Err(Error::WrongState { subject, message: format!("it is {status}") }),
     }
 }
-
-/// The quotas that a restore counts against.
-const COUNTED: [&str; 2] = ["DBInstances", "AllocatedStorage"];
 
 impl Rds {
     /// Plans a restore. Nothing is changed; what stands against it is told in the plan, all of it at once.

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use crate::error::Error;
+use crate::problem::Problem;
+
 /// One quota of the account in its region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quota {
@@ -20,8 +23,28 @@ impl Quota {
         self.most.saturating_sub(self.used).max(0)
     }
 
+    /// Of the quotas that were `read`, those that a restore takes so much more of. One that would be passed is a problem; that they
+    /// may not be read is only worth knowing, as it does not keep RDS from granting the restore.
+    pub(crate) fn counted(
+        read: std::result::Result<Vec<Self>, String>,
+        wanted: &[(&str, i64)],
+        problems: &mut Vec<Problem>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<Self> {
+        let mut quotas = read.unwrap_or_else(|why| {
+            warnings.push(format!("the account's quotas are not known: {why}"));
+            Vec::new()
+        });
+        for what in Self::passed(&quotas, wanted) {
+            let hint = Error::Quota { subject: String::new(), code: String::new(), message: String::new() }.hint();
+            problems.push(Problem { what, hint });
+        }
+        quotas.retain(|quota| wanted.iter().any(|(name, _)| *name == quota.name));
+        quotas
+    }
+
     /// The quotas that would be passed by so many more, in words.
-    pub(crate) fn passed(quotas: &[Self], wanted: &[(&str, i64)]) -> Vec<String> {
+    fn passed(quotas: &[Self], wanted: &[(&str, i64)]) -> Vec<String> {
         let find = |name: &str| quotas.iter().find(|quota| quota.name == name);
         let over = |(name, more): &(&str, i64)| {
             find(name).filter(|quota| quota.left() < *more).map(|quota| {

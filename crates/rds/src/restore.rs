@@ -8,14 +8,16 @@ use aws_sdk_rds::types::CloudwatchLogsExportConfiguration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::asked::desired;
 use crate::call::{instant_out, number, tags_out};
 use crate::client::Rds;
-use crate::error::{Error, Result, told};
+use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
 use crate::marks;
-use crate::plan::{RestorePlan, When, desired};
+use crate::plan::RestorePlan;
 use crate::properties::{Difference, How, Properties};
+use crate::restore_options::When;
 use crate::tidy::is_in_service;
 use crate::wait::{Reading, Waiting};
 use crate::window::Window;
@@ -95,6 +97,16 @@ pub(crate) fn of_the_source(
             Error::OutsideWindow { source_name, at, earliest: window.earliest_at, latest: window.latest_at }
         }
         other => other,
+    }
+}
+
+/// What was modified, each once.
+pub(crate) fn note(modified: &mut Vec<String>, of: &str, open: Vec<Difference>) {
+    for difference in open {
+        let line = format!("{of}{}: {}", difference.property, difference.asked);
+        if !modified.contains(&line) {
+            modified.push(line);
+        }
     }
 }
 
@@ -205,21 +217,12 @@ impl Rds {
                     return Err(Error::Differs { subject: name.to_owned(), differences: words });
                 }
                 self.modify(name, wanted, &open).await?;
-                for difference in open {
-                    let line = format!("{}: {}", difference.property, difference.asked);
-                    if !modified.contains(&line) {
-                        modified.push(line);
-                    }
-                }
+                note(&mut modified, "", open);
                 instance = self.wait_available(name, waiting, now, report).await?;
             }
         }
         if !was_ready {
-            let ready: marks::Tags = [
-                (marks::READY_AT.to_owned(), told(clock())),
-                (marks::RESOURCE.to_owned(), instance.resource_id.clone()),
-            ]
-            .into();
+            let ready = marks::of_ready(&instance.resource_id, clock());
             self.tag(&instance.arn, name, &ready).await?;
             instance.tags.extend(ready);
         }

@@ -38,6 +38,11 @@ pub fn standing(status: &str) -> Standing {
     }
 }
 
+/// A source that is neither in use nor stopped, in words.
+pub(crate) fn unusual(status: &str) -> Option<String> {
+    (!matches!(standing(status), Standing::Usable | Standing::Stopped)).then(|| format!("the source is {status}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,9 +9,9 @@ use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
 use crate::gone::Going;
 use crate::instance::Instance;
+use crate::maker::Maker;
 use crate::marks;
 use crate::name::{check_name, same};
-use crate::plan::Maker;
 use crate::standing::Standing;
 use crate::wait::{Reading, Waiting, Whom};
 
@@ -65,10 +65,7 @@ impl Made {
             ready_at: marks::instant(&instance.tags, marks::READY_AT),
             is_in_service: is_in_service(instance, all),
             is_protected: instance.properties.deletion_protection == Some(true),
-            maker: instance.tags.get(marks::NEEDED_FOR).map(|needed_for| Maker {
-                needed_for: needed_for.clone(),
-                process: instance.tags.get(marks::MAKER).cloned().unwrap_or_default(),
-            }),
+            maker: Maker::of(&instance.tags),
             members: Vec::new(),
         })
     }
