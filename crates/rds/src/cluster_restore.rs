@@ -15,10 +15,10 @@ use crate::client::Rds;
 use crate::cluster::Cluster;
 use crate::cluster_member::{member_name, member_tags, of_member};
 use crate::cluster_plan::ClusterPlan;
-use crate::cluster_tidy::is_in_service;
 use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
+use crate::made::is_cluster_in_service;
 use crate::marks;
 use crate::name::same;
 use crate::properties::{Difference, Properties};
@@ -136,7 +136,7 @@ impl Rds {
         let all = self.clusters().await?;
         let source_is_there = all.iter().any(|other| marks::is_made_of(&first.tags, &other.resource_id));
         let has_its_name = first.tags.get(marks::SOURCE).is_some_and(|had| same(had, &first.name));
-        if was_ready && is_in_service(&first, &all) || source_is_there && has_its_name {
+        if was_ready && is_cluster_in_service(&first, &all) || source_is_there && has_its_name {
             return Err(Error::Serves { subject: first.name });
         }
         let name = first.name.as_str();

@@ -1,7 +1,9 @@
-//! Whether what was to be dropped is gone. RDS may not show for a reading what is there, so that one says little.
+//! Whether what is to be dropped is still there, and whether it is gone. RDS may not show for a reading what is there, so that one says little.
 
 use crate::client::Rds;
-use crate::error::{Awaited, Error, Result};
+use crate::error::{Awaited, Error, Result, Thing};
+use crate::made::{is_cluster_in_service, is_in_service};
+use crate::name::same;
 use crate::wait::{Reading, Waiting};
 
 /// What is to be gone.
@@ -22,6 +24,40 @@ impl Going<'_> {
 }
 
 impl Rds {
+    /// Whether it is still there as its drop was planned; `false` where as many readings in a row do not show it as say that one is
+    /// available. Between a plan and its confirmation there may be hours.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] where it was renamed: what has the name now is another one. [`Error::InService`] where it serves now. What
+    /// RDS refuses.
+    pub(crate) async fn is_still_to_drop(&self, what: Going<'_>, waiting: &Waiting) -> Result<bool> {
+        let subject = || what.name().to_owned();
+        for reading in 0..waiting.readings.max(1) {
+            if reading > 0 {
+                tokio::time::sleep(waiting.pause()).await;
+            }
+            let (found, thing) = match what {
+                Going::Instance { resource_id, .. } => {
+                    let all = self.instances().await?;
+                    let found = all.iter().find(|one| one.resource_id == resource_id);
+                    (found.map(|one| (one.name.clone(), is_in_service(one, &all))), Thing::Instance)
+                }
+                Going::Cluster { resource_id, .. } => {
+                    let all = self.clusters().await?;
+                    let found = all.iter().find(|one| one.resource_id == resource_id);
+                    (found.map(|one| (one.name.clone(), is_cluster_in_service(one, &all))), Thing::Cluster)
+                }
+            };
+            match found {
+                None => {}
+                Some((name, _)) if !same(&name, what.name()) => return Err(Error::Gone { subject: subject() }),
+                Some((_, true)) => return Err(Error::InService { subject: subject(), thing }),
+                Some(_) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
     /// Its status, by its name or else by its resource id; `None` where this reading shows neither.
     async fn status_of(&self, what: Going<'_>) -> Result<Option<String>> {
         match what {

@@ -14,11 +14,11 @@ use crate::client::Rds;
 use crate::error::{Error, Result};
 use crate::failure::classify;
 use crate::instance::Instance;
+use crate::made::is_in_service;
 use crate::marks;
 use crate::plan::RestorePlan;
 use crate::properties::{Difference, How, Properties};
 use crate::restore_options::When;
-use crate::tidy::is_in_service;
 use crate::wait::{Reading, Waiting};
 use crate::window::Window;
 

@@ -1,51 +1,19 @@
-//! The clusters that holdpoint made and did not remove, and their removal: instances first, then the cluster.
+//! The drop of a cluster that holdpoint made: instances first, then the cluster.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::client::Rds;
 use crate::cluster::Cluster;
+use crate::drop_options::{DropOptions, unfinished};
 use crate::error::{Error, Result, Thing};
 use crate::failure::classify;
 use crate::gone::Going;
-use crate::maker::Maker;
+use crate::made::Made;
 use crate::marks;
-use crate::name::{check_name, same};
+use crate::name::check_name;
 use crate::standing::Standing;
-use crate::tidy::{DropOptions, Made, still_to_drop, unfinished};
 use crate::wait::{Reading, Waiting};
-
-/// Whether a cluster serves in the place of its source. Clusters are renamed by hand, so no tag says it: it has the name that
-/// its source had, or the source was renamed and nobody has its name yet.
-pub(crate) fn is_in_service(cluster: &Cluster, all: &[Cluster]) -> bool {
-    let Some(source) = cluster.tags.get(marks::SOURCE) else { return false };
-    let is_source = |other: &Cluster| cluster.tags.get(marks::SOURCE_RESOURCE) == Some(&other.resource_id);
-    match all.iter().find(|other| same(&other.name, source)) {
-        Some(named) => named.resource_id == cluster.resource_id,
-        None => all.iter().any(is_source),
-    }
-}
-
-impl Made {
-    fn of_cluster(cluster: &Cluster, all: &[Cluster]) -> Option<Self> {
-        marks::is_own(&cluster.tags, &cluster.resource_id).then(|| Self {
-            name: cluster.name.clone(),
-            resource_id: cluster.resource_id.clone(),
-            status: cluster.status.clone(),
-            class: None,
-            storage_gib: None,
-            source: cluster.tags.get(marks::SOURCE).cloned(),
-            source_resource: cluster.tags.get(marks::SOURCE_RESOURCE).cloned(),
-            restored_to: marks::instant(&cluster.tags, marks::RESTORED_TO),
-            made_at: marks::instant(&cluster.tags, marks::MADE_AT),
-            ready_at: marks::instant(&cluster.tags, marks::READY_AT),
-            is_in_service: is_in_service(cluster, all),
-            is_protected: cluster.properties.deletion_protection == Some(true),
-            maker: Maker::of(&cluster.tags),
-            members: cluster.members.clone(),
-        })
-    }
-}
 
 /// What a drop of a cluster will do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,17 +29,6 @@ pub struct ClusterDropPlan {
 }
 
 impl Rds {
-    /// The clusters that holdpoint made and that are still there, the oldest first.
-    ///
-    /// # Errors
-    /// Those of [`clusters`](Self::clusters).
-    pub async fn made_clusters(&self) -> Result<Vec<Made>> {
-        let all = self.clusters().await?;
-        let mut made: Vec<Made> = all.iter().filter_map(|cluster| Made::of_cluster(cluster, &all)).collect();
-        made.sort_by(|one, other| (one.made_at, &one.name).cmp(&(other.made_at, &other.name)));
-        Ok(made)
-    }
-
     /// Plans the drop of a cluster with its instances. Only what carries holdpoint's tags can be dropped, never a source, and
     /// never what serves in the place of its source; an instance that somebody else put into the cluster keeps it.
     ///
@@ -83,9 +40,7 @@ impl Rds {
         let subject = cluster.name.clone();
         let all = self.clusters().await?;
         let made = Made::of_cluster(&cluster, &all).ok_or_else(|| Error::NotOurs { subject: subject.clone() })?;
-        let of_it = |other: &Cluster| {
-            other.tags.get(marks::SOURCE_RESOURCE).is_some_and(|source| *source == cluster.resource_id)
-        };
+        let of_it = |other: &Cluster| marks::is_made_of(&other.tags, &cluster.resource_id);
         if of_it(&cluster) || all.iter().any(of_it) {
             return Err(Error::IsSource { subject });
         }
@@ -143,8 +98,8 @@ impl Rds {
         report: &mut (dyn FnMut(&Reading) + Send),
     ) -> Result<()> {
         let name = &plan.cluster.name;
-        let gone = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
-        if !self.is_cluster_still_to_drop(plan, waiting).await? {
+        let whole = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
+        if !self.is_still_to_drop(whole, waiting).await? {
             return Ok(());
         }
         let mut going = Vec::new();
@@ -152,23 +107,7 @@ impl Rds {
             let snapshot = plan.final_snapshot.as_deref();
             return Err(unfinished(name, going, snapshot, plan.lifts_protection, failure));
         }
-        self.wait_gone(gone, waiting, report).await
-    }
-
-    /// As [`still_to_drop`], by what RDS says now; gone is what it does not show in several readings in a row.
-    async fn is_cluster_still_to_drop(&self, plan: &ClusterDropPlan, waiting: &Waiting) -> Result<bool> {
-        for reading in 0..waiting.readings.max(1) {
-            if reading > 0 {
-                tokio::time::sleep(waiting.pause()).await;
-            }
-            let all = self.clusters().await?;
-            let found = all.iter().find(|cluster| cluster.resource_id == plan.cluster.resource_id);
-            let found = found.map(|there| (there.name.as_str(), is_in_service(there, &all)));
-            if still_to_drop(&plan.cluster, found, Thing::Cluster)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.wait_gone(whole, waiting, report).await
     }
 
     /// Drops all until RDS has taken on the drop of the cluster; `going` gets the instances that it drops.
@@ -187,7 +126,8 @@ impl Rds {
             call.apply_immediately(true).send().await.map_err(|failure| classify(failure, ACTION, name))?;
             self.wait_cluster(name, waiting, now, report).await?;
             // That takes its time.
-            if !self.is_cluster_still_to_drop(plan, waiting).await? {
+            let whole = Going::Cluster { name, resource_id: &plan.cluster.resource_id };
+            if !self.is_still_to_drop(whole, waiting).await? {
                 return Ok(());
             }
         }
