@@ -1,5 +1,5 @@
 //! An undo that is killed, or ended by Ctrl-C, at each of its named steps, by each way: `runs` tells the truth, and the
-//! same undo goes on from there. The way by RDS is in `rds_undo`.
+//! same undo goes on from there. The way by RDS is in `rds::undo`.
 
 use serde_json::Value;
 

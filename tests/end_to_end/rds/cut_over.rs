@@ -7,7 +7,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsInstance, RdsServer};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::json;
 
-use crate::rds_shop::{config, shop_on};
+use crate::rds::shop::{config, shop_on};
 
 const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);

@@ -6,7 +6,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsInstance, RdsServer, Shipping};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
 
-use crate::rds_shop::{config, rds, shop_on};
+use crate::rds::shop::{config, rds, shop_on};
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);

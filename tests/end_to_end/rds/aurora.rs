@@ -8,7 +8,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsCluster, RdsFault, RdsInstance, RdsServ
 use holdpoint_tests::Place;
 use serde_json::{Value, json};
 
-use crate::rds_shop::{rds, uses};
+use crate::rds::shop::{rds, uses};
 
 const WITHIN: Duration = Duration::from_secs(300);
 

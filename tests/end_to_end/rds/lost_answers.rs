@@ -6,7 +6,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsFault, RdsInstance, RdsServer};
 use holdpoint_tests::Place;
 use serde_json::json;
 
-use crate::rds_shop::{config, rds, shop_on};
+use crate::rds::shop::{config, rds, shop_on};
 
 const WITHIN: Duration = Duration::from_secs(300);
 

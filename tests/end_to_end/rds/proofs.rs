@@ -6,7 +6,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsInstance, RdsServer};
 use holdpoint_tests::Place;
 use serde_json::{Value, json};
 
-use crate::rds_shop::{config, shop_on};
+use crate::rds::shop::{config, shop_on};
 
 const WITHIN: Duration = Duration::from_secs(300);
 const PROVE: [&str; 7] = ["verify", "--oldest-unproven", "--level", "stored", "--snapshots", "1", "--json"];

@@ -1,11 +1,27 @@
 //! `rds`: an instance restored to an instant, with its rows and its properties; put in its source's place and back.
 
+mod aurora;
+mod cluster_refused;
+mod cut_over;
+mod gate;
+mod in_service;
+mod instant;
+mod lost_answers;
+mod moto;
+mod proofs;
+mod recover;
+mod refused;
+mod shop;
+mod snapshots;
+mod tokens;
+mod undo;
+
 use std::time::{Duration, Instant};
 
 use holdpoint_testkit::{NEWEST, Pace, READ_ONLY, RdsFault, RdsInstance, RdsServer};
 use holdpoint_tests::Place;
 
-use crate::rds_shop::{rds, uses};
+use shop::{rds, uses};
 
 const WITHIN: Duration = Duration::from_secs(300);
 

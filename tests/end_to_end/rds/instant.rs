@@ -6,8 +6,8 @@ use holdpoint_testkit::{ADMIN, NEWEST, Shipping};
 use holdpoint_tests::{Outcome, Running, alive_with};
 use serde_json::Value;
 
-use crate::rds_shop::config;
-use crate::rds_undo::{MIGRATES, PROJECT, Shop, WITHIN, way};
+use crate::rds::shop::config;
+use crate::rds::undo::{MIGRATES, PROJECT, Shop, WITHIN, way};
 
 const AROUND: [&str; 4] = ["--before", "echo on >> log", "--after", "echo off >> log"];
 const WAITING: &str = "waiting-for-instant";

@@ -12,7 +12,7 @@ use holdpoint_testkit::{NEWEST, RdsInstance, RdsServer};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
 
-use crate::rds_shop::{config, shop_on};
+use crate::rds::shop::{config, shop_on};
 
 const WITHIN: Duration = Duration::from_secs(300);
 

@@ -8,7 +8,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsFault, RdsInstance, RdsServer, workspac
 use holdpoint_tests::{Outcome, Place};
 use serde_json::{Value, json};
 
-use crate::rds_shop::uses;
+use crate::rds::shop::uses;
 
 const WITHIN: Duration = Duration::from_secs(300);
 

@@ -4,8 +4,8 @@ use holdpoint_testkit::NEWEST;
 use holdpoint_tests::Outcome;
 use serde_json::{Value, json};
 
-use crate::rds_shop::config;
-use crate::rds_undo::{MIGRATES, Shop, way};
+use crate::rds::shop::config;
+use crate::rds::undo::{MIGRATES, Shop, way};
 
 /// What a gate asks for that relies on snapshots.
 const GATE: &str = "[gate]\nlevel = \"instance\"\nmax_age = \"1d\"\nwait_for_instant = \"2m\"\n";

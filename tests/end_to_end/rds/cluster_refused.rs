@@ -3,7 +3,7 @@
 use holdpoint_testkit::{NEWEST, RdsCluster, RdsServer, bin_directory};
 use holdpoint_tests::Place;
 
-use crate::rds_shop::{config, uses};
+use crate::rds::shop::{config, uses};
 
 /// A shop on a cluster, which its section of the configuration names.
 fn shop() -> (RdsServer, Place) {

@@ -6,7 +6,7 @@ use holdpoint_testkit::{NEWEST, Pace, RdsFault, RdsInstance, RdsServer, Shipping
 use holdpoint_tests::{Outcome, Place};
 use serde_json::Value;
 
-use crate::rds_shop::shop_on;
+use crate::rds::shop::shop_on;
 
 const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE customers (id int PRIMARY KEY, name text);

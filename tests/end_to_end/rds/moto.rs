@@ -5,7 +5,7 @@ use holdpoint_testkit::MotoServer;
 use holdpoint_tests::{Place, aws, shell};
 use serde_json::{Value, json};
 
-use crate::rds_shop::rds;
+use crate::rds::shop::rds;
 
 /// Makes an instance by the stock client, as its owner would. moto knows no option group of PostgreSQL, names one all the
 /// same, and refuses that name in a restore: so the instance gets the group of another engine.
