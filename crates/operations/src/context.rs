@@ -13,7 +13,7 @@ use holdpoint_repository::Repository;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::hint::of_files;
+use crate::hint::repository::of_files;
 use crate::rds::RdsReach;
 
 /// Tells the time of this machine.

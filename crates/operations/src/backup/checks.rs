@@ -135,7 +135,7 @@ async fn readable(session: &Session, options: &BackupOptions, warnings: &mut Vec
     if let Some(large) = preflight::unreadable_large_objects(session).await? {
         let all = format!("GRANT pg_read_all_data TO {}; ", quote_identifier(&role));
         let all = if objects.is_empty() { String::new() } else { all };
-        grant = Some(all + &crate::hint::large_objects(&large, &role));
+        grant = Some(all + &crate::hint::postgres::large_objects(&large, &role));
         objects.push(format!("{} of {}", counted(large.count, "large object"), large.owners.join(", ")));
     }
     let hidden: Vec<String> = preflight::filtered_tables(session).await?.into_iter().map(|table| table.name).collect();

@@ -14,7 +14,7 @@ pub(super) fn look(context: &Context, owners: &Owners, points: &[Surveyed]) -> V
     let mut findings = Vec::new();
     for one in unreadable {
         let reason = format!("{}: whose the folder is, or was, cannot be compared", one.reason);
-        let cure = format!("{}, and remove this one then", hint::IDENTITY);
+        let cure = format!("{}, and remove this one then", hint::repository::IDENTITY);
         findings.push(Finding::new(FindingKind::Unreadable, &one.key, reason, cure));
     }
     let newest = points.last().filter(|_| records.is_empty() && unreadable.is_empty());

@@ -68,7 +68,7 @@ async fn unreadable(context: &Context, steps: Vec<(RunId, String)>) -> Result<Ve
         faults.buffer_unordered(STEPS_AT_A_TIME).try_filter_map(async |one| Ok(one)).try_collect().await?;
     found.sort();
     let finding = |(run, key, reason): (RunId, String, String)| {
-        let cure = crate::hint::step(&run, &key);
+        let cure = crate::hint::repository::step(&run, &key);
         Finding::new(FindingKind::Unreadable, &key, reason, cure)
     };
     Ok(found.into_iter().map(finding).collect())

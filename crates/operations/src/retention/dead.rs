@@ -86,7 +86,7 @@ pub(crate) async fn withdraw(context: &Context, point: &PointId, over: &[String]
             Outcome::Failed {
                 reason: match (is_hidden, is_snapshot) {
                     (false, _) => reason,
-                    (true, false) => format!("{reason}; {}", crate::hint::SHOWN_AGAIN),
+                    (true, false) => format!("{reason}; {}", crate::hint::repository::SHOWN_AGAIN),
                     // Its snapshot may be gone.
                     (true, true) => format!("{reason}; {ASKS_AGAIN}"),
                 },

@@ -7,7 +7,7 @@ use holdpoint_core::{PointId, layout};
 
 use holdpoint_repository::Error as Store;
 
-use crate::hint::of_files;
+use crate::hint::repository::of_files;
 use crate::{Context, Error};
 
 /// A clock of this machine that differs from the store's by more does not order verdicts.

@@ -90,7 +90,7 @@ async fn large_objects(findings: &mut Findings<'_>, session: &Session, role: &st
         Some(None) => findings.ok(NAME, "the role may read every one"),
         Some(Some(unreadable)) => {
             let examples: Vec<String> = unreadable.examples.iter().map(u32::to_string).collect();
-            let cure = crate::hint::large_objects(&unreadable, role);
+            let cure = crate::hint::postgres::large_objects(&unreadable, role);
             let detail = format!(
                 "role {role} cannot read {} of them, such as {}; their owners: {}",
                 unreadable.count,
