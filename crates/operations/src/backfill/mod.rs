@@ -5,8 +5,10 @@
 //! is cancelled and tried again, smaller. How far it came stands in a file ([`Progressed`](state::Progressed)) that names
 //! the transaction under way before it is committed: after a kill, the server itself says whether that one counts.
 
+mod batch;
 mod clause;
 mod error;
+mod lock;
 mod plan;
 mod reconnect;
 mod report;
@@ -16,6 +18,7 @@ mod state;
 mod statement;
 mod subject;
 mod throttle;
+mod walk;
 
 use std::path::PathBuf;
 use std::time::Duration;

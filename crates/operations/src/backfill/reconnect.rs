@@ -7,10 +7,11 @@ use holdpoint_postgres::{Session, SessionPurpose};
 use tokio::time::Instant;
 
 use super::BackfillError;
+use super::lock::alone;
 use super::plan::{Prepared, borrowed, parameters};
-use super::run::{MOST_TRIES, Walk, alone};
 use super::standing::replaced;
 use super::state::Pending;
+use super::walk::{MOST_TRIES, Walk};
 use crate::Error;
 
 /// How long a transaction whose session is gone may take to end.
