@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod standing;
 mod state;
+mod state_file;
 mod statement;
 mod subject;
 mod throttle;

@@ -7,7 +7,8 @@ use holdpoint_core::progress::{Phase, Progress};
 use holdpoint_postgres::{Session, SessionPurpose, identity};
 
 use super::standing::Standing;
-use super::state::{Progressed, StateFile, What};
+use super::state::{Progressed, What};
+use super::state_file::StateFile;
 use super::statement::{Place, Statements};
 use super::subject::Subject;
 use super::{BackfillError, BackfillOptions, BackfillPlan, clause, throttle};

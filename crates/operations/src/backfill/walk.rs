@@ -29,6 +29,7 @@ pub(super) struct Walk<'a> {
     pub(super) written: Progressed,
     /// It has the lock that keeps others from the table.
     pub(super) is_alone: bool,
+    /// How many rows the next batch walks over.
     pub(super) rows: u64,
     pub(super) retries: u64,
     pub(super) waited_for_lag: Duration,
