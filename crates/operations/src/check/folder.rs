@@ -5,8 +5,9 @@ use holdpoint_core::identity::IdentityRecord;
 use holdpoint_core::{PointId, layout};
 use holdpoint_repository::{Leftover, LostPoint, NoLongerHidden};
 
+use super::CheckOptions;
 use super::findings::{Finding, FindingKind};
-use super::run::{CheckOptions, CheckReport, Repair, Repaired};
+use super::report::{CheckReport, Repair, Repaired};
 use crate::catalogue::Owners;
 use crate::retention::dead::{self, Removal, Sweeping};
 use crate::{Context, Error};

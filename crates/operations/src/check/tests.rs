@@ -8,11 +8,20 @@ mod strays;
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use holdpoint_core::layout;
+use holdpoint_core::verification::{Level, Standing};
 use holdpoint_repository::{LocalDirectory, PutOptions};
 use holdpoint_testkit::{Fault, SeenRequest};
 
+use super::folder::folder;
+use super::point::one_point;
+use super::proofs::{last_proof, proof_age};
+use super::run::doubted;
+use super::snapshots::Snapshots;
 use super::*;
+use crate::Context;
+use crate::catalogue::{Owners, Surveyed, survey};
 use crate::sample_context::{self, LOOKING, sample};
 
 /// A repository with one restore point, whose archive holds no archive.
