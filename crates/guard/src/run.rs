@@ -232,7 +232,7 @@ impl GuardReport {
 /// told in the report, with the ways back. The restore point stays pinned after the command ran.
 ///
 /// # Errors
-/// [`Error::Busy`] at once when another run has the lock; [`Error::Disproved`], never excused;
+/// [`Error::Operation`], of kind *busy*, at once when another run has the lock; [`Error::Disproved`], never excused;
 /// [`Error::Stopped`] and [`Error::Refused`] before anything is made; [`Error::Deadline`] when it took too long;
 /// [`Error::CouldNotProve`] unless [`GuardOptions::unproven`] says why it may go on; [`Error::SchemaChanged`] and
 /// [`Error::RanMeanwhile`] and [`Error::PendingChanged`] when the database is not the one that the restore point recorded any more.

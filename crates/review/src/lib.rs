@@ -1,7 +1,7 @@
 //! The risk review of pending SQL: what every statement destroys, locks and rewrites, whether it can be rolled back, and
 //! which tables are at risk.
 //!
-//! [`review`] reads the text alone; [`review_against`] adds what only the catalog knows: cascades, partitions, triggers, types,
+//! [`review()`] reads the text alone; [`review_against`] adds what only the catalog knows: cascades, partitions, triggers, types,
 //! sizes. Both are pure. This crate must never guess in favour of a statement: what it cannot read puts everything at
 //! risk, and nothing that stands in the SQL, comments least of all, lets a risk pass.
 //!

@@ -1,6 +1,6 @@
 //! Loading a stored archive's rows and large objects into a database by several sessions, checked on their way.
 //!
-//! One walk over the archive checks every byte, as [`read_back`](crate::read_back) does; what it decoded to check goes
+//! One walk over the archive checks every byte, as [`read_back`](crate::read_back()) does; what it decoded to check goes
 //! on, in the very same buffers, into the sessions. A piece reaches the server only after its hash was compared. What
 //! is around the rows (schema, indexes, positions of sequences) is pg_restore's, before and after.
 
@@ -52,7 +52,7 @@ pub struct LoadOptions {
 /// Progress counts bytes of COPY text and of large objects, as the manifest's totals do, once they are committed: a
 /// table of narrow rows takes longer to load than it is long as it is stored.
 ///
-/// Fails as [`read_back`](crate::read_back) does, at the first difference; with [`Error::Postgres`] where a session
+/// Fails as [`read_back`](crate::read_back()) does, at the first difference; with [`Error::Postgres`] where a session
 /// fails for good; with [`Error::AnswerLost`] where nobody can say whether a piece is there. Memory: `jobs + 2` pieces,
 /// before and after decompression, and a mebibyte a session.
 pub async fn load(

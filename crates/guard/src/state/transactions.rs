@@ -23,7 +23,7 @@ pub(super) struct Transactions {
     here: BTreeSet<u32>,
 }
 
-/// Whether every transaction since `before`, as [`DatabaseState::seen_transactions`] wrote it, was aborted.
+/// Whether every transaction since `before`, as [`seen_transactions`](super::DatabaseState::seen_transactions) wrote it, was aborted.
 pub(crate) async fn nothing_kept_since(before: &str, session: &Session) -> Result<bool, Error> {
     let Some(before) = Transactions::parse(before) else { return Ok(false) };
     let now = Transactions::read(session).await?;

@@ -1,6 +1,6 @@
 //! Migration tools: which one a project uses, and which migrations are truly pending.
 //!
-//! Three steps. [`find`] looks at a project's folder and says which tool it uses and how it is configured, without
+//! Three steps. [`find()`] looks at a project's folder and says which tool it uses and how it is configured, without
 //! running any of the project's code. [`ProjectFiles::read`] reads the migration files and [`read_tracking`] the rows in
 //! which the tool keeps what it applied; both are then plain data, which can also come from a file. [`Pending::of`]
 //! compares them: what is pending in truth, what the tool itself would run, and every difference between the two as a

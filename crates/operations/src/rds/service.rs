@@ -76,7 +76,8 @@ pub async fn check_before_cut_over(
     Ok(checks)
 }
 
-/// Makes the renames of a plan, and lets the folders of the databases follow. A way back ends with [`note_taken_back`].
+/// Makes the renames of a plan, and lets the folders of the databases follow. A way back ends with
+/// [`note_taken_back`](super::note_taken_back).
 ///
 /// # Errors
 /// What RDS refuses, and [`Error::Halfway`]: planned and called again it goes on. A folder that does not follow is no error but told in the report.

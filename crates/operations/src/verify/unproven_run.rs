@@ -20,7 +20,7 @@ use crate::{Context, Error, ErrorKind};
 /// Verifies every restore point that lacks the proof of the wanted level, in the order of
 /// [`plan_unproven`](super::plan_unproven), until none is left or the time is over.
 ///
-/// Each verdict is recorded as [`verify`](super::verify) does. One that is disproved or cannot run stops none of the
+/// Each verdict is recorded as [`verify`] does. One that is disproved or cannot run stops none of the
 /// others. Two of these at once do not harm each other: what another one concluded meanwhile is left, and where both
 /// verify the same restore point both records say the same.
 ///

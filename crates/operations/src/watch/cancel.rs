@@ -63,7 +63,7 @@ fn is_ours(application_name: &str) -> bool {
     application_name == "holdpoint" || application_name.starts_with("holdpoint ")
 }
 
-/// Ends the statement of a session that was [found](find) or [seen](super::look), or the session itself, and waits for
+/// Ends the statement of a session that was [found](find) or [seen](super::look()), or the session itself, and waits for
 /// a moment until that has happened.
 ///
 /// A session that took the process's number meanwhile is left alone: the time at which it began tells them apart, and with `token`

@@ -1,6 +1,6 @@
 //! What goes on in a database now: who waits for whom, what runs for long, what is being built, how far standbys are.
 //!
-//! [`look`] asks a few short questions, each a statement of its own under a time limit, outside any transaction: no
+//! [`look()`] asks a few short questions, each a statement of its own under a time limit, outside any transaction: no
 //! snapshot is held between them, and the parts of one [`Picture`] may be some milliseconds apart. Statements of others
 //! are shown without their values ([`holdpoint_core::mask::statement`]).
 

@@ -46,7 +46,7 @@ impl Keeper {
     /// # Errors
     /// [`Error::ScratchFailed`] with the log's tail when preparation or server fail, [`Error::KeeperSilent`] when the
     /// executable is not a keeper, [`Error::Cancelled`], and those of starting a program. Nothing is left behind,
-    /// unless the keeper itself was killed: then the next [`super::sweep`] removes it.
+    /// unless the keeper itself was killed: then the next [`super::sweep()`] removes it.
     pub async fn start(
         executable: &Path,
         arguments: &[OsString],

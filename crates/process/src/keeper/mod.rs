@@ -4,7 +4,7 @@
 //! holdpoint re-executes itself as the keeper ([`run`]), writes one JSON line (a [`KeeperSpec`]) into its stdin and
 //! holds that pipe open. The keeper makes the scratch directory, locks it, prepares and starts the server, and
 //! reports on stdout in JSON lines. End of file on its stdin, or SIGINT, SIGTERM or SIGHUP, make it stop the server,
-//! remove the directory and end. If the keeper itself is killed, [`sweep`] finds the directory by its free lock.
+//! remove the directory and end. If the keeper itself is killed, [`sweep()`] finds the directory by its free lock.
 //!
 //! Layout of a scratch directory, which belongs to us while `data` and `socket` belong to the server's user:
 //! `keeper.lock` (locked while its keeper lives), `scratch.log` (what the programs printed), `socket-path` (the socket

@@ -1,6 +1,6 @@
 //! `holdpoint restore --swap`: the emergency restore of the live database itself.
 //!
-//! Planned, shown, applied: [`plan`] looks at everything that could stop it and changes nothing, [`written_since`] reads
+//! Planned, shown, applied: [`plan`] looks at everything that could stop it and changes nothing, [`written_since()`] reads
 //! what would stay behind, [`swap`] restores beside, matches, and exchanges the two in one transaction. The database
 //! that was there is kept, and [`swap_in`] puts it back.
 
