@@ -9,7 +9,7 @@ use holdpoint_operations::Source;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use holdpoint_testkit::Cluster;
 
-use crate::support::{Shop, backup_options, settings, shell, source, verify_options};
+use crate::support::{Shop, backup_options, settings, shell, source, verify_options, with_beside};
 
 /// Whether the column is there that the command drops.
 fn note_is_there(shop: &Shop) -> bool {
@@ -48,7 +48,7 @@ async fn killed_while_it_waits(shop: &mut Shop, client: &str, released: &str) ->
         until(&looks, released, released).await;
         reader.run("a test", "COMMIT").await.unwrap();
     };
-    tokio::join!(shop.try_guard(), beside).0.unwrap()
+    with_beside(shop.try_guard(), beside).await.0
 }
 
 #[tokio::test]
@@ -154,8 +154,7 @@ async fn what_others_wait_behind_is_cancelled_by_the_migrating_role() {
         behind.run("a test", "SELECT count(*) FROM orders").await.unwrap();
         reader.run("a test", "COMMIT").await.unwrap();
     };
-    let (report, ()) = tokio::join!(guarded(&shop, &source), beside);
-    let report = report.unwrap();
+    let (report, ()) = with_beside(guarded(&shop, &source), beside).await;
     assert_eq!(report.observed.cancelled.len(), 1, "{:?}", report.observed);
     assert!(report.observed.not_cancelled.is_empty(), "{:?}", report.observed);
     assert_eq!((report.database, report.exit_kind()), ("unchanged", NothingApplied), "{:?}", report.warnings);

@@ -13,7 +13,7 @@ use holdpoint_guard::runs::run;
 use holdpoint_guard::{HealthOptions, OnFailure};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Shop, shell, states};
+use crate::support::{Shop, shell, states, with_beside};
 
 #[tokio::test]
 async fn what_was_rolled_back_leaves_the_database_unchanged() {
@@ -249,8 +249,7 @@ async fn who_interrupted_the_command_may_interrupt_its_undo() {
         }
         shop.context.cancel.cancel();
     };
-    let (report, ()) = tokio::join!(shop.try_guard(), interrupt);
-    let report = report.unwrap();
+    let (report, ()) = with_beside(shop.try_guard(), interrupt).await;
     assert_eq!((report.state, report.interrupted, report.exit_kind()), (Failed, true, WayBackFailed), "{report:?}");
     let why = report.undo.and_then(|undo| undo.failure.clone()).or(report.undo_failure);
     assert!(why.as_ref().is_some_and(|why| why.contains("interrupted")), "{why:?}");

@@ -10,7 +10,7 @@ use holdpoint_guard::{Error, ExitKind};
 use holdpoint_operations::ErrorKind;
 use holdpoint_testkit::Cluster;
 
-use crate::support::{AtProof, Shop, backup_options, shell, source, states, verify_options};
+use crate::support::{AtProof, Shop, backup_options, shell, source, states, verify_options, with_beside};
 
 /// A command that leaves a file, so that it shows whether it ran.
 const MARK: &str = "touch $HERE/ran";
@@ -95,8 +95,7 @@ async fn a_second_run_is_busy_at_once() {
         std::fs::write(shop.file("go"), "").unwrap();
         error
     };
-    let (first, error) = tokio::join!(shop.try_guard(), meanwhile);
-    let first = first.unwrap();
+    let (first, error) = with_beside(shop.try_guard(), meanwhile).await;
     assert_eq!(first.exit_kind(), ExitKind::Done);
     assert_eq!(error.kind(), ErrorKind::Busy);
     let Error::Operation(held) = &error else { panic!("{error}") };

@@ -8,7 +8,7 @@ use holdpoint_core::verification::{Level, Verdict};
 use holdpoint_guard::ExitKind;
 use holdpoint_testkit::{expect_success, fake};
 
-use crate::support::{SECRET, Shop, states};
+use crate::support::{SECRET, Shop, states, with_beside};
 
 #[tokio::test]
 async fn a_command_runs_behind_a_proven_point_and_every_step_is_written() {
@@ -195,8 +195,7 @@ async fn an_interruption_ends_the_command_and_only_its_own_sessions() {
         "$SQL -c 'DELETE FROM orders; SELECT pg_sleep(300)' & \
          until [ \"$($SQL -At -c '{asleep}')\" = 1 ]; do sleep 0.05; done; touch $HERE/started; wait"
     );
-    let (report, cancelled) = tokio::join!(shop.guard(&script), stop);
-    let report = report.unwrap();
+    let (report, cancelled) = with_beside(shop.guard(&script), stop).await;
     assert!(cancelled.elapsed() < Duration::from_secs(200), "it did not sleep to its end");
     assert_eq!((report.state, report.interrupted, report.signal), (RolledBack, true, Some(15)), "{report:?}");
     assert!(report.warnings.iter().any(|text| text.starts_with("cancelled the command's session")), "{report:?}");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdpoint_core::gate::pending::WindowPolicy;
 use holdpoint_core::ledger::{RunState, RunStep};
@@ -41,6 +42,22 @@ impl<F: Fn() + Send + Sync> Progress for AtProof<F> {
     fn note(&self, _: &str) {}
 }
 
+/// A seed that no other test draws its ids from: scratch databases on the shared server are called by them.
+fn seed() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Each run of a test takes the next.
+    NEXT.fetch_add(100, Ordering::Relaxed)
+}
+
+/// What a guarded run reports, and what came of what was done beside it. A run that is refused ends the test at once: what
+/// waits beside it for its command would wait for ever.
+pub(crate) async fn with_beside<T>(
+    run: impl Future<Output = Result<GuardReport, Error>>,
+    beside: impl Future<Output = T>,
+) -> (GuardReport, T) {
+    tokio::join!(async { run.await.unwrap() }, beside)
+}
+
 /// A database with two tables, and everything to guard a command on it.
 pub(crate) struct Shop {
     pub(crate) cluster: Cluster,
@@ -73,7 +90,7 @@ impl Shop {
             progress: Arc::new(holdpoint_core::progress::Silent),
             cancel: CancellationToken::new(),
             clock: Arc::new(chrono::Utc::now),
-            seed: 1,
+            seed: seed(),
             reads_for: holdpoint_operations::READS_FOR,
             rds: holdpoint_operations::rds::RdsReach::default(),
         };

@@ -1,6 +1,7 @@
 //! A source, a scratch server and a repository for the verbs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdpoint_archive::Codec;
 use holdpoint_core::DatabaseName;
@@ -23,6 +24,13 @@ pub(crate) struct Place {
     pub(crate) context: Context,
 }
 
+/// A seed that no other test draws its ids from: scratch databases on a shared server are called by them.
+fn seed() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Tests count on from theirs.
+    NEXT.fetch_add(100, Ordering::Relaxed)
+}
+
 pub(crate) async fn place(database: &str) -> Place {
     let directory = tempfile::tempdir().unwrap();
     let store = LocalDirectory::new(directory.path()).unwrap();
@@ -33,7 +41,7 @@ pub(crate) async fn place(database: &str) -> Place {
         progress: Arc::new(Silent),
         cancel: CancellationToken::new(),
         clock: Arc::new(chrono::Utc::now),
-        seed: 4711,
+        seed: seed(),
         reads_for: holdpoint_operations::READS_FOR,
         rds: holdpoint_operations::rds::RdsReach::default(),
     };

@@ -14,6 +14,8 @@ use crate::told::{Stop, Told, say};
 
 /// The pin of a check that is at work, or was killed.
 pub(crate) const OF_CHECK: &str = "check";
+/// Begins what a check says of a restore point that it relies on and that is not whole; the id follows.
+pub(crate) const RELIED_UPON: &str = "relied upon ";
 /// So many restore points no prune drops.
 pub(crate) const KEPT: usize = 2;
 /// Each backup process makes so many.
@@ -151,7 +153,7 @@ async fn check(repository: &Repository) {
             }
             for key in objects(&id) {
                 if let Err(error) = repository.store().head(&key).await {
-                    say(&format!("violation: relied upon, and {key} is gone: {error:?}"));
+                    say(&format!("{RELIED_UPON}{id}, and {key} is gone: {error:?}"));
                 }
             }
             if let Err(error) = repository.manifest(&shop(), &id).await
