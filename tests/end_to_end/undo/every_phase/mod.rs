@@ -54,7 +54,7 @@ const SWAPPED: [&str; 6] =
 /// Phases that no guard of these passes, with the test that ends them.
 const ELSEWHERE: [(&str, &str); 10] = [
     // A guard that waits for Amazon RDS.
-    ("waiting-for-instant", "rds_instant"),
+    ("waiting-for-instant", "rds/instant"),
     // An undo by the way recover, which no guard goes by itself.
     ("fetching-tables", "undo/each_step"),
     ("matching-tables", "undo/each_step"),
@@ -65,7 +65,7 @@ const ELSEWHERE: [(&str, &str); 10] = [
     // Other commands.
     ("checking-objects", "at_once"),
     ("pruning", "retention/mod"),
-    ("filling-rows", "backfill"),
+    ("filling-rows", "backfill/resume"),
 ];
 
 const TABLE: &str = "CREATE TABLE shop.tags (id integer PRIMARY KEY);\n";
