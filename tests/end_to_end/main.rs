@@ -26,6 +26,7 @@ mod runbooks;
 mod scene;
 mod swap;
 mod undo;
+mod verify_roles;
 mod verify_unproven;
 mod watch;
 mod web;

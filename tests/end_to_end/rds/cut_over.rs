@@ -1,13 +1,12 @@
 //! `rds cut-over` of an instance whose database is configured: its data are checked before, and its folder follows.
 
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use holdpoint_testkit::{NEWEST, Pace, RdsInstance, RdsServer};
 use holdpoint_tests::{Outcome, Place};
 use serde_json::json;
 
-use crate::rds::shop::{config, shop_on};
+use crate::rds::shop::{config, damage, shop_on};
 
 const WITHIN: Duration = Duration::from_secs(300);
 const TABLES: &str = "CREATE TABLE orders (id int PRIMARY KEY, note text);
@@ -42,18 +41,9 @@ impl Shop {
         self.place.holdpoint(&[&["rds"], words, &["--json"]].concat())
     }
 
-    /// Overwrites the head of the first block of a file on an instance, before anybody has read it there.
-    fn damage(&self, identifier: &str, path: &str) {
-        let (_, data, _) = self.server.server(identifier);
-        let mut file = std::fs::OpenOptions::new().write(true).open(data.join(path)).unwrap();
-        file.seek(SeekFrom::Start(8)).unwrap();
-        file.write_all(&[0xA5; 64]).unwrap();
-        file.sync_all().unwrap();
-    }
-
-    /// The same to what somebody may have read: the server is stopped meanwhile.
+    /// [`damage`] to what somebody may have read: the server is stopped meanwhile.
     fn damage_unread(&self, identifier: &str, path: &str) {
-        self.stopped(identifier, || self.damage(identifier, path));
+        self.stopped(identifier, || damage(&self.server, identifier, path));
     }
 
     /// Does something to the files of an instance while its server is stopped.
@@ -142,7 +132,7 @@ fn a_damaged_block_of_the_restored_instance_is_found_before_it_serves() {
         if with_a_point {
             shop.place.backup();
         }
-        shop.restored().damage("shop-restored", &path);
+        damage(&shop.restored().server, "shop-restored", &path);
         let failure = shop.rds(&["cut-over", "shop-restored", "--yes"]).ended_with(4).failure();
         failure.says(&["shop-restored is not put into service", "orders", "invalid page in block 0"]);
         assert_eq!(shop.server.identifiers(), ["shop", "shop-restored"], "nothing is renamed");
@@ -243,7 +233,7 @@ fn what_somebody_decides_to_cut_over_unchecked_is_recorded() {
     let shop = Shop::new(NEWEST);
     shop.place.backup();
     let path = shop.server.psql("shop", "SELECT pg_relation_filepath('orders')");
-    shop.restored().damage("shop-restored", &path);
+    damage(&shop.restored().server, "shop-restored", &path);
     shop.rds(&["cut-over", "shop-restored", "--unchecked", " ", "--yes"]).ended_with(2);
     let reason = "the damage is known, password=hunter2";
     let report = shop.rds(&["cut-over", "shop-restored", "--unchecked", reason, "--yes"]).ended_with(0).json();

@@ -1,5 +1,7 @@
 //! A shop on an instance of Amazon RDS, and a place from which it is reached.
 
+use std::io::{Seek as _, SeekFrom, Write as _};
+
 use holdpoint_testkit::{ADMIN, RdsInstance, RdsServer, bin_directory};
 use holdpoint_tests::{Outcome, Place};
 
@@ -13,6 +15,15 @@ pub(crate) fn shop_on(instance: &RdsInstance, major: u32, sql: &str) -> (RdsServ
     place.set("PATH", &format!("{}:/usr/bin:/bin", bin_directory(major).display()));
     place.set("HOLDPOINT_DATABASE", "shop").set("DATABASE_URL", &server.url("shop", "shop"));
     (server, place)
+}
+
+/// Overwrites the head of the first block of a file on an instance, before anybody has read it there.
+pub(crate) fn damage(server: &RdsServer, identifier: &str, path: &str) {
+    let (_, data, _) = server.server(identifier);
+    let mut file = std::fs::OpenOptions::new().write(true).open(data.join(path)).unwrap();
+    file.seek(SeekFrom::Start(8)).unwrap();
+    file.write_all(&[0xA5; 64]).unwrap();
+    file.sync_all().unwrap();
 }
 
 /// Lets a place use the endpoint with its administrator's keys.

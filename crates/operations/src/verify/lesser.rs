@@ -76,7 +76,9 @@ pub(super) async fn role(
     let more = if kind == RestoreAs::Rds { " CREATEDB CREATEROLE" } else { "" };
     let secret = quote_literal(password.expose());
     session.run(WHAT, &format!("CREATE ROLE {quoted} LOGIN NOSUPERUSER NOBYPASSRLS{more} PASSWORD {secret}")).await?;
-    scratch.made_roles.push(name.clone());
+    if let Some(roles) = &mut scratch.roles {
+        roles.own(&session, &name).await?;
+    }
     let mut groups: Vec<&str> =
         expected.role_rights.iter().filter(|role| !role.superuser).map(|role| role.name.as_str()).collect();
     if kind == RestoreAs::Rds {

@@ -7,6 +7,7 @@ mod full;
 mod kept;
 mod lesser;
 mod plan;
+mod roles;
 mod run;
 mod sample;
 mod scratch;

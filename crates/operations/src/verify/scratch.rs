@@ -1,16 +1,13 @@
 //! A scratch database for a verification, or the obstacles to one.
 
-use std::collections::BTreeSet;
-
-use holdpoint_core::index::{ObjectRecord, RoleRecord};
 use holdpoint_core::manifest::{Extension, ServerFacts};
-use holdpoint_core::name::quote_identifier;
 use holdpoint_core::verification::Obstacle;
+use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::Cause;
 use holdpoint_postgres::scratch::{DatabaseLocale, GapReason, ScratchOptions, ScratchServer, extension_gaps};
-use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 
 use super::VerifyOptions;
+use super::roles::ScratchRoles;
 use crate::error::chain;
 use crate::expected::Expected;
 use crate::{Context, Error};
@@ -26,7 +23,8 @@ pub(super) struct Scratch {
     /// An empty database of the source's encoding and locale.
     pub(super) restored: ConnectionSettings,
     pub(super) notes: Vec<String>,
-    pub(super) made_roles: Vec<String>,
+    /// The archive's roles, once they are there.
+    pub(super) roles: Option<ScratchRoles>,
 }
 
 pub(super) fn could_not_run(reason: impl Into<String>, cure: impl Into<String>) -> Error {
@@ -41,12 +39,13 @@ impl Scratch {
         let manifest = &expected.manifest;
         let mut scratch =
             Self::fitting(context, options, manifest.client_major, &manifest.server, &manifest.extensions).await?;
-        match make_roles(&scratch.server, expected).await {
-            Ok(made_roles) => {
-                scratch.made_roles = made_roles;
-                Ok(scratch)
-            }
-            Err(error) => Err(stopped(scratch.server, error).await),
+        let roles = match ScratchRoles::hold(&scratch.server).await {
+            Ok(roles) => scratch.roles.insert(roles),
+            Err(error) => return Err(scratch.stopped_after(error).await),
+        };
+        match roles.make(&scratch.server, expected).await {
+            Ok(()) => Ok(scratch),
+            Err(error) => Err(scratch.stopped_after(error).await),
         }
     }
 
@@ -71,7 +70,7 @@ impl Scratch {
             Err(error) => return Err(Error::CouldNotRun { obstacles: vec![obstacle_to_start(&error, major)] }),
         };
         match Self::fit(major, facts, extensions, options, &server).await {
-            Ok((locale, restored, notes)) => Ok(Self { server, locale, restored, notes, made_roles: Vec::new() }),
+            Ok((locale, restored, notes)) => Ok(Self { server, locale, restored, notes, roles: None }),
             Err(error) => Err(stopped(server, error).await),
         }
     }
@@ -120,24 +119,29 @@ impl Scratch {
 
     /// Stops the server and removes everything that was made.
     pub(super) async fn stop(self) -> Result<(), Error> {
-        if self.server.data_directory().is_none() && !self.made_roles.is_empty() {
-            // A server that is not ours alone: its databases go first, since roles own what is in them.
-            let settings = self.server.settings().clone();
-            self.server.stop().await?;
-            let session = Session::connect(&settings, &SessionPurpose::new("holdpoint scratch")).await?;
-            for role in &self.made_roles {
-                session
-                    .run("dropping a scratch role", &format!("DROP ROLE IF EXISTS {}", quote_identifier(role)))
-                    .await?;
-            }
-            return Ok(());
-        }
-        Ok(self.server.stop().await?)
+        // Of a server that is ours alone nothing stays, and of roles their databases go first.
+        let left = match self.roles {
+            Some(roles) if self.server.data_directory().is_none() => match self.server.drop_databases().await {
+                Ok(()) => roles.leave(&self.server).await,
+                Err(error) => Err(error.into()),
+            },
+            _ => Ok(()),
+        };
+        let stopped = self.server.stop().await;
+        left.and(stopped.map_err(Error::from))
+    }
+
+    async fn stopped_after(self, error: Error) -> Error {
+        with_what_remains(self.stop().await, error)
     }
 }
 
 async fn stopped(server: ScratchServer, error: Error) -> Error {
-    match server.stop().await {
+    with_what_remains(server.stop().await.map_err(Error::from), error)
+}
+
+fn with_what_remains(stopped: Result<(), Error>, error: Error) -> Error {
+    match stopped {
         Ok(()) => error,
         Err(remains) => Error::LeftBehind { failure: Box::new(error), remains: remains.to_string() },
     }
@@ -196,42 +200,6 @@ fn cure_of_absence(name: &str) -> String {
         );
     }
     format!("install the package that holds {name}, or give a scratch server that has it")
-}
-
-/// Makes the roles that are missing, with what grants and owners hang on: memberships, and where it must be, superuser.
-async fn make_roles(server: &ScratchServer, expected: &Expected) -> Result<Vec<String>, Error> {
-    const WHAT: &str = "creating the archive's roles";
-    let session = Session::connect(server.settings(), &SessionPurpose::new("holdpoint scratch")).await?;
-    let rows = session.query(WHAT, "SELECT rolname::text FROM pg_catalog.pg_roles", &[]).await?;
-    let mut there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let ours = server.data_directory().is_some();
-    // Only superusers may own these. Managed servers let others; on a server of our own that harms nobody.
-    let demanding = |object: &ObjectRecord| {
-        matches!(object.description.as_str(), "EVENT TRIGGER" | "FOREIGN DATA WRAPPER" | "SUBSCRIPTION")
-    };
-    let owners: BTreeSet<&str> =
-        expected.objects.iter().filter(|one| demanding(one)).filter_map(|one| one.owner.as_deref()).collect();
-    let missing: Vec<&RoleRecord> = expected.role_rights.iter().filter(|role| !there.contains(&role.name)).collect();
-    let mut made = Vec::new();
-    for role in &missing {
-        let superuser = ours && (role.superuser || owners.contains(role.name.as_str()));
-        let rights = if superuser { " SUPERUSER" } else { "" };
-        session.run(WHAT, &format!("CREATE ROLE {}{rights}", quote_identifier(&role.name))).await?;
-        made.push(role.name.clone());
-        there.insert(role.name.clone());
-    }
-    for role in &missing {
-        for group in role.member_of.iter().filter(|group| there.contains(*group)) {
-            let grant = format!("GRANT {} TO {}", quote_identifier(group), quote_identifier(&role.name));
-            match session.run(WHAT, &grant).await {
-                // On somebody else's server our role may not hand out every role; what then lacks rights says so.
-                Err(error) if !ours && error.sqlstate() == Some("42501") => {}
-                granted => granted?,
-            }
-        }
-    }
-    session.close().await;
-    Ok(made)
 }
 
 /// What keeps a scratch server of a major from starting.

@@ -191,7 +191,7 @@ impl ScratchServer {
         }
         let session = self.session().await?;
         database::drop_database(&session, name).await?;
-        self.databases.lock().unwrap_or_else(PoisonError::into_inner).retain(|own| own != name);
+        self.forget(name);
         session.close().await;
         Ok(())
     }
@@ -215,11 +215,15 @@ impl ScratchServer {
         match self.kind.take() {
             Some(Kind::Local(local)) => Ok(local.keeper.stop().await?),
             Some(Kind::Commanded(commanded)) => commanded.down().await,
-            Some(Kind::Given) | None => self.drop_all().await,
+            Some(Kind::Given) | None => self.drop_databases().await,
         }
     }
 
-    async fn drop_all(&self) -> Result<(), Error> {
+    /// Drops every database that [`Self::create_database`] made, ending whoever is in it.
+    ///
+    /// # Errors
+    /// The first of what could not be dropped; everything is tried.
+    pub async fn drop_databases(&self) -> Result<(), Error> {
         let names = self.made();
         if names.is_empty() {
             return Ok(());
@@ -228,12 +232,16 @@ impl ScratchServer {
         let mut first = Ok(());
         for name in names {
             match database::drop_database(&session, &name).await {
-                Ok(()) => {}
+                Ok(()) => self.forget(&name),
                 Err(error) if first.is_ok() => first = Err(error),
                 Err(error) => tracing::warn!(database = name, %error, "scratch database not dropped"),
             }
         }
         first
+    }
+
+    fn forget(&self, name: &str) {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner).retain(|own| own != name);
     }
 
     fn made(&self) -> Vec<String> {

@@ -5,7 +5,6 @@ mod drop_by_name;
 mod retention;
 mod verify;
 
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use holdpoint_testkit::{NEWEST, RdsInstance, RdsServer};
@@ -68,15 +67,6 @@ impl Shop {
         assert_eq!(self.server.identifiers(), ["shop"], "the temporary instance is dropped: {report:#}");
         assert_eq!(report["verification"]["level"], "instance", "{report:#}");
         report["verification"].clone()
-    }
-
-    /// Overwrites the head of the first block of a file on an instance, before anybody has read it there.
-    fn damage(&self, identifier: &str, path: &str) {
-        let (_, data, _) = self.server.server(identifier);
-        let mut file = std::fs::OpenOptions::new().write(true).open(data.join(path)).unwrap();
-        file.seek(SeekFrom::Start(8)).unwrap();
-        file.write_all(&[0xA5; 64]).unwrap();
-        file.sync_all().unwrap();
     }
 
     fn prune(&self, words: &[&str]) -> Outcome {

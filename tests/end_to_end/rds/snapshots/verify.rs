@@ -4,6 +4,7 @@ use holdpoint_testkit::{ADMIN, NEWEST, Pace, RdsServer};
 use serde_json::json;
 
 use super::{Shop, WITHIN};
+use crate::rds::shop::damage;
 
 #[test]
 fn a_snapshot_is_proved_by_a_temporary_instance_that_is_read_and_dropped_again() {
@@ -58,7 +59,7 @@ fn a_snapshot_that_cannot_be_read_or_is_gone_is_disproved_and_what_lies_elsewher
     let temporary = || shop.server.identifiers().into_iter().find(|name| name.starts_with("shop-verify-"));
     let stands = || temporary().and_then(|name| shop.server.status(&name));
     running.wait_until("the instance runs", WITHIN, || stands().is_some_and(|status| status == "modifying"));
-    shop.damage(&temporary().unwrap(), path.trim());
+    damage(&shop.server, &temporary().unwrap(), path.trim());
     shop.server.set_relapses(&[]);
     shop.server.set_pace("modifying", Pace::Polls(1));
     let verdict = running.finish().ended_with(4).json()["verification"].clone();
