@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use holdpoint_postgres::Session;
+use holdpoint_postgres::catalog::roles;
 
 use super::RestoreOptions;
 use super::run::Properties;
@@ -26,10 +27,9 @@ pub(super) async fn must_be_there(
     options: &RestoreOptions,
     properties: Properties,
 ) -> Result<(), Error> {
-    let rows = session.query("listing roles", "SELECT rolname::text FROM pg_catalog.pg_roles", &[]).await?;
-    let there: BTreeSet<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let there = roles::names(session).await?;
     // PostgreSQL's own (`pg_…`) are not among them: no later major has fewer.
-    let gone: BTreeSet<&str> = expected.roles.iter().map(String::as_str).filter(|role| !there.contains(role)).collect();
+    let gone: BTreeSet<&str> = expected.roles.iter().filter(|role| !there.contains(role)).map(String::as_str).collect();
     if gone.is_empty() {
         return Ok(());
     }

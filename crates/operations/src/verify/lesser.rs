@@ -6,6 +6,7 @@ use std::str::FromStr;
 use holdpoint_core::Secret;
 use holdpoint_core::name::{quote_identifier, quote_literal};
 use holdpoint_core::verification::Obstacle;
+use holdpoint_postgres::scratch::roles;
 use holdpoint_postgres::{ConnectionSettings, Session, SessionPurpose};
 use sha2::{Digest, Sha256};
 
@@ -75,10 +76,11 @@ pub(super) async fn role(
     let quoted = quote_identifier(&name);
     let more = if kind == RestoreAs::Rds { " CREATEDB CREATEROLE" } else { "" };
     let secret = quote_literal(password.expose());
-    session.run(WHAT, &format!("CREATE ROLE {quoted} LOGIN NOSUPERUSER NOBYPASSRLS{more} PASSWORD {secret}")).await?;
-    if let Some(roles) = &mut scratch.roles {
-        roles.own(&session, &name).await?;
+    if let Some(held) = &mut scratch.roles {
+        held.own(&name);
     }
+    let options = format!("LOGIN NOSUPERUSER NOBYPASSRLS{more} PASSWORD {secret}");
+    roles::create(&session, &[(&name, options)]).await?;
     let mut groups: Vec<&str> =
         expected.role_rights.iter().filter(|role| !role.superuser).map(|role| role.name.as_str()).collect();
     if kind == RestoreAs::Rds {

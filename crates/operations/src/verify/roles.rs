@@ -1,15 +1,20 @@
 //! The archive's roles on a scratch server, which has them only while somebody verifies there.
 //!
 //! Roles belong to the whole server. On one that is not ours alone other verifications may need the same ones at this moment:
-//! each holds a shared advisory lock, those that are made bear a mark (a comment), and who ends last takes all away that bear
-//! it, also what killed ones left. Locks are those of the database that the server's URL names.
+//! each holds a shared advisory lock, those that are made bear a mark ([`holdpoint_postgres::scratch::roles`]), and who ends
+//! last takes away all that bear it and that nobody else uses, also what killed ones left.
+//!
+//! Advisory locks belong to a database: they are taken in `postgres`, or where that cannot be entered, in the URL's.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use holdpoint_core::index::{ObjectRecord, RoleRecord};
-use holdpoint_core::name::{quote_identifier, quote_literal};
-use holdpoint_postgres::scratch::ScratchServer;
+use holdpoint_core::name::quote_identifier;
+use holdpoint_postgres::scratch::{ScratchServer, roles};
 use holdpoint_postgres::{Session, SessionPurpose};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::scratch::could_not_run;
 use crate::Error;
@@ -24,13 +29,14 @@ const NAMESPACE: i32 = 0x686f_6c73;
 const NEEDED: i32 = 1;
 /// Exclusive while one makes what is missing.
 const MADE: i32 = 2;
-/// To make or to take away all of them takes moments.
-const WAITS: &str = "60s";
-/// The comment of a role that nobody but verifications has a use for.
-const MARK: &str = "holdpoint scratch role: goes with the last verification on this server";
+/// How long a lock is tried for, and how often: a waiting statement would hold a snapshot.
+const TRIED_FOR: Duration = Duration::from_secs(60);
+const TRY_EVERY: Duration = Duration::from_millis(200);
+/// Where every verification of the server looks for the others.
+const COMMON: &str = "postgres";
 
 /// Roles that a verification needs on the scratch server. Ended with [`Self::leave`]; of dropped ones the next verification
-/// takes away what bears the mark.
+/// takes away what it made.
 #[derive(Debug)]
 pub(super) struct ScratchRoles {
     /// Holds the lock; `None` where the server is ours alone.
@@ -43,122 +49,145 @@ impl ScratchRoles {
     /// Has none made yet; holds those that are there.
     ///
     /// # Errors
-    /// [`Error::CouldNotRun`] where others take theirs away for a minute; those of PostgreSQL.
-    pub(super) async fn hold(server: &ScratchServer) -> Result<Self, Error> {
-        if server.data_directory().is_some() {
-            return Ok(Self { session: None, own: Vec::new() });
+    /// [`Error::CouldNotRun`] where others take theirs away for a minute; [`Error::Interrupted`]; those of PostgreSQL.
+    pub(super) async fn hold(server: &ScratchServer, cancel: &CancellationToken) -> Result<Self, Error> {
+        let mut session = None;
+        if server.data_directory().is_none() {
+            let shared = connect(server).await?;
+            lock(&shared, "pg_try_advisory_lock_shared", NEEDED, cancel).await?;
+            session = Some(shared);
         }
-        let session = session(server).await?;
-        session.run(MAKING, &format!("SET lock_timeout = '{WAITS}'")).await?;
-        locked(
-            session.query(MAKING, "SELECT pg_catalog.pg_advisory_lock_shared($1, $2)", &[&NAMESPACE, &NEEDED]).await,
-        )?;
-        Ok(Self { session: Some(session), own: Vec::new() })
+        Ok(Self { session, own: Vec::new() })
     }
 
     /// Makes the roles that are missing, with what grants and owners hang on: memberships, and where it must be, superuser.
     ///
     /// # Errors
-    /// [`Error::CouldNotRun`] where another one makes its own for a minute; those of PostgreSQL. Those that were made go
-    /// with [`Self::leave`].
-    pub(super) async fn make(&self, server: &ScratchServer, expected: &Expected) -> Result<(), Error> {
+    /// [`Error::CouldNotRun`] where another one makes its own for a minute; [`Error::Interrupted`]; those of PostgreSQL. Those
+    /// that were made go with [`Self::leave`].
+    pub(super) async fn make(
+        &self,
+        server: &ScratchServer,
+        expected: &Expected,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
         let Some(shared) = &self.session else {
-            let session = session(server).await?;
+            let session = connect(server).await?;
             let made = make(&session, true, expected).await;
             session.close().await;
             return made;
         };
-        locked(shared.query(MAKING, "SELECT pg_catalog.pg_advisory_lock($1, $2)", &[&NAMESPACE, &MADE]).await)?;
+        lock(shared, "pg_try_advisory_lock", MADE, cancel).await?;
         let made = make(shared, false, expected).await;
         let unlock = "SELECT pg_catalog.pg_advisory_unlock($1, $2)";
         let unlocked = shared.query(MAKING, unlock, &[&NAMESPACE, &MADE]).await;
         made.and(unlocked.map(drop).map_err(Error::from))
     }
 
-    /// Remembers a role of this verification alone, and marks it for the case that this one is killed.
-    pub(super) async fn own(&mut self, session: &Session, name: &str) -> Result<(), Error> {
+    /// Remembers a role that this verification alone makes.
+    pub(super) fn own(&mut self, name: &str) {
         self.own.push(name.to_owned());
-        Ok(session.run(MAKING, &marked(name)).await?)
     }
 
-    /// Takes away its own roles, and where nobody else verifies, all that bear the mark. The databases must be gone.
+    /// Takes away its own roles, and where nobody else verifies, all that verifications made. The databases should be gone.
     ///
     /// # Errors
-    /// Those of PostgreSQL, for its own roles.
+    /// Those of PostgreSQL; the first, everything is tried.
     pub(super) async fn leave(self, server: &ScratchServer) -> Result<(), Error> {
         let Some(held) = self.session else { return Ok(()) };
         // It waited while everything was verified.
-        let held = if held.ping().await.is_ok() { held } else { session(server).await? };
+        let held = if held.ping().await.is_ok() { held } else { connect(server).await? };
+        let mut left = Ok(());
         for role in &self.own {
-            held.run(TAKING_AWAY, &format!("DROP ROLE IF EXISTS {}", quote_identifier(role))).await?;
+            left = left.and(roles::drop_one(&held, role).await);
         }
-        held.run(TAKING_AWAY, "SELECT pg_catalog.pg_advisory_unlock_all()").await?;
-        let alone = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
-        if held.query_one(TAKING_AWAY, alone, &[&NAMESPACE, &NEEDED]).await?.get(0) {
-            take_away(&held).await?;
+        let unlock = "SELECT pg_catalog.pg_advisory_unlock_all()";
+        held.run(TAKING_AWAY, unlock).await?;
+        if is_last(&held).await? {
+            match roles::take_away(&held).await {
+                Ok(stay) if stay.is_empty() => {}
+                Ok(stay) => tracing::warn!(roles = stay.join(", "), "scratch roles stay until the next verification"),
+                Err(error) => left = left.and(Err(error)),
+            }
         }
+        held.run(TAKING_AWAY, unlock).await?;
         held.close().await;
-        Ok(())
+        Ok(left?)
     }
 }
 
-async fn session(server: &ScratchServer) -> Result<Session, Error> {
-    Ok(Session::connect(server.settings(), &SessionPurpose::new("holdpoint scratch")).await?)
+async fn connect(server: &ScratchServer) -> Result<Session, Error> {
+    let purpose = SessionPurpose::new("holdpoint scratch");
+    let session = match Session::connect(&server.settings().with_database(COMMON), &purpose).await {
+        Ok(session) => session,
+        Err(_) => Session::connect(server.settings(), &purpose).await?,
+    };
+    // It waits for as long as the verification takes.
+    session.run("lifting time limits", "SET idle_session_timeout = 0").await?;
+    Ok(session)
 }
 
-/// What came of waiting for a lock.
-fn locked<T>(waited: Result<T, holdpoint_postgres::Error>) -> Result<(), Error> {
-    match waited {
-        Err(error) if error.sqlstate() == Some("55P03") => Err(could_not_run(
-            format!("another verification has the roles of the scratch server for {WAITS} and longer"),
-            "wait until it ends, or give another scratch server",
-        )),
-        waited => Ok(waited.map(drop)?),
+/// Whether no other verification is at work; takes the lock, so that none begins.
+async fn is_last(session: &Session) -> Result<bool, Error> {
+    let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
+    if !session.query_one(TAKING_AWAY, sql, &[&NAMESPACE, &NEEDED]).await?.get::<_, bool>(0) {
+        return Ok(false);
     }
+    // Also none that could not enter the same database.
+    let sql = "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = $1 \
+                 AND objid = $2 AND pid <> pg_catalog.pg_backend_pid()";
+    let keys = [NAMESPACE, NEEDED].map(i32::cast_unsigned);
+    Ok(session.query_one(TAKING_AWAY, sql, &[&keys[0], &keys[1]]).await?.get::<_, i64>(0) == 0)
 }
 
-fn marked(role: &str) -> String {
-    format!("COMMENT ON ROLE {} IS {}", quote_identifier(role), quote_literal(MARK))
-}
-
-async fn names(session: &Session, which: &str) -> Result<BTreeSet<String>, Error> {
-    let sql = format!(
-        "SELECT r.rolname::text FROM pg_catalog.pg_roles r \
-           LEFT JOIN pg_catalog.pg_shdescription d ON d.objoid = r.oid \
-             AND d.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass WHERE {which}"
-    );
-    Ok(session.query(MAKING, &sql, &[]).await?.iter().map(|row| row.get(0)).collect())
-}
-
-fn that_are_marked() -> String {
-    format!("d.description = {}", quote_literal(MARK))
+/// Takes a lock by trying, until it is had, or for [`TRIED_FOR`].
+async fn lock(session: &Session, function: &str, key: i32, cancel: &CancellationToken) -> Result<(), Error> {
+    let sql = format!("SELECT pg_catalog.{function}($1, $2)");
+    let began = Instant::now();
+    while !session.query_one(MAKING, &sql, &[&NAMESPACE, &key]).await?.get::<_, bool>(0) {
+        if began.elapsed() > TRIED_FOR {
+            return Err(could_not_run(
+                format!("other verifications have the roles of the scratch server for {} s", TRIED_FOR.as_secs()),
+                "wait until they end, or give another scratch server",
+            ));
+        }
+        tokio::select! {
+            () = sleep(TRY_EVERY) => {}
+            () = cancel.cancelled() => return Err(Error::Interrupted),
+        }
+    }
+    Ok(())
 }
 
 async fn make(session: &Session, ours: bool, expected: &Expected) -> Result<(), Error> {
-    let mut there = names(session, "true").await?;
-    let of_others = names(session, &that_are_marked()).await?;
+    let sql = "SELECT r.rolname::text, \
+                 ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid \
+                       WHERE m.member = r.oid) \
+               FROM pg_catalog.pg_roles r";
+    let rows = session.query(MAKING, sql, &[]).await?;
+    let mut there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let marked = roles::list(session).await?;
     // Only superusers may own these. Managed servers let others; on a server of our own that harms nobody.
     let demanding = |object: &ObjectRecord| {
         matches!(object.description.as_str(), "EVENT TRIGGER" | "FOREIGN DATA WRAPPER" | "SUBSCRIPTION")
     };
     let owners: BTreeSet<&str> =
         expected.objects.iter().filter(|one| demanding(one)).filter_map(|one| one.owner.as_deref()).collect();
-    let roles = expected.role_rights.iter();
-    let passing: Vec<&RoleRecord> =
-        roles.filter(|role| !there.contains(&role.name) || of_others.contains(&role.name)).collect();
-    for role in &passing {
-        if !there.insert(role.name.clone()) {
-            continue;
-        }
+    let of_others = |name: &String| marked.iter().any(|one| one.name == *name && !one.adopted);
+    let passing = expected.role_rights.iter().filter(|role| !there.contains(&role.name) || of_others(&role.name));
+    let passing: Vec<&RoleRecord> = passing.collect();
+    let missing = passing.iter().filter(|role| !there.contains(&role.name));
+    let options = |role: &RoleRecord| {
         let superuser = ours && (role.superuser || owners.contains(role.name.as_str()));
-        let rights = if superuser { " SUPERUSER" } else { "" };
-        let create = format!("CREATE ROLE {}{rights}", quote_identifier(&role.name));
-        // Both or none: statements sent together are one transaction.
-        let sql = if ours { create } else { format!("{create}; {}", marked(&role.name)) };
-        session.run(MAKING, &sql).await?;
-    }
-    for role in &passing {
-        for group in role.member_of.iter().filter(|group| there.contains(*group)) {
+        if superuser { "SUPERUSER".to_owned() } else { String::new() }
+    };
+    let missing: Vec<(&str, String)> = missing.map(|role| (role.name.as_str(), options(role))).collect();
+    roles::create(session, &missing).await?;
+    there.extend(missing.into_iter().map(|(name, _)| name.to_owned()));
+    for role in passing {
+        let has: Vec<String> =
+            rows.iter().find(|row| row.get::<_, &str>(0) == role.name).map(|row| row.get(1)).unwrap_or_default();
+        for group in role.member_of.iter().filter(|group| there.contains(*group) && !has.contains(group)) {
             let grant = format!("GRANT {} TO {}", quote_identifier(group), quote_identifier(&role.name));
             match session.run(MAKING, &grant).await {
                 // On somebody else's server our role may not hand out every role, and one that another verification made may
@@ -166,19 +195,6 @@ async fn make(session: &Session, ours: bool, expected: &Expected) -> Result<(), 
                 Err(error) if !ours && matches!(error.sqlstate(), Some("42501" | "0LP01")) => {}
                 granted => granted?,
             }
-        }
-    }
-    Ok(())
-}
-
-/// Drops the marked roles, except those that somebody found another use for.
-async fn take_away(session: &Session) -> Result<(), Error> {
-    for role in names(session, &that_are_marked()).await? {
-        match session.run(TAKING_AWAY, &format!("DROP ROLE IF EXISTS {}", quote_identifier(&role))).await {
-            Err(error) if matches!(error.sqlstate(), Some("2BP01" | "42501" | "55006")) => {
-                tracing::info!(role, %error, "a scratch role stays");
-            }
-            dropped => dropped?,
         }
     }
     Ok(())

@@ -1,10 +1,13 @@
 //! A scratch database for a verification, or the obstacles to one.
 
+use std::time::Duration;
+
 use holdpoint_core::manifest::{Extension, ServerFacts};
 use holdpoint_core::verification::Obstacle;
 use holdpoint_postgres::ConnectionSettings;
 use holdpoint_postgres::programs::Cause;
 use holdpoint_postgres::scratch::{DatabaseLocale, GapReason, ScratchOptions, ScratchServer, extension_gaps};
+use tokio::time::timeout;
 
 use super::VerifyOptions;
 use super::roles::ScratchRoles;
@@ -14,6 +17,8 @@ use crate::{Context, Error};
 
 /// The database that is restored into.
 const RESTORED: &str = "restored";
+/// How long a server that a command takes down is cleaned before.
+const LEFT_WITHIN: Duration = Duration::from_secs(30);
 
 /// A scratch server that can take the restore point.
 #[derive(Debug)]
@@ -39,11 +44,11 @@ impl Scratch {
         let manifest = &expected.manifest;
         let mut scratch =
             Self::fitting(context, options, manifest.client_major, &manifest.server, &manifest.extensions).await?;
-        let roles = match ScratchRoles::hold(&scratch.server).await {
+        let roles = match ScratchRoles::hold(&scratch.server, &context.cancel).await {
             Ok(roles) => scratch.roles.insert(roles),
             Err(error) => return Err(scratch.stopped_after(error).await),
         };
-        match roles.make(&scratch.server, expected).await {
+        match roles.make(&scratch.server, expected, &context.cancel).await {
             Ok(()) => Ok(scratch),
             Err(error) => Err(scratch.stopped_after(error).await),
         }
@@ -119,12 +124,16 @@ impl Scratch {
 
     /// Stops the server and removes everything that was made.
     pub(super) async fn stop(self) -> Result<(), Error> {
-        // Of a server that is ours alone nothing stays, and of roles their databases go first.
+        // What a command brought up may be a server that others use, and goes with the command that takes it down.
+        let (given, local) = (self.server.is_given(), self.server.data_directory().is_some());
         let left = match self.roles {
-            Some(roles) if self.server.data_directory().is_none() => match self.server.drop_databases().await {
-                Ok(()) => roles.leave(&self.server).await,
-                Err(error) => Err(error.into()),
-            },
+            Some(roles) if given => left(roles, &self.server).await,
+            Some(roles) if !local => {
+                if let Ok(Err(error)) = timeout(LEFT_WITHIN, left(roles, &self.server)).await {
+                    tracing::debug!(%error, "scratch roles are left to the command that takes the server down");
+                }
+                Ok(())
+            }
             _ => Ok(()),
         };
         let stopped = self.server.stop().await;
@@ -134,6 +143,12 @@ impl Scratch {
     async fn stopped_after(self, error: Error) -> Error {
         with_what_remains(self.stop().await, error)
     }
+}
+
+/// Takes away what was made on a server: roles cannot go before what they own.
+async fn left(roles: ScratchRoles, server: &ScratchServer) -> Result<(), Error> {
+    let dropped = server.drop_databases().await.map_err(Error::from);
+    dropped.and(roles.leave(server).await)
 }
 
 async fn stopped(server: ScratchServer, error: Error) -> Error {

@@ -4,7 +4,11 @@ use holdpoint_core::index::RoleRecord;
 use serde::Serialize;
 
 use crate::Error;
+use crate::scratch::roles::is_scratch;
 use crate::session::Session;
+
+/// An SQL condition: whether a role is none of PostgreSQL's own.
+const OTHERS: &str = "rolname !~ '^pg_'";
 
 /// What the connected role may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,20 +47,25 @@ pub async fn own_rights(session: &Session) -> Result<RoleRights, Error> {
     })
 }
 
-/// Lists the roles of the server but the predefined ones, with what any role may know of them.
+/// Lists the roles of the server but the predefined ones and those of verifications (which go with them), with what any role
+/// may know of them.
 pub async fn list(session: &Session) -> Result<Vec<RoleRecord>, Error> {
-    let sql = "SELECT rolname::text, rolsuper, \
-                 ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid \
-                       WHERE m.member = r.oid ORDER BY 1) \
-               FROM pg_catalog.pg_roles r WHERE rolname !~ '^pg_' ORDER BY 1";
-    let rows = session.query("listing roles", sql, &[]).await?;
+    let sql = format!(
+        "SELECT rolname::text, rolsuper, \
+           ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid \
+                 WHERE m.member = r.oid ORDER BY 1) \
+         FROM pg_catalog.pg_roles r WHERE {OTHERS} AND NOT {} ORDER BY 1",
+        is_scratch()
+    );
+    let rows = session.query("listing roles", &sql, &[]).await?;
     let role =
         |row: &tokio_postgres::Row| RoleRecord { name: row.get(0), superuser: row.get(1), member_of: row.get(2) };
     Ok(rows.iter().map(role).collect())
 }
 
-/// Lists the names of all roles but PostgreSQL's own (`pg_…`).
+/// Lists the names of all roles but PostgreSQL's own (`pg_…`) and those of verifications.
 pub async fn names(session: &Session) -> Result<Vec<String>, Error> {
-    let sql = "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1";
-    Ok(session.query("listing roles", sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+    let sql =
+        format!("SELECT rolname::text FROM pg_catalog.pg_roles r WHERE {OTHERS} AND NOT {} ORDER BY 1", is_scratch());
+    Ok(session.query("listing roles", &sql, &[]).await?.iter().map(|row| row.get(0)).collect())
 }

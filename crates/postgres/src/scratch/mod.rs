@@ -9,6 +9,7 @@ mod database;
 mod extensions;
 mod local;
 mod place;
+pub mod roles;
 mod server;
 
 pub use holdpoint_process::keeper::{SweepReport, abandoned, sweep};

@@ -16,7 +16,7 @@ use crate::session::{Session, SessionPurpose};
 use crate::{ConnectionSettings, Error};
 
 /// Databases on a server that is not ours alone start with this.
-const DATABASE_PREFIX: &str = "holdpoint_scratch_";
+pub(super) const DATABASE_PREFIX: &str = "holdpoint_scratch_";
 
 /// A server that is there already.
 #[derive(Clone, Debug)]
@@ -141,6 +141,12 @@ impl ScratchServer {
             Some(Kind::Local(local)) => Some(&local.data_directory),
             _ => None,
         }
+    }
+
+    /// Whether it was there already: what is made on it must be taken away again.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        matches!(self.kind, Some(Kind::Given))
     }
 
     /// Returns the server's process id, where it is local.
