@@ -48,7 +48,7 @@ pub async fn holder(session: &Session, database_oid: u32) -> Result<Option<LockH
                FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
                WHERE l.locktype = 'advisory' AND l.granted AND l.database = $2 \
                  AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2";
-    let namespace = u32::from_ne_bytes(NAMESPACE.to_ne_bytes());
+    let namespace = NAMESPACE.cast_unsigned();
     let rows = session.query("looking for the run lock", sql, &[&namespace, &database_oid]).await?;
     Ok(rows.first().map(|row| LockHolder { pid: row.get(0), application_name: row.get(1), since: row.get(2) }))
 }
@@ -78,7 +78,7 @@ impl RunLock {
         // It is idle for as long as a command or a copy takes, and goes with its session.
         session.run("lifting time limits", "SET idle_session_timeout = 0").await?;
         let began = Instant::now();
-        let second = i32::from_ne_bytes(database_oid.to_ne_bytes());
+        let second = database_oid.cast_signed();
         loop {
             let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2), pg_catalog.pg_backend_pid()";
             let row = session.query_one("taking the run lock", sql, &[&NAMESPACE, &second]).await?;
@@ -127,7 +127,7 @@ impl RunLock {
     /// Gives the lock back: others can take it when this returns. A server that does not answer gives it back when it
     /// finds that the connection is gone.
     pub async fn release(self) {
-        let second = i32::from_ne_bytes(self.database_oid.to_ne_bytes());
+        let second = self.database_oid.cast_signed();
         let sql = "SELECT pg_catalog.pg_advisory_unlock($1, $2)";
         let unlock = async { self.session.query_one("giving the run lock back", sql, &[&NAMESPACE, &second]).await };
         if let Ok(Err(error)) = timeout(CHECK_WITHIN, unlock).await {

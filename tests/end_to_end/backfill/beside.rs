@@ -74,6 +74,24 @@ fn one_whose_table_changes_beside_it_stops_and_is_not_gone_on_with_in_another_or
     assert!(warned.contains(&kept), "{kept} is not in: {report:#}");
 }
 
+/// Each database has its own locks, also where tables of several have the same OID.
+#[test]
+fn another_at_the_table_is_named_and_not_who_is_at_one_of_another_database() {
+    let scenes = [Scene::local(), Scene::local()];
+    scenes.iter().for_each(|scene| table(scene, 10));
+    let oids = scenes.each_ref().map(|scene| scene.sql("SELECT 'counted'::regclass::oid"));
+    // "bafi", and the OID of either's table.
+    let locks = oids.map(|oid| format!("SELECT pg_advisory_lock({}, {oid});", 0x6261_6669));
+    let holding = "(SELECT count(*) FROM pg_locks l WHERE l.pid = pg_stat_activity.pid AND locktype = 'advisory') = 2";
+    let [one, other] = scenes.each_ref().map(|scene| Client::running(scene, "another", &locks.concat()).once(holding));
+    for (scene, holder) in scenes.iter().zip([&one, &other]) {
+        let refused = scene.place.holdpoint(&[&ONCE[..], &["--json"]].concat()).ended_with(14);
+        let named = format!("another backfill is at public.counted: process {} of the server", holder.pid());
+        refused.failure().says(&[&named]).hints(&["wait for its end"]);
+        assert_eq!(changed(scene), "0:10");
+    }
+}
+
 #[test]
 fn whoever_waits_goes_first_and_locked_rows_are_tried_again() {
     let scene = Scene::local();

@@ -17,7 +17,7 @@ const TRIES: u32 = 10;
 /// Takes the lock; it ends with the session.
 pub(super) async fn alone(prepared: &Prepared) -> Result<(), Error> {
     const WHAT: &str = "looking whether another backfill is at the table";
-    let oid = i32::from_ne_bytes(prepared.subject.oid.to_ne_bytes());
+    let oid = prepared.subject.oid.cast_signed();
     let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
     // The session of one that has ended takes a moment to go.
     for tried in 1..=TRIES {
@@ -28,9 +28,12 @@ pub(super) async fn alone(prepared: &Prepared) -> Result<(), Error> {
             sleep(TRY_EVERY).await;
         }
     }
-    let sql = "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
-               AND classid = $1 AND objid = $2";
-    let namespace = u32::from_ne_bytes(NAMESPACE.to_ne_bytes());
+    // Tables of other databases may have the same OID.
+    let sql = "SELECT pid FROM pg_catalog.pg_locks l WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
+                 AND classid = $1 AND objid = $2 \
+                 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
+                                   WHERE datname = pg_catalog.current_database())";
+    let namespace = NAMESPACE.cast_unsigned();
     let rows = prepared.session.query(WHAT, sql, &[&namespace, &prepared.subject.oid]).await?;
     let pid = rows.first().map(|row| row.get(0)).unwrap_or_default();
     Err(BackfillError::AnotherIsRunning { table: prepared.subject.name.clone(), pid }.into())

@@ -36,7 +36,7 @@ pub(super) async fn take(session: &Session) -> Result<(), Error> {
         }
         tries += 1;
         if tries >= TRIES {
-            let namespace = u32::from_ne_bytes(NAMESPACE.to_ne_bytes());
+            let namespace = NAMESPACE.cast_unsigned();
             if let Some(row) = session.query(WHAT, HOLDER, &[&namespace]).await?.first() {
                 return Err(Error::TargetBusy { target: session.settings().redacted(), pid: row.get(0) });
             }

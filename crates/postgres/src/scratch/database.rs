@@ -1,6 +1,7 @@
 //! A database of a scratch server, with the encoding and locale of another.
 
 use holdpoint_core::manifest::ServerFacts;
+use holdpoint_core::name::quote_identifier;
 
 use crate::Error;
 use crate::programs::Cause;
@@ -39,7 +40,7 @@ impl DatabaseLocale {
         let text = |value: &str| format!("'{}'", value.replace('\'', "''"));
         let mut sql = format!(
             "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-            quoted_name(name),
+            quote_identifier(name),
             text(&self.encoding),
             text(&self.collate),
             text(&self.ctype)
@@ -103,12 +104,8 @@ pub(super) async fn create(session: &Session, name: &str, locale: &DatabaseLocal
 
 /// Drops a database, ending whoever is in it.
 pub(super) async fn drop_database(session: &Session, name: &str) -> Result<(), Error> {
-    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted_name(name));
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(name));
     session.run("dropping a scratch database", &sql).await
-}
-
-fn quoted_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]
